@@ -1,0 +1,127 @@
+"""What a data component builds: tensors in memory, or items loaded one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one tensor of a batch looks like, without the batch dimension.
+
+    Attributes:
+        shape: (channels, height, width) for images, (d,) for points.
+        low, high: the range of values, None where unbounded. Images are in [-1, 1].
+    """
+
+    shape: tuple[int, ...]
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+
+IMAGE_RANGE = (-1.0, 1.0)
+
+
+class Data(ABC):
+    """Real examples.
+
+    Attributes:
+        name: short, for logs: "digits".
+        fields: what a batch holds, by name. The unconditional field is called "real".
+        size: the number of training examples.
+        held_out: examples never trained on, one CPU tensor (n, *shape) per field; may be empty.
+        source: where the examples come from, for the record: a path, or "scikit-learn".
+    """
+
+    name: str
+    fields: dict[str, Field]
+    size: int
+    held_out: dict[str, Tensor]
+    source: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example of the first field."""
+        return self.main.shape
+
+    @property
+    def main(self) -> Field:
+        """The first field: "real" where there is no other."""
+        return next(iter(self.fields.values()))
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A short digest that changes when the training examples do."""
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log p(x), shape (n,), for points x of shape (n, d), where the density is known.
+
+        Raises:
+            NotImplementedError: the density is not known; `knows_density` says so beforehand.
+        """
+        raise NotImplementedError(f"the density of {self.name} is not known")
+
+    @property
+    def knows_density(self) -> bool:
+        return type(self).log_density is not Data.log_density
+
+
+class TensorData(Data):
+    """Examples that fit in memory. They are kept on the training device and sampled there, with replacement.
+
+    Args:
+        name: for logs.
+        train: one float tensor (n, *shape) per field; all with the same n.
+        held_out: the same fields, not trained on.
+        ranges: (low, high) per field; image fields (3 dimensions) default to (-1, 1), others to unbounded.
+        source: where they come from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        train: Mapping[str, Tensor],
+        held_out: Mapping[str, Tensor] | None = None,
+        ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
+        source: str = "",
+    ) -> None:
+        self.name, self.train, self.held_out, self.source = name, dict(train), dict(held_out or {}), source
+        sizes = {len(t) for t in self.train.values()}
+        if len(sizes) != 1:
+            raise ValueError(f"fields of {name} differ in length: { {k: len(t) for k, t in self.train.items()} }")
+        self.size = sizes.pop()
+        self.fields = {
+            field: Field(tuple(t.shape[1:]), *((ranges or {}).get(field) or (IMAGE_RANGE if t.dim() == 4 else (None, None))))
+            for field, t in self.train.items()
+        }
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name in sorted(self.train):
+            t = self.train[name].contiguous()
+            digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
+            digest.update(t.view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+
+class StreamData(Data):
+    """Examples loaded one by one in background threads, in an order that the seed fixes, each once per epoch.
+
+    Resuming needs nothing but the number of examples drawn so far: an item's augmentation depends on (seed, epoch,
+    index) alone, not on which thread loads it, or when.
+    """
+
+    @abstractmethod
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        """Example `index` in 0 … size − 1: one CPU tensor (*shape) per field, augmented with draws from `rng`.
+        None leaves the example out (an unreadable file under on_error: skip); the next one takes its place."""

@@ -1,0 +1,43 @@
+"""What ganflow raises for mistakes that a user can mend: one clear sentence, never a traceback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class GanflowError(Exception):
+    """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2."""
+
+    exit_code = 2
+
+
+class PluginError(GanflowError):
+    """A plugin is broken, clashes with another, or fails; the text names plugin, distribution and version."""
+
+
+class SettingsError(GanflowError, ValueError):
+    """Values that a settings class refuses; `problems` holds (key, what is wrong with it) pairs."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in problems))
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a recipe. `line` is 1-based; 0 stands for the command line."""
+
+    line: int
+    text: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"command line: {self.text}"
+
+
+class RecipeError(GanflowError):
+    """Every problem of a recipe at once, in the order of its lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(map(str, self.problems)))

@@ -1,0 +1,128 @@
+"""The contract between ganflow and its plugins: what a plugin may implement, and when it is called.
+
+*Builders* make one part of an experiment. Each is called once per run, on the component that the recipe names for
+that role, and returns plain torch things. *Events* tell modifiers and metrics how a run goes on. A modifier wraps any
+builder with `@hookimpl(wrapper=True)`, or listens to events, or both.
+
+No hook is called inside a training step except `critic_stepped` and `generator_stepped`, which are resolved once into
+plain lists of functions, and are traced into the compiled round: they must consist of torch operations on tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookspecMarker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from ganflow.data import Data
+    from ganflow.game import Game
+    from ganflow.loss import Loss
+    from ganflow.metrics import Metric
+    from ganflow.prior import Prior
+    from ganflow.trainer import Report
+
+CONTRACT = 1
+"""Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 1` in its module;
+one that says nothing was written for version 1."""
+
+ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "modifier")
+"""What a component can be for. All but `modifier` have a builder of the same name."""
+
+hookspec = HookspecMarker("ganflow")
+
+
+class Builders:
+    """Made once per run, in this order: data, prior, generator, critic, loss, then per player optimizer and schedule,
+    then the metrics."""
+
+    @hookspec(firstresult=True)
+    def data(self) -> Data:
+        """The real examples: fields with shapes and ranges, a training part and a held-out part."""
+
+    @hookspec(firstresult=True)
+    def prior(self) -> Prior:
+        """The distribution that the generator's input z is drawn from."""
+
+    @hookspec(firstresult=True)
+    def generator(self, data: Data, prior: Prior | None) -> nn.Module:
+        """A network from z, shape (batch, *prior.shape), to samples, shape (batch, *data.shape) within the data's range."""
+
+    @hookspec(firstresult=True)
+    def critic(self, data: Data) -> nn.Module:
+        """A network from samples, shape (batch, *data.shape), to scores, shape (batch,), or (batch, …) for patches.
+        High means real. No sigmoid at the end."""
+
+    @hookspec(firstresult=True)
+    def loss(self) -> Loss:
+        """What each player descends: see ganflow.loss."""
+
+    @hookspec(firstresult=True)
+    def optimizer(self, parameters: list[nn.Parameter], player: str) -> torch.optim.Optimizer:
+        """The optimizer of one player ("generator" or "critic") over its parameters.
+
+        Where the settings class says `elementwise = True`, the update of each number depends on its own gradient and
+        state alone, and `parameters` is a single flat tensor of which the network's parameters are views."""
+
+    @hookspec(firstresult=True)
+    def schedule(self, rounds: int) -> Callable[[int], float]:
+        """The factor on the learning rate in round 0 … rounds − 1."""
+
+    @hookspec(firstresult=True)
+    def metric(self, data: Data) -> Metric:
+        """A score of the generator, evaluated at intervals: see ganflow.metrics."""
+
+
+class Events:
+    """The call list of a run: run_started, then per round n_critic × critic_stepped and one generator_stepped; at
+    their intervals round_reported, evaluated, checkpointed; at the end run_ended."""
+
+    @hookspec
+    def run_started(self, game: Game) -> None:
+        """The game is built, nothing is trained. A checkpoint, if the run resumes, is loaded after this. Things with
+        state (an average, a pool) are put into `game.extras` here, as modules: they are then part of every checkpoint."""
+
+    @hookspec
+    def critic_stepped(self, game: Game) -> None:
+        """After each critic update (clip here). Part of the step: torch operations only, no `.item()`."""
+
+    @hookspec
+    def generator_stepped(self, game: Game) -> None:
+        """After each generator update (average here). Part of the step: torch operations only, no `.item()`."""
+
+    @hookspec
+    def round_reported(self, game: Game, report: Report) -> None:
+        """The terms of the last rounds were read from the device."""
+
+    @hookspec
+    def evaluated(self, game: Game, round: int, scores: dict[str, float]) -> None:
+        """The metrics were computed after `round` rounds."""
+
+    @hookspec
+    def checkpointed(self, game: Game, round: int, path: Path) -> None:
+        """A checkpoint of the state after `round` rounds was handed to the writer; `path` is where it will be."""
+
+    @hookspec
+    def run_ended(self, game: Game, status: str) -> None:
+        """The run is over: "finished", "interrupted" or "failed". Not called when the process is killed."""
+
+
+def hook_names(spec: type) -> list[str]:
+    """The hooks that a specification class declares, in order."""
+    return [name for name, value in vars(spec).items() if callable(value) and not name.startswith("_")]
+
+
+BUILDERS: tuple[str, ...] = tuple(hook_names(Builders))
+EVENTS: tuple[str, ...] = tuple(hook_names(Events))
+
+
+def spec_of(name: str) -> Callable[..., Any]:
+    """The specification function of a hook, whose signature is the contract."""
+    found: Callable[..., Any] = getattr(Builders if name in BUILDERS else Events, name)
+    return found

@@ -1,0 +1,131 @@
+"""Losses: what each player descends.
+
+A loss gives, for either player, a dict of named scalar tensors; the player descends their sum, and each is logged by
+its name. Labels: a high score means *real*; D(x) = sigmoid(score) is the probability that x is real. (The lecture
+labels real 0 and fake 1, so its D is 1 − ours; the divergences are the same.)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ganflow.game import Game
+
+Batch = dict[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+class Loss(ABC):
+    """What the players descend. `batch` holds the data's fields, shape (m, *shape) each, and the prior's draw `z`.
+
+    Attributes:
+        generator_needs_data: whether the generator's step reads the data's fields. Where not (as in Algorithm 1 of
+            WGAN), no real batch is drawn for it. Critic-free losses need them.
+
+    A loss with state of its own (a replay pool, learnt weights) is also an nn.Module: its state is then part of every
+    checkpoint.
+    """
+
+    generator_needs_data: bool = False
+
+    def critic_terms(self, game: Game, batch: Batch) -> Terms:
+        """Named scalars whose sum the critic descends. Fakes carry no graph here."""
+        raise NotImplementedError(f"{type(self).__name__} is for recipes without a critic")
+
+    @abstractmethod
+    def generator_terms(self, game: Game, batch: Batch) -> Terms:
+        """Named scalars whose sum the generator descends. The critic's parameters are frozen here."""
+
+    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+        """Quantities that follow from the terms' means ("critic/wasserstein", …) and are worth a curve of their own.
+        Called when terms are reported, never inside a step."""
+        return {}
+
+
+class ScoreLoss(Loss):
+    """An adversarial loss that reads the critic's scores: two short formulas make a new one.
+
+    `critic_loss` and `generator_loss` get the scores of real and generated examples, any shape, high = real.
+    A relativistic loss, which compares with real scores in the generator's step too, sets `generator_needs_data`.
+    """
+
+    @abstractmethod
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The scalar that the critic descends, from scores of real and generated examples."""
+
+    @abstractmethod
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The scalar that the generator descends; `real` scores are given where `generator_needs_data`."""
+
+    @property
+    def name(self) -> str:
+        """The terms' name in logs."""
+        return type(self).__name__.lower()
+
+    def generate(self, game: Game, batch: Batch) -> Tensor:
+        """Generated examples for this batch, with graph."""
+        fake: Tensor = game.generator(batch["z"])
+        return fake
+
+    def fakes(self, game: Game, batch: Batch) -> Tensor:
+        """Generated examples for a critic step: without graph, made once per batch and shared by all terms."""
+        if "fake" not in batch:
+            with torch.no_grad():
+                batch["fake"] = self.generate(game, batch)
+        return batch["fake"]
+
+    def score(self, game: Game, x: Tensor, batch: Batch) -> Tensor:
+        """The critic's scores of x."""
+        scores: Tensor = game.critic(x)
+        return scores
+
+    def critic_terms(self, game: Game, batch: Batch) -> Terms:
+        real, fake = self.score_both(game, batch["real"], self.fakes(game, batch), batch)
+        return {self.name: self.critic_loss(real, fake)}
+
+    def generator_terms(self, game: Game, batch: Batch) -> Terms:
+        fake = self.score(game, self.generate(game, batch), batch)
+        real = self.score(game, batch["real"], batch).detach() if self.generator_needs_data else None
+        return {self.name: self.generator_loss(fake, real)}
+
+    def score_both(self, game: Game, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores of real and fake examples, in one critic pass where the recipe says `train.one_pass`."""
+        if not game.one_pass:
+            return self.score(game, real, batch), self.score(game, fake, batch)
+        scores = self.score(game, torch.cat((real, fake)), batch)
+        return scores[: len(real)], scores[len(real) :]
+
+
+class AddedTerms(Loss):
+    """A loss with further terms: what a modifier around `loss` returns. Everything else is the wrapped loss's."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.generator_needs_data = loss.generator_needs_data
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "loss":  # not set yet, as while unpickling or copying
+            raise AttributeError(name)
+        return getattr(self.loss, name)
+
+    def critic_terms(self, game: Game, batch: Batch) -> Terms:
+        return {**self.loss.critic_terms(game, batch), **self.more_critic_terms(game, batch)}
+
+    def generator_terms(self, game: Game, batch: Batch) -> Terms:
+        return {**self.loss.generator_terms(game, batch), **self.more_generator_terms(game, batch)}
+
+    def more_critic_terms(self, game: Game, batch: Batch) -> Terms:
+        """Terms added to the critic's."""
+        return {}
+
+    def more_generator_terms(self, game: Game, batch: Batch) -> Terms:
+        """Terms added to the generator's."""
+        return {}
+
+    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+        return self.loss.estimates(means)

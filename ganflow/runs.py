@@ -1,0 +1,123 @@
+"""A run's folder: what is where in it, and how a run is found by path, id, name or `latest`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ganflow.errors import GanflowError
+
+DEFAULT_ROOT = Path("runs")
+_ABOUT = "run.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>/<id>/`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe, defaults included."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """One line per report: {"round": 50, "time": seconds since 1970, "values": {"critic/wasserstein": −0.3, …}}."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of the same latent points over training: round-00000500.png, …"""
+        return self.path / "samples"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tracking(self) -> Path:
+        """What was sent to MLflow so far."""
+        return self.path / "tracking.json"
+
+    def about(self) -> dict[str, Any]:
+        """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, …"""
+        about: dict[str, Any] = json.loads((self.path / _ABOUT).read_text())
+        return about
+
+    def note(self, **values: Any) -> None:
+        """Merge values into run.json, atomically."""
+        about = self.about() if (self.path / _ABOUT).exists() else {}
+        write_json(self.path / _ABOUT, {**about, **values})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file atomically: a reader sees the old or the new one, whole."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(scratch, path)
+
+
+def create(root: Path, name: str) -> RunFolder:
+    """A fresh folder for a run of this name.
+
+    Raises:
+        GanflowError: the folder cannot be written.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = RunFolder((root / name / f"{stamp}-{secrets.token_hex(2)}").absolute())
+    try:
+        for path in (folder.path, folder.samples, folder.plots, folder.checkpoints):
+            path.mkdir(parents=True)
+    except OSError as error:
+        raise GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs") from None
+    return folder
+
+
+def all_runs(root: Path) -> Iterator[RunFolder]:
+    """Every run under `root`, oldest first."""
+    found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{_ABOUT}"))
+    yield from sorted(found, key=lambda run: run.id)
+
+
+def find(run: str, root: Path) -> RunFolder:
+    """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest".
+
+    Raises:
+        GanflowError: no run, or more than one, is meant.
+    """
+    if (Path(run) / _ABOUT).exists():
+        return RunFolder(Path(run).absolute())
+    runs = list(all_runs(root))
+    if not runs:
+        raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
+    if run == "latest":
+        return runs[-1]
+    named = [r for r in runs if r.name == run]
+    if named:
+        return named[-1]
+    started = [r for r in runs if r.id.startswith(run)]
+    if len(started) > 1:
+        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {', '.join(r.id for r in started)}; write more of it")
+    if not started:
+        raise GanflowError(f"no run '{run}' in {root}/: give a path, an id or its beginning, a name, or 'latest' (ganflow runs lists them)")
+    return started[0]

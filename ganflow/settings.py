@@ -1,0 +1,151 @@
+"""Settings: the dataclasses behind components. Their fields are the recipe's keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
+
+from ganflow.errors import SettingsError
+
+T = TypeVar("T")
+_NOTES = "ganflow"  # where `key` keeps its notes in a dataclass field's metadata
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What `key` or `part` says of a field besides its type and default."""
+
+    doc: str = ""
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    role: str | None = None  # a component of this role goes here
+    many: bool = False  # ... or a list of them
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a settings class, for listings and for validation."""
+
+    name: str
+    type: Any
+    default: Any  # `dataclasses.MISSING` where a value must be given
+    notes: Notes
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def type_name(self) -> str:
+        return self.type.__name__ if isinstance(self.type, type) and not hasattr(self.type, "__args__") else (
+            str(self.type).replace("typing.", "").replace("NoneType", "None")
+        )
+
+
+def key(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """A field with a line of documentation and, for numbers, its range.
+
+    A plain `width: int = 64` is as good a field; `key` adds what `ganflow plugins` shows and what is checked.
+    Mutable defaults (lists, dicts) are copied for every instance.
+    """
+    return _field(default, Notes(doc, gt, ge, lt, le))
+
+
+def part(role: str, default: dict[str, Any] | str | None = None, doc: str = "") -> Any:
+    """A field that holds another component: `adversarial: {use: hinge}` in a loss, say.
+
+    Args:
+        role: what the component is for, e.g. "loss".
+        default: the component when the recipe names none: `{"use": "hinge"}`, or just `"hinge"`; None for no component.
+        doc: one line of documentation.
+
+    In the recipe the value is a section like any other (`use` and the component's own keys). The builder finds
+    the component's settings instance in the field and calls its hook: `self.adversarial.loss()`.
+    """
+    return _field({"use": default} if isinstance(default, str) else default, Notes(doc, role=role))
+
+
+def _field(default: Any, notes: Notes) -> Any:
+    metadata = {_NOTES: notes}
+    if isinstance(default, (list, dict)):
+        made: Any = default
+        return field(default_factory=lambda: type(made)(made), metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass_transform(field_specifiers=(key, part, field), kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """Make a class a settings class: a keyword-only dataclass that checks its values when it is made.
+
+    Raises:
+        SettingsError: (on making an instance) a number is not finite or outside the range that `key` gives.
+    """
+    own_check: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
+
+    def __post_init__(self: Any) -> None:
+        problems = [(k.name, text) for k in keys(type(self)) for text in check(k, getattr(self, k.name))]
+        if problems:
+            raise SettingsError(problems)
+        if own_check is not None:
+            own_check(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+    return dataclass(kw_only=True)(cls)
+
+
+def is_settings(cls: Any) -> bool:
+    """Whether `cls` can be offered as a component: a dataclass (made by `settings`, or any other)."""
+    return isinstance(cls, type) and is_dataclass(cls)
+
+
+def keys(cls: type) -> list[Key]:
+    """The keys of a settings class in the order they are written."""
+    hints = get_type_hints(cls)
+    return [Key(f.name, hints[f.name], _default(f), f.metadata.get(_NOTES, Notes())) for f in fields(cls) if f.init]
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
+def check(key: Key, value: Any) -> Iterator[str]:
+    """What is wrong with `value` as this key's value: not finite, or out of range. Lists are checked item by item."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from check(key, item)
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    n = key.notes
+    if not math.isfinite(value):
+        yield f"{value} is not a finite number"
+    elif n.gt is not None and not value > n.gt:
+        yield f"{value:g} is not above {n.gt:g}"
+    elif n.ge is not None and not value >= n.ge:
+        yield f"{value:g} is below {n.ge:g}"
+    elif n.lt is not None and not value < n.lt:
+        yield f"{value:g} is not below {n.lt:g}"
+    elif n.le is not None and not value <= n.le:
+        yield f"{value:g} is above {n.le:g}"
+
+
+def summary(obj: Any) -> str:
+    """The first paragraph of a docstring on one line; '' where there is none of its own."""
+    doc = (obj.__doc__ or "").strip()
+    if is_settings(obj) and doc.startswith(f"{obj.__name__}("):  # the one that dataclass makes up
+        return ""
+    return " ".join(doc.split("\n\n")[0].split())

@@ -1,0 +1,8 @@
+"""placeholder"""
+
+from ganflow import hookimpl
+
+
+@hookimpl
+def register(offer):
+    pass
