@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,6 +92,23 @@ def create(root: Path, name: str) -> RunFolder:
     except OSError as error:
         raise GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs") from None
     return folder
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Alone in this run. The lock goes with the process, however that ends.
+
+    Raises:
+        GanflowError: another process trains this run.
+    """
+    import fcntl
+
+    with (folder.path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GanflowError(f"run {folder.id} is being trained by another process (pid {folder.about().get('pid')})") from None
+        yield
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:

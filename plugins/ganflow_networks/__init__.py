@@ -1,8 +1,133 @@
-"""placeholder"""
+"""Generators and critics for points and images of any size: plain, convolutional and residual."""
 
-from ganflow import hookimpl
+from typing import Literal
+
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class MLPGenerator:
+    """Linear layers from z to samples of any shape, images too. The output is squashed by tanh to the data's range, or
+    linear where the data are unbounded.
+
+    The plane's toy problems are usually played with width 512, depth 3 (Gulrajani et al. 2017, arXiv:1704.00028).
+    """
+
+    width: int = key(128, "units of each hidden layer", ge=1, le=65536)
+    depth: int = key(2, "hidden layers", ge=0, le=100)
+    widths: list[int] = key([], "units of the hidden layers one by one, in place of width and depth", ge=1, le=65536)
+    activation: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh"] = key("relu", "after each hidden layer")
+    batch_norm: bool = key(False, "batch norm after each hidden layer")
+
+    @hookimpl
+    def generator(self, data, prior):
+        from ganflow_networks.mlp import generator
+
+        widths = self.widths or [self.width] * self.depth
+        return generator(data, prior, widths, self.activation, self.batch_norm)
+
+
+@settings
+class MLPCritic:
+    """Linear layers from samples of any shape, images too, to one score (Goodfellow et al. 2014, arXiv:1406.2661)."""
+
+    width: int = key(128, "units of each hidden layer", ge=1, le=65536)
+    depth: int = key(2, "hidden layers", ge=0, le=100)
+    widths: list[int] = key([], "units of the hidden layers one by one, in place of width and depth", ge=1, le=65536)
+    activation: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh"] = key(
+        "leaky_relu", "after each hidden layer; leaky_relu has slope 0.2"
+    )
+
+    @hookimpl
+    def critic(self, data):
+        from ganflow_networks.mlp import critic
+
+        return critic(data, self.widths or [self.width] * self.depth, self.activation)
+
+
+@settings
+class DCGANGenerator:
+    """Transposed convolutions from z to an image: DCGAN (Radford et al. 2015, arXiv:1511.06434), for any size from 16 to
+    128 pixels a side.
+
+    With width 64 and 64 pixels it is the paper's network: 512-256-128-64 channels at 4, 8, 16 and 32 pixels. Weights
+    start from N(0, 0.02²), batch norm's from N(1, 0.02²).
+    """
+
+    width: int = key(64, "channels of the last hidden layer; twice as many at each coarser one", ge=1, le=4096)
+    norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the last")
+
+    @hookimpl
+    def generator(self, data, prior):
+        from ganflow_networks.dcgan import generator
+
+        return generator(data, prior, self.width, self.norm)
+
+
+@settings
+class DCGANCritic:
+    """Strided convolutions from an image to one score: DCGAN (Radford et al. 2015, arXiv:1511.06434), for any size from
+    16 to 128 pixels a side.
+
+    With width 64 and 64 pixels it is the paper's network: 64-128-256-512 channels, LeakyReLU of slope 0.2. With a
+    gradient penalty take `norm: layer` or `none`: batch norm mixes examples.
+    """
+
+    width: int = key(64, "channels of the first layer; twice as many at each further one", ge=1, le=4096)
+    norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last")
+
+    @hookimpl
+    def critic(self, data):
+        from ganflow_networks.dcgan import critic
+
+        return critic(data, self.width, self.norm)
+
+
+@settings
+class ResNetGenerator:
+    """Residual blocks from z to an image: WGAN-GP and SNGAN (Gulrajani et al. 2017, arXiv:1704.00028; Miyato et al. 2018,
+    arXiv:1802.05957), for any size from 16 to 128 pixels a side.
+
+    Width 128 with growth 1 at 32 pixels is WGAN-GP's network for CIFAR-10 (SNGAN: width 256); width 64 with growth 2 at
+    64 pixels is their network for larger images.
+    """
+
+    width: int = key(128, "channels at full size", ge=1, le=4096)
+    growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
+    norm: Literal["batch", "instance", "layer", "none"] = key("batch", "before every activation")
+
+    @hookimpl
+    def generator(self, data, prior):
+        from ganflow_networks.resnet import generator
+
+        return generator(data, prior, self.width, self.growth, self.norm)
+
+
+@settings
+class ResNetCritic:
+    """Residual blocks from an image to one score: WGAN-GP and SNGAN (Gulrajani et al. 2017, arXiv:1704.00028; Miyato et
+    al. 2018, arXiv:1802.05957), for any size from 16 to 128 pixels a side.
+
+    Halves the image until its side is 8 to 15, then two more blocks, the mean over pixels and a linear layer: at 32
+    pixels both papers' network for CIFAR-10.
+    """
+
+    width: int = key(128, "channels at full size", ge=1, le=4096)
+    growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
+    norm: Literal["batch", "instance", "layer", "none"] = key("none", "before every activation but the first block's")
+
+    @hookimpl
+    def critic(self, data):
+        from ganflow_networks.resnet import critic
+
+        return critic(data, self.width, self.growth, self.norm)
 
 
 @hookimpl
 def register(offer):
-    pass
+    offer("generator", "mlp", MLPGenerator)
+    offer("generator", "dcgan", DCGANGenerator)
+    offer("generator", "resnet", ResNetGenerator)
+    offer("critic", "mlp", MLPCritic)
+    offer("critic", "dcgan", DCGANCritic)
+    offer("critic", "resnet", ResNetCritic)

@@ -1,8 +1,117 @@
-"""placeholder"""
+"""Modifiers that steady training: they combine with any loss and any network."""
 
-from ganflow import hookimpl
+from typing import Literal
+
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class R1:
+    """Adds γ/2 · E‖∇f(x)‖² at real examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9)."""
+
+    weight: float = key(10.0, "γ", ge=0)
+
+    @hookimpl(wrapper=True)
+    def loss(self):
+        from ganflow_regularize.penalties import WithR1
+
+        loss = yield
+        return WithR1(loss, self.weight)
+
+
+@settings
+class R2:
+    """Adds γ/2 · E‖∇f(G(z))‖² at generated examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406,
+    eq. 10)."""
+
+    weight: float = key(10.0, "γ", ge=0)
+
+    @hookimpl(wrapper=True)
+    def loss(self):
+        from ganflow_regularize.penalties import WithR2
+
+        loss = yield
+        return WithR2(loss, self.weight)
+
+
+@settings
+class SpectralNorm:
+    """Divides the weight of every linear and convolutional layer by its largest singular value, estimated by power
+    iteration at each forward pass of training (Miyato et al. 2018, arXiv:1802.05957)."""
+
+    players: Literal["critic", "generator", "both"] = key("critic", "whose layers; SAGAN (arXiv:1805.08318) does both")
+    iterations: int = key(1, "power iterations in each forward pass", ge=1, le=100)
+
+    @hookimpl(wrapper=True)
+    def critic(self):
+        network = yield
+        return network if self.players == "generator" else self._normalized(network)
+
+    @hookimpl(wrapper=True)
+    def generator(self):
+        network = yield
+        return network if self.players == "critic" else self._normalized(network)
+
+    def _normalized(self, network):
+        from ganflow_regularize.spectral import normalize
+
+        return normalize(network, self.iterations)
+
+
+@settings
+class Average:
+    """Keeps an exponential moving average of the generator's weights, which is what is sampled, scored and exported
+    (Karras et al. 2018, arXiv:1710.10196; Yazıcı et al. 2019, arXiv:1806.04498).
+
+    With `warm_up` the decay after t rounds is min(decay, (1 + t) / (10 + t)), so that a short run's average is not held
+    back by its first, random weights.
+    """
+
+    decay: float = key(0.999, "share of the old average that a round keeps", ge=0, lt=1)
+    start: int = key(0, "rounds during which the average is just the generator", ge=0)
+    warm_up: bool = key(True, "start with a small decay and raise it")
+
+    @hookimpl
+    def run_started(self, game):
+        from ganflow_regularize.average import Count, copy_of
+
+        game.extras["average"] = copy_of(game.generator)
+        game.extras["average_rounds"] = Count(game.generator)
+
+    @hookimpl
+    def generator_stepped(self, game):
+        from ganflow_regularize.average import update
+
+        rounds = game.extras["average_rounds"]
+        update(game.extras["average"], game.generator, rounds.weight(self.decay, self.start, self.warm_up))
+        rounds.add_one()
+
+
+@settings
+class DiffAugment:
+    """The critic sees randomly altered images, real and generated alike, in both players' steps; the alterations are
+    differentiable (Zhao et al. 2020, arXiv:2006.10738, and the numbers of its code). Off in eval mode.
+
+    color: brightness ± 0.5, saturation × 0 to 2, contrast × 0.5 to 1.5. translation: up to 1/8 of the side, zeros
+    move in. cutout: a square of half the side, centred anywhere, is set to zero.
+    """
+
+    policy: list[Literal["color", "translation", "cutout"]] = key(
+        ["color", "translation", "cutout"], "which alterations, in the order they are made"
+    )
+
+    @hookimpl(wrapper=True)
+    def critic(self, data):
+        from ganflow_regularize.augment import augmented
+
+        network = yield
+        return augmented(network, list(self.policy), data)
 
 
 @hookimpl
 def register(offer):
-    pass
+    offer("modifier", "r1", R1)
+    offer("modifier", "r2", R2)
+    offer("modifier", "spectral_norm", SpectralNorm)
+    offer("modifier", "ema", Average)
+    offer("modifier", "diffaugment", DiffAugment)

@@ -1,8 +1,59 @@
-"""placeholder"""
+"""Wasserstein GANs: the loss, and the two ways to keep the critic Lipschitz, which work with any loss and network."""
 
-from ganflow import hookimpl
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class Wasserstein:
+    """The critic estimates the earth mover's distance, the generator shortens it (Arjovsky et al. 2017, arXiv:1701.07875).
+
+    The critic must be kept Lipschitz: by `weight_clip` (the paper's Algorithm 1), `gradient_penalty` or `spectral_norm`.
+    """
+
+    @hookimpl
+    def loss(self):
+        from ganflow_wgan.losses import WassersteinLoss
+
+        return WassersteinLoss()
+
+
+@settings
+class WeightClip:
+    """Clamps every parameter of the critic to [−c, c] after each critic update (Arjovsky et al. 2017, arXiv:1701.07875,
+    Algorithm 1, line 7; the authors' code clamps before the update instead)."""
+
+    c: float = key(0.01, "largest absolute value of a parameter", gt=0)
+
+    @hookimpl
+    def critic_stepped(self, game):
+        from ganflow_wgan.clip import clip
+
+        clip(game.parameters_of("critic"), self.c)
+
+
+@settings
+class GradientPenalty:
+    """WGAN-GP: keeps the norm of the critic's gradient near 1 between real and generated examples (Gulrajani et al. 2017,
+    arXiv:1704.00028, eq. 3). Adds weight · E(‖∇f(x̂)‖₂ − target)², x̂ = x + ε (G(z) − x), ε ~ U[0, 1] for each example.
+
+    Gradients are per example, so the critic must not mix examples: no batch norm (`norm: layer` or `none`). The score
+    of an example that has many (patches) is their mean.
+    """
+
+    weight: float = key(10.0, "λ; the paper takes 10 for images and 0.1 for points in the plane", ge=0)
+    target: float = key(1.0, "the norm that costs nothing", ge=0)
+    one_sided: bool = key(False, "only norms above the target cost (the paper's section 4)")
+
+    @hookimpl(wrapper=True)
+    def loss(self):
+        from ganflow_wgan.losses import WithGradientPenalty
+
+        loss = yield
+        return WithGradientPenalty(loss, self.weight, self.target, self.one_sided)
 
 
 @hookimpl
 def register(offer):
-    pass
+    offer("loss", "wasserstein", Wasserstein)
+    offer("modifier", "weight_clip", WeightClip)
+    offer("modifier", "gradient_penalty", GradientPenalty)

@@ -1,0 +1,7 @@
+"""python -m ganflow"""
+
+import sys
+
+from ganflow.cli import main
+
+sys.exit(main())

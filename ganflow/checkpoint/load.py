@@ -1,0 +1,78 @@
+"""A trained game from a run's folder, to sample from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
+from ganflow.data import Data, Field
+from ganflow.errors import GanflowError
+from ganflow.game import Game, build_game
+from ganflow.game.state import load_networks
+from ganflow.plugins import Composition
+from ganflow.recipe import read_recipe
+from ganflow.runs import RunFolder
+
+
+class DescribedData(Data):
+    """What is known of a run's data without the data: enough to build its networks."""
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self.name, self.size, self.source = about["name"], about["size"], about["source"]
+        self.held_out = {}
+        self.fields = {name: Field(tuple(shape), *about["ranges"][name]) for name, shape in about["fields"].items()}
+        self._fingerprint: str = about["fingerprint"]
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """The other way: what run.json keeps of the data."""
+    return {
+        "name": data.name,
+        "size": data.size,
+        "source": data.source,
+        "fingerprint": data.fingerprint(),
+        "fields": {name: list(field.shape) for name, field in data.fields.items()},
+        "ranges": {name: [field.low, field.high] for name, field in data.fields.items()},
+    }
+
+
+def load_game(folder: RunFolder, which: str = "last") -> Game:
+    """The run's networks with the weights of a checkpoint: "last", "best" or a file. The data is not loaded.
+
+    Raises:
+        GanflowError: there is no such checkpoint, or it is damaged.
+    """
+    checkpoint = find_checkpoint(folder, which)
+    recipe = read_recipe(folder.recipe)
+    recipe.train.device = "cpu"
+    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    data = DescribedData(folder.about()["data"])
+    game = build_game(recipe, composition, data, players=False)
+    for listener in composition.listeners("run_started"):
+        listener(game=game)
+    load_networks(game, checkpoint.tensors)
+    return game.eval()
+
+
+def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
+    """The checkpoint that "last", "best" or a file's path means.
+
+    Raises:
+        GanflowError: there is none, or it is damaged.
+    """
+    if which == "last":
+        checkpoint, wrong = newest(folder.checkpoints)
+        if checkpoint is None:
+            raise GanflowError(f"run {folder.id} has no checkpoint yet" + "".join(f"; {text}" for text in wrong))
+        return checkpoint
+    path = folder.checkpoints / BEST if which == "best" else Path(which)
+    try:
+        return read(path)
+    except OSError:
+        raise GanflowError(f"run {folder.id} has no checkpoint '{which}'; use last, best (with metrics) or a file") from None
+    except Damaged as error:
+        raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None

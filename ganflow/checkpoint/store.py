@@ -1,0 +1,150 @@
+"""A checkpoint is one safetensors file: every tensor by name, the plain values as JSON in its header, and a digest of
+both. Nothing that is read can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganflow.errors import GanflowError
+
+FORMAT = 1
+BEST = "best.safetensors"
+Tensors = dict[str, Tensor]
+
+
+class Damaged(Exception):
+    """A checkpoint file is not what was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    path: Path
+    tensors: Tensors
+    plain: dict[str, Any]
+
+    @property
+    def round(self) -> int:
+        played: int = self.plain["round"]
+        return played
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint; raises Damaged, saying how, and OSError where there is none."""
+    path.stat()
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise Damaged(f"{path.name} cannot be read ({error})") from None
+    if header.get("digest") != _digest(tensors, header.get("plain", "")):
+        raise Damaged(f"{path.name} does not match its digest")
+    return Checkpoint(path, tensors, json.loads(header["plain"]))
+
+
+def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and what was wrong with newer ones."""
+    wrong: list[str] = []
+    for path in sorted(folder.glob("round-*.safetensors"), reverse=True):
+        try:
+            return read(path), wrong
+        except Damaged as error:
+            wrong.append(str(error))
+    return None, wrong
+
+
+def _digest(tensors: Tensors, plain: str) -> str:
+    digest = hashlib.sha256(plain.encode())
+    for name in sorted(tensors):
+        t = tensors[name]
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        if t.numel():
+            digest.update(t.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class Writer:
+    """Writes checkpoints in a thread: training waits only for a copy into memory that is used again and again.
+
+    Args:
+        folder: where the files go.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        self._buffers: Tensors = {}
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def write(self, tensors: Tensors, plain: dict[str, Any], *, best: bool = False) -> Path:
+        """Take a snapshot and write it as the checkpoint of `plain["round"]`, and as the best one if it is.
+
+        Raises:
+            GanflowError: the checkpoint before could not be written (a full disk). Older ones are intact.
+        """
+        self.wait()
+        text = json.dumps({"format": FORMAT, **plain})
+        for name, t in tensors.items():
+            buffer = self._buffers.get(name)
+            if buffer is None or buffer.shape != t.shape or buffer.dtype != t.dtype:
+                self._buffers[name] = torch.empty(t.shape, dtype=t.dtype)
+            self._buffers[name].copy_(t)
+        snapshot = {name: self._buffers[name] for name in tensors}
+        path = self.folder / f"round-{plain['round']:08d}.safetensors"
+        self._thread = threading.Thread(target=self._write, args=(snapshot, text, path, best), name="checkpoint")
+        self._thread.start()
+        return path
+
+    def wait(self) -> None:
+        """Until the last checkpoint is on disk; raises GanflowError where it could not be written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise GanflowError(
+                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}; earlier ones are intact"
+            )
+
+    def _write(self, tensors: Tensors, text: str, path: Path, best: bool) -> None:
+        scratch = path.with_suffix(f".{os.getpid()}.partial")
+        try:
+            try:
+                save_file(tensors, scratch, {"plain": text, "digest": _digest(tensors, text)})
+            except SafetensorError as error:  # its word for a failed write
+                raise OSError(str(error)) from None
+            _sync(scratch)
+            if best:
+                link = path.with_name(f".{BEST}.{os.getpid()}")
+                link.unlink(missing_ok=True)
+                os.link(scratch, link)
+                os.replace(link, path.with_name(BEST))
+            os.replace(scratch, path)
+            _sync(path.parent)
+            for old in sorted(self.folder.glob("round-*.safetensors"))[: -self.keep]:
+                old.unlink(missing_ok=True)
+            for partial in self.folder.glob("*.partial"):  # of processes that were killed
+                partial.unlink(missing_ok=True)
+        except OSError as error:
+            self._error = error
+            scratch.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""`ganflow COMMAND …`: finds the command, runs it, and turns a user's mistake into one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import ganflow
+from ganflow.errors import GanflowError
+
+COMMANDS = {
+    "run": "train a recipe, or go on with a run",
+    "check": "find every mistake in recipes, train nothing",
+    "show": "print a recipe with every default filled in",
+    "recipes": "list the recipes that come with ganflow, or copy one",
+    "plugins": "list the installed plugins, their components and keys",
+    "runs": "list the runs, or show one",
+    "sample": "draw samples from a run",
+    "interpolate": "walk between latent points of a run",
+    "animate": "a GIF of a run's samples over training",
+    "sync": "send to MLflow what could not be sent during a run",
+    "ui": "open MLflow on the runs",
+}
+"""Commands and what they do, kept here so that `ganflow --help` imports none of them; a test compares with HELP."""
+
+EXAMPLES = """\
+examples:
+  ganflow run wgan                          digits from a Wasserstein GAN in two minutes
+  ganflow recipes copy wgan                 a recipe to edit
+  ganflow run wgan.yaml train.rounds=200    with a change
+  ganflow run --resume latest               go on after an interruption
+  ganflow sample latest -n 64 -o grid.png   draw from the trained generator
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one sentence with a suggestion; no usage dump."""
+
+    def error(self, message: str) -> NoReturn:
+        raise GanflowError(f"{message} ({self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for a mistake in the input, 128 + n after a signal."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return _run([a for a in arguments if a != "--debug"])
+    except GanflowError as error:
+        if debug:
+            raise
+        print(f"ganflow: {error}" if "\n" not in str(error) else error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nganflow: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `ganflow runs | head`
+        sys.stderr.close()
+        return 141
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"ganflow {ganflow.__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        raise GanflowError(
+            f"unknown command '{name}'; " + (f"did you mean '{close[0]}'? " if close else "") + f"(commands: {', '.join(COMMANDS)})"
+        )
+    command = import_module(f"ganflow.cli.{name}")
+    parser = Parser(
+        prog=f"ganflow {name}",
+        description=command.HELP[0].upper() + command.HELP[1:] + ".",
+        epilog="--debug shows the whole traceback of an error.",
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    code: int = command.main(parser.parse_intermixed_args(rest) if _mixes(parser) else parser.parse_args(rest))
+    return code
+
+
+def _mixes(parser: argparse.ArgumentParser) -> bool:
+    """Whether options may stand between the positional arguments (argparse cannot do that with subcommands)."""
+    return not any(isinstance(a, argparse._SubParsersAction) for a in parser._actions)
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())
+    return f"usage: ganflow COMMAND …\n\nAdversarial-training experiments from recipes and plugins.\n\ncommands:\n{commands}\n\n{EXAMPLES}"

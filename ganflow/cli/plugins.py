@@ -1,0 +1,199 @@
+"""ganflow plugins"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganflow.plugins import Catalogue, Component, Plugin
+    from ganflow.settings import Key
+
+HELP = "list the installed plugins, their components and keys"
+
+Line = tuple[str, str]  # text and rich's style for it
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=["show"], help="'show NAME…' tells all about some components")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")
+    parser.add_argument("--brief", action="store_true", help="one line for each component, without its keys")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def main(args: argparse.Namespace) -> int:
+    import json
+    import sys
+
+    from ganflow.errors import GanflowError
+    from ganflow.plugins import load_catalogue
+
+    if args.action and not args.names:
+        raise GanflowError("show what? e.g. ganflow plugins show wgan/weight_clip (ganflow plugins lists all)")
+    catalogue = load_catalogue()
+    if args.action:
+        chosen = [component for name in args.names for component in matching(catalogue, name)]
+        if args.json:
+            print(json.dumps([component_facts(component) for component in chosen], indent=2, default=str))
+        else:
+            write(line for component in chosen for line in described(component, catalogue))
+        return 0
+    if args.json:
+        print(json.dumps([plugin_facts(plugin) for plugin in catalogue.plugins], indent=2, default=str))
+    else:
+        write(line for plugin in catalogue.plugins for line in listed(plugin, args.brief))
+    if catalogue.broken:
+        names = ", ".join(plugin.name for plugin in catalogue.broken)
+        print(f"ganflow: {len(catalogue.broken)} of {len(catalogue.plugins)} plugins broken: {names}", file=sys.stderr)
+    return 0
+
+
+def matching(catalogue: Catalogue, name: str) -> list[Component]:
+    """The components that a name means: "mlp", "networks/mlp", "critic/mlp", "critic/networks/mlp", or all of a plugin's.
+
+    Raises:
+        GanflowError: none.
+    """
+    from ganflow.errors import GanflowError
+    from ganflow.hookspecs import ROLES
+    from ganflow.plugins.wording import did_you_mean
+
+    *within, plain = name.split("/")
+    components = list(catalogue.components())
+    found = [c for c in components if c.name == plain and set(within) <= {c.role, c.plugin}]
+    found = found or [c for c in components if c.plugin == name]
+    if found:
+        return found
+    for plugin in catalogue.broken:
+        if plugin.name in (name, *within):
+            raise GanflowError(f"nothing to show: {plugin.error}")
+    known = {c.qualified if within and within[0] not in ROLES else f"{c.role}/{c.name}" if within else c.name for c in components}
+    hint = did_you_mean(name, known | {p.name for p in catalogue.plugins})
+    raise GanflowError(f"no component or plugin '{name}'{hint} (ganflow plugins lists all)")
+
+
+def listed(plugin: Plugin, brief: bool) -> Iterator[Line]:
+    """A plugin in a listing."""
+    yield f"{plugin.name}  {plugin.distribution} {plugin.version}  {plugin.doc}".rstrip(), "bold"
+    if plugin.error:
+        yield f"  broken: {plugin.error}", "red"
+    width = max((len(f"{c.role} {c.name}") for c in plugin.offers), default=0)
+    for component in plugin.offers:
+        yield headline(component, width), "cyan"
+        if not brief:
+            yield from key_lines(component.settings, indent=6)
+    yield "", ""
+
+
+def headline(component: Component, width: int) -> str:
+    from ganflow.settings import summary
+
+    return f"  {f'{component.role} {component.name}':{width}}  {summary(component.settings)}".rstrip()
+
+
+def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
+    """All about one component."""
+    import inspect
+
+    from ganflow.hookspecs import BUILDERS
+    from ganflow.plugins.marks import hooks_of
+    from ganflow.settings import summary
+
+    yield str(component), "bold"
+    if summary(component.settings):
+        for line in (inspect.getdoc(component.settings) or "").splitlines():
+            yield f"  {line}", ""
+    hooks = hooks_of(component.settings)
+    for does, names in {
+        "wraps": [h.name for h in hooks if h.wrapper],
+        "listens to": [h.name for h in hooks if h.name not in BUILDERS],
+    }.items():
+        if names:
+            yield f"  {does}: {', '.join(names)}", ""
+    yield "  keys:", ""
+    yield from list(key_lines(component.settings, indent=4)) or [("    none", "")]
+    yield f"  in a recipe:  {example(component, catalogue)}", "green"
+    yield "", ""
+
+
+def example(component: Component, catalogue: Catalogue) -> str:
+    """The line of a recipe that uses the component; the keys that must be given are left to fill in."""
+    from ganflow.settings import keys
+
+    given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
+    name = component.name if component.name in catalogue.names(component.role) else component.qualified
+    section = f"{{use: {name}{given}}}"
+    lists = {"modifier": "modifiers", "metric": "metrics"}
+    return f"{lists[component.role]}: [{section}]" if component.role in lists else f"{component.role}: {section}"
+
+
+def key_lines(settings: type, indent: int) -> Iterator[Line]:
+    """The keys, in columns: name: type = default, what it is (its range)."""
+    from ganflow.settings import keys
+
+    rows = [(signature(key), meaning(key)) for key in keys(settings)]
+    width = min(max((len(left) for left, _ in rows), default=0), 32)
+    for left, right in rows:
+        yield f"{'':{indent}}{left:{width}}  {right}".rstrip(), ""
+
+
+def signature(key: Key) -> str:
+    """`width: int = 64`, as a recipe would write the default; "…" where a value must be given."""
+    import json
+    import re
+
+    kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), key.type_name)
+    kind = f"a {key.notes.role}" if key.notes.role else kind
+    default = "…" if key.required else json.dumps(key.default, default=str, ensure_ascii=False)
+    return f"{key.name}: {kind} = {default}"
+
+
+def meaning(key: Key) -> str:
+    bounds = limits(key)
+    return f"{key.notes.doc}{f' ({bounds})' if bounds else ''}".strip()
+
+
+def limits(key: Key) -> str:
+    """The range in symbols: "> 0, ≤ 1"."""
+    signs = {">": key.notes.gt, "≥": key.notes.ge, "<": key.notes.lt, "≤": key.notes.le}
+    return ", ".join(f"{sign} {bound:g}" for sign, bound in signs.items() if bound is not None)
+
+
+def plugin_facts(plugin: Plugin) -> dict[str, Any]:
+    named = {name: getattr(plugin, name) for name in ("name", "module", "distribution", "version", "doc", "error")}
+    return {**named, "offers": [component_facts(component) for component in plugin.offers]}
+
+
+def component_facts(component: Component) -> dict[str, Any]:
+    from ganflow.plugins.marks import hooks_of
+    from ganflow.settings import keys, summary
+
+    return {
+        **{name: getattr(component, name) for name in ("role", "name", "qualified", "plugin", "distribution", "version")},
+        "doc": summary(component.settings),
+        "hooks": [hook.name for hook in hooks_of(component.settings)],
+        "keys": [key_facts(key) for key in keys(component.settings)],
+    }
+
+
+def key_facts(key: Key) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "type": key.type_name,
+        "required": key.required,
+        "default": None if key.required else key.default,
+        "doc": key.notes.doc,
+        "range": limits(key),
+        "role": key.notes.role,
+    }
+
+
+def write(lines: Iterator[Line]) -> None:
+    """To a terminal in colour; lines are never cut or folded, so that they can be searched."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for text, style in lines:
+        console.print(Text(text, style), soft_wrap=True)

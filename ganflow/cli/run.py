@@ -1,0 +1,51 @@
+"""ganflow run"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "train a recipe, or go on with a run"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", help="a recipe file, or the name of one that comes with ganflow (ganflow recipes)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. train.rounds=200")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+
+
+def main(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ganflow import runs
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import read_recipe
+
+    overrides = list(args.overrides)
+    if args.recipe and "=" in args.recipe:  # `ganflow run --resume latest train.rounds=2000`
+        overrides.insert(0, args.recipe)
+        args.recipe = None
+    if not args.recipe and not args.resume:
+        raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
+    recipe = read_recipe(args.recipe, overrides) if args.recipe else None
+    root = Path(args.runs)
+    folder = runs.find(args.resume, root) if args.resume else None
+
+    from ganflow.runner import resume, start
+    from ganflow.runner.loop import last_picture
+
+    if folder:
+        outcome = resume(folder, recipe, quiet=args.quiet, overrides=overrides)
+    else:
+        assert recipe is not None
+        outcome = start(recipe, root, quiet=args.quiet)
+    shown = outcome.folder.path
+    if shown.is_relative_to(Path.cwd()):
+        shown = shown.relative_to(Path.cwd())
+    if outcome.status == "interrupted":
+        print(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
+        return 128 + outcome.signal
+    picture = last_picture(outcome.folder)
+    print(f"{shown}: {outcome.round} rounds" + (f"; look at {shown / 'samples' / picture.name}" if picture else ""))
+    return 0

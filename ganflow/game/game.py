@@ -1,0 +1,100 @@
+"""The game: the players, their loss, and what is sampled from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ganflow.data import Data
+from ganflow.game.player import Player
+from ganflow.loss import AddedTerms, Loss
+from ganflow.prior import Prior
+
+
+class Game(nn.Module):
+    """Two players, their loss, and whatever else has state.
+
+    Attributes:
+        generator, critic: the networks; `critic` is None in critic-free recipes.
+        loss: what they descend.
+        extras: modules that modifiers put here (the average of the generator, a pool), part of every checkpoint.
+        data, prior: what the game is played on.
+        players: "generator" and "critic", with their optimizers. Empty in a game that is only sampled from.
+        one_pass: real and fake examples go through the critic together.
+    """
+
+    def __init__(
+        self, data: Data, prior: Prior | None, generator: nn.Module, critic: nn.Module | None, loss: Loss, one_pass: bool = False
+    ) -> None:
+        super().__init__()
+        self.data, self.prior, self.one_pass = data, prior, one_pass
+        self.generator, self.critic = generator, critic
+        self.extras = nn.ModuleDict()
+        self.players: dict[str, Player] = {}
+        self.__dict__["loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
+        stateful = nn.ModuleList(part for part in _chain(loss) if isinstance(part, nn.Module))
+        if len(stateful):
+            self.extras["loss"] = stateful
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The generator's moving average where the recipe keeps one, else the generator."""
+        return self.extras["average"] if "average" in self.extras else self.generator
+
+    def parameters_of(self, player: str) -> list[nn.Parameter]:
+        """All parameters of a player, as few tensors as possible: one, where its optimizer allows."""
+        return self.players[player].updated
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def latents(self, n: int, seed: int = 0) -> Tensor:
+        """n draws from the prior on the CPU, the same on every device: (n, *prior.shape)."""
+        if self.prior is None:
+            raise ValueError("this game has no prior to draw from")
+        return self.prior.sample(n, generator=torch.Generator().manual_seed(seed))
+
+    def samples(self, n: int, seed: int = 0) -> Tensor:
+        """n generated examples on the CPU, float32: (n, *data.shape). Training's random numbers stay untouched."""
+        return self.sample(self.latents(n, seed))
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, batch: int = 256) -> Tensor:
+        """Generated examples for the latents z (n, *prior.shape), by the averaged generator in evaluation mode, on the
+        CPU in float32: (n, *data.shape)."""
+        network = self.averaged
+        like = next(network.parameters())
+        with evaluating(network), fork_rng(like.device):
+            torch.manual_seed(0)  # for a network that is random when it is evaluated, too
+            pieces = [network(piece.to(like.device, like.dtype)).float().cpu() for piece in z.split(batch)]
+        return torch.cat(pieces)
+
+
+def _chain(loss: Loss) -> Iterator[Loss]:
+    yield loss
+    if isinstance(loss, AddedTerms):
+        yield from _chain(loss.loss)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and every part of it back in the mode it was in afterwards."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, training in modes:
+            m.training = training
+
+
+@contextmanager
+def fork_rng(device: torch.device) -> Iterator[None]:
+    """Random numbers drawn inside leave torch's generators as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

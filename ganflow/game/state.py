@@ -1,0 +1,102 @@
+"""The whole state of a game as named tensors and plain values: what a checkpoint keeps, and what a trial copies."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganflow.game.game import Game
+
+Tensors = dict[str, Tensor]
+_TENSOR, _PAIRS = "$tensor", "$pairs"
+
+
+def game_state(game: Game) -> tuple[Tensors, dict[str, Any]]:
+    """Networks, extras and optimizers: live tensors by name (not copies), and the plain values around them."""
+    tensors: Tensors = {f"game.{name}": t for name, t in game.state_dict().items()}
+    optimizers = {name: flatten(p.optimizer.state_dict(), f"optimizer.{name}", tensors) for name, p in game.players.items()}
+    return tensors, {"optimizers": optimizers}
+
+
+def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None:
+    """Put a state back. The networks' tensors are written in place.
+
+    Raises:
+        ValueError: the state is another game's.
+    """
+    load_networks(game, tensors)
+    for name, player in game.players.items():
+        player.optimizer.load_state_dict(unflatten(plain["optimizers"][name], tensors))
+
+
+def load_networks(game: Game, tensors: Tensors) -> None:
+    """Only the networks and extras. Raises ValueError where they are another game's."""
+    own = {name.removeprefix("game."): t for name, t in tensors.items() if name.startswith("game.")}
+    try:
+        game.load_state_dict(own)
+    except RuntimeError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:
+    """Every random number generator that code in a run may draw from."""
+    tensors: Tensors = {"random.torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        tensors["random.mps"] = torch.mps.get_rng_state()
+    plain: dict[str, Any] = {"python": _as_lists(random.getstate())}
+    if "numpy" in sys.modules:
+        import numpy as np
+
+        kind, words, *rest = np.random.get_state()  # type: ignore[misc]  # noqa: NPY002
+        plain["numpy"] = [str(kind), [int(w) for w in words], *rest]  # type: ignore[union-attr]
+    return tensors, plain
+
+
+def load_random_state(device: torch.device, tensors: Tensors, plain: dict[str, Any]) -> None:
+    """Go on drawing where `random_state` was taken."""
+    torch.set_rng_state(tensors["random.torch"])
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    if "random.mps" in tensors and device.type == "mps":
+        torch.mps.set_rng_state(tensors["random.mps"])
+    version, words, gauss = plain["python"]
+    random.setstate((version, tuple(words), gauss))
+    if "numpy" in plain:
+        import numpy as np
+
+        np.random.set_state(tuple(plain["numpy"]))  # noqa: NPY002
+
+
+def flatten(tree: Any, name: str, tensors: Tensors) -> Any:
+    """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`."""
+    if isinstance(tree, Tensor):
+        tensors[name] = tree.detach()
+        return {_TENSOR: name}
+    if isinstance(tree, dict):
+        return {_PAIRS: [[key, flatten(value, f"{name}.{key}", tensors)] for key, value in tree.items()]}
+    if isinstance(tree, (list, tuple)):
+        return [flatten(value, f"{name}.{i}", tensors) for i, value in enumerate(tree)]
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    raise ValueError(f"{name}: a {type(tree).__name__} cannot be kept in a checkpoint; keep state in tensors and numbers")
+
+
+def unflatten(plain: Any, tensors: Tensors) -> Any:
+    """What `flatten` took apart."""
+    if isinstance(plain, list):
+        return [unflatten(value, tensors) for value in plain]
+    if isinstance(plain, dict):
+        if _TENSOR in plain:
+            return tensors[plain[_TENSOR]]
+        return {key: unflatten(value, tensors) for key, value in plain[_PAIRS]}
+    return plain
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(v) for v in value] if isinstance(value, tuple) else value

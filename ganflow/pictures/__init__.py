@@ -1,0 +1,13 @@
+"""Looking at it: grids of samples, densities against the truth, curves, animations.
+
+Images need Pillow alone and take milliseconds. What needs matplotlib (a second to import) imports it when it draws.
+"""
+
+from ganflow.pictures.animation import captioned, gif
+from ganflow.pictures.curves import loss_curves
+from ganflow.pictures.files import replacing, save_png
+from ganflow.pictures.images import grid
+from ganflow.pictures.points import density, ways
+from ganflow.pictures.samples import sample_picture
+
+__all__ = ["captioned", "density", "gif", "grid", "loss_curves", "replacing", "sample_picture", "save_png", "ways"]

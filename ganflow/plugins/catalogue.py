@@ -1,0 +1,142 @@
+"""The catalogue: every installed plugin and what a recipe can name of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ganflow.errors import GanflowError
+from ganflow.plugins.wording import did_you_mean, origin
+
+
+class UnknownComponent(GanflowError):
+    """A recipe names a component that is not installed, or that more than one plugin offers."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """What a recipe can name: a settings class, offered by a plugin under a role and a name."""
+
+    role: str
+    name: str
+    plugin: str
+    settings: type
+    distribution: str = ""
+    version: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """The name that means this plugin's component and no other's: "wgan/weight_clip"."""
+        return f"{self.plugin}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.role} '{self.qualified}' ({origin(self.distribution, self.version)})"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point of the group "ganflow".
+
+    Attributes:
+        name: the entry point's name.
+        module: the module it names, "" where two distributions claim the name.
+        error: why it cannot be used, in one sentence that names it; None where it can.
+        doc: the first line of the module's docstring.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    error: str | None = None
+    offers: tuple[Component, ...] = ()
+    doc: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.name}' ({origin(self.distribution, self.version)})"
+
+
+@dataclass
+class Chosen:
+    """A component together with the values that a recipe gave its keys.
+
+    Attributes:
+        settings: an instance of `component.settings`.
+    """
+
+    component: Component
+    settings: Any
+
+
+@dataclass
+class Catalogue:
+    """Every installed plugin, by name; also those that are broken."""
+
+    plugins: list[Plugin]
+
+    @property
+    def broken(self) -> list[Plugin]:
+        """The plugins that cannot be used."""
+        return [plugin for plugin in self.plugins if plugin.error]
+
+    def components(self) -> Iterator[Component]:
+        """Every component of every plugin."""
+        for plugin in self.plugins:
+            yield from plugin.offers
+
+    def names(self, role: str) -> list[str]:
+        """What a recipe can write for this role: plain names, "plugin/name" where several plugins offer a name. Sorted."""
+        offered = [c for c in self.components() if c.role == role]
+        times = Counter(c.name for c in offered)
+        return sorted(c.name if times[c.name] == 1 else c.qualified for c in offered)
+
+    def find(self, role: str, name: str) -> Component:
+        """The component that `name` ("patch" or "acme/patch") means for this role.
+
+        Raises:
+            UnknownComponent: nobody offers it, or several plugins do and the name does not say which.
+        """
+        plugin, _, plain = name.rpartition("/")
+        found = [c for c in self.components() if (c.role, c.name) == (role, plain) and plugin in ("", c.plugin)]
+        if len(found) > 1:
+            ways = " or ".join(c.qualified for c in found)
+            raise UnknownComponent(f"{role} '{name}' is offered by {len(found)} plugins; write {ways}")
+        if not found:
+            raise UnknownComponent(self._unknown(role, name))
+        return found[0]
+
+    def _unknown(self, role: str, name: str) -> str:
+        """Why nothing is found: the plugin is not there or is broken, the name is misspelt or another role's."""
+        plugin, _, plain = name.rpartition("/")
+        if plugin:
+            named = [p for p in self.plugins if p.name == plugin]
+            if not named:
+                there = ", ".join(p.name for p in self.plugins) or "none"
+                guess = did_you_mean(plugin, (p.name for p in self.plugins))
+                return f"unknown {role} '{name}': no plugin '{plugin}'{guess} (installed plugins: {there})"
+            if named[0].error:
+                return f"unknown {role} '{name}': {named[0].error}"
+        names = self.names(role)
+        offered = [c.qualified for c in self.components() if c.role == role] if plugin else names
+        roles = sorted({c.role for c in self.components() if c.name == plain and plugin in ("", c.plugin)})
+        hint = f"; that is the name of a {' and a '.join(roles)}" if roles else did_you_mean(name, offered)
+        text = f"unknown {role} '{name}'{hint} (installed: {', '.join(names) or 'none'})"
+        if self.broken and not plugin:
+            text += f"; perhaps it belongs to a plugin that is broken: {'; '.join(str(p.error) for p in self.broken)}"
+        return text
+
+    def by_module(self, module: str) -> Plugin | None:
+        """The plugin that a module belongs to, by its full name or its top-level package alone; None for other code."""
+        top = module.partition(".")[0]
+        ours = [p for p in self.plugins if p.module and p.module.partition(".")[0] == top]
+        # Plugins may share a namespace package: the one whose module holds this one goes first.
+        holding = [p for p in ours if f"{module}.".startswith(f"{p.module}.")]
+        return max(holding or ours, key=lambda p: len(p.module) if holding else 0, default=None)
+
+
+def versions(chosen: Iterable[Chosen]) -> dict[str, dict[str, str]]:
+    """Which plugins the components come from: name → {"distribution": …, "version": …}, sorted by name."""
+    components = {c.component.plugin: c.component for c in chosen}
+    return {name: {"distribution": c.distribution, "version": c.version} for name, c in sorted(components.items())}

@@ -1,0 +1,122 @@
+"""The components of one run, put together: a pluggy manager that holds them and nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any
+
+from pluggy import PluginManager
+
+from ganflow.errors import PluginError
+from ganflow.hookspecs import EVENTS, Builders, Events
+from ganflow.plugins.catalogue import Chosen
+from ganflow.plugins.marks import MARK, Hook, arguments_of, hooks_of
+
+
+class _Member:
+    """One chosen component as pluggy sees it: its hooks, bound to its settings, as attributes.
+
+    The settings themselves will not do: pluggy compares and hashes what it holds, and two equal settings (the same
+    modifier twice, say) are still two.
+    """
+
+    def __init__(self, chosen: Chosen) -> None:
+        self.chosen = chosen
+        for hook in hooks_of(type(chosen.settings)):
+            method = getattr(chosen.settings, hook.attribute)
+            vars(self)[hook.attribute] = method if hook.name in EVENTS else _checked(hook, method, chosen)
+
+
+class Composition:
+    """What a recipe chose, ready to be built.
+
+    Args:
+        components: by slot: "data", "prior", "generator", "critic", "loss", "optimizer.generator", "optimizer.critic",
+            "schedule.generator", "schedule.critic"; a slot's role is its first word.
+        modifiers: in the recipe's order: the first is applied first (innermost), the last has the last word.
+        metrics: in the recipe's order.
+    """
+
+    def __init__(
+        self, components: Mapping[str, Chosen], modifiers: Iterable[Chosen] = (), metrics: Iterable[Chosen] = ()
+    ) -> None:
+        self.components, self.modifiers, self.metrics = dict(components), list(modifiers), list(metrics)
+        # One `optimizer:` for both players is one component in two slots: it must not hear events twice.
+        shared = {id(chosen.settings): _Member(chosen) for chosen in self.components.values()}
+        self._slots = {slot: shared[id(chosen.settings)] for slot, chosen in self.components.items()}
+        self._metrics = [_Member(chosen) for chosen in self.metrics]
+        # pluggy calls the last registered first: the last modifier is the outermost wrapper.
+        self._members = [*shared.values(), *map(_Member, self.modifiers), *self._metrics]
+        self._manager = PluginManager("ganflow")
+        self._manager.add_hookspecs(Builders)
+        self._manager.add_hookspecs(Events)
+        for number, member in enumerate(self._members):
+            self._manager.register(member, f"{number} {member.chosen.component.qualified}")
+
+    def build(self, role: str, slot: str | None = None, **arguments: Any) -> Any:
+        """Call the builder in `slot` (the role's own, if none is given), with the wrappers of all modifiers around it.
+
+        Args:
+            role: the hook, "critic" or "optimizer", say.
+            arguments: all of the hook's, by name.
+
+        Raises:
+            PluginError: the builder, or a wrapper around it, returns None.
+            KeyError: the recipe has nothing in this slot.
+        """
+        return self._build(role, self._slots[slot or role], arguments)
+
+    def build_metrics(self, data: Any) -> list[Any]:
+        """The metrics, in the recipe's order."""
+        return [self._build("metric", member, {"data": data}) for member in self._metrics]
+
+    def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
+        others = [m for m in self._members if m.chosen.component.role == role and m is not member]
+        return self._manager.subset_hook_caller(role, others)(**arguments)
+
+    def listeners(self, event: str) -> list[Callable[..., None]]:
+        """The functions that listen to an event, in the recipe's order: components, modifiers, metrics.
+
+        Each takes all of the event's arguments by name, and passes on those that its implementation asks for. They are
+        plain functions with no pluggy in between, so they can be called, and traced, inside a training step.
+        """
+        caller = getattr(self._manager.hook, event)
+        return [_passing(impl.function, impl.argnames, event) for impl in caller.get_hookimpls()]
+
+
+def _passing(function: Callable[..., Any], names: tuple[str, ...], event: str) -> Callable[..., None]:
+    if set(names) == set(arguments_of(event)):
+        return function
+
+    def listener(**arguments: Any) -> None:
+        function(**{name: arguments[name] for name in names})
+
+    return listener
+
+
+def _checked(hook: Hook, method: Callable[..., Any], chosen: Chosen) -> Callable[..., Any]:
+    """The method, refusing to return None: pluggy would go on and ask another component."""
+
+    def some(made: Any) -> Any:
+        if made is None:
+            what = "return what `yield` gave, changed or not" if hook.wrapper else f"return the {hook.name}"
+            raise PluginError(f"{chosen.component}: its hook '{hook.name}' returned None; it must {what}")
+        return made
+
+    if hook.wrapper:
+
+        @functools.wraps(method)
+        def wrap(*arguments: Any) -> Generator[None, Any, Any]:
+            return some((yield from method(*arguments)))
+
+        checked: Callable[..., Any] = wrap
+    else:
+
+        @functools.wraps(method)
+        def build(*arguments: Any) -> Any:
+            return some(method(*arguments))
+
+        checked = build
+    setattr(checked, MARK, hook.options)  # where the mark sits on a class method's wrapper, `wraps` does not see it
+    return checked

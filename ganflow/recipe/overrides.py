@@ -1,0 +1,203 @@
+"""Overrides: what the command line changes in a recipe.
+
+    train.rounds=50  modifiers[0].c=0.02   set a key (the value is YAML; a list may be indexed with .0 too)
+    critic=mlp  critic.use=mlp             switch a component: the keys that the recipe gave the old one are dropped
+    critic={use: mlp, width: 64}           replace a whole section
+    +modifiers={use: ema}  +metrics=swd    append to a list
+    ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
+
+Their order matters only where two set the same thing: the last one wins. Whole sections are replaced first, then
+their keys are set, then items are removed from lists, so an index always means the list as the recipe has it.
+
+`optimizer.lr=…` sets both players' where the recipe has one optimizer for each; `optimizer.critic.lr=…` makes two of
+one. Removing the critic removes its optimizer and its schedule.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ganflow.recipe.nodes import COMMAND_LINE, Node, Problems, join, shown
+from ganflow.recipe.paths import steps
+from ganflow.recipe.reader import read_yaml
+from ganflow.recipe.sections import PER_PLAYER, PLAYERS, REQUIRED
+
+_FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
+
+
+class _Refused(Exception):
+    """What is wrong with an override."""
+
+
+@dataclass
+class Override:
+    """One `key=value`, `+key=value` or `~key`."""
+
+    sign: str
+    path: str
+    steps: list[str | int]
+    value: Node
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Short paths first (`critic.use` is as much the whole section as `critic`); removals from lists last, from the end."""
+        *_, last = self.steps
+        if self.sign == "~" and isinstance(last, int):
+            return (True, 0, -last)
+        return (False, len(self.steps) - (last == "use"), 0)
+
+
+def is_override(argument: str) -> bool:
+    """Whether a command-line argument is an override rather than a recipe: a "~", or a "=" before any "/"."""
+    return (argument.startswith("~") or "=" in argument) and "/" not in argument.partition("=")[0]
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Command-line arguments as (recipes, overrides)."""
+    return [a for a in arguments if not is_override(a)], [a for a in arguments if is_override(a)]
+
+
+def apply(overrides: Sequence[str], root: Node, problems: Problems) -> None:
+    """Change the tree as the overrides say. What cannot be done is a problem and changes nothing."""
+    parsed = [override for text in overrides if (override := _parse(text, problems))]
+    for override in sorted(parsed, key=lambda o: o.order):
+        try:
+            for steps_ in _targets(root, override.steps, splits=override.sign != "~"):
+                _change(root, override, steps_)
+        except _Refused as refused:
+            problems.add(COMMAND_LINE, str(refused))
+
+
+def _parse(text: str, problems: Problems) -> Override | None:
+    form = _FORM.fullmatch(text)
+    found = steps(form["path"]) if form else None
+    if not form or found is None or (form["sign"] == "~") != (form["value"] is None):
+        problems.add(COMMAND_LINE, f"{shown(text)} is not an override; write key=value, +list=item or ~key")
+        return None
+    value = read_yaml(form["value"] or "", problems, form["path"], COMMAND_LINE)
+    if value is None:
+        return None
+    if value.value == {} and form["value"].strip() in ("{}", ""):
+        value.text = form["value"]
+    return Override(form["sign"], form["path"], found, value)
+
+
+def _targets(root: Node, path: list[str | int], splits: bool) -> list[list[str | int]]:
+    """The paths that are meant: those of each player, where the recipe has one section for each and the path names none."""
+    section, *rest = path
+    node = root.value.get(section)
+    keys = node.section() if node and section in PER_PLAYER and rest else None
+    if keys is None:
+        return [path]
+    if per_player(keys):
+        return [path] if rest[0] in PLAYERS else [[section, player, *rest] for player in PLAYERS if player in keys]
+    if rest[0] in PLAYERS and splits:
+        players = PLAYERS if _given(root, "critic") else PLAYERS[:1]
+        node.value = {player: copy.deepcopy(Node(keys, node.line)) for player in players}
+    return [path]
+
+
+def per_player(keys: dict[str, Node]) -> bool:
+    """Whether an optimizer or schedule section is divided into the players' own."""
+    return "use" not in keys and any(player in keys for player in PLAYERS)
+
+
+def _given(root: Node, section: str) -> bool:
+    node = root.value.get(section)
+    return node is not None and (node.bad or node.value is not None)
+
+
+def _change(root: Node, override: Override, path: list[str | int]) -> None:
+    *before, last = path
+    parent, place = root, ""
+    for step in before:
+        parent = _child(parent, step, place, create=override.sign != "~")
+        place = join(place, step)
+    value = copy.deepcopy(override.value)
+    if override.sign == "~":
+        _remove(parent, last, place)
+    elif override.sign == "+":
+        _append(_child(parent, last, place, create=True), value, override.path)
+    else:
+        _set(parent, last, place, value)
+    if path == ["critic"] and not _given(root, "critic"):
+        for section in PER_PLAYER:
+            keys = root.value[section].value if section in root.value else None
+            if isinstance(keys, dict) and per_player(keys):
+                keys.pop("critic", None)
+
+
+def _child(parent: Node, step: str | int, place: str, create: bool) -> Node:
+    """The node below `parent`; with `create`, an empty section if there is none."""
+    if create and parent.value is None:
+        parent.value = {}
+    if isinstance(parent.value, list):
+        return parent.value[_index(parent, step, place)]
+    keys = parent.section() if place not in ("train", "track", "tune") else parent.value
+    if not isinstance(keys, dict):
+        raise _Refused(f"{join(place, step)}: {place} is a single value and has no keys")
+    name = str(step)
+    if name not in keys and create:
+        keys[name] = Node(None, COMMAND_LINE)
+    if name not in keys:
+        raise _Refused(f"~{join(place, name)}: the recipe has no such key")
+    return keys[name]
+
+
+def _index(parent: Node, step: str | int, place: str) -> int:
+    if not isinstance(step, int):
+        raise _Refused(f"{place} is a list; write {place}[0].{step} for its first item")
+    if step >= len(parent.value):
+        there = f"only {place}[0] to [{len(parent.value) - 1}]" if parent.value else "none"
+        raise _Refused(f"there is no {place}[{step}] ({there}); to append, write +{place}=…")
+    return step
+
+
+def _set(parent: Node, last: str | int, place: str, value: Node) -> None:
+    if last == "use":
+        _switch(parent, value)
+        return
+    old = _child(parent, last, place, create=True)
+    if isinstance(value.value, str) and isinstance(old.value, dict) and "use" in old.value:
+        _switch(old, value)
+    elif isinstance(parent.value, list):
+        parent.value[int(last)] = value
+    else:
+        parent.value[str(last)] = value
+
+
+def _switch(section: Node, use: Node) -> None:
+    """Another component: the old one's keys go. The same one: they stay."""
+    keys = section.section() or {}
+    old = keys["use"].value if "use" in keys else None
+    same = isinstance(old, str) and isinstance(use.value, str) and _same(old, use.value)
+    section.value = {**keys, "use": use} if same else {"use": use}
+    section.line = section.line if same else COMMAND_LINE
+
+
+def _same(old: str, new: str) -> bool:
+    """Whether two names mean one component: with the plugin's name, or without it in one of them."""
+    if "/" in old and "/" in new:
+        return old == new
+    return old.rpartition("/")[2] == new.rpartition("/")[2]
+
+
+def _append(target: Node, value: Node, path: str) -> None:
+    if target.value == {} or target.value is None:
+        target.value = []
+    if not isinstance(target.value, list):
+        raise _Refused(f"+{path}: {path} is not a list")
+    target.value.extend(value.value if isinstance(value.value, list) else [value])
+
+
+def _remove(parent: Node, last: str | int, place: str) -> None:
+    if not place and last in REQUIRED:
+        raise _Refused(f"~{last}: every recipe needs {last}")
+    _child(parent, last, place, create=False)
+    if isinstance(parent.value, list):
+        del parent.value[int(last)]
+    else:
+        del parent.value[str(last)]

@@ -1,0 +1,85 @@
+"""The sections of a recipe, and the keys of those that belong to ganflow itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from ganflow import key, settings
+from ganflow.errors import SettingsError
+
+PLAYERS = ("generator", "critic")
+ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
+PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
+MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
+SECTIONS = ("name", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
+REQUIRED = ("data", "generator", "loss", "optimizer")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
+
+
+@settings
+class Head:
+    """What stands at the top of a recipe outside all sections."""
+
+    name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            text = f"{self.name[:100]!r} cannot name a folder; use up to 100 letters, digits, . _ - and begin with a letter or digit"
+            raise SettingsError([("name", text)])
+
+
+@settings
+class Train:
+    """How the game is played."""
+
+    rounds: int = key(1000, "rounds to play: n_critic critic steps and one generator step each", ge=1)
+    n_critic: int = key(1, "critic steps per round, each on a fresh batch; without a critic it means nothing", ge=1)
+    batch_size: int = key(64, "examples per step", ge=1)
+    seed: int = key(0, "where all randomness of the run starts", ge=0, lt=2**63)
+    device: str = key("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
+    precision: Literal["fp32", "bf16", "fp64"] = key("fp32", "of the networks' arithmetic; bf16: autocast, weights stay float32")
+    channels_last: bool = key(False, "memory layout that convolutions like on many devices")
+    compile: Literal["auto", "never", "step", "round"] = key(
+        "auto", "what torch.compile gets: nothing, each step, or the whole round; auto weighs its cost against the work ahead"
+    )
+    one_pass: bool = key(
+        False,
+        "score real and fake in one critic pass and draw the fakes of all critic steps in one generator pass; "
+        "same mathematics, other rounding",
+    )
+    clip_grad: float | None = key(None, "largest norm of a player's whole gradient; longer ones are scaled down", gt=0)
+    accumulate: int = key(1, "micro-batches per update; batch_size must be divisible by it", ge=1)
+    deterministic: bool = key(False, "only algorithms that give the same bits every time, also where slower ones")
+    threads: int = key(0, "CPU threads; 0: all cores", ge=0)
+    report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
+    sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
+    checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
+    evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
+    keep: int = key(3, "checkpoints kept, besides the best", ge=1)
+    start_from: str | None = key(None, "a run whose players' weights to start from: a path, an id, a name or 'latest'")
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not _DEVICE.fullmatch(self.device):
+            problems.append(("device", f"{self.device[:50]!r} is not a device; use auto, cpu, cuda, cuda:N or mps"))
+        if self.batch_size % self.accumulate:
+            text = f"{self.accumulate} micro-batches do not divide a batch_size of {self.batch_size} evenly"
+            problems.append(("accumulate", text))
+        if problems:
+            raise SettingsError(problems)
+
+
+@settings
+class Track:
+    """What is told to MLflow."""
+
+    mlflow: bool = key(True, "record the run in MLflow")
+    uri: str | None = key(None, "tracking server or store; if not given MLFLOW_TRACKING_URI, else SQLite in the runs folder")
+    experiment: str | None = key(None, "MLflow experiment; 'ganflow' if not given")
+    run_name: str | None = key(None, "name of the run in MLflow; the recipe's name and the run's id if not given")
+    images: bool = key(True, "send the sample pictures")
+    log_model: bool = key(True, "send the trained generator as a model that can be served")
+    wait: float = key(60.0, "seconds to wait at the end for what is not yet sent", ge=0)

@@ -1,0 +1,181 @@
+"""The loop of a run: play until something is due, then report, draw, evaluate, keep."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ganflow import pictures
+from ganflow.checkpoint import Writer
+from ganflow.errors import GanflowError
+from ganflow.metrics import Metric
+from ganflow.plugins import Composition
+from ganflow.recipe import Recipe
+from ganflow.runner.cadence import Cadence
+from ganflow.runner.progress import Progress
+from ganflow.runs import RunFolder
+from ganflow.tracking import Follower, Journal, entries
+from ganflow.trainer import Diverged, Report, Trainer
+
+GRID = 64
+"""Latent points whose samples are drawn again and again over training."""
+CLOUD = 2000
+"""The same for points in the plane."""
+
+
+@dataclass
+class Interruption:
+    signal: int = 0
+
+
+@contextmanager
+def interruptible(trainer: Trainer) -> Iterator[Interruption]:
+    """Ctrl-C and SIGTERM end the training after the round in hand; a second Ctrl-C ends it at once."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+
+    def stop(number: int, frame: object) -> None:
+        if trainer.stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        trainer.stop, interruption.signal = True, number
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Loop:
+    """What a run does between its rounds. Each part happens at its own interval (see Cadence) and at the end."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        trainer: Trainer,
+        metrics: list[Metric],
+        composition: Composition,
+        folder: RunFolder,
+        progress: Progress,
+        best: dict[str, float],
+    ) -> None:
+        self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
+        self.metrics, self.folder, self.progress = metrics, folder, progress
+        self.cadence = Cadence.of(recipe.train)
+        self.listeners = {event: composition.listeners(event) for event in ("round_reported", "evaluated", "checkpointed", "run_ended")}
+        self.writer = Writer(folder.checkpoints, recipe.train.keep)
+        self.journal = Journal(folder.journal)
+        self.journal.rewind(trainer.round)
+        self.best = best  # the best score so far and its round
+        self.follower = Follower(folder) if recipe.track.mlflow else None
+
+    def run(self) -> str:
+        """Train to the end; returns "finished" or "interrupted"."""
+        if self.follower:
+            self.follower.start()
+        try:
+            if self.trainer.round == 0:
+                self._draw(0)
+            while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
+                self._advance()
+            status = "finished" if self.trainer.round >= self.cadence.rounds else "interrupted"
+            self._end(status)
+        except BaseException:
+            if self.follower:
+                self.follower.stop()
+            raise
+        return status
+
+    def _advance(self) -> None:
+        cadence, trainer = self.cadence, self.trainer
+        report = trainer.advance(cadence.next_stop(trainer.round))
+        self._report(report)
+        round, scores = report.round, {}
+        if cadence.due(cadence.sample, round):
+            self._draw(round)
+        if self.metrics and cadence.due(cadence.evaluate, round):
+            scores = self._evaluate(round)
+        if cadence.due(cadence.checkpoint, round) or trainer.stop or self._improves(scores):
+            self._keep(round, self._improves(scores, remember=True))
+
+    def _report(self, report: Report) -> None:
+        if not report.terms:  # stopped before a round was played
+            return
+        self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))
+        self.progress.update(report)
+        self._tell("round_reported", report=report)
+
+    def _draw(self, round: int) -> None:
+        """A picture of the fixed latents' samples."""
+        if self.game.prior is None or self.recipe.generator is None:
+            return
+        samples = self.game.samples(GRID if self.game.data.main.is_image else CLOUD, self.recipe.train.seed)
+        picture = pictures.sample_picture(self.game.data, samples, round)
+        if picture is not None:
+            path = self.folder.samples / f"round-{round:08d}.png"
+            self._write("a picture", lambda: pictures.save_png(picture, path))
+
+    def _evaluate(self, round: int) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        for metric in self.metrics:
+            scores |= metric.evaluate(self.game)
+        self._write("metrics.jsonl", lambda: self.journal.append(round, scores))
+        self._tell("evaluated", round=round, scores=scores)
+        return scores
+
+    def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
+        """Whether the first score is the best so far."""
+        if not scores:
+            return False
+        score = next(iter(scores.values()))
+        sign = 1 if self.metrics[0].goal == "min" else -1
+        better = not self.best or sign * score < sign * self.best["score"]
+        if better and remember:
+            self.best = {"score": score, "round": self.trainer.round}
+        return better
+
+    def _keep(self, round: int, best: bool) -> None:
+        for name, player in self.game.players.items():
+            if not all(bool(torch.isfinite(p).all()) for p in player.updated):
+                raise Diverged(f"a weight of the {name}", float("nan"), round)
+        tensors, plain = self.trainer.state()
+        path = self.writer.write(tensors, {**plain, "best": self.best}, best=best)
+        self._write("run.json", lambda: self.folder.note(round=round, best=self.best))
+        self._tell("checkpointed", round=round, path=path)
+
+    def _end(self, status: str) -> None:
+        self.writer.wait()
+        curves = list(entries(self.folder.journal))
+        if curves:
+            self._write("a plot", lambda: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
+        self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
+        self._tell("run_ended", status=status)
+        if self.follower:
+            self.progress.note("sending to MLflow …")
+            unsent = self.follower.finish(self.recipe.track.wait)
+            if unsent:
+                self.progress.note(str(unsent))
+
+    def _tell(self, event: str, **arguments: object) -> None:
+        for listener in self.listeners[event]:
+            listener(game=self.game, **arguments)
+
+    def _write(self, what: str, action: object) -> None:
+        try:
+            action()  # type: ignore[operator]
+        except OSError as error:
+            raise GanflowError(f"cannot write {what} in {self.folder.path}: {error.strerror}; earlier checkpoints are intact") from error
+
+
+def last_picture(folder: RunFolder) -> Path | None:
+    """The newest picture of a run."""
+    return max(folder.samples.glob("round-*.png"), default=None)

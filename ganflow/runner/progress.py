@@ -1,0 +1,190 @@
+"""How a run shows that it goes on: a live display on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import RenderableType
+
+EVERY_SHARE = 0.05  # plain lines: one per 5 % of the rounds, or when this many seconds went by, …
+EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # … more as the run gets longer
+REFRESHES = 4  # of the live display, per second
+
+
+class Reported(Protocol):
+    """What `update` reads of a trainer's report."""
+
+    @property
+    def round(self) -> int: ...
+    @property
+    def terms(self) -> dict[str, float]: ...
+    @property
+    def estimates(self) -> dict[str, float]: ...
+    @property
+    def rounds_per_second(self) -> float: ...
+
+
+class Progress:
+    """Shows a run's reports, on stderr, so that stdout is left to results.
+
+    On a terminal (with rich installed) a display of a few lines that stays in place; elsewhere plain lines, at most one
+    per 5 % of the rounds or 10 s, besides the first and the last. A context manager.
+
+    Args:
+        rounds: of the whole run.
+        start: rounds played before, in a run that is resumed.
+        title: the run's name.
+        quiet: show nothing at all.
+        stream: where to, instead of stderr.
+    """
+
+    def __init__(self, rounds: int, start: int = 0, title: str = "", quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.rounds, self.title, self.quiet = rounds, title, quiet
+        self.stream = stream or sys.stderr
+        self.round, self.speed = start, 0.0
+        self.terms: dict[str, float] = {}
+        self.estimates: dict[str, float] = {}
+        self._live: Any = None
+        self._reports = 0
+        self._began = self._updated = self._printed = time.monotonic()
+        self._next = 0.0
+        self._last_line = ""
+
+    def __enter__(self) -> Progress:
+        self._began = self._updated = self._printed = time.monotonic()
+        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._live = _live(self)
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()  # draws once more, and leaves it there
+        elif self._reports and self._last_line != (line := self._line()):
+            self._print(line)
+
+    def update(self, report: Reported) -> None:
+        """Show what a report says."""
+        self.round, self.terms, self.estimates = report.round, dict(report.terms), dict(report.estimates)
+        speed = report.rounds_per_second
+        self.speed = speed if not self.speed else 0.8 * self.speed + 0.2 * speed
+        now = time.monotonic()
+        self._updated = now
+        self._reports += 1
+        if self._live is not None:  # draws itself, so many times a second
+            return
+        patience = min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / 20))
+        if self.round >= self._next or self.round >= self.rounds or now - self._printed >= patience:
+            self._print(self._line())
+            self._next = (math.floor(self.round / self.rounds / EVERY_SHARE) + 1) * EVERY_SHARE * self.rounds
+            self._printed = now
+
+    def note(self, text: str) -> None:
+        """A line of its own, above the live display: "samples/round-00000500.png"."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._print(text)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the end at the present speed; None where that is not known yet."""
+        if self.round >= self.rounds:
+            return 0.0
+        if not self._reports or not self.speed > 0:
+            return None
+        return max(0.0, (self.rounds - self.round) / self.speed - (time.monotonic() - self._updated))
+
+    def _line(self) -> str:
+        width = len(str(self.rounds))
+        head = f"{self.title + '  ' if self.title else ''}round {self.round:>{width}}/{self.rounds}"
+        values = [f"{name} {number(v)}" for name, v in (*self.terms.items(), *self.estimates.items())]
+        return "  ".join([head, *values, f"{number(self.speed)} rounds/s", *self._clock()])
+
+    def _clock(self) -> list[str]:
+        if self.round >= self.rounds:
+            return [f"took {clock(time.monotonic() - self._began)}"]
+        return [] if self.left is None else [f"{clock(self.left)} left"]
+
+    def _print(self, line: str) -> None:
+        if not self.quiet:
+            print(line, file=self.stream, flush=True)
+            self._last_line = line
+
+    def __rich__(self) -> RenderableType:
+        return _display(self)
+
+
+def number(value: float) -> str:
+    """Four digits that matter: 12345, 0.3121, -1.5e-05."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def clock(seconds: float) -> str:
+    """2:05, or 1:02:05."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def _live(progress: Progress) -> Any:
+    """rich's live display of the progress; None where rich is not installed."""
+    try:
+        from rich.console import Console
+        from rich.live import Live
+    except ImportError:
+        return None
+    return Live(
+        progress,
+        console=Console(file=progress.stream),
+        refresh_per_second=REFRESHES,
+        redirect_stdout=sys.stdout.isatty(),  # what a plugin prints goes above the display, unless it is piped elsewhere
+        redirect_stderr=sys.stderr.isatty(),
+    )
+
+
+def _display(progress: Progress) -> RenderableType:
+    """A bar, then a line per player with its terms, and one for the estimates."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    done = progress.round >= progress.rounds
+    head = Table.grid(padding=(0, 2), expand=True)
+    head.add_column(no_wrap=True)
+    head.add_column(ratio=1)
+    head.add_column(no_wrap=True, justify="right")
+    head.add_column(no_wrap=True, justify="right")
+    share = progress.round / max(1, progress.rounds)
+    head.add_row(
+        Text(progress.title or "round", style="bold"),
+        ProgressBar(total=1.0, completed=share, complete_style="green" if done else "cyan", finished_style="green"),
+        Text.assemble((f"{progress.round}", "bold"), f"/{progress.rounds}"),
+        Text(f"{share:4.0%}"),
+    )
+    times = [f"{number(progress.speed)} rounds/s"] if progress.speed else ["starting"]
+    times += [f"{clock(time.monotonic() - progress._began)} gone"] if not done else []
+    times += progress._clock()
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in progress.terms.items():
+        player, _, term = name.rpartition("/")
+        rows.setdefault(player, {})[term] = value
+    if progress.estimates:
+        rows["estimates"] = progress.estimates
+    body = Table.grid(padding=(0, 2))
+    body.add_column(style="dim", no_wrap=True)
+    body.add_column()
+    for player, terms in rows.items():
+        pairs = [Text.assemble((name, "cyan"), " ", (f"{number(v):<9}", "bold")) for name, v in terms.items()]
+        body.add_row(player, Text("  ").join(pairs))
+    body.add_row("speed", Text("   ").join(Text(t) for t in times))
+    return Group(head, body)

@@ -1,0 +1,71 @@
+"""Checks that a plugin's author can run: does everything that my plugin offers keep the contract?
+
+    # tests/test_acme.py of the package gf-acme, which is installed
+    import pytest
+    from ganflow.testing import check_component, components
+
+    @pytest.mark.parametrize("component", components("acme"), ids=str)
+    def test_component(component):
+        check_component(component)
+
+A check that fails raises AssertionError with one sentence. Nothing in ganflow imports this package.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ganflow.errors import PluginError
+from ganflow.plugins import Component, Plugin, UnknownComponent, load_catalogue, load_module
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+
+__all__ = ["check_component", "check_plugin", "components"]
+
+
+def components(plugin: str | ModuleType) -> list[Component]:
+    """What a plugin offers.
+
+    Args:
+        plugin: the name of an installed plugin, or a module that need not be installed.
+
+    Raises:
+        PluginError: the plugin is broken; says why.
+        UnknownComponent: no plugin of this name is installed.
+    """
+    found = _find(plugin) if isinstance(plugin, str) else load_module(plugin, plugin.__name__.rpartition(".")[2])
+    if found.error:
+        raise PluginError(found.error)
+    return list(found.offers)
+
+
+def _find(name: str) -> Plugin:
+    installed = {plugin.name: plugin for plugin in load_catalogue().plugins}
+    if name not in installed:
+        raise UnknownComponent(f"no plugin '{name}' is installed (installed: {', '.join(installed)})")
+    return installed[name]
+
+
+def check_plugin(plugin: str | ModuleType) -> None:
+    """`check_component` for every component of a plugin, with default values: for plugins whose keys all have one."""
+    for component in components(plugin):
+        check_component(component)
+
+
+def check_component(component: Component, data: Data | None = None, **values: Any) -> None:
+    """Build a component, through the modifier machinery as a run does, and try what it built on small stand-in parts.
+
+    Args:
+        component: of `components(…)`.
+        data: what a network or metric is built for, instead of stand-ins: by default points in the plane and images
+            (1, 32, 32), of which it must take one kind at least and may refuse the other with a GanflowError.
+        values: of its keys, where the defaults will not do: required ones, smaller networks.
+
+    Raises:
+        AssertionError: it is not documented, or what it builds does not keep the contract (ganflow.hookspecs).
+    """
+    from ganflow.testing.checks import check
+
+    check(component, data, values)

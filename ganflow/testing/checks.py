@@ -1,0 +1,228 @@
+"""What is tried with each kind of component."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganflow.data import Data, TensorData
+from ganflow.errors import GanflowError
+from ganflow.game import Game, Player, Round
+from ganflow.loss import Loss
+from ganflow.metrics import Metric
+from ganflow.plugins import Chosen, Component, Composition
+from ganflow.plugins.marks import hooks_of
+from ganflow.prior import Prior
+from ganflow.settings import keys, summary
+from ganflow.testing.stand_ins import images, points, stand_in
+
+BATCH = 8
+SLOTS = {
+    "prior": ["prior"],
+    "generator": ["generator"],
+    "critic": ["critic"],
+    "loss": ["loss"],
+    "optimizer": ["optimizer.generator", "optimizer.critic"],
+    "schedule": ["schedule.generator", "schedule.critic"],
+}
+
+
+def check(component: Component, data: Data | None, values: dict[str, Any]) -> None:
+    """See ganflow.testing.check_component."""
+    documented(component)
+    chosen = Chosen(component, component.settings(**values))
+    if component.role == "data":
+        check_data(chosen)
+        return
+    refusals = []
+    examples = [points(), images()] if data is None else [data]
+    for example in examples:
+        try:
+            Trial(chosen, example).run()
+        except GanflowError as error:  # a clear refusal: networks for images need not take points
+            refusals.append(f"{example.name}: {error}")
+    if len(refusals) == len(examples):
+        raise AssertionError(f"{component} takes no data that was tried: {'; '.join(refusals)}")
+
+
+def documented(component: Component) -> None:
+    """The class has a docstring, and every key a line."""
+    assert summary(component.settings), f"{component} has no docstring"
+    for key in keys(component.settings):
+        assert key.notes.doc, f"{component}: the key '{key.name}' is not documented; use key({key.name!r}'s default, \"what it is\")"
+
+
+class Trial:
+    """A game of stand-ins around one component."""
+
+    def __init__(self, chosen: Chosen, data: Data) -> None:
+        self.chosen, self.component, self.data = chosen, chosen.component, data
+        role = self.component.role
+        slots = {slot: chosen if part == role else stand_in(part) for part, names in SLOTS.items() for slot in names}
+        self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"))
+
+    def run(self) -> None:
+        """Build the game, try what the component built or wrapped, then play two rounds."""
+        torch.manual_seed(0)
+        self.game = self._game()
+        wrapped = {hook.name for hook in hooks_of(self.component.settings) if hook.wrapper}
+        tries: dict[str, Callable[[], None]] = {
+            "prior": self.try_prior,
+            "generator": self.try_generator,
+            "critic": self.try_critic,
+            "loss": self.try_loss,
+            "optimizer": self.try_optimizer,
+            "schedule": self.try_schedule,
+            "metric": self.try_metric,
+        }
+        for name, attempt in tries.items():
+            if name == self.component.role or name in wrapped:
+                attempt()
+        self.play()
+
+    def _game(self) -> Game:
+        build = self.composition.build
+        prior = build("prior")
+        generator, critic = build("generator", data=self.data, prior=prior), build("critic", data=self.data)
+        loss = build("loss")
+        for made, kind, hook in ((generator, nn.Module, "generator"), (critic, nn.Module, "critic"), (prior, Prior, "prior"), (loss, Loss, "loss")):
+            self.expect(isinstance(made, kind), f"hook '{hook}' gave {type(made).__name__}, not {kind.__name__}")
+        game = Game(self.data, prior, generator, critic, loss)
+        for name in ("generator", "critic"):
+            elementwise = bool(getattr(self.composition.components[f"optimizer.{name}"].settings, "elementwise", False))
+            schedule = build("schedule", f"schedule.{name}", rounds=10)
+            game.players[name] = Player(name, getattr(game, name), self._optimizer(name), elementwise=elementwise, schedule=schedule)
+        return game
+
+    def _optimizer(self, player: str) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+        def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+            made = self.composition.build("optimizer", f"optimizer.{player}", parameters=parameters, player=player)
+            self.expect(isinstance(made, torch.optim.Optimizer), f"hook 'optimizer' gave {type(made).__name__}")
+            return made  # type: ignore[no-any-return]
+
+        return make
+
+    def expect(self, true: bool, otherwise: str) -> None:
+        if not true:
+            raise AssertionError(f"{self.component} on {self.data.name}: {otherwise}")
+
+    def real(self) -> Tensor:
+        return self.data.held_out[next(iter(self.data.fields))][:BATCH]
+
+    def batch(self) -> dict[str, Tensor]:
+        return {**{name: part[:BATCH] for name, part in self.data.held_out.items()}, "z": self.game.latents(BATCH)}
+
+    def try_prior(self) -> None:
+        prior = self.game.prior
+        assert prior is not None
+        draws = [prior.sample(3, 5, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
+        self.expect(draws[0].shape == (3, 5, *prior.shape), f"sample(3, 5) has shape {tuple(draws[0].shape)}")
+        self.expect(torch.equal(*draws), "sample differs between two generators of the same seed")
+        low, high = prior.support or (-math.inf, math.inf)
+        self.expect(bool(((draws[0] >= low) & (draws[0] <= high)).all()), f"draws leave the support [{low}, {high}]")
+        a, b = prior.sample(2)
+        way = prior.between(a, b, torch.tensor([0.0, 0.5, 1.0]))
+        self.expect(way.shape == (3, *prior.shape), f"between at 3 points has shape {tuple(way.shape)}")
+        self.expect(torch.allclose(way[0], a, atol=1e-5) and torch.allclose(way[2], b, atol=1e-5), "between does not start at a and end at b")
+
+    def try_generator(self) -> None:
+        samples = self.game.generator(self.game.latents(BATCH))
+        wanted, field = (BATCH, *self.data.shape), self.data.main
+        self.expect(samples.shape == wanted, f"samples have shape {tuple(samples.shape)}, not {wanted}")
+        low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
+        inside = bool(((samples >= low - 1e-6) & (samples <= high + 1e-6)).all())
+        self.expect(inside, f"samples leave the data's range [{low}, {high}]")
+        self.expect_gradients("generator", samples.square().sum())
+
+    def try_critic(self) -> None:
+        assert self.game.critic is not None
+        real = self.real().requires_grad_()
+        scores = self.game.critic(real)
+        self.expect(scores.shape[:1] == (BATCH,), f"scores of {BATCH} examples have shape {tuple(scores.shape)}")
+        self.expect_gradients("critic", scores.sum())
+        (slope,) = torch.autograd.grad(self.game.critic(real).sum(), real)
+        self.expect(bool(slope.isfinite().all() and slope.any()), "no gradient of the scores reaches the examples")
+
+    def expect_gradients(self, player: str, objective: Tensor) -> None:
+        """Every parameter has one, and it is finite."""
+        named = dict(self.game.get_submodule(player).named_parameters())
+        found = torch.autograd.grad(objective, list(named.values()), allow_unused=True)
+        for name, gradient in zip(named, found, strict=True):
+            self.expect(gradient is not None, f"the {player}'s parameter {name} has no gradient")
+            self.expect(bool(gradient.isfinite().all()), f"the {player}'s parameter {name} has a gradient that is not finite")
+
+    def try_loss(self) -> None:
+        assert self.game.critic is not None
+        for player, terms_of in (("critic", self.game.loss.critic_terms), ("generator", self.game.loss.generator_terms)):
+            terms = terms_of(self.game, self.batch())
+            self.expect(isinstance(terms, dict) and len(terms) > 0, f"the {player}'s terms must be a dict of named scalars")
+            for name, term in terms.items():
+                scalar = isinstance(term, Tensor) and term.dim() == 0 and bool(term.isfinite())
+                self.expect(scalar, f"the {player}'s term '{name}' is not a finite scalar tensor")
+            parameters = list(self.game.get_submodule(player).parameters())
+            found = torch.autograd.grad(sum(terms.values(), torch.zeros(())), parameters, allow_unused=True)
+            self.expect(any(g is not None and bool(g.any()) for g in found), f"no gradient of the {player}'s terms reaches its network")
+
+    def try_optimizer(self) -> None:
+        """Ten steps down |p|²: the parameters change, the sum falls, and the state goes through a checkpoint."""
+        parameters = [nn.Parameter(torch.linspace(-1, 1, 12))]
+        optimizer = self._optimizer("critic")(parameters)
+        before = parameters[0].detach().clone()
+        for _ in range(10):
+            parameters[0].grad = 2 * parameters[0].detach()
+            optimizer.step()
+        after = parameters[0].detach()
+        self.expect(not torch.equal(before, after), "ten steps change nothing")
+        self.expect(bool(after.square().sum() < before.square().sum()), "ten steps down |p|² go up")
+        self._optimizer("critic")(parameters).load_state_dict(optimizer.state_dict())
+
+    def try_schedule(self) -> None:
+        schedule = self.composition.build("schedule", "schedule.critic", rounds=10)
+        factors = [schedule(round) for round in range(10)]
+        fit = all(isinstance(f, (int, float)) and math.isfinite(f) and f >= 0 for f in factors)
+        self.expect(fit, f"factors must be finite numbers that are not negative: {factors}")
+
+    def try_metric(self) -> None:
+        (metric,) = self.composition.build_metrics(self.data)
+        self.expect(isinstance(metric, Metric), f"hook 'metric' gave {type(metric).__name__}")
+        scores = metric.evaluate(self.game)
+        self.expect(bool(scores) and all(isinstance(score, float) for score in scores.values()), f"scores must be named floats: {scores}")
+
+    def play(self) -> None:
+        """Two rounds with everybody listening; all terms and weights stay finite."""
+        listeners = self.composition.listeners
+        for listener in listeners("run_started"):
+            listener(game=self.game)
+        stepped = {event: listeners(event) for event in ("critic_stepped", "generator_stepped")}
+        play = Round(self.game, 2, **stepped)  # type: ignore[arg-type]
+        for seed in range(2):
+            draws = {name: torch.stack([part[:BATCH]] * 3) for name, part in self.data.held_out.items()}
+            draws["z"] = torch.stack([self.game.latents(BATCH, 3 * seed + i) for i in range(3)])
+            terms = play(draws)
+            broken = [name for name, term in zip(play.names, terms, strict=True) if not bool(term.isfinite())]
+            self.expect(not broken, f"terms are not finite in round {seed}: {', '.join(broken)}")
+        for name, parameter in self.game.named_parameters():
+            self.expect(bool(parameter.isfinite().all()), f"{name} is not finite after two rounds")
+
+
+def check_data(chosen: Chosen) -> None:
+    """Fields, held-out examples and fingerprint keep the contract of ganflow.data.Data."""
+    composition, component = Composition({"data": chosen}), chosen.component
+    data = composition.build("data")
+    assert isinstance(data, Data), f"{component}: hook 'data' gave {type(data).__name__}"
+    assert data.fields and data.size > 0, f"{component}: no fields, or no training examples"
+    parts = {"held_out": data.held_out} | ({"train": data.train} if isinstance(data, TensorData) else {})
+    for part, tensors in parts.items():
+        for name, tensor in tensors.items():
+            field = data.fields[name]
+            shape = tuple(tensor.shape[1:])
+            assert shape == field.shape, f"{component}: {part} '{name}' has shape {shape}, its field {field.shape}"
+            low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
+            inside = bool(((tensor >= low) & (tensor <= high)).all())
+            assert inside, f"{component}: {part} '{name}' leaves its range [{low}, {high}]"
+    again = composition.build("data").fingerprint()
+    assert data.fingerprint() == again, f"{component}: built twice, its fingerprints differ"

@@ -1,0 +1,114 @@
+"""The journal: a run's numbers, one JSON line per report, only ever appended to."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganflow.errors import GanflowError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was reported after `round` rounds, at `time` seconds since 1970."""
+
+    round: int
+    time: float
+    values: dict[str, float]
+
+
+class Journal:
+    """Appends to a journal. A line is with the operating system when `append` returns, so that it survives the process
+    being killed; it is not forced to the disk, which would cost milliseconds. A torn last line is cut off first.
+
+    Raises:
+        GanflowError: (here and in `append`) the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            os.ftruncate(self._file, _whole(path.read_bytes()))
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+
+    def append(self, round: int, values: Mapping[str, float]) -> None:
+        """One line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
+        entry = {"round": round, "time": time.time(), "values": {name: float(value) for name, value in values.items()}}
+        try:
+            text = json.dumps(entry, allow_nan=False)
+        except ValueError:
+            entry["values"] = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
+            text = json.dumps(entry)
+        line = text.encode() + b"\n"
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):  # a full disk: take the part back, so that the next line starts on its own
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Every whole line of a journal; none where there is no file. A torn last line is left out.
+
+    Raises:
+        GanflowError: a line in the middle is not a journal's.
+    """
+    yield from read(path)[0]
+
+
+def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
+    """The whole lines after `offset` bytes, and the offset after them: a follower goes on from there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            raw = file.read()
+    except FileNotFoundError:
+        return [], 0
+    raw = raw[: raw.rfind(b"\n") + 1]
+    return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
+
+
+def rewind(path: Path, round: int) -> None:
+    """Drop what was reported after `round`, and a torn last line: a run that goes on from its checkpoint of that round
+    reports the rest again. Atomic."""
+    if not path.exists():
+        return
+    raw = path.read_bytes()
+    lines = raw[: _whole(raw)].splitlines(keepends=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("wb") as file:
+        file.writelines(line for line in lines if _parse(line, path).round <= round)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def _whole(raw: bytes) -> int:
+    """The length of the whole lines."""
+    return raw.rfind(b"\n") + 1
+
+
+def _parse(line: bytes, path: Path) -> Entry:
+    try:
+        entry = json.loads(line)
+        return Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        shown = line[:60].decode(errors="replace").strip()
+        raise GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again") from None
+
+
+def _cannot_write(path: Path, error: OSError) -> GanflowError:
+    return GanflowError(f"cannot write the journal {path}: {error.strerror}")

@@ -1,0 +1,50 @@
+"""A lock between processes: held through a file, let go by the operating system when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Held(Exception):
+    """Another process holds the lock, and did not let go in time."""
+
+
+@contextmanager
+def locked(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock of this file, waiting for it up to `timeout` seconds; raises Held."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + timeout
+    try:
+        while not _take(file):
+            if time.monotonic() > deadline:
+                raise Held(str(path))
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(file)  # lets go
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: int) -> bool:
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _take(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

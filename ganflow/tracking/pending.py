@@ -1,0 +1,162 @@
+"""What of a run's folder MLflow has, and what it has not yet: read from the folder alone, without MLflow."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ganflow.runs import RunFolder, write_json
+from ganflow.tracking.journal import Entry, entries
+
+ENDS = {"finished": "FINISHED", "interrupted": "KILLED", "killed": "KILLED", "failed": "FAILED"}
+"""MLflow's word for how a run ended."""
+_SAMPLES = re.compile(r"round-(\d+)\.png")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The "tracking" entry of run.json."""
+
+    experiment: str
+    run_name: str
+    uri: str | None = None
+    images: bool = True
+    log_model: bool = True
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Settings:
+        told: dict[str, Any] = folder.about().get("tracking") or {}
+        return cls(
+            experiment=told.get("experiment") or folder.name,
+            run_name=told.get("run_name") or f"{folder.name} {folder.id}",
+            uri=told.get("uri"),
+            images=bool(told.get("images", True)),
+            log_model=bool(told.get("log_model", True)),
+        )
+
+
+@dataclass
+class State:
+    """tracking.json: what MLflow has of a run, as far as the sender knows. Losing it loses nothing: on first contact the
+    server is asked.
+
+    Attributes:
+        steps: the last round sent of each metric.
+        images: the rounds whose samples were sent.
+        plots: the plots sent, with the time each was last changed.
+        model: the round of the generator that was logged as a model.
+        status: how the run ended, once MLflow was told.
+        error: why the last attempt failed.
+    """
+
+    uri: str = ""
+    experiment_id: str = ""
+    run_id: str = ""
+    steps: dict[str, int] = field(default_factory=dict)
+    images: list[int] = field(default_factory=list)
+    plots: dict[str, float] = field(default_factory=dict)
+    model: int | None = None
+    status: str = ""
+    error: str = ""
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> State:
+        try:
+            return cls(**json.loads(folder.tracking.read_text()))
+        except (OSError, ValueError, TypeError):  # none yet, or another version's
+            return cls()
+
+    def write(self, folder: RunFolder) -> None:
+        write_json(folder.tracking, asdict(self))
+
+
+class Point(NamedTuple):
+    name: str
+    value: float
+    time: int  # milliseconds since 1970
+    round: int
+
+
+def points(reported: Iterable[Entry], steps: dict[str, int]) -> Iterator[Point]:
+    """The points that come after `steps`, each once. What is not finite is left out: MLflow's databases would keep an
+    infinity as 1.8e308, and its charts would show nothing else."""
+    last = dict(steps)
+    for entry in reported:
+        for key, value in entry.values.items():
+            name = metric_name(key)
+            if entry.round > last.get(name, -1):
+                last[name] = entry.round
+                if math.isfinite(value):
+                    yield Point(name, value, int(entry.time * 1000), entry.round)
+
+
+def metric_name(key: str) -> str:
+    """The nearest name that MLflow allows: letters, digits, "_-. :/", and no empty or dotted path segments."""
+    allowed = re.sub(r"[^A-Za-z0-9_\-. :/]", "_", key)[:250]
+    return posixpath.normpath(allowed).lstrip("./") or "_"
+
+
+def samples(folder: RunFolder) -> list[tuple[int, Path]]:
+    """The pictures of a run with their rounds, in order."""
+    found = ((_SAMPLES.fullmatch(path.name), path) for path in folder.samples.glob("*.png"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """What MLflow has not got, and why. As text, the end of a sentence: "120 points not sent to … "."""
+
+    points: int
+    images: int
+    uri: str
+    why: str
+
+    def __str__(self) -> str:
+        counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
+        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}"
+
+
+def unsent(folder: RunFolder) -> Unsent | None:
+    """What is still to be sent of a run that is over; None when MLflow has everything."""
+    state, settings = State.read(folder), Settings.of(folder)
+    left = sum(1 for _ in points(entries(folder.journal), state.steps))
+    pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings.images else 0
+    if not left and not pictures and state.status == folder.about().get("status") and not state.error:
+        return None
+    return Unsent(left, pictures, state.uri or store_uri(folder), state.error)
+
+
+def store_uri(folder: RunFolder, uri: str | None = None) -> str:
+    """Where a run's points go: what is asked for, what its recipe says, MLFLOW_TRACKING_URI, where they went before, or
+    a SQLite file beside the runs. A SQLite file's path is made absolute."""
+    runs = folder.path.parent.parent
+    return absolute(
+        uri
+        or Settings.of(folder).uri
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or State.read(folder).uri
+        or default_uri(runs)
+    )
+
+
+def default_uri(runs: Path) -> str:
+    """The store of a runs folder when no other is named."""
+    return f"sqlite:///{(runs.absolute() / 'mlflow.db').as_posix()}"
+
+
+def artifacts(runs: Path) -> Path:
+    """Where a database store keeps pictures, plots and models."""
+    return runs.absolute() / "mlartifacts"
+
+
+def absolute(uri: str) -> str:
+    if not uri.startswith("sqlite:///") or uri == "sqlite:///:memory:":
+        return uri
+    return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute().as_posix()}"

@@ -1,0 +1,120 @@
+"""Reaching MLflow's store: quickly giving up on one that is away, safely making one that is not there yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow.errors import GanflowError
+from ganflow.tracking.lock import Held, locked
+from ganflow.tracking.pending import absolute, artifacts
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.enabled=false)"
+_HABITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def client(uri: str) -> MlflowClient:
+    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
+    process at a time: several at once break a fresh one.
+
+    Raises:
+        GanflowError: MLflow is not installed.
+    """
+    for name, value in _HABITS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise GanflowError(MISSING) from None
+    if not uri.startswith("sqlite:///"):
+        return MlflowClient(uri)
+    uri = absolute(uri)
+    with _setting_up(uri):
+        return MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
+
+
+def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
+    """The id of the experiment of this name, which is made if it is missing. A database is given absolute paths for
+    artifacts; a server knows its own place for them.
+
+    Raises:
+        GanflowError: the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found: Any = client.get_experiment_by_name(name)
+    if found is None:
+        place = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
+        try:
+            made: str = client.create_experiment(name, artifact_location=place)
+            return made
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise GanflowError(
+            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
+        )
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _setting_up(uri: str) -> Iterator[None]:
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(file.with_name(f".{file.name}.lock"), timeout=120):
+            yield
+    except Held:
+        raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
+    except OSError as error:
+        raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Why MLflow could not be reached, in a few words. Its own texts are a page long."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = getattr(link, "reason", None) if isinstance(getattr(link, "reason", None), BaseException) else (
+            link.__cause__ or link.__context__
+        )
+    text = " ".join(str(part) for part in chain).lower()
+    for sign, words in (
+        ("connection refused", "connection refused"),
+        ("name or service not known", "no machine of that name"),
+        ("nameresolution", "no machine of that name"),
+        ("failed to resolve", "no machine of that name"),
+        ("timed out", "no answer in time"),
+        ("no route to host", "no route to it"),
+        ("network is unreachable", "the network is unreachable"),
+        ("remote end closed connection", "connection lost"),
+        ("connection reset", "connection lost"),
+        ("connection aborted", "connection lost"),
+        ("401", "not allowed (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")
+        if "unauthorized" in text else ("", ""),
+        ("database is locked", "the database is busy"),
+        ("no space left", "no space left on the disk"),
+    ):
+        if sign and sign in text:
+            return words
+    first = str(error).strip().splitlines()
+    return first[0][:200] if first else type(error).__name__

@@ -1,0 +1,144 @@
+"""torch.optim's formulas, in its order of operations, for parameters that are a few flat tensors.
+
+Why not torch.optim itself: its constructor imports torch._dynamo (1 s at every start), its step wraps itself in a
+profiler record, and its learning rate and step count are Python numbers, which a traced round would freeze. Here a
+learning rate may be a tensor (`traceable()` makes it one), and then nothing in a step is a Python number that changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Elementwise(torch.optim.Optimizer):
+    """An update of each number from its own gradient and state.
+
+    Args:
+        parameters: tensors to update.
+        rule: the defaults of the parameter group, lr among them.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], **rule: Any) -> None:
+        super().__init__(parameters, rule)
+        for p in self._parameters():
+            self.state[p] = {name: torch.zeros_like(p, requires_grad=False) for name in self.state_names()}
+            self.state[p]["step"] = torch.zeros((), dtype=torch.float64)
+
+    def state_names(self) -> tuple[str, ...]:
+        """The tensors that go with each parameter, in its shape."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:  # torch's own imports torch._dynamo
+        self.param_groups.append({**self.defaults, **param_group, "params": list(param_group["params"])})
+
+    def traceable(self) -> None:
+        """Turn what changes between steps into tensors, so that a traced step can be played again."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["step"] = self.state[p]["step"].to(p.device)
+                group["lr"] = torch.as_tensor(group["lr"], dtype=p.dtype, device=p.device).clone()
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.update(p, p.grad, self.state[p], group)
+
+    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it in a profiler record
+
+    def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        """The formula, in place."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:  # torch's own imports torch._dynamo
+        rules = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
+        return {"state": {i: dict(self.state[p]) for i, p in enumerate(self._parameters())}, "rules": rules}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """In place: tensors that a traced round knows stay the same tensors."""
+        for i, p in enumerate(self._parameters()):
+            for name, tensor in self.state[p].items():
+                tensor.copy_(state_dict["state"][i][name])
+        for group, rule in zip(self.param_groups, state_dict["rules"], strict=True):
+            for name, value in rule.items():
+                if isinstance(group[name], Tensor):
+                    group[name].copy_(torch.as_tensor(value))
+                else:
+                    group[name] = float(value) if name == "lr" else value
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+
+def descend(p: Tensor, direction: Tensor, rate: float | Tensor) -> None:
+    """p ← p − rate · direction."""
+    if isinstance(rate, Tensor):
+        p.sub_(direction * rate)
+    else:
+        p.add_(direction, alpha=-rate)
+
+
+def descend_ratio(p: Tensor, numerator: Tensor, denominator: Tensor, rate: float | Tensor) -> None:
+    """p ← p − rate · numerator / denominator."""
+    if isinstance(rate, Tensor):
+        p.sub_(numerator / denominator * rate)
+    else:
+        p.addcdiv_(numerator, denominator, value=-rate)
+
+
+class Adam(Elementwise):
+    def state_names(self) -> tuple[str, ...]:
+        return "mean", "square"
+
+    def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        if rule["weight_decay"]:
+            grad = grad.add(p, alpha=rule["weight_decay"])
+        beta1, beta2 = rule["betas"]
+        state["step"] += 1
+        step = state["step"] if isinstance(rule["lr"], Tensor) else state["step"].item()
+        state["mean"].lerp_(grad, 1 - beta1)
+        state["square"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        rate, root = rule["lr"] / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        if isinstance(step, Tensor):
+            rate, root = rate.to(p.dtype), root.to(p.dtype)
+        descend_ratio(p, state["mean"], (state["square"].sqrt() / root).add_(rule["eps"]), rate)
+
+
+class AdamW(Adam):
+    def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        p.mul_(1 - rule["lr"] * rule["weight_decay"])
+        super().update(p, grad, state, {**rule, "weight_decay": 0})
+
+
+class RMSProp(Elementwise):
+    def state_names(self) -> tuple[str, ...]:
+        return ("square", "momentum") if self.defaults["momentum"] else ("square",)
+
+    def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        if rule["weight_decay"]:
+            grad = grad.add(p, alpha=rule["weight_decay"])
+        state["square"].mul_(rule["alpha"]).addcmul_(grad, grad, value=1 - rule["alpha"])
+        root = state["square"].sqrt().add_(rule["eps"])
+        if rule["momentum"]:
+            state["momentum"].mul_(rule["momentum"]).addcdiv_(grad, root)
+            descend(p, state["momentum"], rule["lr"])
+        else:
+            descend_ratio(p, grad, root, rule["lr"])
+
+
+class SGD(Elementwise):
+    def state_names(self) -> tuple[str, ...]:
+        return ("momentum",) if self.defaults["momentum"] else ()
+
+    def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        if rule["weight_decay"]:
+            grad = grad.add(p, alpha=rule["weight_decay"])
+        if rule["momentum"]:
+            state["momentum"].mul_(rule["momentum"]).add_(grad)
+            grad = grad.add(state["momentum"], alpha=rule["momentum"]) if rule["nesterov"] else state["momentum"]
+        descend(p, grad, rule["lr"])

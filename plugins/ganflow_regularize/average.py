@@ -1,0 +1,44 @@
+"""Exponential moving average of a network."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """An independent copy that does not train. (Parameters copy compactly, even where they are views of a flat tensor.)"""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+class Count(nn.Module):
+    """How many rounds were averaged: a module of its own, so that the average's state is exactly a generator's."""
+
+    rounds: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        device = next(network.parameters()).device
+        self.register_buffer("rounds", torch.zeros((), dtype=torch.int64, device=device))
+
+    def weight(self, decay: float, start: int, warm_up: bool) -> Tensor:
+        """The share 1 − decay that the generator has in the next average; all of it in the first `start` rounds.
+        With `warm_up` the decay is at most (1 + t) / (10 + t), t counted from `start`."""
+        share = torch.full((), 1 - decay, device=self.rounds.device)
+        if warm_up:
+            share = (9 / (10 + self.rounds - start)).clamp(min=1 - decay)
+        return torch.where(self.rounds < start, 1.0, share)
+
+    def add_one(self) -> None:
+        self.rounds.add_(1)
+
+
+@torch.no_grad()
+def update(average: nn.Module, network: nn.Module, weight: Tensor) -> None:
+    """average ← average + weight · (network − average) for parameters; buffers (running statistics) are copied."""
+    old, new = list(average.parameters()), list(network.parameters())
+    torch._foreach_lerp_(old, new, [weight.to(p.dtype) for p in old])
+    if buffers := list(average.buffers()):
+        torch._foreach_copy_(buffers, list(network.buffers()))

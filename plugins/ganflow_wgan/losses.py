@@ -1,0 +1,50 @@
+"""The Wasserstein loss and its gradient penalty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from ganflow_regularize.penalties import SlopePenalty
+from torch import Tensor
+
+from ganflow.loss import Batch, Loss, ScoreLoss
+
+if TYPE_CHECKING:
+    from ganflow.game import Game
+
+
+class WassersteinLoss(ScoreLoss):
+    """Critic: E f(G(z)) − E f(x). Generator: −E f(G(z))."""
+
+    name = "wasserstein"
+
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake.mean()
+
+    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+        """E f(x) − E f(G(z)): for a K-Lipschitz critic at most K · W₁(p_data, p_G) (Kantorovich–Rubinstein duality), and
+        not negative once the critic is better than a constant."""
+        return {"w_estimate": -means[f"critic/{self.name}"]}
+
+
+class WithGradientPenalty(SlopePenalty):
+    """weight · E(‖∇f(x̂)‖₂ − target)² at points x̂ between real and generated examples."""
+
+    term = "gradient_penalty"
+
+    def __init__(self, loss: Loss, weight: float, target: float = 1.0, one_sided: bool = False) -> None:
+        super().__init__(loss, weight)
+        self.target, self.one_sided = target, one_sided
+
+    def points(self, game: Game, batch: Batch) -> Tensor:
+        real, fake = batch["real"], self.fakes(game, batch)
+        epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
+        return real + epsilon * (fake - real)
+
+    def cost(self, slopes: Tensor) -> Tensor:
+        excess = torch.linalg.vector_norm(slopes, dim=1) - self.target
+        return (excess.clamp(min=0) if self.one_sided else excess).square()
