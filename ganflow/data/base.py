@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +41,7 @@ class Data(ABC):
         size: the number of training examples.
         held_out: examples never trained on, one CPU tensor (n, *shape) per field; may be empty.
         source: where the examples come from, for the record: a path, or "scikit-learn".
+        skipped: files that were left out because they cannot be read, as far as they are known by now.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Data(ABC):
     size: int
     held_out: dict[str, Tensor]
     source: str = ""
+    skipped: Sequence[str] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,4 +126,5 @@ class StreamData(Data):
     @abstractmethod
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         """Example `index` in 0 … size − 1: one CPU tensor (*shape) per field, augmented with draws from `rng`.
-        None leaves the example out (an unreadable file under on_error: skip); the next one takes its place."""
+        None leaves the example out (an unreadable file under on_error: skip); the next one takes its place.
+        Called from several threads at once. What it returns must follow from `index` and `rng` alone."""

@@ -14,7 +14,9 @@ STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame stays, so that one can look at the result
 
 
-def gif(frames: Sequence[Path | Image.Image], out: Path, fps: float = 8.0, captions: Sequence[str] = (), hold: bool = True) -> None:
+def gif(
+    frames: Sequence[Path | Image.Image], out: Path, fps: float = 8.0, captions: Sequence[str] = (), hold: bool = True
+) -> None:
     """An animation that repeats for ever.
 
     Args:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,19 +17,26 @@ if TYPE_CHECKING:
 
 Curve = tuple["NDArray[np.float64]", "NDArray[np.float64]"]  # rounds, values
 
-PANELS = {"critic": "critic's terms", "generator": "generator's terms", "": "estimates", "metric": "metrics"}
-"""Panels by the first part of a curve's name, in order. What has another first part ("lr/critic") is not drawn."""
-NOT_DRAWN = {"rounds_per_second"}
+PANELS = ("critic's terms", "generator's terms", "estimates", "metrics")
 WIDTH, HEIGHT = 520, 300  # of a panel, in pixels
 
 
-def loss_curves(entries: Iterable[Mapping[str, Any]], path: Path) -> None:
+class Entry(Protocol):
+    """A journal's entry (ganflow.tracking.Entry)."""
+
+    @property
+    def round(self) -> int: ...
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+
+def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     """Draw a run's journal: a panel each for the critic's terms, the generator's, what the loss estimates, and the
     metrics; only those there are. Terms are faint, their running means over 5 % of the run strong.
 
     Args:
-        entries: {"round": 50, "values": {"critic/wasserstein": −0.3, "w_estimate": 0.3, "metric/frechet": 12.0, …}}.
-            Of several entries for one round, as a resumed run writes them, the last one counts.
+        entries: reports, with terms ("critic/wasserstein") and what follows from them ("w_estimate"), and evaluations,
+            without terms, with the metrics' scores ("frechet_512"). Of a round's several values the last one counts.
         path: where the PNG goes.
 
     Raises:
@@ -36,7 +44,8 @@ def loss_curves(entries: Iterable[Mapping[str, Any]], path: Path) -> None:
     """
     from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
 
-    panels = _panels(_curves(entries))
+    panels = _panels(entries)
+    last = max((rounds[-1] for _, curves in panels for rounds, _ in curves.values()), default=1.0)
     columns = 1 if len(panels) < 2 else 2
     rows = max(1, -(-len(panels) // columns))
     figure = new_figure(columns * WIDTH, rows * HEIGHT)
@@ -50,31 +59,37 @@ def loss_curves(entries: Iterable[Mapping[str, Any]], path: Path) -> None:
         axes.set_xlabel("round", fontsize=9, color=INK, labelpad=2)
         axes.locator_params(axis="both", nbins=6)
         _draw(axes, curves)
+        axes.set_xlim(0, 1.01 * max(last, 1))
     save_png(to_image(figure), path)
 
 
-def _curves(entries: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
-    points: dict[str, dict[int, float]] = {}
-    for entry in entries:
-        for name, value in entry["values"].items():
-            if np.isfinite(value):
-                points.setdefault(name, {})[entry["round"]] = value
-    ordered = {name: sorted(curve.items()) for name, curve in points.items()}
-    return {name: (np.array([r for r, _ in c], float), np.array([v for _, v in c], float)) for name, c in ordered.items()}
-
-
-def _panels(curves: dict[str, Curve]) -> list[tuple[str, dict[str, Curve]]]:
+def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
     """Title and curves of each panel. Metrics of different size (a distance of 80, a share of 0.9) get panels of their own."""
-    panels: list[tuple[str, dict[str, Curve]]] = []
-    for first, title in PANELS.items():
-        own = {n.rpartition("/")[2] if first else n: c for n, c in curves.items() if _first(n) == first and n not in NOT_DRAWN}
-        groups = _alike(own) if first == "metric" else [own]
-        panels += [(title, group) for group in groups if group]
-    return panels
+    points: dict[str, dict[str, dict[int, float]]] = {title: {} for title in PANELS}
+    for entry in entries:
+        for name, value in entry.values.items():
+            title = _panel_of(name, entry)
+            if title and math.isfinite(value):
+                points[title].setdefault(name.removeprefix("critic/").removeprefix("generator/"), {})[entry.round] = value
+    curves = {title: {name: _curve(of) for name, of in named.items()} for title, named in points.items()}
+    groups = {title: _alike(named) if title == PANELS[3] else [named] for title, named in curves.items()}
+    return [(title, group) for title in PANELS for group in groups[title] if group]
 
 
-def _first(name: str) -> str:
-    return name.partition("/")[0] if "/" in name else ""
+def _panel_of(name: str, entry: Entry) -> str | None:
+    """None for what is not drawn: learning rates, speed."""
+    if name.startswith("critic/"):
+        return PANELS[0]
+    if name.startswith("generator/"):
+        return PANELS[1]
+    if not any(other.startswith(("critic/", "generator/")) for other in entry.values):
+        return PANELS[3]
+    return PANELS[2] if "/" not in name and name != "rounds_per_second" else None
+
+
+def _curve(points: dict[int, float]) -> Curve:
+    rounds = sorted(points)
+    return np.array(rounds, float), np.array([points[r] for r in rounds], float)
 
 
 def _alike(curves: dict[str, Curve]) -> list[dict[str, Curve]]:
@@ -100,11 +115,10 @@ def _draw(axes: Axes, curves: dict[str, Curve]) -> None:
             axes.plot(rounds, values, color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name)
             spans.append((values.min(), values.max()))
         else:
-            strong = smooth(rounds, values)
-            axes.plot(rounds, values, color=colour, linewidth=0.7, alpha=0.3)
-            axes.plot(rounds, strong, color=colour, linewidth=1.8, label=name)
             low, high = np.percentile(values, (1, 99))  # a spike or two must not flatten the rest
-            spans.append((min(low, strong.min()), max(high, strong.max())))
+            axes.plot(rounds, values, color=colour, linewidth=0.7, alpha=0.3)
+            axes.plot(rounds, smooth(rounds, values.clip(low, high)), color=colour, linewidth=1.8, label=name)
+            spans.append((low, high))
     low, high = min(s[0] for s in spans), max(s[1] for s in spans)
     margin = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - margin, high + margin)
@@ -112,9 +126,10 @@ def _draw(axes: Axes, curves: dict[str, Curve]) -> None:
 
 
 def smooth(rounds: NDArray[np.float64], values: NDArray[np.float64], share: float = 0.05) -> NDArray[np.float64]:
-    """Mean over a window centred on each point, `share` of the whole run wide, narrower at the ends: no lag."""
+    """Mean over a window centred on each point, `share` of the whole run wide: no lag. Towards the ends the window
+    narrows to half, so that slopes are kept, and from there it is cut off."""
     half = (rounds[-1] - rounds[0]) * share / 2
-    reach = np.minimum(half, np.minimum(rounds - rounds[0], rounds[-1] - rounds))  # symmetric, so that slopes stay
+    reach = np.clip(np.minimum(rounds - rounds[0], rounds[-1] - rounds), half / 2, half)
     first, last = np.searchsorted(rounds, rounds - reach), np.searchsorted(rounds, rounds + reach, side="right")
     sums = np.concatenate(([0.0], np.cumsum(values)))
     means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)

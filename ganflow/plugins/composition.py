@@ -6,16 +6,16 @@ import functools
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
-from pluggy import PluginManager
+from pluggy import HookimplOpts, PluginManager
 
 from ganflow.errors import PluginError
 from ganflow.hookspecs import EVENTS, Builders, Events
 from ganflow.plugins.catalogue import Chosen
-from ganflow.plugins.marks import MARK, Hook, arguments_of, hooks_of
+from ganflow.plugins.marks import Hook, arguments_of, hooks_of
 
 
 class _Member:
-    """One chosen component as pluggy sees it: its hooks, bound to its settings, as attributes.
+    """One chosen component as pluggy sees it: attributes named like the hooks, bound to the settings.
 
     The settings themselves will not do: pluggy compares and hashes what it holds, and two equal settings (the same
     modifier twice, say) are still two.
@@ -23,9 +23,19 @@ class _Member:
 
     def __init__(self, chosen: Chosen) -> None:
         self.chosen = chosen
+        self.marks: dict[str, HookimplOpts] = {}
         for hook in hooks_of(type(chosen.settings)):
             method = getattr(chosen.settings, hook.attribute)
-            vars(self)[hook.attribute] = method if hook.name in EVENTS else _checked(hook, method, chosen)
+            vars(self)[hook.name] = method if hook.name in EVENTS else _checked(hook, method, chosen)
+            self.marks[hook.name] = HookimplOpts(**{**hook.options, "specname": None})  # type: ignore[typeddict-item]
+
+
+class _Manager(PluginManager):
+    """Reads marks from the members, wherever they were on the settings class (on a class method's wrapper, say)."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> HookimplOpts | None:
+        marks: dict[str, HookimplOpts] = plugin.marks
+        return marks.get(name)
 
 
 class Composition:
@@ -48,7 +58,7 @@ class Composition:
         self._metrics = [_Member(chosen) for chosen in self.metrics]
         # pluggy calls the last registered first: the last modifier is the outermost wrapper.
         self._members = [*shared.values(), *map(_Member, self.modifiers), *self._metrics]
-        self._manager = PluginManager("ganflow")
+        self._manager = _Manager("ganflow")
         self._manager.add_hookspecs(Builders)
         self._manager.add_hookspecs(Events)
         for number, member in enumerate(self._members):
@@ -104,19 +114,12 @@ def _checked(hook: Hook, method: Callable[..., Any], chosen: Chosen) -> Callable
             raise PluginError(f"{chosen.component}: its hook '{hook.name}' returned None; it must {what}")
         return made
 
-    if hook.wrapper:
+    @functools.wraps(method)
+    def wrap(*arguments: Any) -> Generator[None, Any, Any]:
+        return some((yield from method(*arguments)))
 
-        @functools.wraps(method)
-        def wrap(*arguments: Any) -> Generator[None, Any, Any]:
-            return some((yield from method(*arguments)))
+    @functools.wraps(method)
+    def build(*arguments: Any) -> Any:
+        return some(method(*arguments))
 
-        checked: Callable[..., Any] = wrap
-    else:
-
-        @functools.wraps(method)
-        def build(*arguments: Any) -> Any:
-            return some(method(*arguments))
-
-        checked = build
-    setattr(checked, MARK, hook.options)  # where the mark sits on a class method's wrapper, `wraps` does not see it
-    return checked
+    return wrap if hook.wrapper else build

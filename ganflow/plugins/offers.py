@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_type_hints
 
@@ -81,6 +82,9 @@ def _unresolved(settings: type) -> Iterator[tuple[str, str]]:
 def hook_problems(role: str, settings: type) -> Iterator[str]:
     """What is wrong with the hooks of a settings class that is offered for `role`."""
     hooks = hooks_of(settings)
+    for name, times in Counter(hook.name for hook in hooks).items():
+        if times > 1:
+            yield f"hook '{name}' is implemented by {times} methods; keep one"
     for hook in hooks:
         yield from _mark_problems(hook)
         yield from _argument_problems(hook)

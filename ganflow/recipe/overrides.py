@@ -28,6 +28,9 @@ from ganflow.recipe.sections import PER_PLAYER, PLAYERS, REQUIRED
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 
 
+_WITHOUT_USE = ("name", "train", "track", "tune")
+
+
 class _Refused(Exception):
     """What is wrong with an override."""
 
@@ -80,8 +83,6 @@ def _parse(text: str, problems: Problems) -> Override | None:
     value = read_yaml(form["value"] or "", problems, form["path"], COMMAND_LINE)
     if value is None:
         return None
-    if value.value == {} and form["value"].strip() in ("{}", ""):
-        value.text = form["value"]
     return Override(form["sign"], form["path"], found, value)
 
 
@@ -133,10 +134,12 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
 def _child(parent: Node, step: str | int, place: str, create: bool) -> Node:
     """The node below `parent`; with `create`, an empty section if there is none."""
     if create and parent.value is None:
-        parent.value = {}
+        parent.value = [] if isinstance(step, int) else {}
     if isinstance(parent.value, list):
-        return parent.value[_index(parent, step, place)]
-    keys = parent.section() if place not in ("train", "track", "tune") else parent.value
+        item: Node = parent.value[_index(parent, step, place)]
+        return item
+    named = place.partition(".")[0] not in _WITHOUT_USE  # a bare name may stand for a section
+    keys = parent.section() if named else parent.value
     if not isinstance(keys, dict):
         raise _Refused(f"{join(place, step)}: {place} is a single value and has no keys")
     name = str(step)
@@ -157,7 +160,7 @@ def _index(parent: Node, step: str | int, place: str) -> int:
 
 
 def _set(parent: Node, last: str | int, place: str, value: Node) -> None:
-    if last == "use":
+    if last == "use" and place and not isinstance(parent.value, list):
         _switch(parent, value)
         return
     old = _child(parent, last, place, create=True)

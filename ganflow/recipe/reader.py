@@ -16,8 +16,8 @@ import yaml
 from ganflow.recipe.nodes import Node, Problems, join, shown
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOL = {form: value for word, value in dict(true=True, yes=True, on=True, false=False, no=False, off=False).items()
-         for form in (word, word.capitalize(), word.upper())}  # fmt: skip
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_BOOL = {form: value for word, value in _TRUTH.items() for form in (word, word.capitalize(), word.upper())}
 _INT = re.compile(r"[-+]?(0|[1-9](_?[0-9])*)")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -42,17 +42,17 @@ def read_yaml(text: str, problems: Problems, path: str = "", line: int | None = 
     except _Unreadable as error:
         at, what = error.args
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at, what = (mark.line + 1 if mark else 1), _syntax(error, text)
+        at, what = (error.problem_mark.line if error.problem_mark else 0) + 1, _syntax(error, text)
     except yaml.reader.ReaderError as error:
-        at, what = text[: error.position].count("\n") + 1, f"not valid YAML: the character {chr(error.character)!a} cannot be in it"
+        at = text[: error.position].count("\n") + 1
+        what = f"not valid YAML: the character {chr(error.character)!a} cannot be in it"
     except (ValueError, OverflowError):  # an escape like "\UFFFFFFFF"
         at, what = 1, "not valid YAML: an escape in a text in double quotes means no character"
     problems.add(at if line is None else line, f"{path}: {what}" if path else what)
     return None
 
 
-def scalar(text: str) -> None | bool | int | float | str:
+def scalar(text: str) -> bool | int | float | str | None:
     """What an unquoted single value means."""
     if text in _NULL:
         return None
@@ -68,8 +68,8 @@ def scalar(text: str) -> None | bool | int | float | str:
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
-    mark = error.problem_mark
-    written = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+    mark, written_lines = error.problem_mark, text.splitlines()
+    written = written_lines[mark.line] if mark and mark.line < len(written_lines) else ""
     if "\t" in written and "'\\t'" in (error.problem or ""):
         return "a tab cannot indent YAML; use spaces"
     hint = "; inside { } or [ ] a reference needs quotes: \"${section.key}\"" if "${" in written else ""
@@ -97,14 +97,17 @@ class _Document:
         return next(self.events)
 
     def at(self, event: yaml.Event) -> int:
-        return int(event.start_mark.line) + 1 if self.line is None else self.line
+        if self.line is not None:
+            return self.line
+        return event.start_mark.line + 1 if event.start_mark else 1
 
     def node(self, event: yaml.Event, path: str, line: int, depth: int) -> Node:
         """The node that begins with `event`; the events up to its end are consumed."""
         if depth > _DEEPEST:
             raise _Unreadable(line, f"nested more than {_DEEPEST} deep")
         if isinstance(event, yaml.AliasEvent):
-            return self.refuse(line, f"the alias *{event.anchor} is not allowed in a recipe; write the value out or refer to it as ${{section.key}}")
+            remedy = "write the value out, or refer to it as ${section.key}"
+            return self.refuse(line, f"the alias *{event.anchor} is not allowed in a recipe; {remedy}")
         node: Node
         if isinstance(event, yaml.MappingStartEvent):
             node = self.mapping(path, line, depth)

@@ -85,9 +85,10 @@ class References:
             name = step if isinstance(node.value, list) else str(step)
             if name not in below:
                 known = [key for key in below if isinstance(key, str)]
-                if node.bad or node.component is None and "use" in below:  # an unknown component's defaults are unknown
+                if node.bad:  # an unknown component, say: its keys are not known
                     raise _Refused("")
-                raise _Refused(f"${{{path}}}: there is no {shown(join(place, name))} in the recipe{did_you_mean(str(name), known)}")
+                hint = did_you_mean(str(name), known)
+                raise _Refused(f"${{{path}}}: there is no {shown(join(place, name))} in the recipe{hint}")
             node, place = below[name], join(place, name)
         if isinstance(node.value, dict) or any(isinstance(child.value, (dict, list)) for _, child in node.children()):
             raise _Refused(f"${{{path}}} is more than a value; refer to one of its keys")

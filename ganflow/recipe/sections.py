@@ -27,8 +27,8 @@ class Head:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            text = f"{self.name[:100]!r} cannot name a folder; use up to 100 letters, digits, . _ - and begin with a letter or digit"
-            raise SettingsError([("name", text)])
+            rule = "up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
+            raise SettingsError([("name", f"{self.name[:50]!r} cannot name a folder; use {rule}")])
 
 
 @settings

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import make_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganflow.errors import GanflowError, PluginError
@@ -43,10 +43,10 @@ def convert(settings: type, key: Key, node: Node) -> Any:
         raise Misfit("a value cannot contain '${' as plain text")
     for leaf in (_as_written, _exponents_as_integers, _integers_as_floats):
         value = node.plain(leaf)
-        schema = _schema(settings, key.name)
+        schema = OmegaConf.structured(_alone(settings, key.name))
         try:
             OmegaConf.update(schema, key.name, value, merge=False)
-            made = OmegaConf.to_container(schema, resolve=False)[key.name]  # type: ignore[call-overload, index]
+            made = cast("dict[str, Any]", OmegaConf.to_container(schema, resolve=False))[key.name]
         except (OmegaConfBaseException, OverflowError):
             continue
         if _faithful(value, made):
@@ -54,20 +54,17 @@ def convert(settings: type, key: Key, node: Node) -> Any:
     raise Misfit(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
 
 
-def _schema(settings: type, name: str) -> DictConfig:
-    return DictConfig(_structured(settings, name))
-
-
 @functools.cache
-def _structured(settings: type, name: str) -> type:
-    """A structured config with this key of a settings class alone."""
+def _alone(settings: type, name: str) -> type:
+    """A dataclass with this key of a settings class alone, for a structured config."""
     (key,) = (k for k in keys(settings) if k.name == name)
     made = make_dataclass(settings.__name__, [(name, key.type)])
     try:
         OmegaConf.structured(made)
     except OmegaConfBaseException:
-        text = f"{settings.__module__}.{settings.__qualname__}: a recipe cannot hold the type of the key '{name}' ({key.type_name})"
-        raise PluginError(f"{text}; use int, float, bool, str, Literal, lists, tuples, dicts, or unions of them") from None
+        what = f"a recipe cannot hold the type of the key '{name}' ({key.type_name})"
+        remedy = "use int, float, bool, str, Literal, lists, tuples, dicts, or unions of them"
+        raise PluginError(f"{settings.__module__}.{settings.__qualname__}: {what}; {remedy}") from None
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-EVERY_SHARE = 0.05  # plain lines: one per 5 % of the rounds, or when this many seconds went by, …
+PARTS = 20  # plain lines: one for each twentieth of the rounds, or when this many seconds went by, …
 EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # … more as the run gets longer
-REFRESHES = 4  # of the live display, per second
+REFRESHES = 2  # of the live display, per second
 
 
 class Reported(Protocol):
@@ -52,10 +51,9 @@ class Progress:
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
         self._live: Any = None
-        self._reports = 0
+        self._reported = False
         self._began = self._updated = self._printed = time.monotonic()
-        self._next = 0.0
-        self._last_line = ""
+        self._shown = -1  # the round of the last line
 
     def __enter__(self) -> Progress:
         self._began = self._updated = self._printed = time.monotonic()
@@ -63,13 +61,15 @@ class Progress:
             self._live = _live(self)
         if self._live is not None:
             self._live.start()
+        elif self.title:
+            self._print(self.title)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()  # draws once more, and leaves it there
-        elif self._reports and self._last_line != (line := self._line()):
-            self._print(line)
+        elif self._reported and self._shown < self.round:
+            self._print(self._line())
 
     def update(self, report: Reported) -> None:
         """Show what a report says."""
@@ -78,14 +78,14 @@ class Progress:
         self.speed = speed if not self.speed else 0.8 * self.speed + 0.2 * speed
         now = time.monotonic()
         self._updated = now
-        self._reports += 1
+        self._reported = True
         if self._live is not None:  # draws itself, so many times a second
             return
-        patience = min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / 20))
-        if self.round >= self._next or self.round >= self.rounds or now - self._printed >= patience:
+        patience = min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS))
+        entered = self._shown < 0 or self.round * PARTS // self.rounds > self._shown * PARTS // self.rounds
+        if entered or self.round >= self.rounds or now - self._printed >= patience:
             self._print(self._line())
-            self._next = (math.floor(self.round / self.rounds / EVERY_SHARE) + 1) * EVERY_SHARE * self.rounds
-            self._printed = now
+            self._shown, self._printed = self.round, now
 
     def note(self, text: str) -> None:
         """A line of its own, above the live display: "samples/round-00000500.png"."""
@@ -99,15 +99,15 @@ class Progress:
         """Seconds until the end at the present speed; None where that is not known yet."""
         if self.round >= self.rounds:
             return 0.0
-        if not self._reports or not self.speed > 0:
+        if not self._reported or not self.speed > 0:
             return None
         return max(0.0, (self.rounds - self.round) / self.speed - (time.monotonic() - self._updated))
 
     def _line(self) -> str:
         width = len(str(self.rounds))
-        head = f"{self.title + '  ' if self.title else ''}round {self.round:>{width}}/{self.rounds}"
+        head = f"round {self.round:>{width}}/{self.rounds}"
         values = [f"{name} {number(v)}" for name, v in (*self.terms.items(), *self.estimates.items())]
-        return "  ".join([head, *values, f"{number(self.speed)} rounds/s", *self._clock()])
+        return "  ".join([head, *values, f"{rate(self.speed)} rounds/s", *self._clock()])
 
     def _clock(self) -> list[str]:
         if self.round >= self.rounds:
@@ -117,7 +117,6 @@ class Progress:
     def _print(self, line: str) -> None:
         if not self.quiet:
             print(line, file=self.stream, flush=True)
-            self._last_line = line
 
     def __rich__(self) -> RenderableType:
         return _display(self)
@@ -126,6 +125,11 @@ class Progress:
 def number(value: float) -> str:
     """Four digits that matter: 12345, 0.3121, -1.5e-05."""
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def rate(value: float) -> str:
+    """Three digits that matter: 1234, 56.7, 0.0123."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def clock(seconds: float) -> str:
@@ -171,7 +175,7 @@ def _display(progress: Progress) -> RenderableType:
         Text.assemble((f"{progress.round}", "bold"), f"/{progress.rounds}"),
         Text(f"{share:4.0%}"),
     )
-    times = [f"{number(progress.speed)} rounds/s"] if progress.speed else ["starting"]
+    times = [f"{rate(progress.speed)} rounds/s"] if progress.speed else ["starting"]
     times += [f"{clock(time.monotonic() - progress._began)} gone"] if not done else []
     times += progress._clock()
     rows: dict[str, dict[str, float]] = {}

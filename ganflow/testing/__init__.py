@@ -59,8 +59,8 @@ def check_component(component: Component, data: Data | None = None, **values: An
 
     Args:
         component: of `components(…)`.
-        data: what a network or metric is built for, instead of stand-ins: by default points in the plane and images
-            (1, 32, 32), of which it must take one kind at least and may refuse the other with a GanflowError.
+        data: what a network or metric is built for, with 8 held-out examples or more. By default points in the plane,
+            and images (1, 32, 32): it must take one kind at least, and may refuse the other with a GanflowError.
         values: of its keys, where the defaults will not do: required ones, smaller networks.
 
     Raises:

@@ -53,7 +53,7 @@ def documented(component: Component) -> None:
     """The class has a docstring, and every key a line."""
     assert summary(component.settings), f"{component} has no docstring"
     for key in keys(component.settings):
-        assert key.notes.doc, f"{component}: the key '{key.name}' is not documented; use key({key.name!r}'s default, \"what it is\")"
+        assert key.notes.doc, f"{component}: the key '{key.name}' is not documented; write key(default, 'what it is')"
 
 
 class Trial:
@@ -63,6 +63,7 @@ class Trial:
         self.chosen, self.component, self.data = chosen, chosen.component, data
         role = self.component.role
         slots = {slot: chosen if part == role else stand_in(part) for part, names in SLOTS.items() for slot in names}
+        self.loss: Loss
         self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"))
 
     def run(self) -> None:
@@ -88,14 +89,16 @@ class Trial:
         build = self.composition.build
         prior = build("prior")
         generator, critic = build("generator", data=self.data, prior=prior), build("critic", data=self.data)
-        loss = build("loss")
-        for made, kind, hook in ((generator, nn.Module, "generator"), (critic, nn.Module, "critic"), (prior, Prior, "prior"), (loss, Loss, "loss")):
+        loss = self.loss = build("loss")
+        for hook, made in {"prior": prior, "generator": generator, "critic": critic, "loss": loss}.items():
+            kind = {"prior": Prior, "loss": Loss}.get(hook, nn.Module)
             self.expect(isinstance(made, kind), f"hook '{hook}' gave {type(made).__name__}, not {kind.__name__}")
         game = Game(self.data, prior, generator, critic, loss)
-        for name in ("generator", "critic"):
-            elementwise = bool(getattr(self.composition.components[f"optimizer.{name}"].settings, "elementwise", False))
+        for name, network in {"generator": generator, "critic": critic}.items():
+            optimizer = self.composition.components[f"optimizer.{name}"].settings
+            elementwise = bool(getattr(optimizer, "elementwise", False))
             schedule = build("schedule", f"schedule.{name}", rounds=10)
-            game.players[name] = Player(name, getattr(game, name), self._optimizer(name), elementwise=elementwise, schedule=schedule)
+            game.players[name] = Player(name, network, self._optimizer(name), elementwise=elementwise, schedule=schedule)
         return game
 
     def _optimizer(self, player: str) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
@@ -127,7 +130,8 @@ class Trial:
         a, b = prior.sample(2)
         way = prior.between(a, b, torch.tensor([0.0, 0.5, 1.0]))
         self.expect(way.shape == (3, *prior.shape), f"between at 3 points has shape {tuple(way.shape)}")
-        self.expect(torch.allclose(way[0], a, atol=1e-5) and torch.allclose(way[2], b, atol=1e-5), "between does not start at a and end at b")
+        ends = torch.allclose(way[0], a, atol=1e-5) and torch.allclose(way[2], b, atol=1e-5)
+        self.expect(ends, "between does not start at a and end at b")
 
     def try_generator(self) -> None:
         samples = self.game.generator(self.game.latents(BATCH))
@@ -144,11 +148,13 @@ class Trial:
         scores = self.game.critic(real)
         self.expect(scores.shape[:1] == (BATCH,), f"scores of {BATCH} examples have shape {tuple(scores.shape)}")
         self.expect_gradients("critic", scores.sum())
-        (slope,) = torch.autograd.grad(self.game.critic(real).sum(), real)
-        self.expect(bool(slope.isfinite().all() and slope.any()), "no gradient of the scores reaches the examples")
+        (slope,) = torch.autograd.grad(self.game.critic(real).flatten()[0], real, allow_unused=True)
+        reached = slope is not None and bool(slope.isfinite().all() and slope.any())
+        self.expect(reached, "no gradient of the scores reaches the examples")
 
     def expect_gradients(self, player: str, objective: Tensor) -> None:
         """Every parameter has one, and it is finite."""
+        self.expect(objective.requires_grad, f"the {player}'s output carries no gradient")
         named = dict(self.game.get_submodule(player).named_parameters())
         found = torch.autograd.grad(objective, list(named.values()), allow_unused=True)
         for name, gradient in zip(named, found, strict=True):
@@ -156,16 +162,19 @@ class Trial:
             self.expect(bool(gradient.isfinite().all()), f"the {player}'s parameter {name} has a gradient that is not finite")
 
     def try_loss(self) -> None:
-        assert self.game.critic is not None
-        for player, terms_of in (("critic", self.game.loss.critic_terms), ("generator", self.game.loss.generator_terms)):
+        loss = self.loss
+        for player, terms_of in {"critic": loss.critic_terms, "generator": loss.generator_terms}.items():
             terms = terms_of(self.game, self.batch())
             self.expect(isinstance(terms, dict) and len(terms) > 0, f"the {player}'s terms must be a dict of named scalars")
             for name, term in terms.items():
                 scalar = isinstance(term, Tensor) and term.dim() == 0 and bool(term.isfinite())
                 self.expect(scalar, f"the {player}'s term '{name}' is not a finite scalar tensor")
             parameters = list(self.game.get_submodule(player).parameters())
-            found = torch.autograd.grad(sum(terms.values(), torch.zeros(())), parameters, allow_unused=True)
-            self.expect(any(g is not None and bool(g.any()) for g in found), f"no gradient of the {player}'s terms reaches its network")
+            total = sum(terms.values(), torch.zeros(()))
+            self.expect(total.requires_grad, f"the {player}'s terms carry no gradient")
+            found = torch.autograd.grad(total, parameters, allow_unused=True)
+            reached = any(g is not None and bool(g.any()) for g in found)
+            self.expect(reached, f"no gradient of the {player}'s terms reaches its network")
 
     def try_optimizer(self) -> None:
         """Ten steps down |p|²: the parameters change, the sum falls, and the state goes through a checkpoint."""
@@ -190,7 +199,8 @@ class Trial:
         (metric,) = self.composition.build_metrics(self.data)
         self.expect(isinstance(metric, Metric), f"hook 'metric' gave {type(metric).__name__}")
         scores = metric.evaluate(self.game)
-        self.expect(bool(scores) and all(isinstance(score, float) for score in scores.values()), f"scores must be named floats: {scores}")
+        fit = bool(scores) and all(isinstance(score, float) for score in scores.values())
+        self.expect(fit, f"scores must be named floats: {scores}")
 
     def play(self) -> None:
         """Two rounds with everybody listening; all terms and weights stay finite."""
@@ -214,7 +224,8 @@ def check_data(chosen: Chosen) -> None:
     composition, component = Composition({"data": chosen}), chosen.component
     data = composition.build("data")
     assert isinstance(data, Data), f"{component}: hook 'data' gave {type(data).__name__}"
-    assert data.fields and data.size > 0, f"{component}: no fields, or no training examples"
+    assert data.fields, f"{component}: no fields"
+    assert data.size > 0, f"{component}: no training examples"
     parts = {"held_out": data.held_out} | ({"train": data.train} if isinstance(data, TensorData) else {})
     for part, tensors in parts.items():
         for name, tensor in tensors.items():

@@ -29,12 +29,13 @@ def parameters(folder: RunFolder) -> dict[str, str]:
 def tags(folder: RunFolder) -> dict[str, str]:
     """What run.json says of the run's origin, and MLflow's own tags for name and commit."""
     about = folder.about()
-    origin = {k: v for k, v in about.items() if k not in ("status", "round", "rounds", "data", "tracking", "error", "pid")}
-    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
+    origin = {key: about.get(key) for key in ("seed", "device", "threads", "host", "versions", "plugins", "git")}
+    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin) if value != "null"}
     found |= {RUN_ID: folder.id, "ganflow.name": folder.name, "mlflow.source.name": f"ganflow run {folder.name}"}
     found |= {"mlflow.source.type": "LOCAL", "ganflow.folder": str(folder.path)}
-    commit = next((v for k, v in flat(origin) if re.search(r"(^|[._])(git|commit)$", k) and re.match(r"[0-9a-f]{7,40}\b", v)), None)
-    return {**found, "mlflow.source.git.commit": commit} if commit else found
+    if about.get("git"):
+        found["mlflow.source.git.commit"] = about["git"]["commit"]
+    return found
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:

@@ -34,7 +34,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = _open(path)
             os.ftruncate(self._file, _whole(path.read_bytes()))
         except OSError as error:
             raise _cannot_write(path, error) from None
@@ -56,8 +56,18 @@ class Journal:
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 
+    def rewind(self, round: int) -> None:
+        """Drop what was reported after `round`: see the function of this name."""
+        rewind(self.path, round)
+        self.close()
+        self._file = _open(self.path)
+
     def close(self) -> None:
         os.close(self._file)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
 
 def entries(path: Path) -> Iterator[Entry]:

@@ -17,6 +17,7 @@ from ganflow.tracking.journal import Entry, entries
 
 ENDS = {"finished": "FINISHED", "interrupted": "KILLED", "killed": "KILLED", "failed": "FAILED"}
 """MLflow's word for how a run ended."""
+MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.mlflow=false)"
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 
 
@@ -34,7 +35,7 @@ class Settings:
     def of(cls, folder: RunFolder) -> Settings:
         told: dict[str, Any] = folder.about().get("tracking") or {}
         return cls(
-            experiment=told.get("experiment") or folder.name,
+            experiment=told.get("experiment") or "ganflow",
             run_name=told.get("run_name") or f"{folder.name} {folder.id}",
             uri=told.get("uri"),
             images=bool(told.get("images", True)),
@@ -111,16 +112,21 @@ def samples(folder: RunFolder) -> list[tuple[int, Path]]:
 
 @dataclass(frozen=True)
 class Unsent:
-    """What MLflow has not got, and why. As text, the end of a sentence: "120 points not sent to … "."""
+    """What MLflow has not got, and why. As text: "120 points not sent to http://…: connection refused; send them …"."""
 
     points: int
     images: int
     uri: str
     why: str
+    run: str  # its id
 
     def __str__(self) -> str:
         counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
-        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}"
+        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}; {self.remedy}"
+
+    @property
+    def remedy(self) -> str:
+        return f"send later with: ganflow sync {self.run}"
 
 
 def unsent(folder: RunFolder) -> Unsent | None:
@@ -130,7 +136,7 @@ def unsent(folder: RunFolder) -> Unsent | None:
     pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings.images else 0
     if not left and not pictures and state.status == folder.about().get("status") and not state.error:
         return None
-    return Unsent(left, pictures, state.uri or store_uri(folder), state.error)
+    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.id)
 
 
 def store_uri(folder: RunFolder, uri: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
 from ganflow.tracking.lock import Held, locked
-from ganflow.tracking.pending import absolute, artifacts
+from ganflow.tracking.pending import MISSING, absolute, artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.enabled=false)"
 _HABITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -88,33 +88,22 @@ def _setting_up(uri: str) -> Iterator[None]:
         raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
 
 
+_REASONS = (
+    ("connection refused", "connection refused"),
+    ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
+    ("timed out", "no answer in time"),
+    ("no route to host|network is unreachable", "no route to it"),
+    ("remote end closed|connection reset|connection aborted", "connection lost"),
+    ("unauthorized", "not allowed in; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    ("database is locked", "the database is busy"),
+    ("no space left", "no space left on the disk"),
+)
+
+
 def reason(error: BaseException) -> str:
     """Why MLflow could not be reached, in a few words. Its own texts are a page long."""
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = getattr(link, "reason", None) if isinstance(getattr(link, "reason", None), BaseException) else (
-            link.__cause__ or link.__context__
-        )
-    text = " ".join(str(part) for part in chain).lower()
-    for sign, words in (
-        ("connection refused", "connection refused"),
-        ("name or service not known", "no machine of that name"),
-        ("nameresolution", "no machine of that name"),
-        ("failed to resolve", "no machine of that name"),
-        ("timed out", "no answer in time"),
-        ("no route to host", "no route to it"),
-        ("network is unreachable", "the network is unreachable"),
-        ("remote end closed connection", "connection lost"),
-        ("connection reset", "connection lost"),
-        ("connection aborted", "connection lost"),
-        ("401", "not allowed (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")
-        if "unauthorized" in text else ("", ""),
-        ("database is locked", "the database is busy"),
-        ("no space left", "no space left on the disk"),
-    ):
-        if sign and sign in text:
+    text = f"{error}".strip()
+    for signs, words in _REASONS:
+        if re.search(signs, text, re.IGNORECASE):
             return words
-    first = str(error).strip().splitlines()
-    return first[0][:200] if first else type(error).__name__
+    return text.splitlines()[0][:200] if text else type(error).__name__

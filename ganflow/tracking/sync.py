@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import describe, journal, store
@@ -40,7 +43,6 @@ def sync(
     *,
     uri: str | None = None,
     over: threading.Event | None = None,
-    attached: bool = False,
     every: float = EVERY,
 ) -> SyncResult:
     """Send what MLflow has not got yet. Nothing is sent twice, and one folder is one MLflow run, however often it is
@@ -50,21 +52,20 @@ def sync(
         folder: the run.
         follow: go on until the run is over; a store that is away is tried again and again.
         uri: send to this store instead of the run's own.
-        over: set when the run is over, to follow no longer.
-        attached: `over` is set by the training process ending: a run that is then still called running was killed.
+        over: set when the training process has ended: what is there is sent, and a store that is away is not waited for.
+            A run that still calls itself running then was killed.
         every: seconds between looks.
     """
     try:
         with locked(folder.path / ".tracking.lock", timeout=60 if follow else 2):
-            return _Sender(folder, uri).follow(over or threading.Event(), attached, every) if follow else _once(folder, uri)
+            sender = _Sender(folder, uri)
+            if follow:
+                sender.follow(over, every)
+            else:
+                sender.attempt(_status(folder))
+            return sender.result
     except Held:
         return SyncResult(error="another process is sending this run", uri=store_uri(folder, uri))
-
-
-def _once(folder: RunFolder, uri: str | None) -> SyncResult:
-    sender = _Sender(folder, uri)
-    sender.attempt(folder.about().get("status", ""))
-    return sender.result
 
 
 class _Sender:
@@ -81,37 +82,38 @@ class _Sender:
         self._offset = 0  # bytes of the journal that were sent
         self._file = -1  # the journal's inode: a rewound journal is another file
 
-    def follow(self, over: threading.Event, attached: bool, every: float) -> SyncResult:
+    def follow(self, over: threading.Event | None, every: float) -> None:
+        attached, over = over is not None, over or threading.Event()
         wait = every
         while True:
-            status = self.folder.about().get("status", "")
-            last = over.is_set() or (status != "running" and not attached)
-            if last and attached and status == "running":
-                status = "killed"
-            failed = self.attempt(status if last else "running")
-            if last and (attached or not failed):
-                return self.result
-            wait = min(max(2.0, 2 * wait), _SLOWEST) if failed else every
+            ended = over.is_set()
+            status = "running" if attached and not ended else _status(self.folder, patience=10 if ended else 0)
+            before = self.state.error
+            away = self.attempt(status)
+            if self.state.error != before:
+                print(f"{self.uri}: {self.state.error or 'sending again'}", flush=True)
+            if ended or (not attached and not away and status != "running"):
+                return
+            wait = min(max(2.0, 2 * wait), _SLOWEST) if self.state.error else every
             over.wait(wait)
-            if over.is_set() and not attached:
-                return self.result
 
     def attempt(self, status: str) -> bool:
-        """Send everything there is; whether it failed. `status` other than "running" ends the MLflow run, too."""
+        """Send everything there is; whether the store could not be reached. The status "running" reopens the MLflow run,
+        an end ends it."""
         try:
             self._send(status)
+            self.result.error = ""
+            return False
         except GanflowError as error:
             self.result.error = str(error)
-        except Exception as error:  # whatever MLflow raises: the journal has it all, and the next attempt sends it
+            return False
+        except Exception as error:  # whatever MLflow raises: the folder has it all, and the next attempt sends it
             self.result.error = store.reason(error)
-            self._client = None  # ask the server again what it has
-        else:
-            self.result.error = ""
-        if self.result.error != self.state.error:
-            print(f"{self.uri}: {self.result.error or 'sending again'}", flush=True)
-            self.state.error = self.result.error
-            self.state.write(self.folder)
-        return bool(self.result.error)
+            self._client = None  # the server is asked again what it has
+            return True
+        finally:
+            if self.result.error != self.state.error:
+                self._noted(error=self.result.error)
 
     def _send(self, status: str) -> None:
         if self._client is None:
@@ -119,7 +121,7 @@ class _Sender:
         self._send_points(self._client)
         if self.settings.images:
             self._send_images(self._client)
-        if status == "running" or status not in ENDS:
+        if status not in ENDS:
             return
         self._send_plots(self._client)
         problem = self._send_model(self._client) if status == "finished" and self.settings.log_model else None
@@ -137,14 +139,16 @@ class _Sender:
         if run is None:
             run = client.create_run(
                 experiment,
-                start_time=self._first_report(),
+                start_time=self._created(),
                 tags={describe.RUN_ID: self.folder.id},
                 run_name=self.settings.run_name,
             )
         self.state.experiment_id, self.state.run_id = experiment, run.info.run_id
         self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
         self.state.images = _images_of(client, run.info.run_id) if "mlflow.loggedImages" in run.data.tags else []
-        self.state.status = next((word for word, theirs in ENDS.items() if theirs == run.info.status), "")
+        self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
+        if ENDS.get(self.state.status) != run.info.status:
+            self.state.status = ""
         self._offset, self._file = 0, -1
         if run.info.status != "RUNNING" and status == "running":
             client.update_run(run.info.run_id, status="RUNNING")
@@ -219,17 +223,15 @@ class _Sender:
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
         """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
-        from ganflow.tracking.model import last_round, log_generator
-
-        round = last_round(self.folder)
-        if round is None or self.state.model == round:
+        if self.state.model is not None and self.state.model >= self.folder.about().get("round", 0):
             return None
         try:
-            log_generator(client, self.folder, self.state.experiment_id, self.state.run_id, round)
+            from ganflow.tracking.model import log_generator
+
+            self._noted(model=log_generator(client, self.folder, self.state.experiment_id, self.state.run_id))
         except Exception as error:
             return error
-        self._noted(model=round)
-        self.result.model = True
+        self.result.model = self.state.model is not None
         return None
 
     def _noted(self, **values: Any) -> None:
@@ -237,12 +239,28 @@ class _Sender:
             setattr(self.state, name, value)
         self.state.write(self.folder)
 
-    def _first_report(self) -> int | None:
-        return next((int(entry.time * 1000) for entry in journal.entries(self.folder.journal)), None)
+    def _created(self) -> int | None:
+        created = self.folder.about().get("created")
+        return int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
 
     def _last_report(self) -> int | None:
         times = [int(entry.time * 1000) for entry in journal.entries(self.folder.journal)]
         return times[-1] if times else None
+
+
+def _status(folder: RunFolder, patience: float = 0) -> str:
+    """How the run ended, or "running". One that still calls itself running while nobody trains it was killed; one whose
+    training process is about to end is given `patience` seconds to say how."""
+    deadline = time.monotonic() + patience
+    while (status := str(folder.about().get("status"))) == "running":
+        try:
+            with runs.locked(folder):
+                return "killed"
+        except GanflowError:  # it is being trained
+            if time.monotonic() > deadline:
+                return status
+            time.sleep(0.1)
+    return status
 
 
 def _images_of(client: MlflowClient, run_id: str) -> list[int]:

@@ -1,8 +1,157 @@
-"""placeholder"""
+"""Data: digits, points in the plane, folders of images, and tensors in files."""
 
-from ganflow import hookimpl
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ganflow import hookimpl, key, settings
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+
+HELD_OUT = "examples kept from training, for metrics: below 1 a share, from 1 on a number"
+
+
+@settings
+class Digits:
+    """1,797 handwritten digits, one channel, white on black: scikit-learn's 8 × 8 images (UCI, Alpaydin & Kaynak 1998),
+    smoothly enlarged. Nothing is downloaded."""
+
+    size: int = key(32, "height and width in pixels", ge=8, le=128)
+    classes: list[int] = key([], "take only these digits; empty: all ten", ge=0, le=9)
+    held_out: float = key(0.1, HELD_OUT, ge=0)
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.digits import digits
+
+        return digits(self.size, self.classes, self.held_out)
+
+
+@settings
+class Gaussians:
+    """Points in the plane from a mixture of Gaussians with equal, round covariances; its density is known.
+
+    The defaults are the protocol of PacGAN (Lin et al. 2018, section 4.1), after VEEGAN: `ring` is 8 modes on a circle of
+    radius 1 with std 0.01; `grid` is 25 modes on {−4, −2, 0, 2, 4}² with std 0.05. The toy sets of WGAN-GP's code are
+    {layout: ring, radius: 2, std: 0.02, scale: 1.414} and {layout: grid, scale: 2.828}.
+    """
+
+    layout: Literal["ring", "grid", "custom"] = key("ring", "where the modes are; custom: at `centres`")
+    modes: int | None = key(None, "how many; default: 8 on a ring, 25 on a grid (which must be square)", ge=1)
+    radius: float = key(1.0, "of the ring", gt=0)
+    spacing: float = key(2.0, "between neighbours on the grid", gt=0)
+    std: float | None = key(None, "of every mode, in either direction; default: 0.05, on a ring 0.01", gt=0)
+    centres: list[list[float]] = key([], "[x, y] of every mode, for layout: custom")
+    weights: list[float] = key([], "share of every mode, for any layout; empty: equal", ge=0)
+    scale: float = key(1.0, "all points, and the std with them, are divided by this", gt=0)
+    samples: int = key(100_000, "points in the training set", ge=1)
+    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
+
+    def __post_init__(self) -> None:
+        if (self.layout == "custom") != bool(self.centres):
+            raise ValueError("layout: custom and centres: [[x, y], …] go together")
+        if any(len(centre) != 2 for centre in self.centres):
+            raise ValueError("each of centres has two numbers, [x, y]")
+        if self.centres and self.modes not in (None, len(self.centres)):
+            raise ValueError(f"modes says {self.modes}, but there are {len(self.centres)} centres")
+        if self.layout == "grid" and self.modes and round(self.modes**0.5) ** 2 != self.modes:
+            raise ValueError(f"modes: a grid needs a square number, not {self.modes}")
+        count = len(self.centres) or self.modes or {"ring": 8, "grid": 25}[self.layout]
+        if self.weights and (len(self.weights) != count or sum(self.weights) <= 0):
+            raise ValueError(f"weights needs one number for each of the {count} modes, not all zero")
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.points import Mixture, grid, ring
+
+        if self.layout == "ring":
+            centres, std = ring(self.modes or 8, self.radius), self.std or 0.01
+        elif self.layout == "grid":
+            centres, std = grid(self.modes or 25, self.spacing), self.std or 0.05
+        else:
+            centres, std = self.centres, self.std or 0.05
+        return Mixture(f"gaussians ({self.layout})", centres, std, self.weights, self.scale, self.samples, self.held_out)
+
+
+@settings
+class SwissRoll:
+    """Points in the plane along a spiral: scikit-learn's swiss roll without its depth, divided by 7.5 and with noise 0.25,
+    as in the toy of WGAN-GP's code (Gulrajani et al. 2017)."""
+
+    noise: float = key(0.25, "standard deviation of the noise, before scaling", ge=0)
+    scale: float = key(7.5, "all points are divided by this", gt=0)
+    samples: int = key(100_000, "points in the training set", ge=1)
+    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.points import swiss_roll
+
+        return swiss_roll(self.noise, self.scale, self.samples, self.held_out)
+
+
+@settings
+class ImageFolder:
+    """The images below a folder, resized, cropped and, if asked, augmented.
+
+    Kept in memory when they are few and not augmented; otherwise loaded by background threads, each once per epoch.
+    Transparent pixels are laid over white; camera orientation is honoured.
+    """
+
+    path: str = key(doc="the folder")
+    size: int = key(64, "height and width in pixels", ge=4)
+    resize: int | None = key(None, "length of the shorter side before cropping; default: `size`. pix2pix: 286 for size 256", ge=4)
+    crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
+    flip: bool = key(False, "mirror left and right at random")
+    channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    extensions: list[str] = key([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"], "files that count, any case")
+    recursive: bool = key(True, "look into the folders below, too")
+    on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
+    held_out: float = key(0.1, HELD_OUT, ge=0)
+    in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and below 256 MiB")
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+            raise ValueError("resize: needs a crop, and at least the size that is cropped")
+        if self.in_memory == "always" and self.augmented:
+            raise ValueError("in_memory: images that are augmented (flip, crop: random) are loaded anew each time")
+
+    @property
+    def augmented(self) -> bool:
+        return self.flip or self.crop == "random"
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.images import image_folder
+
+        return image_folder(self)
+
+
+@settings
+class TensorFile:
+    """Tensors from a .npy or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
+
+    uint8 images are scaled to [-1, 1]. Pickles (.pt, .pkl, object arrays) are never read.
+    """
+
+    path: str = key(doc="the file")
+    fields: dict[str, str] = key({}, "field: name in the file. Empty: a lone tensor is `real`, several keep their names")
+    layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "what the dimensions are; auto: told by their number and size")
+    range: Literal["signed", "unit"] = key("signed", "of floating-point images: signed is [-1, 1], unit is [0, 1]")
+    held_out: float = key(0.1, HELD_OUT, ge=0)
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.tensors import tensor_file
+
+        return tensor_file(self.path, self.fields, self.layout, self.range, self.held_out)
 
 
 @hookimpl
 def register(offer):
-    pass
+    offer("data", "digits", Digits)
+    offer("data", "gaussians", Gaussians)
+    offer("data", "swiss_roll", SwissRoll)
+    offer("data", "image_folder", ImageFolder)
+    offer("data", "tensor_file", TensorFile)

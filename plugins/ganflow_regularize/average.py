@@ -38,7 +38,8 @@ class Count(nn.Module):
 @torch.no_grad()
 def update(average: nn.Module, network: nn.Module, weight: Tensor) -> None:
     """average ← average + weight · (network − average) for parameters; buffers (running statistics) are copied."""
-    old, new = list(average.parameters()), list(network.parameters())
+    old: list[Tensor] = list(average.parameters())
+    new: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(old, new, [weight.to(p.dtype) for p in old])
     if buffers := list(average.buffers()):
         torch._foreach_copy_(buffers, list(network.buffers()))

@@ -39,11 +39,11 @@ class UniformPrior(Prior):
 
     def __init__(self, dim: int, low: float, high: float) -> None:
         self.shape = (dim,)
-        self.support = (low, high)
+        self.low, self.high = self.support = (low, high)
 
     def sample(self, *lead: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Tensor:
-        low, high = self.support
-        return torch.rand((*lead, *self.shape), generator=generator, device=device) * (high - low) + low
+        unit = torch.rand((*lead, *self.shape), generator=generator, device=device)
+        return self.low + (self.high - self.low) * unit
 
     def between(self, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         """Along the straight line, which never leaves the cube."""

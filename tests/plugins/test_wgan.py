@@ -144,7 +144,7 @@ def test_the_penalty_is_taken_at_one_point_between_each_pair(shape):
     epsilon = ((x - batch["real"]) / (batch["z"] - batch["real"])).flatten(1)
     torch.testing.assert_close(epsilon, epsilon[:, :1].expand_as(epsilon), rtol=1e-6, atol=1e-6)
     epsilon = epsilon[:, 0]
-    assert 0 <= epsilon.min()
+    assert epsilon.min() >= 0
     assert epsilon.max() <= 1
     assert abs(epsilon.mean().item() - 0.5) < 0.05
     assert abs(epsilon.var().item() - 1 / 12) < 0.02
@@ -192,7 +192,8 @@ def test_penalties_work_with_a_third_partys_loss_and_with_each_other():
     w = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     text = torch.tensor([[2.0, 0.0, 0.0], [0.5, 1.0, 1.0]], dtype=torch.float64)
     batch = {**batch_of(2), "text": text}
-    loss = composed(Offered(Conditional()), regularize.R1(weight=3.0), wgan.GradientPenalty(weight=1.0), regularize.R2(weight=5.0))
+    modifiers = (regularize.R1(weight=3.0), wgan.GradientPenalty(weight=1.0), regularize.R2(weight=5.0))
+    loss = composed(Offered(Conditional()), *modifiers)
     terms = loss.critic_terms(game_of(Linear(w)), batch)
     slopes = text[:, 0] * w.norm()
     assert set(terms) == {"conditional", "gradient_penalty", "r1", "r2"}

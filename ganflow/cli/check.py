@@ -1,0 +1,37 @@
+"""`ganflow check`: is a recipe right? Every problem of every recipe, with its line."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "find every mistake in recipes, train nothing"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipes",
+        nargs="+",
+        metavar="RECIPE",
+        help="files, names of recipes that come with ganflow, or changes to all of them: train.rounds=50, +metrics=NAME, ~critic",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    import sys
+
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import read_recipe, split
+
+    recipes, overrides = split(args.recipes)
+    if not recipes:
+        raise GanflowError("no recipe to check; write one before the overrides: ganflow check wgan train.rounds=50")
+    code = 0
+    for recipe in recipes:
+        try:
+            read_recipe(recipe, overrides)
+        except GanflowError as error:
+            print(error, file=sys.stderr)
+            code = error.exit_code
+        else:
+            print(f"{recipe}: ok")
+    return code

@@ -1,0 +1,96 @@
+"""What the commands that draw from a run share: their arguments, loading, and saying what was written. Not a command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.game import Game
+    from ganflow.runs import RunFolder
+
+MOST = 10_000
+"""Tiles in one picture. More would not fit in memory, or on any screen."""
+
+
+def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
+    """An argument's type: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+        if not low <= number <= high:
+            bounds = f"{low} or more" if number < low else f"at most {high}"
+            raise argparse.ArgumentTypeError(f"{number} is not {bounds}")
+        return number
+
+    return parse
+
+
+def run_arguments(parser: argparse.ArgumentParser, output: str, latent: bool = True) -> None:
+    """The run, where the result goes and, for what draws latent points, from which checkpoint and seed."""
+    parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
+    if latent:
+        parser.add_argument("--seed", type=whole(0), default=0, help="of the latent points (default: 0)")
+        parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
+    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+
+
+def check_output(path: Path, endings: tuple[str, ...]) -> Path:
+    """Refuse a file that cannot be written before anything is computed."""
+    from ganflow.errors import GanflowError
+
+    if path.suffix.lower() not in endings:
+        raise GanflowError(f"what should {path} be? end its name in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise GanflowError(f"there is no folder {path.parent}/ to write {path.name} in")
+    return path
+
+
+def open_game(folder: RunFolder, which: str) -> Game:
+    """The trained game, which draws from a prior.
+
+    Raises:
+        GanflowError: there is no such checkpoint, or the game has no prior.
+    """
+    from ganflow.checkpoint import load_game
+    from ganflow.errors import GanflowError
+
+    game = load_game(folder, which)
+    if game.prior is None:
+        raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
+                           f"and cannot draw new ones; its pictures are in {shown(folder.samples)}/")  # fmt: skip
+    return game
+
+
+def truth(folder: RunFolder) -> Data | None:
+    """The run's data, to draw beside what is generated; None where it cannot be had any more."""
+    from ganflow.errors import GanflowError
+    from ganflow.plugins import Composition
+    from ganflow.recipe import read_recipe
+
+    try:
+        recipe = read_recipe(folder.recipe)
+        data: Data = Composition(recipe.slots(), recipe.modifiers, recipe.metrics).build("data")
+    except (GanflowError, OSError):
+        return None
+    return data
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it here."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
+
+
+def write(path: Path, save: Callable[[Path], object], what: str) -> None:
+    """Save, and say so; what was there before is replaced, which is said, too."""
+    verb = "replaced" if path.exists() else "wrote"
+    save(path)
+    print(f"{verb} {shown(path)}: {what}")

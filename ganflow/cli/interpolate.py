@@ -1,0 +1,72 @@
+"""`ganflow interpolate`: what lies between two latent points."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING
+
+from ganflow.cli.drawing import MOST, check_output, open_game, run_arguments, truth, whole, write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganflow.game import Game
+
+HELP = "walk between latent points of a run"
+STEPS, FRAMES = 10, 48  # points on a way, in a picture and in an animation
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=whole(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
+    parser.add_argument("--steps", type=whole(2), metavar="N",
+                        help=f"points on a way, ends included (default: {STEPS}; in a .gif the frames: {FRAMES})")  # fmt: skip
+    parser.add_argument("--fps", type=whole(1, 50), default=16, metavar="N", help="frames per second of a .gif (default: 16)")
+    run_arguments(parser, "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)")
+
+
+def main(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    import torch
+
+    from ganflow.errors import GanflowError
+    from ganflow.pictures import gif, grid, save_png, ways
+    from ganflow.runs import find
+
+    folder = find(args.run, args.runs)
+    output = check_output(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
+    moving = output.suffix.lower() == ".gif"
+    steps = args.steps or (FRAMES if moving else STEPS)
+    if args.rows * steps > MOST:
+        raise GanflowError(f"{args.rows} rows of {steps} steps are more than {MOST} samples; choose fewer with --rows or --steps")
+    game = open_game(folder, args.checkpoint)
+    shape = game.data.shape
+    if not game.data.main.is_image and (shape != (2,) or moving):
+        kinds = "images" if moving else "images or points of the plane"
+        raise GanflowError(f"run {folder.name} {folder.id} generates examples of shape {shape}; "
+                           f"{'a .gif' if moving else 'interpolate'} draws {kinds}")  # fmt: skip
+    t = torch.linspace(0, 1, steps)
+    if moving:  # there and back, slowly at both ends, so that it can repeat for ever
+        t = (1 - torch.cos(2 * math.pi * torch.arange(steps) / steps)) / 2
+    samples = _walk(game, args.rows, t, args.seed)
+    what = f"{args.rows} way{'s' if args.rows > 1 else ''} between latent points of {folder.name} ({folder.id}), seed {args.seed}"
+    if moving:
+        frames = [grid(samples[:, i]) for i in range(steps)]
+        write(output, lambda path: gif(frames, path, args.fps, hold=False), what)
+    elif game.data.main.is_image:
+        write(output, lambda path: save_png(grid(samples.flatten(0, 1), columns=steps), path), what)
+    else:
+        write(output, lambda path: save_png(ways(truth(folder), samples), path), what)
+    return 0
+
+
+def _walk(game: Game, rows: int, t: Tensor, seed: int) -> Tensor:
+    """Samples (rows, steps, *shape) on the ways between pairs of latent points."""
+    import torch
+
+    assert game.prior is not None
+    ends = game.latents(2 * rows, seed)
+    z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
+    samples = game.sample(z)
+    return samples.reshape(rows, len(t), *samples.shape[1:])

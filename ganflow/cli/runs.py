@@ -1,0 +1,226 @@
+"""`ganflow runs`: what was trained, what trains, and all that is known of one run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow.cli.drawing import shown
+
+if TYPE_CHECKING:
+    from ganflow.runs import RunFolder
+    from ganflow.tracking import Entry
+
+HELP = "list the runs, or show one"
+TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
+COLUMNS = ("name", "id", "status", "round", "age", "last", "score")
+LEFT_OUT_FIRST = ("age", "last", "score", "name")  # on a narrow terminal
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+
+
+def main(args: argparse.Namespace) -> int:
+    import json
+
+    from ganflow.errors import GanflowError
+    from ganflow.runs import all_runs, find
+
+    if args.action:
+        if not args.run:
+            raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
+        facts = known(find(args.run, args.runs), everything=True)
+        print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else "\n".join(described(facts)))
+        return 0
+    runs = [known(folder) for folder in all_runs(args.runs)]
+    if args.json:
+        print(json.dumps(runs, indent=2, ensure_ascii=False))
+    elif runs:
+        print("\n".join(table(runs)))
+    else:
+        print(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+    return 0
+
+
+def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
+    """What the folder tells of its run; with `everything` also what it was made of, and its files."""
+    try:
+        about = folder.about()
+    except (OSError, ValueError):
+        return {"name": folder.name, "id": folder.id, "status": "unreadable", "folder": str(folder.path)}
+    report, evaluation = last_entries(folder)
+    best, scores = about.get("best") or {}, evaluation.values if evaluation else {}
+    facts: dict[str, Any] = {
+        "name": folder.name,
+        "id": folder.id,
+        "status": status(about),
+        "round": max(about.get("round") or 0, report.round if report else 0),
+        "rounds": about.get("rounds"),
+        "created": about.get("created"),
+        "folder": str(folder.path),
+        "last": report.values if report else {},
+        "scores": scores,
+        "best": {"metric": next(iter(scores), None), **best} if best else {},
+    }
+    if everything:
+        facts["recipe"] = str(folder.recipe)
+        facts["about"] = {key: value for key, value in about.items() if key not in facts}
+        facts["files"] = {
+            "checkpoints": sorted(str(p) for p in folder.checkpoints.glob("*.safetensors")),
+            "samples": sorted(str(p) for p in folder.samples.glob("*.png")),
+            "plots": sorted(str(p) for p in folder.plots.glob("*.png")),
+        }
+    return facts
+
+
+def status(about: dict[str, Any]) -> str:
+    """As the run noted it; "killed" where it says "running" but its process, on this machine, is gone."""
+    import os
+    import socket
+
+    noted, pid = str(about.get("status", "unknown")), about.get("pid")
+    if noted != "running" or about.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
+        return noted
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "killed"
+    except OSError:  # it is there, and somebody else's
+        pass
+    return noted
+
+
+def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
+    """The last report of terms and the last evaluation, read from the journal's end."""
+    from ganflow.errors import GanflowError
+    from ganflow.tracking.journal import read
+
+    try:
+        with folder.journal.open("rb") as file:
+            start = max(0, file.seek(0, 2) - TAIL)
+            file.seek(start)
+            if start:
+                start += len(file.readline())
+        entries = read(folder.journal, start)[0]
+    except (OSError, GanflowError):
+        return None, None
+    reports = [e for e in entries if is_report(e)]
+    evaluations = [e for e in entries if not is_report(e)]
+    return reports[-1] if reports else None, evaluations[-1] if evaluations else None
+
+
+def is_report(entry: Entry) -> bool:
+    """Whether an entry is of terms. The others are of metrics."""
+    return any(name.startswith(("critic/", "generator/")) for name in entry.values)
+
+
+def table(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Columns as wide as they need to be; on a narrow terminal with fewer of them, so that no line breaks."""
+    import shutil
+    import sys
+
+    rows = [dict(zip(COLUMNS, COLUMNS, strict=True)), *map(cells, runs)]
+    columns = {c: max(len(row[c]) for row in rows) for c in COLUMNS if any(row[c] for row in rows[1:])}
+    if sys.stdout.isatty():
+        for left_out in LEFT_OUT_FIRST:
+            if sum(columns.values()) + 2 * len(columns) - 2 > shutil.get_terminal_size().columns:
+                columns.pop(left_out, None)
+    for row in rows:
+        yield "  ".join(f"{row[column]:{width}}" for column, width in columns.items()).rstrip()
+
+
+def cells(run: dict[str, Any]) -> dict[str, str]:
+    """One line of the table."""
+    last = main_value(run.get("last", {}))
+    best, scores = run.get("best") or {}, run.get("scores") or {}
+    score = ""
+    if best.get("metric"):
+        score = value(best["metric"], best["score"])
+    elif scores:
+        score = value(*next(iter(scores.items())))
+    return {
+        "name": run["name"],
+        "id": run["id"],
+        "status": run["status"],
+        "round": f"{run.get('round', '?')}/{run.get('rounds') or '?'}",
+        "age": age(run.get("created")),
+        "last": value(*last) if last else "",
+        "score": score,
+    }
+
+
+def main_value(values: dict[str, float]) -> tuple[str, float] | None:
+    """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
+    estimates = [name for name in values if "/" not in name and name != "rounds_per_second"]
+    terms = [name for name in values if name.startswith("generator/")]
+    return next(((name, values[name]) for name in (*estimates, *terms)), None)
+
+
+def value(name: str, number: float) -> str:
+    return f"{name} {number:.4g}"
+
+
+def age(created: str | None) -> str:
+    """How long ago: "40 s", "5 min", "3 h", "12 d"."""
+    from datetime import UTC, datetime
+
+    try:
+        began = datetime.fromisoformat(created or "")
+    except ValueError:
+        return ""
+    seconds = (datetime.now(UTC) - began.astimezone(UTC)).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def described(run: dict[str, Any]) -> Iterator[str]:
+    """All about one run, line by line."""
+    def row(name: str, text: object) -> str:
+        return f"  {name:12}{text}"
+
+    yield f"{run['name']}  {run['id']}  {run['status']}"
+    yield row("folder", shown(Path(run["folder"])))
+    if "about" not in run:
+        yield row("run.json", "cannot be read")
+        return
+    about = run["about"]
+    yield row("recipe", shown(Path(run["recipe"])))
+    yield row("round", f"{run['round']} of {run['rounds'] or '?'}")
+    if run["created"]:
+        yield row("created", f"{run['created']}, {age(run['created'])} ago")
+    if about.get("error"):
+        yield row("error", about["error"])
+    if run["status"] in ("interrupted", "killed"):
+        yield row("go on", f"ganflow run --resume {run['id']}")
+    for name in ("seed", "device", "threads", "pid", "host"):
+        if about.get(name) is not None:
+            yield row(name, about[name])
+    if data := about.get("data"):
+        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in data.get("fields", {}).items())
+        yield row("data", f"{data.get('name')}: {data.get('size')} examples, {shapes}, fingerprint {data.get('fingerprint')}")
+    if compiled := about.get("compile"):
+        yield row("compiled", f"{compiled.get('mode')}: {compiled.get('why')}")
+    if versions := about.get("versions"):
+        yield row("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    for name, plugin in (about.get("plugins") or {}).items():
+        yield row("plugin", f"{name} ({plugin.get('distribution')} {plugin.get('version')})" if plugin else name)
+    if git := about.get("git"):
+        yield row("git", f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}")
+    if run["last"]:
+        yield row("last", "  ".join(value(*pair) for pair in run["last"].items()))
+    if run["scores"]:
+        yield row("metrics", "  ".join(value(*pair) for pair in run["scores"].items()))
+    if best := run["best"]:
+        yield row("best", f"{value(best['metric'] or 'score', best['score'])} in round {best['round']}")
+    for kind, files in run["files"].items():
+        if files:
+            newest = Path(files[-1]).name
+            yield row(kind, f"{len(files)} in {shown(Path(files[-1]).parent)}/, newest {newest}")

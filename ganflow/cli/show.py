@@ -1,0 +1,32 @@
+"""`ganflow show`: a recipe with everything that it leaves unsaid."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "print a recipe with every default filled in"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a file, or the name of a recipe that comes with ganflow")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, for example train.rounds=50")
+    parser.add_argument("--json", action="store_true", help="JSON instead of YAML")
+
+
+def main(args: argparse.Namespace) -> int:
+    import json
+    import sys
+
+    from ganflow.recipe import read_recipe
+
+    recipe = read_recipe(args.recipe, args.overrides)
+    if args.json:
+        print(json.dumps(recipe.resolved(), indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.syntax import Syntax
+
+        Console().print(Syntax(recipe.to_yaml(), "yaml", background_color="default"))
+    else:
+        print(recipe.to_yaml(), end="")
+    return 0

@@ -1,0 +1,78 @@
+"""ganflow sync"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+HELP = "send to MLflow what could not be sent during a run"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("--all", action="store_true", help="every run in the runs folder")
+    parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
+    parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
+    parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
+
+
+def main(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ganflow import runs
+    from ganflow.errors import GanflowError
+
+    root = Path(args.runs)
+    folders = list(runs.all_runs(root)) if args.all else [runs.find(run, root) for run in args.run]
+    if not folders:
+        raise GanflowError(f"no runs in {root}/" if args.all else "which run? e.g. ganflow sync latest, or ganflow sync --all")
+    if args.follow and len(folders) > 1:
+        raise GanflowError("--follow goes with one run")
+
+    from ganflow.tracking.sync import sync
+
+    over = _when_training_ends() if args.attached else None
+    failed = False
+    for folder in folders:
+        result = sync(folder, args.follow, uri=args.uri, over=over)
+        sent = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((result.points, "point"), (result.images, "picture")) if n]
+        sent += ["the generator as a model"] if result.model else []
+        if sent or not result.error:
+            what = f"{', '.join(sent)} sent to" if sent else "nothing to send; everything is in"
+            print(f"{folder.name}/{folder.id}: {what} {result.uri}", flush=True)
+        if result.error:
+            failed = True
+            print(f"{folder.name}/{folder.id}: not everything sent to {result.uri}: {result.error}", flush=True)
+    return 1 if failed else 0
+
+
+def _when_training_ends() -> threading.Event:
+    """An event that is set when the process that started this one closes our standard input, or dies."""
+    import contextlib
+    import os
+    import signal
+    import threading
+
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)  # training comes first
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    over, parent = threading.Event(), os.getppid()
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            os.read(0, 1)
+        over.set()
+
+    def watch() -> None:  # a worker forked by the training process can hold the pipe open after it was killed
+        while os.getppid() == parent and not over.wait(1.0):
+            pass
+        over.set()
+
+    for task in (listen, watch):
+        threading.Thread(target=task, daemon=True).start()
+    return over

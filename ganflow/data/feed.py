@@ -1,0 +1,121 @@
+"""Feeds: what the trainer draws real batches from."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ganflow.data.base import Data, StreamData, TensorData
+from ganflow.errors import GanflowError
+
+
+class Feed(ABC):
+    """An endless, reproducible source of real batches."""
+
+    @abstractmethod
+    def draw(self, k: int) -> dict[str, Tensor]:
+        """k independent batches: one tensor (k, batch_size, *shape) per field, on the feed's device, in its dtype."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to go on bit for bit: a few small CPU tensors."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from where `state()` was taken.
+
+        Raises:
+            GanflowError: the state is of another kind of feed or of another kind of device.
+        """
+
+    def close(self) -> None:  # noqa: B027  (most feeds hold nothing)
+        """Let go of threads. Nothing can be drawn afterwards."""
+
+
+def feed(
+    data: Data,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
+) -> Feed:
+    """The feed for this kind of data.
+
+    Args:
+        data: a TensorData (sampled on the device, with replacement) or a StreamData (each example once per epoch).
+        batch_size: examples per batch.
+        seed: fixes the order of examples and their augmentation.
+        device: where batches are wanted.
+        dtype: of floating-point fields; others keep theirs.
+        channels_last: whether every drawn batch (draw["real"][i]) of images lies channels-last in memory.
+
+    Raises:
+        GanflowError: there are no training examples.
+    """
+    if data.size < 1:
+        raise GanflowError(f"data {data.name} has no training examples")
+    if isinstance(data, TensorData):
+        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last)
+    if isinstance(data, StreamData):
+        from ganflow.data.stream import StreamFeed
+
+        return StreamFeed(data, batch_size, seed, device, dtype, channels_last)
+    raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData nor a StreamData")
+
+
+class ResidentFeed(Feed):
+    """Samples tensors that live on the device, uniformly with replacement, as Algorithm 1 of WGAN draws them.
+
+    One draw is one `randint` and one `index_select` per field, whatever k: a few microseconds on a CPU. The indices
+    come from a generator of this feed's own, on the device, so the order is the same on every run on that kind of device.
+    """
+
+    def __init__(
+        self,
+        data: TensorData,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+    ) -> None:
+        self._device, self._batch_size, self._size = torch.device(device), batch_size, data.size
+        self._generator = generator(seed, device=self._device)
+        self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
+        self._tensors = {name: self._resident(name, tensor, dtype) for name, tensor in data.train.items()}
+
+    def _resident(self, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        moved = tensor.to(self._device, dtype if tensor.is_floating_point() else None)
+        # Stored with channels last as its last dimension: rows are picked whole, and a view turns them round.
+        return (moved.permute(0, 2, 3, 1) if name in self._permuted else moved).contiguous()
+
+    def draw(self, k: int) -> dict[str, Tensor]:
+        rows = torch.randint(self._size, (k * self._batch_size,), generator=self._generator, device=self._device)
+        batches = {}
+        for name, tensor in self._tensors.items():
+            picked = tensor.index_select(0, rows).view(k, self._batch_size, *tensor.shape[1:])
+            batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
+        return batches
+
+    def state(self) -> dict[str, Tensor]:
+        return {"generator": self._generator.get_state()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        try:
+            self._generator.set_state(state["generator"].cpu())
+        except (KeyError, RuntimeError) as error:
+            raise GanflowError(
+                "the checkpoint's data order cannot be continued here: it was saved for data of another kind (streamed, not "
+                f"in memory), or on another kind of device than {self._device.type}; resume with the data and device it had"
+            ) from error
+
+
+def generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that depends on the numbers of `key` alone, and shares no stream with one that is seeded plainly
+    with the run's seed (the prior's), so that examples and z are independent."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()  # torch's CPU generator uses 32 bits of a seed
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "big"))

@@ -1,0 +1,122 @@
+"""The feed for data that is loaded item by item: background threads, one permutation per epoch, exact resume."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from ganflow.data.base import Field, StreamData
+from ganflow.data.feed import Feed, generator
+from ganflow.errors import GanflowError
+
+Item = dict[str, Tensor]
+_AHEAD_BYTES = 2**28  # what items loaded in advance may take
+
+
+class StreamFeed(Feed):
+    """Walks through an endless row of positions: epoch by epoch, each epoch a permutation of the examples.
+
+    Where the walk stands is all the state there is. The permutation depends on (seed, epoch), an item's augmentation
+    on (seed, epoch, index), and batches are filled in the order of positions, so neither the threads nor a resume can
+    change what is drawn. An epoch's last examples and the next one's first share a batch: no example is dropped.
+
+    Args:
+        data, batch_size, seed, device, dtype, channels_last: as for `ganflow.data.feed.feed`.
+        threads: how many load; by default one per core that this process may use, eight at most.
+    """
+
+    def __init__(
+        self,
+        data: StreamData,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self._data, self._batch_size, self._seed = data, batch_size, seed
+        self._device, self._dtype, self._channels_last = torch.device(device), dtype, channels_last
+        self._pool = ThreadPoolExecutor(threads or min(8, _cores()), thread_name_prefix="ganflow-data")
+        self._position = 0  # of the next item to be drawn
+        self._ahead: deque[tuple[int, Future[Item | None]]] = deque()  # (example, its item) at _position, _position + 1, …
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._left_out: set[int] = set()  # examples that could not be loaded
+        item_bytes = sum(4 * torch.Size(field.shape).numel() for field in data.fields.values())
+        self._most_ahead = max(batch_size, _AHEAD_BYTES // max(item_bytes, 1))
+
+    def draw(self, k: int) -> dict[str, Tensor]:
+        """k batches. Errors of `data.load` surface here, and leave the feed where it was before the draw.
+
+        Raises:
+            GanflowError: none of the examples can be loaded.
+        """
+        start, wanted = self._position, k * self._batch_size
+        try:
+            items = [self._next(min(wanted, self._most_ahead)) for _ in range(wanted)]
+        except BaseException:  # Ctrl-C too: what was taken from the row is drawn again
+            self._go_to(start)
+            raise
+        return {name: self._stack(name, field, items, k) for name, field in self._data.fields.items()}
+
+    def _next(self, ahead: int) -> Item:
+        """The next item that can be loaded; as many as `ahead` are then on their way."""
+        while len(self._left_out) < self._data.size:
+            while len(self._ahead) <= ahead:
+                index, rng = self._at(self._position + len(self._ahead))
+                self._ahead.append((index, self._pool.submit(self._data.load, index, rng)))
+            index, future = self._ahead.popleft()
+            item = future.result()
+            self._position += 1
+            if item is not None:
+                return item
+            self._left_out.add(index)
+        raise GanflowError(f"none of the {self._data.size} examples of data {self._data.name} can be loaded")
+
+    def _at(self, position: int) -> tuple[int, torch.Generator]:
+        """The example at a position of the endless row, and the source of its augmentation."""
+        epoch, place = divmod(position, self._data.size)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(self._data.size, generator=generator(self._seed, epoch))
+        index = int(self._order[place])
+        return index, generator(self._seed, epoch, index)
+
+    def _stack(self, name: str, field: Field, items: list[Item], k: int) -> Tensor:
+        for item in items:
+            if name not in item or tuple(item[name].shape) != field.shape:
+                got = f"of shape {tuple(item[name].shape)}" if name in item else f"without {name!r}"
+                raise ValueError(f"data {self._data.name} loaded an item {got}; field {name!r} has shape {field.shape}")
+        cuda = self._device.type == "cuda"
+        first = items[0][name]
+        host = torch.empty(len(items), *field.shape, dtype=first.dtype, pin_memory=cuda)
+        torch.stack([item[name] for item in items], out=host)
+        batch = host.to(self._device, self._dtype if first.is_floating_point() else None, non_blocking=cuda)
+        if self._channels_last and field.is_image:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        return batch.view(k, self._batch_size, *field.shape)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"position": torch.tensor(self._position)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        if "position" not in state:
+            raise GanflowError("the checkpoint was saved with data in memory and cannot go on with data that is streamed")
+        self._go_to(int(state["position"]))
+
+    def _go_to(self, position: int) -> None:
+        for _, future in self._ahead:
+            future.cancel()
+        self._ahead.clear()
+        self._position = position
+
+    def close(self) -> None:
+        self._go_to(self._position)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

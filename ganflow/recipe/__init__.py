@@ -1,0 +1,21 @@
+"""Recipes: one YAML file per experiment, read, overridden, checked (every problem at once) and written out again."""
+
+from ganflow.recipe.library import Shipped, find_shipped, shipped
+from ganflow.recipe.overrides import is_override, split
+from ganflow.recipe.recipe import Recipe, differences
+from ganflow.recipe.sections import Track, Train
+from ganflow.recipe.source import locate, read_recipe
+
+__all__ = [
+    "Recipe",
+    "Shipped",
+    "Track",
+    "Train",
+    "differences",
+    "find_shipped",
+    "is_override",
+    "locate",
+    "read_recipe",
+    "shipped",
+    "split",
+]

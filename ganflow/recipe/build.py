@@ -1,0 +1,308 @@
+"""From the tree of a recipe to the recipe: components found, defaults filled in, references replaced, values checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ganflow.errors import PluginError, SettingsError
+from ganflow.plugins import Catalogue, Chosen, UnknownComponent
+from ganflow.plugins.wording import did_you_mean
+from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
+from ganflow.recipe.overrides import per_player
+from ganflow.recipe.recipe import Recipe
+from ganflow.recipe.references import References, refers
+from ganflow.recipe.sections import MANY, ONE, PER_PLAYER, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train
+from ganflow.recipe.values import Misfit, convert
+from ganflow.settings import Key, check, keys
+
+_PLAIN: dict[str, type] = {"train": Train, "track": Track}
+_DEEPEST_PART = 10
+
+
+def build(root: Node, catalogue: Catalogue, problems: Problems, name: str) -> Recipe | None:
+    """The recipe of a tree; None if there are problems, which are all collected.
+
+    Args:
+        name: what the recipe is called if it says nothing of it.
+    """
+    return _Builder(root, catalogue, problems).build(name)
+
+
+class _Builder:
+    def __init__(self, root: Node, catalogue: Catalogue, problems: Problems) -> None:
+        self.root, self.catalogue, self.problems = root, catalogue, problems
+        self.references = References(root, problems)
+        self.parts: dict[str, Chosen] = {}
+
+    def build(self, name: str) -> Recipe | None:
+        sections: dict[str, Node] = self.root.value
+        given = dict(lines(self.root))
+        self._lay_out(sections, name)
+        self.references.resolve(self.root)
+        one = {s: self._choose(sections[s], s, s) for s in ONE if s in sections}
+        players = {s: self._per_player(sections, s) for s in PER_PLAYER}
+        many = {s: self._list(sections, s) for s in MANY}
+        head = self._settings(Node({"name": sections["name"]}, 1), Head, "", "", "the recipe")
+        plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items()}
+        if self.problems:
+            return None
+        tune = sections["tune"].plain() if "tune" in sections else None
+        return Recipe(
+            name=head.name,
+            file=self.problems.file,
+            data=_there(one["data"]),
+            prior=one.get("prior"),
+            generator=_there(one["generator"]),
+            critic=one.get("critic"),
+            loss=_there(one["loss"]),
+            optimizers=players["optimizer"],
+            schedules=players["schedule"],
+            modifiers=many["modifiers"],
+            metrics=many["metrics"],
+            train=plain["train"],
+            track=plain["track"],
+            tune=tune,
+            lines=given,
+            parts=self.parts,
+        )
+
+    # First pass: every section a mapping, every component found, every default in its place.
+
+    def _lay_out(self, sections: dict[str, Node], name: str) -> None:
+        for section in [s for s in sections if s not in SECTIONS]:
+            node = sections.pop(section)
+            self.problems.add(node.line, f"unknown section {shown(section)}{_section_hint(section)}")
+        for section in [s for s, node in sections.items() if node.value is None and not node.bad]:
+            node = sections.pop(section)
+            if section in REQUIRED:
+                self.problems.add(node.line, f"{section}: the section is empty; every recipe needs {section}")
+                sections[section] = Node(None, node.line, bad=True)
+        for section in [s for s in REQUIRED if s not in sections]:
+            self.problems.add(self.root.line, f"missing section '{section}'; every recipe needs {', '.join(REQUIRED)}")
+        sections.setdefault("name", Node(name, self.root.line, name, quoted=True))
+        for section in ONE:
+            if section in sections:
+                self._find(sections[section], section, section)
+        for section in PER_PLAYER:
+            if section in sections:
+                self._lay_out_players(sections, section)
+        for section, role in MANY.items():
+            self._lay_out_list(sections.setdefault(section, Node([], 1, default=True)), role, section)
+        for section, cls in _PLAIN.items():
+            node = sections.setdefault(section, Node({}, 1, default=True))
+            if self._is_mapping(node, section):
+                self._fill_in(node, cls, section, 0)
+        if "tune" in sections:
+            self._is_mapping(sections["tune"], "tune")
+
+    def _is_mapping(self, node: Node, path: str) -> bool:
+        if not isinstance(node.value, dict) and not node.bad:
+            self.problems.add(node.line, f"{path}: {node} is not a section; write its keys, one per line, below '{path}:'")
+            node.bad = True
+        return not node.bad
+
+    def _lay_out_players(self, sections: dict[str, Node], section: str) -> None:
+        node = sections[section]
+        if not (isinstance(node.value, dict) and per_player(node.value)):
+            self._find(node, section, section)
+            return
+        players = [p for p in PLAYERS if p != "critic" or "critic" in sections]
+        for player, child in list(node.value.items()):
+            path = join(section, player)
+            if player not in PLAYERS:
+                hint = did_you_mean(player, PLAYERS)
+                self.problems.add(child.line, f"unknown key {shown(player)} in {section}{hint} (keys: {', '.join(PLAYERS)})")
+            elif player not in players:
+                self.problems.add(child.line, f"{path}: the recipe has no critic; remove this")
+            elif child.value is None and not child.bad:
+                del node.value[player]
+            else:
+                self._find(child, section, path)
+        if section == "optimizer":
+            for player in [p for p in players if p not in node.value]:
+                text = f"missing key '{player}' in optimizer: give each player one, or write a single one for both"
+                self.problems.add(node.line, text)
+
+    def _lay_out_list(self, node: Node, role: str, path: str) -> None:
+        if node.bad:
+            return
+        if not isinstance(node.value, list):
+            self.problems.add(node.line, f"{path}: {node} is not a list; begin each {role} with '- '")
+            node.bad = True
+            return
+        for name, child in node.children():
+            self._find(child, role, join(path, name))
+
+    def _find(self, node: Node, role: str, path: str, depth: int = 0) -> None:
+        """Find the component that a section names, and fill in its defaults."""
+        if node.bad:
+            return
+        if refers(node):
+            self.references.resolve(node, path)
+        problem = self._name_component(node, role, path)
+        if problem:
+            self.problems.add(*problem)
+        if node.component is None:
+            node.bad = True
+        else:
+            self._fill_in(node, node.component.settings, path, depth)
+
+    def _name_component(self, node: Node, role: str, path: str) -> tuple[int, str] | None:
+        """Set `node.component`; what keeps it from being found, as (line, text)."""
+        section = node.section() if not node.bad else {}
+        installed = ", ".join(self.catalogue.names(role)) or "none"
+        if section is None:
+            return node.line, f"{path}: {node} is not a section; write {{use: name}} (installed: {installed})"
+        if "use" not in section:
+            return None if node.bad else (node.line, f"missing key 'use' in {path}: which {role}? (installed: {installed})")
+        use = section["use"]
+        self.references.resolve(use, join(path, "use"))
+        if use.bad:
+            return None
+        if not isinstance(use.value, str):
+            quotes = f"; if that is its name, put it in quotes: '{use.text}'" if use.text else ""
+            return use.line, f"{path}.use: {use} is not the name of a {role}{quotes} (installed: {installed})"
+        try:
+            node.component = self.catalogue.find(role, use.value)
+        except UnknownComponent as error:
+            return use.line, " ".join(str(error).split())
+        return None
+
+    def _fill_in(self, node: Node, settings: type, path: str, depth: int) -> None:
+        """Put in the defaults of the keys that are not given, and find the components that go into keys."""
+        for key in keys(settings):
+            role = key.notes.role
+            if key.name not in node.value and not key.required:
+                node.value[key.name] = node_of(key.default, node.line, default=role is None)
+            child = node.value.get(key.name)
+            if role is None or child is None or child.value is None:
+                continue
+            if depth == _DEEPEST_PART:
+                text = f"components in components, more than {_DEEPEST_PART} deep; does one contain itself by default?"
+                raise PluginError(f"{path}: {text}")
+            if key.notes.many:
+                self._lay_out_list(child, role, join(path, key.name))
+            else:
+                self._find(child, role, join(path, key.name), depth + 1)
+
+    # Second pass: values checked, settings made.
+
+    def _choose(self, node: Node, path: str, slot: str) -> Chosen | None:
+        """The component of a section with its settings; None if there is a problem.
+
+        Args:
+            path: where the section stands, for messages.
+            slot: what it is for, "optimizer.critic", also where one section is for both players.
+        """
+        component = node.component
+        if node.bad or component is None:
+            return None
+        settings = self._settings(node, component.settings, path, slot, f"{component.role} '{node.value['use'].value}'")
+        return None if settings is None else Chosen(component, settings)
+
+    def _per_player(self, sections: dict[str, Node], section: str) -> dict[str, Chosen]:
+        node = sections.get(section)
+        if node is None or node.bad:
+            return {}
+        if per_player(node.value):
+            each = {p: (node.value[p], f"{section}.{p}") for p in PLAYERS if p in node.value}
+        else:
+            each = {p: (node, section) for p in PLAYERS if p != "critic" or "critic" in sections}
+        chosen = {p: self._choose(child, path, f"{section}.{p}") for p, (child, path) in each.items()}
+        return {p: c for p, c in chosen.items() if c is not None}
+
+    def _list(self, sections: dict[str, Node], section: str) -> list[Chosen]:
+        node = sections[section]
+        if node.bad:
+            return []
+        paths = [join(section, index) for index in range(len(node.value))]
+        return _some(self._choose(child, path, path) for child, path in zip(node.value, paths, strict=True))
+
+    def _settings(self, node: Node, settings: type, path: str, slot: str, owner: str) -> Any:
+        """An instance of a settings class with the values of a section; None if there is a problem."""
+        if node.bad:
+            return None
+        before = len(self.problems)
+        known = {key.name: key for key in keys(settings)}
+        values: dict[str, Any] = {}
+        sound = True
+        for name, child in node.value.items():
+            if name == "use" and node.component is not None:
+                continue
+            if name not in known:
+                close = did_you_mean(name, known)
+                listed = f" (keys: {', '.join(known) or 'none'})" if node.component is not None or not close else ""
+                self.problems.add(child.line, f"unknown key {shown(name)} in {owner}{close}{listed}")
+                sound = False
+            elif not child.default:
+                sound &= self._value(known[name], child, settings, join(path, name), join(slot, name), values)
+        for key in known.values():
+            if key.required and key.name not in node.value:
+                doc = f" ({key.notes.doc})" if key.notes.doc else ""
+                self.problems.add(node.line, f"missing key '{key.name}' in {owner}{doc}")
+        if not sound or len(self.problems) > before:
+            return None
+        return self._make(node, settings, values, path, owner)
+
+    def _value(self, key: Key, node: Node, settings: type, path: str, slot: str, values: dict[str, Any]) -> bool:
+        """Put the value of `node` into `values`; whether it is sound."""
+        if node.bad:
+            return False
+        if key.notes.role is not None:
+            if node.value is None:
+                if key.default is not None:
+                    text = f"a {key.notes.role} is needed here; to have the default one, leave the key out"
+                    self.problems.add(node.line, f"{path}: {text}")
+                values[key.name] = None
+            elif key.notes.many:
+                chosen = [(join(slot, i), self._choose(child, join(path, i), join(slot, i))) for i, child in node.children()]
+                values[key.name] = [self._part(s, c) for s, c in chosen]
+            else:
+                values[key.name] = self._part(slot, self._choose(node, path, slot))
+            return True
+        try:
+            values[key.name] = convert(settings, key, node)
+        except Misfit as misfit:
+            self.problems.add(node.line, f"{path}: {misfit}")
+            return False
+        troubles = list(check(key, values[key.name]))
+        for trouble in troubles:
+            self.problems.add(node.line, f"{path}: {trouble}")
+        return not troubles
+
+    def _part(self, slot: str, chosen: Chosen | None) -> Any:
+        if chosen is None:
+            return None
+        self.parts[slot] = chosen
+        return chosen.settings
+
+    def _make(self, node: Node, settings: type, values: dict[str, Any], path: str, owner: str) -> Any:
+        try:
+            return settings(**values)
+        except SettingsError as error:
+            for name, text in error.problems:
+                child = node.value.get(name)
+                line = node.line if child is None or child.default else child.line
+                self.problems.add(line, f"{join(path, name) if name else path}: {text}")
+        except ValueError as error:
+            self.problems.add(node.line, f"{path}: {error}")
+        except Exception as error:
+            raise PluginError(f"{node.component or owner} failed on its keys: {type(error).__name__}: {error}") from error
+        return None
+
+
+def _section_hint(section: str) -> str:
+    first, _, rest = section.partition(".")
+    if rest and first in SECTIONS:
+        return f"; write '{rest}' below '{first}:'"
+    return f"{did_you_mean(section, SECTIONS)} (sections: {', '.join(SECTIONS)})"
+
+
+def _some(chosen: Iterable[Chosen | None]) -> list[Chosen]:
+    return [c for c in chosen if c is not None]
+
+
+def _there(chosen: Chosen | None) -> Chosen:
+    assert chosen is not None, "a required section is missing, and no problem was reported"
+    return chosen

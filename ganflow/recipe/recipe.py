@@ -1,0 +1,130 @@
+"""A recipe that has been read: every component found, every value checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganflow.plugins import Chosen
+from ganflow.recipe.nodes import join, plain
+from ganflow.recipe.sections import Track, Train
+from ganflow.recipe.writer import to_yaml
+from ganflow.settings import keys
+
+
+@dataclass
+class Recipe:
+    """One experiment.
+
+    Two recipes are equal when they mean the same; where they were read from does not matter.
+
+    Attributes:
+        file: where it was read.
+        critic: None where the generator trains alone.
+        optimizers: by player, "generator" and "critic"; a critic-free recipe has no "critic".
+        schedules: by player; a player without one keeps its learning rate.
+        tune: the section as it was written, references replaced.
+        lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
+        parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
+            field of the settings that hold it.
+    """
+
+    name: str
+    file: str = field(compare=False)
+    data: Chosen
+    prior: Chosen | None
+    generator: Chosen
+    critic: Chosen | None
+    loss: Chosen
+    optimizers: dict[str, Chosen]
+    schedules: dict[str, Chosen]
+    modifiers: list[Chosen]
+    metrics: list[Chosen]
+    train: Train
+    track: Track
+    tune: dict[str, Any] | None = None
+    lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    parts: dict[str, Chosen] = field(default_factory=dict)
+
+    def slots(self) -> dict[str, Chosen]:
+        """What is built, by "data", "prior", "generator", "critic", "loss", "optimizer.generator", …; absent ones left out."""
+        one = {"data": self.data, "prior": self.prior, "generator": self.generator, "critic": self.critic, "loss": self.loss}
+        return {
+            **{slot: chosen for slot, chosen in one.items() if chosen is not None},
+            **{f"optimizer.{player}": chosen for player, chosen in self.optimizers.items()},
+            **{f"schedule.{player}": chosen for player, chosen in self.schedules.items()},
+        }
+
+    def chosen(self) -> list[Chosen]:
+        """Every component that the recipe names, those within others included."""
+        return [*self.slots().values(), *self.modifiers, *self.metrics, *self.parts.values()]
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""
+        slots = {slot: self._section(chosen, slot) for slot, chosen in self.slots().items()}
+        data: dict[str, Any] = {"name": self.name}
+        for slot, section in slots.items():
+            above, _, player = slot.partition(".")
+            if player:
+                data.setdefault(above, {})[player] = section
+            else:
+                data[slot] = section
+        for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):
+            data[name] = [self._section(chosen, join(name, index)) for index, chosen in enumerate(several)]
+        for name in ("train", "track"):
+            settings = getattr(self, name)
+            data[name] = {key.name: plain(getattr(settings, key.name)) for key in keys(type(settings))}
+        if self.tune is not None:
+            data["tune"] = plain(self.tune)
+        return data
+
+    def _section(self, chosen: Chosen, slot: str) -> dict[str, Any]:
+        section: dict[str, Any] = {"use": chosen.component.qualified}
+        for key in keys(chosen.component.settings):
+            value, place = getattr(chosen.settings, key.name), join(slot, key.name)
+            if key.notes.role is None or value is None:
+                section[key.name] = plain(value)
+            elif key.notes.many:
+                places = [join(place, index) for index in range(len(value))]
+                section[key.name] = [self._section(self.parts[p], p) for p in places]
+            else:
+                section[key.name] = self._section(self.parts[place], place)
+        return section
+
+    def to_yaml(self) -> str:
+        """`resolved()` as YAML; reading it gives an equal recipe."""
+        return to_yaml(self.resolved())
+
+
+def differences(old: Recipe | dict[str, Any], new: Recipe | dict[str, Any]) -> list[str]:
+    """One line for every key that differs: "train.n_critic: 5 → 1".
+
+    Args:
+        old, new: recipes, or what their `resolved()` gave.
+    """
+    before, after = (dict(_flat(r.resolved() if isinstance(r, Recipe) else r)) for r in (old, new))
+    every = dict.fromkeys([*before, *after])
+    return [f"{path}: {_shown(before, path)} → {_shown(after, path)}" for path in every if not _same(before, after, path)]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of every single value; a list of single values is one."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(item, join(path, key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _flat(item, join(path, index))
+    elif path not in ("modifiers", "metrics"):  # an empty one: its items say enough
+        yield path, plain(value)
+
+
+def _same(before: dict[str, Any], after: dict[str, Any], path: str) -> bool:
+    return path in before and path in after and repr(before[path]) == repr(after[path])
+
+
+def _shown(values: dict[str, Any], path: str) -> str:
+    if path not in values:
+        return "(none)"
+    return to_yaml([values[path]]).strip()[1:-1]

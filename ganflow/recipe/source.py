@@ -1,0 +1,100 @@
+"""Reading a recipe: where the file is, and one pass through everything that makes a recipe of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganflow.errors import GanflowError, RecipeError
+from ganflow.plugins import Catalogue, load_catalogue
+from ganflow.recipe import overrides as changes
+from ganflow.recipe.build import build
+from ganflow.recipe.library import find_shipped, near_matches
+from ganflow.recipe.nodes import Node, Problems, shown
+from ganflow.recipe.reader import read_yaml
+from ganflow.recipe.recipe import Recipe
+
+LARGEST = 2**18  # bytes; recipes have hundreds
+
+
+def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Recipe:
+    """Read, change and check a recipe.
+
+    Args:
+        source: a path, or the name of a recipe that comes with ganflow ("wgan").
+        overrides: `key=value`, `+list=item` and `~key`: see ganflow.recipe.overrides.
+        catalogue: what is installed, if not everything that `load_catalogue` finds.
+
+    Raises:
+        RecipeError: the recipe has problems; all of them, by line.
+        GanflowError: there is no such recipe, or it cannot be read.
+    """
+    path = locate(source)
+    file = _shown_path(path)
+    text = _load(path, file)
+    problems = Problems(file)
+    root = read_yaml(text, problems)
+    if root is not None and not root.bad and not isinstance(root.value, dict):
+        problems.add(root.line if root.value is not None else 1, _not_a_recipe(root))
+    if root is None or not isinstance(root.value, dict):
+        raise RecipeError(problems)
+    changes.apply(overrides, root, problems)
+    recipe = build(root, catalogue or load_catalogue(), problems, path.stem)
+    if recipe is None:
+        raise RecipeError(problems)
+    return recipe
+
+
+def locate(source: str | Path) -> Path:
+    """The file of a recipe: a path, or a shipped recipe's name.
+
+    Raises:
+        GanflowError: neither.
+    """
+    path = Path(source)
+    try:
+        if path.is_file():
+            return path
+        found = find_shipped(str(source)) if isinstance(source, str) else None
+        if found:
+            return found.path
+        if path.is_dir():
+            raise GanflowError(f"{source} is a folder, not a recipe; name a file in it")
+        if path.exists():
+            return path  # a pipe, say
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise GanflowError(f"{shown(str(source))} cannot be a recipe's path: {why}") from None
+    close = near_matches(str(source))
+    hint = f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    raise GanflowError(f"no recipe {shown(str(source))}{hint} (`ganflow recipes` lists those that come with ganflow)")
+
+
+def _shown_path(path: Path) -> str:
+    """The path as messages give it: from here, where that is shorter."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
+def _load(path: Path, file: str) -> str:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise GanflowError(f"cannot read {file}: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise GanflowError(f"{file} is larger than {LARGEST // 1024} KiB; is it a recipe?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems = Problems(file)
+        line = data[: error.start].count(b"\n") + 1
+        problems.add(line, f"not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8")
+        raise RecipeError(problems) from None
+
+
+def _not_a_recipe(root: Node) -> str:
+    if root.value is None:
+        return "the recipe is empty; `ganflow recipes copy wgan` gives one to start from"
+    what = "a list" if isinstance(root.value, list) else f"the single value {root}"
+    return f"a recipe is a mapping of sections (data: …, generator: …), not {what}"

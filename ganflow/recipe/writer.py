@@ -1,0 +1,33 @@
+"""Plain data to YAML that our reader, and any other, reads as the same data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from ganflow.recipe.reader import scalar
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # PyYAML quotes what it would not read as text itself; 5e-5 is a number to others only.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else "'")
+
+
+def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=not any(isinstance(i, dict) for i in items))
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def to_yaml(data: Any) -> str:
+    """One key per line, in the order of `data`; lists of single values on one line."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+    return text

@@ -1,0 +1,73 @@
+"""The follower: a process beside the training that sends its folder to MLflow. Whatever happens to it, training goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from ganflow.errors import GanflowError
+from ganflow.runs import RunFolder
+from ganflow.tracking.pending import MISSING, Unsent, unsent
+
+LOG = "tracking.log"
+
+class Follower:
+    """Starts and ends the process. It is told that training is over by a pipe closing, which also happens when training
+    is killed; it runs in its own session, so that Ctrl-C does not reach it, at low priority and without a GPU."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to send. Takes milliseconds; MLflow is imported by the new process.
+
+        Raises:
+            GanflowError: MLflow is not installed.
+        """
+        if importlib.util.find_spec("mlflow") is None:
+            raise GanflowError(MISSING)
+        command = [sys.executable, "-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
+        quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        with (self.folder.path / LOG).open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **quiet},
+                start_new_session=True,
+            )
+
+    def finish(self, timeout: float) -> Unsent | None:
+        """Tell it that the run is over (run.json says how, so note that first) and wait for it to send the rest.
+
+        Returns:
+            What could not be sent within `timeout` seconds, and why; None when MLflow has everything. A process that is
+            still sending then goes on to the end by itself.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            code: int | None = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = None
+        left = unsent(self.folder)
+        if left is None or left.why:
+            return left
+        if code is None:
+            return replace(left, why=f"still being sent after {timeout:g} s")
+        return replace(left, why=f"the tracking process ended early (code {code}; see {self.folder.path / LOG})")
+
+    def stop(self) -> None:
+        """Wait no longer: it sends what there is, and how the run ended, and ends by itself."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            process.returncode = 0  # nobody will ask for it

@@ -1,0 +1,85 @@
+"""The trained generator as an MLflow model that `mlflow models serve` can serve."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ganflow.checkpoint import Writer, load_game
+from ganflow.checkpoint.load import find_checkpoint
+from ganflow.runs import RunFolder, write_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NAME = "generator"
+SERVING = Path(__file__).with_name("serving.py")
+
+
+def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str) -> int | None:
+    """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where the
+    recipe has no prior to feed it from. Input: float32 (n, *prior.shape); output: float32 (n, *data.shape).
+
+    Raises:
+        GanflowError: there is no checkpoint.
+    """
+    import numpy as np
+    from mlflow import pyfunc
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    game = load_game(folder)
+    if game.prior is None:
+        return None
+    single = np.dtype(np.float32)
+    signature = ModelSignature(
+        Schema([TensorSpec(single, (-1, *game.prior.shape))]), Schema([TensorSpec(single, (-1, *game.data.shape))])
+    )
+    with TemporaryDirectory() as scratch:
+        exported, saved = Path(scratch, NAME), Path(scratch, "model")
+        round = export(folder, exported)
+        logged = client.create_logged_model(experiment_id, NAME, source_run_id=run_id, model_type=NAME)
+        try:
+            pyfunc.save_model(
+                str(saved),
+                python_model=str(SERVING),
+                artifacts={NAME: str(exported)},
+                signature=signature,
+                input_example=game.latents(2).numpy(),
+                pip_requirements=requirements(folder),
+                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
+            )
+            client.log_model_artifacts(logged.model_id, str(saved))
+        except BaseException:
+            client.finalize_logged_model(logged.model_id, "FAILED")
+            raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=round)])
+    return round
+
+
+def export(folder: RunFolder, to: Path) -> int:
+    """A run's folder with nothing but what its networks are made from: the recipe, the shapes of the data, the weights
+    of the last checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
+    checkpoint = find_checkpoint(folder)
+    small = RunFolder(to)
+    small.checkpoints.mkdir(parents=True)
+    shutil.copyfile(folder.recipe, small.recipe)
+    write_json(small.path / "run.json", {"data": folder.about()["data"]})
+    weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
+    writer = Writer(small.checkpoints, keep=1)
+    writer.write(weights, {"round": checkpoint.round})
+    writer.wait()
+    return checkpoint.round
+
+
+def requirements(folder: RunFolder) -> list[str]:
+    """What a server must have installed: this ganflow, torch and MLflow, and the run's plugins."""
+    wanted = {name: version(name) for name in ("ganflow", "torch", "mlflow")}
+    plugins = folder.about().get("plugins") or {}
+    wanted |= {plugin["distribution"]: plugin["version"] for plugin in plugins.values()}
+    return [f"{name}=={number}" for name, number in wanted.items()]

@@ -1,0 +1,29 @@
+"""The code of the logged model: MLflow keeps this file in the model and runs it to load it ("models from code"). The
+weights come from a safetensors file; nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import torch
+from mlflow.pyfunc.model import PythonModel
+
+from ganflow.checkpoint import load_game
+from ganflow.runs import RunFolder
+
+
+class Generator(PythonModel):
+    """Latents in, samples out: float32 arrays (n, *prior.shape) and (n, *data.shape)."""
+
+    def load_context(self, context: Any) -> None:
+        self.game = load_game(RunFolder(Path(context.artifacts["generator"])))
+
+    def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Without type hints, from which MLflow would make up a signature of its own."""
+        return self.game.sample(torch.from_numpy(np.array(model_input, dtype=np.float32))).numpy()
+
+
+mlflow.models.set_model(Generator())

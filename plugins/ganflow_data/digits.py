@@ -1,0 +1,55 @@
+"""scikit-learn's digits, enlarged."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from ganflow.data import TensorData
+from ganflow.errors import GanflowError
+from ganflow_data.split import split
+
+
+def digits(size: int, classes: list[int], held_out: float) -> TensorData:
+    """Field "real", (1, size, size) in [-1, 1]."""
+    small, labels = read()
+    if classes:
+        small = small[torch.isin(labels, torch.tensor(classes))]
+    images = enlarge(small, size) * 2 - 1
+    train, kept = split(len(images), held_out, "digits")
+    return TensorData("digits", {"real": images[train]}, {"real": images[kept]}, source="scikit-learn")
+
+
+def read() -> tuple[Tensor, Tensor]:
+    """The images, (1797, 8, 8) float32 in [0, 1], and what they show, (1797,) int64.
+
+    Read from the file inside scikit-learn's package: importing scikit-learn would take a second.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise GanflowError("data digits comes with scikit-learn, which is not installed: pip install scikit-learn")
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.exists():
+        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    else:  # another version may keep it elsewhere
+        from sklearn.datasets import load_digits
+
+        pixels, shown = load_digits(return_X_y=True)
+        table = np.column_stack([pixels, shown]).astype(np.float32)
+    return torch.from_numpy(table[:, :64].reshape(-1, 8, 8) / 16), torch.from_numpy(table[:, 64]).long()
+
+
+def enlarge(small: Tensor, size: int) -> Tensor:
+    """(n, 8, 8) to (n, 1, size, size), both in [0, 1]: bicubic, on black with a margin of 1/16 of the size.
+
+    Strokes reach the border of the 8 × 8 images; the margin lets them end in black.
+    """
+    inner = size - 2 * (size // 16)
+    zoom = torch.tensor([[size / inner, 0, 0], [0, size / inner, 0]]).expand(len(small), 2, 3)
+    grid = affine_grid(zoom, [len(small), 1, size, size], align_corners=False)
+    return grid_sample(small[:, None], grid, mode="bicubic", padding_mode="zeros", align_corners=False).clamp(0, 1)

@@ -1,0 +1,137 @@
+"""A folder of images, in memory or streamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ganflow.data import Data, Field, StreamData, TensorData
+from ganflow.data.base import IMAGE_RANGE
+from ganflow.errors import GanflowError
+from ganflow_data.decode import UNREADABLE, Transform
+from ganflow_data.split import split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ganflow_data import ImageFolder
+
+RESIDENT_BYTES = 2**28
+CONTENT_BYTES = 2**28  # folders up to here are fingerprinted by every byte
+
+
+def image_folder(settings: ImageFolder) -> Data:
+    """Field "real", (channels, size, size) in [-1, 1].
+
+    Raises:
+        GanflowError: the folder is missing, not readable or without images; with on_error: refuse, an image is damaged.
+    """
+    folder = Path(settings.path).expanduser()
+    files = find(folder, settings.extensions, settings.recursive)
+    data = Images(folder, files, settings)
+    bytes_in_memory = len(files) * data.main_bytes
+    small = bytes_in_memory <= RESIDENT_BYTES and not settings.augmented
+    return data.resident() if settings.in_memory == "always" or (settings.in_memory == "auto" and small) else data
+
+
+def find(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
+    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed."""
+    wanted = {"." + e.lower().lstrip(".") for e in extensions}
+    found, seen = [], set()
+
+    def refuse(error: OSError) -> None:
+        raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
+
+    if not folder.is_dir():
+        raise GanflowError(f"data.path: {folder} is not a folder" if folder.exists() else f"data.path: there is no folder {folder}")
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [f for f in folders if not f.startswith(".")] if recursive and real not in seen else []
+        if real in seen:  # a link that leads back
+            continue
+        seen.add(real)
+        here = Path(place).relative_to(folder)
+        found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
+    if not found:
+        where = f"in {folder} or below" if recursive else f"in {folder}"
+        raise GanflowError(f"data.path: no images {where}; files that count: {', '.join(sorted(wanted))}")
+    return sorted(found)
+
+
+class Images(StreamData):
+    """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
+
+    def __init__(self, folder: Path, files: Sequence[str], settings: ImageFolder) -> None:
+        self.name, self.source = f"images ({folder.resolve().name})", str(folder)
+        self._folder, self._skip = folder, settings.on_error == "skip"
+        self._transform = Transform(
+            settings.size, settings.resize or settings.size, settings.crop, settings.flip, settings.channels
+        )
+        train, kept = split(len(files), settings.held_out, str(folder))
+        self._train, self._kept = [files[i] for i in train], [files[i] for i in kept]
+        self.size = len(self._train)
+        self.fields = {"real": Field((settings.channels, settings.size, settings.size), *IMAGE_RANGE)}
+        self.skipped: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def main_bytes(self) -> int:
+        """Of one image in memory."""
+        return 4 * torch.Size(self.shape).numel()
+
+    @cached_property
+    def held_out(self) -> dict[str, Tensor]:
+        return {"real": self._decoded(self._kept)}
+
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        image = self._decode(self._train[index], rng)
+        return None if image is None else {"real": image}
+
+    def resident(self) -> TensorData:
+        """The same examples, not augmented, in memory."""
+        train = self._decoded(self._train)
+        if not len(train):
+            raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
+        data = TensorData(self.name, {"real": train}, self.held_out, source=self.source)
+        data.skipped = self.skipped
+        return data
+
+    def _decoded(self, files: list[str]) -> Tensor:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            images = [image for image in pool.map(self._decode, files) if image is not None]
+        return torch.stack(images) if images else torch.empty(0, *self.shape)
+
+    def _decode(self, file: str, rng: torch.Generator | None = None) -> Tensor | None:
+        try:
+            return self._transform(self._folder / file, rng)
+        except UNREADABLE as error:
+            why = str(error) or type(error).__name__
+            if not self._skip:
+                raise GanflowError(
+                    f"data.path: cannot read the image {self._folder / file}: {why}; "
+                    "mend or remove it, or leave such files out with on_error: skip"
+                ) from error
+            with self._lock:
+                if file not in self.skipped:
+                    self.skipped.append(file)
+                    print(f"ganflow: left out {self._folder / file}: {why}", file=sys.stderr)
+            return None
+
+    def fingerprint(self) -> str:
+        """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
+        stats = [(self._folder / file).stat() for file in self._train]
+        by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
+        digest = hashlib.sha256(repr(self._transform).encode())
+        for file, stat in zip(self._train, stats, strict=True):
+            digest.update(f"\0{file}\0{stat.st_size}\0".encode())
+            digest.update((self._folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
+        return digest.hexdigest()[:16]

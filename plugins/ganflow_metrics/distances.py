@@ -1,0 +1,85 @@
+"""Distances between generated and held-out examples."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from ganflow.errors import GanflowError
+from ganflow.metrics import Metric
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.game import Game
+
+
+def held_out(data: Data, metric: str, at_least: int) -> Tensor:
+    """The held-out examples of the main field, (n, *shape); GanflowError where there are too few."""
+    examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))
+    if len(examples) < at_least:
+        raise GanflowError(
+            f"metric {metric} compares with held-out examples, and data {data.name} has {len(examples)}; raise data.held_out"
+        )
+    return examples
+
+
+class FrechetMetric(Metric):
+    """Score `frechet_<n>` for points, `frechet_pixels<side>_<n>` for images: n generated samples against all held-out ones."""
+
+    def __init__(self, data: Data, samples: int, pixels: int, seed: int) -> None:
+        self._samples, self._pixels, self._seed = samples, pixels, seed
+        real = held_out(data, "frechet", at_least=2)
+        self._reference = features(real, pixels)
+        side = f"_pixels{min(pixels, max(real.shape[2:]))}" if real.dim() == 4 else ""
+        self._name = f"frechet{side}_{samples}"
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        return {self._name: frechet(features(game.samples(self._samples, self._seed), self._pixels), self._reference)}
+
+
+class SlicedMetric(Metric):
+    """Score `sliced_w1_<n>`: n generated samples against as many held-out ones."""
+
+    def __init__(self, data: Data, samples: int, projections: int, seed: int) -> None:
+        real = held_out(data, "sliced_wasserstein", at_least=1)[:samples]
+        self._reference = real.flatten(1).double()
+        self._projections, self._seed = projections, seed
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        n = len(self._reference)
+        fake = game.samples(n, self._seed).flatten(1).double()
+        return {f"sliced_w1_{n}": sliced_wasserstein(fake, self._reference, self._projections, self._seed)}
+
+
+def features(examples: Tensor, pixels: int) -> Tensor:
+    """(n, *shape) to (n, d) in float64; images averaged down so that their larger side is at most `pixels`."""
+    if examples.dim() == 4 and max(examples.shape[2:]) > pixels:
+        height, width = examples.shape[2:]
+        ratio = pixels / max(height, width)
+        examples = adaptive_avg_pool2d(examples, (max(1, round(height * ratio)), max(1, round(width * ratio))))
+    return examples.flatten(1).double()
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) of Gaussians fitted to the rows of a (n, d) and b (m, d), in float64.
+
+    With A, B the centred rows over √(n − 1), so Σ = AᵀA, the eigenvalues of Σa Σb are the squared singular values of
+    A Bᵀ, and A may be replaced by the R of its QR factors: no matrix root, and nothing to go wrong where Σ is singular.
+    """
+    roots = [(x - x.mean(0)) / math.sqrt(len(x) - 1) for x in (a, b)]
+    ra, rb = (torch.linalg.qr(root, mode="r").R for root in roots)
+    cross = torch.linalg.svdvals(ra @ rb.T).sum()
+    squared = (a.mean(0) - b.mean(0)).square().sum() + ra.square().sum() + rb.square().sum() - 2 * cross
+    return max(0.0, float(squared))
+
+
+def sliced_wasserstein(a: Tensor, b: Tensor, projections: int, seed: int) -> float:
+    """The mean of W1 over `projections` random directions; a and b are (n, d), of equal n."""
+    directions = torch.randn(projections, a.shape[1], generator=torch.Generator().manual_seed(seed), dtype=a.dtype)
+    directions /= directions.norm(dim=1, keepdim=True)
+    lines = [(x @ directions.T).sort(0).values for x in (a, b)]
+    return float((lines[0] - lines[1]).abs().mean())

@@ -1,0 +1,75 @@
+"""Throw-away plugin distributions: a package folder and its dist-info, on sys.path for one test."""
+
+import importlib
+import sys
+import textwrap
+
+import pytest
+
+from ganflow.plugins import load_catalogue
+
+PLUGIN = '''
+"""{doc}"""
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class Patch:
+    """Scores patches."""
+
+    width: int = key(64, "channels")
+
+    @hookimpl
+    def critic(self, data):
+        return ("patch", self.width, data)
+
+
+@hookimpl
+def register(offer):
+    offer("critic", "patch", Patch)
+'''
+
+
+class Workshop:
+    """Makes distributions in one folder each, and the catalogue that sees them."""
+
+    def __init__(self, tmp_path, monkeypatch):
+        self.tmp_path, self.monkeypatch, self.modules = tmp_path, monkeypatch, set()
+
+    def install(self, name, code=None, *, distribution=None, version="1.0", module=None, entry=None, files=(), folder=None):
+        """A distribution with a plugin `name`, whose module gf_<name> has `code`; `files` are further modules of it."""
+        distribution, module = distribution or f"gf-{name}", module or f"gf_{name}"
+        site = self.tmp_path / (folder or distribution)
+        package = site / module.replace(".", "/")
+        package.mkdir(parents=True, exist_ok=True)
+        code = PLUGIN.format(doc=f"The plugin {name}.") if code is None else code
+        (package / "__init__.py").write_text(textwrap.dedent(code))
+        for file, text in dict(files).items():
+            (package / file).write_text(textwrap.dedent(text))
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[ganflow]\n{name} = {module if entry is None else entry}\n")
+        self.monkeypatch.syspath_prepend(site)
+        self.modules.add(module.partition(".")[0])
+        return site
+
+    def catalogue(self):
+        importlib.invalidate_caches()
+        load_catalogue.cache_clear()
+        return load_catalogue()
+
+    def plugin(self, name):
+        return next(p for p in self.catalogue().plugins if p.name == name)
+
+    def clean(self):
+        for loaded in [m for m in sys.modules if m.partition(".")[0] in self.modules]:
+            del sys.modules[loaded]
+        load_catalogue.cache_clear()
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    made = Workshop(tmp_path, monkeypatch)
+    yield made
+    made.clean()

@@ -1,0 +1,205 @@
+"""The catalogue: every plugin loaded on its own, what is wrong with one told in full, names found or explained."""
+
+import pytest
+
+from ganflow.plugins import Chosen, UnknownComponent, versions
+
+BUILT_IN = ["data", "metrics", "networks", "optim", "regularize", "vanilla", "wgan"]
+
+
+def test_a_plugin_is_found_with_its_distribution(workshop):
+    workshop.install("acme", distribution="gf-acme", version="1.2")
+    plugin = workshop.plugin("acme")
+    assert (plugin.module, plugin.distribution, plugin.version, plugin.error) == ("gf_acme", "gf-acme", "1.2", None)
+    assert plugin.doc == "The plugin acme."
+    (component,) = plugin.offers
+    assert (component.role, component.name, component.plugin, component.qualified) == ("critic", "patch", "acme", "acme/patch")
+    assert (component.distribution, component.version) == ("gf-acme", "1.2")
+    assert component.settings().width == 64
+
+
+def test_plugins_are_sorted_and_the_built_ins_among_them(workshop):
+    workshop.install("zeta")
+    workshop.install("acme")
+    names = [p.name for p in workshop.catalogue().plugins]
+    assert names == sorted(names)
+    assert set(names) >= {*BUILT_IN, "acme", "zeta"}
+
+
+def test_the_catalogue_is_loaded_once(workshop):
+    from ganflow.plugins import load_catalogue
+
+    assert workshop.catalogue() is load_catalogue()
+
+
+def test_a_distribution_seen_twice_counts_once(workshop):
+    """As when an editable install is on the path twice, or leaves an old dist-info behind."""
+    workshop.install("acme", version="1.0", folder="old")
+    workshop.install("acme", version="1.1", folder="new")
+    (acme,) = [p for p in workshop.catalogue().plugins if p.name == "acme"]
+    assert acme.error is None
+    assert acme.version == "1.1"  # the first on the path, whose module is imported too
+
+
+def test_a_name_written_twice_in_one_distribution_counts_once(workshop):
+    site = workshop.install("acme")
+    points = site / "gf_acme-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "acme = gf_acme\n")
+    assert workshop.plugin("acme").error is None
+
+
+def test_two_distributions_with_one_plugin_name_are_both_left_out(workshop):
+    workshop.install("acme", distribution="gf-acme", version="1.2")
+    workshop.install("acme", distribution="gf-fork", version="0.3", module="gf_fork")
+    workshop.install("zeta")
+    catalogue = workshop.catalogue()
+    (acme,) = [p for p in catalogue.plugins if p.name == "acme"]
+    assert acme.offers == ()
+    for part in ("'acme'", "gf-acme 1.2", "gf-fork 0.3", "uninstall"):
+        assert part in acme.error
+    assert catalogue.find("critic", "patch").plugin == "zeta"
+    with pytest.raises(UnknownComponent, match=r"gf-acme 1\.2 .* gf-fork 0\.3"):
+        catalogue.find("critic", "acme/patch")
+
+
+HOOK = "from ganflow import hookimpl\n@hookimpl\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import gf_no_such_thing", ["cannot be imported", "ModuleNotFoundError", "gf_no_such_thing", "__init__.py:1"]),
+        ("def broken(:\n", ["cannot be imported", "SyntaxError"]),
+        ("raise SystemExit(3)", ["cannot be imported", "SystemExit: 3"]),
+        ("\n\n1 / 0", ["cannot be imported", "ZeroDivisionError: division by zero", "__init__.py:3"]),
+        ("'''Nothing here.'''", ["'register(offer)' is missing", "gf_acme"]),
+        ("def register(offer): ...", ["'register(offer)' is not marked with @hookimpl"]),
+        (f"{HOOK}def regster(offer): ...", ["'regster'", "did you mean 'register'?"]),
+        (f"{HOOK}def register(offer, more): ...", ["'register' takes one argument, 'offer'"]),
+        (f"{HOOK}def register(offer):\n    dict()['x']", ["register failed", "KeyError: 'x'", ":4"]),
+        (f"{HOOK}def register(offer):\n    raise SystemExit", ["register failed", "SystemExit"]),
+    ],
+)
+def test_a_broken_plugin_is_told_and_hurts_no_other(workshop, code, told):
+    workshop.install("acme", code, distribution="gf-acme", version="1.2")
+    workshop.install("zeta")
+    catalogue = workshop.catalogue()
+    (acme,) = catalogue.broken
+    for part in ["plugin 'acme' (gf-acme 1.2)", *told]:
+        assert part in acme.error
+    assert "\n" not in acme.error
+    assert acme.offers == ()
+    assert catalogue.find("critic", "patch").plugin == "zeta"
+
+
+def test_ctrl_c_is_no_fault_of_a_plugin(workshop):
+    workshop.install("acme", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        workshop.catalogue()
+
+
+@pytest.mark.parametrize(("contract", "fine"), [("1", True), ("2", False), ("0", False), ("'1'", False)])
+def test_the_contract_must_be_the_same(workshop, contract, fine):
+    code = f"GANFLOW_CONTRACT = {contract}\nfrom ganflow import hookimpl\n@hookimpl\ndef register(offer): ..."
+    workshop.install("acme", code, distribution="gf-acme", version="1.2")
+    error = workshop.plugin("acme").error
+    if fine:
+        assert error is None
+    else:
+        assert error.startswith("plugin 'acme' (gf-acme 1.2): it was written for version ")
+        assert "this ganflow has version 1" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "told"),
+    [
+        ("acme", "gf_acme:register", "must name a module, not 'gf_acme:register'"),
+        ("acme", "not a module", "must name a module"),
+        ("Ac/me", "gf_acme", "a plugin's name is"),
+    ],
+)
+def test_a_bad_entry_point_is_told(workshop, name, entry, told):
+    workshop.install(name, distribution="gf-acme", module="gf_acme", entry=entry)
+    assert told in workshop.plugin(name).error
+
+
+def test_find_by_plain_and_qualified_name(workshop):
+    workshop.install("acme")
+    catalogue = workshop.catalogue()
+    assert catalogue.find("critic", "patch") is catalogue.find("critic", "acme/patch")
+    assert "patch" in catalogue.names("critic")
+    assert catalogue.names("critic") == sorted(catalogue.names("critic"))
+
+
+def test_a_misspelt_name_gets_a_suggestion_and_the_list(workshop):
+    workshop.install("acme")
+    catalogue = workshop.catalogue()
+    with pytest.raises(UnknownComponent) as caught:
+        catalogue.find("critic", "patc")
+    installed = ", ".join(catalogue.names("critic"))
+    assert str(caught.value) == f"unknown critic 'patc'; did you mean 'patch'? (installed: {installed})"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "told"),
+    [
+        ("critic", "quite different", "unknown critic 'quite different' (installed: "),
+        ("critic", "acme/patc", "unknown critic 'acme/patc'; did you mean 'acme/patch'?"),
+        ("critic", "acmee/patch", "no plugin 'acmee'; did you mean 'acme'? (installed plugins: acme, data"),
+        ("generator", "patch", "unknown generator 'patch'; that is the name of a critic"),
+        ("critic", "", "unknown critic ''"),
+    ],
+)
+def test_why_a_name_is_not_found(workshop, role, name, told):
+    workshop.install("acme")
+    with pytest.raises(UnknownComponent) as caught:
+        workshop.catalogue().find(role, name)
+    assert told in str(caught.value)
+
+
+def test_a_name_that_two_plugins_offer_needs_the_plugin(workshop):
+    workshop.install("acme")
+    workshop.install("zeta")
+    catalogue = workshop.catalogue()
+    with pytest.raises(UnknownComponent, match="'patch' is offered by 2 plugins; write acme/patch or zeta/patch"):
+        catalogue.find("critic", "patch")
+    assert catalogue.find("critic", "zeta/patch").plugin == "zeta"
+    names = catalogue.names("critic")
+    assert {"acme/patch", "zeta/patch"} < set(names)
+    assert "patch" not in names
+
+
+def test_a_broken_plugin_is_told_when_its_name_is_asked_for(workshop):
+    workshop.install("acme", "import gf_no_such_thing")
+    catalogue = workshop.catalogue()
+    for name in ("acme/patch", "nobodys"):
+        with pytest.raises(UnknownComponent, match=r"plugin 'acme' \(gf-acme 1.0\) cannot be imported.*gf_no_such_thing"):
+            catalogue.find("critic", name)
+
+
+def test_by_module(workshop):
+    workshop.install("acme")
+    workshop.install("one", module="gf_shared.one")
+    workshop.install("two", module="gf_shared.two")
+    find = workshop.catalogue().by_module
+    assert find("gf_acme").name == "acme"
+    assert find("gf_acme.networks.deep").name == "acme"
+    assert find("ganflow_wgan").name == "wgan"
+    assert find("gf_shared.two.networks").name == "two"
+    assert find("gf_acmeplus") is None
+    assert find("torch") is None
+    assert find("ganflow") is None
+    assert find("") is None
+
+
+def test_versions(workshop):
+    workshop.install("zeta", version="3.1")
+    workshop.install("acme")
+    catalogue = workshop.catalogue()
+    chosen = [Chosen(c, c.settings()) for c in (catalogue.find("critic", name) for name in ("zeta/patch", "acme/patch"))]
+    assert versions([*chosen, chosen[0]]) == {
+        "acme": {"distribution": "gf-acme", "version": "1.0"},
+        "zeta": {"distribution": "gf-zeta", "version": "3.1"},
+    }
+    assert list(versions(chosen)) == ["acme", "zeta"]

@@ -1,0 +1,52 @@
+"""The built-in plugins are found the way anyone's are, and finding them imports nothing heavy."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ganflow.plugins import load_catalogue
+from ganflow.settings import keys, summary
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "numpy", "ray", "mlflow", "omegaconf", "matplotlib", "PIL", "sklearn", "rich"}
+
+
+def test_every_folder_has_an_entry_point_and_the_other_way_round():
+    folders = {path.name for path in (ROOT / "plugins").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["ganflow"]
+    assert sorted(entries.values()) == sorted(folders)
+    assert all(module == f"ganflow_{name}" for name, module in entries.items())
+
+
+def test_every_built_in_plugin_loads():
+    load_catalogue.cache_clear()
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["ganflow"]
+    loaded = {p.name: p for p in load_catalogue().plugins}
+    assert set(loaded) >= set(entries)
+    assert [loaded[name].error for name in entries] == [None] * len(entries)
+
+
+def built_in():
+    return [c for c in load_catalogue().components() if c.distribution == "ganflow"]
+
+
+@pytest.mark.parametrize("component", built_in(), ids=lambda c: f"{c.role}-{c.qualified}")
+def test_every_built_in_component_is_documented(component):
+    assert summary(component.settings), f"{component} has no docstring"
+    assert [k.name for k in keys(component.settings) if not k.notes.doc] == []
+
+
+@pytest.mark.parametrize("code", ["from ganflow.plugins import load_catalogue; load_catalogue()", "import ganflow.testing"])
+def test_the_catalogue_imports_nothing_heavy(code):
+    program = f"{code}\nimport sys; print(*sorted(set(sys.modules) & {HEAVY!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_command_imports_nothing_heavy_to_be_described():
+    program = f"import ganflow.cli.plugins, sys; print(*sorted(set(sys.modules) & {HEAVY!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,197 @@
+"""`ganflow plugins`: what is installed, in words and for programs."""
+
+import argparse
+import json
+
+import pytest
+
+from ganflow.cli import plugins as command
+from ganflow.errors import GanflowError
+
+CODE = '''
+    """Patches of all kinds.
+
+    And more."""
+    from typing import Literal
+    from ganflow import hookimpl, key, part, settings
+
+    @settings
+    class Patch:
+        """Scores patches.
+
+        Second paragraph."""
+
+        width: int = key(64, "channels", ge=1, lt=100)
+        kind: Literal["wide", "narrow"] = key("wide", "its shape")
+        size: float = key(doc="side of a patch", gt=0)
+        inner: dict = part("loss", "hinge", "what it descends")
+        plain: bool = True
+
+        @hookimpl
+        def critic(self, data):
+            return 1
+
+    @settings
+    class Generator:
+        @hookimpl
+        def generator(self, data, prior):
+            return 1
+
+    @settings
+    class Norm:
+        """Norms."""
+
+        @hookimpl(wrapper=True)
+        def critic(self):
+            return (yield)
+
+        @hookimpl
+        def critic_stepped(self, game): ...
+
+    @hookimpl
+    def register(offer):
+        offer("critic", "patch", Patch)
+        offer("generator", "patch", Generator)
+        offer("modifier", "norm", Norm)
+'''
+
+
+@pytest.fixture
+def ganflow_plugins(workshop, capsys):
+    workshop.install("acme", CODE, distribution="gf-acme", version="1.2")
+
+    def call(*words):
+        workshop.catalogue()
+        parser = argparse.ArgumentParser()
+        command.arguments(parser)
+        code = command.main(parser.parse_intermixed_args(list(words)))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_the_listing(ganflow_plugins):
+    code, out, err = ganflow_plugins()
+    assert (code, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    start = lines.index("acme gf-acme 1.2 Patches of all kinds.")
+    assert lines[start + 1 : start + 9] == [
+        "critic patch Scores patches.",
+        "width: int = 64 channels (≥ 1, < 100)",
+        "kind: 'wide' | 'narrow' = \"wide\" its shape",
+        "size: float = … side of a patch (> 0)",
+        'inner: a loss = {"use": "hinge"} what it descends',
+        "plain: bool = true",
+        "generator patch",
+        "modifier norm Norms.",
+    ]
+    assert any(line.startswith("wgan ganflow ") for line in lines)
+
+
+def test_brief(ganflow_plugins):
+    _, out, _ = ganflow_plugins("--brief")
+    assert "critic patch" in out
+    assert "width" not in out
+
+
+def test_json(ganflow_plugins):
+    code, out, _ = ganflow_plugins("--json")
+    (acme,) = [p for p in json.loads(out) if p["name"] == "acme"]
+    assert code == 0
+    assert (acme["distribution"], acme["version"], acme["error"]) == ("gf-acme", "1.2", None)
+    patch = acme["offers"][0]
+    assert (patch["role"], patch["qualified"], patch["hooks"]) == ("critic", "acme/patch", ["critic"])
+    assert [k["name"] for k in patch["keys"]] == ["width", "kind", "size", "inner", "plain"]
+    assert patch["keys"][0] == {
+        "name": "width", "type": "int", "required": False, "default": 64, "doc": "channels", "range": "≥ 1, < 100", "role": None
+    }  # fmt: skip
+    assert patch["keys"][2]["required"] is True
+
+
+@pytest.mark.parametrize("name", ["patch", "acme/patch"])
+def test_show_gives_every_role_of_a_name(ganflow_plugins, name):
+    code, out, _ = ganflow_plugins("show", name)
+    assert code == 0
+    assert "critic 'acme/patch' (gf-acme 1.2)" in out
+    assert "generator 'acme/patch' (gf-acme 1.2)" in out
+    assert "Second paragraph." in out
+    assert "in a recipe:  critic: {use: patch, size: …}" in out
+
+
+@pytest.mark.parametrize("name", ["critic/patch", "critic/acme/patch", "acme/critic/patch"])
+def test_show_of_one_role(ganflow_plugins, name):
+    _, out, _ = ganflow_plugins("show", name)
+    assert "critic 'acme/patch'" in out
+    assert "generator 'acme/patch'" not in out
+
+
+def test_show_says_what_a_modifier_does(ganflow_plugins):
+    _, out, _ = ganflow_plugins("show", "norm")
+    assert "wraps: critic\n" in out
+    assert "listens to: critic_stepped\n" in out
+    assert "in a recipe:  modifiers: [{use: norm}]" in out
+    assert "(gf-acme 1.2)" in out
+
+
+def test_show_a_whole_plugin_and_several_and_json(ganflow_plugins):
+    _, out, _ = ganflow_plugins("show", "acme", "wgan/weight_clip", "--json")
+    assert [(c["role"], c["name"]) for c in json.loads(out)] == [
+        ("critic", "patch"), ("generator", "patch"), ("modifier", "norm"), ("modifier", "weight_clip")
+    ]  # fmt: skip
+
+
+def test_a_shared_name_is_shown_with_its_plugin(ganflow_plugins, workshop):
+    workshop.install("zeta")
+    _, out, _ = ganflow_plugins("show", "critic/zeta/patch")
+    assert "critic: {use: zeta/patch}" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("patc", "no component or plugin 'patc'; did you mean 'patch'?"),
+        ("acme/patc", "did you mean 'acme/patch'?"),
+        ("critic/patc", "did you mean 'critic/patch'?"),
+        ("acm", "did you mean 'acme'?"),
+        ("modifier/patch", "no component or plugin 'modifier/patch'"),
+        ("qqqq", "no component or plugin 'qqqq' (ganflow plugins lists all)"),
+        ("", "no component or plugin ''"),
+    ],
+)
+def test_show_of_an_unknown_name(ganflow_plugins, name, told):
+    with pytest.raises(GanflowError) as caught:
+        ganflow_plugins("show", name)
+    assert told in str(caught.value)
+
+
+def test_show_what(ganflow_plugins):
+    with pytest.raises(GanflowError, match="show what"):
+        ganflow_plugins("show")
+
+
+def test_broken_plugins_are_listed_and_said_on_stderr(ganflow_plugins, workshop):
+    workshop.install("zeta", "import gf_no_such_thing")
+    code, out, err = ganflow_plugins()
+    assert code == 0
+    assert "broken: plugin 'zeta' (gf-zeta 1.0) cannot be imported: ModuleNotFoundError" in out
+    assert "plugins broken: zeta" in err
+    assert "critic patch" in out
+    code, out, err = ganflow_plugins("--json")
+    assert [p["name"] for p in json.loads(out) if p["error"]] == ["zeta"]
+    assert "zeta" in err
+    for name in ("zeta", "zeta/patch"):
+        with pytest.raises(GanflowError, match=r"nothing to show: plugin 'zeta' .* cannot be imported"):
+            ganflow_plugins("show", name)
+
+
+def test_the_whole_command_line(workshop, capsys):
+    from ganflow.cli import main
+    from ganflow.cli.main import COMMANDS
+
+    assert COMMANDS["plugins"] == command.HELP
+    assert main(["plugins", "show", "weight_clip"]) == 0
+    assert "modifier 'wgan/weight_clip'" in capsys.readouterr().out
+    assert main(["plugins", "show", "weight_clop"]) == 2
+    told = "ganflow: no component or plugin 'weight_clop'; did you mean 'weight_clip'? (ganflow plugins lists all)\n"
+    assert capsys.readouterr().err == told

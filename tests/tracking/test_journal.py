@@ -1,0 +1,118 @@
+"""The journal: cheap, readable whatever happens while it is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ganflow.errors import GanflowError
+from ganflow.tracking import Journal, entries, rewind
+from ganflow.tracking.journal import read
+
+
+def rounds(path: Path) -> list[int]:
+    return [entry.round for entry in entries(path)]
+
+
+def filled(path: Path, n: int = 3) -> Path:
+    journal = Journal(path)
+    for i in range(1, n + 1):
+        journal.append(i, {"a": i / 10})
+    return path
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    before = time.time()
+    path = filled(tmp_path / "metrics.jsonl")
+    assert [(e.round, e.values) for e in entries(path)] == [(1, {"a": 0.1}), (2, {"a": 0.2}), (3, {"a": 0.3})]
+    assert all(before <= e.time <= time.time() for e in entries(path))
+
+
+def test_not_finite_numbers_stay_valid_json(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    Journal(path).append(1, {"nan": math.nan, "up": math.inf, "down": -math.inf, "one": 1.0})
+    line = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert line["values"]["one"] == 1.0
+    (entry,) = entries(path)
+    assert math.isnan(entry.values.pop("nan"))
+    assert entry.values == {"up": math.inf, "down": -math.inf, "one": 1.0}
+
+
+def test_no_file_is_no_entries(tmp_path: Path) -> None:
+    assert rounds(tmp_path / "none") == []
+    rewind(tmp_path / "none", 3)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 10, 30])
+def test_a_torn_last_line_is_left_out_and_cut_off(tmp_path: Path, lost: int) -> None:
+    path = filled(tmp_path / "metrics.jsonl")
+    os.truncate(path, path.stat().st_size - lost)
+    assert rounds(path) == [1, 2]
+    Journal(path).append(9, {"a": 1.0})
+    assert rounds(path) == [1, 2, 9]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = filled(tmp_path / "metrics.jsonl")
+    path.write_text(path.read_text().replace('"round": 2', '"rund": 2'))
+    with pytest.raises(GanflowError, match=r"metrics\.jsonl is damaged.*rund"):
+        list(entries(path))
+
+
+def test_rewind_drops_later_rounds_and_the_torn_tail(tmp_path: Path) -> None:
+    path = filled(tmp_path / "metrics.jsonl", 5)
+    path.write_text(path.read_text() + '{"round": 6, "ti')
+    journal = Journal(path)
+    journal.rewind(3)
+    assert rounds(path) == [1, 2, 3]
+    journal.append(4, {"a": 4.0})  # into the new file
+    assert rounds(path) == [1, 2, 3, 4]
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_rewind_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path / "metrics.jsonl", 5)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rewind(path, 3)
+    assert rounds(path) == [1, 2, 3, 4, 5]
+
+
+def test_a_reader_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = filled(tmp_path / "metrics.jsonl")
+    first, offset = read(path)
+    with path.open("a") as file:
+        file.write('{"round": 4, "time"')
+        file.flush()
+        assert read(path, offset) == ([], offset)
+        file.write(': 0, "values": {}}\n')
+    assert len(first) == 3
+    assert [e.round for e in read(path, offset)[0]] == [4]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "metrics.jsonl")
+    os.dup2(os.open("/dev/full", os.O_WRONLY), journal._file)
+    with pytest.raises(GanflowError, match="No space left on device"):
+        journal.append(1, {"a": 1.0})
+
+
+def test_an_append_takes_less_than_50_microseconds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "metrics.jsonl")
+    values = {f"critic/term_{i}": i / 7 for i in range(8)}
+    times = []
+    for i in range(500):
+        start = time.perf_counter()
+        journal.append(i, values)
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[250] < 50e-6  # the median: others work on this machine, too
