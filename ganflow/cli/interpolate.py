@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ganflow.game import Game
 
 HELP = "walk between latent points of a run"
-STEPS, FRAMES = 10, 48  # points on a way, in a picture and in an animation
+STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=whole(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
-    parser.add_argument("--steps", type=whole(2), metavar="N",
-                        help=f"points on a way, ends included (default: {STEPS}; in a .gif the frames: {FRAMES})")  # fmt: skip
+    steps = f"points on a way, ends included (default: {STEPS}; {FINE} in the plane; in a .gif, its frames: {FRAMES})"
+    parser.add_argument("--steps", type=whole(2), metavar="N", help=steps)
     parser.add_argument("--fps", type=whole(1, 50), default=16, metavar="N", help="frames per second of a .gif (default: 16)")
     run_arguments(parser, "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)")
 
@@ -37,11 +37,11 @@ def main(args: argparse.Namespace) -> int:
     folder = find(args.run, args.runs)
     output = check_output(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
     moving = output.suffix.lower() == ".gif"
-    steps = args.steps or (FRAMES if moving else STEPS)
-    if args.rows * steps > MOST:
-        raise GanflowError(f"{args.rows} rows of {steps} steps are more than {MOST} samples; choose fewer with --rows or --steps")
     game = open_game(folder, args.checkpoint)
     shape = game.data.shape
+    steps = args.steps or (FRAMES if moving else STEPS if game.data.main.is_image else FINE)
+    if args.rows * steps > MOST:
+        raise GanflowError(f"{args.rows} rows of {steps} steps are more than {MOST} samples; choose fewer with --rows or --steps")
     if not game.data.main.is_image and (shape != (2,) or moving):
         kinds = "images" if moving else "images or points of the plane"
         raise GanflowError(f"run {folder.name} {folder.id} generates examples of shape {shape}; "

@@ -210,8 +210,11 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         yield row("compiled", f"{compiled.get('mode')}: {compiled.get('why')}")
     if versions := about.get("versions"):
         yield row("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    origins: dict[str, list[str]] = {}
     for name, plugin in (about.get("plugins") or {}).items():
-        yield row("plugin", f"{name} ({plugin.get('distribution')} {plugin.get('version')})" if plugin else name)
+        origins.setdefault(f"{plugin.get('distribution')} {plugin.get('version')}", []).append(name)
+    for origin, names in origins.items():
+        yield row("plugins", f"{', '.join(names)} (from {origin})")
     if git := about.get("git"):
         yield row("git", f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}")
     if run["last"]:

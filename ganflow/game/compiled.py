@@ -94,7 +94,7 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
             for draws in examples:
                 compiled(draws)
         except Exception as error:
-            raise NotCompilable(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+            raise NotCompilable(_first_words(error)) from error
         found = {name: t.clone() for name, t in game_state(game)[0].items()}
     for name, value in expected.items():
         off = (found[name].double() - value.double()).abs().max().item() if value.numel() else 0.0
@@ -172,3 +172,10 @@ def _flops(game: Game, batch_size: int) -> dict[str, float]:
                     x = network(x)
                 counts[name] = float(batch_size * counter.get_total_flops())
     return counts
+
+
+def _first_words(error: Exception) -> str:
+    """The sentence of an error that torch.compile has wrapped in its own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Unsupported"))]
+    return f"{type(error).__name__}: {(named or lines or ['no message'])[0]}"

@@ -32,7 +32,8 @@ class Entry(Protocol):
 
 def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     """Draw a run's journal: a panel each for the critic's terms, the generator's, what the loss estimates, and the
-    metrics; only those there are. Terms are faint, their running means over 5 % of the run strong.
+    metrics; only those there are, and several where the numbers differ much in size. Terms are faint, their running
+    means over 5 % of the run strong.
 
     Args:
         entries: reports, with terms ("critic/wasserstein") and what follows from them ("w_estimate"), and evaluations,
@@ -64,7 +65,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
 
 
 def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
-    """Title and curves of each panel. Metrics of different size (a distance of 80, a share of 0.9) get panels of their own."""
+    """Title and curves of each panel."""
     points: dict[str, dict[str, dict[int, float]]] = {title: {} for title in PANELS}
     for entry in entries:
         for name, value in entry.values.items():
@@ -72,8 +73,7 @@ def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
             if title and math.isfinite(value):
                 points[title].setdefault(name.removeprefix("critic/").removeprefix("generator/"), {})[entry.round] = value
     curves = {title: {name: _curve(of) for name, of in named.items()} for title, named in points.items()}
-    groups = {title: _alike(named) if title == PANELS[3] else [named] for title, named in curves.items()}
-    return [(title, group) for title in PANELS for group in groups[title] if group]
+    return [(title, group) for title in PANELS for group in _alike(curves[title])]
 
 
 def _panel_of(name: str, entry: Entry) -> str | None:
@@ -93,9 +93,10 @@ def _curve(points: dict[int, float]) -> Curve:
 
 
 def _alike(curves: dict[str, Curve]) -> list[dict[str, Curve]]:
+    """In groups of about one size: a distance of 80 would flatten a share of 0.9, and a loss a small penalty."""
     groups: list[tuple[float, dict[str, Curve]]] = []
     for name, curve in curves.items():
-        size = float(np.abs(curve[1]).max())
+        size = float(np.percentile(np.abs(curve[1]), 90))
         for other, group in groups:
             if other <= 5 * size and size <= 5 * other:
                 group[name] = curve

@@ -22,7 +22,7 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     Args:
         images: (n, C, H, W) in [-1, 1]; what lies outside is clipped, and not-a-number is drawn mid-grey. One channel
             is grey, three are RGB; of more than three, the first three are RGB; two are drawn beside each other.
-        columns: tiles in a row; by default about as many as rows.
+        columns: tiles in a row; by default as many as rows, or a few more where that fills every row.
         scale: the whole factor by which every pixel is enlarged; by default what brings tiles to about 64 pixels.
 
     Raises:
@@ -38,7 +38,7 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
 
     n, height, width, depth = tiles.shape
     scale = scale or max(1, round(TILE / max(height, width)))
-    columns = min(columns or math.ceil(math.sqrt(n)), n)
+    columns = min(columns or _columns(n), n)
     rows = math.ceil(n / columns)
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
     step_y, step_x = height * scale + GAP, width * scale + GAP
@@ -47,3 +47,9 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
         y, x = GAP + i // columns * step_y, GAP + i % columns * step_x
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return Image.fromarray(canvas if depth == 3 else canvas[:, :, 0])
+
+
+def _columns(n: int) -> int:
+    """From a square's side to twice that, the first number that divides n; else a square's side."""
+    side = math.ceil(math.sqrt(n))
+    return next((columns for columns in range(side, 2 * side) if n % columns == 0), side)

@@ -54,7 +54,7 @@ def ways(data: Data | None, samples: Tensor) -> Image:
     figure, axes = _panels(data, "ways between latent points", None, around=_array(samples).reshape(-1, 2))
     for i, way in enumerate(_array(samples)):
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(way[:, 0], way[:, 1], color=colour, linewidth=1, marker="o", markersize=2.5)
+        axes.plot(way[:, 0], way[:, 1], color=colour, linewidth=1, marker="o" if len(way) <= 30 else None, markersize=2.5)
         axes.plot(*way[0], color=colour, marker="o", markersize=6)
         axes.plot(*way[-1], color=colour, marker="o", markersize=7, markerfacecolor="white")
     return _render((figure, axes))

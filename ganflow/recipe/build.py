@@ -181,10 +181,7 @@ class _Builder:
             if depth == _DEEPEST_PART:
                 text = f"components in components, more than {_DEEPEST_PART} deep; does one contain itself by default?"
                 raise PluginError(f"{path}: {text}")
-            if key.notes.many:
-                self._lay_out_list(child, role, join(path, key.name))
-            else:
-                self._find(child, role, join(path, key.name), depth + 1)
+            self._find(child, role, join(path, key.name), depth + 1)
 
     # Second pass: values checked, settings made.
 
@@ -255,11 +252,9 @@ class _Builder:
                     text = f"a {key.notes.role} is needed here; to have the default one, leave the key out"
                     self.problems.add(node.line, f"{path}: {text}")
                 values[key.name] = None
-            elif key.notes.many:
-                chosen = [(join(slot, i), self._choose(child, join(path, i), join(slot, i))) for i, child in node.children()]
-                values[key.name] = [self._part(s, c) for s, c in chosen]
-            else:
-                values[key.name] = self._part(slot, self._choose(node, path, slot))
+            elif chosen := self._choose(node, path, slot):
+                self.parts[slot] = chosen
+                values[key.name] = chosen.settings
             return True
         try:
             values[key.name] = convert(settings, key, node)
@@ -270,12 +265,6 @@ class _Builder:
         for trouble in troubles:
             self.problems.add(node.line, f"{path}: {trouble}")
         return not troubles
-
-    def _part(self, slot: str, chosen: Chosen | None) -> Any:
-        if chosen is None:
-            return None
-        self.parts[slot] = chosen
-        return chosen.settings
 
     def _make(self, node: Node, settings: type, values: dict[str, Any], path: str, owner: str) -> Any:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ class Shipped:
     Attributes:
         name: its path within the library, without ".yaml": "wgan", "translation/pix2pix".
         command: the one that runs it, from its first comment line.
-        shows: what there is to see, from its second.
+        shows: what there is to see, the first sentence of the lines below it.
     """
 
     name: str
@@ -56,10 +57,8 @@ def near_matches(name: str) -> list[str]:
 
 
 def _about(path: Path, root: Path) -> Shipped:
-    comments = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        comments.append(re.sub(r"^#+\s*", "", line).strip())
-    command, shows, *_ = [*comments, "", ""]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line.strip("# ") for line in itertools.takewhile(lambda line: line.strip("# ") and line.startswith("#"), lines)]
+    command, text = comments[0] if comments else "", " ".join(comments[1:])
+    shows = re.split(r"(?<=[.?!])\s+(?=[A-Z])", text)[0]
     return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows)

@@ -129,12 +129,16 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
             keys = root.value[section].value if section in root.value else None
             if isinstance(keys, dict) and per_player(keys):
                 keys.pop("critic", None)
+                if not keys:
+                    del root.value[section]
 
 
 def _child(parent: Node, step: str | int, place: str, create: bool) -> Node:
     """The node below `parent`; with `create`, an empty section if there is none."""
     if create and parent.value is None:
-        parent.value = [] if isinstance(step, int) else {}
+        if isinstance(step, int):
+            raise _Refused(f"there is no {join(place, step)}; to begin a list, write +{place}=…")
+        parent.value = {}
     if isinstance(parent.value, list):
         item: Node = parent.value[_index(parent, step, place)]
         return item
@@ -154,8 +158,7 @@ def _index(parent: Node, step: str | int, place: str) -> int:
     if not isinstance(step, int):
         raise _Refused(f"{place} is a list; write {place}[0].{step} for its first item")
     if step >= len(parent.value):
-        there = f"only {place}[0] to [{len(parent.value) - 1}]" if parent.value else "none"
-        raise _Refused(f"there is no {place}[{step}] ({there}); to append, write +{place}=…")
+        raise _Refused(f"there is no {place}[{step}] (items: {len(parent.value)}); to append, write +{place}=…")
     return step
 
 

@@ -85,9 +85,6 @@ class Recipe:
             value, place = getattr(chosen.settings, key.name), join(slot, key.name)
             if key.notes.role is None or value is None:
                 section[key.name] = plain(value)
-            elif key.notes.many:
-                places = [join(place, index) for index in range(len(value))]
-                section[key.name] = [self._section(self.parts[p], p) for p in places]
             else:
                 section[key.name] = self._section(self.parts[place], place)
         return section
@@ -127,4 +124,5 @@ def _same(before: dict[str, Any], after: dict[str, Any], path: str) -> bool:
 def _shown(values: dict[str, Any], path: str) -> str:
     if path not in values:
         return "(none)"
-    return to_yaml([values[path]]).strip()[1:-1]
+    value = values[path]
+    return str(value) if isinstance(value, dict) else to_yaml([value]).strip()[1:-1]  # a dict here is an empty one

@@ -8,6 +8,7 @@ a fractional one is expected, and a whole number in exponent form (1e3) where an
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import make_dataclass
@@ -26,6 +27,8 @@ from ganflow.settings import Key, keys
 
 _ONE = {int: "an integer", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 _SEVERAL = {int: "integers", float: "numbers", bool: "true or false", str: "texts"}
+
+_OTHER_BASE = re.compile(r"[-+]?0[xob]?[0-9a-fA-F]+")  # or decimal with leading zeros, which means octal to some
 
 
 class Misfit(GanflowError):
@@ -137,7 +140,7 @@ def _hint(node: Node, kind: Any) -> str:
         meant = scalar(value.strip())
         if node.quoted and type(meant) in kinds and meant is not None:
             return "; leave out the quotes"
-        if int in kinds and value.lstrip("+-0xob").isdecimal():
+        if int in kinds and _OTHER_BASE.fullmatch(value):
             return "; write it in decimal, without leading zeros"
         return did_you_mean(value, [c for c in choices if isinstance(c, str)])
     if node.text and (str in kinds or node.text in choices):

@@ -15,8 +15,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # PyYAML quotes what it would not read as text itself; 5e-5 is a number to others only.
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else "'")
+    style = None
+    if not isinstance(scalar(text), str):
+        style = "'"  # PyYAML quotes what it would not read as text itself; to it, 5e-5 is text
+    elif any(c in text for c in "\x85\u2028\u2029\ufeff"):
+        style = '"'  # other styles lose the rarer line breaks
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
 def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import re
 from collections.abc import Iterator
@@ -29,10 +31,13 @@ def parameters(folder: RunFolder) -> dict[str, str]:
 def tags(folder: RunFolder) -> dict[str, str]:
     """What run.json says of the run's origin, and MLflow's own tags for name and commit."""
     about = folder.about()
-    origin = {key: about.get(key) for key in ("seed", "device", "threads", "host", "versions", "plugins", "git")}
-    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin) if value != "null"}
+    origin = {key: about[key] for key in ("seed", "device", "host", "versions", "git") if about.get(key) is not None}
+    origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in (about.get("plugins") or {}).items()}
+    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
     found |= {RUN_ID: folder.id, "ganflow.name": folder.name, "mlflow.source.name": f"ganflow run {folder.name}"}
     found |= {"mlflow.source.type": "LOCAL", "ganflow.folder": str(folder.path)}
+    with contextlib.suppress(OSError, KeyError):  # in a container the user may have no name
+        found["mlflow.user"] = getpass.getuser()
     if about.get("git"):
         found["mlflow.source.git.commit"] = about["git"]["commit"]
     return found

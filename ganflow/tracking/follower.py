@@ -58,6 +58,7 @@ class Follower:
             code: int | None = process.wait(timeout)
         except subprocess.TimeoutExpired:
             code = None
+            _forget(process)
         left = unsent(self.folder)
         if left is None or left.why:
             return left
@@ -70,4 +71,9 @@ class Follower:
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
             process.stdin.close()
-            process.returncode = 0  # nobody will ask for it
+            _forget(process)
+
+
+def _forget(process: subprocess.Popen[bytes]) -> None:
+    """Let a process go on by itself: Python warns of one that nobody waits for."""
+    process.returncode = 0

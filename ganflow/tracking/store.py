@@ -16,6 +16,7 @@ from ganflow.tracking.pending import MISSING, absolute, artifacts
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
 _HABITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -61,7 +62,7 @@ def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
     if found is None:
         place = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
         try:
-            made: str = client.create_experiment(name, artifact_location=place)
+            made: str = client.create_experiment(name, artifact_location=place, tags=_KIND)
             return made
         except MlflowException:  # another process was faster
             found = client.get_experiment_by_name(name)

@@ -250,7 +250,7 @@ class _Sender:
 
 def _status(folder: RunFolder, patience: float = 0) -> str:
     """How the run ended, or "running". One that still calls itself running while nobody trains it was killed; one whose
-    training process is about to end is given `patience` seconds to say how."""
+    training process is about to end is given `patience` seconds to say how, or was killed."""
     deadline = time.monotonic() + patience
     while (status := str(folder.about().get("status"))) == "running":
         try:
@@ -258,7 +258,7 @@ def _status(folder: RunFolder, patience: float = 0) -> str:
                 return "killed"
         except GanflowError:  # it is being trained
             if time.monotonic() > deadline:
-                return status
+                return "killed" if patience else status
             time.sleep(0.1)
     return status
 

@@ -137,7 +137,7 @@ class TensorFile:
 
     path: str = key(doc="the file")
     fields: dict[str, str] = key({}, "field: name in the file. Empty: a lone tensor is `real`, several keep their names")
-    layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "what the dimensions are; auto: told by their number and size")
+    layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "the dimensions; auto: told by their number and size")
     range: Literal["signed", "unit"] = key("signed", "of floating-point images: signed is [-1, 1], unit is [0, 1]")
     held_out: float = key(0.1, HELD_OUT, ge=0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from ganflow.data import Data, Field, StreamData, TensorData
@@ -38,8 +39,7 @@ def image_folder(settings: ImageFolder) -> Data:
     folder = Path(settings.path).expanduser()
     files = find(folder, settings.extensions, settings.recursive)
     data = Images(folder, files, settings)
-    bytes_in_memory = len(files) * data.main_bytes
-    small = bytes_in_memory <= RESIDENT_BYTES and not settings.augmented
+    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not settings.augmented
     return data.resident() if settings.in_memory == "always" or (settings.in_memory == "auto" and small) else data
 
 
@@ -51,8 +51,12 @@ def find(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
     def refuse(error: OSError) -> None:
         raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
 
-    if not folder.is_dir():
-        raise GanflowError(f"data.path: {folder} is not a folder" if folder.exists() else f"data.path: there is no folder {folder}")
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError as error:
+        raise GanflowError(f"data.path: there is no folder {folder}") from error
+    except OSError as error:  # a file, or no permission
+        refuse(error)
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = [f for f in folders if not f.startswith(".")] if recursive and real not in seen else []
@@ -84,7 +88,7 @@ class Images(StreamData):
         self._lock = threading.Lock()
 
     @property
-    def main_bytes(self) -> int:
+    def image_bytes(self) -> int:
         """Of one image in memory."""
         return 4 * torch.Size(self.shape).numel()
 
@@ -114,7 +118,7 @@ class Images(StreamData):
         try:
             return self._transform(self._folder / file, rng)
         except UNREADABLE as error:
-            why = str(error) or type(error).__name__
+            why = "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
             if not self._skip:
                 raise GanflowError(
                     f"data.path: cannot read the image {self._folder / file}: {why}; "

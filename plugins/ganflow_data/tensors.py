@@ -76,15 +76,12 @@ def prepare(tensor: Tensor, layout: str, range: str, where: str) -> Tensor:
     if 0 in tensor.shape:
         raise GanflowError(f"{where} is empty: shape {tuple(tensor.shape)}")
     values = tensor.float()
-    bad = ~values.flatten(1).isfinite().all(1)
-    if bad.any():
-        raise GanflowError(f"{where} has NaN or infinite values in {int(bad.sum())} examples, first in number {int(bad.int().argmax())}")
+    bad = (~values.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        raise GanflowError(f"{where} has NaN or infinite values in {len(bad)} examples, the first at index {bad[0]}")
     if layout == "nd":
         return values
-    if tensor.dtype == torch.uint8:
-        values = values / 127.5 - 1
-    else:
-        values = _signed(values, range, where)
+    values = values / 127.5 - 1 if tensor.dtype == torch.uint8 else _signed(values, range, where)
     if layout == "nhw":
         return values[:, None].contiguous()
     return (values.permute(0, 3, 1, 2) if layout == "nhwc" else values).contiguous()

@@ -69,7 +69,10 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
     With A, B the centred rows over √(n − 1), so Σ = AᵀA, the eigenvalues of Σa Σb are the squared singular values of
     A Bᵀ, and A may be replaced by the R of its QR factors: no matrix root, and nothing to go wrong where Σ is singular.
+    NaN where an entry is not finite.
     """
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return math.nan
     roots = [(x - x.mean(0)) / math.sqrt(len(x) - 1) for x in (a, b)]
     ra, rb = (torch.linalg.qr(root, mode="r").R for root in roots)
     cross = torch.linalg.svdvals(ra @ rb.T).sum()

@@ -7,6 +7,7 @@ import torch
 
 from ganflow.checkpoint import newest
 from ganflow.data.feed import feed
+from ganflow.data.feed import generator as draws_of
 from ganflow.game import Round, build_game
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
@@ -59,7 +60,7 @@ def transcript(recipe):
     game = build_game(recipe, composition, data)
     generator, critic = copy.deepcopy(game.generator), copy.deepcopy(game.critic)
     points, (k, m, seed) = data.train["real"], (5, 64, recipe.train.seed)
-    data_draws, prior_draws = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
+    data_draws, prior_draws = draws_of(seed), torch.Generator().manual_seed(seed)
 
     def real():
         return points[torch.randint(len(points), (k * m,), generator=data_draws)].view(k, m, 2)
@@ -124,4 +125,4 @@ def test_the_order_of_everything_that_happens(recipe):
     trainer.advance(2)
     critic = ["critic update", "critic_stepped"]
     assert happened == 2 * [*critic, *critic, "generator update", "generator_stepped"]
-    assert max(p.abs().max().item() for p in game.critic.parameters()) <= 0.05
+    assert max(p.abs().max().item() for p in game.critic.parameters()) <= 0.05 + 1e-8

@@ -53,12 +53,12 @@ def test_values_out_of_range_are_clipped_and_no_number_is_grey():
     assert picture.tolist() == [[0, 255], [128, 255]]
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 64, 100])
-def test_a_grid_is_about_as_wide_as_high(n):
+@pytest.mark.parametrize(
+    ("n", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (4, 2, 2), (7, 3, 3), (8, 4, 2), (10, 5, 2), (64, 8, 8), (97, 10, 10)]
+)
+def test_a_grid_is_about_as_wide_as_high_and_full_where_it_can_be(n, columns, rows):
     picture = grid(torch.zeros(n, 1, 8, 8), scale=1)
-    columns, rows = (picture.width - 2) // 10, (picture.height - 2) // 10
-    assert columns * rows >= n
-    assert columns - rows in (0, 1)
+    assert ((picture.width - 2) / 10, (picture.height - 2) / 10) == (columns, rows)
 
 
 def test_the_images_given_are_left_as_they_were():

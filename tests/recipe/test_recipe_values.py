@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (the sentences that are expected stand on one line)
 """Types and ranges: what OmegaConf lets pass and a recipe does not, and the sentences that say so."""
 
 from __future__ import annotations

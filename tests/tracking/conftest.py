@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from tracking_helpers import draw, report
 
 from ganflow import runs
 from ganflow.runs import RunFolder
-from ganflow.tracking import Journal
 
 RECIPE = """\
 name: ring
@@ -65,18 +64,6 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
     return make
 
 
-def report(folder: RunFolder, first: int, last: int) -> None:
-    """Points of one metric, whose value is its round."""
-    journal = Journal(folder.journal)
-    for round in range(first, last + 1):
-        journal.append(round, {"critic/loss": float(round)})
-    journal.close()
-
-
-def draw(folder: RunFolder, round: int) -> None:
-    Image.new("RGB", (8, 8), (round % 256, 0, 0)).save(folder.samples / f"round-{round:08d}.png")
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database: of the 4 s that a first run takes, 2.5 s go into MLflow's 60 migrations of it."""
@@ -93,13 +80,6 @@ def database(template: Path, tmp_path: Path) -> str:
     (tmp_path / "runs").mkdir(exist_ok=True)
     shutil.copyfile(template, tmp_path / "runs" / "mlflow.db")
     return f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
-
-
-def history(uri: str, run_id: str, metric: str = "critic/loss") -> list[tuple[int, float]]:
-    """Every point that the store has, duplicates too, in the order of rounds."""
-    from ganflow.tracking import store
-
-    return sorted((m.step, m.value) for m in store.client(uri).get_metric_history(run_id, metric))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import draw, history, report
+from tracking_helpers import draw, history, report, until
 
 from ganflow import runs
 from ganflow.errors import GanflowError
@@ -20,15 +20,9 @@ from ganflow.tracking import Follower, store
 from ganflow.tracking.pending import State
 from ganflow.tracking.server import Server
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]
 PATIENCE = 60
-
-
-def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def sent(folder: RunFolder) -> int:
@@ -108,14 +102,12 @@ from ganflow.runs import RunFolder
 from ganflow.tracking import Follower
 folder = RunFolder(Path(sys.argv[1]))
 follower = Follower(folder)
+follower.start()
+print(follower._process.pid, flush=True)
 if os.fork() == 0:  # a worker that outlives its parent and holds the pipe open
-    os.kill(os.getpid(), 0)
+    import time
+    time.sleep(60)
 with runs.locked(folder):
-    follower.start()
-    print(follower._process.pid, flush=True)
-    if os.fork() == 0:
-        import time
-        time.sleep(60)
     sys.stdin.read()
 """
 

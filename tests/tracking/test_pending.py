@@ -39,7 +39,7 @@ def test_points_are_new_finite_and_once() -> None:
 
 @pytest.mark.parametrize(
     ("key", "name"),
-    [("critic/loss", "critic/loss"), ("fid@2048", "fid_2048"), ("a//b", "a/b"), ("../σ", "_"), ("/x/", "x"), ("", "_"), ("rounds/s", "rounds/s")],
+    [("critic/loss", "critic/loss"), ("fid@2048", "fid_2048"), ("a//b", "a/b"), ("../σ", "_"), ("/x/", "x"), ("", "_")],
 )
 def test_metric_names_are_ones_that_mlflow_allows(key: str, name: str) -> None:
     from mlflow.utils.validation import _validate_metric_name

@@ -1,0 +1,168 @@
+"""ganflow runs, and ganflow runs show."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ganflow.cli import runs
+
+
+def report(round, w):
+    return {"round": round, "time": 0.0, "values": {"critic/w": -w, "generator/w": w, "w_estimate": w, "rounds_per_second": 3.0}}
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_table_with_the_newest_run_last(make_run, ganflow):
+    hours_ago = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+    evaluated = {"round": 200, "time": 0.0, "values": {"frechet_512": 17.25, "precision": 0.5}}
+    make_run("wgan", "20260102-000000-bbbb", status="interrupted", round=200, created=hours_ago,
+             entries=[report(100, 0.5), evaluated, report(250, 0.123456)], best={"score": 16.5, "round": 100})  # fmt: skip
+    make_run("gan", "20260101-000000-aaaa", entries=[{"round": 5, "time": 0.0, "values": {"critic/m": 1.0, "generator/m": 2.5}}])
+    code, out = ganflow("runs")
+    assert code == 0
+    lines = [line.split("  ") for line in out.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert cells[0] == ["name", "id", "status", "round", "age", "last", "score"]
+    assert cells[1][:4] == ["gan", "20260101-000000-aaaa", "finished", "300/300"]
+    assert cells[1][5] == "generator/m 2.5"
+    assert cells[2] == ["wgan", "20260102-000000-bbbb", "interrupted", "250/300", "3 h", "w_estimate 0.1235", "frechet_512 16.5"]
+
+
+def test_no_runs_is_said(tidy, ganflow):
+    assert ganflow("runs") == (0, "no runs in runs/ yet; start one with: ganflow run wgan\n")
+    assert ganflow("runs", "--json") == (0, "[]\n")
+
+
+def test_json_has_everything_of_the_table(make_run, ganflow):
+    folder = make_run(best={"score": 3.0, "round": 100})
+    (found,) = json.loads(ganflow("runs", "--json")[1])
+    assert found["folder"] == str(folder.path)
+    assert [found[key] for key in ("name", "id", "status", "round", "rounds")] == ["wgan", folder.id, "finished", 300, 300]
+    assert found["last"]["w_estimate"] == pytest.approx(1 / 300)
+    assert found["best"] == {"metric": None, "score": 3.0, "round": 100}
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({"status": "running"}, "running"),
+        ({"status": "running", "pid": "dead"}, "killed"),
+        ({"status": "running", "pid": "dead", "host": "elsewhere"}, "running"),
+        ({"status": "running", "pid": 1}, "running"),
+        ({"status": "running", "pid": None}, "running"),
+        ({"status": "finished", "pid": "dead"}, "finished"),
+    ],
+)
+def test_a_run_whose_process_is_gone_was_killed(make_run, ganflow, about, expected):
+    about = {key: dead_pid() if value == "dead" else value for key, value in about.items()}
+    make_run(**about)
+    (found,) = json.loads(ganflow("runs", "--json")[1])
+    assert found["status"] == expected
+
+
+def test_a_long_journal_is_read_from_its_end(make_run, ganflow, monkeypatch):
+    folder = make_run(entries=[report(i, 1.0 / i) for i in range(1, 20_000)])
+    size = folder.journal.stat().st_size
+    assert size > 20 * runs.TAIL
+    with folder.journal.open("a") as file:
+        file.write('{"round": 20000, "time": 0.0, "val')  # torn
+    from ganflow.tracking import journal
+
+    real, offsets = journal.read, []
+    monkeypatch.setattr(journal, "read", lambda path, offset=0: offsets.append(offset) or real(path, offset))
+    (found,) = json.loads(ganflow("runs", "--json")[1])
+    assert found["round"] == 19_999
+    assert size - offsets[0] <= runs.TAIL
+
+
+def test_damage_in_one_run_does_not_hide_the_others(make_run, ganflow):
+    broken, torn, make = make_run("a", "20260101-000000-aaaa"), make_run("b", "20260102-000000-bbbb"), make_run
+    make("c", "20260103-000000-cccc")
+    (broken.path / "run.json").write_text("{")
+    torn.journal.write_text("nonsense\n")
+    code, out = ganflow("runs")
+    assert code == 0
+    assert [line.split()[2] for line in out.splitlines()[1:]] == ["unreadable", "finished", "finished"]
+    assert ganflow("runs", "show", "20260101")[0] == 0
+
+
+def test_show_tells_all(make_run, ganflow):
+    folder = make_run(
+        status="running",
+        pid=dead_pid(),
+        best={"score": 16.5, "round": 100},
+        git={"commit": "c0ffee", "dirty": True},
+        versions={"ganflow": "0.1.0", "torch": "2.13.0"},
+    )
+    (folder.checkpoints / "round-00000300.safetensors").write_bytes(b"")
+    code, out = ganflow("runs", "show", "latest")
+    assert code == 0
+    for text in (
+        f"wgan  {folder.id}  killed",
+        f"go on       ganflow run --resume {folder.id}",
+        "round       300 of 300",
+        "created     2026-01-01T12:00:00+00:00",
+        "data        digits: 10 examples, real (1, 4, 4), fingerprint f00",
+        "plugins     wgan (from ganflow 0.1.0)",
+        "versions    ganflow 0.1.0, torch 2.13.0",
+        "git         c0ffee with changes",
+        "w_estimate 0.003333",
+        "best        score 16.5 in round 100",
+        f"checkpoints 1 in {os.path.join('runs', 'wgan', folder.id, 'checkpoints')}/, newest round-00000300.safetensors",
+        "samples     3 in",
+    ):
+        assert text in out
+    facts = json.loads(ganflow("runs", "show", "wgan", "--json")[1])
+    assert facts["about"]["git"]["commit"] == "c0ffee"
+    assert len(facts["files"]["samples"]) == 3
+
+
+def test_show_needs_to_know_which(make_run, ganflow):
+    make_run()
+    assert "show which run?" in ganflow("runs", "show")[1]
+    assert "no run 'x'" in ganflow("runs", "show", "x")[1]
+    assert ganflow("runs", "list")[0] == 2
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monkeypatch):
+    make_run(best={"score": 1.0, "round": 1})
+    from ganflow.runs import all_runs
+
+    rows = [runs.known(folder) for folder in all_runs(runs.Path("runs"))]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = list(runs.table(rows))
+    assert max(map(len, lines)) <= 60
+    assert lines[0].split()[:3] == ["name", "id", "status"]
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "age" in next(iter(runs.table(rows)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_age(seconds, text):
+    assert runs.age((datetime.now(UTC) - timedelta(seconds=seconds + 0.2)).isoformat()) == text
+
+
+def test_age_of_what_is_no_date():
+    assert runs.age(None) == runs.age("yesterday") == ""
+
+
+def test_listing_runs_imports_nothing_heavy(make_run):
+    make_run()
+    code = (
+        "import sys; from ganflow.cli.main import main; main(['runs']); main(['runs', 'show', 'latest'])\n"
+        "heavy = {'torch', 'numpy', 'mlflow', 'ray', 'PIL', 'matplotlib', 'omegaconf'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

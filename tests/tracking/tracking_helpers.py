@@ -1,0 +1,38 @@
+"""What the tests of tracking do to a run's folder, and ask of a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from PIL import Image
+
+from ganflow.runs import RunFolder
+from ganflow.tracking import Journal
+
+
+def report(folder: RunFolder, first: int, last: int) -> None:
+    """Points of one metric, whose value is its round."""
+    journal = Journal(folder.journal)
+    for round in range(first, last + 1):
+        journal.append(round, {"critic/loss": float(round)})
+    journal.close()
+
+
+def draw(folder: RunFolder, round: int) -> None:
+    Image.new("RGB", (8, 8), (round % 256, 0, 0)).save(folder.samples / f"round-{round:08d}.png")
+
+
+def history(uri: str, run_id: str, metric: str = "critic/loss") -> list[tuple[int, float]]:
+    """Every point that the store has, duplicates too, in the order of rounds."""
+    from ganflow.tracking import store
+
+    return sorted((m.step, m.value) for m in store.client(uri).get_metric_history(run_id, metric))
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for something to happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
