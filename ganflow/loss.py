@@ -8,10 +8,12 @@ labels real 0 and fake 1, so its D is 1 − ours; the divergences are the same.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from ganflow.errors import GanflowError
 
 if TYPE_CHECKING:
     from ganflow.game import Game
@@ -79,18 +81,22 @@ class ScoreLoss(Loss):
                 batch["fake"] = self.generate(game, batch)
         return batch["fake"]
 
+    def reals(self, batch: Batch) -> Tensor:
+        """The real examples of this batch; another field than "real" where a loss is conditional."""
+        return batch["real"]
+
     def score(self, game: Game, x: Tensor, batch: Batch) -> Tensor:
-        """The critic's scores of x."""
+        """The critic's scores of x; single precision where the critic runs in half."""
         scores: Tensor = game.critic(x)
-        return scores
+        return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
-        real, fake = self.score_both(game, batch["real"], self.fakes(game, batch), batch)
+        real, fake = self.score_both(game, self.reals(batch), self.fakes(game, batch), batch)
         return {self.name: self.critic_loss(real, fake)}
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
         fake = self.score(game, self.generate(game, batch), batch)
-        real = self.score(game, batch["real"], batch).detach() if self.generator_needs_data else None
+        real = self.score(game, self.reals(batch), batch).detach() if self.generator_needs_data else None
         return {self.name: self.generator_loss(fake, real)}
 
     def score_both(self, game: Game, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -114,10 +120,10 @@ class AddedTerms(Loss):
         return getattr(self.loss, name)
 
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
-        return {**self.loss.critic_terms(game, batch), **self.more_critic_terms(game, batch)}
+        return _together(self.loss.critic_terms(game, batch), self.more_critic_terms(game, batch))
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        return {**self.loss.generator_terms(game, batch), **self.more_generator_terms(game, batch)}
+        return _together(self.loss.generator_terms(game, batch), self.more_generator_terms(game, batch))
 
     def more_critic_terms(self, game: Game, batch: Batch) -> Terms:
         """Terms added to the critic's."""
@@ -129,3 +135,49 @@ class AddedTerms(Loss):
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         return self.loss.estimates(means)
+
+
+class SlopePenalty(AddedTerms):
+    """A loss with the critic's term weight · E cost(∇f(x)) at some points x; f is the mean of an example's scores.
+
+    Works with every loss that has ScoreLoss's `fakes` and `score`, under other modifiers' terms too.
+
+    Attributes:
+        term: the term's name in logs, which is also the modifier's.
+
+    Raises:
+        GanflowError: the loss has no critic's scores to penalise.
+    """
+
+    term: ClassVar[str]
+
+    def __init__(self, loss: Loss, weight: float) -> None:
+        super().__init__(loss)
+        self.weight = weight
+        if not (hasattr(loss, "fakes") and hasattr(loss, "score")):
+            raise GanflowError(
+                f"modifier '{self.term}' needs a loss that scores examples with a critic (a ScoreLoss); "
+                f"{type(loss).__name__} does not: take the modifier out, or choose another loss"
+            )
+
+    @abstractmethod
+    def points(self, game: Game, batch: Batch) -> Tensor:
+        """Where the slope is taken, shape (n, *shape)."""
+
+    @abstractmethod
+    def cost(self, slopes: Tensor) -> Tensor:
+        """What the slopes, shape (n, values), cost: shape (n,)."""
+
+    def more_critic_terms(self, game: Game, batch: Batch) -> Terms:
+        x = self.points(game, batch).detach().requires_grad_()
+        scores = self.score(game, x, batch)
+        per_example = scores.reshape(len(x), -1).mean(1)
+        # Examples do not mix, so the gradient of the sum holds each example's own; the graph is kept for its derivatives.
+        slopes: Tensor = torch.autograd.grad(per_example.sum(), x, create_graph=True)[0]
+        return {self.term: self.weight * self.cost(slopes.flatten(1)).mean()}
+
+
+def _together(terms: Terms, more: Terms) -> Terms:
+    for name in terms.keys() & more.keys():
+        raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
+    return {**terms, **more}

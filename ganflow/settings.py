@@ -23,7 +23,6 @@ class Notes:
     lt: float | None = None
     le: float | None = None
     role: str | None = None  # a component of this role goes here
-    many: bool = False  # ... or a list of them
 
 
 @dataclass(frozen=True)
@@ -130,17 +129,17 @@ def check(key: Key, value: Any) -> Iterator[str]:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    n = key.notes
-    if not math.isfinite(value):
+    n, shown = key.notes, f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
         yield f"{value} is not a finite number"
     elif n.gt is not None and not value > n.gt:
-        yield f"{value:g} is not above {n.gt:g}"
+        yield f"{shown} is not above {n.gt:g}"
     elif n.ge is not None and not value >= n.ge:
-        yield f"{value:g} is below {n.ge:g}"
+        yield f"{shown} is below {n.ge:g}"
     elif n.lt is not None and not value < n.lt:
-        yield f"{value:g} is not below {n.lt:g}"
+        yield f"{shown} is not below {n.lt:g}"
     elif n.le is not None and not value <= n.le:
-        yield f"{value:g} is above {n.le:g}"
+        yield f"{shown} is above {n.le:g}"
 
 
 def summary(obj: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +134,3 @@ class Trainer:
         self._prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
         load_random_state(self.game.device, tensors, plain["random"])
-
-
-Stops = Callable[[int], int]

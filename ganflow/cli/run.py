@@ -20,10 +20,10 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow import runs
     from ganflow.errors import GanflowError
-    from ganflow.recipe import read_recipe
+    from ganflow.recipe import is_override, read_recipe
 
     overrides = list(args.overrides)
-    if args.recipe and "=" in args.recipe:  # `ganflow run --resume latest train.rounds=2000`
+    if args.recipe and is_override(args.recipe):  # `ganflow run --resume latest train.rounds=2000`
         overrides.insert(0, args.recipe)
         args.recipe = None
     if not args.recipe and not args.resume:

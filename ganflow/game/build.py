@@ -82,6 +82,10 @@ def check_fit(recipe: Recipe, game: Game) -> None:
                     raise GanflowError(
                         f"train.one_pass: the {name} has batch norm, which would mix real and fake examples; set one_pass: false"
                     )
+    if game.critic is None:
+        for chosen in recipe.modifiers:
+            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
+                raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
     if "real" not in game.data.fields or game.prior is None:
         return
     shape, source = game.data.shape, f"data '{recipe.data.component.name}'"
@@ -107,3 +111,8 @@ def check_fit(recipe: Recipe, game: Game) -> None:
                 f"critic '{recipe.critic.component.name}' gives scores of shape {tuple(scores.shape)} for a batch of 2; "
                 "the first dimension must be the batch"
             )
+
+
+def _hooks(settings: Any) -> set[str]:
+    """The hooks that a component implements."""
+    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}

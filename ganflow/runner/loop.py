@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -66,7 +67,7 @@ class Loop:
         composition: Composition,
         folder: RunFolder,
         progress: Progress,
-        best: dict[str, float],
+        best: dict[str, Any],
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.folder, self.progress = metrics, folder, progress
@@ -129,6 +130,7 @@ class Loop:
         for metric in self.metrics:
             scores |= metric.evaluate(self.game)
         self._write("metrics.jsonl", lambda: self.journal.append(round, scores))
+        self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
         self._tell("evaluated", round=round, scores=scores)
         return scores
 
@@ -140,7 +142,7 @@ class Loop:
         sign = 1 if self.metrics[0].goal == "min" else -1
         better = not self.best or sign * score < sign * self.best["score"]
         if better and remember:
-            self.best = {"score": score, "round": self.trainer.round}
+            self.best = {"metric": next(iter(scores)), "score": score, "round": self.trainer.round}
         return better
 
     def _keep(self, round: int, best: bool) -> None:
@@ -169,9 +171,9 @@ class Loop:
         for listener in self.listeners[event]:
             listener(game=self.game, **arguments)
 
-    def _write(self, what: str, action: object) -> None:
+    def _write(self, what: str, action: Callable[[], None]) -> None:
         try:
-            action()  # type: ignore[operator]
+            action()
         except OSError as error:
             raise GanflowError(f"cannot write {what} in {self.folder.path}: {error.strerror}; earlier checkpoints are intact") from error
 

@@ -85,7 +85,7 @@ class _Run:
     def __init__(self, recipe: Recipe, quiet: bool, resumed: RunFolder | None = None) -> None:
         self.recipe, self.quiet, self.resumed = recipe, quiet, resumed
         self.before: dict[str, Any] = resumed.about() if resumed else {}
-        self.best: dict[str, float] = {}
+        self.best: dict[str, Any] = {}
         train = recipe.train
         torch.set_num_threads(self.before.get("threads") or train.threads or torch.get_num_threads())
         if train.deterministic:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_regularize.penalties import SlopePenalty
 from torch import Tensor
 
-from ganflow.loss import Batch, Loss, ScoreLoss
+from ganflow.loss import Batch, Loss, ScoreLoss, SlopePenalty
 
 if TYPE_CHECKING:
     from ganflow.game import Game
@@ -41,7 +40,7 @@ class WithGradientPenalty(SlopePenalty):
         self.target, self.one_sided = target, one_sided
 
     def points(self, game: Game, batch: Batch) -> Tensor:
-        real, fake = batch["real"], self.fakes(game, batch)
+        real, fake = self.reals(batch), self.fakes(game, batch)
         epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
         return real + epsilon * (fake - real)
 

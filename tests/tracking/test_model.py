@@ -1,0 +1,116 @@
+"""The generator as an MLflow model: the same samples, no pickle, no data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tracking_helpers import until
+
+from ganflow.checkpoint import load_game
+from ganflow.recipe import read_recipe
+from ganflow.runner import start
+from ganflow.runs import RunFolder
+from ganflow.tracking import store
+from ganflow.tracking.pending import State
+from ganflow.tracking.sync import SyncResult, sync
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
+RECIPE = """\
+name: ring
+data: {use: gaussians, samples: 500, held_out: 100}
+prior: {use: normal, dim: 3}
+generator: {use: mlp, width: 8}
+critic: {use: mlp, width: 8}
+loss: {use: wasserstein}
+optimizer: {use: rmsprop, lr: 1.0e-3}
+modifiers: [{use: ema}]
+train: {rounds: 4, batch_size: 16, compile: never, device: cpu}
+track: {mlflow: false}
+"""
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> RunFolder:
+    (tmp_path / "ring.yaml").write_text(RECIPE)
+    return start(read_recipe(str(tmp_path / "ring.yaml")), tmp_path / "runs", quiet=True).folder
+
+
+def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    result = sync(trained)
+    assert result.error == ""
+    assert result.model
+    assert sync(trained) == SyncResult(uri=database)  # not a second time
+    trained.tracking.unlink()
+    assert sync(trained) == SyncResult(uri=database)
+
+    client, run_id = store.client(database), State.read(trained).run_id
+    (made,) = client.get_run(run_id).outputs.model_outputs
+    assert made.step == 4
+    z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    expected = load_game(trained).sample(torch.from_numpy(z)).numpy()
+
+    shutil.rmtree(trained.path)  # the model stands alone
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(database)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
+        assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3)
+        assert model.metadata.signature.outputs.inputs[0].shape == (-1, 2)
+        np.testing.assert_array_equal(model.predict(z), expected)
+        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/generator"))
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert not [p for p in files.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".pth")]
+    names = {p.name for p in (files / "artifacts" / "generator" / "checkpoints").iterdir()}
+    assert names == {"round-00000004.safetensors"}
+    assert "ganflow==" in (files / "requirements.txt").read_text()
+
+
+def test_a_model_that_cannot_be_made_does_not_hide_the_run(trained: RunFolder, database: str) -> None:
+    shutil.rmtree(trained.checkpoints)
+    result = sync(trained)
+    assert result.points > 0
+    assert "the generator could not be logged as a model" in result.error
+    assert store.client(database).get_run(State.read(trained).run_id).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_it_is_served(trained: RunFolder, database: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    sync(trained)
+    run_id = State.read(trained).run_id
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    z = [[0.1, 0.2, 0.3], [1.0, -1.0, 0.0]]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"runs:/{run_id}/generator"]
+    server = subprocess.Popen([*command, "--env-manager", "local", "--port", str(port)], start_new_session=True)
+    try:
+        until(lambda: answer(port, "ping") is not None)
+        predictions = np.array(answer(port, "invocations", {"inputs": z})["predictions"])
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    np.testing.assert_allclose(predictions, load_game(trained).sample(torch.tensor(z)).numpy(), rtol=1e-6)
+
+
+def answer(port: int, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", headers={"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, json.dumps(body).encode() if body else None, timeout=10) as response:
+            return json.loads(response.read() or "{}")
+    except (urllib.error.URLError, OSError):
+        return None
