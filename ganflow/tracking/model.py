@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,15 +45,17 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
         round = export(folder, exported)
         logged = client.create_logged_model(experiment_id, NAME, source_run_id=run_id, model_type=NAME)
         try:
-            pyfunc.save_model(
-                str(saved),
-                python_model=str(SERVING),
-                artifacts={NAME: str(exported)},
-                signature=signature,
-                input_example=game.latents(2).numpy(),
-                pip_requirements=requirements(folder),
-                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that predict has no type hints: the signature says more
+                pyfunc.save_model(
+                    str(saved),
+                    python_model=str(SERVING),
+                    artifacts={NAME: str(exported)},
+                    signature=signature,
+                    input_example=game.latents(2).numpy(),
+                    pip_requirements=requirements(folder),
+                    mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
+                )
             client.log_model_artifacts(logged.model_id, str(saved))
         except BaseException:
             client.finalize_logged_model(logged.model_id, "FAILED")

@@ -25,7 +25,10 @@ from ganflow.tracking import store
 from ganflow.tracking.pending import State
 from ganflow.tracking.sync import SyncResult, sync
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # sqlalchemy's, about MLflow
+    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),  # MLflow's, when the model's code is loaded
+]
 RECIPE = """\
 name: ring
 data: {use: gaussians, samples: 500, held_out: 100}
@@ -111,6 +114,6 @@ def answer(port: int, path: str, body: Any = None) -> Any:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", headers={"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, json.dumps(body).encode() if body else None, timeout=10) as response:
-            return json.loads(response.read() or "{}")
+            return json.loads(response.read().strip() or "{}")
     except (urllib.error.URLError, OSError):
         return None

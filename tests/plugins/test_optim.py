@@ -1,0 +1,137 @@
+"""The elementwise optimizers against torch.optim, and the schedules against their formulas."""
+
+import math
+
+import pytest
+import torch
+from ganflow_optim import Adam, AdamW, Constant, Cosine, LinearDecay, RMSProp, SGD, Step
+from torch import nn
+
+from ganflow.game.player import Player
+
+CASES = {
+    "adam": (Adam(lr=1e-2), lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.5, 0.999), foreach=False)),
+    "adam, decay": (
+        Adam(lr=1e-2, beta1=0.9, weight_decay=0.1),
+        lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.9, 0.999), weight_decay=0.1, foreach=False),
+    ),
+    "adamw": (AdamW(lr=1e-2), lambda ps: torch.optim.AdamW(ps, lr=1e-2, betas=(0.5, 0.999), weight_decay=0.01, foreach=False)),
+    "rmsprop": (RMSProp(lr=1e-2), lambda ps: torch.optim.RMSprop(ps, lr=1e-2, foreach=False)),
+    "rmsprop, momentum": (
+        RMSProp(lr=1e-2, alpha=0.9, momentum=0.5, weight_decay=0.1),
+        lambda ps: torch.optim.RMSprop(ps, lr=1e-2, alpha=0.9, momentum=0.5, weight_decay=0.1, foreach=False),
+    ),
+    "sgd": (SGD(lr=0.1), lambda ps: torch.optim.SGD(ps, lr=0.1, foreach=False)),
+    "sgd, momentum": (SGD(lr=0.1, momentum=0.9), lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, foreach=False)),
+    "sgd, nesterov": (
+        SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, foreach=False),
+    ),
+}
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 17), nn.Tanh(), nn.Linear(17, 1))
+
+
+def objective(net, i):
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(i))
+    return (net(x) - x.sum(1, keepdim=True)).square().mean()
+
+
+def player(settings, *, traceable=False):
+    net = network()
+    made = Player("critic", net, lambda ps: settings.optimizer(ps, "critic"), elementwise=True)
+    if traceable:
+        made.optimizer.traceable()
+    return net, made
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_bits_as_torch(case):
+    settings, make = CASES[case]
+    theirs = network()
+    optimizer = make(list(theirs.parameters()))
+    ours, mine = player(settings)
+    for i in range(25):
+        optimizer.zero_grad()
+        objective(theirs, i).backward()
+        optimizer.step()
+        mine.descend(objective(ours, i))
+    for p, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(p, expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_traceable_is_the_same_formula(case):
+    settings, _ = CASES[case]
+    plain, a = player(settings)
+    tensors, b = player(settings, traceable=True)
+    for i in range(10):
+        a.descend(objective(plain, i))
+        b.descend(objective(tensors, i))
+    for p, expected in zip(tensors.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_state_goes_on(case):
+    settings, _ = CASES[case]
+    whole, a = player(settings)
+    for i in range(6):
+        a.descend(objective(whole, i))
+    first, b = player(settings)
+    for i in range(3):
+        b.descend(objective(first, i))
+    second, c = player(settings)
+    second.load_state_dict(first.state_dict())
+    c.optimizer.load_state_dict(b.optimizer.state_dict())
+    for i in range(3, 6):
+        c.descend(objective(second, i))
+    for p, expected in zip(second.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(p, expected)
+
+
+def test_gradient_clipping_is_by_the_whole_norm():
+    net, made = player(SGD(lr=1.0))
+    made.clip_norm = 0.5
+    before = [p.clone() for p in net.parameters()]
+    made.descend(1000 * objective(net, 0))
+    moved = math.sqrt(sum((p - b).square().sum().item() for p, b in zip(net.parameters(), before, strict=True)))
+    assert moved == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_schedule_multiplies_the_rate_each_round():
+    net = network()
+    made = Player("critic", net, lambda ps: SGD(lr=2.0).optimizer(ps, "critic"), schedule=lambda round: 1 / (1 + round))
+    rates = []
+    for round in range(3):
+        made.start_round(round)
+        rates.append(made.learning_rate)
+    assert rates == pytest.approx([2.0, 1.0, 2 / 3])
+
+
+def test_schedules():
+    assert [Constant().schedule(100)(r) for r in (0, 99)] == [1, 1]
+    linear = LinearDecay(start=0.5).schedule(200)  # pix2pix: constant for 100, then to zero over 100
+    assert [linear(r) for r in (0, 100, 150, 199)] == pytest.approx([1, 1, 0.5, 0.01])
+    cosine = Cosine(final=0.1).schedule(100)
+    assert [cosine(r) for r in (0, 50, 100)] == pytest.approx([1, 0.55, 0.1])
+    warm = Cosine(warmup=0.1).schedule(100)
+    assert warm(0) < warm(5) < warm(10) == pytest.approx(1)
+    halving = Step(every=50, factor=0.5).schedule(100)
+    assert [halving(r) for r in (0, 49, 50, 100, 150)] == [1, 1, 0.5, 0.25, 0.125]
+
+
+def test_constructing_one_does_not_import_dynamo():
+    """An optimizer of torch's costs a second at every start for that."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, torch; from ganflow_optim import Adam; p = torch.nn.Parameter(torch.ones(3)); "
+        "o = Adam().optimizer([p], 'critic'); p.grad = torch.ones(3); o.step(); o.load_state_dict(o.state_dict()); "
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
