@@ -135,7 +135,9 @@ def find(run: str, root: Path) -> RunFolder:
         return named[-1]
     started = [r for r in runs if r.id.startswith(run)]
     if len(started) > 1:
-        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {', '.join(r.id for r in started)}; write more of it")
+        meant = ", ".join(r.id for r in started)
+        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {meant}; write more of it")
     if not started:
-        raise GanflowError(f"no run '{run}' in {root}/: give a path, an id or its beginning, a name, or 'latest' (ganflow runs lists them)")
+        ways = "give a path, an id or its beginning, a name, or 'latest'"
+        raise GanflowError(f"no run '{run}' in {root}/: {ways} (ganflow runs lists them)")
     return started[0]

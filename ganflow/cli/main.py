@@ -73,9 +73,8 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
-        raise GanflowError(
-            f"unknown command '{name}'; " + (f"did you mean '{close[0]}'? " if close else "") + f"(commands: {', '.join(COMMANDS)})"
-        )
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(COMMANDS)})")
     command = import_module(f"ganflow.cli.{name}")
     parser = Parser(
         prog=f"ganflow {name}",
@@ -95,4 +94,5 @@ def _mixes(parser: argparse.ArgumentParser) -> bool:
 
 def _help() -> str:
     commands = "\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())
-    return f"usage: ganflow COMMAND …\n\nAdversarial-training experiments from recipes and plugins.\n\ncommands:\n{commands}\n\n{EXAMPLES}"
+    what = "Adversarial-training experiments from recipes and plugins."
+    return f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{commands}\n\n{EXAMPLES}"

@@ -1,0 +1,85 @@
+"""What everything around the training costs: tracking, progress, pictures, checkpoints, as a share of a run's wall time.
+
+    python tests/benchmarks/around_training.py [--rounds 1400] [--times 3] [recipe]
+
+Plays the recipe's rounds bare (a trainer alone) and as a whole run with MLflow, in turn, and prints the medians. The run's
+own end (the last points and the model sent to MLflow) is printed apart: it does not grow with the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from ganflow.data.feed import feed
+from ganflow.game import Round, build_game
+from ganflow.plugins import Composition
+from ganflow.recipe import Recipe, read_recipe
+from ganflow.runner import start
+from ganflow.runner.loop import Loop
+from ganflow.trainer import Trainer
+
+
+def bare(recipe: Recipe) -> float:
+    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    data = composition.build("data")
+    game = build_game(recipe, composition, data)
+    for listener in composition.listeners("run_started"):
+        listener(game=game)
+    steps = {event: composition.listeners(event) for event in ("critic_stepped", "generator_stepped")}
+    trainer = Trainer(game, feed(data, recipe.train.batch_size, 0), Round(game, recipe.train.n_critic, **steps), recipe.train.batch_size)
+    started = time.perf_counter()
+    trainer.advance(recipe.train.rounds)
+    return time.perf_counter() - started
+
+
+def whole(recipe: Recipe, root: Path) -> tuple[float, float]:
+    """Seconds of the training part of a run, and of its end."""
+    marks: list[float] = []
+    run, end = Loop.run, Loop._end
+
+    def timed_run(self: Loop) -> str:
+        marks.append(time.perf_counter())
+        return run(self)
+
+    def timed_end(self: Loop, status: str) -> None:
+        marks.append(time.perf_counter())
+        end(self, status)
+        marks.append(time.perf_counter())
+
+    Loop.run, Loop._end = timed_run, timed_end  # type: ignore[method-assign]
+    try:
+        start(recipe, root, quiet=False)
+    finally:
+        Loop.run, Loop._end = run, end  # type: ignore[method-assign]
+    return marks[1] - marks[0], marks[2] - marks[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="?", default="wgan")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--times", type=int, default=3)
+    args = parser.parse_args()
+    changes = ["train.compile=never", *([f"train.rounds={args.rounds}"] if args.rounds else [])]
+    alone, training, ending = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(args.times):
+            alone.append(bare(read_recipe(args.recipe, changes)))
+            played, ended = whole(read_recipe(args.recipe, changes), Path(folder))
+            training.append(played)
+            ending.append(ended)
+    ratios = sorted(b / a for a, b in zip(alone, training, strict=True))
+    print(f"{args.recipe}, {args.rounds or 'all its'} rounds, {torch.get_num_threads()} threads, {args.times} times")
+    print(f"  bare trainer       {statistics.median(alone):7.1f} s")
+    print(f"  run, until the end {statistics.median(training):7.1f} s   {statistics.median(ratios):.3f} ×  ({ratios[0]:.3f} … {ratios[-1]:.3f})")
+    print(f"  its end            {statistics.median(ending):7.1f} s   last pictures, MLflow's last points and model")
+
+
+if __name__ == "__main__":
+    main()
