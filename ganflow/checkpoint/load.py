@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
 from ganflow.data import Data, Field
 from ganflow.errors import GanflowError
@@ -67,7 +69,8 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
-            raise GanflowError(f"run {folder.id} has no checkpoint yet" + "".join(f"; {text}" for text in wrong))
+            why = f"has only damaged checkpoints: {'; '.join(map(str, wrong))}" if wrong else "has no checkpoint yet"
+            raise GanflowError(f"run {folder.id} {why}")
         return checkpoint
     path = folder.checkpoints / BEST if which == "best" else Path(which)
     try:
@@ -76,3 +79,31 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"run {folder.id} has no checkpoint '{which}'; use last, best (with metrics) or a file") from None
     except Damaged as error:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
+
+
+def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+    """Give the players the weights that they had in an earlier run; a player that it had not keeps its own.
+
+    Args:
+        name: of the earlier run, for messages.
+
+    Returns:
+        Where the weights came from, for run.json.
+
+    Raises:
+        GanflowError: the networks differ.
+    """
+    for player in ("generator", "critic"):
+        prefix = f"game.{player}."
+        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        network: nn.Module | None = getattr(game, player)
+        if network is None or not theirs:
+            continue
+        mine = network.state_dict()
+        shapes = [{key: t.shape for key, t in state.items()} for state in (mine, theirs)]
+        wrong = [key for key in {**mine, **theirs} if shapes[0].get(key) != shapes[1].get(key)]
+        if wrong:
+            some = ", ".join(wrong[:4]) + (", …" if len(wrong) > 4 else "")
+            raise GanflowError(f"train.start_from: the {player} of run '{name}' is not this recipe's network: {some} differ")
+        network.load_state_dict(theirs)
+    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}

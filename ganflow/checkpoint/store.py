@@ -3,9 +3,11 @@ both. Nothing that is read can run code."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,10 @@ Tensors = dict[str, Tensor]
 class Damaged(Exception):
     """A checkpoint file is not what was written."""
 
+    def __init__(self, path: Path, how: str) -> None:
+        self.path = path
+        super().__init__(f"{path.name} {how}")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -40,27 +46,33 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint; raises Damaged, saying how, and OSError where there is none."""
-    path.stat()
+    """Read and verify a checkpoint; raises Damaged, saying how, and FileNotFoundError where there is none."""
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, RuntimeError) as error:
-        raise Damaged(f"{path.name} cannot be read ({error})") from None
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, ValueError, RuntimeError, OSError) as error:
+        raise Damaged(path, f"cannot be read ({error})") from None
     if header.get("digest") != _digest(tensors, header.get("plain", "")):
-        raise Damaged(f"{path.name} does not match its digest")
-    return Checkpoint(path, tensors, json.loads(header["plain"]))
+        raise Damaged(path, "does not match its digest")
+    plain = json.loads(header["plain"])
+    if plain["format"] != FORMAT:
+        raise Damaged(path, f"is of format {plain['format']} (of another version of ganflow); this one reads format {FORMAT}")
+    return Checkpoint(path, tensors, plain)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and what was wrong with newer ones."""
-    wrong: list[str] = []
-    for path in sorted(folder.glob("round-*.safetensors"), reverse=True):
+def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:
+    """The newest checkpoint that is whole (the best one, where no other is), and what was wrong with newer ones."""
+    wrong: list[Damaged] = []
+    for path in (*sorted(folder.glob("round-*.safetensors"), reverse=True), folder / BEST):
         try:
             return read(path), wrong
+        except FileNotFoundError:  # removed by the run's own writer in the meantime, or there is no best one
+            continue
         except Damaged as error:
-            wrong.append(str(error))
+            wrong.append(error)
     return None, wrong
 
 
@@ -77,6 +89,9 @@ def _digest(tensors: Tensors, plain: str) -> str:
 class Writer:
     """Writes checkpoints in a thread: training waits only for a copy into memory that is used again and again.
 
+    A file appears under its name when all of it is on the disk. What a writer that was killed left unfinished is removed
+    by the next one; there must be only one in a folder at a time.
+
     Args:
         folder: where the files go.
         keep: how many of the newest stay.
@@ -86,7 +101,9 @@ class Writer:
         self.folder, self.keep = folder, keep
         self._buffers: Tensors = {}
         self._thread: threading.Thread | None = None
-        self._error: OSError | None = None
+        self._error: Exception | None = None
+        for unfinished in folder.glob("*.partial"):
+            unfinished.unlink(missing_ok=True)
 
     def write(self, tensors: Tensors, plain: dict[str, Any], *, best: bool = False) -> Path:
         """Take a snapshot and write it as the checkpoint of `plain["round"]`, and as the best one if it is.
@@ -114,9 +131,10 @@ class Writer:
             self._thread = None
         if self._error is not None:
             error, self._error = self._error, None
-            raise GanflowError(
-                f"cannot write a checkpoint to {self.folder}: {error.strerror or error}; earlier ones are intact"
-            )
+            if not isinstance(error, OSError):
+                raise error
+            why = error.strerror or error
+            raise GanflowError(f"cannot write a checkpoint to {self.folder}: {why}; earlier ones are intact") from error
 
     def _write(self, tensors: Tensors, text: str, path: Path, best: bool) -> None:
         scratch = path.with_suffix(f".{os.getpid()}.partial")
@@ -127,19 +145,25 @@ class Writer:
                 raise OSError(str(error)) from None
             _sync(scratch)
             if best:
-                link = path.with_name(f".{BEST}.{os.getpid()}")
-                link.unlink(missing_ok=True)
-                os.link(scratch, link)
-                os.replace(link, path.with_name(BEST))
+                self._keep_as_best(scratch)
             os.replace(scratch, path)
             _sync(path.parent)
             for old in sorted(self.folder.glob("round-*.safetensors"))[: -self.keep]:
                 old.unlink(missing_ok=True)
-            for partial in self.folder.glob("*.partial"):  # of processes that were killed
-                partial.unlink(missing_ok=True)
-        except OSError as error:
+        except Exception as error:  # told to the training thread, by `wait`
             self._error = error
-            scratch.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+    def _keep_as_best(self, file: Path) -> None:
+        """Give the file a second name, or copy it where the file system has no links."""
+        twin = self.folder / f"{BEST}.{os.getpid()}.partial"
+        try:
+            os.link(file, twin)
+        except OSError:
+            shutil.copyfile(file, twin)
+            _sync(twin)
+        os.replace(twin, self.folder / BEST)
 
 
 def _sync(path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -41,7 +43,12 @@ class Parser(argparse.ArgumentParser):
     """Errors are one sentence with a suggestion; no usage dump."""
 
     def error(self, message: str) -> NoReturn:
-        raise GanflowError(f"{message} ({self.prog} --help)")
+        hints = []
+        for word in message.split():
+            if message.startswith("unrecognized") and word.startswith("-"):
+                hints += difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+        hint = f"; did you mean {' and '.join(hints)}?" if hints else ""
+        raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,9 +68,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `ganflow runs | head`
         sys.stderr.close()
         return 141
+    except (MemoryError, OSError, RuntimeError) as error:
+        exhausted = _exhausted(error)
+        if debug or not exhausted:
+            raise
+        print(f"ganflow: {exhausted}", file=sys.stderr)
+        return GanflowError.exit_code
+
+
+def _exhausted(error: BaseException) -> str | None:
+    """What the machine has too little of for what was asked; None where that is not the trouble."""
+    if isinstance(error, OSError):
+        what = f" for {error.filename}" if error.filename else ""
+        return f"there is no space left on the disk{what}; make room and try again" if error.errno == errno.ENOSPC else None
+    if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no class for it on a CPU
+        amount = re.search(r"allocate ([\d.]+ \w+)", str(error))
+        wanted = f" ({amount[1]} more were wanted)" if amount else ""
+        return f"this does not fit in memory{wanted}; make the batches, the data or the networks smaller"
+    return None
 
 
 def _run(arguments: list[str]) -> int:
+    if len(arguments) > 1 and arguments[0] == "help":  # `ganflow help run`
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0

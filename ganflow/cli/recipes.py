@@ -9,7 +9,7 @@ HELP = "list the recipes that come with ganflow, or copy one"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    actions = parser.add_subparsers(dest="action", metavar="")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
     copy = actions.add_parser("copy", help="copy a recipe to a file of your own")
     copy.add_argument("name", metavar="NAME", help="as `ganflow recipes` lists it")
     copy.add_argument("target", metavar="TARGET", nargs="?", default=".", help="file or folder (default: NAME.yaml here)")

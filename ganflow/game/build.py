@@ -12,7 +12,7 @@ from ganflow.data import Data
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng
 from ganflow.game.player import Player
-from ganflow.plugins import Chosen, Composition
+from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}

@@ -19,7 +19,6 @@ class Game(nn.Module):
 
     Attributes:
         generator, critic: the networks; `critic` is None in critic-free recipes.
-        loss: what they descend.
         extras: modules that modifiers put here (the average of the generator, a pool), part of every checkpoint.
         data, prior: what the game is played on.
         players: "generator" and "critic", with their optimizers. Empty in a game that is only sampled from.
@@ -34,15 +33,21 @@ class Game(nn.Module):
         self.generator, self.critic = generator, critic
         self.extras = nn.ModuleDict()
         self.players: dict[str, Player] = {}
-        self.__dict__["loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
+        self.__dict__["_loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
         stateful = nn.ModuleList(part for part in _chain(loss) if isinstance(part, nn.Module))
         if len(stateful):
             self.extras["loss"] = stateful
 
     @property
+    def loss(self) -> Loss:
+        """What the players descend, with the modifiers' terms."""
+        loss: Loss = self.__dict__["_loss"]
+        return loss
+
+    @property
     def averaged(self) -> nn.Module:
         """The generator's moving average where the recipe keeps one, else the generator."""
-        return self.extras["average"] if "average" in self.extras else self.generator
+        return self.extras["average"] if "average" in self.extras else self.generator  # noqa: SIM401 (a ModuleDict has no get)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
         """All parameters of a player, as few tensors as possible: one, where its optimizer allows."""

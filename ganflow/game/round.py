@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game.game import Game
-from ganflow.loss import Batch, Loss, Terms
+from ganflow.loss import Batch, Terms
 
 Listener = Callable[..., None]
 Draws = dict[str, Tensor]
@@ -101,7 +101,7 @@ class Round:
 
     def _generate_at_once(self, draws: Draws, steps: list[Batch]) -> None:
         """The fakes of all critic steps in one generator pass: the generator does not change between them."""
-        loss: Loss = self.game.loss
+        loss = self.game.loss
         if not hasattr(loss, "fakes"):
             return
         flat = {name: t[: self.n_critic].flatten(0, 1) for name, t in draws.items() if len(t) >= self.n_critic}

@@ -53,8 +53,8 @@ def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:
     if "numpy" in sys.modules:
         import numpy as np
 
-        kind, words, *rest = np.random.get_state()  # type: ignore[misc]  # noqa: NPY002
-        plain["numpy"] = [str(kind), [int(w) for w in words], *rest]  # type: ignore[union-attr]
+        kind, words, *rest = np.random.get_state()
+        plain["numpy"] = [str(kind), [int(w) for w in words], *rest]
     return tensors, plain
 
 
@@ -70,7 +70,7 @@ def load_random_state(device: torch.device, tensors: Tensors, plain: dict[str, A
     if "numpy" in plain:
         import numpy as np
 
-        np.random.set_state(tuple(plain["numpy"]))  # noqa: NPY002
+        np.random.set_state(tuple(plain["numpy"]))
 
 
 def flatten(tree: Any, name: str, tensors: Tensors) -> Any:

@@ -53,7 +53,7 @@ class Train:
     clip_grad: float | None = key(None, "largest norm of a player's whole gradient; longer ones are scaled down", gt=0)
     accumulate: int = key(1, "micro-batches per update; batch_size must be divisible by it", ge=1)
     deterministic: bool = key(False, "only algorithms that give the same bits every time, also where slower ones")
-    threads: int = key(0, "CPU threads; 0: all cores", ge=0)
+    threads: int = key(0, "CPU threads; 0: all cores", ge=0, le=1024)
     report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
     sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)

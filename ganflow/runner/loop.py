@@ -72,7 +72,8 @@ class Loop:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.folder, self.progress = metrics, folder, progress
         self.cadence = Cadence.of(recipe.train)
-        self.listeners = {event: composition.listeners(event) for event in ("round_reported", "evaluated", "checkpointed", "run_ended")}
+        events = ("round_reported", "evaluated", "checkpointed", "run_ended")
+        self.listeners = {event: composition.listeners(event) for event in events}
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
@@ -175,7 +176,8 @@ class Loop:
         try:
             action()
         except OSError as error:
-            raise GanflowError(f"cannot write {what} in {self.folder.path}: {error.strerror}; earlier checkpoints are intact") from error
+            kept = "earlier checkpoints are intact"
+            raise GanflowError(f"cannot write {what} in {self.folder.path}: {error.strerror}; {kept}") from error
 
 
 def last_picture(folder: RunFolder) -> Path | None:

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import socket
-import subprocess
 import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import ganflow
 from ganflow import checkpoint, runs
-from ganflow.checkpoint.load import describe
+from ganflow.checkpoint import Checkpoint, Damaged
+from ganflow.checkpoint.load import describe, find_checkpoint, take_over
 from ganflow.data.feed import feed
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, PluginError
 from ganflow.game import Round, build_game
 from ganflow.game.build import DTYPES
 from ganflow.game.compiled import NotCompilable, worth_compiling
-from ganflow.game.state import load_networks
-from ganflow.plugins import Composition, blame, load_catalogue, versions
+from ganflow.plugins import Composition, blame, versions
 from ganflow.recipe import Recipe, differences, read_recipe
+from ganflow.runner.folders import alone, changes, git_commit, new_folder, noted, write_recipe
 from ganflow.runner.loop import Loop, interruptible
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged, Trainer
 
+ERROR = "error.txt"
+Say = Callable[[str], None]
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
               "train.keep", "track.")  # fmt: skip
 """What of a recipe may change when its run goes on: how long, how often, and where it is remembered."""
@@ -57,39 +63,78 @@ def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False
         GanflowError: the recipe's parts do not fit, a term is not finite, a plugin fails, the disk is full. What was
             trained until the last checkpoint is kept.
     """
-    return _Run(recipe, quiet).train(lambda about: _new_folder(recipe, root, about), root)
+    run = _built(recipe, quiet, {})
+    source = recipe.train.start_from
+    start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
+    folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
+    with alone(folder):
+        return run.train(folder, None, [])
 
 
-def resume(folder: RunFolder, recipe: Recipe | None = None, *, quiet: bool = False, overrides: list[str] | None = None) -> Outcome:
-    """Go on with a run where its last checkpoint was taken.
+def resume(
+    folder: RunFolder, recipe: Recipe | None = None, *, quiet: bool = False, overrides: Sequence[str] = ()
+) -> Outcome:
+    """Go on with a run where its last checkpoint was taken. A run that has finished is left as it is.
 
     Args:
         recipe: what the run is thought to be; None for what it is.
         overrides: changes to it, of what may change.
 
     Raises:
-        GanflowError: the recipe differs (every difference is listed), another process trains this run, or as `start`.
+        GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
+            are damaged, or as `start`.
     """
     kept = read_recipe(folder.recipe)
-    wanted = recipe or read_recipe(folder.recipe, overrides or [])
-    changed = [d for d in differences(kept, wanted) if not d.startswith(MAY_CHANGE)]
-    if changed:
-        lines = "".join(f"\n  {d}" for d in changed)
-        raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{lines}")
-    return _Run(wanted, quiet, folder).train(lambda about: folder, folder.path.parent.parent)
+    wanted = recipe or read_recipe(folder.recipe, overrides)
+    different = differences(kept, wanted)
+    refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
+    if refused:
+        raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
+    with alone(folder):
+        before = noted(folder)
+        found, damaged = checkpoint.newest(folder.checkpoints)
+        if found is None and damaged:
+            raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
+        if found and found.round > wanted.train.rounds:
+            raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
+        if found and found.round == wanted.train.rounds and before["status"] == "finished":
+            hint = f"to train on: ganflow run --resume {folder.id} train.rounds={2 * found.round}"
+            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
+            return Outcome(folder, "finished", found.round)
+        run = _built(wanted, quiet, before)
+        start_from = before.get("start_from")
+        if start_from and not found:
+            earlier = RunFolder(Path(start_from["run"]))
+            take_over(run.game, find_checkpoint(earlier, start_from["checkpoint"]), earlier.id)
+        return run.train(folder, found, damaged, changed=bool(different))
+
+
+def _built(recipe: Recipe, quiet: bool, before: dict[str, Any]) -> _Run:
+    try:
+        return _Run(recipe, quiet, before)
+    except Exception as error:
+        told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
+        if told is None:
+            raise
+        raise told from error
 
 
 class _Run:
-    """Everything that one run is made of. Nothing is written before all of it is built and fits."""
+    """Everything that one run is made of. Nothing is written before all of it is built and fits.
 
-    def __init__(self, recipe: Recipe, quiet: bool, resumed: RunFolder | None = None) -> None:
-        self.recipe, self.quiet, self.resumed = recipe, quiet, resumed
-        self.before: dict[str, Any] = resumed.about() if resumed else {}
-        self.best: dict[str, Any] = {}
+    Args:
+        before: what the folder of a run that is resumed says about it.
+    """
+
+    def __init__(self, recipe: Recipe, quiet: bool, before: dict[str, Any]) -> None:
+        self.recipe, self.quiet, self.before = recipe, quiet, before
+        self.loop: Loop | None = None
         train = recipe.train
-        torch.set_num_threads(self.before.get("threads") or train.threads or torch.get_num_threads())
+        torch.set_num_threads(before.get("threads") or train.threads or torch.get_num_threads())
         if train.deterministic:
             torch.use_deterministic_algorithms(True)
+        random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
+        np.random.seed(train.seed % 2**32)
         self.composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data)
@@ -107,69 +152,67 @@ class _Run:
         )
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed)
 
-    def train(self, make_folder: Any, root: Path) -> Outcome:
-        start_from = self._earlier_weights(root)
-        folder: RunFolder = make_folder(self._about())
-        with runs.locked(folder), Progress(
-            self.recipe.train.rounds, self.trainer.round, f"{self.recipe.name} · {folder.id}", quiet=self.quiet
-        ) as progress, interruptible(self.trainer) as interruption:
+    def train(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False) -> Outcome:
+        """Train from a checkpoint, or from the beginning, to the end.
+
+        Args:
+            damaged: checkpoints that are passed over.
+            changed: the folder's recipe is another one.
+        """
+        title = f"{self.recipe.name} · {folder.id}"
+        with (
+            Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.quiet) as progress,
+            interruptible(self.trainer) as interruption,
+        ):
             try:
                 for listener in self.composition.listeners("run_started"):
                     listener(game=self.game)
-                if start_from is not None:
-                    load_networks(self.game, start_from)
-                if self.resumed:
-                    self._load(folder, progress.note)
-                folder.note(status="running", pid=os.getpid(), host=socket.gethostname(), compile=self._compile(progress.note))
-                status = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, self.best).run()
+                best = self._load(folder, found, damaged, progress.note) if self.before else {}
+                if changed:
+                    write_recipe(folder, self.recipe)
+                folder.note(**self._going(), compile=self._compile(progress.note))
+                self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best)
+                status = self.loop.run()
             except BaseException as error:
-                raise self._failed(folder, error) from error
+                failure = self._failed(folder, error)
+                if failure is error:
+                    raise
+                raise failure from error
             finally:
                 self.feed.close()
         return Outcome(folder, status, self.trainer.round, interruption.signal)
 
-    def _load(self, folder: RunFolder, say: Any) -> None:
-        found, wrong = checkpoint.newest(folder.checkpoints)
-        for text in wrong:
-            say(f"damaged checkpoint passed over: {text}")
+    def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:
+        """Put everything back where it was; returns what the best score was."""
+        for file in damaged:
+            file.path.replace(file.path.with_suffix(".damaged"))
+            say(f"damaged checkpoint passed over: {file}")
+        for difference in changes(self.before, self.about()):
+            say(difference)
+        (folder.path / ERROR).unlink(missing_ok=True)
         if found is None:
             say("no checkpoint yet: starting again from round 0")
-            return
-        for name, was in self.before.get("plugins", {}).items():
-            now = versions(self.recipe.chosen()).get(name)
-            if now != was:
-                say(f"plugin '{name}' was {was['distribution']} {was['version']}, is now {now and now['version']}")
+            return {}
         try:
             self.trainer.load_state(found.tensors, found.plain)
         except (ValueError, KeyError) as error:
             raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
-        self.best = found.plain["best"]
         say(f"going on from round {found.round}")
+        best: dict[str, Any] = found.plain["best"]
+        return best
 
-    def _earlier_weights(self, root: Path) -> dict[str, torch.Tensor] | None:
-        """What `train.start_from` names: the networks of an earlier run, for a new one."""
-        source = self.recipe.train.start_from
-        if source is None or self.resumed:
-            return None
-        found = checkpoint.load.find_checkpoint(runs.find(source, root))
-        mine = self.game.state_dict()
-        theirs = {name: t for name, t in found.tensors.items() if name.startswith("game.") and "extras" not in name}
-        wrong = sorted(
-            name.removeprefix("game.")
-            for name in theirs.keys() | {f"game.{n}" for n in mine if not n.startswith("extras")}
-            if name not in theirs or name.removeprefix("game.") not in mine
-            or theirs[name].shape != mine[name.removeprefix("game.")].shape
-        )  # fmt: skip
-        if wrong:
-            raise GanflowError(f"train.start_from: the networks of run '{source}' differ from this recipe's in {', '.join(wrong[:4])}")
-        return theirs | {f"game.{name}": t for name, t in mine.items() if name.startswith("extras")}
+    def _going(self) -> dict[str, Any]:
+        """What the folder says of a run that (again) goes on."""
+        about = self.about()
+        return {key: about[key] for key in ("status", "rounds", "pid", "host", "tracking")} | {"error": None}
 
-    def _compile(self, say: Any) -> dict[str, str]:
+    def _compile(self, say: Say) -> dict[str, str]:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
         chosen = self.before.get("compile")
         if chosen is None:
-            mode, why = train.compile, "as the recipe says"
+            mode: str = train.compile
+            why = "as the recipe says"
             if mode == "auto":
                 mode, why = worth_compiling(self.game, train.n_critic, train.batch_size, train.rounds)
             chosen = {"mode": mode, "why": why}
@@ -187,7 +230,7 @@ class _Run:
             chosen = {"mode": "never", "why": str(error)}
         return chosen
 
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         train, track = self.recipe.train, self.recipe.track
         return {
             "status": "running",
@@ -209,39 +252,34 @@ class _Run:
 
     def _failed(self, folder: RunFolder, error: BaseException) -> BaseException:
         """Note the failure in the folder; say what is kept, and whose code it was."""
-        plugin = blame(error, load_catalogue()) if not isinstance(error, GanflowError) else None
-        try:
-            folder.note(status="failed", round=self.trainer.round, error=str(error))
-            (folder.path / "error.txt").write_text("".join(traceback.format_exception(error)))
-        except OSError:
-            pass  # a full disk must not hide the error itself
-        for listener in self.composition.listeners("run_ended"):
-            listener(game=self.game, status="failed")
-        if isinstance(error, Diverged):
+        if self.loop:
+            with suppress(Exception):  # a checkpoint may still be on its way
+                self.loop.writer.wait()
+        failure: BaseException = error
+        status = "failed"
+        if isinstance(error, KeyboardInterrupt):
+            status = "interrupted"
+        elif isinstance(error, Diverged):
             found, _ = checkpoint.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
-            return GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
-        if plugin is not None and isinstance(error, Exception):
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return GanflowError(
-                f"plugin '{plugin.name}' ({plugin.distribution} {plugin.version}) failed in round {self.trainer.round + 1}: {text}; "
-                f"the traceback is in {folder.path / 'error.txt'}"
-            )
-        return error
+            failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
+        elif isinstance(error, Exception):
+            rounds = f"after {self.trainer.round} rounds"
+            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+        with suppress(OSError):  # a full disk must not hide the error itself
+            folder.note(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+            if status == "failed":
+                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+        for listener in self.composition.listeners("run_ended"):
+            with suppress(Exception):
+                listener(game=self.game, status=status)
+        return failure
 
 
-def _new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
-    folder = runs.create(root, recipe.name)
-    folder.recipe.write_text(f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
-    folder.note(id=folder.id, **about)
-    return folder
-
-
-def git_commit() -> dict[str, Any] | None:
-    """The commit of the working directory, and whether it has changes; None outside a repository."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
+def plugins_fault(error: Exception, when: str, where: str) -> PluginError | None:
+    """The sentence for an exception in a plugin's code; None where it is nobody's, or one sentence already."""
+    plugin = None if isinstance(error, GanflowError) else blame(error)
+    if plugin is None:
         return None
-    return {"commit": commit, "dirty": bool(status.stdout.strip())}
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return PluginError(f"{plugin} failed {when}: {text}; {where}")

@@ -32,7 +32,8 @@ def bare(recipe: Recipe) -> float:
     for listener in composition.listeners("run_started"):
         listener(game=game)
     steps = {event: composition.listeners(event) for event in ("critic_stepped", "generator_stepped")}
-    trainer = Trainer(game, feed(data, recipe.train.batch_size, 0), Round(game, recipe.train.n_critic, **steps), recipe.train.batch_size)
+    m = recipe.train.batch_size
+    trainer = Trainer(game, feed(data, m, 0), Round(game, recipe.train.n_critic, **steps), m)
     started = time.perf_counter()
     trainer.advance(recipe.train.rounds)
     return time.perf_counter() - started
@@ -77,7 +78,8 @@ def main() -> None:
     ratios = sorted(b / a for a, b in zip(alone, training, strict=True))
     print(f"{args.recipe}, {args.rounds or 'all its'} rounds, {torch.get_num_threads()} threads, {args.times} times")
     print(f"  bare trainer       {statistics.median(alone):7.1f} s")
-    print(f"  run, until the end {statistics.median(training):7.1f} s   {statistics.median(ratios):.3f} ×  ({ratios[0]:.3f} … {ratios[-1]:.3f})")
+    spread = f"({ratios[0]:.3f} … {ratios[-1]:.3f})"
+    print(f"  run, until the end {statistics.median(training):7.1f} s   {statistics.median(ratios):.3f} ×  {spread}")
     print(f"  its end            {statistics.median(ending):7.1f} s   last pictures, MLflow's last points and model")
 
 

@@ -159,7 +159,8 @@ def main() -> None:
             ratios = sorted(h / v for h, v in zip(seconds["by hand"], values, strict=True))
             note = f"   compiled in {compiling[name]:.0f} s" if compiling.get(name, 0) > 0.1 else ""
             median = statistics.median(values)
-            print(f"  {name:38} {median * 1e3:8.2f} ms/round   {hand / median:5.2f} ×   ({ratios[0]:.2f} … {ratios[-1]:.2f}){note}")
+            spread = f"({ratios[0]:.2f} … {ratios[-1]:.2f})"
+            print(f"  {name:38} {median * 1e3:8.2f} ms/round   {hand / median:5.2f} ×   {spread}{note}")
 
 
 if __name__ == "__main__":

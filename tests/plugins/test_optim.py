@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from ganflow_optim import Adam, AdamW, Constant, Cosine, LinearDecay, RMSProp, SGD, Step
+from ganflow_optim import SGD, Adam, AdamW, Constant, Cosine, LinearDecay, RMSProp, Step
 from torch import nn
 
 from ganflow.game.player import Player

@@ -1,4 +1,4 @@
-"""Throw-away plugin distributions: a package folder and its dist-info, on sys.path for one test."""
+"""What tests of several folders share: throw-away plugin distributions, and the command line without a process."""
 
 import importlib
 import sys
@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from ganflow.cli.main import main
 from ganflow.plugins import load_catalogue
 
 PLUGIN = '''
@@ -31,7 +32,8 @@ def register(offer):
 
 
 class Workshop:
-    """Makes distributions in one folder each, and the catalogue that sees them."""
+    """Makes distributions in one folder each (a package and its dist-info, on sys.path for one test), and the catalogue that
+    sees them."""
 
     def __init__(self, tmp_path, monkeypatch):
         self.tmp_path, self.monkeypatch, self.modules = tmp_path, monkeypatch, set()
@@ -73,3 +75,32 @@ def workshop(tmp_path, monkeypatch):
     made = Workshop(tmp_path, monkeypatch)
     yield made
     made.clean()
+
+
+class Commands:
+    """`command("run", "wgan")`: (exit code, stdout, stderr), in this process."""
+
+    def __init__(self, capsys):
+        self.capsys = capsys
+
+    def __call__(self, *arguments):
+        self.capsys.readouterr()
+        code = main([str(a) for a in arguments])
+        out, err = self.capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    def refused(self, *arguments):
+        """The sentence, or several lines, that a mistake gets: on stderr, with nothing on stdout and exit code 2."""
+        code, out, err = self(*arguments)
+        assert (code, out) == (2, "")
+        assert err.endswith("\n")
+        return err.strip()
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    """Runs a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Commands(capsys)

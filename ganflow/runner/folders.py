@@ -1,0 +1,96 @@
+"""The folder of a run that starts or goes on: made, locked, read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ganflow import runs
+from ganflow.errors import GanflowError
+from ganflow.recipe import Recipe
+from ganflow.runs import RunFolder
+
+
+@contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock. What cannot be written in its folder is the user's to mend, so it is said in a sentence.
+
+    Raises:
+        GanflowError: another process trains this run, or something in the folder cannot be written.
+    """
+    try:
+        with runs.locked(folder):
+            yield
+    except OSError as error:
+        if error.filename is None or not Path(error.filename).is_relative_to(folder.path):
+            raise
+        raise GanflowError(f"run {folder.id}: cannot write {error.filename}: {error.strerror}") from error
+
+
+def noted(folder: RunFolder) -> dict[str, Any]:
+    """What run.json says.
+
+    Raises:
+        GanflowError: it is damaged.
+    """
+    try:
+        return folder.about()
+    except ValueError as error:
+        raise GanflowError(f"run {folder.id} cannot go on: its run.json is damaged ({error})") from None
+
+
+def new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
+    """The folder of a new run, with its recipe and run.json. Nothing is left of it where it cannot be written.
+
+    Raises:
+        GanflowError: it cannot be written.
+    """
+    folder = runs.create(root, recipe.name)
+    try:
+        write_recipe(folder, recipe)
+        folder.note(id=folder.id, **about)
+    except OSError as error:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        why = f"{error.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from error
+    return folder
+
+
+def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """Put the resolved recipe into the folder, atomically."""
+    scratch = folder.path / f".recipe.{os.getpid()}"
+    scratch.write_text(f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
+    os.replace(scratch, folder.recipe)
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What a run is made of now that it was not made of when it began, from what run.json says of both."""
+    told = []
+    for name, was in before["plugins"].items():
+        own = now["plugins"][name]
+        if own != was:
+            then = f"{was['distribution']} {was['version']}"
+            told.append(f"plugin '{name}' was {then}, is now {own['distribution']} {own['version']}")
+    for name, was in before["versions"].items():
+        if now["versions"][name] != was:
+            told.append(f"{name} was {was}, is now {now['versions'][name]}")
+    was, own = before["data"], now["data"]
+    if own["fingerprint"] != was["fingerprint"]:
+        told.append(f"the data {was['name']} changed since the run began: {was['size']} examples then, {own['size']} now")
+    return told
+
+
+def git_commit() -> dict[str, Any] | None:
+    """The commit of the working directory, and whether it has changes; None outside a repository."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        status = subprocess.run(["git", "status", "--porcelain", "-uno"], **options)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(status.stdout.strip())}

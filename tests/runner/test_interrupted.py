@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM: the round in hand is kept, and going on gives what an undisturbed run gives."""
+
+import signal
+import time
+
+import pytest
+from runner_helpers import Process, assert_same_state, finished, last, numbers
+
+SLEEPY = '''
+from ganflow import hookimpl, settings
+
+
+@settings
+class Sleepy:
+    """Never gets through a round."""
+
+    @hookimpl
+    def critic_stepped(self):
+        import time
+
+        time.sleep(120)
+
+
+@hookimpl
+def register(offer):
+    offer("modifier", "sleepy", Sleepy)
+'''
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
+    endless = ("train.rounds=100000", "train.checkpoint_every=100000", "~schedule", "~metrics")  # only the signal makes it keep
+    with Process(work, "run", "tiny.yaml", *endless) as process:
+        assert process.until(lambda: process.reached(3))
+        run = process.run
+        refused = ganflow("run", "--resume", "latest")
+        process.popen.send_signal(number)
+        ended, out, err = process.end()
+    assert refused == (2, "", f"ganflow: run {run.id} is being trained by another process (pid {process.popen.pid})\n")
+    assert ended == code, err
+    assert "Traceback" not in err
+    round = last(run).round
+    assert 3 <= round < 1000
+    assert out == f"stopped after round {round} of runs/tiny/{run.id}; go on with: ganflow run --resume {run.id}\n"
+    assert run.about()["status"] == "interrupted"
+    assert numbers(run)[-1][0] == round
+
+    more = f"train.rounds={round + 3}"
+    assert ganflow("run", "--resume", run.id, more, "-q")[0] == 0
+    assert ganflow("run", "tiny.yaml", more, *endless[1:], "--runs", "alone", "-q")[0] == 0
+    (alone,) = (work / "alone").glob("tiny/*")
+    assert_same_state(run, type(run)(alone))
+    assert numbers(run) == numbers(type(run)(alone))
+
+
+def test_ctrl_c_twice_ends_a_round_that_hangs(work, plugin):
+    site = plugin("sleepy", SLEEPY)
+    with Process(work, "run", "tiny.yaml", "+modifiers={use: sleepy}", path=[site]) as process:
+        assert process.until(lambda: process.run is not None and any(process.run.samples.iterdir()))  # drawn before round 1
+        time.sleep(0.5)
+        process.popen.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.popen.poll() is None  # the first one waits for the round in hand
+        process.popen.send_signal(signal.SIGINT)
+        code, out, err = process.end(20)
+    assert (code, out) == (130, "")
+    assert err.endswith("ganflow: interrupted\n")
+    assert "Traceback" not in err
+    assert process.run.about()["status"] == "interrupted"
+    code, _, err = finished(work, "run", "--resume", "latest", "~modifiers[2]", path=[site])
+    assert code == 2
+    assert "modifiers[2].use: sleepy/sleepy → (none)" in err

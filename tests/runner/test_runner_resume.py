@@ -1,0 +1,285 @@
+"""Going on with a run: from every kind of data and round, with every kind of trouble."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from runner_helpers import assert_same_state, files, finished, folder_of, last, numbers, only_run
+
+from ganflow.trainer import Trainer
+
+IMAGES = """\
+name: images
+data: {use: image_folder, path: images, size: 16, resize: 20, crop: random, flip: true, in_memory: never}
+prior: {use: uniform, dim: 8}
+generator: {use: dcgan, width: 4}
+critic: {use: dcgan, width: 4, norm: none}
+loss: {use: hinge}
+optimizer: {generator: {use: adam}, critic: {use: rmsprop, lr: 1.0e-3, momentum: 0.5}}
+modifiers:
+  - {use: diffaugment}
+train: {rounds: 12, n_critic: 2, batch_size: 5, threads: 1, compile: never, report_every: 1}
+track: {mlflow: false}
+"""
+POINTS = """\
+name: points
+data: {use: gaussians}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 16, batch_norm: true}
+critic: {use: mlp, width: 16}
+loss: {use: wasserstein}
+optimizer: {use: adam, lr: 1.0e-3}
+schedule: {use: cosine}
+modifiers:
+  - {use: gradient_penalty, weight: 0.1}
+  - {use: ema, decay: 0.9}
+train: {rounds: 12, n_critic: 2, batch_size: 16, threads: 1, compile: round, report_every: 1, sample_every: 100000}
+track: {mlflow: false}
+"""
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """interrupt(k): Ctrl-C comes while round k is played."""
+
+    def at(k):
+        draw = Trainer._draw
+
+        def drawing(trainer):
+            if trainer.round == k - 1:
+                signal.raise_signal(signal.SIGINT)
+            return draw(trainer)
+
+        monkeypatch.setattr(Trainer, "_draw", drawing)
+        return lambda: monkeypatch.setattr(Trainer, "_draw", draw)
+
+    return at
+
+
+def stopped_and_resumed(work, ganflow, interrupt, text, rounds):
+    """The run that is interrupted in each of these rounds, and the one that is not."""
+    (work / "recipe.yaml").write_text(text)
+    command = ["run", "recipe.yaml"]
+    for k in rounds:
+        restore = interrupt(k)
+        code, out, _ = ganflow(*command, "-q")
+        restore()
+        assert code == 130
+        assert f"stopped after round {k} of" in out
+        command = ["run", "--resume", "latest"]
+    assert ganflow(*command)[0] == 0
+    assert ganflow("run", "recipe.yaml", "--runs", "alone", "-q")[0] == 0
+    return only_run(work / "runs"), only_run(work / "alone")
+
+
+def test_streamed_images_go_on_in_the_middle_of_an_epoch(work, ganflow, interrupt):
+    (work / "images").mkdir()
+    draw = np.random.default_rng(0)
+    for i in range(23):  # a round takes 10: nothing ends with an epoch
+        Image.fromarray(draw.integers(0, 256, (22, 25, 3), dtype=np.uint8)).save(work / "images" / f"{i}.png")
+    run, alone = stopped_and_resumed(work, ganflow, interrupt, IMAGES, (3, 7))
+    assert_same_state(run, alone)
+    assert numbers(run) == numbers(alone)
+
+
+@pytest.mark.slow
+def test_compiled_rounds_go_on(work, ganflow, interrupt):
+    run, alone = stopped_and_resumed(work, ganflow, interrupt, POINTS, (5,))
+    assert run.about()["compile"]["mode"] == "round"
+    assert_same_state(run, alone)
+    assert numbers(run) == numbers(alone)
+
+
+@pytest.fixture
+def trained(work, ganflow):
+    """A run of six rounds that has finished."""
+    code, _, err = ganflow("run", "tiny.yaml", "~metrics", "-q")
+    assert code == 0, err
+    return only_run(work / "runs")
+
+
+def damage(run, round, at=0.5):
+    path = run.checkpoints / f"round-{round:08d}.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[int(at * len(raw))] ^= 1
+    path.write_bytes(raw)
+
+
+def test_a_finished_run_is_left_alone(trained, ganflow):
+    before = files(trained.path)
+    code, out, err = ganflow("run", "--resume", "latest")
+    assert code == 0  # a script that resumes until a run is through needs no special case
+    assert err == f"run {trained.id} has finished already; to train on: ganflow run --resume {trained.id} train.rounds=12\n"
+    assert f"{trained.id}: 6 rounds" in out
+    assert files(trained.path) == before
+
+
+def test_more_rounds(trained, ganflow):
+    code, out, err = ganflow("run", "--resume", "tiny", "train.rounds=8", "train.keep=2")
+    assert code == 0
+    assert "going on from round 6" in err
+    assert "8 rounds" in out
+    assert trained.about()["rounds"] == 8
+    assert last(trained).round == 8
+    assert sorted(p.name for p in trained.checkpoints.iterdir()) == [f"round-0000000{i}.safetensors" for i in (7, 8)]
+    assert "finished already" in ganflow("run", "--resume", "latest")[2]  # the change is remembered
+
+
+def test_fewer_rounds_than_are_played(trained, ganflow):
+    before = files(trained.path)
+    code, _, err = ganflow("run", "--resume", "latest", "train.rounds=4")
+    assert (code, err) == (2, "ganflow: train.rounds: 4 is too few, 6 are played already\n")
+    assert files(trained.path) == before
+
+
+def test_every_difference_of_another_recipe_is_listed(trained, ganflow, work):
+    before = files(work)
+    changes = ("generator.width=8", "train.n_critic=3", "loss.use=hinge", "~modifiers[1]", "train.rounds=9")
+    code, out, err = ganflow("run", "--resume", "latest", *changes)
+    assert (code, out) == (2, "")
+    for line in ("generator.width: 4 → 8", "train.n_critic: 2 → 3", "loss.use: wgan/wasserstein → vanilla/hinge"):
+        assert f"\n  {line}\n" in err
+    assert "modifiers[1].use: regularize/ema → (none)" in err
+    assert "train.rounds" not in err
+    assert files(work) == before
+
+
+def test_the_recipe_given_again_is_compared(trained, ganflow, work):
+    text = (work / "tiny.yaml").read_text()
+    (work / "tiny.yaml").write_text(text.replace("decay: 0.9}", "decay: 0.8}"))
+    code, _, err = ganflow("run", "tiny.yaml", "~metrics", "--resume", "latest")
+    assert code == 2
+    assert err.splitlines()[1:] == ["  modifiers[1].decay: 0.9 → 0.8"]
+    (work / "tiny.yaml").write_text(text)
+    assert ganflow("run", "tiny.yaml", "~metrics", "train.rounds=7", "--resume", "latest")[0] == 0
+    assert last(trained).round == 7
+
+
+def test_what_changed_around_the_run_is_said(trained, ganflow):
+    about = trained.about()
+    about["plugins"]["wgan"]["version"] = "0.0.1"
+    about["versions"]["torch"] = "2.6.0"
+    about["data"] |= {"fingerprint": "f00", "size": 5}
+    trained.note(**about)
+    code, _, err = ganflow("run", "--resume", "latest", "train.rounds=7")
+    assert code == 0
+    now = about["plugins"]["data"]["version"]
+    assert f"plugin 'wgan' was ganflow 0.0.1, is now ganflow {now}\n" in err
+    assert f"torch was 2.6.0, is now {torch.__version__}\n" in err
+    assert "the data digits changed since the run began: 5 examples then, 1617 now\n" in err
+
+
+def test_a_damaged_checkpoint_is_passed_over(trained, ganflow, work):
+    alone = numbers(trained)
+    weights = last(trained).tensors
+    damage(trained, 6)
+    (trained.checkpoints / "round-00000005.safetensors").write_bytes(b"")
+    code, _, err = ganflow("run", "--resume", "latest")
+    assert code == 0
+    assert "damaged checkpoint passed over: round-00000006.safetensors does not match its digest\n" in err
+    assert "damaged checkpoint passed over: round-00000005.safetensors cannot be read (" in err
+    assert "going on from round 4\n" in err
+    assert numbers(trained) == alone
+    assert all(torch.equal(t, weights[name]) for name, t in last(trained).tensors.items())
+    assert (trained.checkpoints / "round-00000006.damaged").exists()  # kept for whoever wants to look
+
+
+def test_when_all_checkpoints_are_damaged_nothing_is_done(trained, ganflow):
+    for round in (4, 5, 6):
+        damage(trained, round)
+    before = files(trained.path)
+    code, out, err = ganflow("run", "--resume", "latest")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"ganflow: run {trained.id} cannot go on, its checkpoints are damaged: round-00000006.safetensors does")
+    assert files(trained.path) == before
+
+
+def test_without_a_checkpoint_a_run_begins_again(trained, ganflow):
+    weights, alone = last(trained).tensors, numbers(trained)
+    for path in trained.checkpoints.iterdir():
+        path.unlink()
+    trained.note(status="running")
+    code, _, err = ganflow("run", "--resume", "latest")
+    assert code == 0
+    assert "no checkpoint yet: starting again from round 0\n" in err
+    assert numbers(trained) == alone
+    assert all(torch.equal(t, weights[name]) for name, t in last(trained).tensors.items())
+
+
+def test_a_torn_journal_is_mended(trained, ganflow):
+    alone = numbers(trained)
+    damage(trained, 6)
+    lines = trained.journal.read_bytes().splitlines(keepends=True)
+    trained.journal.write_bytes(b"".join(lines) + lines[-1][:20])
+    assert ganflow("run", "--resume", "latest", "-q")[0] == 0
+    assert numbers(trained) == alone
+
+
+def test_a_damaged_run_json(trained, ganflow):
+    (trained.path / "run.json").write_text('{"status": "fin')
+    code, _, err = ganflow("run", "--resume", str(trained.path))
+    assert code == 2
+    assert err.startswith(f"ganflow: run {trained.id} cannot go on: its run.json is damaged")
+
+
+def test_unknown_runs(work, ganflow):
+    assert ganflow("run", "--resume", "latest") == (2, "", "ganflow: no runs in runs/ yet; start one with: ganflow run wgan\n")
+    assert list(work.iterdir()) == [work / "tiny.yaml"]
+
+
+def test_unknown_names_and_prefixes(trained, ganflow):
+    code, _, err = ganflow("run", "--resume", "nosuch")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no run 'nosuch' in runs/" in err
+    (trained.path.parent / (trained.id + "x")).mkdir()
+    (trained.path.parent / (trained.id + "x") / "run.json").write_text(json.dumps(trained.about()))
+    code, _, err = ganflow("run", "--resume", trained.id[:8])
+    assert code == 2
+    assert f"is the beginning of 2 runs: {trained.id}, {trained.id}x" in err
+
+
+@pytest.mark.parametrize("which", ["checkpoint", "the beginning"])
+def test_starting_from_an_earlier_run(trained, ganflow, work, which):
+    earlier = last(trained).tensors
+    other = ("run", "tiny.yaml", "~metrics", "train.start_from=latest", "optimizer.lr=1e-30", "train.rounds=1", "train.seed=5")
+    code, _, err = ganflow(*other)
+    assert code == 0, err
+    new = max((work / "runs" / "tiny").iterdir())
+    run = folder_of(new)
+    if which == "the beginning":  # killed before its first checkpoint
+        (run.checkpoints / "round-00000001.safetensors").unlink()
+        run.note(status="running")
+        code, _, err = ganflow("run", "--resume", run.id)
+        assert code == 0, err
+    tensors = last(run).tensors
+    weights = [name for name in earlier if name.startswith(("game.generator.", "game.critic.")) and not name.endswith(
+        ("running_mean", "running_var", "num_batches_tracked"))]  # fmt: skip
+    assert len(weights) > 8
+    for name in weights:
+        assert torch.equal(tensors[name], earlier[name]), name
+    average = [name for name in earlier if name.startswith("game.extras.average.") and name.replace("extras.average", "generator") in weights]
+    for name in average:  # begins with the weights that were taken over
+        torch.testing.assert_close(tensors[name], earlier[name.replace("extras.average", "generator")])
+    assert average
+    assert run.about()["start_from"]["round"] == 6
+
+
+def test_starting_from_another_network(trained, ganflow, work):
+    before = files(work)
+    code, _, err = ganflow("run", "tiny.yaml", "train.start_from=tiny", "critic.width=8")
+    assert code == 2
+    assert err.startswith("ganflow: train.start_from: the critic of run 'tiny' is not this recipe's network: 0.weight, 0.bias,")
+    assert ganflow("run", "tiny.yaml", "train.start_from=nosuch")[0] == 2
+    assert files(work) == before
+
+
+def test_a_new_process_says_what_it_does(trained):
+    """Once through a real process: what is printed where."""
+    code, out, err = finished(trained.path.parents[2], "run", "--resume", "latest", "train.rounds=8")
+    assert code == 0
+    assert out.startswith(f"runs/tiny/{trained.id}: 8 rounds; look at runs/tiny/{trained.id}/samples/")
+    assert out.count("\n") == 1
+    assert err.splitlines()[:2] == [f"tiny · {trained.id}", "going on from round 6"]
