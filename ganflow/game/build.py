@@ -10,7 +10,7 @@ from torch import nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.game import Game, evaluating, fork_rng
+from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
 from ganflow.game.player import Player
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
@@ -75,13 +75,8 @@ def _player(recipe: Recipe, composition: Composition, game: Game, name: str) -> 
 
 def check_fit(recipe: Recipe, game: Game) -> None:
     """Send two examples through the networks, so that what does not fit is said by name before anything trains."""
-    if game.one_pass:
-        for name in ("generator", "critic"):
-            for module in getattr(game, name).modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    raise GanflowError(
-                        f"train.one_pass: the {name} has batch norm, which would mix real and fake examples; set one_pass: false"
-                    )
+    if game.one_pass and game.critic is not None and mixes_examples(game.critic):
+        raise GanflowError("train.one_pass: the critic has batch norm, which would mix real and fake examples; take it out")
     if game.critic is None:
         for chosen in recipe.modifiers:
             if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:

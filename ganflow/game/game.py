@@ -79,6 +79,11 @@ class Game(nn.Module):
         return torch.cat(pieces)
 
 
+def mixes_examples(network: nn.Module) -> bool:
+    """Whether an example's result depends on the rest of its batch: batch norm does that."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+
+
 def _chain(loss: Loss) -> Iterator[Loss]:
     yield loss
     if isinstance(loss, AddedTerms):

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from ganflow.game.game import Game
+from ganflow.game.game import Game, mixes_examples
 from ganflow.loss import Batch, Terms
 
 Listener = Callable[..., None]
@@ -44,6 +44,7 @@ class Round:
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
         self.names: list[str] = []
         self._autocast = self._make_autocast()
+        self._one_generator_pass = game.one_pass and self.n_critic > 0 and not mixes_examples(game.generator)
 
     @property
     def data_draws(self) -> int:
@@ -58,7 +59,7 @@ class Round:
     def __call__(self, draws: Draws) -> list[Tensor]:
         steps = split(draws)
         terms: Terms = {}
-        if self.game.one_pass and self.n_critic:
+        if self._one_generator_pass:
             self._generate_at_once(draws, steps)
         for i in range(self.n_critic):
             terms = self.critic_step(steps[i])

@@ -55,9 +55,11 @@ WAYS = {
     "mlp": {"eager": [], "eager, one_pass": ["train.one_pass=true"], "step compiled": ["step"], "round compiled": ["round"],
             "round compiled, one_pass": ["round", "train.one_pass=true"]},
     "dcgan": {"eager": [], "eager, channels_last": ["train.channels_last=true"],
+              "eager, channels_last, one_pass": ["train.channels_last=true", "train.one_pass=true"],
               "eager, channels_last, bf16": ["train.channels_last=true", "train.precision=bf16"],
               "step compiled, channels_last": ["step", "train.channels_last=true"],
-              "step compiled, channels_last, bf16": ["step", "train.channels_last=true", "train.precision=bf16"]},
+              "step compiled, channels_last, bf16": ["step", "train.channels_last=true", "train.precision=bf16"],
+              "step compiled, all of these": ["step", "train.channels_last=true", "train.precision=bf16", "train.one_pass=true"]},
 }  # fmt: skip
 Play = Callable[[int], None]
 

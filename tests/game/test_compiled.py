@@ -1,0 +1,105 @@
+"""Compiled rounds: when they are chosen, when they are refused, and that tracing leaves no trace."""
+
+import pytest
+import torch
+from ganflow_optim import Adam, RMSProp
+from ganflow_vanilla.priors import NormalPrior
+from torch import nn
+
+from ganflow.data import TensorData
+from ganflow.game import Game, Player, Round
+from ganflow.game.compiled import NotCompilable, compile_round, untouched, worth_compiling
+from ganflow.game.state import game_state
+from ganflow.loss import ScoreLoss
+
+
+class Wasserstein(ScoreLoss):
+    def critic_loss(self, real, fake):
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, fake, real=None):
+        return -fake.mean()
+
+
+def make(optimizer=RMSProp, elementwise=True, width=8, loss=None):
+    torch.manual_seed(0)
+    data, prior = TensorData("points", {"real": torch.randn(100, 2)}), NormalPrior(2)
+    generator = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 2))
+    critic = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 1))
+    game = Game(data, prior, generator, critic, loss or Wasserstein())
+    for name in ("generator", "critic"):
+        build = optimizer if not isinstance(optimizer, type) else lambda ps: optimizer(lr=1e-3).optimizer(ps, "critic")
+        game.players[name] = Player(name, getattr(game, name), build, elementwise=elementwise)
+    return game
+
+
+def draws(seed):
+    random = torch.Generator().manual_seed(seed)
+    return {"real": torch.randn(2, 8, 2, generator=random), "z": torch.randn(3, 8, 2, generator=random)}
+
+
+def test_compiled_steps_play_the_eager_round():
+    """Adam's step count and dropout's random numbers included: what a trace freezes would show after three rounds."""
+    eager, compiled = make(Adam), make(Adam)
+    play = compile_round(Round(compiled, 2), [draws(0), draws(1)], whole=False)
+    reference = Round(eager, 2)
+    torch.manual_seed(5)
+    expected = [reference(draws(i)) for i in range(3)]
+    torch.manual_seed(5)
+    found = [play(draws(i)) for i in range(3)]
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-4, atol=1e-6)
+    for (name, a), b in zip(compiled.state_dict().items(), eager.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5, msg=name)
+
+
+def test_compiling_leaves_no_trace():
+    game = make()
+    before = {name: t.clone() for name, t in game_state(game)[0].items()}
+    torch.manual_seed(7)
+    compile_round(Round(game, 2), [draws(0), draws(1)], whole=False)
+    assert torch.initial_seed() == 7
+    drawn = torch.rand(1)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(1))
+    after = game_state(game)[0]
+    assert {name for name in after if name not in before} == {f"optimizer.{p}.rules.0.lr" for p in game.players}  # now tensors
+    assert all(torch.equal(after[name], t) for name, t in before.items())
+
+
+def test_an_optimizer_that_a_trace_cannot_follow_is_refused():
+    game = make(lambda ps: torch.optim.Adam(ps, lr=1e-3), elementwise=False)
+    with pytest.raises(NotCompilable, match="generator's optimizer"):
+        compile_round(Round(game, 2), [draws(0), draws(1)], whole=False)
+
+
+class Counting(Wasserstein):
+    """A loss with a Python counter: a trace would freeze it."""
+
+    steps = 0
+
+    def critic_loss(self, real, fake):
+        self.steps += 1
+        return super().critic_loss(real, fake) * (1.0 if self.steps % 2 else -1.0)
+
+
+def test_what_a_trace_would_freeze_is_noticed():
+    with pytest.raises(NotCompilable, match=r"end elsewhere than two eager ones: game\.critic"):
+        compile_round(Round(make(loss=Counting()), 1), [draws(0), draws(1)], whole=False)
+
+
+def test_untouched():
+    game = make()
+    before = {name: t.clone() for name, t in game_state(game)[0].items()}
+    with untouched(game):
+        Round(game, 2)(draws(0))
+        assert not torch.equal(game_state(game)[0]["game.critic.0.weight"], before["game.critic.0.weight"])
+    for name, t in game_state(game)[0].items():
+        assert torch.equal(t, before[name]), name
+
+
+def test_auto_weighs_the_work_ahead():
+    assert worth_compiling(make(), 5, 64, 1_000)[0] == "never"
+    mode, why = worth_compiling(make(), 5, 64, 1_000_000)
+    assert mode == "round"
+    assert "would save" in why
+    assert worth_compiling(make(lambda ps: torch.optim.Adam(ps, lr=1e-3), elementwise=False), 5, 64, 10**6)[0] == "never"

@@ -1,0 +1,184 @@
+"""Players, flat parameters, precision and memory formats."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ganflow.errors import GanflowError
+from ganflow.game import Player, build_game
+from ganflow.game.flat import Flat
+from ganflow.game.game import evaluating
+from ganflow.game.state import flatten, unflatten
+from ganflow.loss import AddedTerms, Loss
+from ganflow.plugins import Composition
+from ganflow.recipe import read_recipe
+from ganflow.runner import start
+
+RECIPE = """
+name: small
+data: {use: digits, size: 16}
+prior: {use: normal, dim: 8}
+generator: {use: dcgan, width: 4}
+critic: {use: dcgan, width: 4, norm: none}
+loss: non_saturating
+optimizer: {use: adam}
+train: {rounds: 3, batch_size: 16, compile: never, sample_every: 3}
+track: {mlflow: false}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def make(*changes):
+        path = tmp_path / "small.yaml"
+        path.write_text(RECIPE)
+        return read_recipe(path, changes)
+
+    return make
+
+
+def test_flat_parameters_are_the_networks_own():
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv2d(3, 4, 3)).to(memory_format=torch.channels_last)
+    before = copy.deepcopy(net)
+    flat = Flat(net)
+    x = torch.randn(1, 2, 8, 8)
+    assert torch.equal(net(x), before(x))
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        flat.tensor.mul_(2)
+    for p, old in zip(net.parameters(), before.parameters(), strict=True):
+        assert torch.equal(p, 2 * old)
+
+
+def test_a_gathered_gradient_lies_as_the_parameters_do():
+    net = nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
+    flat = Flat(net)
+    gradients = torch.autograd.grad(net(torch.randn(4, 2, 8, 8)).square().sum(), list(net.parameters()))
+    line = flat.gather(gradients)
+    with torch.no_grad():
+        flat.tensor.copy_(line)
+    for p, g in zip(net.parameters(), gradients, strict=True):
+        assert torch.equal(p, g)
+    assert torch.equal(flat.gather([None, gradients[1]])[: gradients[0].numel()], torch.zeros(gradients[0].numel()))
+
+
+def test_shared_parameters_are_updated_once():
+    layer = nn.Linear(3, 3)
+    net = nn.Sequential(layer, layer)
+    player = Player("critic", net, lambda ps: torch.optim.SGD(ps, lr=1.0), elementwise=True)
+    x = torch.randn(5, 3)
+    expected = layer.weight.detach() - torch.autograd.grad(net(x).sum(), layer.weight)[0]
+    player.descend(net(x).sum())
+    torch.testing.assert_close(layer.weight, expected)
+
+
+def test_the_other_player_gets_no_gradient(recipe):
+    made = recipe()
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    game = build_game(made, composition, composition.build("data"))
+    z, real = game.latents(4), torch.randn(4, 1, 16, 16)
+    before = {name: t.clone() for name, t in game.critic.named_parameters()}
+    game.players["generator"].descend(sum(game.loss.generator_terms(game, {"z": z}).values()))
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in game.critic.named_parameters())
+    generator = {name: t.clone() for name, t in game.generator.named_parameters()}
+    game.players["critic"].descend(sum(game.loss.critic_terms(game, {"z": z, "real": real}).values()))
+    assert all(torch.equal(p, generator[name]) and p.grad is None for name, p in game.generator.named_parameters())
+    assert any(not torch.equal(p, before[name]) for name, p in game.critic.named_parameters())
+
+
+def test_channels_last_is_the_same_training(recipe, tmp_path):
+    final = []
+    for way in ("false", "true"):
+        outcome = start(recipe(f"train.channels_last={way}", "train.precision=fp64"), tmp_path / way, quiet=True)
+        from ganflow.checkpoint import newest
+
+        final.append(newest(outcome.folder.checkpoints)[0].tensors)
+    for name, t in final[0].items():
+        if name.startswith("game."):
+            torch.testing.assert_close(final[1][name], t, rtol=0, atol=1e-9, msg=name)
+
+
+def test_bf16_trains(recipe, tmp_path):
+    outcome = start(recipe("train.precision=bf16", "train.channels_last=true"), tmp_path, quiet=True)
+    assert outcome.status == "finished"
+
+
+def test_sampling_leaves_training_alone(recipe):
+    made = recipe()
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    game = build_game(made, composition, composition.build("data"))
+    random, state = torch.get_rng_state(), {name: t.clone() for name, t in game.state_dict().items()}
+    samples = game.samples(5, seed=1)
+    assert samples.shape == (5, 1, 16, 16)
+    assert torch.equal(samples, game.samples(5, seed=1))
+    assert torch.equal(random, torch.get_rng_state())
+    assert all(torch.equal(t, state[name]) for name, t in game.state_dict().items())  # batch norm's statistics, too
+    assert game.generator.training
+
+
+def test_evaluating_puts_every_mode_back():
+    net = nn.Sequential(nn.Dropout(), nn.Dropout())
+    net[1].eval()
+    with evaluating(net):
+        assert not net[0].training
+    assert (net[0].training, net[1].training) == (True, False)
+
+
+def test_one_pass_and_batch_norm(recipe):
+    made = recipe("train.one_pass=true", "critic.norm=batch")
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    with pytest.raises(GanflowError, match="one_pass: the critic has batch norm"):
+        build_game(made, composition, composition.build("data"))
+
+
+def test_a_modifier_without_its_critic(recipe):
+    made = recipe("modifiers=[{use: weight_clip}]")
+    made.critic = None
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    with pytest.raises(GanflowError, match="'weight_clip' works on a critic, and the recipe has none"):
+        build_game(made, composition, composition.build("data"))
+
+
+def test_terms_of_one_name_are_refused():
+    class Term(Loss):
+        def critic_terms(self, game, batch):
+            return {"r1": torch.tensor(1.0)}
+
+        generator_terms = critic_terms
+
+    class Again(AddedTerms):
+        def more_critic_terms(self, game, batch):
+            return {"r1": torch.tensor(2.0)}
+
+    with pytest.raises(GanflowError, match="two terms of the loss are called 'r1'"):
+        Again(Term()).critic_terms(None, {})
+
+
+def test_a_loss_with_state_is_part_of_the_game(recipe):
+    made = recipe()
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    game = build_game(made, composition, composition.build("data"))
+
+    class Pool(nn.Module, Loss):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("pool", torch.zeros(3))
+
+        def generator_terms(self, game, batch):
+            return {}
+
+    wrapped = AddedTerms(Pool())
+    again = type(game)(game.data, game.prior, game.generator, game.critic, wrapped)
+    assert any(name.endswith("pool") for name in again.state_dict())
+
+
+def test_flatten_and_back():
+    tensors = {}
+    tree = {"state": {0: {"step": torch.tensor(2.0), "done": True}}, "groups": [{"lr": 0.1, "betas": (0.5, None)}]}
+    plain = flatten(tree, "optimizer", tensors)
+    assert list(tensors) == ["optimizer.state.0.step"]
+    assert unflatten(plain, tensors) == {**tree, "groups": [{"lr": 0.1, "betas": [0.5, None]}]}
+    with pytest.raises(ValueError, match="a set cannot be kept"):
+        flatten({"x": {1}}, "optimizer", {})
