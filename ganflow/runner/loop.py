@@ -78,6 +78,7 @@ class Loop:
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.best = best  # the best score so far and its round
+        self._no_pictures = False
         self.follower = Follower(folder) if recipe.track.mlflow else None
 
     def run(self) -> str:
@@ -118,13 +119,25 @@ class Loop:
 
     def _draw(self, round: int) -> None:
         """A picture of the fixed latents' samples."""
-        if self.game.prior is None or self.recipe.generator is None:
+        if self.game.prior is None:
             return
         samples = self.game.samples(GRID if self.game.data.main.is_image else CLOUD, self.recipe.train.seed)
-        picture = pictures.sample_picture(self.game.data, samples, round)
-        if picture is not None:
-            path = self.folder.samples / f"round-{round:08d}.png"
-            self._write("a picture", lambda: pictures.save_png(picture, path))
+
+        def save() -> None:
+            picture = pictures.sample_picture(self.game.data, samples, round)
+            if picture is not None:
+                pictures.save_png(picture, self.folder.samples / f"round-{round:08d}.png")
+
+        self._picture(save)
+
+    def _picture(self, make: Callable[[], None]) -> None:
+        """Training needs neither Pillow nor matplotlib: without them there are no pictures, and that is said once."""
+        try:
+            self._write("a picture", make)
+        except ModuleNotFoundError as error:
+            if not self._no_pictures:
+                self.progress.note(f"no pictures: {error}")
+            self._no_pictures = True
 
     def _evaluate(self, round: int) -> dict[str, float]:
         scores: dict[str, float] = {}
@@ -159,7 +172,7 @@ class Loop:
         self.writer.wait()
         curves = list(entries(self.folder.journal))
         if curves:
-            self._write("a plot", lambda: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
+            self._picture(lambda: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
         self._tell("run_ended", status=status)
         if self.follower:

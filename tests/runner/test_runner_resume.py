@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from runner_helpers import assert_same_state, files, finished, folder_of, last, numbers, only_run
 
+from ganflow.runs import all_runs
 from ganflow.trainer import Trainer
 
 IMAGES = """\
@@ -101,6 +102,11 @@ def trained(work, ganflow):
     return only_run(work / "runs")
 
 
+def copies(run):
+    """The last checkpoint's tensors, which are mapped from its file, as they are now."""
+    return {name: t.clone() for name, t in last(run).tensors.items()}
+
+
 def damage(run, round, at=0.5):
     path = run.checkpoints / f"round-{round:08d}.safetensors"
     raw = bytearray(path.read_bytes())
@@ -173,8 +179,7 @@ def test_what_changed_around_the_run_is_said(trained, ganflow):
 
 
 def test_a_damaged_checkpoint_is_passed_over(trained, ganflow, work):
-    alone = numbers(trained)
-    weights = last(trained).tensors
+    alone, weights = numbers(trained), copies(trained)
     damage(trained, 6)
     (trained.checkpoints / "round-00000005.safetensors").write_bytes(b"")
     code, _, err = ganflow("run", "--resume", "latest")
@@ -198,7 +203,7 @@ def test_when_all_checkpoints_are_damaged_nothing_is_done(trained, ganflow):
 
 
 def test_without_a_checkpoint_a_run_begins_again(trained, ganflow):
-    weights, alone = last(trained).tensors, numbers(trained)
+    alone, weights = numbers(trained), copies(trained)
     for path in trained.checkpoints.iterdir():
         path.unlink()
     trained.note(status="running")
@@ -243,11 +248,11 @@ def test_unknown_names_and_prefixes(trained, ganflow):
 
 @pytest.mark.parametrize("which", ["checkpoint", "the beginning"])
 def test_starting_from_an_earlier_run(trained, ganflow, work, which):
-    earlier = last(trained).tensors
+    earlier = copies(trained)
     other = ("run", "tiny.yaml", "~metrics", "train.start_from=latest", "optimizer.lr=1e-30", "train.rounds=1", "train.seed=5")
     code, _, err = ganflow(*other)
     assert code == 0, err
-    new = max((work / "runs" / "tiny").iterdir())
+    (new,) = {r.path for r in all_runs(work / "runs")} - {trained.path}
     run = folder_of(new)
     if which == "the beginning":  # killed before its first checkpoint
         (run.checkpoints / "round-00000001.safetensors").unlink()
@@ -260,10 +265,10 @@ def test_starting_from_an_earlier_run(trained, ganflow, work, which):
     assert len(weights) > 8
     for name in weights:
         assert torch.equal(tensors[name], earlier[name]), name
-    average = [name for name in earlier if name.startswith("game.extras.average.") and name.replace("extras.average", "generator") in weights]
-    for name in average:  # begins with the weights that were taken over
+    averaged = [name.replace("generator", "extras.average") for name in weights if "generator" in name]
+    assert averaged
+    for name in averaged:  # the average begins with the weights that were taken over
         torch.testing.assert_close(tensors[name], earlier[name.replace("extras.average", "generator")])
-    assert average
     assert run.about()["start_from"]["round"] == 6
 
 
