@@ -87,7 +87,8 @@ class ScoreLoss(Loss):
 
     def score(self, game: Game, x: Tensor, batch: Batch) -> Tensor:
         """The critic's scores of x; single precision where the critic runs in half."""
-        assert game.critic is not None, f"{type(self).__name__} scores examples, and the recipe has no critic"
+        if game.critic is None:
+            raise GanflowError(f"the loss '{self.name}' scores examples with a critic, and the recipe has none")
         scores: Tensor = game.critic(x)
         return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 

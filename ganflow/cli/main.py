@@ -60,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GanflowError as error:
         if debug:
             raise
-        print(f"ganflow: {error}" if "\n" not in str(error) else error, file=sys.stderr)
+        said = str(error)
+        if isinstance(error.__cause__, (MemoryError, RuntimeError)):  # out of memory is no part's own fault
+            said = _exhausted(error.__cause__) or said
+        print(f"ganflow: {said}" if "\n" not in said else said, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\nganflow: interrupted", file=sys.stderr)

@@ -159,9 +159,9 @@ def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> 
 
 
 def _flops(game: Game, batch_size: int) -> dict[str, float]:
-    """Floating-point operations of each network's forward pass over a batch; 0 where only the loss knows its inputs."""
-    from torch.utils.flop_counter import FlopCounterMode
+    """Floating-point operations of each network's forward pass over a batch; 0 where only the loss knows its inputs.
 
+    Counted by hooks: torch's own counter imports torch._dynamo, a second of every start."""
     counts = {"generator": 0.0, "critic": 0.0}
     if game.prior is None or "real" not in game.data.fields:
         return counts
@@ -171,10 +171,29 @@ def _flops(game: Game, batch_size: int) -> dict[str, float]:
         for name in counts:
             network = getattr(game, name)
             if network is not None:
-                with FlopCounterMode(display=False) as counter:
-                    x = network(x)
-                counts[name] = float(batch_size * counter.get_total_flops())
-    return counts
+                x, counts[name] = _count(network, x)
+    return {name: batch_size * count for name, count in counts.items()}
+
+
+def _count(network: nn.Module, x: Tensor) -> tuple[Tensor, float]:
+    """The result for one example, and the multiplications and additions of its linear and convolutional layers."""
+    total = 0.0
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
+        nonlocal total
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        turned = isinstance(layer, nn.modules.conv._ConvTransposeNd)  # there the weight is applied at every input place
+        places = (inputs[0] if turned else result)[0, 0].numel() if weight.dim() > 2 else 1
+        total += 2.0 * weight.numel() * places
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]
+    hooks = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        return network(x), total
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _copy(game: Game) -> dict[str, Tensor]:

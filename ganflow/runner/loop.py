@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from ganflow import pictures
 from ganflow.checkpoint import Writer
 from ganflow.errors import GanflowError
 from ganflow.metrics import Metric
@@ -123,17 +122,19 @@ class Loop:
             return
         samples = self.game.samples(GRID if self.game.data.main.is_image else CLOUD, self.recipe.train.seed)
 
-        def save() -> None:
+        def save(pictures: Any) -> None:
             picture = pictures.sample_picture(self.game.data, samples, round)
             if picture is not None:
                 pictures.save_png(picture, self.folder.samples / f"round-{round:08d}.png")
 
         self._picture(save)
 
-    def _picture(self, make: Callable[[], None]) -> None:
+    def _picture(self, make: Callable[[Any], None]) -> None:
         """Training needs neither Pillow nor matplotlib: without them there are no pictures, and that is said once."""
         try:
-            self._write("a picture", make)
+            from ganflow import pictures
+
+            self._write("a picture", lambda: make(pictures))
         except ModuleNotFoundError as error:
             if not self._no_pictures:
                 self.progress.note(f"no pictures: {error}")
@@ -172,7 +173,7 @@ class Loop:
         self.writer.wait()
         curves = list(entries(self.folder.journal))
         if curves:
-            self._picture(lambda: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
+            self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
         self._tell("run_ended", status=status)
         if self.follower:

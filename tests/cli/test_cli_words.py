@@ -65,9 +65,7 @@ def test_the_installed_script(tmp_path):
     script = os.path.join(os.path.dirname(sys.executable), "ganflow")
     done = subprocess.run([script, "check", "wgan", "train.rounds=0"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "ganflow: command line: train.rounds: 0 is below 1\n" or done.stderr == (
-        "command line: train.rounds: 0 is below 1\n"
-    )
+    assert done.stderr == "command line: train.rounds: 0 is below 1\n"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +76,7 @@ def test_the_installed_script(tmp_path):
         (("--hlep",), "ganflow: unknown command '--hlep'"),
         (("run",), "ganflow: which recipe? e.g. ganflow run wgan"),
         (("run", "--resume"), "ganflow: argument --resume: expected one argument (ganflow run --help)"),
-        (("run", "wgan", "--rseume", "x"), "ganflow: unrecognized arguments: --rseume x; did you mean --resume? (ganflow run --help)"),
+        (("run", "wgan", "--rseume", "x"), "ganflow: unrecognized arguments: --rseume x; did you mean --resume? (ganflow run"),
         (("run", "wgan", "--res=x"), "ganflow: unrecognized arguments: --res=x"),  # no abbreviations: they break with new options
         (("run", "wgn"), "ganflow: no recipe 'wgn'; did you mean 'wgan'"),
         (("run", "."), "ganflow: . is a folder, not a recipe; name a file in it"),
@@ -114,13 +112,13 @@ def test_mistakes_get_one_sentence_and_write_nothing(command, tmp_path, argument
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("recipes",), ("plugins",), ("show", "wgan"), ("check", "wgan")], ids=" ".join)
+@pytest.mark.parametrize("arguments", ["--help", "recipes", "plugins", "show wgan", "check wgan"])
 def test_a_reader_that_goes_away_is_no_error(arguments, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ganflow", *arguments], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "ganflow", *arguments.split()], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
         )
     finally:
         os.close(writer)

@@ -8,7 +8,7 @@ from torch import nn
 
 from ganflow.data import TensorData
 from ganflow.game import Game, Player, Round
-from ganflow.game.compiled import NotCompilable, compile_round, untouched, worth_compiling
+from ganflow.game.compiled import NotCompilable, _count, compile_round, untouched, worth_compiling
 from ganflow.game.state import game_state
 from ganflow.loss import ScoreLoss
 
@@ -103,3 +103,22 @@ def test_auto_weighs_the_work_ahead():
     assert mode == "round"
     assert "would save" in why
     assert worth_compiling(make(lambda ps: torch.optim.Adam(ps, lr=1e-3), elementwise=False), 5, 64, 10**6)[0] == "never"
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), (1, 5)),
+        (nn.Sequential(nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Conv2d(4, 6, 3, groups=2)), (1, 2, 12, 12)),
+        (nn.ConvTranspose2d(3, 5, 4, 2, 1), (1, 3, 6, 6)),
+    ],
+)
+def test_operations_are_counted_as_torch_counts_them(network, shape):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x = torch.randn(shape)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        expected = network(x)
+    found, count = _count(network, x)
+    assert torch.equal(found, expected)
+    assert count == counter.get_total_flops()

@@ -41,6 +41,68 @@ train: {rounds: 12, n_critic: 2, batch_size: 16, threads: 1, compile: round, rep
 track: {mlflow: false}
 """
 
+FOREIGN = '''
+import random
+
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class Optimizer:
+    """torch's own, with all its state."""
+
+    @hookimpl
+    def optimizer(self, parameters, player):
+        import torch
+
+        return torch.optim.Adam(parameters, lr=1e-3, amsgrad=True)
+
+
+@settings
+class Pool:
+    """A critic that also sees earlier fakes, drawn by three generators of random numbers."""
+
+    @hookimpl
+    def loss(self):
+        from gf_foreign.pool import PoolLoss
+
+        return PoolLoss()
+
+
+@hookimpl
+def register(offer):
+    offer("optimizer", "amsgrad", Optimizer)
+    offer("loss", "pool", Pool)
+'''
+POOL = '''
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from ganflow.loss import ScoreLoss
+
+
+class PoolLoss(nn.Module, ScoreLoss):
+    name = "pool"
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(4, 1, 16, 16))
+
+    def fakes(self, game, batch):
+        fake = super().fakes(game, batch)
+        self.kept[random.randrange(4)] = fake[np.random.randint(len(fake))] * torch.rand(())
+        return torch.cat((fake, self.kept))
+
+    def critic_loss(self, real, fake):
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, fake, real=None):
+        return -fake.mean()
+'''
+
 
 @pytest.fixture
 def interrupt(monkeypatch):
@@ -82,6 +144,19 @@ def test_streamed_images_go_on_in_the_middle_of_an_epoch(work, ganflow, interrup
     for i in range(23):  # a round takes 10: nothing ends with an epoch
         Image.fromarray(draw.integers(0, 256, (22, 25, 3), dtype=np.uint8)).save(work / "images" / f"{i}.png")
     run, alone = stopped_and_resumed(work, ganflow, interrupt, IMAGES, (3, 7))
+    assert_same_state(run, alone)
+    assert numbers(run) == numbers(alone)
+
+
+def test_state_of_other_peoples_plugins_goes_on(work, ganflow, interrupt, plugin):
+    site = plugin("foreign", FOREIGN)
+    (site / "gf_foreign" / "pool.py").write_text(POOL)
+    text = (work / "tiny.yaml").read_text().replace("{use: wasserstein}", "{use: pool}")
+    text = text.replace("{use: adam, lr: 1.0e-3, beta1: 0.5, beta2: 0.9}", "{use: amsgrad}")
+    run, alone = stopped_and_resumed(work, ganflow, interrupt, text, (2, 5))
+    state = last(run)
+    assert "game.extras.loss.0.kept" in state.tensors
+    assert any(name.endswith("max_exp_avg_sq") for name in state.tensors)
     assert_same_state(run, alone)
     assert numbers(run) == numbers(alone)
 

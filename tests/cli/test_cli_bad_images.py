@@ -1,0 +1,109 @@
+"""Folders of images that cannot be used, or not wholly."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SMALL = (
+    "wgan_paper", "-q", "data.path=images", "data.size=16", "prior.dim=4", "generator.width=4", "critic.width=4",
+    "train.rounds=2", "train.batch_size=4", "train.compile=never", "track.mlflow=false",
+)  # fmt: skip
+STREAMED = ("data.in_memory=never", "data.held_out=0")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Twelve pictures in images/."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(folder / f"{i:02}.png")
+    return folder
+
+
+def truncate(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def no_run(tmp_path):
+    return not (tmp_path / "runs").exists()
+
+
+def test_good_images_train(command, images):
+    assert command("run", *SMALL)[0] == 0
+    assert command("run", *SMALL, *STREAMED)[0] == 0
+
+
+def test_no_folder(command, tmp_path):
+    assert command.refused("run", *SMALL) == "ganflow: data.path: there is no folder images"
+    assert no_run(tmp_path)
+
+
+def test_an_empty_folder(command, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "notes.txt").write_text("none yet")
+    assert command.refused("run", *SMALL).startswith("ganflow: data.path: no images in images or below; files that count: .bmp, ")
+    assert no_run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_asked_for(command, tmp_path):
+    said = command.refused("run", *SMALL, f"data.path={'x' * 300}")
+    assert said == f"ganflow: data.path: cannot read the folder {'x' * 300}: File name too long"
+    assert no_run(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder(command, tmp_path):
+    (tmp_path / "images").write_text("")
+    assert command.refused("run", *SMALL) == "ganflow: data.path: cannot read the folder images: Not a directory"
+    assert no_run(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read(command, images, tmp_path):
+    images.chmod(0)
+    try:
+        assert command.refused("run", *SMALL) == "ganflow: data.path: cannot read the folder images: Permission denied"
+    finally:
+        images.chmod(0o755)
+    assert no_run(tmp_path)
+
+
+def test_a_truncated_image_is_named_and_refused(command, images, tmp_path):
+    truncate(images / "05.png")
+    said = command.refused("run", *SMALL)
+    assert said == (
+        "ganflow: data.path: cannot read the image images/05.png: image file is truncated; "
+        "mend or remove it, or leave such files out with on_error: skip"
+    )
+    assert no_run(tmp_path)
+    assert said == command.refused("run", *SMALL, *STREAMED)
+
+
+@pytest.mark.parametrize("streamed", [(), STREAMED], ids=["in memory", "streamed"])
+def test_a_truncated_image_is_named_and_skipped(command, images, streamed):
+    truncate(images / "05.png")
+    code, out, err = command("run", *SMALL, *streamed, "data.on_error=skip")
+    assert code == 0
+    assert "2 rounds; look at runs/wgan_paper/" in out
+    assert err == "ganflow: left out images/05.png: image file is truncated\n"
+
+
+@pytest.mark.parametrize("streamed", [(), STREAMED], ids=["in memory", "streamed"])
+def test_not_one_image_can_be_read(command, images, streamed):
+    for path in images.iterdir():
+        path.write_text("no picture at all")
+    said = command.refused("run", *SMALL, *streamed, "data.on_error=skip").splitlines()
+    assert said[0].startswith("ganflow: left out images/")
+    assert said[0].endswith(".png: not an image")
+    assert said[-1].startswith("ganflow: none of the 1")
+    assert len(set(said)) == len(said) == (12 if streamed else 11) + 1  # in memory the held-out one is not looked at
+
+
+def test_all_held_out(command, images, tmp_path):
+    said = command.refused("run", *SMALL, "data.held_out=12")
+    assert said == "ganflow: held_out: 12 leaves nothing of the 12 examples of images for training"
+    assert no_run(tmp_path)

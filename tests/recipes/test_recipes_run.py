@@ -1,0 +1,93 @@
+"""Every recipe that comes along: says what it is, is right, and runs, somewhere else than in a checkout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganflow import runs
+from ganflow.recipe import read_recipe
+from ganflow.recipe.library import folder
+
+RECIPES = sorted(path.relative_to(folder()).with_suffix("").as_posix() for path in folder().rglob("*.yaml"))
+SHORT = ["train.rounds=3", "train.batch_size=8", "train.compile=never", "track.mlflow=false"]
+
+
+def text(name):
+    return (folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def smaller(name, tmp_path):
+    """What makes a recipe quick, and gives it the images that it asks of its user."""
+    recipe = read_recipe(name)
+    changes = list(SHORT)
+    for part in ("generator", "critic"):
+        if hasattr(getattr(recipe, part) and getattr(recipe, part).settings, "width"):
+            changes.append(f"{part}.width=8")
+    if recipe.data.component.name == "image_folder":
+        changes += [f"data.path={pictures(tmp_path / 'pictures', recipe.data.settings.channels)}", "data.size=16"]
+    if hasattr(recipe.data.settings, "samples"):
+        changes.append("data.samples=500")
+    return changes
+
+
+def pictures(where, channels):
+    where.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        pixels = rng.integers(0, 256, (18, 20, 3) if channels == 3 else (18, 20), dtype=np.uint8)
+        Image.fromarray(pixels).save(where / f"{i:02}.png")
+    return where
+
+
+def test_there_are_recipes():
+    assert {"wgan", "gan", "gan_minimax", "wgan_gp", "r3gan", "ring", "grid", "wgan_paper"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_opens_with_its_command_and_what_it_shows(name):
+    first, *rest = text(name).splitlines()
+    assert first.split()[:4] == ["#", "ganflow", "run", f"recipes/{name}.yaml"]
+    assert all("=" in override for override in first.split()[4:])
+    assert rest[0].startswith("# ")
+    assert len(rest[0]) > 20
+    assert read_recipe(name).name == Path(name).name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_is_right(name, command):
+    assert command("check", name) == (0, f"{name}: ok\n", "")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_runs(name, command, tmp_path):
+    code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
+    assert (code, err) == (0, "")
+    (run,) = runs.all_runs(tmp_path / "runs")
+    assert run.about()["status"] == "finished"
+    assert (run.name, run.about()["round"]) == (read_recipe(name).name, 3)
+    newest = max(run.samples.glob("*.png"))
+    assert newest.name in out
+    for picture in (newest, run.plots / "losses.png"):
+        with Image.open(picture) as image:
+            assert len(set(image.convert("L").tobytes())) > 1  # not of one colour
+    assert list(run.checkpoints.iterdir())
+    code, out, err = command("sample", "latest", "-n", "5", "-o", "drawn.npz")
+    assert (code, err) == (0, "")
+    with np.load("drawn.npz") as drawn:
+        assert len(drawn["samples"]) == 5
+        assert np.isfinite(drawn["samples"]).all()
+        assert drawn["samples"].std() > 0
+    assert command("sample", "latest", "-o", "drawn.png")[0] == 0
+    read_recipe(run.recipe)  # what was kept of it is a recipe, too
+
+
+def test_it_runs_outside_a_checkout_in_a_process_of_its_own(tmp_path):
+    wgan = [sys.executable, "-m", "ganflow", "run", "wgan", *SHORT, "generator.width=8", "critic.width=8"]
+    done = subprocess.run(wgan, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 rounds; look at runs/wgan/" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
