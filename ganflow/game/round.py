@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from ganflow.errors import GanflowError
 from ganflow.game.game import Game, mixes_examples
 from ganflow.loss import Batch, Terms
 
@@ -119,6 +120,9 @@ class Round:
 
 def total(terms: Terms) -> Tensor:
     """The sum that a player descends."""
+    for name, term in terms.items():
+        if term.dim():
+            raise GanflowError(f"the loss's term '{name}' has shape {tuple(term.shape)}; a term must be a scalar")
     values = iter(terms.values())
     result = next(values)
     for value in values:

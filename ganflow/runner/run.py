@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import random
@@ -112,7 +113,7 @@ def resume(
 def _built(recipe: Recipe, quiet: bool, before: dict[str, Any]) -> _Run:
     try:
         return _Run(recipe, quiet, before)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
         if told is None:
             raise
@@ -263,7 +264,7 @@ class _Run:
             found, _ = checkpoint.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
-        elif isinstance(error, Exception):
+        elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
         with suppress(OSError):  # a full disk must not hide the error itself
@@ -276,9 +277,12 @@ class _Run:
         return failure
 
 
-def plugins_fault(error: Exception, when: str, where: str) -> PluginError | None:
-    """The sentence for an exception in a plugin's code; None where it is nobody's, or one sentence already."""
-    plugin = None if isinstance(error, GanflowError) else blame(error)
+def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> PluginError | None:
+    """The sentence for an exception in a plugin's code; None where it is nobody's, the machine's (too little memory, a full
+    disk) or one sentence already."""
+    if isinstance(error, (GanflowError, MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        return None
+    plugin = None if isinstance(error, OSError) and error.errno == errno.ENOSPC else blame(error)
     if plugin is None:
         return None
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -13,6 +13,7 @@ import torch
 from ganflow import runs
 from ganflow.checkpoint import load_game
 from ganflow.cli.main import COMMANDS
+from ganflow.data import TensorData
 from ganflow.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,8 @@ def test_the_plugin_keeps_the_contract(workshop):
     workshop.catalogue()
     (patch,) = components("acme")
     with torch.random.fork_rng():
-        check_component(patch, width=4)
+        images = TensorData("images", {"real": torch.rand(16, 1, 16, 16)}, {"real": torch.rand(8, 1, 16, 16)})
+        check_component(patch, images, width=4)
 
 
 def test_every_command_is_in_the_table():

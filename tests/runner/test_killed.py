@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from runner_helpers import Process, assert_same_state, finished, last, last_round, numbers, only_run, unfinished
 
+
 def moments(seed, kills):
     """At what moments to kill: while a checkpoint is written, some time after so many further rounds, while starting."""
     draw = random.Random(seed)

@@ -94,7 +94,7 @@ class PoolLoss(nn.Module, ScoreLoss):
     def fakes(self, game, batch):
         fake = super().fakes(game, batch)
         self.kept[random.randrange(4)] = fake[np.random.randint(len(fake))] * torch.rand(())
-        return torch.cat((fake, self.kept))
+        return torch.cat((fake[4:], self.kept))
 
     def critic_loss(self, real, fake):
         return fake.mean() - real.mean()
@@ -128,9 +128,9 @@ def stopped_and_resumed(work, ganflow, interrupt, text, rounds):
     command = ["run", "recipe.yaml"]
     for k in rounds:
         restore = interrupt(k)
-        code, out, _ = ganflow(*command, "-q")
+        code, out, err = ganflow(*command, "-q")
         restore()
-        assert code == 130
+        assert code == 130, err
         assert f"stopped after round {k} of" in out
         command = ["run", "--resume", "latest"]
     assert ganflow(*command)[0] == 0

@@ -1,0 +1,87 @@
+"""The plugin author's way: ganflow's wheel and a plugin's, installed by pip in a fresh environment, far from any checkout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PACKAGE = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "gf-acme"
+version = "0.3"
+dependencies = ["ganflow"]
+
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def run(*command, cwd):
+    """What it printed; fails with that where the command does."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLFLOW"))}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, env=clean, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with an environment that has ganflow and gf-acme, both from wheels."""
+    place = tmp_path_factory.mktemp("place")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT, cwd=place)
+    acme = place / "acme"
+    (acme / "gf_acme").mkdir(parents=True)
+    blocks = dict(re.findall(r"^```(python|toml)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    (acme / "gf_acme" / "__init__.py").write_text(blocks["python"], encoding="utf-8")
+    (acme / "pyproject.toml").write_text(PACKAGE + blocks["toml"], encoding="utf-8")
+    venv.create(place / "venv", with_pip=True)
+    (wheel,) = place.glob("ganflow-*.whl")
+    install = [place / "venv" / "bin" / "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
+    run(*install, wheel, cwd=place)
+    run(*install, acme, cwd=place)
+    return place
+
+
+@pytest.fixture
+def ganflow(place):
+    return lambda *arguments: run(place / "venv" / "bin" / "ganflow", *arguments, cwd=place)
+
+
+def test_nothing_comes_from_the_checkout(place):
+    program = "import ganflow, ganflow_wgan, gf_acme; print(ganflow.__file__, ganflow_wgan.__file__, gf_acme.__file__)"
+    files = run(place / "venv" / "bin" / "python", "-c", program, cwd=place).split()
+    assert len(files) == 3
+    assert all(Path(file).is_relative_to(place / "venv") for file in files)
+    run(place / "venv" / "bin" / "pip", "check", cwd=place)
+
+
+def test_the_plugin_is_listed_with_its_distribution(ganflow):
+    listed = {plugin["name"]: plugin for plugin in json.loads(ganflow("plugins", "--json"))}
+    acme = listed["acme"]
+    assert (acme["distribution"], acme["version"], acme["error"]) == ("gf-acme", "0.3", None)
+    assert [(c["role"], c["qualified"]) for c in acme["offers"]] == [("critic", "acme/patch")]
+    assert (listed["wgan"]["distribution"], listed["wgan"]["error"]) == ("ganflow", None)
+    assert "acme  gf-acme 0.3" in ganflow("plugins", "--brief")
+
+
+def test_a_copied_recipe_trains_with_the_plugins_critic(ganflow, place):
+    assert "wgan" in ganflow("recipes")
+    ganflow("recipes", "copy", "wgan", "mine.yaml")
+    changes = ("critic={use: acme/patch, width: 32}", "train.rounds=3", "train.compile=never")
+    assert "3 rounds; look at runs/wgan/" in ganflow("run", "mine.yaml", *changes, "-q")
+    (about,) = (json.loads(path.read_text()) for path in place.glob("runs/wgan/*/run.json"))
+    assert about["plugins"]["acme"] == {"distribution": "gf-acme", "version": "0.3"}
+    assert about["status"] == "finished"
+    assert list(place.glob("runs/mlflow.db")) == [place / "runs" / "mlflow.db"]
+    assert "wrote grid.png" in ganflow("sample", "latest", "-o", "grid.png")
