@@ -181,6 +181,8 @@ class _Run:
                 raise failure from error
             finally:
                 self.feed.close()
+                if self.loop:
+                    self.loop.journal.close()
         return Outcome(folder, status, self.trainer.round, interruption.signal)
 
     def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:
