@@ -72,10 +72,20 @@ class RunFolder:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically: a reader sees the old or the new one, whole."""
+    """`write_text` of JSON."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file atomically: a reader sees the old or the new one, whole. On failure the old one is left alone."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(scratch, path)
+    try:
+        scratch.write_text(text)
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        error.filename = str(path)  # a failed write, unlike a failed open, does not say where
+        raise
 
 
 def create(root: Path, name: str) -> RunFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -63,9 +62,7 @@ def new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
 
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
     """Put the resolved recipe into the folder, atomically."""
-    scratch = folder.path / f".recipe.{os.getpid()}"
-    scratch.write_text(f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
-    os.replace(scratch, folder.recipe)
+    runs.write_text(folder.recipe, f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ class Loop:
         self.journal.rewind(trainer.round)
         self.best = best  # the best score so far and its round
         self._no_pictures = False
+        self._kept = trainer.round  # the round of the last checkpoint
         self.follower = Follower(folder) if recipe.track.mlflow else None
 
     def run(self) -> str:
@@ -89,6 +91,8 @@ class Loop:
                 self._draw(0)
             while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
                 self._advance()
+            if self.trainer.stop and self.trainer.round > self._kept:  # the signal came when the round was already dealt with
+                self._keep(self.trainer.round, best=False)
             status = "finished" if self.trainer.round >= self.cadence.rounds else "interrupted"
             self._end(status)
         except BaseException:
@@ -100,6 +104,8 @@ class Loop:
     def _advance(self) -> None:
         cadence, trainer = self.cadence, self.trainer
         report = trainer.advance(cadence.next_stop(trainer.round))
+        if not report.terms:  # stopped before a round was played
+            return
         self._report(report)
         round, scores = report.round, {}
         if cadence.due(cadence.sample, round):
@@ -110,8 +116,6 @@ class Loop:
             self._keep(round, self._improves(scores, remember=True))
 
     def _report(self, report: Report) -> None:
-        if not report.terms:  # stopped before a round was played
-            return
         self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))
         self.progress.update(report)
         self._tell("round_reported", report=report)
@@ -151,9 +155,9 @@ class Loop:
 
     def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
         """Whether the first score is the best so far."""
-        if not scores:
+        score = next(iter(scores.values()), math.nan)
+        if math.isnan(score):
             return False
-        score = next(iter(scores.values()))
         sign = 1 if self.metrics[0].goal == "min" else -1
         better = not self.best or sign * score < sign * self.best["score"]
         if better and remember:
@@ -166,6 +170,7 @@ class Loop:
                 raise Diverged(f"a weight of the {name}", float("nan"), round)
         tensors, plain = self.trainer.state()
         path = self.writer.write(tensors, {**plain, "best": self.best}, best=best)
+        self._kept = round
         self._write("run.json", lambda: self.folder.note(round=round, best=self.best))
         self._tell("checkpointed", round=round, path=path)
 

@@ -129,7 +129,11 @@ def assert_same_state(run, other):
         assert a.plain == b.plain
         assert a.tensors.keys() == b.tensors.keys()
         for name, t in a.tensors.items():
-            assert torch.equal(t.contiguous().view(-1).view(torch.uint8), b.tensors[name].contiguous().view(-1).view(torch.uint8)), name
+            assert torch.equal(bits(t), bits(b.tensors[name])), name
+
+
+def bits(tensor):
+    return tensor.contiguous().view(-1).view(torch.uint8)
 
 
 def numbers(run):

@@ -43,6 +43,7 @@ def test_a_disk_that_fills_up_and_is_given_room(work, ganflow, disk):
     assert 1 <= last(run).round < 12
     load_game(run)
     assert not list(run.checkpoints.glob("*.partial"))
+    assert not [path for path in place.rglob(".*") if path.name != ".lock"]  # nothing half-written is left
 
     remount(place, "size=50m")
     code, out, err = finished(work, "run", "--resume", "latest", "-q")

@@ -4,7 +4,9 @@ import signal
 import time
 
 import pytest
-from runner_helpers import Process, assert_same_state, finished, last, numbers
+from runner_helpers import Process, assert_same_state, finished, last, numbers, only_run
+
+from ganflow.runner.loop import Loop
 
 SLEEPY = '''
 from ganflow import hookimpl, settings
@@ -51,6 +53,30 @@ def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
     (alone,) = (work / "alone").glob("tiny/*")
     assert_same_state(run, type(run)(alone))
     assert numbers(run) == numbers(type(run)(alone))
+
+
+@pytest.mark.parametrize(("place", "evaluate"), [("_improves", 3), ("_advance", 2)])
+def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, place, evaluate):
+    """It comes when it was just decided that the round needs no checkpoint, or when the next one is about to begin."""
+    before = getattr(Loop, place)
+
+    def late(loop, *arguments, **named):
+        if loop.trainer.round == 4:
+            signal.raise_signal(signal.SIGINT)
+        return before(loop, *arguments, **named)
+
+    monkeypatch.setattr(Loop, place, late)
+    command = ("run", "tiny.yaml", "train.checkpoint_every=100", f"train.evaluate_every={evaluate}", "-q")
+    code, out, err = ganflow(*command)
+    assert code == 130, err
+    assert out.startswith("stopped after round 4 of")
+    run = only_run(work / "runs")
+    assert last(run).round == 4
+    monkeypatch.setattr(Loop, place, before)
+    assert ganflow("run", "--resume", "latest", "-q")[0] == 0
+    assert ganflow(*command, "--runs", "alone")[0] == 0
+    assert_same_state(run, only_run(work / "alone"))
+    assert numbers(run) == numbers(only_run(work / "alone"))
 
 
 def test_ctrl_c_twice_ends_a_round_that_hangs(work, plugin):
