@@ -42,7 +42,8 @@ class Process:
         self.folder = Path(folder)
         self.root = self.folder / "runs"
         self.out, self.err = self.folder / "stdout.txt", self.folder / "stderr.txt"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, path))}
+        search = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(search)}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "ganflow", *map(str, arguments)], cwd=self.folder, stdout=out, stderr=err, env=environment
