@@ -1,10 +1,13 @@
 """What tests of several folders share: throw-away plugin distributions, and the command line without a process."""
 
 import importlib
+import os
 import sys
 import textwrap
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: threads that wait for each other make them many times slower
 
 from ganflow.cli.main import main
 from ganflow.plugins import load_catalogue

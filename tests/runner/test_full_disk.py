@@ -1,5 +1,6 @@
 """A disk that is full, and one that cannot be written: real ones."""
 
+import errno
 import gc
 import os
 import subprocess
@@ -97,3 +98,20 @@ def test_a_run_that_cannot_be_written_any_more(work, ganflow, disk):
     assert "Read-only file system" in err
     assert str(only_run(place).path) in err
     assert files(place) == before
+
+
+def test_a_quota_that_is_used_up(work, ganflow, monkeypatch):
+    assert ganflow("run", "tiny.yaml", "-q")[0] == 0
+    run = only_run(work / "runs")
+    before = files(run.path)
+
+    def write_text(path, text):
+        path.touch()
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))  # as from write(2): without the file's name
+
+    monkeypatch.setattr(type(run.path), "write_text", write_text)
+    code, out, err = ganflow("run", "--resume", "latest", "train.rounds=8", "-q")
+    assert (code, out, err) == (2, "", f"ganflow: run {run.id}: cannot write {run.recipe}: Disk quota exceeded\n")
+    monkeypatch.undo()
+    monkeypatch.chdir(work)
+    assert {k: v for k, v in files(run.path).items() if k.name != "error.txt"} == before

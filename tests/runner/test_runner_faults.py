@@ -6,7 +6,7 @@ import pytest
 import torch
 from runner_helpers import assert_same_state, files, finished, last, only_run
 
-from ganflow.checkpoint import load_game
+from ganflow.checkpoint import BEST, load_game, read
 from ganflow.runs import RunFolder
 
 FAULTY = '''
@@ -67,6 +67,17 @@ class Events:
 
 
 @settings
+class Patchy:
+    """A score that cannot always be computed."""
+
+    @hookimpl
+    def metric(self, data):
+        from gf_faulty.terms import PatchyMetric
+
+        return PatchyMetric()
+
+
+@settings
 class Critic:
     """Cannot be built."""
 
@@ -101,15 +112,19 @@ class Strict:
 def register(offer):
     offer("modifier", "faulty", Faulty)
     offer("modifier", "events", Events)
+    offer("metric", "patchy", Patchy)
     offer("critic", "broken", Critic)
     offer("critic", "big", Big)
     offer("critic", "strict", Strict)
 '''
 TERMS = '''
+import math
+
 import torch
 from torch import nn
 
 from ganflow.loss import AddedTerms
+from ganflow.metrics import Metric
 
 
 class FaultyLoss(AddedTerms):
@@ -128,6 +143,16 @@ class FaultyLoss(AddedTerms):
                 raise SystemExit(0)
             term = {"nan": term / 0, "inf": 1 / term, "vector": torch.zeros(3)}.get(self.kind, term)
         return {"faulty": term}
+
+
+class PatchyMetric(Metric):
+    goal = "max"
+
+    def __init__(self):
+        self.scores = iter([math.nan, 1.0, 3.0, math.nan, 2.0])
+
+    def evaluate(self, game):
+        return {"patchy": next(self.scores)}
 
 
 class StrictCritic(nn.Linear):
@@ -193,6 +218,14 @@ def test_weights_that_are_not_finite_are_not_kept(work, ganflow, faulty):
     assert code == 2
     assert "a weight of the generator became nan in round 4; the last good checkpoint is" in err
     assert played(only_run(work / "runs")) == [1, 2, 3]
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best(work, ganflow, faulty):
+    scored = ("metrics=[{use: patchy}]", "train.rounds=5", "train.evaluate_every=1")
+    assert ganflow("run", "tiny.yaml", "-q", *scored)[0] == 0
+    run = only_run(work / "runs")
+    assert run.about()["best"] == {"metric": "patchy", "score": 3.0, "round": 3}
+    assert read(run.checkpoints / BEST).round == 3
 
 
 def test_a_plugin_that_raises_in_the_middle_of_a_run(work, ganflow, faulty):
