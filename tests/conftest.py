@@ -2,15 +2,17 @@
 
 import importlib
 import os
+import signal
 import sys
 import textwrap
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: threads that wait for each other make them many times slower
-
 from ganflow.cli.main import main
 from ganflow.plugins import load_catalogue
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: threads that wait for each other make them many times slower
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored: so would ours
 
 PLUGIN = '''
 """{doc}"""
