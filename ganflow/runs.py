@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +60,10 @@ class RunFolder:
         """What was sent to MLflow so far."""
         return self.path / "tracking.json"
 
+    def is_run(self) -> bool:
+        """Whether there is a run in it."""
+        return (self.path / _ABOUT).exists()
+
     def about(self) -> dict[str, Any]:
         """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, …"""
         about: dict[str, Any] = json.loads((self.path / _ABOUT).read_text())
@@ -89,19 +93,49 @@ def write_text(path: Path, text: str) -> None:
 
 
 def create(root: Path, name: str) -> RunFolder:
-    """A fresh folder for a run of this name.
+    """A fresh folder for a run of this name. Ids sort by the time at which they were given.
 
     Raises:
         GanflowError: the folder cannot be written.
     """
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = RunFolder((root / name / f"{stamp}-{secrets.token_hex(2)}").absolute())
+    while True:
+        folder = RunFolder((root / name / stamp()).absolute())
+        try:
+            return make(folder)
+        except FileExistsError:  # given to another process in the same tenth of a millisecond
+            continue
+
+
+def stamp() -> str:
+    """The present, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
+    return datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-2]
+
+
+def make(folder: RunFolder) -> RunFolder:
+    """Make the folder and those in it. Nothing is left of it where that fails.
+
+    Raises:
+        FileExistsError: it is there already.
+        GanflowError: it cannot be written.
+    """
     try:
-        for path in (folder.path, folder.samples, folder.plots, folder.checkpoints):
-            path.mkdir(parents=True)
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir()
+    except FileExistsError:
+        raise
     except OSError as error:
-        raise GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs") from None
+        raise _cannot_make(folder, error) from None
+    try:
+        for path in (folder.samples, folder.plots, folder.checkpoints):
+            path.mkdir()
+    except OSError as error:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise _cannot_make(folder, error) from None
     return folder
+
+
+def _cannot_make(folder: RunFolder, error: OSError) -> GanflowError:
+    return GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs")
 
 
 @contextmanager

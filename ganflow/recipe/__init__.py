@@ -3,7 +3,7 @@
 from ganflow.recipe.library import Shipped, find_shipped, shipped
 from ganflow.recipe.overrides import is_override, split
 from ganflow.recipe.recipe import Recipe, differences
-from ganflow.recipe.sections import Track, Train
+from ganflow.recipe.sections import Track, Train, Tune
 from ganflow.recipe.source import locate, read_recipe
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Shipped",
     "Track",
     "Train",
+    "Tune",
     "differences",
     "find_shipped",
     "is_override",

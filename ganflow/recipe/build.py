@@ -12,11 +12,11 @@ from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
 from ganflow.recipe.overrides import per_player
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.references import References, refers
-from ganflow.recipe.sections import MANY, ONE, PER_PLAYER, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train
+from ganflow.recipe.sections import MANY, ONE, PER_PLAYER, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
 from ganflow.recipe.values import Misfit, convert
 from ganflow.settings import Key, check, keys
 
-_PLAIN: dict[str, type] = {"train": Train, "track": Track}
+_PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
 
 
@@ -44,10 +44,9 @@ class _Builder:
         players = {s: self._per_player(sections, s) for s in PER_PLAYER}
         many = {s: self._list(sections, s) for s in MANY}
         head = self._settings(Node({"name": sections["name"]}, 1), Head, "", "", "the recipe")
-        plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items()}
+        plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
         if self.problems:
             return None
-        tune = sections["tune"].plain() if "tune" in sections else None
         return Recipe(
             name=head.name,
             file=self.problems.file,
@@ -62,7 +61,7 @@ class _Builder:
             metrics=many["metrics"],
             train=plain["train"],
             track=plain["track"],
-            tune=tune,
+            tune=plain.get("tune"),
             lines=given,
             parts=self.parts,
         )
@@ -90,11 +89,10 @@ class _Builder:
         for section, role in MANY.items():
             self._lay_out_list(sections.setdefault(section, Node([], 1, default=True)), role, section)
         for section, cls in _PLAIN.items():
-            node = sections.setdefault(section, Node({}, 1, default=True))
-            if self._is_mapping(node, section):
-                self._fill_in(node, cls, section, 0)
-        if "tune" in sections:
-            self._is_mapping(sections["tune"], "tune")
+            if section != "tune":
+                sections.setdefault(section, Node({}, 1, default=True))
+            if section in sections and self._is_mapping(sections[section], section):
+                self._fill_in(sections[section], cls, section, 0)
 
     def _is_mapping(self, node: Node, path: str) -> bool:
         if not isinstance(node.value, dict) and not node.bad:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganflow.plugins import Chosen
 from ganflow.recipe.nodes import join, plain
-from ganflow.recipe.sections import Track, Train
+from ganflow.recipe.sections import Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
 from ganflow.settings import keys
 
@@ -24,7 +24,7 @@ class Recipe:
         critic: None where the generator trains alone.
         optimizers: by player, "generator" and "critic"; a critic-free recipe has no "critic".
         schedules: by player; a player without one keeps its learning rate.
-        tune: the section as it was written, references replaced.
+        tune: None where the recipe has no such section.
         lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
         parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
             field of the settings that hold it.
@@ -43,7 +43,7 @@ class Recipe:
     metrics: list[Chosen]
     train: Train
     track: Track
-    tune: dict[str, Any] | None = None
+    tune: Tune | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     parts: dict[str, Chosen] = field(default_factory=dict)
 
@@ -72,11 +72,10 @@ class Recipe:
                 data[slot] = section
         for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):
             data[name] = [self._section(chosen, join(name, index)) for index, chosen in enumerate(several)]
-        for name in ("train", "track"):
+        for name in ("train", "track", "tune"):
             settings = getattr(self, name)
-            data[name] = {key.name: plain(getattr(settings, key.name)) for key in keys(type(settings))}
-        if self.tune is not None:
-            data["tune"] = plain(self.tune)
+            if settings is not None:
+                data[name] = {key.name: plain(getattr(settings, key.name)) for key in keys(type(settings))}
         return data
 
     def _section(self, chosen: Chosen, slot: str) -> dict[str, Any]:

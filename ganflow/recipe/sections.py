@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from ganflow import key, settings
 from ganflow.errors import SettingsError
@@ -83,3 +83,55 @@ class Track:
     images: bool = key(True, "send the sample pictures")
     log_model: bool = key(True, "send the trained generator as a model that can be served")
     wait: float = key(60.0, "seconds to wait at the end for what is not yet sent", ge=0)
+
+
+SEARCHERS = ("random", "grid", "optuna", "hyperopt")
+UNSUPPORTED = {
+    "ax": "ax 1.3 does not work with Ray 2.60",
+    "bayesopt": "bayesian-optimization 3.4 does not work with Ray 2.60",
+    "hebo": "HEBO does not install beside this numpy",
+}
+"""Searchers that Ray has and ganflow has not, and why."""
+
+
+@settings
+class Tune:
+    """How `ganflow tune` searches. `space` maps keys of the recipe to what is tried for them: see `ganflow tune --help`."""
+
+    metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
+    mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
+    trials: int = key(16, "runs to make; grid makes as many as the grid has points", ge=1)
+    space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
+    points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
+    search: str = key("random", "random, grid, optuna or hyperopt")
+    seed: int = key(0, "of the search", ge=0, lt=2**32)
+    scheduler: Literal["none", "asha", "median", "pbt"] = key("none", "what stops, or copies, trials before their last round")
+    grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)
+    reduction: int = key(3, "asha: one in so many goes on at each rung", ge=2)
+    interval: float = key(0.1, "pbt: share of the rounds between copies of good trials over bad ones", gt=0, le=1)
+    resources: dict[str, float] = key({"cpus": 1, "gpus": 0}, "of a trial; gpus: a fraction up to 1, or a whole number")
+    concurrency: int = key(0, "trials at a time; 0: as many as the resources allow", ge=0)
+    retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
+    stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
+    pack: int = key(1, "trials that train together as one batched computation", ge=1)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.search in UNSUPPORTED:
+            text = f"{self.search} is not supported: {UNSUPPORTED[self.search]}; use {', '.join(SEARCHERS)}"
+            problems.append(("search", text))
+        elif self.search not in SEARCHERS:
+            problems.append(("search", f"unknown searcher {self.search[:50]!r} (searchers: {', '.join(SEARCHERS)})"))
+        unknown = [name for name in self.resources if name not in ("cpus", "gpus")]
+        if unknown:
+            problems.append(("resources", f"unknown key {unknown[0]!r} in tune.resources (keys: cpus, gpus)"))
+        cpus, gpus = self.resources.get("cpus", 1), self.resources.get("gpus", 0)
+        if not cpus > 0:
+            problems.append(("resources", f"a trial needs CPUs, not {cpus:g}"))
+        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+            problems.append(("resources", f"{gpus:g} GPUs cannot be given to a trial; use a fraction up to 1, or a whole number"))
+        if self.pack > 1 and self.scheduler != "none":
+            text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
+            problems.append(("pack", text))
+        if problems:
+            raise SettingsError(problems)

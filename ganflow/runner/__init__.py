@@ -1,5 +1,6 @@
 """One run: game, trainer, checkpoints, journal, pictures."""
 
-from ganflow.runner.run import Outcome, resume, start
+from ganflow.runner.loop import Step
+from ganflow.runner.run import Outcome, Session, open_trial, resume, start
 
-__all__ = ["Outcome", "resume", "start"]
+__all__ = ["Outcome", "Session", "Step", "open_trial", "resume", "start"]

@@ -50,6 +50,16 @@ def new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
         GanflowError: it cannot be written.
     """
     folder = runs.create(root, recipe.name)
+    fill_folder(folder, recipe, about)
+    return folder
+
+
+def fill_folder(folder: RunFolder, recipe: Recipe, about: dict[str, Any]) -> None:
+    """Put the recipe and run.json into a fresh folder; it is removed where that fails.
+
+    Raises:
+        GanflowError: it cannot be written.
+    """
     try:
         write_recipe(folder, recipe)
         folder.note(id=folder.id, **about)
@@ -57,7 +67,6 @@ def new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
         shutil.rmtree(folder.path, ignore_errors=True)
         why = f"{error.strerror}; choose another with --runs"
         raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from error
-    return folder
 
 
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ CLOUD = 2000
 @dataclass
 class Interruption:
     signal: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was reported after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
+
+    round: int
+    values: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager
@@ -68,6 +76,7 @@ class Loop:
         folder: RunFolder,
         progress: Progress,
         best: dict[str, Any],
+        send: bool,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.folder, self.progress = metrics, folder, progress
@@ -80,32 +89,38 @@ class Loop:
         self.best = best  # the best score so far and its round
         self._no_pictures = False
         self._kept = trainer.round  # the round of the last checkpoint
-        self.follower = Follower(folder) if recipe.track.mlflow else None
+        self.follower = Follower(folder) if send else None
 
-    def run(self) -> str:
-        """Train to the end; returns "finished" or "interrupted"."""
+    def steps(self) -> Iterator[Step]:
+        """Train until the last round, or until the trainer is stopped."""
         if self.follower:
             self.follower.start()
-        try:
-            if self.trainer.round == 0:
-                self._draw(0)
-            while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
-                self._advance()
-            if self.trainer.stop and self.trainer.round > self._kept:  # the signal came when the round was already dealt with
-                self._keep(self.trainer.round, best=False)
-            status = "finished" if self.trainer.round >= self.cadence.rounds else "interrupted"
-            self._end(status)
-        except BaseException:
-            if self.follower:
-                self.follower.stop()
-            raise
+        if self.trainer.round == 0:
+            self._draw(0)
+        while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
+            step = self._advance()
+            if step is not None:
+                yield step
+
+    def end(self, early: str) -> str:
+        """Keep what there is, and say that the run is over: "finished", or `early` if it is."""
+        if self.trainer.stop and self.trainer.round > self._kept:  # the signal came when the round was already dealt with
+            self._keep(self.trainer.round, best=False)
+        status = "finished" if self.trainer.round >= self.cadence.rounds else early
+        self._end(status)
         return status
 
-    def _advance(self) -> None:
+    def close(self) -> None:
+        """Let go of the files. What was not sent to MLflow goes on being sent."""
+        if self.follower:
+            self.follower.stop()
+        self.journal.close()
+
+    def _advance(self) -> Step | None:
         cadence, trainer = self.cadence, self.trainer
         report = trainer.advance(cadence.next_stop(trainer.round))
         if not report.terms:  # stopped before a round was played
-            return
+            return None
         self._report(report)
         round, scores = report.round, {}
         if cadence.due(cadence.sample, round):
@@ -114,6 +129,7 @@ class Loop:
             scores = self._evaluate(round)
         if cadence.due(cadence.checkpoint, round) or trainer.stop or self._improves(scores):
             self._keep(round, self._improves(scores, remember=True))
+        return Step(round, {**report.values, **scores})
 
     def _report(self, report: Report) -> None:
         self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))

@@ -8,8 +8,8 @@ import platform
 import random
 import socket
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,8 @@ from ganflow.game.build import DTYPES
 from ganflow.game.compiled import NotCompilable, worth_compiling
 from ganflow.plugins import Composition, blame, versions
 from ganflow.recipe import Recipe, differences, read_recipe
-from ganflow.runner.folders import alone, changes, git_commit, new_folder, noted, write_recipe
-from ganflow.runner.loop import Loop, interruptible
+from ganflow.runner.folders import alone, changes, fill_folder, git_commit, new_folder, noted, write_recipe
+from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged, Trainer
@@ -47,7 +47,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: "finished", or "interrupted" (saved, can be resumed).
+        status: "finished", "interrupted" or "stopped" (saved, can be resumed).
         signal: the number of the signal that interrupted it, else 0.
     """
 
@@ -55,6 +55,39 @@ class Outcome:
     status: str
     round: int
     signal: int = 0
+
+
+class Session:
+    """A run that is played step by step: iterate over it to the end, which `outcome` then tells of.
+
+    Attributes:
+        folder: the run's.
+        outcome: how the run ended; None until then.
+
+    Raises:
+        GanflowError: (while iterating) as `start`.
+    """
+
+    def __init__(self, run: _Run, steps: Generator[Step, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
+        self.folder = folder
+        self.outcome: Outcome | None = None
+        self._run, self._steps, self._held = run, steps, held
+
+    def __iter__(self) -> Iterator[Step]:
+        with self._held:
+            self.outcome = yield from self._steps
+
+    def stop(self) -> None:
+        """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run is "stopped"."""
+        self._run.trainer.stop = True
+        self._run.stopped = True
+
+    def finish(self) -> Outcome:
+        """Play to the end."""
+        for _ in self:
+            pass
+        assert self.outcome is not None
+        return self.outcome
 
 
 def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False) -> Outcome:
@@ -68,8 +101,35 @@ def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False
     source = recipe.train.start_from
     start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
     folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
-    with alone(folder):
-        return run.train(folder, None, [])
+    with ExitStack() as held:
+        held.enter_context(alone(folder))
+        return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
+
+
+def open_trial(recipe: Recipe, folder: RunFolder, about: Mapping[str, Any]) -> Session:
+    """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
+    Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
+
+    Args:
+        about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
+
+    Raises:
+        GanflowError: as `start` and `resume`.
+    """
+    with ExitStack() as held:
+        begun = folder.is_run()
+        if begun:
+            held.enter_context(alone(folder))
+        before = noted(folder) if begun else {}
+        found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
+        run = _built(recipe, True, before)
+        run.alone = True
+        if not begun:
+            own = run.about()
+            runs.make(folder)
+            fill_folder(folder, recipe, {**own, **about, "tracking": {**own["tracking"], **about.get("tracking", {})}})
+            held.enter_context(alone(folder))
+        return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
 
 
 def resume(
@@ -91,7 +151,8 @@ def resume(
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
-    with alone(folder):
+    with ExitStack() as held:
+        held.enter_context(alone(folder))
         before = noted(folder)
         found, damaged = checkpoint.newest(folder.checkpoints)
         if found is None and damaged:
@@ -107,7 +168,8 @@ def resume(
         if start_from and not found:
             earlier = RunFolder(Path(start_from["run"]))
             take_over(run.game, find_checkpoint(earlier, start_from["checkpoint"]), earlier.id)
-        return run.train(folder, found, damaged, changed=bool(different))
+        steps = run.steps(folder, found, damaged, changed=bool(different))
+        return Session(run, steps, folder, held.pop_all()).finish()
 
 
 def _built(recipe: Recipe, quiet: bool, before: dict[str, Any]) -> _Run:
@@ -130,6 +192,8 @@ class _Run:
     def __init__(self, recipe: Recipe, quiet: bool, before: dict[str, Any]) -> None:
         self.recipe, self.quiet, self.before = recipe, quiet, before
         self.loop: Loop | None = None
+        self.alone = False  # part of a sweep, which shows it, stops it and sends it to MLflow
+        self.stopped = False
         train = recipe.train
         torch.set_num_threads(before.get("threads") or train.threads or torch.get_num_threads())
         if train.deterministic:
@@ -153,8 +217,10 @@ class _Run:
         )
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed)
 
-    def train(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False) -> Outcome:
-        """Train from a checkpoint, or from the beginning, to the end.
+    def steps(
+        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False
+    ) -> Generator[Step, None, Outcome]:
+        """Train from a checkpoint, or from the beginning, to the end; yields whenever something was reported.
 
         Args:
             damaged: checkpoints that are passed over.
@@ -163,7 +229,7 @@ class _Run:
         title = f"{self.recipe.name} · {folder.id}"
         with (
             Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.quiet) as progress,
-            interruptible(self.trainer) as interruption,
+            nullcontext(Interruption()) if self.alone else interruptible(self.trainer) as interruption,
         ):
             try:
                 for listener in self.composition.listeners("run_started"):
@@ -172,8 +238,10 @@ class _Run:
                 if changed:
                     write_recipe(folder, self.recipe)
                 folder.note(**self._going(), compile=self._compile(progress.note))
-                self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best)
-                status = self.loop.run()
+                send = self.recipe.track.mlflow and not self.alone
+                self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best, send)
+                yield from self.loop.steps()
+                status = self.loop.end("stopped" if self.stopped else "interrupted")
             except BaseException as error:
                 failure = self._failed(folder, error)
                 if failure is error:
@@ -182,7 +250,7 @@ class _Run:
             finally:
                 self.feed.close()
                 if self.loop:
-                    self.loop.journal.close()
+                    self.loop.close()
         return Outcome(folder, status, self.trainer.round, interruption.signal)
 
     def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:

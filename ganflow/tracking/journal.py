@@ -99,11 +99,14 @@ def rewind(path: Path, round: int) -> None:
     raw = path.read_bytes()
     lines = raw[: _whole(raw)].splitlines(keepends=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("wb") as file:
-        file.writelines(line for line in lines if _parse(line, path).round <= round)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+    try:
+        with scratch.open("wb") as file:
+            file.writelines(line for line in lines if _parse(line, path).round <= round)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)  # there only where that failed
 
 
 def _whole(raw: bytes) -> int:

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from ganflow.game import Round, build_game
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.runner import start
-from ganflow.runner.loop import Loop
+from ganflow.runner.loop import Loop, Step
 from ganflow.trainer import Trainer
 
 
@@ -42,22 +43,22 @@ def bare(recipe: Recipe) -> float:
 def whole(recipe: Recipe, root: Path) -> tuple[float, float]:
     """Seconds of the training part of a run, and of its end."""
     marks: list[float] = []
-    run, end = Loop.run, Loop._end
+    steps, end = Loop.steps, Loop._end
 
-    def timed_run(self: Loop) -> str:
+    def timed_steps(self: Loop) -> Iterator[Step]:
         marks.append(time.perf_counter())
-        return run(self)
+        return steps(self)
 
     def timed_end(self: Loop, status: str) -> None:
         marks.append(time.perf_counter())
         end(self, status)
         marks.append(time.perf_counter())
 
-    Loop.run, Loop._end = timed_run, timed_end  # type: ignore[method-assign]
+    Loop.steps, Loop._end = timed_steps, timed_end  # type: ignore[method-assign]
     try:
         start(recipe, root, quiet=False)
     finally:
-        Loop.run, Loop._end = run, end  # type: ignore[method-assign]
+        Loop.steps, Loop._end = steps, end  # type: ignore[method-assign]
     return marks[1] - marks[0], marks[2] - marks[1]
 
 
