@@ -155,6 +155,15 @@ def locked(folder: RunFolder) -> Iterator[None]:
         yield
 
 
+def is_locked(folder: RunFolder) -> bool:
+    """Whether a process trains this run at this moment."""
+    try:
+        with locked(folder):
+            return False
+    except GanflowError:
+        return True
+
+
 def all_runs(root: Path) -> Iterator[RunFolder]:
     """Every run under `root`, oldest first."""
     found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{_ABOUT}"))

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ganflow.game.flat import Flat
 
+NUMBERS = ("lr", "betas", "alpha", "eps", "weight_decay", "momentum", "nesterov")
+"""What optimizers call the numbers that a recipe gives them; anything else in their groups is state."""
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -42,6 +44,7 @@ class Player:
         self.leaves: list[Tensor] = [p for p in distinct if p.requires_grad]
         self.updated: list[nn.Parameter] = [self.flat.tensor] if self.flat else [p for p in distinct if p.requires_grad]
         self.optimizer = make_optimizer(self.updated)
+        self._numbers = [{name: group[name] for name in NUMBERS if name in group} for group in self.optimizer.param_groups]
         self._base_rates = [float(group["lr"]) for group in self.optimizer.param_groups if "lr" in group]
 
     def descend(self, objective: Tensor) -> None:
@@ -68,6 +71,11 @@ class Player:
         self.optimizer.step()
         for p in self.updated:
             p.grad = None
+
+    def reset_numbers(self) -> None:
+        """Give the optimizer the numbers that it was made with, where another's state was loaded into it."""
+        for group, numbers in zip(self.optimizer.param_groups, self._numbers, strict=True):
+            group.update(numbers)
 
     def start_round(self, round: int) -> None:
         """Set the learning rate for this round."""

@@ -106,12 +106,13 @@ def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False
         return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
 
 
-def open_trial(recipe: Recipe, folder: RunFolder, about: Mapping[str, Any]) -> Session:
+def open_trial(recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], *, copied: bool = False) -> Session:
     """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
     Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
 
     Args:
         about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
+        copied: its checkpoint is another run's, whose recipe had other numbers: the optimizers' are this recipe's.
 
     Raises:
         GanflowError: as `start` and `resume`.
@@ -123,7 +124,10 @@ def open_trial(recipe: Recipe, folder: RunFolder, about: Mapping[str, Any]) -> S
         before = noted(folder) if begun else {}
         found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
         run = _built(recipe, True, before)
-        run.alone = True
+        run.alone, run.copied = True, copied
+        source = recipe.train.start_from
+        if source and not found:
+            take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
         if not begun:
             own = run.about()
             runs.make(folder)
@@ -194,6 +198,7 @@ class _Run:
         self.loop: Loop | None = None
         self.alone = False  # part of a sweep, which shows it, stops it and sends it to MLflow
         self.stopped = False
+        self.copied = False  # the checkpoint is another run's
         train = recipe.train
         torch.set_num_threads(before.get("threads") or train.threads or torch.get_num_threads())
         if train.deterministic:
@@ -266,6 +271,9 @@ class _Run:
             return {}
         try:
             self.trainer.load_state(found.tensors, found.plain)
+            if self.copied:
+                for player in self.game.players.values():
+                    player.reset_numbers()
         except (ValueError, KeyError) as error:
             raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")

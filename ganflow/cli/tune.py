@@ -1,0 +1,66 @@
+"""ganflow tune"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "search a recipe's keys over a Ray cluster"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", help="a recipe with a tune section: a file, or the name of one that comes with ganflow")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. tune.trials=8")
+    parser.add_argument("--resume", metavar="SWEEP", help="go on with a sweep, whatever interrupted it")
+    parser.add_argument("--name", metavar="N", help="of the sweep and its folder (default: the recipe's, numbered)")
+    parser.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="local: this machine (default); auto: the Ray cluster that runs here; host:port of a cluster that this machine "
+        "belongs to; http(s)://host:8265 to send the sweep there as a job",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything, show the first configurations, train nothing")
+    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last lines")
+
+
+def main(args: argparse.Namespace) -> int:
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import is_override
+
+    overrides = list(args.overrides)
+    if args.recipe and is_override(args.recipe):
+        overrides.insert(0, args.recipe)
+        args.recipe = None
+    if args.resume and (args.recipe or args.name or overrides):
+        raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes and --name")
+    if not args.resume and not args.recipe:
+        raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
+
+    from ganflow.tune import driver
+    from ganflow.tune.address import parse_address
+
+    address = parse_address(args.address)
+    if address.kind == "job":
+        from ganflow.tune.submit import submit
+
+        return submit(address, args.recipe, overrides, name=args.name, resume=args.resume, root=args.runs, quiet=args.quiet)
+    if args.resume:
+        folder = driver.find(args.resume, args.runs)
+        plan = driver.plan(folder.recipe)
+    else:
+        plan = driver.plan(args.recipe, overrides)
+        if args.dry_run:
+            return _dry_run(plan, args)
+        folder = driver.begin(plan, args.runs, args.name)
+    outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
+    shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
+    if outcome.status == "interrupted":
+        print(f"stopped; go on with: ganflow tune --resume {folder.sweep}")
+        return 128 + outcome.signal
+    print(f"{shown}: {folder.about()['over']} trials are over; the best is {folder.best}")
+    if outcome.failed:
+        print(f"{outcome.failed} trials failed (ganflow sweeps show {folder.sweep})")
+        return 1
+    return 0

@@ -1,0 +1,71 @@
+"""The driver's book: what is known of every trial, in memory and in the sweep's records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ganflow.runs import RunFolder
+from ganflow.tracking import entries
+from ganflow.tune.folder import SweepFolder, TrialRecord
+from ganflow.tune.trial import Order
+
+
+@dataclass
+class Book:
+    """The only writer of the sweep's records.
+
+    Attributes:
+        template: the order of every trial, but for its number, changes and folder.
+        numbers: Ray's id of a trial → its number.
+    """
+
+    folder: SweepFolder
+    template: dict[str, Any]
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def record(self, number: int, **values: Any) -> TrialRecord:
+        """Write down what is new about a trial."""
+        known = self.trials.setdefault(number, TrialRecord(number, {}))
+        new = {name: value for name, value in values.items() if getattr(known, name) != value}
+        if new:
+            self.folder.record(number, **new)
+        for name, value in new.items():
+            setattr(known, name, value)
+        return known
+
+    def saw(self, number: int, **values: Any) -> TrialRecord:
+        """Remember what a report says, unwritten: the run's own journal has it."""
+        known = self.trials[number]
+        for name, value in values.items():
+            setattr(known, name, value)
+        return known
+
+    def order(self, number: int, changes: list[str]) -> dict[str, Any]:
+        """A trial as Ray's config: one text, because Ray takes keys with a "/" apart."""
+        template = {**self.template, "about": {**self.template["about"], "trial": number}}
+        copied = self.trials[number].copied
+        source = str(self.folder.trial(copied[-1][0]).path) if copied else None
+        place = str(self.folder.trial(number).path)
+        order = Order(number=number, changes=changes, folder=place, copy=source, copies=len(copied), **template)
+        return {"order": json.dumps(asdict(order))}
+
+    def best(self, mode: str) -> TrialRecord | None:
+        """The trial with the best score among those that did not go wrong."""
+        sound = [t for t in self.trials.values() if t.score is not None and t.state not in ("diverged", "failed")]
+        sign = 1 if mode == "min" else -1
+        return min(sound, key=lambda t: (sign * (t.score or 0.0), t.number), default=None)
+
+
+def scored(folder: RunFolder, metric: str) -> list[tuple[float, int, float]]:
+    """(time, round, score) of every report of a run that had a score."""
+    return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
+
+
+def in_time(histories: dict[int, list[tuple[float, int, float]]]) -> Iterable[tuple[int, int, float]]:
+    """(trial, round, score) of all trials, in the order in which they were reported."""
+    every = [(time, number, round, score) for number, points in histories.items() for time, round, score in points]
+    return [(number, round, score) for _, number, round, score in sorted(every)]

@@ -1,0 +1,65 @@
+"""Population based training (Jaderberg et al. 2017, arXiv:1711.09846): every so many rounds a trial of the worst quarter
+becomes a copy of one of the best quarter, weights, optimizers, random numbers and all, and goes on with numbers near its."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from ganflow.tune.book import Book
+from ganflow.tune.space import Space
+
+QUARTER = 0.25
+
+
+class Population(FIFOScheduler):
+    """Where more trials live than fit on the cluster, they take turns.
+
+    Args:
+        every: rounds between copies.
+        seed: of the choices.
+    """
+
+    def __init__(self, book: Book, space: Space, mode: str, every: int, seed: int) -> None:
+        super().__init__()
+        self.book, self.space, self.every = book, space, every
+        self.sign = 1 if mode == "min" else -1
+        self._random = random.Random(f"population {seed}")
+        self._turns: dict[int, int] = {}  # trial → round of its last turn
+
+    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        number, round = self.book.numbers[trial.trial_id], result["round"]
+        if result["state"] != "running":
+            return TrialScheduler.CONTINUE
+        turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
+        if "score" not in result or round - turn < self.every:
+            return TrialScheduler.CONTINUE
+        self._turns[number] = round
+        source = self._source(number)
+        if source is not None:
+            config = self.space.mutate(self.book.trials[source].config, self._random)
+            before = [*self.book.trials[number].copied, [source, self.book.trials[source].round]]
+            self.book.record(number, config=config, copied=before)
+            tune_controller.pause_trial(trial, should_checkpoint=False)
+            trial.set_config(self.book.order(number, self.space.changes(config)))
+            return TrialScheduler.NOOP
+        waiting = any(t.status in (RayTrial.PENDING, RayTrial.PAUSED) for t in tune_controller.get_trials())
+        return TrialScheduler.PAUSE if waiting else TrialScheduler.CONTINUE
+
+    def _source(self, number: int) -> int | None:
+        """The trial that this one becomes a copy of; None where it may stay what it is."""
+        alive = [t for t in self.book.trials.values() if not t.over and t.score is not None]
+        ranked = [t.number for t in sorted(alive, key=lambda t: (self.sign * (t.score or 0.0), t.number))]
+        share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
+        if not share or number not in ranked[-share:]:
+            return None
+        return self._random.choice(ranked[:share])
+
+    def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
+        """The one that is furthest behind."""
+        ready = [t for t in tune_controller.get_trials() if t.status in (RayTrial.PENDING, RayTrial.PAUSED)]
+        return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id]].round, default=None)

@@ -1,0 +1,76 @@
+"""What the driver does when Ray tells it of a trial: write it down, show it, keep the best so far."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+
+from ganflow.tracking import Journal
+from ganflow.tune.book import Book
+from ganflow.tune.folder import TrialRecord
+
+
+class Shows(Protocol):
+    """What is wanted of a display."""
+
+    def update(self, trials: list[TrialRecord]) -> None: ...
+
+
+class Watcher(tune.Callback):
+    """Listens to Ray."""
+
+    def __init__(self, book: Book, journal: Journal, mode: str, display: Shows) -> None:
+        self.book, self.journal, self.mode, self.display = book, journal, mode, display
+        self.stopping = False  # the whole sweep is being interrupted
+        self._over = sum(t.over for t in book.trials.values())
+
+    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        self._tell(trial, state="running")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        told = {name: result[name] for name in ("round", "score", "place") if result.get(name) is not None}
+        known = self.book.saw(self.book.numbers[trial.trial_id], **told)
+        if result["done"]:
+            self._is_over(known.number, result["state"], result["error"])
+        self.display.update(list(self.book.trials.values()))
+
+    def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        number = self.book.numbers[trial.trial_id]
+        if self.stopping and not self.book.trials[number].over:
+            self._tell(trial, state="waiting")
+        elif not self.book.trials[number].over:  # the scheduler ended it
+            self._is_over(number, "stopped", "")
+        self.display.update(list(self.book.trials.values()))
+
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        error = trial.get_error()
+        last = str(error).strip().splitlines()[-1][:300] if error and str(error).strip() else "its process died"
+        self._is_over(self.book.numbers[trial.trial_id], "failed", last)
+        self.display.update(list(self.book.trials.values()))
+
+    def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        self._tell(trial, state="waiting", error="its process died; it is begun again from its last checkpoint")
+
+    def _tell(self, trial: RayTrial, **values: Any) -> None:
+        self.book.record(self.book.numbers[trial.trial_id], **values)
+        self.display.update(list(self.book.trials.values()))
+
+    def _is_over(self, number: int, state: str, error: str) -> None:
+        known = self.book.trials[number]
+        self.book.folder.record(number, score=known.score, round=known.round, place=known.place)
+        self.book.record(number, state=state, error=error)
+        self._over += 1
+        self.note_best()
+
+    def note_best(self) -> None:
+        """The best so far, in run.json, and in the journal by the number of trials that are over."""
+        best = self.book.best(self.mode)
+        if best is None:
+            return
+        self.journal.append(self._over, {"best": float(best.score or 0.0)})
+        told = {"trial": best.number, "score": best.score, "config": best.config}
+        self.book.folder.note(best=told, over=self._over)
