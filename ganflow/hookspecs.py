@@ -81,7 +81,11 @@ class Builders:
 
 class Events:
     """The call list of a run: run_started, then per round n_critic × critic_stepped and one generator_stepped; at
-    their intervals round_reported, evaluated, checkpointed; at the end run_ended."""
+    their intervals round_reported, evaluated, checkpointed; at the end run_ended.
+
+    Where several workers train together, each of them calls run_started, critic_stepped and generator_stepped on its own
+    game, and only the first the others. A step's terms must be means over examples: then the average of the workers'
+    gradients is that of the whole batch."""
 
     @hookspec
     def run_started(self, game: Game) -> None:

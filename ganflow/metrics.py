@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -14,9 +15,12 @@ class Metric(ABC):
 
     Attributes:
         goal: whether the first score is better when it is lower ("min") or higher ("max").
+        names: the scores' names, in `evaluate`'s order, so that a sweep knows them before anything is trained. Left empty,
+            they are learnt by evaluating the untrained generator once.
     """
 
     goal: ClassVar[Literal["min", "max"]] = "min"
+    names: Sequence[str] = ()
 
     @abstractmethod
     def evaluate(self, game: Game) -> dict[str, float]:

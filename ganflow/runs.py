@@ -170,27 +170,77 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
     yield from sorted(found, key=lambda run: run.id)
 
 
+def is_sweep(folder: RunFolder) -> bool:
+    """Whether it is `runs/<sweep>/`, a folder with a run.json of its own in which every trial is a run."""
+    try:
+        return folder.about().get("kind") == "sweep"
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def all_sweeps(root: Path) -> Iterator[RunFolder]:
+    """Every sweep under `root`, oldest first."""
+    found = [RunFolder(about.parent.absolute()) for about in root.glob(f"*/{_ABOUT}")]
+    yield from sorted(filter(is_sweep, found), key=lambda sweep: str(sweep.about().get("id")))
+
+
+def find_sweep(name: str, root: Path) -> RunFolder | None:
+    """The sweep that a path, or its name, means."""
+    meant = (RunFolder(path.absolute()) for path in (Path(name), root / name))
+    return next(filter(is_sweep, meant), None)
+
+
+def trial(sweep: RunFolder, number: int) -> RunFolder:
+    """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
+    return RunFolder(sweep.path / f"{sweep.about()['id']}-t{number:04d}")
+
+
+def best_trial(sweep: RunFolder) -> RunFolder:
+    """The run of a sweep's best trial so far.
+
+    Raises:
+        GanflowError: no trial has a score yet.
+    """
+    best = sweep.about().get("best")
+    if not best:
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.path.name})")
+    return trial(sweep, best["trial"])
+
+
 def find(run: str, root: Path) -> RunFolder:
-    """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest".
+    """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
+    id means its best trial's run.
 
     Raises:
         GanflowError: no run, or more than one, is meant.
     """
+    sweep = find_sweep(run, root)
+    if sweep is not None:
+        return best_trial(sweep)
     if (Path(run) / _ABOUT).exists():
         return RunFolder(Path(run).absolute())
     runs = list(all_runs(root))
     if not runs:
         raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
     if run == "latest":
-        return runs[-1]
+        return best_trial(above) if (above := _sweep_of(runs[-1:])) else runs[-1]
     named = [r for r in runs if r.name == run]
     if named:
         return named[-1]
     started = [r for r in runs if r.id.startswith(run)]
+    if (above := _sweep_of(started)) and str(above.about()["id"]).startswith(run):
+        return best_trial(above)
     if len(started) > 1:
-        meant = ", ".join(r.id for r in started)
-        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {meant}; write more of it")
+        some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
+        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
     if not started:
         ways = "give a path, an id or its beginning, a name, or 'latest'"
         raise GanflowError(f"no run '{run}' in {root}/: {ways} (ganflow runs lists them)")
     return started[0]
+
+
+def _sweep_of(runs: list[RunFolder]) -> RunFolder | None:
+    """The sweep that all of these are trials of."""
+    above = {run.path.parent for run in runs}
+    sweep = RunFolder(above.pop()) if len(above) == 1 else None
+    return sweep if sweep and is_sweep(sweep) else None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ganflow.data import Feed
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
+from ganflow.game.parallel import Group
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
 
 Tensors = dict[str, Tensor]
@@ -59,26 +62,29 @@ class Trainer:
         game: with its players.
         feed: draws real batches.
         round: the game's round.
-        batch_size: of every draw.
+        batch_size: of every draw; of all workers together.
         seed: of the prior's draws.
+        group: the workers that train the game together; None for this one alone. They play in lock-step, each on its
+            share of every draw, and all of them report the same.
     """
 
-    def __init__(self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0) -> None:
-        self.game, self.feed, self.batch_size = game, feed, batch_size
+    def __init__(
+        self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0, group: Group | None = None
+    ) -> None:
+        self.game, self.feed, self.batch_size, self.seed, self.group = game, feed, batch_size, seed, group
         self.play: Round | CompiledRound = round
         self.round = 0
         self.stop = False  # set from a signal handler: `advance` returns after the round in hand
+        share = group.share(batch_size, round.accumulate) if group else None
+        self._share = torch.tensor(share, device=game.device) if share else None
+        self._halted = False  # all workers know that no further round is played
         self._dtype = next(game.generator.parameters()).dtype
-        self._prior_draws = torch.Generator(device=game.device).manual_seed(seed)
+        self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
 
     def compile(self, whole: bool) -> None:
         """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss."""
         assert isinstance(self.play, Round)
-        feed, prior = self.feed.state(), self._prior_draws.get_state()
-        examples = [self._draw() for _ in range(2)]
-        self.feed.load_state(feed)
-        self._prior_draws.set_state(prior)
-        self.play = compile_round(self.play, examples, whole)
+        self.play = compile_round(self.play, self.peek(2), whole)
 
     def advance(self, until: int) -> Report:
         """Play rounds until `until` of them are played (or `stop` is set).
@@ -88,14 +94,17 @@ class Trainer:
         """
         started, first = time.perf_counter(), self.round
         rows: list[list[Tensor]] = []
-        while self.round < until and not self.stop:
+        while self.round < until and self._goes_on():
             for player in self.game.players.values():
                 player.start_round(self.round)
-            rows.append(self.play(self._draw()))
+            rows.append(self.play(self.draw()))
             self.round += 1
         if not rows:
             return Report(self.round)
-        table = torch.stack([t for row in rows for t in row]).float().view(len(rows), -1).tolist()  # the only read
+        terms_of_rows = torch.stack([t for row in rows for t in row]).float().view(len(rows), -1)
+        if self.group:
+            (terms_of_rows,) = self.group.mean([terms_of_rows])
+        table = terms_of_rows.tolist()  # the only read
         names = self.play.names
         for i, values in enumerate(table):
             for name, value in zip(names, values, strict=True):
@@ -106,16 +115,51 @@ class Trainer:
         seconds = time.perf_counter() - started
         return Report(self.round, terms, self.game.loss.estimates(terms), rates, len(rows) / seconds)
 
-    def _draw(self) -> Tensors:
-        """Everything random that a round needs of data and prior, in one draw each."""
+    def halt(self) -> None:
+        """Tell the other workers, which wait for another round, that there will be none."""
+        if self.group and not self._halted:
+            self._halted = self.group.first(True)
+
+    def share(self) -> None:
+        """Put the first worker's state into all of them."""
+        if not self.group:
+            return
+        tensors, plain = self.state()
+        copies = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+        text = self.group.send(json.dumps(plain).encode())
+        data = self.group.send(save(copies) if self.group.rank == 0 else b"")
+        if self.group.rank:
+            self.load_state(load(data), json.loads(text))
+
+    def _goes_on(self) -> bool:
+        """Whether to play another round: what the first worker says, which a signal may have stopped."""
+        if not self.group:
+            return not self.stop
+        if not self._halted and self.group.first(self.stop):
+            self.stop = self._halted = True
+        self.group.reseed(self.seed, self.round)
+        return not self._halted
+
+    def draw(self, rounds: int = 1) -> Tensors:
+        """Everything random that a round (or several, one after another) needs of data and prior, in one draw each; this
+        worker's share of it."""
         draws: Tensors = {}
         if self.play.data_draws:
-            draws = self.feed.draw(self.play.data_draws)
+            draws = self.feed.draw(rounds * self.play.data_draws)
         if self.game.prior is not None:
             z = self.game.prior.sample(
-                self.play.prior_draws, self.batch_size, generator=self._prior_draws, device=self.game.device
+                rounds * self.play.prior_draws, self.batch_size, generator=self.prior_draws, device=self.game.device
             )
+            z = z if self._share is None else z[:, self._share]
             draws["z"] = z if z.dtype == self._dtype else z.to(self._dtype)
+        return draws
+
+    def peek(self, rounds: int) -> list[Tensors]:
+        """What the next rounds will draw."""
+        feed, prior = self.feed.state(), self.prior_draws.get_state()
+        draws = [self.draw() for _ in range(rounds)]
+        self.feed.load_state(feed)
+        self.prior_draws.set_state(prior)
         return draws
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
@@ -124,13 +168,13 @@ class Trainer:
         randoms, plain_randoms = random_state(self.game.device)
         tensors |= randoms
         plain |= {"round": self.round, "random": plain_randoms, "feed": flatten(self.feed.state(), "feed", tensors)}
-        tensors["random.prior"] = self._prior_draws.get_state()
+        tensors["random.prior"] = self.prior_draws.get_state()
         return tensors, plain
 
     def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> None:
         """Go on where `state` was taken. Raises ValueError where it is another game's."""
         load_game_state(self.game, tensors, plain)
         self.feed.load_state(unflatten(plain["feed"], tensors))
-        self._prior_draws.set_state(tensors["random.prior"])
+        self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
         load_random_state(self.game.device, tensors, plain["random"])

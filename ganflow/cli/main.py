@@ -20,7 +20,9 @@ COMMANDS = {
     "show": "print a recipe with every default filled in",
     "recipes": "list the recipes that come with ganflow, or copy one",
     "plugins": "list the installed plugins, their components and keys",
+    "tune": "search a recipe's keys over a Ray cluster",
     "runs": "list the runs, or show one",
+    "sweeps": "list the sweeps, or show one",
     "sample": "draw samples from a run",
     "interpolate": "walk between latent points of a run",
     "animate": "a GIF of a run's samples over training",
@@ -35,6 +37,7 @@ examples:
   ganflow recipes copy wgan                 a recipe to edit
   ganflow run wgan.yaml train.rounds=200    with a change
   ganflow run --resume latest               go on after an interruption
+  ganflow tune wgan                         search for better learning rates
   ganflow sample latest -n 64 -o grid.png   draw from the trained generator
 """
 

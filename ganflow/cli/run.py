@@ -12,6 +12,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. train.rounds=200")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run: a path, an id or its beginning, a name, or 'latest'")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that train together, each on its share of every batch: one for each GPU, or on the CPU "
+        "(default: 1; with --resume as many as the run had, for the same bits)",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
 
 
@@ -28,18 +35,22 @@ def main(args: argparse.Namespace) -> int:
         args.recipe = None
     if not args.recipe and not args.resume:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
+    if args.workers is not None and args.workers < 1:
+        raise GanflowError(f"--workers: {args.workers} workers cannot train anything; use 1 or more")
     recipe = read_recipe(args.recipe, overrides) if args.recipe else None
     root = Path(args.runs)
+    if args.resume and (sweep := runs.find_sweep(args.resume, root)):
+        raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
     folder = runs.find(args.resume, root) if args.resume else None
 
     from ganflow.runner import resume, start
     from ganflow.runner.loop import last_picture
 
     if folder:
-        outcome = resume(folder, recipe, quiet=args.quiet, overrides=overrides)
+        outcome = resume(folder, recipe, quiet=args.quiet, overrides=overrides, workers=args.workers)
     else:
         assert recipe is not None
-        outcome = start(recipe, root, quiet=args.quiet)
+        outcome = start(recipe, root, quiet=args.quiet, workers=args.workers or 1)
     shown = outcome.folder.path
     if shown.is_relative_to(Path.cwd()):
         shown = shown.relative_to(Path.cwd())

@@ -22,6 +22,7 @@ LEFT_OUT_FIRST = ("age", "last", "score", "name")  # on a narrow terminal
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
     parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("--all", action="store_true", help="with every trial of every sweep (ganflow sweeps show N: of one)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
 
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     import json
 
     from ganflow.errors import GanflowError
-    from ganflow.runs import all_runs, find
+    from ganflow.runs import find
 
     if args.action:
         if not args.run:
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
         facts = known(find(args.run, args.runs), everything=True)
         print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else "\n".join(described(facts)))
         return 0
-    runs = [known(folder) for folder in all_runs(args.runs)]
+    runs = everything(args.runs, args.all)
     if args.json:
         print(json.dumps(runs, indent=2, ensure_ascii=False))
     elif runs:
@@ -46,6 +47,18 @@ def main(args: argparse.Namespace) -> int:
     else:
         print(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
     return 0
+
+
+def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
+    """What is known of every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
+    from ganflow.cli.sweeps import all_known
+    from ganflow.runs import all_runs
+
+    if trials:
+        return [known(folder) for folder in all_runs(root)]
+    sweeps = {sweep["folder"]: sweep for sweep in all_known(root)}
+    own = [known(folder) for folder in all_runs(root) if str(folder.path.parent) not in sweeps]
+    return sorted([*own, *sweeps.values()], key=lambda run: str(run["id"]))
 
 
 def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
@@ -148,11 +161,16 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
-        "round": f"{run.get('round', '?')}/{run.get('rounds') or '?'}",
+        "round": f"{run.get('round', '?')}/{run.get('rounds') or '?'}" if "trials" not in run else f"{of_trials(run)} trials",
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
         "score": score,
     }
+
+
+def of_trials(sweep: dict[str, Any]) -> str:
+    """How many trials of a sweep are over, "12/16"."""
+    return f"{sweep['over']}/{sweep['trials'] or '?'}"
 
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading
+    from pathlib import Path
 
-HELP = "send to MLflow what could not be sent during a run"
+    from ganflow.runs import RunFolder
+
+HELP = "send to MLflow what could not be sent during a run or a sweep"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
-    parser.add_argument("--all", action="store_true", help="every run in the runs folder")
+    parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name (also a sweep's), 'latest'")
+    parser.add_argument("--all", action="store_true", help="every run and sweep in the runs folder")
     parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
     parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
@@ -23,15 +26,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ganflow import runs
     from ganflow.errors import GanflowError
+    from ganflow.tracking import family
 
     root = Path(args.runs)
-    folders = list(runs.all_runs(root)) if args.all else [runs.find(run, root) for run in args.run]
+    folders = list(family.everything(root)) if args.all else [_meant(run, root) for run in args.run]
     if not folders:
         raise GanflowError(f"no runs in {root}/" if args.all else "which run? e.g. ganflow sync latest, or ganflow sync --all")
     if args.follow and len(folders) > 1:
-        raise GanflowError("--follow goes with one run")
+        raise GanflowError("--follow goes with one run or sweep")
 
     from ganflow.tracking.sync import sync
 
@@ -43,11 +46,21 @@ def main(args: argparse.Namespace) -> int:
         sent += ["the generator as a model"] if result.model else []
         if sent or not result.error:
             what = f"{', '.join(sent)} sent to" if sent else "nothing to send; everything is in"
-            print(f"{folder.name}/{folder.id}: {what} {result.uri}", flush=True)
+            print(f"{family.title(folder)}: {what} {result.uri}", flush=True)
         if result.error:
             failed = True
-            print(f"{folder.name}/{folder.id}: not everything sent to {result.uri}: {result.error}", flush=True)
+            print(f"{family.title(folder)}: not everything sent to {result.uri}: {result.error}", flush=True)
     return 1 if failed else 0
+
+
+def _meant(name: str, root: Path) -> RunFolder:
+    """A sweep by its name or path, also where its trials are the latest runs; else a run."""
+    from ganflow.runs import find, find_sweep
+    from ganflow.tracking.family import sweep_of
+
+    sweep = find_sweep(name, root)
+    run = sweep or find(name, root)
+    return sweep_of(run) or run if name == "latest" else run
 
 
 def _when_training_ends() -> threading.Event:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ganflow.tune.driver import Plan
 
 HELP = "search a recipe's keys over a Ray cluster"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", help="a recipe with a tune section: a file, or the name of one that comes with ganflow")
+    parser.add_argument("recipe", nargs="?", help="a recipe with a tune section: a file, or the name of one of ganflow's own")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. tune.trials=8")
     parser.add_argument("--resume", metavar="SWEEP", help="go on with a sweep, whatever interrupted it")
     parser.add_argument("--name", metavar="N", help="of the sweep and its folder (default: the recipe's, numbered)")
@@ -45,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
     if address.kind == "job":
         from ganflow.tune.submit import submit
 
-        return submit(address, args.recipe, overrides, name=args.name, resume=args.resume, root=args.runs, quiet=args.quiet)
+        recipe = driver.plan(args.recipe, overrides).recipe if args.recipe else None
+        return submit(address, recipe, args.runs, name=args.name, resume=args.resume, quiet=args.quiet)
     if args.resume:
         folder = driver.find(args.resume, args.runs)
         plan = driver.plan(folder.recipe)
@@ -54,7 +60,12 @@ def main(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _dry_run(plan, args)
         folder = driver.begin(plan, args.runs, args.name)
-    outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
+    try:
+        outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
+    except GanflowError:
+        if not folder.records.exists():  # nothing was begun
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
     if outcome.status == "interrupted":
         print(f"stopped; go on with: ganflow tune --resume {folder.sweep}")
@@ -63,4 +74,22 @@ def main(args: argparse.Namespace) -> int:
     if outcome.failed:
         print(f"{outcome.failed} trials failed (ganflow sweeps show {folder.sweep})")
         return 1
+    return 0
+
+
+def _dry_run(plan: Plan, args: argparse.Namespace) -> int:
+    """Say what would be tried."""
+    from ganflow.tune.driver import rounds_of
+    from ganflow.tune.search import make_searcher
+
+    searcher = make_searcher(plan.tune, plan.space, plan.mode)
+    total = searcher.total or plan.tune.trials
+    print(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
+    for number in range(min(total, 10)):
+        config = searcher.propose(number)
+        if config is None:
+            break
+        print(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
+    if total > 10:
+        print(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ class Feed(ABC):
 
     @abstractmethod
     def draw(self, k: int) -> dict[str, Tensor]:
-        """k independent batches: one tensor (k, batch_size, *shape) per field, on the feed's device, in its dtype."""
+        """k independent batches: one tensor (k, batch_size, *shape) per field, on the feed's device, in its dtype. Where
+        the feed is one of several workers', only its share of every batch."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -42,6 +44,7 @@ def feed(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
+    share: Sequence[int] | None = None,
 ) -> Feed:
     """The feed for this kind of data.
 
@@ -52,6 +55,7 @@ def feed(
         device: where batches are wanted.
         dtype: of floating-point fields; others keep theirs.
         channels_last: whether every drawn batch (draw["real"][i]) of images lies channels-last in memory.
+        share: places in every batch whose examples are drawn, the others being other workers'; None for all.
 
     Raises:
         GanflowError: there are no training examples.
@@ -59,11 +63,11 @@ def feed(
     if data.size < 1:
         raise GanflowError(f"data {data.name} has no training examples")
     if isinstance(data, TensorData):
-        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last)
+        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share)
     if isinstance(data, StreamData):
         from ganflow.data.stream import StreamFeed
 
-        return StreamFeed(data, batch_size, seed, device, dtype, channels_last)
+        return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share)
     raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData nor a StreamData")
 
 
@@ -82,8 +86,10 @@ class ResidentFeed(Feed):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
+        share: Sequence[int] | None = None,
     ) -> None:
         self._device, self._batch_size, self._size = torch.device(device), batch_size, data.size
+        self._share = None if share is None else torch.tensor(list(share), device=self._device)
         self._generator = generator(seed, device=self._device)
         self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
         self._tensors = {name: self._resident(name, tensor, dtype) for name, tensor in data.train.items()}
@@ -95,9 +101,11 @@ class ResidentFeed(Feed):
 
     def draw(self, k: int) -> dict[str, Tensor]:
         rows = torch.randint(self._size, (k * self._batch_size,), generator=self._generator, device=self._device)
+        if self._share is not None:
+            rows = rows.view(k, -1)[:, self._share].reshape(-1)
         batches = {}
         for name, tensor in self._tensors.items():
-            picked = tensor.index_select(0, rows).view(k, self._batch_size, *tensor.shape[1:])
+            picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
 

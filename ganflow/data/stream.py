@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -25,7 +26,9 @@ class StreamFeed(Feed):
     change what is drawn. An epoch's last examples and the next one's first share a batch: no example is dropped.
 
     Args:
-        data, batch_size, seed, device, dtype, channels_last: as for `ganflow.data.feed.feed`.
+        data, batch_size, seed, device, dtype, channels_last, share: as for `ganflow.data.feed.feed`. Where several workers
+            share the batches, nobody waits for what others load: the place of an example that cannot be loaded is taken
+            by another one of this worker's, not by the row's next.
         threads: how many load; by default one per core that this process may use, eight at most.
     """
 
@@ -38,12 +41,15 @@ class StreamFeed(Feed):
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         threads: int | None = None,
+        share: Sequence[int] | None = None,
     ) -> None:
         self._data, self._batch_size, self._seed = data, batch_size, seed
         self._device, self._dtype, self._channels_last = torch.device(device), dtype, channels_last
         self._pool = ThreadPoolExecutor(threads or min(8, _cores()), thread_name_prefix="ganflow-data")
-        self._position = 0  # of the next item to be drawn
-        self._ahead: deque[tuple[int, Future[Item | None]]] = deque()  # (example, its item) at _position, _position + 1, …
+        self._share = frozenset(range(batch_size) if share is None else share)
+        self._position = self._began = 0  # of the next item to be drawn, and of a draw's first
+        # (example, its item; None for another worker's) at _position, _position + 1, …
+        self._ahead: deque[tuple[int, Future[Item | None] | None]] = deque()
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._left_out: set[int] = set()  # examples that could not be loaded
         item_bytes = sum(4 * torch.Size(field.shape).numel() for field in data.fields.values())
@@ -57,7 +63,11 @@ class StreamFeed(Feed):
         """
         start, wanted = self._position, k * self._batch_size
         try:
-            items = [self._next(min(wanted, self._most_ahead)) for _ in range(wanted)]
+            ahead = min(wanted, self._most_ahead)
+            if len(self._share) < self._batch_size:
+                items = self._shared([self._take(ahead) for _ in range(wanted)])
+            else:
+                items = [self._next(ahead) for _ in range(wanted)]
         except BaseException:  # Ctrl-C too: what was taken from the row is drawn again
             self._go_to(start)
             raise
@@ -66,16 +76,35 @@ class StreamFeed(Feed):
     def _next(self, ahead: int) -> Item:
         """The next item that can be loaded; as many as `ahead` are then on their way."""
         while len(self._left_out) < self._data.size:
-            while len(self._ahead) <= ahead:
-                index, rng = self._at(self._position + len(self._ahead))
-                self._ahead.append((index, self._pool.submit(self._data.load, index, rng)))
-            index, future = self._ahead.popleft()
-            item = future.result()
-            self._position += 1
+            item = self._take(ahead)
             if item is not None:
                 return item
+        raise self._none()
+
+    def _take(self, ahead: int) -> Item | None:
+        """The next position's item; None where it cannot be loaded or is another worker's."""
+        while len(self._ahead) <= ahead:
+            position = self._position + len(self._ahead)
+            index, rng = self._at(position)
+            mine = (position - self._began) % self._batch_size in self._share
+            self._ahead.append((index, self._pool.submit(self._data.load, index, rng) if mine else None))
+        index, future = self._ahead.popleft()
+        item = future.result() if future else None
+        self._position += 1
+        if future and item is None:
             self._left_out.add(index)
-        raise GanflowError(f"none of the {self._data.size} examples of data {self._data.name} can be loaded")
+        return item
+
+    def _shared(self, items: list[Item | None]) -> list[Item]:
+        """This worker's of all items of a draw, those that could not be loaded replaced by others."""
+        mine = [item for place, item in enumerate(items) if place % self._batch_size in self._share]
+        loaded = [item for item in mine if item is not None]
+        if not loaded:
+            raise self._none()
+        return [item if item is not None else loaded[place % len(loaded)] for place, item in enumerate(mine)]
+
+    def _none(self) -> GanflowError:
+        return GanflowError(f"none of the {self._data.size} examples of data {self._data.name} can be loaded")
 
     def _at(self, position: int) -> tuple[int, torch.Generator]:
         """The example at a position of the endless row, and the source of its augmentation."""
@@ -97,7 +126,7 @@ class StreamFeed(Feed):
         batch = host.to(self._device, self._dtype if first.is_floating_point() else None, non_blocking=cuda)
         if self._channels_last and field.is_image:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        return batch.view(k, self._batch_size, *field.shape)
+        return batch.view(k, -1, *field.shape)
 
     def state(self) -> dict[str, Tensor]:
         return {"position": torch.tensor(self._position)}
@@ -109,9 +138,10 @@ class StreamFeed(Feed):
 
     def _go_to(self, position: int) -> None:
         for _, future in self._ahead:
-            future.cancel()
+            if future:
+                future.cancel()
         self._ahead.clear()
-        self._position = position
+        self._position = self._began = position
 
     def close(self) -> None:
         self._go_to(self._position)

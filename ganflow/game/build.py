@@ -11,7 +11,9 @@ from torch import nn
 from ganflow.data import Data
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
+from ganflow.game.parallel import Group
 from ganflow.game.player import Player
+from ganflow.game.sync_norm import synchronize
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 
@@ -33,15 +35,21 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def build_game(recipe: Recipe, composition: Composition, data: Data, *, players: bool = True) -> Game:
+def build_game(
+    recipe: Recipe, composition: Composition, data: Data, *, players: bool = True, group: Group | None = None
+) -> Game:
     """Networks, loss and (unless the game is only sampled from) optimizers.
 
     The networks' initial weights come from torch's generator seeded with `train.seed`, the generator's first.
 
+    Args:
+        group: the workers that train it together; None for this one alone.
+
     Raises:
         GanflowError: the parts do not fit each other.
     """
-    train, device = recipe.train, pick_device(recipe.train.device)
+    train = recipe.train
+    device = pick_device((group.device if group else None) or train.device)
     torch.manual_seed(train.seed)
     prior = composition.build("prior") if recipe.prior else None
     generator: nn.Module = composition.build("generator", data=data, prior=prior)
@@ -49,15 +57,18 @@ def build_game(recipe: Recipe, composition: Composition, data: Data, *, players:
     loss = composition.build("loss")
     game = Game(data, prior, generator, critic, loss, one_pass=train.one_pass)
     check_fit(recipe, game)
+    if group and train.batch_norm == "sync":
+        synchronize(game, group)
     game.to(device=device, dtype=DTYPES[train.precision])
     if train.channels_last:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if players:
-        game.players = {name: _player(recipe, composition, game, name) for name in ("generator", "critic")[: 1 + bool(critic)]}
+        names = ("generator", "critic")[: 1 + bool(critic)]
+        game.players = {name: _player(recipe, composition, game, name, group) for name in names}
     return game
 
 
-def _player(recipe: Recipe, composition: Composition, game: Game, name: str) -> Player:
+def _player(recipe: Recipe, composition: Composition, game: Game, name: str, group: Group | None) -> Player:
     optimizer = recipe.optimizers[name]
     schedule: Any = None
     if name in recipe.schedules:
@@ -70,6 +81,7 @@ def _player(recipe: Recipe, composition: Composition, game: Game, name: str) -> 
         elementwise=bool(getattr(optimizer.settings, "elementwise", False)),
         schedule=schedule,
         clip_norm=recipe.train.clip_grad,
+        group=group,
     )
 
 

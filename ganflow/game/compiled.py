@@ -98,7 +98,7 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
             for draws in examples:
                 compiled(draws)
         except Exception as error:
-            raise NotCompilable(_first_words(error)) from error
+            raise NotCompilable(first_words(error)) from error
         found = _copy(game)
     for part in sorted({_part(name) for name in expected}):
         off, way = _distance(part, found, expected), _distance(part, before, expected)
@@ -212,7 +212,7 @@ def _distance(part: str, a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     return math.sqrt(sum(squares))
 
 
-def _first_words(error: Exception) -> str:
+def first_words(error: Exception) -> str:
     """The sentence of an error that torch.compile has wrapped in its own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Unsupported"))]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganflow.game.flat import Flat
+from ganflow.game.parallel import Group
 
 NUMBERS = ("lr", "betas", "alpha", "eps", "weight_decay", "momentum", "nesterov")
 """What optimizers call the numbers that a recipe gives them; anything else in their groups is state."""
@@ -25,6 +26,7 @@ class Player:
         elementwise: the optimizer treats every number alone, so all parameters may be one flat tensor.
         schedule: the factor on the learning rate in each round, None for 1.
         clip_norm: the largest norm of the whole gradient; None for any.
+        group: the workers whose gradients are averaged; None for this one alone.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class Player:
         elementwise: bool = False,
         schedule: Callable[[int], float] | None = None,
         clip_norm: float | None = None,
+        group: Group | None = None,
     ) -> None:
-        self.name, self.module, self.schedule, self.clip_norm = name, module, schedule, clip_norm
+        self.name, self.module, self.schedule, self.clip_norm, self.group = name, module, schedule, clip_norm, group
         distinct = list(module.parameters())
         uniform = len({(p.dtype, p.device) for p in distinct}) == 1 and all(p.requires_grad for p in distinct)
         self.flat = Flat(module) if elementwise and uniform else None
@@ -45,7 +48,8 @@ class Player:
         self.updated: list[nn.Parameter] = [self.flat.tensor] if self.flat else [p for p in distinct if p.requires_grad]
         self.optimizer = make_optimizer(self.updated)
         self._numbers = [{name: group[name] for name in NUMBERS if name in group} for group in self.optimizer.param_groups]
-        self._base_rates = [float(group["lr"]) for group in self.optimizer.param_groups if "lr" in group]
+        rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
+        self._base_rates = [rate if isinstance(rate, Tensor) else float(rate) for rate in rates]
 
     def descend(self, objective: Tensor) -> None:
         """One optimizer step down the gradient of a scalar."""
@@ -61,7 +65,10 @@ class Player:
 
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor]) -> None:
-        """One optimizer step with these gradients, clipped to `clip_norm`."""
+        """One optimizer step with these gradients (which are written over), averaged over all workers and clipped to
+        `clip_norm`."""
+        if self.group is not None:
+            gradients = self.group.mean(gradients)
         if self.clip_norm is not None:
             norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
             factor = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import ganflow
 
+CLUSTER = "cluster"
+"""The folder of files for Ray clusters, which are YAML and no recipes."""
+
 
 @dataclass(frozen=True)
 class Shipped:
@@ -37,7 +40,8 @@ def folder() -> Path:
 def shipped() -> list[Shipped]:
     """Every shipped recipe, by name."""
     root = folder()
-    return [_about(path, root) for path in sorted(root.rglob("*.yaml"))]
+    found = sorted(root.rglob("*.yaml"))
+    return [_about(path, root) for path in found if path.relative_to(root).parts[0] != CLUSTER]
 
 
 def find_shipped(name: str) -> Shipped | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ganflow.recipe.nodes import COMMAND_LINE, Node, Problems, join, shown
@@ -63,24 +63,29 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [a for a in arguments if not is_override(a)], [a for a in arguments if is_override(a)]
 
 
-def apply(overrides: Sequence[str], root: Node, problems: Problems) -> None:
-    """Change the tree as the overrides say. What cannot be done is a problem and changes nothing."""
-    parsed = [override for text in overrides if (override := _parse(text, problems))]
+def apply(overrides: Sequence[str], root: Node, problems: Problems, lines: Mapping[str, int] | None = None) -> None:
+    """Change the tree as the overrides say. What cannot be done is a problem and changes nothing.
+
+    Args:
+        lines: where overrides come from that are not of the command line.
+    """
+    places = lines or {}
+    parsed = [override for text in overrides if (override := _parse(text, problems, places.get(text, COMMAND_LINE)))]
     for override in sorted(parsed, key=lambda o: o.order):
         try:
             for steps_ in _targets(root, override.steps, splits=override.sign != "~"):
                 _change(root, override, steps_)
         except _Refused as refused:
-            problems.add(COMMAND_LINE, str(refused))
+            problems.add(override.value.line, str(refused))
 
 
-def _parse(text: str, problems: Problems) -> Override | None:
+def _parse(text: str, problems: Problems, line: int) -> Override | None:
     form = _FORM.fullmatch(text)
     found = steps(form["path"]) if form else None
     if not form or found is None or (form["sign"] == "~") != (form["value"] is None):
-        problems.add(COMMAND_LINE, f"{shown(text)} is not an override; write key=value, +list=item or ~key")
+        problems.add(line, f"{shown(text)} is not an override; write key=value, +list=item or ~key")
         return None
-    value = read_yaml(form["value"] or "", problems, form["path"], COMMAND_LINE)
+    value = read_yaml(form["value"] or "", problems, form["path"], line)
     if value is None:
         return None
     return Override(form["sign"], form["path"], found, value)
@@ -181,7 +186,7 @@ def _switch(section: Node, use: Node) -> None:
     old = keys["use"].value if "use" in keys else None
     same = isinstance(old, str) and isinstance(use.value, str) and _same(old, use.value)
     section.value = {**keys, "use": use} if same else {"use": use}
-    section.line = section.line if same else COMMAND_LINE
+    section.line = section.line if same else use.line
 
 
 def _same(old: str, new: str) -> bool:

@@ -52,6 +52,9 @@ class Train:
     )
     clip_grad: float | None = key(None, "largest norm of a player's whole gradient; longer ones are scaled down", gt=0)
     accumulate: int = key(1, "micro-batches per update; batch_size must be divisible by it", ge=1)
+    batch_norm: Literal["local", "sync"] = key(
+        "local", "with several workers: each normalizes its own share of the batch, or all of them the whole batch together"
+    )
     deterministic: bool = key(False, "only algorithms that give the same bits every time, also where slower ones")
     threads: int = key(0, "CPU threads; 0: all cores", ge=0, le=1024)
     report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
@@ -101,6 +104,7 @@ class Tune:
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
     trials: int = key(16, "runs to make; grid makes as many as the grid has points", ge=1)
+    rounds: int = key(0, "rounds of a trial, where fewer than train.rounds are enough to judge; 0: train.rounds", ge=0)
     space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
     search: str = key("random", "random, grid, optuna or hyperopt")

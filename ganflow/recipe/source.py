@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ganflow.errors import GanflowError, RecipeError
@@ -13,6 +15,7 @@ from ganflow.recipe.library import find_shipped, near_matches
 from ganflow.recipe.nodes import Node, Problems, shown
 from ganflow.recipe.reader import read_yaml
 from ganflow.recipe.recipe import Recipe
+from ganflow.recipe.writer import to_yaml
 
 LARGEST = 2**18  # bytes; recipes have hundreds
 
@@ -29,20 +32,64 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
         RecipeError: the recipe has problems; all of them, by line.
         GanflowError: there is no such recipe, or it cannot be read.
     """
+    return draft(source, overrides).build(catalogue=catalogue)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe that has been read but not checked; many recipes can be made of it that differ in some keys.
+
+    Attributes:
+        name: what the recipe is called if it says nothing of it.
+        problems: those found so far.
+    """
+
+    root: Node
+    name: str
+    problems: Problems
+
+    def build(
+        self, overrides: Sequence[str] = (), catalogue: Catalogue | None = None, lines: Mapping[str, int] | None = None
+    ) -> Recipe:
+        """The recipe with these changes, too; the draft stays as it is.
+
+        Args:
+            lines: line to give to an override's values, where that is not the command line.
+
+        Raises:
+            RecipeError: it has problems; all of them, by line.
+        """
+        problems = Problems(self.problems.file)
+        problems.extend(self.problems)
+        root = copy.deepcopy(self.root)
+        changes.apply(overrides, root, problems, lines)
+        recipe = build(root, catalogue or load_catalogue(), problems, self.name)
+        if recipe is None:
+            raise RecipeError(problems)
+        return recipe
+
+    def to_yaml(self) -> str:
+        """As it was given, changes included; references are kept, and nothing is filled in but its name."""
+        return to_yaml({"name": self.name, **self.root.plain()})
+
+
+def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
+    """Read a recipe and change it, as `read_recipe` does, but check nothing yet.
+
+    Raises:
+        RecipeError: it is not a recipe's YAML.
+        GanflowError: there is no such recipe, or it cannot be read.
+    """
     path = locate(source)
     file = _shown_path(path)
-    text = _load(path, file)
     problems = Problems(file)
-    root = read_yaml(text, problems)
+    root = read_yaml(_load(path, file), problems)
     if root is not None and not root.bad and not isinstance(root.value, dict):
         problems.add(root.line if root.value is not None else 1, _not_a_recipe(root))
     if root is None or not isinstance(root.value, dict):
         raise RecipeError(problems)
     changes.apply(overrides, root, problems)
-    recipe = build(root, catalogue or load_catalogue(), problems, path.stem)
-    if recipe is None:
-        raise RecipeError(problems)
-    return recipe
+    return Draft(root, path.stem, problems)
 
 
 def locate(source: str | Path) -> Path:

@@ -31,7 +31,20 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
 
 
+class _Flow(_Dumper):
+    """Everything on one line."""
+
+
+_Flow.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
+
+
 def to_yaml(data: Any) -> str:
     """One key per line, in the order of `data`; lists of single values on one line."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
     return text
+
+
+def to_flow(value: Any) -> str:
+    """A value on one line, as an override has it: 0.0003, {use: hinge}."""
+    text: str = yaml.dump([value], Dumper=_Flow, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True)
+    return text.strip()[1:-1]

@@ -101,6 +101,8 @@ class Loop:
             step = self._advance()
             if step is not None:
                 yield step
+        if self.trainer.round < self.cadence.rounds:
+            self.trainer.halt()
 
     def end(self, early: str) -> str:
         """Keep what there is, and say that the run is over: "finished", or `early` if it is."""

@@ -58,7 +58,7 @@ class Progress:
     def __enter__(self) -> Progress:
         self._began = self._updated = self._printed = time.monotonic()
         if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._live = _live(self)
+            self._live = live(self, self.stream)
         if self._live is not None:
             self._live.start()
         elif self.title:
@@ -139,16 +139,16 @@ def clock(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-def _live(progress: Progress) -> Any:
-    """rich's live display of the progress; None where rich is not installed."""
+def live(shown: Any, stream: TextIO) -> Any:
+    """rich's live display of what rich can show; None where rich is not installed."""
     try:
         from rich.console import Console
         from rich.live import Live
     except ImportError:
         return None
     return Live(
-        progress,
-        console=Console(file=progress.stream),
+        shown,
+        console=Console(file=stream),
         refresh_per_second=REFRESHES,
         redirect_stdout=sys.stdout.isatty(),  # what a plugin prints goes above the display, unless it is piped elsewhere
         redirect_stderr=sys.stderr.isatty(),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
-import random
 import socket
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,25 +13,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import ganflow
 from ganflow import checkpoint, runs
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import describe, find_checkpoint, take_over
-from ganflow.data.feed import feed
-from ganflow.errors import GanflowError, PluginError
-from ganflow.game import Round, build_game
-from ganflow.game.build import DTYPES
+from ganflow.errors import GanflowError
 from ganflow.game.compiled import NotCompilable, worth_compiling
-from ganflow.plugins import Composition, blame, versions
+from ganflow.game.meeting import Lost
+from ganflow.game.parallel import Group
+from ganflow.plugins import versions
 from ganflow.recipe import Recipe, differences, read_recipe
+from ganflow.runner.faults import plugins_fault
 from ganflow.runner.folders import alone, changes, fill_folder, git_commit, new_folder, noted, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
+from ganflow.runner.parts import Parts
 from ganflow.runner.progress import Progress
+from ganflow.runner.workers import hired
 from ganflow.runs import RunFolder
-from ganflow.trainer import Diverged, Trainer
+from ganflow.trainer import Diverged
 
 ERROR = "error.txt"
 Say = Callable[[str], None]
@@ -77,10 +76,11 @@ class Session:
         with self._held:
             self.outcome = yield from self._steps
 
-    def stop(self) -> None:
-        """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run is "stopped"."""
+    def stop(self, status: str = "stopped") -> None:
+        """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run's status is then
+        this one; "interrupted" where it is to go on."""
         self._run.trainer.stop = True
-        self._run.stopped = True
+        self._run.early = status
 
     def finish(self) -> Outcome:
         """Play to the end."""
@@ -90,60 +90,76 @@ class Session:
         return self.outcome
 
 
-def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False) -> Outcome:
+def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1) -> Outcome:
     """Train a recipe in a new folder under `root`.
+
+    Args:
+        workers: processes that train together, each on its share of every batch; this one is the first.
 
     Raises:
         GanflowError: the recipe's parts do not fit, a term is not finite, a plugin fails, the disk is full. What was
             trained until the last checkpoint is kept.
+        Lost: (a GanflowError) a worker died; the run can go on.
     """
-    run = _built(recipe, quiet, {})
-    source = recipe.train.start_from
-    start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
-    folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
     with ExitStack() as held:
+        run = _built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
+        source = recipe.train.start_from
+        start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
+        folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
         held.enter_context(alone(folder))
         return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
 
 
-def open_trial(recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], *, copied: bool = False) -> Session:
+def open_trial(
+    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], *, copied: bool = False, group: Group | None = None
+) -> Session:
     """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
     Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
 
     Args:
         about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
         copied: its checkpoint is another run's, whose recipe had other numbers: the optimizers' are this recipe's.
+        group: the workers that train it together, by `Group.host`; the others are at `ganflow.runner.workers.serve`.
 
     Raises:
         GanflowError: as `start` and `resume`.
     """
     with ExitStack() as held:
+        if group:
+            held.callback(group.close)
         begun = folder.is_run()
         if begun:
             held.enter_context(alone(folder))
         before = noted(folder) if begun else {}
         found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
-        run = _built(recipe, True, before)
+        run = _built(recipe, True, before, group)
         run.alone, run.copied = True, copied
+        run.tracking = about.get("tracking", {})
         source = recipe.train.start_from
         if source and not found:
             take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
         if not begun:
             own = run.about()
             runs.make(folder)
-            fill_folder(folder, recipe, {**own, **about, "tracking": {**own["tracking"], **about.get("tracking", {})}})
+            fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
             held.enter_context(alone(folder))
         return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
 
 
 def resume(
-    folder: RunFolder, recipe: Recipe | None = None, *, quiet: bool = False, overrides: Sequence[str] = ()
+    folder: RunFolder,
+    recipe: Recipe | None = None,
+    *,
+    quiet: bool = False,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
 ) -> Outcome:
     """Go on with a run where its last checkpoint was taken. A run that has finished is left as it is.
 
     Args:
         recipe: what the run is thought to be; None for what it is.
         overrides: changes to it, of what may change.
+        workers: processes that train together; None for as many as it had, which gives the same bits.
 
     Raises:
         GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
@@ -167,7 +183,10 @@ def resume(
             hint = f"to train on: ganflow run --resume {folder.id} train.rounds={2 * found.round}"
             Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
             return Outcome(folder, "finished", found.round)
-        run = _built(wanted, quiet, before)
+        had = before.get("workers", 1)
+        n = had if workers is None else workers
+        group = held.enter_context(hired(wanted, n, before.get("threads", 0) if n == had else 0))
+        run = _built(wanted, quiet, before, group)
         start_from = before.get("start_from")
         if start_from and not found:
             earlier = RunFolder(Path(start_from["run"]))
@@ -176,9 +195,9 @@ def resume(
         return Session(run, steps, folder, held.pop_all()).finish()
 
 
-def _built(recipe: Recipe, quiet: bool, before: dict[str, Any]) -> _Run:
+def _built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> _Run:
     try:
-        return _Run(recipe, quiet, before)
+        return _Run(recipe, quiet, before, group)
     except (Exception, SystemExit) as error:
         told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
         if told is None:
@@ -186,41 +205,24 @@ def _built(recipe: Recipe, quiet: bool, before: dict[str, Any]) -> _Run:
         raise told from error
 
 
-class _Run:
+class _Run(Parts):
     """Everything that one run is made of. Nothing is written before all of it is built and fits.
 
     Args:
         before: what the folder of a run that is resumed says about it.
+        group: the workers that train together, of which this one is the first.
     """
 
-    def __init__(self, recipe: Recipe, quiet: bool, before: dict[str, Any]) -> None:
-        self.recipe, self.quiet, self.before = recipe, quiet, before
+    def __init__(self, recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None = None) -> None:
+        self.quiet, self.before, self.workers = quiet, before, group.size if group else 1
         self.loop: Loop | None = None
         self.alone = False  # part of a sweep, which shows it, stops it and sends it to MLflow
-        self.stopped = False
+        self.early = "interrupted"  # how the run ends that is stopped before its last round
         self.copied = False  # the checkpoint is another run's
-        train = recipe.train
-        torch.set_num_threads(before.get("threads") or train.threads or torch.get_num_threads())
-        if train.deterministic:
-            torch.use_deterministic_algorithms(True)
-        random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
-        np.random.seed(train.seed % 2**32)
-        self.composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
-        self.data = self.composition.build("data")
-        self.game = build_game(recipe, self.composition, self.data)
+        self.tracking: Mapping[str, Any] = {}  # what a sweep says of it, besides the recipe
+        as_before = before.get("threads", 0) if before.get("workers", 1) == self.workers else 0
+        super().__init__(recipe, group, (group.threads if group else 0) or as_before)
         self.metrics = self.composition.build_metrics(self.data)
-        self.feed = feed(
-            self.data, train.batch_size, train.seed, self.game.device, DTYPES[train.precision], channels_last=train.channels_last
-        )
-        self.round = Round(
-            self.game,
-            train.n_critic,
-            accumulate=train.accumulate,
-            precision=train.precision,
-            critic_stepped=self.composition.listeners("critic_stepped"),
-            generator_stepped=self.composition.listeners("generator_stepped"),
-        )
-        self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed)
 
     def steps(
         self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False
@@ -243,10 +245,14 @@ class _Run:
                 if changed:
                     write_recipe(folder, self.recipe)
                 folder.note(**self._going(), compile=self._compile(progress.note))
+                if self.group:
+                    self.group.join(self.game.device)
+                    self.trainer.share()
+                    progress.note(f"{self.workers} workers, {self.recipe.train.batch_size // self.workers} examples each")
                 send = self.recipe.track.mlflow and not self.alone
                 self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best, send)
                 yield from self.loop.steps()
-                status = self.loop.end("stopped" if self.stopped else "interrupted")
+                status = self.loop.end(self.early)
             except BaseException as error:
                 failure = self._failed(folder, error)
                 if failure is error:
@@ -283,11 +289,17 @@ class _Run:
     def _going(self) -> dict[str, Any]:
         """What the folder says of a run that (again) goes on."""
         about = self.about()
-        return {key: about[key] for key in ("status", "rounds", "pid", "host", "tracking")} | {"error": None}
+        going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads")
+        return {key: about[key] for key in going} | {"error": None}
 
     def _compile(self, say: Say) -> dict[str, str]:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
+        if self.group:
+            why = "several workers exchange gradients within a round"
+            if train.compile == "auto":
+                say(f"eager rounds: {why}")
+            return {"mode": "never", "why": why}
         chosen = self.before.get("compile")
         if chosen is None:
             mode: str = train.compile
@@ -320,13 +332,15 @@ class _Run:
             "seed": train.seed,
             "device": str(self.game.device),
             "threads": torch.get_num_threads(),
+            "workers": self.workers,
             "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
             "plugins": versions(self.recipe.chosen()),
             "git": git_commit(),
             "data": describe(self.data),
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "tracking": {k: getattr(track, k) for k in ("mlflow", "uri", "experiment", "run_name", "images", "log_model")},
+            "tracking": {k: getattr(track, k) for k in ("mlflow", "uri", "experiment", "run_name", "images", "log_model")}
+            | {**self.tracking},
         }
 
     def _failed(self, folder: RunFolder, error: BaseException) -> BaseException:
@@ -342,6 +356,8 @@ class _Run:
             found, _ = checkpoint.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
+        elif isinstance(error, Lost):
+            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
@@ -353,15 +369,3 @@ class _Run:
             with suppress(Exception):
                 listener(game=self.game, status=status)
         return failure
-
-
-def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> PluginError | None:
-    """The sentence for an exception in a plugin's code; None where it is nobody's, the machine's (too little memory, a full
-    disk) or one sentence already."""
-    if isinstance(error, (GanflowError, MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
-        return None
-    plugin = None if isinstance(error, OSError) and error.errno == errno.ENOSPC else blame(error)
-    if plugin is None:
-        return None
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return PluginError(f"{plugin} failed {when}: {text}; {where}")

@@ -201,6 +201,8 @@ class Trial:
         scores = metric.evaluate(self.game)
         fit = bool(scores) and all(isinstance(score, float) for score in scores.values())
         self.expect(fit, f"scores must be named floats: {scores}")
+        told = tuple(metric.names)
+        self.expect(not told or told == tuple(scores), f"'names' says {told}, and the scores are called {tuple(scores)}")
 
     def play(self) -> None:
         """Two rounds with everybody listening; all terms and weights stay finite."""

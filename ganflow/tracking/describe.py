@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.runs import RunFolder
+from ganflow.tracking import family
+from ganflow.tracking.pending import Settings
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 RUN_ID = "ganflow.run_id"
 """The tag by which a run is found again."""
+PARENT = "mlflow.parentRunId"
+STATUS = "ganflow.status"
+"""The tag that says how a run ended in our words, of which MLflow has fewer."""
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
 
 
@@ -28,19 +33,46 @@ def parameters(folder: RunFolder) -> dict[str, str]:
     return {_name(key): value[:_LONGEST_PARAMETER] for key, value in flat(recipe or {})}
 
 
-def tags(folder: RunFolder) -> dict[str, str]:
-    """What run.json says of the run's origin, and MLflow's own tags for name and commit."""
+def run_name(folder: RunFolder) -> str:
+    """What MLflow's pages call it: as the recipe says, or as the folder is called; a trial also by its number."""
+    told, above = Settings.of(folder).run_name, family.sweep_of(folder)
+    if above:
+        return f"{told or above.path.name} trial {family.number(folder)}"
+    return told or family.title(folder).replace("/", " ")
+
+
+def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
+    """What run.json says of the run's origin, its place in a sweep, and MLflow's own tags for name and commit.
+
+    Args:
+        parent: the MLflow run of a trial's sweep.
+    """
     about = folder.about()
     origin = {key: about[key] for key in ("seed", "device", "host", "versions", "git") if about.get(key) is not None}
     origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in (about.get("plugins") or {}).items()}
     found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
-    found |= {RUN_ID: folder.id, "ganflow.name": folder.name, "mlflow.source.name": f"ganflow run {folder.name}"}
-    found |= {"mlflow.source.type": "LOCAL", "ganflow.folder": str(folder.path)}
+    sweep = folder if family.is_sweep(folder) else family.sweep_of(folder)
+    name = sweep.path.name if sweep else folder.name
+    found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": str(folder.path)}
+    found |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}"}
+    if sweep:
+        found["ganflow.sweep"] = sweep.path.name
+    if sweep and sweep != folder:
+        found["ganflow.trial"] = str(family.number(folder))
+    if parent:
+        found[PARENT] = parent
     with contextlib.suppress(OSError, KeyError):  # in a container the user may have no name
         found["mlflow.user"] = getpass.getuser()
     if about.get("git"):
         found["mlflow.source.git.commit"] = about["git"]["commit"]
     return found
+
+
+def standing(sweep: RunFolder) -> dict[str, str]:
+    """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
+    best = sweep.about().get("best") or {}
+    texts = {key: best[key] if isinstance(best[key], str) else json.dumps(best[key]) for key in best}
+    return {_name(f"ganflow.best.{key}"): text[:_LONGEST_TAG] for key, text in texts.items()}
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:

@@ -91,6 +91,31 @@ def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
     return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
 
 
+class Reader:
+    """Reads a journal while it grows: `new` gives the entries that came since it was last asked, and all of them where the
+    journal was rewound meanwhile, which is seen from the line before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset, self._last = 0, b""
+
+    def new(self) -> list[Entry]:
+        """Raises GanflowError: a line is not a journal's."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._offset - len(self._last))
+            if file.read(len(self._last)) != self._last:
+                self._offset, self._last = 0, b""
+            file.seek(self._offset)
+            raw = file.read()
+        lines = raw[: _whole(raw)].splitlines(keepends=True)
+        found = [_parse(line, self.path) for line in lines]
+        if lines:
+            self._offset, self._last = self._offset + _whole(raw), lines[-1]
+        return found
+
+
 def rewind(path: Path, round: int) -> None:
     """Drop what was reported after `round`, and a torn last line: a run that goes on from its checkpoint of that round
     reports the rest again. Atomic."""

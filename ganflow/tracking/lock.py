@@ -15,12 +15,13 @@ class Held(Exception):
 
 
 @contextmanager
-def locked(path: Path, timeout: float) -> Iterator[None]:
-    """Hold the lock of this file, waiting for it up to `timeout` seconds; raises Held."""
+def locked(path: Path, timeout: float, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of this file, waiting for it up to `timeout` seconds; raises Held. Several may share it, where the
+    system can (not Windows), while nobody has it alone."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     deadline = time.monotonic() + timeout
     try:
-        while not _take(file):
+        while not _take(file, shared):
             if time.monotonic() > deadline:
                 raise Held(str(path))
             time.sleep(0.05)
@@ -32,7 +33,7 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(file: int) -> bool:
+    def _take(file: int, shared: bool) -> bool:
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -42,9 +43,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _take(file: int) -> bool:
+    def _take(file: int, shared: bool) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganflow.runs import RunFolder, write_json
+from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
 
-ENDS = {"finished": "FINISHED", "interrupted": "KILLED", "killed": "KILLED", "failed": "FAILED"}
+ENDS = {
+    "finished": "FINISHED",
+    "stopped": "FINISHED",  # by a sweep's scheduler, or to be gone on with
+    "interrupted": "KILLED",
+    "killed": "KILLED",
+    "failed": "FAILED",
+    "diverged": "FAILED",
+}
 """MLflow's word for how a run ended."""
 MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.mlflow=false)"
 _SAMPLES = re.compile(r"round-(\d+)\.png")
@@ -23,23 +31,25 @@ _SAMPLES = re.compile(r"round-(\d+)\.png")
 
 @dataclass(frozen=True)
 class Settings:
-    """The "tracking" entry of run.json."""
+    """The "tracking" entry of run.json. `files` are to be sent as artifacts besides recipe and plots: paths in the folder."""
 
     experiment: str
-    run_name: str
+    run_name: str | None = None
     uri: str | None = None
     images: bool = True
     log_model: bool = True
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, folder: RunFolder) -> Settings:
         told: dict[str, Any] = folder.about().get("tracking") or {}
         return cls(
             experiment=told.get("experiment") or "ganflow",
-            run_name=told.get("run_name") or f"{folder.name} {folder.id}",
+            run_name=told.get("run_name"),
             uri=told.get("uri"),
             images=bool(told.get("images", True)),
             log_model=bool(told.get("log_model", True)),
+            files=tuple(told.get("files") or ()),
         )
 
 
@@ -49,11 +59,15 @@ class State:
     server is asked.
 
     Attributes:
-        steps: the last round sent of each metric.
-        images: the rounds whose samples were sent.
-        plots: the plots sent, with the time each was last changed.
+        steps: the last round sent of each metric. A round is sent once: what a run that was rewound reports at rounds that
+            it had reported before is not. So MLflow shows the values first reported, which after a resume are the same
+            anyway. A trial that became another's copy (population based training) shows its own past up to its last
+            round before it, and the copy's values after that.
+        images: the rounds whose samples were sent; likewise.
+        files: the plots and other files sent, with the time each was last changed.
         model: the round of the generator that was logged as a model.
         status: how the run ended, once MLflow was told.
+        seen: the folder's `seen` when MLflow had everything to the run's end.
         error: why the last attempt failed.
     """
 
@@ -62,9 +76,10 @@ class State:
     run_id: str = ""
     steps: dict[str, int] = field(default_factory=dict)
     images: list[int] = field(default_factory=list)
-    plots: dict[str, float] = field(default_factory=dict)
+    files: dict[str, float] = field(default_factory=dict)
     model: int | None = None
     status: str = ""
+    seen: list[int] = field(default_factory=list)
     error: str = ""
 
     @classmethod
@@ -76,6 +91,18 @@ class State:
 
     def write(self, folder: RunFolder) -> None:
         write_json(folder.tracking, asdict(self))
+
+
+def seen(folder: RunFolder) -> list[int]:
+    """Numbers that change when there is something new to send in a folder. Takes a look at five files and opens none."""
+    found: list[int] = []
+    for name in ("run.json", "recipe.yaml", "metrics.jsonl", "samples", "plots"):
+        try:
+            file = os.stat(f"{folder.path}/{name}")
+            found += (file.st_mtime_ns, file.st_size, file.st_ino)
+        except FileNotFoundError:
+            found += (0, 0, 0)
+    return found
 
 
 class Point(NamedTuple):
@@ -118,7 +145,7 @@ class Unsent:
     images: int
     uri: str
     why: str
-    run: str  # its id
+    run: str  # its id, or the sweep's name
 
     def __str__(self) -> str:
         counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
@@ -130,11 +157,26 @@ class Unsent:
 
 
 def unsent(folder: RunFolder) -> Unsent | None:
-    """What is still to be sent of a run that is over; None when MLflow has everything."""
-    state, settings = State.read(folder), Settings.of(folder)
+    """What is still to be sent of a run that is over, or of a sweep and all its trials; None when MLflow has everything."""
+    if not family.is_sweep(folder):
+        return _unsent(folder)
+    parts = [_unsent(folder), *(_unsent(RunFolder(path)) for path in family.trials(folder))]
+    left = [part for part in parts if part]
+    if not left:
+        return None
+    why = next((part.why for part in left if part.why), "")
+    return Unsent(sum(p.points for p in left), sum(p.images for p in left), left[0].uri, why, family.title(folder))
+
+
+def _unsent(folder: RunFolder) -> Unsent | None:
+    state = State.read(folder)
+    if state.seen == seen(folder) and not state.error:
+        return None
+    settings, status = Settings.of(folder), folder.about().get("status")
     left = sum(1 for _ in points(entries(folder.journal), state.steps))
     pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings.images else 0
-    if not left and not pictures and state.status == folder.about().get("status") and not state.error:
+    ended = state.status == status or (state.status == "killed" and status == "running")
+    if not left and not pictures and ended and not state.error:
         return None
     return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.id)
 
@@ -142,13 +184,12 @@ def unsent(folder: RunFolder) -> Unsent | None:
 def store_uri(folder: RunFolder, uri: str | None = None) -> str:
     """Where a run's points go: what is asked for, what its recipe says, MLFLOW_TRACKING_URI, where they went before, or
     a SQLite file beside the runs. A SQLite file's path is made absolute."""
-    runs = folder.path.parent.parent
     return absolute(
         uri
         or Settings.of(folder).uri
         or os.environ.get("MLFLOW_TRACKING_URI")
         or State.read(folder).uri
-        or default_uri(runs)
+        or default_uri(family.root(folder))
     )
 
 

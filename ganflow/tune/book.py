@@ -19,11 +19,13 @@ class Book:
 
     Attributes:
         template: the order of every trial, but for its number, changes and folder.
+        common: changes of the recipe that all trials share.
         numbers: Ray's id of a trial → its number.
     """
 
     folder: SweepFolder
     template: dict[str, Any]
+    common: list[str]
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
@@ -50,14 +52,8 @@ class Book:
         copied = self.trials[number].copied
         source = str(self.folder.trial(copied[-1][0]).path) if copied else None
         place = str(self.folder.trial(number).path)
-        order = Order(number=number, changes=changes, folder=place, copy=source, copies=len(copied), **template)
+        order = Order(number=number, changes=[*self.common, *changes], folder=place, copy=source, copies=len(copied), **template)
         return {"order": json.dumps(asdict(order))}
-
-    def best(self, mode: str) -> TrialRecord | None:
-        """The trial with the best score among those that did not go wrong."""
-        sound = [t for t in self.trials.values() if t.score is not None and t.state not in ("diverged", "failed")]
-        sign = 1 if mode == "min" else -1
-        return min(sound, key=lambda t: (sign * (t.score or 0.0), t.number), default=None)
 
 
 def scored(folder: RunFolder, metric: str) -> list[tuple[float, int, float]]:

@@ -81,13 +81,14 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
         folder.plots.mkdir()
-        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + _for_trials(plan).to_yaml())
+        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + plan.recipe.to_yaml())
         folder.note(**_about(plan, folder))
     except FileExistsError:
         how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
         raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
     except OSError as error:
-        raise GanflowError(f"cannot make the sweep's folder {folder.path}: {error.strerror}; choose another with --runs") from None
+        how = f"{error.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot make the sweep's folder {folder.path}: {how}") from None
     return folder
 
 
@@ -130,9 +131,16 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         about = folder.about()
         folder.note(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
         records = folder.trials()
-        keys = list(plan.space.keys)
         display = stack.enter_context(
-            Display(folder.sweep, plan.metric, plan.mode, keys, about["trials"], quiet=quiet)
+            Display(
+                folder.sweep,
+                plan.metric,
+                plan.mode,
+                list(plan.space.keys),
+                about["trials"],
+                rounds=about["rounds"],
+                quiet=quiet,
+            )
         )
         interruption = stack.enter_context(_interruptible())
         follower = Follower(folder) if plan.recipe.track.mlflow else None
@@ -146,7 +154,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         finally:
             folder.note(status=status)
         if status == "finished":
-            summarize(folder, plan.recipe, plan.space)
+            summarize(folder, plan.recipe)
         if follower:
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
@@ -200,7 +208,7 @@ def _tune(
     from ganflow.tune.trial import Trial
     from ganflow.tune.watch import Watcher
 
-    rounds = plan.recipe.train.rounds
+    rounds = rounds_of(plan)
     tracking = {"parent": folder.id, "log_model": False}
     book = Book(
         folder,
@@ -211,6 +219,7 @@ def _tune(
             "mode": plan.mode,
             "stop": plan.tune.stop,
         },
+        _in_common(plan),
         records,
     )
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
@@ -230,8 +239,9 @@ def _tune(
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
     scratch = folder.path / ".ray"
-    with connect(address, plan):
-        preflight(plan, folder, address)
+    with connect(address):
+        for note in preflight(plan, folder, address):
+            display.note(note)
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
@@ -247,7 +257,7 @@ def _tune(
                 verbose=0,
                 callbacks=[watcher],
                 failure_config=tune.FailureConfig(max_failures=plan.tune.retries),
-                stop=_stopper(watcher, interruption),
+                stop=_stopper(folder, watcher, interruption),
             ),
         )
         try:
@@ -258,7 +268,7 @@ def _tune(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _stopper(watcher: Any, interruption: _Interruption) -> Any:
+def _stopper(folder: SweepFolder, watcher: Any, interruption: _Interruption) -> Any:
     from ray import tune
 
     class WhenInterrupted(tune.Stopper):
@@ -266,8 +276,10 @@ def _stopper(watcher: Any, interruption: _Interruption) -> Any:
             return False
 
         def stop_all(self) -> bool:
-            watcher.stopping = bool(interruption.signal)
-            return bool(interruption.signal)
+            if interruption.signal and not watcher.stopping:
+                watcher.stopping = True
+                folder.note(status="interrupted")  # by which the trials know that they are to go on
+            return watcher.stopping
 
     return WhenInterrupted()
 
@@ -285,20 +297,29 @@ def _habits() -> None:
         os.environ.setdefault(name, value)
 
 
-def _for_trials(plan: Plan) -> Recipe:
-    """The recipe with what every trial has in common."""
-    train = plan.recipe.train
+def rounds_of(plan: Plan) -> int:
+    """Rounds that a trial plays."""
+    return plan.tune.rounds or plan.recipe.train.rounds
+
+
+def _in_common(plan: Plan) -> list[str]:
+    """Changes that make every trial's recipe of the sweep's, besides its own."""
+    train, rounds = plan.recipe.train, rounds_of(plan)
+    changes = {}
+    if plan.tune.rounds:
+        changes["train.rounds"] = rounds
     if not train.threads:
-        train.threads = max(1, int(plan.tune.resources.get("cpus", 1)))
+        changes["train.threads"] = max(1, int(plan.tune.resources.get("cpus", 1)))
     if plan.tune.scheduler == "pbt" and not train.checkpoint_every:
-        train.checkpoint_every = max(1, round(plan.tune.interval * train.rounds))
-    return plan.recipe
+        changes["train.checkpoint_every"] = max(1, round(plan.tune.interval * rounds))
+    return [f"{name}={value}" for name, value in changes.items() if name not in plan.space.keys]
 
 
 def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     import torch
 
     from ganflow.runner.folders import git_commit
+    from ganflow.tune.search import make_searcher
 
     recipe, track = plan.recipe, plan.recipe.track
     return {
@@ -310,9 +331,9 @@ def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "metric": plan.metric,
         "mode": plan.mode,
-        "trials": plan.space.count(plan.tune),
+        "trials": make_searcher(plan.tune, plan.space, plan.mode).total or plan.tune.trials,
         "over": 0,
-        "rounds": recipe.train.rounds,
+        "rounds": rounds_of(plan),
         "seed": plan.tune.seed,
         "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "plugins": versions(recipe.chosen()),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 
@@ -75,8 +76,8 @@ class SweepFolder(RunFolder):
         return self.path / "best.yaml"
 
     def trial(self, number: int) -> RunFolder:
-        """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
-        return RunFolder(self.path / f"{self.id}-t{number:04d}")
+        """The run of a trial."""
+        return runs.trial(self, number)
 
     def record(self, trial: int, **values: Any) -> None:
         """Append a line about a trial: `config` when it is proposed (or changed), `state`, `score`, … when they change. It is
@@ -107,6 +108,15 @@ class SweepFolder(RunFolder):
             for name, value in values.items():
                 setattr(record, name, value)
         return found
+
+    def ended(self) -> list[int]:
+        """Numbers of the trials that are over, in the order in which they ended."""
+        states: dict[int, str] = {}
+        for number, values in _lines(self.records):
+            if "state" in values:
+                states.pop(number, None)
+                states[number] = values["state"]
+        return [number for number, state in states.items() if state in OVER]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -70,7 +70,7 @@ class Trial(tune.Trainable):
         self._started = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._end()
+        self.cleanup()
         self.setup(new_config)
         return True
 
@@ -95,13 +95,13 @@ class Trial(tune.Trainable):
             if score is not None and math.isfinite(score):
                 self._score = score
             if self._reached(step.values):
-                self._session.stop()
+                self._session.stop("finished")
             elif score is not None or time.monotonic() > until:
                 return {**self._told("running"), **({"score": self._score} if score is not None else {})}
         outcome = self._session.outcome
         assert outcome is not None
         self._round = outcome.round
-        return self._over("finished" if outcome.status in ("finished", "stopped") else "failed", "")
+        return self._over("finished", "")
 
     def _open(self) -> Session:
         order = self.order
@@ -131,21 +131,28 @@ class Trial(tune.Trainable):
         return {**self._told(state), **score, "error": error, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """The run's own checkpoint is the trial's: it is kept now, and the folder knows."""
-        self._end()
+        """A pause: the run's own checkpoint is the trial's, and its folder knows of it."""
+        self._end("interrupted")
         return {"round": self._round}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing to do: the folder's run goes on from its last checkpoint."""
 
     def cleanup(self) -> None:
-        self._end()
+        """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
+        self._end("interrupted" if self._sweep_status() == "interrupted" else "stopped")
 
-    def _end(self) -> None:
+    def _sweep_status(self) -> str:
+        try:
+            return str(RunFolder(Path(self.order.folder).parent).about()["status"])
+        except (OSError, ValueError, KeyError):
+            return "unknown"
+
+    def _end(self, status: str) -> None:
         """Keep a checkpoint and close the run, if it is in the middle."""
         session, self._session = self._session, None
         if session is not None and session.outcome is None:
-            session.stop()
+            session.stop(status)
             for _ in self._steps:
                 pass
 

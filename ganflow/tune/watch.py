@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ganflow.tracking import Journal
 from ganflow.tune.book import Book
 from ganflow.tune.folder import TrialRecord
+from ganflow.tune.table import best_of
 
 
 class Shows(Protocol):
@@ -68,7 +69,7 @@ class Watcher(tune.Callback):
 
     def note_best(self) -> None:
         """The best so far, in run.json, and in the journal by the number of trials that are over."""
-        best = self.book.best(self.mode)
+        best = best_of(self.book.trials.values(), self.mode)
         if best is None:
             return
         self.journal.append(self._over, {"best": float(best.score or 0.0)})

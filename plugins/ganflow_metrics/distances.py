@@ -35,10 +35,10 @@ class FrechetMetric(Metric):
         real = held_out(data, "frechet", at_least=2)
         self._reference = features(real, pixels)
         side = f"_pixels{min(pixels, max(real.shape[2:]))}" if real.dim() == 4 else ""
-        self._name = f"frechet{side}_{samples}"
+        self.names = (f"frechet{side}_{samples}",)
 
     def evaluate(self, game: Game) -> dict[str, float]:
-        return {self._name: frechet(features(game.samples(self._samples, self._seed), self._pixels), self._reference)}
+        return {self.names[0]: frechet(features(game.samples(self._samples, self._seed), self._pixels), self._reference)}
 
 
 class SlicedMetric(Metric):
@@ -48,11 +48,12 @@ class SlicedMetric(Metric):
         real = held_out(data, "sliced_wasserstein", at_least=1)[:samples]
         self._reference = real.flatten(1).double()
         self._projections, self._seed = projections, seed
+        self.names = (f"sliced_w1_{len(real)}",)
 
     def evaluate(self, game: Game) -> dict[str, float]:
         n = len(self._reference)
         fake = game.samples(n, self._seed).flatten(1).double()
-        return {f"sliced_w1_{n}": sliced_wasserstein(fake, self._reference, self._projections, self._seed)}
+        return {self.names[0]: sliced_wasserstein(fake, self._reference, self._projections, self._seed)}
 
 
 def features(examples: Tensor, pixels: int) -> Tensor:

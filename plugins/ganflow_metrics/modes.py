@@ -28,10 +28,11 @@ class ModesMetric(Metric):
             raise GanflowError(f"metric modes needs data with known modes, such as gaussians; {data.name} has none")
         self._centres, self._radius = data.centres, within * data.std
         self._samples, self._seed = samples, seed
+        self.names = (f"modes_{samples}", f"high_quality_{samples}")
 
     def evaluate(self, game: Game) -> dict[str, float]:
         covered, share = count_modes(game.samples(self._samples, self._seed), self._centres, self._radius)
-        return {f"modes_{self._samples}": float(covered), f"high_quality_{self._samples}": share}
+        return dict(zip(self.names, (float(covered), share), strict=True))
 
 
 def count_modes(points: Tensor, centres: Tensor, radius: float) -> tuple[int, float]:

@@ -3,6 +3,7 @@
 Why not torch.optim itself: its constructor imports torch._dynamo (1 s at every start), its step wraps itself in a
 profiler record, and its learning rate and step count are Python numbers, which a traced round would freeze. Here a
 learning rate may be a tensor (`traceable()` makes it one), and then nothing in a step is a Python number that changes.
+All other numbers of a rule may be 0-dim tensors as well: so packed trials, which differ in them, share one step.
 """
 
 from __future__ import annotations
@@ -91,18 +92,37 @@ def descend_ratio(p: Tensor, numerator: Tensor, denominator: Tensor, rate: float
         p.addcdiv_(numerator, denominator, value=-rate)
 
 
+def given(number: float | Tensor) -> bool:
+    """Whether a number has an effect: not zero, or a tensor, whose value must not be looked at."""
+    return isinstance(number, Tensor) or number != 0
+
+
+def decayed(grad: Tensor, p: Tensor, decay: float | Tensor) -> Tensor:
+    """grad + decay · p."""
+    if not given(decay):
+        return grad
+    return grad + p * decay if isinstance(decay, Tensor) else grad.add(p, alpha=decay)
+
+
+def follow_square(square: Tensor, grad: Tensor, decay: float | Tensor) -> None:
+    """square ← decay · square + (1 − decay) · grad²."""
+    if isinstance(decay, Tensor):
+        square.mul_(decay).add_(grad * grad * (1 - decay))
+    else:
+        square.mul_(decay).addcmul_(grad, grad, value=1 - decay)
+
+
 class Adam(Elementwise):
     def state_names(self) -> tuple[str, ...]:
         return "mean", "square"
 
     def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        if rule["weight_decay"]:
-            grad = grad.add(p, alpha=rule["weight_decay"])
+        grad = decayed(grad, p, rule["weight_decay"])
         beta1, beta2 = rule["betas"]
         state["step"] += 1
         step = state["step"] if isinstance(rule["lr"], Tensor) else state["step"].item()
         state["mean"].lerp_(grad, 1 - beta1)
-        state["square"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        follow_square(state["square"], grad, beta2)
         rate, root = rule["lr"] / (1 - beta1**step), (1 - beta2**step) ** 0.5
         if isinstance(step, Tensor):
             rate, root = rate.to(p.dtype), root.to(p.dtype)
@@ -117,14 +137,13 @@ class AdamW(Adam):
 
 class RMSProp(Elementwise):
     def state_names(self) -> tuple[str, ...]:
-        return ("square", "momentum") if self.defaults["momentum"] else ("square",)
+        return ("square", "momentum") if given(self.defaults["momentum"]) else ("square",)
 
     def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        if rule["weight_decay"]:
-            grad = grad.add(p, alpha=rule["weight_decay"])
-        state["square"].mul_(rule["alpha"]).addcmul_(grad, grad, value=1 - rule["alpha"])
+        grad = decayed(grad, p, rule["weight_decay"])
+        follow_square(state["square"], grad, rule["alpha"])
         root = state["square"].sqrt().add_(rule["eps"])
-        if rule["momentum"]:
+        if given(rule["momentum"]):
             state["momentum"].mul_(rule["momentum"]).addcdiv_(grad, root)
             descend(p, state["momentum"], rule["lr"])
         else:
@@ -133,12 +152,11 @@ class RMSProp(Elementwise):
 
 class SGD(Elementwise):
     def state_names(self) -> tuple[str, ...]:
-        return ("momentum",) if self.defaults["momentum"] else ()
+        return ("momentum",) if given(self.defaults["momentum"]) else ()
 
     def update(self, p: nn.Parameter, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        if rule["weight_decay"]:
-            grad = grad.add(p, alpha=rule["weight_decay"])
-        if rule["momentum"]:
+        grad = decayed(grad, p, rule["weight_decay"])
+        if given(rule["momentum"]):
             state["momentum"].mul_(rule["momentum"]).add_(grad)
-            grad = grad.add(state["momentum"], alpha=rule["momentum"]) if rule["nesterov"] else state["momentum"]
+            grad = decayed(grad, state["momentum"], rule["momentum"]) if rule["nesterov"] else state["momentum"]
         descend(p, grad, rule["lr"])

@@ -23,12 +23,13 @@ class Count(nn.Module):
         device = next(network.parameters()).device
         self.register_buffer("rounds", torch.zeros((), dtype=torch.int64, device=device))
 
-    def weight(self, decay: float, start: int, warm_up: bool) -> Tensor:
+    def weight(self, decay: float | Tensor, start: int, warm_up: bool) -> Tensor:
         """The share 1 − decay that the generator has in the next average; all of it in the first `start` rounds.
         With `warm_up` the decay is at most (1 + t) / (10 + t), t counted from `start`."""
-        share = torch.full((), 1 - decay, device=self.rounds.device)
+        rest = 1 - decay
+        share = rest.float() if isinstance(rest, Tensor) else torch.full((), rest, device=self.rounds.device)
         if warm_up:
-            share = (9 / (10 + self.rounds - start)).clamp(min=1 - decay)
+            share = torch.maximum(9 / (10 + self.rounds - start), share)
         return torch.where(self.rounds < start, 1.0, share)
 
     def add_one(self) -> None:

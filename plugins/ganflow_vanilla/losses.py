@@ -24,7 +24,8 @@ class CrossEntropyLoss(ScoreLoss):
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         loss = softplus(-real).mean() + softplus(fake).mean()
-        return loss + self.label_smoothing * real.mean() if self.label_smoothing else loss
+        smoothed = isinstance(self.label_smoothing, Tensor) or self.label_smoothing  # a tensor in packed trials
+        return loss + self.label_smoothing * real.mean() if smoothed else loss
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """log 2 − ½ · (critic's term), in nats: a lower bound of JSD(p_data, p_G), reached by the optimal critic

@@ -10,9 +10,9 @@ from PIL import Image
 
 from ganflow import runs
 from ganflow.recipe import read_recipe
-from ganflow.recipe.library import folder
+from ganflow.recipe.library import folder, shipped
 
-RECIPES = sorted(path.relative_to(folder()).with_suffix("").as_posix() for path in folder().rglob("*.yaml"))
+RECIPES = [recipe.name for recipe in shipped()]
 SHORT = ["train.rounds=3", "train.batch_size=8", "train.compile=never", "track.mlflow=false"]
 
 

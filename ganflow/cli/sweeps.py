@@ -1,0 +1,208 @@
+"""`ganflow sweeps`: what was searched, what is searched now, and all that is known of one sweep."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow.cli.drawing import shown
+from ganflow.cli.runs import age, last_entries, of_trials, status
+
+if TYPE_CHECKING:
+    from ganflow.tune.folder import SweepFolder, TrialRecord
+
+HELP = "list the sweeps, or show one"
+COLUMNS = ("name", "status", "trials", "metric", "best", "age")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=["show"], help="'show SWEEP' tells all about one sweep")
+    parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="its name, or its folder")
+    parser.add_argument("--write", action="store_true", help="with show: write best.yaml, trials.csv and plots of what there is")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+
+
+def main(args: argparse.Namespace) -> int:
+    import json
+
+    from ganflow.errors import GanflowError
+
+    if args.action and not args.sweep:
+        raise GanflowError("show which sweep? (ganflow sweeps lists them)")
+    if args.write and not args.action:
+        raise GanflowError("--write goes with show: ganflow sweeps show SWEEP --write")
+    if not args.action:
+        sweeps = all_known(args.runs)
+        if args.json:
+            print(json.dumps(sweeps, indent=2, ensure_ascii=False))
+        else:
+            print("\n".join(table(sweeps)) if sweeps else f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan")
+        return 0
+    folder = find(args.sweep, args.runs)
+    if args.write:
+        _write(folder)
+    sweep, trials = known(folder), seen(folder)
+    if args.json:
+        print(json.dumps({**sweep, **details(folder, trials)}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(described(folder, sweep, trials)))
+    return 0
+
+
+def find(name: str, root: Path) -> SweepFolder:
+    """The sweep of this name, or in this folder.
+
+    Raises:
+        GanflowError: there is none.
+    """
+    import difflib
+
+    from ganflow.errors import GanflowError
+    from ganflow.runs import all_sweeps, find_sweep
+    from ganflow.tune.folder import SweepFolder
+
+    found = find_sweep(name, root)
+    if found is not None:
+        return SweepFolder(found.path)
+    if (root / name / "trials.jsonl").exists():
+        raise GanflowError(f"{root / name / 'run.json'} is missing or damaged, so little is known of this sweep")
+    names = [sweep.path.name for sweep in all_sweeps(root)]
+    if not names:
+        raise GanflowError(f"no sweeps in {root}/ yet; start one with: ganflow tune wgan")
+    close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
+    hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
+    raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
+
+
+def all_known(root: Path) -> list[dict[str, Any]]:
+    """What is known of every sweep, oldest first."""
+    from ganflow.runs import RunFolder, is_sweep
+    from ganflow.tune.folder import SweepFolder
+
+    found = {about.parent.absolute() for about in root.glob("*/run.json") if is_sweep(RunFolder(about.parent))}
+    found |= {records.parent.absolute() for records in root.glob("*/trials.jsonl")}  # though run.json be damaged
+    return sorted((known(SweepFolder(path)) for path in found), key=lambda sweep: str(sweep["id"]))
+
+
+def known(folder: SweepFolder) -> dict[str, Any]:
+    """What the folder tells of the sweep."""
+    from ganflow.errors import GanflowError
+    from ganflow.tune.table import best_of, counts
+
+    facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "unreadable", "folder": str(folder.path)}
+    facts |= {"trials": None, "over": 0, "created": None, "best": {}}
+    try:
+        about, trials = folder.about(), folder.trials().values()
+    except (OSError, ValueError, GanflowError):
+        return facts
+    metric, mode = str(about.get("metric")), str(about.get("mode"))
+    best = best_of(trials, mode)
+    told = {"trial": best.number, "score": best.score, "config": best.config} if best else about.get("best") or {}
+    return facts | {
+        "id": about.get("id"),
+        "status": status(about),
+        "recipe": about.get("recipe"),
+        "metric": metric,
+        "mode": mode,
+        "trials": about.get("trials"),
+        "over": sum(t.over for t in trials),
+        "rounds": about.get("rounds"),
+        "states": {state: count for state, count in counts(trials, about.get("trials")).items() if count},
+        "created": about.get("created"),
+        "best": {"metric": metric, **told} if told else {},
+    }
+
+
+def seen(folder: SweepFolder) -> list[TrialRecord]:
+    """The trials; of those that are not over, with what their own journals say since they were last written of."""
+    trials, metric = list(folder.trials().values()), folder.about().get("metric")
+    for trial in trials:
+        if not trial.over:
+            report, evaluation = last_entries(folder.trial(trial.number))
+            for entry in filter(None, (report, evaluation)):
+                trial.round = max(trial.round, entry.round)
+                trial.score = entry.values.get(str(metric), trial.score)
+    return trials
+
+
+def details(folder: SweepFolder, trials: list[TrialRecord]) -> dict[str, Any]:
+    """Trials, the best first, and files, for programs."""
+    from dataclasses import asdict
+
+    from ganflow.tune.table import ranking
+
+    about = folder.about()
+    ranked = ranking(trials, str(about.get("mode")))
+    return {
+        "results": [{**asdict(t), "run": str(folder.trial(t.number).path)} for t in ranked],
+        "files": [str(path) for path in files(folder)],
+        "about": about,
+    }
+
+
+def files(folder: SweepFolder) -> list[Path]:
+    """What the sweep left besides its trials."""
+    named = (folder.best, folder.path / "trials.csv", folder.recipe)
+    return [path for path in named if path.exists()] + sorted(folder.plots.glob("*.png"))
+
+
+def table(sweeps: list[dict[str, Any]]) -> Iterator[str]:
+    """One line per sweep."""
+    from ganflow.tune.table import number
+
+    rows = [dict(zip(COLUMNS, COLUMNS, strict=True))]
+    for sweep in sweeps:
+        best = sweep["best"]
+        score = f"{number(best['score'])} (trial {best['trial']})" if best else ""
+        told = (sweep["name"], sweep["status"], of_trials(sweep), sweep.get("metric", ""), score, age(sweep["created"]))
+        rows.append(dict(zip(COLUMNS, told, strict=True)))
+    sizes = {column: max(len(row[column]) for row in rows) for column in COLUMNS}
+    for row in rows:
+        yield "  ".join(f"{row[column]:{size}}" for column, size in sizes.items()).rstrip()
+
+
+def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialRecord]) -> Iterator[str]:
+    """All about one sweep, line by line."""
+    import shutil
+    import sys
+
+    from ganflow.tune.table import best_of, config_line, counted, number, table
+
+    def row(name: str, text: object) -> str:
+        return f"  {name:12}{text}"
+
+    about = folder.about()
+    yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
+    yield row("folder", shown(folder.path))
+    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
+    yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
+    if sweep["created"]:
+        yield row("created", f"{sweep['created']}, {age(sweep['created'])} ago")
+    for name in ("address", "host", "pid", "error"):
+        if about.get(name) is not None:
+            yield row(name, about[name])
+    best = best_of(trials, sweep["mode"])
+    if best is not None:
+        yield row("best", f"trial {best.number} with {number(best.score)}: {config_line(best.config, list(best.config), 60)}")
+        if folder.best.exists():
+            yield row("run it", f"ganflow run {shown(folder.best)}")
+    if sweep["status"] in ("interrupted", "killed", "failed"):
+        yield row("go on", f"ganflow tune --resume {sweep['name']}")
+    if left := files(folder):
+        yield row("files", f"in {shown(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
+    if trials:
+        yield ""
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        yield from table(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width)
+
+
+def _write(folder: SweepFolder) -> None:
+    import sys
+
+    from ganflow.tune.summary import summarize
+
+    for missing in summarize(folder).missing:
+        print(f"ganflow: {missing}", file=sys.stderr)

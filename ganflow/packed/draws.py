@@ -1,0 +1,93 @@
+"""What packed trials draw of data and prior: each from its own generators, several rounds at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ganflow.data.feed import ResidentFeed
+from ganflow.recipe import Recipe
+from ganflow.trainer import Trainer
+
+AHEAD = 8
+"""Rounds that are drawn at a time: a draw costs more by being made than by its size."""
+
+
+class StackedDraws:
+    """The trials' draws, stacked. Trials whose generators stand alike share theirs.
+
+    Attributes:
+        ahead: rounds that may be drawn at a time. More than one only where that gives the same numbers.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe], trainers: Sequence[Trainer]) -> None:
+        self.trainers = list(trainers)
+        self._leaders = _leaders(recipes, trainers)
+        self._distinct = sorted(set(self._leaders))
+        self.ahead = AHEAD if all(_same_ahead(trainers[i], AHEAD) for i in self._distinct) else 1
+
+    def next(self, rounds: int) -> list[dict[str, Tensor]]:
+        """The draws of this many rounds: each name's has shape (trials, draws, m, …)."""
+        stacked: dict[str, Tensor] = {}
+        for place, i in enumerate(self._distinct):
+            for name, t in self.trainers[i].draw(rounds).items():
+                t = t.unflatten(0, (rounds, -1))
+                if name not in stacked:
+                    stacked[name] = torch.empty(rounds, len(self._distinct), *t.shape[1:], dtype=t.dtype, device=t.device)
+                stacked[name][:, place] = t
+        if len(self._distinct) < len(self.trainers):
+            of = [self._distinct.index(leader) for leader in self._leaders]
+            stacked = {name: t[:, of] for name, t in stacked.items()}
+        return [{name: t[r] for name, t in stacked.items()} for r in range(rounds)]
+
+    def peek(self, rounds: int) -> list[dict[str, Tensor]]:
+        """What will be drawn."""
+        each = [trainer.peek(rounds) for trainer in self.trainers]
+        return [{name: torch.stack([own[r][name] for own in each]) for name in each[0][r]} for r in range(rounds)]
+
+    def catch_up(self, i: int) -> None:
+        """Put trial i's own generators where those that it shares stand."""
+        leader = self.trainers[self._leaders[i]]
+        if leader is not self.trainers[i]:
+            self.trainers[i].feed.load_state(leader.feed.state())
+            self.trainers[i].prior_draws.set_state(leader.prior_draws.get_state())
+
+
+def _leaders(recipes: Sequence[Recipe], trainers: Sequence[Trainer]) -> list[int]:
+    """For each trial the first that draws the same."""
+    leaders: list[int] = []
+    for i, trainer in enumerate(trainers):
+        same = (j for j in sorted(set(leaders)) if _draw_alike(recipes[i], trainer, recipes[j], trainers[j]))
+        leaders.append(next(same, i))
+    return leaders
+
+
+def _draw_alike(recipe: Recipe, a: Trainer, other: Recipe, b: Trainer) -> bool:
+    return (
+        recipe.prior == other.prior
+        and recipe.data == other.data
+        and torch.equal(a.prior_draws.get_state(), b.prior_draws.get_state())
+        and _equal(a.feed.state(), b.feed.state())
+        and a.game.data.fingerprint() == b.game.data.fingerprint()
+    )
+
+
+def _same_ahead(trainer: Trainer, rounds: int) -> bool:
+    """Whether drawing for many rounds at once is drawing for one after another, to the bit."""
+    if not isinstance(trainer.feed, ResidentFeed):
+        return False
+    feed, prior = trainer.feed.state(), trainer.prior_draws.get_state()
+    ends, drawn = [], []
+    for calls in (1, rounds):
+        pieces = [trainer.draw(rounds // calls) for _ in range(calls)]
+        drawn.append({name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]})
+        ends.append({**trainer.feed.state(), "prior": trainer.prior_draws.get_state()})
+        trainer.feed.load_state(feed)
+        trainer.prior_draws.set_state(prior)
+    return _equal(*drawn) and _equal(*ends)
+
+
+def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(t, b[name]) for name, t in a.items())

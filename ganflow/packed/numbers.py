@@ -1,0 +1,167 @@
+"""The numbers in which trials differ that are played as one, and a recipe in which they are tensors.
+
+A component gets its numbers from its settings. On a copy of them the numbers by which trials differ are 0-dim tensors;
+what is built from that copy computes with them, and a trace can take them in as inputs. A component that turns such a
+tensor into a Python number would freeze one trial's value for all: `Watch` notices.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ganflow.plugins import Chosen
+from ganflow.recipe import Recipe
+from ganflow.settings import keys
+
+OWN = ("data", "prior", "schedule")
+"""Sections of which every trial has its own, also when it is packed: they may differ in anything."""
+ALIKE = ("n_critic", "batch_size", "accumulate", "one_pass", "precision", "channels_last", "device", "deterministic")
+"""Keys of `train` that packed trials share. Of the others every trial has its own."""
+_KEYS = "_ganflow_keys"  # on tensors that hold such numbers, or follow from them: the numbers' keys
+
+
+class NotPackable(Exception):
+    """Says why trials cannot be played as one."""
+
+
+@dataclass
+class Number:
+    """A number by which trials differ.
+
+    Attributes:
+        key: as overrides name it: "modifiers[0].c".
+        place, name: the component's place and the field: "modifiers[0]" and "c".
+        values: one per trial.
+        tensor: the first trial's, 0-dim: what the template's components compute with.
+    """
+
+    key: str
+    place: str
+    name: str
+    values: list[float]
+    tensor: Tensor
+
+
+def differing(recipes: Sequence[Recipe], dtype: torch.dtype, device: torch.device) -> list[Number]:
+    """The numbers that the recipes give their components, where these are not all the same.
+
+    Raises:
+        NotPackable: the recipes differ in anything else that a round depends on; all of it is listed.
+    """
+    found: list[Number] = []
+    wrong = [_shown(f"train.{name}", values) for name in ALIKE if not _same(values := [getattr(r.train, name) for r in recipes])]
+    places = [_places(recipe) for recipe in recipes]
+    if not _same([list(p) for p in places]):
+        wrong.append(_shown("the components", [", ".join(p) for p in places]))
+    for place in places[0] if not wrong else ():
+        components = [p[place].component.qualified for p in places]
+        if not _same(components):
+            wrong.append(_shown(place, components))
+            continue
+        for key in keys(places[0][place].component.settings):
+            values = [getattr(p[place].settings, key.name) for p in places]
+            if key.notes.role is not None or _same(values) or _shared(places, place):
+                continue
+            of_both = len(_owned(places[0], place)) > 1
+            path = f"{place.split('.')[0] if of_both else place}.{key.name}"
+            if all(isinstance(value, float) for value in values):
+                found.append(_number(path, place, key.name, values, dtype, device))
+            else:
+                wrong.append(_shown(path, values))
+    norms = [recipe.train.clip_grad for recipe in recipes]
+    if not _same(norms):
+        if all(norms):
+            found.append(_number("train.clip_grad", "train", "clip_grad", norms, dtype, device))
+        else:
+            wrong.append(_shown("train.clip_grad", norms))
+    if wrong:
+        raise NotPackable(f"packed trials share everything that is not a real number, and these do not: {'; '.join(wrong)}")
+    return found
+
+
+def template(recipe: Recipe, numbers: Iterable[Number]) -> Recipe:
+    """The recipe with tensors for these numbers, and without schedules: a packed round gets its learning rates."""
+    made = copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
+    made.schedules = {}
+    for number in numbers:
+        settings = made.train if number.place == "train" else _places(made)[number.place].settings
+        setattr(settings, number.name, number.tensor)
+    return made
+
+
+def _number(key: str, place: str, name: str, values: list[Any], dtype: torch.dtype, device: torch.device) -> Number:
+    tensor = torch.tensor(values[0], dtype=dtype, device=device)
+    setattr(tensor, _KEYS, frozenset({key}))
+    return Number(key, place, name, values, tensor)
+
+
+def _places(recipe: Recipe) -> dict[str, Chosen]:
+    """The components that a round is made of, by the place where the recipe names them."""
+    modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(recipe.modifiers)}
+    every = {**recipe.slots(), **modifiers, **recipe.parts}
+    return {place: chosen for place, chosen in every.items() if not place.startswith((*OWN, "metrics"))}
+
+
+def _shared(places: list[dict[str, Chosen]], place: str) -> bool:
+    """Whether these settings are those of an earlier place, too (one `optimizer:` for both players)."""
+    owners = {_owned(p, place)[0] for p in places}
+    if len(owners) > 1:
+        raise NotPackable(f"some trials have one component for {' and '.join(sorted(owners))}, others have two")
+    return owners != {place}
+
+
+def _owned(places: dict[str, Chosen], place: str) -> list[str]:
+    """The places that have this place's settings."""
+    return [name for name, chosen in places.items() if chosen.settings is places[place].settings]
+
+
+def _same(values: Sequence[Any]) -> bool:
+    return all(value == values[0] for value in values)
+
+
+def _shown(key: str, values: Sequence[Any]) -> str:
+    return f"{key} ({', '.join(dict.fromkeys(map(str, values)))})"
+
+
+def keys_in(value: Any) -> frozenset[str]:
+    """The keys of the numbers that these tensors hold or follow from, as far as a `Watch` has seen."""
+    return frozenset[str]().union(*(getattr(t, _KEYS, ()) for t in tree_leaves(value)))
+
+
+class Watch(TorchDispatchMode):
+    """While this lasts, what Python reads out of a tensor is not packable: the numbers of trials, or anything (`all`).
+
+    Tensors that are computed from the numbers are marked with the numbers' keys, unless `all` is watched.
+    """
+
+    def __init__(self, all: bool) -> None:
+        super().__init__()
+        self.all = all
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = keys_in((args, kwargs))
+        if (found or self.all) and _reads(func, args):
+            keys = ", ".join(sorted(found))
+            what = f"turns {keys} into a Python number" if found else f"decides by the values of tensors ({func})"
+            raise NotPackable(f"{what}, which would be one trial's for all")
+        result = func(*args, **(kwargs or {}))
+        if found and not self.all:
+            for t in tree_leaves(result):
+                if isinstance(t, Tensor):
+                    setattr(t, _KEYS, found | keys_in(t))
+        return result
+
+
+def _reads(func: Any, args: Any) -> bool:
+    """Whether the operation's result, or its shape, is Python's to decide by."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(t is not None and t.dtype == torch.bool for t in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

@@ -1,0 +1,197 @@
+"""A round as a pure function of tensors, and the same function over many trials at once.
+
+`trace` follows a round below autograd (torch.fx.make_fx), with all state as inputs; `lift_random` makes inputs of its
+random numbers; `functional` makes outputs of the state that it changes; `batched` adds a leading dimension to all of it
+(torch.func.vmap), so that matrix products become batched ones; `tidy` takes out what does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._decomp import get_decompositions
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ganflow.packed.numbers import NotPackable, keys_in
+
+aten = torch.ops.aten
+NORMS = [  # as elementary operations: vmap has no good rules for some of them
+    aten.native_batch_norm, aten.native_batch_norm_backward, aten._native_batch_norm_legit,
+    aten._native_batch_norm_legit_functional, aten._native_batch_norm_legit_no_training, aten.native_layer_norm,
+    aten.native_layer_norm_backward, aten.native_group_norm, aten.native_group_norm_backward,
+]  # fmt: skip
+NARROW = 8
+"""A product with so few columns is faster the other way round: as the transposed product of the transposed factors."""
+
+
+@dataclass
+class Drawing:
+    """A random operation that was lifted out of a graph: called, it draws from torch's own generators."""
+
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> Tensor:
+        def empty(t: Any) -> Any:
+            return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device) if isinstance(t, Tensor) else t
+
+        drawn: Tensor = self.operation(*tree_map(empty, self.args), **tree_map(empty, self.kwargs))
+        return drawn
+
+
+def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], owned: Sequence[Tensor]) -> fx.GraphModule:
+    """The operations of function(*inputs), autograd's included. The inputs are taken in by identity: the function may
+    know them from elsewhere, too.
+
+    Args:
+        owned: those tensors that may be changed.
+
+    Raises:
+        NotPackable: another tensor is changed, or follows from a number by which trials differ.
+    """
+    graph = make_fx(function, get_decompositions(NORMS))(*inputs)
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
+            text = f"computes with {', '.join(sorted(found))} when it is built"
+            raise NotPackable(f"a component {text}: that would be one trial's for all; compute it in the round")
+        if node.op == "call_function" and _changes(node.target) and _base(node.args[0]).op == "get_attr":
+            raise NotPackable("a component changes a tensor that is no part of its module's state (make it a buffer)")
+    return graph
+
+
+def lift_random(graph: fx.GraphModule) -> list[Drawing]:
+    """Make inputs, after the others, of all random numbers, in the order in which they are drawn.
+
+    Raises:
+        NotPackable: how they are drawn depends on computed values.
+    """
+    drawings: list[Drawing] = []
+    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    for node in list(graph.graph.nodes):
+        target = node.target
+        if node.op != "call_function" or torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
+            continue
+        tensors = [a for a in tree_leaves((node.args, node.kwargs)) if isinstance(a, fx.Node)]
+        shape_only = _changes(target) or "_like" in target._schema.name or target is aten.bernoulli.p
+        if tensors and not (shape_only and tensors == [node.args[0]]):
+            raise NotPackable(f"a component draws random numbers that depend on computed values ({target})")
+        meta = fx.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
+        drawings.append(Drawing(target, meta[0], meta[1]))
+        with graph.graph.inserting_after(last):
+            drawn = last = graph.graph.placeholder(f"random_{len(drawings)}")
+        drawn.meta["val"] = node.meta["val"]
+        if _changes(target):
+            with graph.graph.inserting_before(node):
+                drawn = graph.graph.call_function(aten.copy_.default, (node.args[0], drawn))
+                drawn.meta["val"] = node.meta["val"]
+        node.replace_all_uses_with(drawn)
+        graph.graph.erase_node(node)
+    graph.recompile()
+    return drawings
+
+
+def functional(graph: fx.GraphModule, changing: int, inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """The same without changing anything: returns the first `changing` inputs as they are in the end, then what `graph`
+    returns."""
+    run = _Apart(graph)
+
+    def pure(*values: Tensor) -> list[Tensor]:
+        fresh = [t.clone() for t in values[:changing]]
+        return [*fresh, *run.run(*fresh, *values[changing:])]
+
+    with torch.no_grad():
+        return tidy(make_fx(torch.func.functionalize(pure, remove="mutations"))(*inputs))
+
+
+def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """The same for many trials: all inputs and results have one more dimension, the first."""
+    with torch.no_grad():
+        made = tidy(make_fx(torch.func.vmap(graph))(*inputs))
+    for node in made.graph.find_nodes(op="call_function", target=aten.bmm.default):
+        _turn_narrow(node)
+    for node in made.graph.nodes:
+        if node.target in (aten.view.default, aten._unsafe_view.default):  # what was turned may lie the other way round
+            node.target = aten.reshape.default
+    made.recompile()
+    return made
+
+
+def tidy(graph: fx.GraphModule) -> fx.GraphModule:
+    """Without operations that change nothing: in a pure function a copy is as good as the thing."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and _does_nothing(node):
+            node.replace_all_uses_with(node.args[0])
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def placeholders(graph: fx.GraphModule) -> list[fx.Node]:
+    return graph.graph.find_nodes(op="placeholder")
+
+
+def results(graph: fx.GraphModule) -> list[fx.Node]:
+    """What the graph returns."""
+    return list(graph.graph.output_node().args[0])  # type: ignore[arg-type]
+
+
+class _Apart(fx.Interpreter):
+    """Runs a graph with its operations on lists of tensors taken apart, for which vmap has no rules."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(target, "_schema", None) and target._schema.name
+        if not name or not name.startswith("aten::_foreach_"):
+            return super().call_function(target, args, kwargs)
+        single = getattr(aten, name.removeprefix("aten::_foreach_"))
+        count = len(args[0])
+        made = [single(*[a[i] if isinstance(a, (list, tuple)) else a for a in args], **kwargs) for i in range(count)]
+        return None if name.endswith("_") else made
+
+
+def _changes(target: Any) -> bool:
+    """Whether an operation changes its first argument."""
+    arguments = getattr(getattr(target, "_schema", None), "arguments", ())
+    return bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
+
+
+def _base(value: Any) -> Any:
+    """What a view is a view of (the first of a list)."""
+    node = tree_leaves(value)[0]
+    while node.op == "call_function" and (getattr(node.target, "is_view", False) or "getitem" in str(node.target)):
+        node = node.args[0]
+    return node
+
+
+def _does_nothing(node: fx.Node) -> bool:
+    target, before = node.target, node.args[0] if node.args else None
+    if not isinstance(before, fx.Node):
+        return False
+    if target in (aten.detach.default, aten.clone.default, aten.alias.default, aten.lift_fresh_copy.default):
+        return True
+    if target is aten.mul.Scalar:
+        return node.args[1] == 1
+    reshaping = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
+    a, b = before.meta.get("val"), node.meta.get("val")
+    return target in reshaping and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape
+
+
+def _turn_narrow(node: fx.Node) -> None:
+    """a @ b as (bᵀ aᵀ)ᵀ where b has few columns: the usual kernels want the long side last."""
+    a, b = node.args
+    rows, columns = node.meta["val"].shape[1:]
+    if not columns <= NARROW < rows:
+        return
+    graph = node.graph
+    with graph.inserting_before(node):
+        turned = [graph.call_function(aten.transpose.int, (factor, 1, 2)) for factor in (b, a)]
+        product = graph.call_function(aten.bmm.default, tuple(turned))
+        back = graph.call_function(aten.transpose.int, (product, 1, 2))
+    back.meta = dict(node.meta)
+    node.replace_all_uses_with(back)
+    graph.erase_node(node)

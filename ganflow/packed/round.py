@@ -1,0 +1,336 @@
+"""One round of many trials at once: the same operations on stacked tensors.
+
+The trials' recipes differ in numbers only. A template game is built from the first one's, with tensors for those
+numbers; its round is traced and becomes a pure function of (state, numbers, draws), which torch.func.vmap plays for all
+trials together. Two packed rounds are compared with each trial's own before anything is trained.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from ganflow.errors import GanflowError
+from ganflow.packed import pure
+from ganflow.game.build import build_game
+from ganflow.game.compiled import TOLERANCE, NotCompilable, first_words, untouched
+from ganflow.game.game import Game
+from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
+from ganflow.game.round import Draws, Round
+from ganflow.packed.stack import check_alike, leaves, stack, unstack
+from ganflow.game.state import load_random_state, random_state
+from ganflow.plugins import Composition, blame
+from ganflow.recipe import Recipe
+
+Randoms = tuple[dict[str, Tensor], dict[str, Any]]
+CACHE = 2**20
+"""Bytes of state that trials which are computed together may have: what does not fit a core's cache is slower."""
+
+
+class PackedRound:
+    """A round of many trials. Their own games are not changed.
+
+    Args:
+        recipes, rounds: of each trial, in one order. The rounds are eager.
+        randoms: what `random_state` gave for each trial.
+        example: the draws of one round of one trial.
+
+    Attributes:
+        names: of the terms.
+        numbers: by which the trials differ.
+        randoms: as given, moved on by every round.
+
+    Raises:
+        NotPackable: with the reason.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe], rounds: Sequence[Round], randoms: Sequence[Randoms], example: Draws) -> None:
+        self.rounds, self.randoms = list(rounds), list(randoms)
+        game, count = rounds[0].game, len(rounds)
+        self.device = game.device
+        self.numbers = differing(recipes, next(game.generator.parameters()).dtype, self.device)
+        with _kept_random(self.device):
+            made = _build(template(recipes[0], self.numbers), self.numbers, rounds[0], example)
+            graph = self._trace(made, example)
+        self._state_names = list(self._template)
+        members = [leaves(r.game) for r in rounds]
+        state = [stack(name, self._template[name], members) for name in self._state_names]
+        numbers = [torch.tensor(n.values, dtype=n.tensor.dtype, device=self.device) for n in self.numbers]
+        size = _together(count, sum(t[0].numel() * t.element_size() for t in state))
+        self._state = [list(ts) for ts in zip(*(t.split(size) for t in state), strict=True)]
+        self._numbers = [list(ts) for ts in zip(*(t.split(size) for t in numbers), strict=True)] or [[] for _ in self._state]
+        self._size = size
+        self._graph = self._batch(graph, example)
+        self._program: Callable[..., Any] = self._graph
+        self.names = made.names
+
+    def __call__(self, draws: Draws) -> Tensor:
+        """The terms, shape (terms, trials), of one round on these draws, shape (trials, …) each."""
+        inputs = [draws[name] for name in self._draw_names]
+        inputs += self._draw_random()
+        terms: list[Tensor] = []
+        with torch.no_grad():
+            for g, cut in enumerate(zip(*(t.split(self._size) for t in inputs), strict=True)):
+                made = self._program(*self._state[g], *self._numbers[g], *cut)
+                for place, t in zip(self._changed, made, strict=False):
+                    self._state[g][place] = t
+                terms.append(torch.stack([t.to(self._dtype) for t in made[len(self._changed) :]]))
+        return torch.cat(terms, 1)
+
+    def set_rates(self, player: str, rates: Sequence[Sequence[float]]) -> None:
+        """The learning rates of the next round: for each trial, of each of the optimizer's groups."""
+        for group, column in enumerate(zip(*rates, strict=True)):
+            place = self._rates[player][group]
+            dtype = self._state[0][place].dtype
+            for state, values in zip(self._state, torch.tensor(column, dtype=dtype).to(self.device).split(self._size), strict=True):
+                state[place] = values
+
+    def rows(self) -> dict[str, Tensor]:
+        """The trials' states, stacked, by name."""
+        return {name: torch.cat([state[i] for state in self._state]) for i, name in enumerate(self._state_names)}
+
+    def write(self, i: int) -> None:
+        """Put trial i's state into its own game."""
+        g, place = divmod(i, self._size)
+        rows = {name: self._state[g][at][place] for at, name in enumerate(self._state_names)}
+        unstack(rows, leaves(self.rounds[i].game))
+
+    def read(self, i: int) -> None:
+        """Take trial i's state from its own game."""
+        g, place = divmod(i, self._size)
+        own = leaves(self.rounds[i].game)
+        for at, name in enumerate(self._state_names):
+            tensor = self._state[g][at] = self._state[g][at].clone()
+            tensor[place] = torch.as_tensor(own[name]).detach()
+
+    def verify(self, examples: Sequence[Draws]) -> None:
+        """Compare packed rounds on these draws, shape (trials, …), with every trial's own. Nothing is changed.
+
+        Raises:
+            NotPackable: they end elsewhere.
+        """
+        before, found = self.rows(), self._try(examples)
+        keys = ", ".join(n.key for n in self.numbers) or "nothing"
+        for i, round in enumerate(self.rounds):
+            with untouched(round.game):
+                load_random_state(self.device, *self.randoms[i])
+                for draws in examples:
+                    round({name: t[i] for name, t in draws.items()})
+                own = leaves(round.game)
+                expected = {name: torch.as_tensor(own[name]).detach().clone() for name in self._state_names}
+            off = _furthest(found, expected, before, i, TOLERANCE[round.precision])
+            if off:
+                raise NotPackable(
+                    f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something "
+                    f"from round to round outside of its tensors, or does not compute with a number's tensor (numbers: {keys})"
+                )
+
+    def compile(self, examples: Sequence[Draws]) -> None:
+        """Make one program of a round.
+
+        Raises:
+            NotCompilable: with the reason; rounds are then played as before.
+        """
+        from torch._inductor import config as inductor
+
+        before, expected = self.rows(), self._try(examples)
+        inductor.fallback_random = True
+        self._program = torch.compile(self._graph, fullgraph=True, dynamic=False)
+        try:
+            found = self._try(examples)
+        except Exception as error:
+            self._program = self._graph
+            raise NotCompilable(first_words(error)) from error
+        for i, round in enumerate(self.rounds):
+            off = _furthest(found, {name: t[i] for name, t in expected.items()}, before, i, TOLERANCE[round.precision])
+            if off:
+                self._program = self._graph
+                raise NotCompilable(f"compiled packed rounds end elsewhere than eager ones ({off})")
+
+    def _try(self, examples: Sequence[Draws]) -> dict[str, Tensor]:
+        """Where rounds would lead."""
+        state, randoms = [list(ts) for ts in self._state], list(self.randoms)
+        try:
+            with _kept_random(self.device):
+                for draws in examples:
+                    self(draws)
+            return self.rows()
+        finally:
+            self._state, self.randoms = state, randoms
+
+    def _trace(self, round: Round, example: Draws) -> fx.GraphModule:
+        """One trial's round as a pure function of state, numbers, draws and random numbers."""
+        game = round.game
+        everything = leaves(game)
+        check_alike(everything, [leaves(r.game) for r in self.rounds])
+        lifted = {id(n.tensor) for n in self.numbers}
+        self._template = {name: t for name, t in everything.items() if isinstance(t, Tensor) and id(t) not in lifted}
+        at = {id(t): i for i, t in enumerate(self._template.values())}
+        groups = {name: player.optimizer.param_groups for name, player in game.players.items()}
+        self._rates = {name: [at[id(g["lr"])] for g in gs if id(g.get("lr")) in at] for name, gs in groups.items()}
+        self._draw_names = list(example)
+        state, numbers = list(self._template.values()), [n.tensor for n in self.numbers]
+        inputs = [*state, *numbers, *example.values()]
+
+        def play(*values: Tensor) -> list[Tensor]:
+            with ExitStack() as stack:
+                for player in game.players.values():
+                    stack.enter_context(player.traced())
+                return round(dict(zip(example, values[len(state) + len(numbers) :], strict=True)))
+
+        with _explained("a packed round cannot be traced"):
+            with Watch(all=True):
+                round(example)
+            graph = pure.trace(play, inputs, state)
+            self._drawings = pure.lift_random(graph)
+            inputs += [draw() for draw in self._drawings]
+            graph = pure.functional(graph, len(state), inputs)
+        places, results = pure.placeholders(graph), pure.results(graph)
+        for number, node in zip(self.numbers, places[len(state) :], strict=False):
+            if not node.users and number.key not in keys_in(state):
+                raise NotPackable(f"{number.key} has no part in a traced round: whatever reads it does not compute with its tensor")
+        self._changed = [i for i in range(len(state)) if results[i] is not places[i]]
+        graph.graph.output_node().args = ([results[i] for i in self._changed] + results[len(state) :],)
+        graph.recompile()
+        self._dtype = state[0].dtype
+        return graph
+
+    def _batch(self, graph: fx.GraphModule, example: Draws) -> fx.GraphModule:
+        with _explained("a round cannot be played for many trials at once"), _kept_random(self.device):
+            single = [*example.values(), *(draw() for draw in self._drawings)]
+            return pure.batched(graph, [*self._state[0], *self._numbers[0], *(torch.stack([t] * self._size) for t in single)])
+
+    def _draw_random(self) -> list[Tensor]:
+        """The round's own random numbers, of every trial from where its generators stand."""
+        if not self._drawings:
+            return []
+        columns = []
+        for i, (tensors, plain) in enumerate(self.randoms):
+            _set_torch(self.device, tensors)
+            columns.append([draw() for draw in self._drawings])
+            self.randoms[i] = ({**tensors, **_get_torch(self.device)}, plain)
+        return [torch.stack(column) for column in zip(*columns, strict=True)]
+
+
+def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
+    """Whether playing so many trials as one would be faster, and why, in one sentence."""
+    if trials < 2:
+        return False, "one trial is not a pack"
+    networks = [m for m in (game.generator, game.critic) if m is not None]
+    if game.device.type == "cpu" and any(isinstance(m, nn.modules.conv._ConvNd) for n in networks for m in n.modules()):
+        return False, "convolutions of many trials at once are no faster on a CPU than one after another"
+    return True, f"{trials} trials share every operation's overhead"
+
+
+def _build(recipe: Recipe, numbers: Sequence[Number], like: Round, example: Draws) -> Round:
+    """The template's round."""
+    with _explained("the template of a pack cannot be built"), Watch(all=False):
+        composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+        game = build_game(recipe, composition, like.game.data)
+        for listener in composition.listeners("run_started"):
+            listener(game=game)
+        for name, player in game.players.items():
+            if player.flat is None or not hasattr(player.optimizer, "traceable"):
+                kind = type(player.optimizer).__name__
+                raise NotPackable(f"the {name}'s optimizer ({kind}) is not one that a trace can follow")
+            player.optimizer.traceable()
+    game.one_pass = game.one_pass or (recipe.train.accumulate == 1 and _each_alone(game, example))
+    return Round(
+        game,
+        recipe.train.n_critic,
+        accumulate=recipe.train.accumulate,
+        precision=recipe.train.precision,
+        critic_stepped=composition.listeners("critic_stepped"),
+        generator_stepped=composition.listeners("generator_stepped"),
+    )
+
+
+def _each_alone(game: Game, example: Draws) -> bool:
+    """Whether both networks treat every example alone, without randomness or state: then what they get in several passes
+    may go through in one. Tried, in double precision."""
+    if game.critic is None or game.prior is None or not hasattr(game.loss, "fakes"):
+        return False
+    z = example["z"][:2].double()
+    try:
+        with torch.no_grad():
+            fakes = _alone(game.generator, z)
+            return fakes is not None and _alone(game.critic, fakes) is not None
+    except Exception:
+        return False  # it wants other arguments: whatever it is, it is not the simple case
+
+
+def _alone(network: nn.Module, x: Tensor) -> Tensor | None:
+    """The results for a pair of batches, one by one; None where both at once give others."""
+    network = copy.deepcopy(network).double()
+    state = {name: t.clone() for name, t in network.state_dict().items()}
+    randoms = torch.get_rng_state()
+    one_by_one = torch.stack([network(batch) for batch in x])
+    together = network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    same_state = all(torch.equal(t, state[name]) for name, t in network.state_dict().items())
+    drew = not torch.equal(randoms, torch.get_rng_state())
+    close = torch.allclose(one_by_one, together, rtol=1e-10, atol=1e-12)
+    return one_by_one if close and same_state and not drew else None
+
+
+def _together(trials: int, size: int) -> int:
+    """How many trials, of so many bytes of state each, are computed at a time: as many as fit the cache."""
+    fit = max(1, CACHE // max(size, 1))
+    best = max(n for n in range(1, trials + 1) if trials % n == 0 and n <= fit)
+    return best if best >= min(fit, trials) / 2 else trials
+
+
+def _furthest(found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor], i: int, share: float) -> str | None:
+    """The part of trial i's state that is further off than this share of the way it went, in words."""
+    parts: dict[str, tuple[float, float]] = {}
+    for name, t in expected.items():
+        part = ".".join(name.split(".")[:2])
+        off, way = parts.get(part, (0.0, 0.0))
+        wanted = t.double()
+        off += (found[name][i].double() - wanted).square().sum().item()
+        way += (before[name][i].double() - wanted).square().sum().item()
+        parts[part] = off, way
+    for part, (off, way) in parts.items():
+        if not off**0.5 <= share * way**0.5 + 1e-7:
+            return f"{part}, {off**0.5:.2g} off after {way**0.5:.2g}"
+    return None
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside is why trials cannot be packed; the plugin whose code it was is named."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NotPackable | GanflowError):
+            plugin = blame(error)
+            raise NotPackable(f"{plugin} {error}" if plugin else str(error)) from error
+        plugin = blame(error)
+        raise NotPackable(f"{what}{f' ({plugin})' if plugin else ''}: {first_words(error)}") from error
+
+
+@contextmanager
+def _kept_random(device: torch.device) -> Iterator[None]:
+    """Random numbers drawn inside leave all generators as they were."""
+    before = random_state(device)
+    try:
+        yield
+    finally:
+        load_random_state(device, *before)
+
+
+def _get_torch(device: torch.device) -> dict[str, Tensor]:
+    found = {"random.torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(device)
+    return found
+
+
+def _set_torch(device: torch.device, tensors: dict[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["random.torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)

@@ -1,0 +1,129 @@
+"""The loop over the rounds of packed trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganflow.game import Round
+from ganflow.game.state import load_random_state, random_state
+from ganflow.packed.draws import StackedDraws
+from ganflow.packed.numbers import NotPackable
+from ganflow.packed.round import PackedRound
+from ganflow.recipe import Recipe
+from ganflow.trainer import Diverged, Report, Trainer
+
+
+@dataclass
+class Member:
+    """A trial that is to be packed. Make it right after the trainer was built, or its checkpoint loaded: torch's random
+    numbers as they stand then are the trial's."""
+
+    recipe: Recipe
+    trainer: Trainer
+    random: tuple[dict[str, Tensor], dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = random_state(self.trainer.game.device)
+
+
+class PackedTrainer:
+    """Plays the games of several trials as one. Each trial's trajectory is that of its own run, but for rounding.
+
+    The trials' own trainers stay behind until `member` brings one up to date.
+
+    Attributes:
+        round: rounds played.
+        stop: set it, and `advance` returns after the rounds in hand.
+        lost: by trial, why it is over: its terms were not finite. The others go on.
+
+    Raises:
+        NotPackable: with the reason. The members are as they were, and can be played one by one.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = list(members)
+        self.trainers = [m.trainer for m in members]
+        self.stop = False
+        self.lost: dict[int, Diverged] = {}
+        rounds = {t.round for t in self.trainers}
+        if len(rounds) > 1:
+            raise NotPackable(f"trials can be packed when they have played equally many rounds, not {sorted(rounds)}")
+        self.round = rounds.pop()
+        plays = [t.play for t in self.trainers if isinstance(t.play, Round)]
+        if len(plays) < len(self.trainers):
+            raise NotPackable("a trial's own rounds are compiled")
+        recipes = [m.recipe for m in members]
+        self._check_draws()
+        self.packed = PackedRound(recipes, plays, [m.random for m in members], self.trainers[0].peek(1)[0])
+        self._draws = StackedDraws(recipes, self.trainers)
+        self._scheduled = [name for name in plays[0].game.players if any(p.game.players[name].schedule for p in plays)]
+        self.packed.verify(self._draws.peek(2))
+
+    def compile(self) -> None:
+        """Compile the rounds to come; raises NotCompilable, and then they are played as before."""
+        self.packed.compile(self._draws.peek(2))
+
+    def advance(self, until: int) -> list[Report | Diverged]:
+        """Play rounds until `until` of them are played (or `stop` is set): what happened, for each trial."""
+        started, first = time.perf_counter(), self.round
+        rows: list[Tensor] = []
+        while self.round < until and not self.stop:
+            count = self._draws.ahead if until - self.round >= self._draws.ahead else 1
+            for draws in self._draws.next(count):
+                self._set_rates()
+                rows.append(self.packed(draws))
+                self.round += 1
+        if not rows:
+            return [self.lost.get(i, Report(self.round)) for i in range(len(self.members))]
+        terms = torch.stack(rows).float().cpu().double()  # the only read; shape (rounds, terms, trials)
+        rate = len(rows) / (time.perf_counter() - started)
+        return [self._report(i, terms[..., i], first, rate) for i in range(len(self.members))]
+
+    @contextmanager
+    def member(self, i: int) -> Iterator[Trainer]:
+        """Trial i's own trainer, brought up to date. While this lasts the process is the trial's: random numbers are drawn
+        where its run would draw them, and what is changed in its game is changed."""
+        trainer = self.trainers[i]
+        device = trainer.game.device
+        self.packed.write(i)
+        self._draws.catch_up(i)
+        trainer.round = self.round
+        before = random_state(device)
+        load_random_state(device, *self.packed.randoms[i])
+        try:
+            yield trainer
+        finally:
+            self.packed.randoms[i] = random_state(device)
+            load_random_state(device, *before)
+            self.packed.read(i)
+
+    def _report(self, i: int, terms: Tensor, first: int, rate: float) -> Report | Diverged:
+        names, game = self.packed.names, self.trainers[i].game
+        if i not in self.lost and not bool(terms.isfinite().all()):
+            row, column = (~terms.isfinite()).nonzero()[0].tolist()
+            self.lost[i] = Diverged(names[column], terms[row, column].item(), first + row + 1)
+        if i in self.lost:
+            return self.lost[i]
+        means = dict(zip(names, terms.mean(0).tolist(), strict=True))
+        rates = {name: lr for name, p in game.players.items() if (lr := p.learning_rate) is not None}
+        return Report(self.round, means, game.loss.estimates(means), rates, rate)
+
+    def _set_rates(self) -> None:
+        for name in self._scheduled:
+            players = [t.game.players[name] for t in self.trainers]
+            for player in players:
+                player.start_round(self.round)
+            self.packed.set_rates(name, [[float(group["lr"]) for group in p.optimizer.param_groups] for p in players])
+
+    def _check_draws(self) -> None:
+        shapes = [{name: tuple(t.shape) for name, t in trainer.peek(1)[0].items()} for trainer in self.trainers]
+        for i, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise NotPackable(f"trial {i} draws {shape} in a round, trial 0 {shapes[0]}")

@@ -1,0 +1,212 @@
+"""Sending one folder to MLflow: what it has not got yet, each thing once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ganflow.errors import GanflowError
+from ganflow.runs import RunFolder
+from ganflow.tracking import describe, family, journal, store
+from ganflow.tracking.connection import Connection
+from ganflow.tracking.images import images_of, log_image
+from ganflow.tracking.pending import ENDS, Point, Settings, State, points, samples, seen
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_AT_ONCE = 1000  # metrics in a request, MLflow's limit
+_MANY = 100  # parameters or tags in a request, MLflow's limit
+
+
+@dataclass
+class SyncResult:
+    """What was sent: the number of points and of pictures, whether the generator was logged as a model, why it ended
+    early ("" when it did not), and where it went."""
+
+    points: int = 0
+    images: int = 0
+    model: bool = False
+    error: str = ""
+    uri: str = ""
+
+
+class Sender:
+    """Sends one folder, a run's or a sweep's own; knows what was sent. Nobody else may send it meanwhile."""
+
+    def __init__(self, folder: RunFolder, connection: Connection) -> None:
+        self.folder, self.connection = folder, connection
+        self.state = State.read(folder)
+        if connection.uri != self.state.uri:  # another store: it is asked what it has
+            self.state = State(uri=connection.uri)
+            self.state.write(folder)
+        self.result: SyncResult = SyncResult(uri=connection.uri)
+        self.sweep = family.is_sweep(folder)
+        self._seen = self.state.seen if self.state.status in ENDS and not self.state.error else []
+        self._asked = False  # whether it is known what the server has
+        self._described: list[int] = []
+        self._told: dict[str, str] = {}  # tags of a sweep's standing
+        self._journal = journal.Reader(folder.journal)
+
+    @property
+    def done(self) -> bool:
+        """Whether MLflow has it to its end."""
+        return self.state.status in ENDS and not self.state.error
+
+    def idle(self) -> bool:
+        """Whether there is nothing new in the folder since MLflow got everything that was there. Costs some microseconds."""
+        return self._seen == seen(self.folder)
+
+    def doubt(self) -> None:
+        """The store has not got what the folder says that it has."""
+        self._seen, self._asked = [], False
+
+    def attempt(self, status: str) -> bool:
+        """Send everything there is; whether that failed for a reason outside the folder, such as a store that is away. The
+        status "running" reopens the MLflow run, an end ends it."""
+        now = seen(self.folder)
+        try:
+            whole = self._send(status, now)
+            self._seen, self.result.error = now if whole else [], ""
+            return False
+        except GanflowError as error:
+            self._seen, self.result.error = now, str(error)
+            return False
+        except Exception as error:  # whatever MLflow raises: the folder has it all, and the next attempt sends it
+            self._seen, self.result.error = [], store.reason(error)
+            self._asked = False  # the server is asked again what it has
+            self.connection.lost()
+            return True
+        finally:
+            if self.result.error != self.state.error:
+                with suppress(OSError):  # a full disk, a deleted folder
+                    self._noted(error=self.result.error)
+
+    def _send(self, status: str, now: list[int]) -> bool:
+        """Returns whether everything was whole; a picture that is still being written is not."""
+        client, settings = self.connection.client(), Settings.of(self.folder)
+        if not self._asked or self._described != _recipe(now):
+            self._ask(client)
+            self._asked, self._described = True, _recipe(now)
+        if status == "running" and self.state.status:
+            client.update_run(self.state.run_id, status="RUNNING")
+            client.set_tag(self.state.run_id, describe.STATUS, status)
+            self._noted(status="", seen=[])
+        self._send_points(client)
+        whole = self._send_images(client) if settings.images else True
+        if self.sweep:
+            self._send_standing(client)
+        if self.sweep or status in ENDS:
+            self._send_files(client, settings.files)
+        if status not in ENDS:
+            return whole
+        problem = self._send_model(client) if status == "finished" and settings.log_model else None
+        if self.state.status != status:
+            client.set_tag(self.state.run_id, describe.STATUS, status)
+            client.set_terminated(self.state.run_id, ENDS[status], end_time=self._last_report())
+        now = now if whole else []
+        if (self.state.status, self.state.seen) != (status, now):
+            self._noted(status=status, seen=now)
+        if problem is not None:
+            raise GanflowError(f"the generator could not be logged as a model: {store.reason(problem)}") from problem
+        return whole
+
+    def _ask(self, client: MlflowClient) -> None:
+        """Find or make the run, learn from the server what it has, and describe it."""
+        run = self.connection.run(self.folder)
+        self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
+        self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
+        self.state.images = images_of(client, run.info.run_id) if "mlflow.loggedImages" in run.data.tags else []
+        self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
+        if ENDS.get(self.state.status, "RUNNING") != run.info.status:
+            self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
+        self._journal, self._told = journal.Reader(self.folder.journal), {}
+        self._send_description(client, run)
+        self.state.write(self.folder)
+
+    def _send_description(self, client: MlflowClient, run: Any) -> None:
+        from mlflow.entities import Param, RunTag
+
+        run_id, tags = run.info.run_id, describe.tags(self.folder, self.connection.parent(self.folder))
+        wanted, had = describe.parameters(self.folder), run.data.params
+        new = [Param(name, value) for name, value in wanted.items() if name not in had]
+        for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
+            tag = f"ganflow.resumed_with.{name}"[:250]
+            if had.get(name, value) != value or tag in run.data.tags:
+                tags[tag] = value[:5000]
+        changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+        for i in range(0, max(len(new), len(changed)), _MANY):
+            client.log_batch(run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
+        if self.folder.recipe.exists():
+            client.log_artifact(run_id, str(self.folder.recipe))
+        data = describe.dataset(self.folder)
+        if data is not None and not run.inputs.dataset_inputs:
+            client.log_inputs(run_id, [data])
+
+    def _send_points(self, client: MlflowClient) -> None:
+        from mlflow.entities import Metric
+
+        new: list[Point] = list(points(self._journal.new(), self.state.steps))
+        for i in range(0, len(new), _AT_ONCE):
+            batch = new[i : i + _AT_ONCE]
+            client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
+            self.state.steps |= {p.name: p.round for p in batch}
+            self.result.points += len(batch)
+        if new:
+            self.state.write(self.folder)
+
+    def _send_images(self, client: MlflowClient) -> bool:
+        new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
+        for round, path in new:
+            if log_image(client, self.state.run_id, round, path):
+                self._noted(images=[*self.state.images, round])
+                self.result.images += 1
+        return all(round in self.state.images for round, _ in new)
+
+    def _send_standing(self, client: MlflowClient) -> None:
+        """The best trial so far of a sweep."""
+        from mlflow.entities import RunTag
+
+        standing = describe.standing(self.folder)
+        changed = [RunTag(name, value) for name, value in standing.items() if self._told.get(name) != value]
+        if changed:
+            client.log_batch(self.state.run_id, tags=changed)
+            self._told = standing
+
+    def _send_files(self, client: MlflowClient, names: tuple[str, ...]) -> None:
+        """The plots, and what run.json asks for besides; each again when it has changed."""
+        asked = [self.folder.path / name for name in names]
+        for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
+            name, changed = path.relative_to(self.folder.path), path.stat().st_mtime
+            if self.state.files.get(name.as_posix()) != changed:
+                place = name.parent.as_posix()
+                client.log_artifact(self.state.run_id, str(path), None if place == "." else place)
+                self._noted(files={**self.state.files, name.as_posix(): changed})
+
+    def _send_model(self, client: MlflowClient) -> Exception | None:
+        """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
+        if self.state.model is not None and self.state.model >= self.folder.about().get("round", 0):
+            return None
+        try:
+            from ganflow.tracking.model import log_generator
+
+            self._noted(model=log_generator(client, self.folder, self.state.experiment_id, self.state.run_id))
+        except Exception as error:
+            return error
+        self.result.model = self.state.model is not None
+        return None
+
+    def _noted(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self.state, name, value)
+        self.state.write(self.folder)
+
+    def _last_report(self) -> int | None:
+        times = [int(entry.time * 1000) for entry in journal.entries(self.folder.journal)]
+        return times[-1] if times else None
+
+
+def _recipe(now: list[int]) -> list[int]:
+    """The part of `seen` that tells of the recipe."""
+    return now[3:6]

@@ -1,0 +1,198 @@
+"""Where a sweep runs: on this machine alone, in a Ray cluster that this machine is part of, or as a job in another one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from ganflow.errors import GanflowError
+from ganflow.plugins.wording import did_you_mean
+from ganflow.tune.cluster import check_cluster
+
+WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_PREFIX = "ganflow-ray-"
+_LONGEST = 30  # characters of a folder under which a socket's path stays below the 107 that it may have
+_STORE = 256 * 2**20  # bytes for objects in transit; trials pass their results by their folders
+
+
+@dataclass(frozen=True)
+class Address:
+    """What `--address` means.
+
+    Attributes:
+        kind: "local" (Ray is started for this sweep), "auto" (the cluster that runs on this machine), "cluster" (by the address
+            of its head) or "job" (by the address of its dashboard).
+        text: "local", "auto", "host:port", or the URL without a slash at its end.
+    """
+
+    kind: Literal["local", "auto", "cluster", "job"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_address(text: str) -> Address:
+    """What an address means.
+
+    Raises:
+        GanflowError: it is none.
+    """
+    plain = text.strip()
+    if plain in ("local", "auto"):
+        return Address("local" if plain == "local" else "auto", plain)
+    scheme, separator, _ = plain.partition("://")
+    if separator:
+        return _url(plain, scheme.lower())
+    host, colon, port = plain.rpartition(":")
+    if not colon:
+        head = f"; for a cluster's head: {plain}:6379" if _HOST.fullmatch(plain) else ""
+        hint = did_you_mean(plain, ("local", "auto")) or head
+        raise GanflowError(f"--address: {text[:100]!r} is not an address{hint} ({WAYS})")
+    if not _HOST.fullmatch(host):
+        raise GanflowError(f"--address: {host[:100]!r} in {text[:100]!r} is not a host ({WAYS})")
+    return Address("cluster", f"{host}:{_port(port, text)}")
+
+
+def _url(text: str, scheme: str) -> Address:
+    if scheme == "ray":
+        host = text[6:].partition(":")[0] or "host"
+        why = "Ray Client (ray://) is not made for Ray Tune, and loses its sweep when the connection breaks"
+        raise GanflowError(f"--address: {why}; use http://{host}:8265, or {host}:6379 from a machine of the cluster")
+    if scheme not in ("http", "https"):
+        raise GanflowError(f"--address: {scheme[:30]}:// is not known ({WAYS})")
+    parts = urlsplit(text)
+    netloc = parts.netloc.rpartition("@")[2]
+    host, colon, port = netloc.rpartition(":") if not netloc.endswith("]") else (netloc, "", "")
+    if colon:
+        _port(port, text)
+    if not _HOST.fullmatch(host if colon else netloc):
+        raise GanflowError(f"--address: {text[:100]!r} names no host ({WAYS})")
+    if parts.query or parts.fragment:
+        raise GanflowError(f"--address: {text[:100]!r} is more than the address of a dashboard; leave out what follows the path")
+    return Address("job", text.rstrip("/"))
+
+
+def _port(port: str, text: str) -> int:
+    if not (port.isascii() and port.isdecimal()):
+        raise GanflowError(f"--address: {port[:30]!r} in {text[:100]!r} is not a port ({WAYS})")
+    if not 1 <= int(port) <= 65535:
+        raise GanflowError(f"--address: ports are numbers from 1 to 65535, not {port[:30]} ({text[:100]})")
+    return int(port)
+
+
+@contextmanager
+def connect(
+    address: Address | str, plan: object = None, *, cpus: float | None = None, gpus: float | None = None
+) -> Iterator[None]:
+    """Ray, connected, and let go of afterwards. A process that is connected already stays so.
+
+    Args:
+        plan: of the sweep (Ray needs nothing of it).
+        cpus, gpus: "local": what there is to share out, if not this machine's.
+
+    Raises:
+        GanflowError: nobody answers at the address, or lets us in; told within 5 seconds.
+    """
+    if isinstance(address, str):
+        address = parse_address(address)
+    if address.kind == "job":
+        raise ValueError(f"{address} is for jobs: see ganflow.tune.submit")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    with ExitStack() as held:
+        if address.kind == "local":
+            _start(held.enter_context(_folder()), cpus, gpus)
+        else:
+            _join(address)
+        held.callback(ray.shutdown)
+        yield
+
+
+def _start(folder: Path, cpus: float | None, gpus: float | None) -> None:
+    """A cluster of this machine alone, that nobody else can use: its token is known to this process and its children."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if cpus is None and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) != os.cpu_count():
+        cpus = len(os.sched_getaffinity(0))  # Ray itself looks at the container's share, not at this
+    try:
+        _init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            object_store_memory=_STORE,
+            _temp_dir=str(folder),
+        )
+    except Exception as error:
+        raise GanflowError(f"Ray does not start on this machine: {_first_line(error)}") from error
+
+
+def _join(address: Address) -> None:
+    """Become a driver of a cluster that is known to answer."""
+    told = check_cluster(address.text)
+    try:
+        _init(address="auto" if address.kind == "auto" else told["address"])
+    except Exception as error:
+        raise GanflowError(f"the Ray cluster at {told['address']} cannot be joined: {_first_line(error)}") from error
+
+
+def _init(**options: Any) -> None:
+    """ray.init, quietly. It takes SIGTERM for itself, and ends the process at once: whoever had the signal gets it back."""
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where Ray keeps its sockets, whose paths must be short. What earlier sweeps left behind that were killed goes, too."""
+    base = Path(tempfile.gettempdir())
+    if len(str(base)) > _LONGEST:
+        base = Path("/tmp")
+    for left in base.glob(f"{_PREFIX}*"):
+        with suppress(OSError, ValueError):
+            if left.stat().st_uid == os.getuid() and not _alive(int(left.name[len(_PREFIX) :].partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

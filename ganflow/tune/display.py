@@ -1,0 +1,218 @@
+"""How a sweep shows that it goes on: a live table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ganflow.runner.progress import clock, live
+from ganflow.tune import table
+from ganflow.tune.folder import TrialRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # plain lines besides those of trials that begin or end; more as it gets longer
+PARTS = 20  # … namely a twentieth of the time gone
+BESIDES = 4  # lines that the terminal needs besides the table's rows: headings, how many more, the cursor's
+COLOURS = {"running": "cyan", "waiting": "dim", "finished": "green", "stopped": "yellow", "diverged": "red", "failed": "bold red"}
+
+
+class Display:
+    """Shows a sweep's trials, on stderr, so that stdout is left to results.
+
+    On a terminal (with rich installed) a table that stays in place, as high as the terminal lets it be; elsewhere a line when a
+    trial starts, another when it is over, and between them one in 10 s at most. A context manager.
+
+    Args:
+        sweep_name: the sweep's.
+        metric: what trials are judged by.
+        mode: "min" or "max".
+        keys: of the recipe that are searched.
+        total: trials that there will be; None or 0 where that is not known.
+        rounds: of a trial; 0 where that is not known.
+        quiet: show nothing at all.
+        stream: where to, instead of stderr.
+    """
+
+    def __init__(
+        self,
+        sweep_name: str,
+        metric: str,
+        mode: str,
+        keys: Sequence[str],
+        total: int | None = None,
+        *,
+        rounds: int = 0,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.name, self.metric, self.mode, self.keys = sweep_name, metric, mode, list(keys)
+        self.total, self.rounds, self.quiet = total or 0, rounds, quiet
+        self.stream = stream or sys.stderr
+        self.trials: list[TrialRecord] = []
+        self._live: Any = None
+        self._told: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, when it was last told of
+        self._before: float | None = None  # trials' worth of work that was done when this sweep began, or went on
+        self._began = self._printed = time.monotonic()
+
+    def __enter__(self) -> Display:
+        self._began = self._printed = time.monotonic()
+        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._live = live(self, self.stream)
+        if self._live is not None:
+            self._live.start()
+        else:
+            many = f"{self.total} trials" if self.total else "trials"
+            self._print(f"{self.name}: {many}, {self.metric} ({'less' if self.mode == 'min' else 'more'} is better)")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()  # draws once more, and leaves it there
+        elif self.trials:
+            self._print(self._summary())
+
+    def update(self, trials: list[TrialRecord]) -> None:
+        """Show how all trials stand. It may be called at every report: what is shown does not get more by that."""
+        self.trials = trials
+        if self._before is None:
+            self._before = sum(map(self._share, trials))
+            self._told = {t.number: (t.state, len(t.copied)) for t in trials if t.over}
+            if self._told and self._live is None:
+                self._print(f"goes on: {self._summary()}")
+        for trial in trials:
+            self._tell(trial)
+        if self._live is not None:  # draws itself, so many times a second
+            return
+        now = time.monotonic()
+        if now - self._printed >= min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS)):
+            self._print(self._summary())
+
+    def note(self, text: str) -> None:
+        """A line of its own, above the table."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._print(text)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last trial's end if things go on as they did; None where that is not known yet."""
+        done = sum(map(self._share, self.trials))
+        fresh, gone = done - (self._before or 0.0), time.monotonic() - self._began
+        if not self.total or fresh <= 0 or gone <= 0:
+            return None
+        return max(0.0, self.total - done) * gone / fresh
+
+    def _share(self, trial: TrialRecord) -> float:
+        """How much of a trial is behind it. What was stopped early is done."""
+        rounds = table.rounds_of(trial, self.rounds)
+        return 1.0 if trial.over else min(1.0, trial.round / rounds) if rounds else 0.0
+
+    def _tell(self, trial: TrialRecord) -> None:
+        """A line about what is new about a trial, if it is worth one."""
+        before, now = self._told.get(trial.number, ("waiting", 0)), (trial.state, len(trial.copied))
+        if now == before:
+            return
+        self._told[trial.number] = now
+        words = [f"trial {trial.number} {trial.state}"]
+        if trial.over:
+            words += [f"{self.metric} {table.number(trial.score)}"] if trial.score is not None else []
+            words += [f"{table.played(trial, self.rounds)} rounds"]
+            words += [" ".join(trial.error.split()) if trial.state in table.WRONG else self._best()]
+            over = sum(t.over for t in self.trials)
+            words += [f"{over}/{self.total} over" if self.total else f"{over} over"]
+        elif now[1] > before[1]:
+            source, round = trial.copied[-1]
+            words = [f"trial {trial.number} copies trial {source} at round {round}", self._config(trial)]
+        elif trial.state == "running":
+            words += [self._config(trial), trial.place]
+        elif trial.error:
+            words += [" ".join(trial.error.split())]
+        else:
+            return
+        line = "  ".join(filter(None, words))
+        if self._live is None:
+            self._print(line)
+        elif trial.error and trial.state != "running":  # the table has no room for reasons
+            self.note(line)
+
+    def _config(self, trial: TrialRecord) -> str:
+        return table.config_line(trial.config, self.keys)
+
+    def _best(self) -> str:
+        best = table.best_of(self.trials, self.mode)
+        return f"best {table.number(best.score)} (trial {best.number})" if best else "no score yet"
+
+    def _clock(self) -> list[str]:
+        times = [f"{clock(time.monotonic() - self._began)} gone"]
+        left = self.left
+        return times if left is None or left == 0 else [*times, f"about {clock(left)} left"]
+
+    def _summary(self) -> str:
+        return "  ".join([table.counted(self.trials, self.total), self._best(), *self._clock()])
+
+    def _print(self, line: str) -> None:
+        if not self.quiet:
+            print(line, file=self.stream, flush=True)
+            self._printed = time.monotonic()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        head = self._head()
+        yield head
+        height = console.size.height - len(console.render_lines(head, options, pad=False)) - BESIDES
+        yield from self._table(max(3, height))
+
+    def _head(self) -> RenderableType:
+        """Name, states and times; then the best so far."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column()
+        states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
+        parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
+        grid.add_row(Text(self.name, style="bold"), Text("  ").join(parts))
+        best = table.best_of(self.trials, self.mode)
+        if best:
+            score = (f"{self.metric} {table.number(best.score)}", "bold green")
+            grid.add_row("best", Text.assemble(score, f"  trial {best.number}  {self._config(best)}"))
+        return grid
+
+    def _table(self, height: int) -> list[RenderableType]:
+        """Trials that were begun, in their order; where they are too many, those that run, then the best."""
+        from rich.table import Table
+        from rich.text import Text
+
+        trials = [t for t in self.trials if t.state != "waiting" or t.round]
+        if not trials:
+            return [Text("starting", style="dim")]
+        rows = trials if len(trials) <= height else self._chosen(trials, height)
+        keys = table.differing(trials, self.keys)
+        names = table.short_names(keys)
+        best = table.best_of(trials, self.mode)
+        body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for heading in ("trial", "state", self.metric, "round"):
+            body.add_column(heading, no_wrap=True, justify="right" if heading in ("trial", self.metric) else "left")
+        for key in keys:
+            body.add_column(Text(names[key]), no_wrap=True, overflow="ellipsis")
+        body.add_column("where", no_wrap=True, overflow="ellipsis", style="dim")
+        for trial in rows:
+            values = [Text(table.shown(trial.config, key)) for key in keys]
+            state = Text(trial.state, style=COLOURS.get(trial.state, ""))
+            score = Text(table.number(trial.score), style="bold green" if trial is best else "")
+            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(trial.place))
+        more = len(trials) - len(rows)
+        return [body, *([Text(f"and {more} more", style="dim")] if more else [])]
+
+    def _chosen(self, trials: list[TrialRecord], height: int) -> list[TrialRecord]:
+        running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
+        others = [t for t in table.ranking(trials, self.mode) if t not in running]
+        return running + others[: height - len(running)]

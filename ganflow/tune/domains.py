@@ -1,0 +1,306 @@
+"""What can be tried for a key of the recipe: the kinds of domain that `tune.space` knows.
+
+    uniform: [low, high]          any number between
+    loguniform: [low, high]       the same, its logarithm uniform
+    quniform: [low, high, q]      low, low + q, low + 2q, … up to high; integers where low and q are
+    randint: [low, high]          an integer, high itself excluded
+    normal: [mean, sd]            a normal number, at most 3 standard deviations from the mean
+    choice: [value, …]            one of these, which may be whole sections
+    grid: [value, …]              every one of these in turn, with `search: grid`
+
+A domain has a scale: a number from 0 to 1 stands for each value of an interval, an index for each of several values. Searchers
+know nothing but this scale.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+from ganflow.plugins.wording import did_you_mean
+from ganflow.recipe.writer import to_flow
+
+RESAMPLED = 0.25
+"""Share of the mutations that forget the old value."""
+FACTORS = (0.8, 1.2)
+_SIGMAS = 3.0
+_TAIL = NormalDist().cdf(-_SIGMAS)
+_FEW = 8  # so many integers are tried one by one
+
+
+class Domain(ABC):
+    """The values that a key can have in a sweep."""
+
+    form: ClassVar[str]
+    """As it is written, for messages."""
+    ordered: ClassVar[bool] = True
+    """Whether neighbours on the scale resemble each other."""
+    size: int | None = None
+    """How many values there are; None for an interval, whose scale goes from 0 to 1."""
+
+    @abstractmethod
+    def at(self, place: float) -> Any:
+        """The value at a place of the scale."""
+
+    @abstractmethod
+    def place(self, value: Any) -> float:
+        """Where a value of the domain is on its scale."""
+
+    @abstractmethod
+    def contains(self, value: Any) -> bool: ...
+
+    @abstractmethod
+    def edges(self) -> list[Any]:
+        """Values which, if a recipe takes them, it takes all."""
+
+    @abstractmethod
+    def clamp(self, value: Any) -> Any:
+        """The value of the domain that is nearest."""
+
+    @abstractmethod
+    def near(self, value: Any, rng: random.Random) -> Any:
+        """A value that resembles this one."""
+
+    def sample(self, rng: random.Random) -> Any:
+        return self.at(rng.random() if self.size is None else rng.randrange(self.size))
+
+    def mutate(self, value: Any, rng: random.Random) -> Any:
+        """Population based training's next value: a factor of 0.8 or 1.2, the option before or after, or another altogether."""
+        return self.sample(rng) if rng.random() < RESAMPLED else self.near(self.clamp(value), rng)
+
+
+class _Interval(Domain):
+    """Numbers from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def contains(self, value: Any) -> bool:
+        return _is_number(value) and self.low <= value <= self.high
+
+    def edges(self) -> list[Any]:
+        return [float(self.low), float(self.high)]
+
+    def clamp(self, value: Any) -> float:
+        return float(min(max(value, self.low), self.high))
+
+    def near(self, value: Any, rng: random.Random) -> float:
+        return self.clamp(value * rng.choice(FACTORS))
+
+
+@dataclass(frozen=True)
+class Uniform(_Interval):
+    low: float
+    high: float
+    form = "[low, high]"
+
+    def at(self, place: float) -> float:
+        return self.clamp(self.low * (1 - place) + self.high * place)
+
+    def place(self, value: Any) -> float:
+        return float((value - self.low) / (self.high - self.low))
+
+
+@dataclass(frozen=True)
+class LogUniform(_Interval):
+    low: float
+    high: float
+    form = "[low, high]"
+
+    def at(self, place: float) -> float:
+        return self.clamp(math.exp(math.log(self.low) * (1 - place) + math.log(self.high) * place))
+
+    def place(self, value: Any) -> float:
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+
+@dataclass(frozen=True)
+class Normal(_Interval):
+    mean: float
+    sd: float
+    form = "[mean, sd]"
+
+    @property
+    def low(self) -> float:  # type: ignore[override]
+        return self.mean - _SIGMAS * self.sd
+
+    @property
+    def high(self) -> float:  # type: ignore[override]
+        return self.mean + _SIGMAS * self.sd
+
+    def at(self, place: float) -> float:
+        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + place * (1 - 2 * _TAIL)))
+
+    def place(self, value: Any) -> float:
+        return min(max((NormalDist(self.mean, self.sd).cdf(value) - _TAIL) / (1 - 2 * _TAIL), 0.0), 1.0)
+
+
+class _Steps(Domain):
+    """Numbers at equal distances."""
+
+    low: float
+    size: int
+
+    @property
+    def step(self) -> float:
+        return 1
+
+    def at(self, place: float) -> Any:
+        value = self.low + int(place) * self.step
+        return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
+
+    def place(self, value: Any) -> int:
+        return round((value - self.low) / self.step)
+
+    def contains(self, value: Any) -> bool:
+        return _is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)
+
+    def edges(self) -> list[Any]:
+        few = range(self.size) if self.size <= _FEW else (0, 1, self.size // 2, self.size - 1)
+        return [self.at(place) for place in few]
+
+    def clamp(self, value: Any) -> Any:
+        return self.at(min(max(self.place(value), 0), self.size - 1))
+
+    def near(self, value: Any, rng: random.Random) -> Any:
+        factor = rng.choice(FACTORS)
+        new = self.clamp(value * factor)
+        return new if new != value else self.clamp(value + math.copysign(self.step, factor - 1))
+
+
+@dataclass(frozen=True)
+class QUniform(_Steps):
+    low: float
+    high: float
+    q: float
+    form = "[low, high, q]"
+
+    @property
+    def step(self) -> float:
+        return self.q
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return math.floor((self.high - self.low) / self.q + 1e-9) + 1
+
+
+@dataclass(frozen=True)
+class RandInt(_Steps):
+    low: int
+    high: int
+    form = "[low, high]"
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Choice(Domain):
+    options: tuple[Any, ...]
+    form = "[value, …]"
+    ordered = False
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return len(self.options)
+
+    def at(self, place: float) -> Any:
+        return self.options[int(place)]
+
+    def place(self, value: Any) -> int:
+        exact = [i for i, option in enumerate(self.options) if type(option) is type(value) and option == value]
+        return exact[0] if exact else self.options.index(value)
+
+    def contains(self, value: Any) -> bool:
+        return value in self.options
+
+    def edges(self) -> list[Any]:
+        return list(self.options)
+
+    def clamp(self, value: Any) -> Any:
+        """The option itself, the nearest where all are numbers, or the first."""
+        if value in self.options:
+            return self.at(self.place(value))
+        if _is_number(value) and all(map(_is_number, self.options)):
+            return min(self.options, key=lambda option: abs(option - value))
+        return self.options[0]
+
+    def near(self, value: Any, rng: random.Random) -> Any:
+        place = self.place(value)
+        beside = [p for p in (place - 1, place + 1) if 0 <= p < self.size]
+        return self.at(rng.choice(beside)) if beside else value
+
+
+@dataclass(frozen=True)
+class Grid(Choice):
+    """A choice of which every option is tried."""
+
+
+KINDS: dict[str, type[Domain]] = {
+    "uniform": Uniform,
+    "loguniform": LogUniform,
+    "quniform": QUniform,
+    "randint": RandInt,
+    "normal": Normal,
+    "choice": Choice,
+    "grid": Grid,
+}
+
+
+def read_domain(kind: str, given: Any) -> Domain:
+    """The domain that the recipe writes as `{kind: given}`.
+
+    Raises:
+        ValueError: there is none like that; the text says why.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, KINDS)} (kinds: {', '.join(KINDS)})")
+    cls = KINDS[kind]
+    if not isinstance(given, (list, tuple)):
+        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(given)}")
+    if issubclass(cls, Choice):
+        if not given:
+            raise ValueError(f"{kind} needs at least one value")
+        return cls(tuple(given))
+    return _numeric(cls, kind, given)
+
+
+def _numeric(cls: type[Domain], kind: str, given: Sequence[Any]) -> Domain:
+    wanted = cls.form.count(",") + 1
+    if len(given) != wanted:
+        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(given)}")
+    for value in given:
+        if not _is_number(value):
+            raise ValueError(f"{kind} {cls.form}: {to_flow(value)} is not a number")
+    numbers = list(given)
+    if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
+        for value in numbers if cls is RandInt else ():
+            if not _is_whole(value):
+                raise ValueError(f"randint {cls.form}: {to_flow(value)} is not an integer")
+        numbers = [int(v) if _is_whole(v) else v for v in numbers]
+    if cls is Normal:
+        if not numbers[1] > 0:
+            raise ValueError(f"normal {cls.form}: sd must be above 0, not {to_flow(numbers[1])}")
+        return Normal(*numbers)
+    low, high = numbers[:2]
+    if not low < high:
+        raise ValueError(f"{kind} {cls.form}: low must be below high, not {to_flow(low)} and {to_flow(high)}")
+    if cls is LogUniform and not low > 0:
+        raise ValueError(f"loguniform {cls.form}: low must be above 0, not {to_flow(low)}")
+    if cls is QUniform and not 0 < numbers[2] <= high - low:
+        raise ValueError(f"quniform {cls.form}: q must be above 0 and at most high - low, not {to_flow(numbers[2])}")
+    return cls(*numbers)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return float(value).is_integer()

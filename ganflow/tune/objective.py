@@ -1,0 +1,179 @@
+"""What a sweep's trials are judged by: found, and known to exist, before any of them is begun."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ganflow.errors import Problem, RecipeError
+from ganflow.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.metrics import Metric
+    from ganflow.plugins import Composition
+
+BATCH = 8
+"""Examples in the one small batch that is played to learn the terms' names."""
+ALWAYS = ("round", "seconds")
+"""What a trial can be stopped by besides what its recipe reports."""
+
+
+class Reports:
+    """The names of everything that a recipe's runs report, found by building as little of it as tells them: the data and the
+    metrics for the scores; the whole game, and one small round on the CPU, for terms and estimates.
+
+    Raises:
+        GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        batch = min(BATCH, recipe.train.batch_size)
+        train = replace(recipe.train, device="cpu", precision="fp32", batch_size=batch, n_critic=1, accumulate=1)
+        self.recipe = replace(recipe, train=train)
+
+    @cached_property
+    def composition(self) -> Composition:
+        from ganflow.plugins import Composition
+
+        return Composition(self.recipe.slots(), self.recipe.modifiers, self.recipe.metrics)
+
+    @cached_property
+    def data(self) -> Data:
+        data: Data = self.composition.build("data")
+        return data
+
+    @cached_property
+    def metrics(self) -> list[tuple[Metric, list[str]]]:
+        """The metrics with their scores' names, in the recipe's order."""
+        return [(metric, self._names(metric)) for metric in self.composition.build_metrics(self.data)]
+
+    def _names(self, metric: Metric) -> list[str]:
+        if metric.names:
+            return list(metric.names)
+        from ganflow.game import build_game
+
+        return list(metric.evaluate(build_game(self.recipe, self.composition, self.data, players=False)))
+
+    @property
+    def scores(self) -> list[str]:
+        return [name for _, names in self.metrics for name in names]
+
+    @property
+    def terms(self) -> list[str]:
+        """"critic/wasserstein", "generator/wasserstein", …"""
+        return self._played[0]
+
+    @property
+    def estimates(self) -> list[str]:
+        """What the loss derives of its terms, "w_estimate"."""
+        return self._played[1]
+
+    @cached_property
+    def _played(self) -> tuple[list[str], list[str]]:
+        from ganflow.data.feed import feed
+        from ganflow.game import Round, build_game
+        from ganflow.trainer import Diverged, Trainer
+
+        train, listeners = self.recipe.train, self.composition.listeners
+        game = build_game(self.recipe, self.composition, self.data)
+        for listener in listeners("run_started"):
+            listener(game=game)
+        stepped = {event: listeners(event) for event in ("critic_stepped", "generator_stepped")}
+        play = Round(game, train.n_critic, **stepped)  # type: ignore[arg-type]
+        source = feed(self.data, train.batch_size, train.seed)
+        try:
+            with suppress(Diverged):  # its terms have their names all the same
+                Trainer(game, source, play, train.batch_size, train.seed).advance(1)
+        finally:
+            source.close()
+        return play.names, list(game.loss.estimates(dict.fromkeys(play.names, 1.0)))
+
+    def known(self) -> str:
+        """All names, for a message."""
+        kinds = {"scores": self.scores, "terms": self.terms, "estimates": self.estimates}
+        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+
+    def has(self, name: str) -> bool:
+        return name in self.scores or name in self.terms or name in self.estimates
+
+
+def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, str]:
+    """What a trial is judged by, and whether less ("min") or more ("max") of it is better.
+
+    `tune.metric` is the name of a score, a term or an estimate, or of one of the recipe's metrics ("frechet"), which means its
+    first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
+
+    Args:
+        recipe: with a tune section.
+        variants: the recipes with other components that the space can yield: they must report it, too.
+
+    Raises:
+        RecipeError: there is no such thing, or nothing says which is better; also where `tune.stop` names what is not reported.
+        GanflowError: the recipe cannot be built.
+    """
+    from ganflow.runner.faults import plugins_fault
+
+    try:
+        return _found(recipe, variants)
+    except (Exception, SystemExit) as error:
+        told = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
+        if told is None:
+            raise
+        raise told from error
+
+
+def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, str]:
+    tune, reports = recipe.tune, Reports(recipe)
+    assert tune is not None
+    metric, goal = _metric(recipe, tune.metric, reports)
+    mode = tune.mode or goal
+    if mode is None:
+        text = f"needed, for nothing says whether a smaller '{metric}' is better: write min or max"
+        raise _wrong(recipe, "mode", text, "metric")
+    for name in tune.stop:
+        if name not in (metric, *ALWAYS) and not reports.has(name):
+            raise _wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
+    for variant in variants:
+        if not Reports(variant).has(metric):
+            made = _changed(recipe, variant)
+            raise _wrong(recipe, "metric", f"'{metric}' is not reported by trials with {made}, which the space allows")
+    return metric, mode
+
+
+def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, str | None]:
+    """The name and, where it is known, which is better."""
+    for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
+        if asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
+            return names[0], metric.goal
+    if asked is None:
+        text = f"needed, for the recipe has no metrics; name one of {reports.known()}; or add one: +metrics={{use: frechet}}"
+        raise _wrong(recipe, "metric", text)
+    if not reports.has(asked):
+        raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
+    return asked, None
+
+
+def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
+    names = [*reports.scores, *reports.terms, *reports.estimates, *more]
+    close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"'{name}' is not among what this recipe reports{hint} ({reports.known()})"
+
+
+def _changed(recipe: Recipe, variant: Recipe) -> str:
+    """What is chosen otherwise, in a few words: "loss: vanilla/hinge"."""
+    from ganflow.recipe import differences
+
+    uses = [line for line in differences(recipe, variant) if ".use:" in line]
+    return ", ".join(f"{line.partition('.use:')[0]}: {line.rpartition(' → ')[2]}" for line in uses) or "other values"
+
+
+def _wrong(recipe: Recipe, key: str, text: str, *near: str) -> RecipeError:
+    paths = [*(f"tune.{name}" for name in (key, *near)), "tune"]
+    line = next((recipe.lines[path] for path in paths if path in recipe.lines), 0)
+    return RecipeError([Problem(line, f"tune.{key}: {text}", recipe.file)])

@@ -1,0 +1,201 @@
+"""Pictures of a whole sweep: which values lead where, and how the best score came about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganflow.tune.axis import Axis, count_axis, key_axis, score_axis
+from ganflow.tune.folder import TrialRecord
+from ganflow.tune.table import best_of, config_line, cut, differing, keys_of, number, ranking, score_of, short_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+SPACING, HEIGHT = 150, 360  # of the parallel axes, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 80, 90, 92, 64
+ABSENT = -0.11  # where a trial passes the axis of a key that it does not have
+SHADES = ((226, 216, 190), (108, 176, 168), (28, 58, 122))  # from the worst score to the best
+BEST, WRONG, NO_SCORE = "#e8833a", "#c8453c", "#bbbbbb"
+LETTERS = 22  # of a key's name
+
+
+def trials_picture(
+    trials: Sequence[TrialRecord], metric: str, mode: str, title: str = "", domains: dict[str, Any] | None = None
+) -> Image | None:
+    """What was tried and what came of it: parallel coordinates, or score against value where one key alone differs. None
+    where no trial has a score.
+
+    Args:
+        domains: tune.space of the recipe, for the scales of the axes.
+    """
+    scored = [t for t in ranking(trials, mode) if score_of(t) is not None]
+    keys = differing(trials, keys_of(trials))
+    if not scored or not keys:
+        return None
+    names, domains = short_names(keys), domains or {}
+    axes = {k: key_axis(cut(names[k], LETTERS), [t.config[k] for t in trials if k in t.config], domains.get(k)) for k in keys}
+    scores = score_axis(metric, [t.score or 0.0 for t in scored], mode)
+    heading = f"{cut(title, 60)}: {_count(len(trials), 'trial')}" if title else _count(len(trials), "trial")
+    heading += f", {cut(metric, 40)} ({'less' if mode == 'min' else 'more'} is better)"
+    if len(keys) == 1:
+        return _scatter(trials, keys[0], axes[keys[0]], scores, mode, heading)
+    return _parallel(trials, axes, scores, mode, heading)
+
+
+def best_picture(ended: Sequence[TrialRecord], metric: str, mode: str, title: str = "") -> Image | None:
+    """Every trial's score, and the best so far, in the order in which they ended. None where none has a score."""
+    scored = [score for t in ended if (score := score_of(t)) is not None]
+    if not scored:
+        return None
+    x, y = count_axis("trials that are over", len(ended)), score_axis(metric, scored, mode)
+    better = min if mode == "min" else max
+    axes, finish = _panel(x, y, f"{cut(title, 50)}: best so far {number(better(scored))}")
+    best: float | None = None
+    steps: list[tuple[float, float]] = []
+    for i, trial in enumerate(ended, 1):
+        score = score_of(trial)
+        if score is None:
+            axes.plot(x.place(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
+            continue
+        axes.plot(x.place(i), y.place(score), "o", color=_shade(y.place(score), mode), markersize=5)
+        if best is not None:
+            steps.append((x.place(i), y.place(best)))
+        best = score if best is None else better(best, score)
+        steps.append((x.place(i), y.place(best)))
+    if best is not None:
+        steps.append((x.place(len(ended)), y.place(best)))
+        axes.plot(*np.array(steps).T, color=BEST, linewidth=2)
+    return finish()
+
+
+def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis, mode: str, heading: str) -> Image:
+    from ganflow.pictures.figure import INK, add_axes, new_figure, to_image
+
+    width = SPACING * len(axes)
+    left = LEFT + max(0, (440 - width) // 2)  # the heading wants room
+    figure = new_figure(2 * left - LEFT + width + RIGHT, TOP + HEIGHT + BOTTOM)
+    panel = add_axes(figure, left, BOTTOM, width, HEIGHT, "")
+    panel.set_axis_off()
+    figure.text(0.012, 1 - 20 / (TOP + HEIGHT + BOTTOM), heading, fontsize=11, color=INK, va="center")
+    panel.set_xlim(0, len(axes))
+    panel.set_ylim(-0.15, 1.03)
+    best = best_of(trials, mode)
+    order = [t for t in reversed(ranking(trials, mode)) if t is not best]
+    strength = float(np.clip(0.9 * (30 / max(1, len(order))) ** 0.5, 0.2, 0.9))
+    for trial in [*order, *([best] if best else [])]:
+        ways = [_place(trial, key, axis, len(trials)) for key, axis in axes.items()]
+        score = score_of(trial)
+        style: dict[str, Any] = {"color": NO_SCORE, "linewidth": 0.8, "alpha": strength, "linestyle": ":"}
+        if score is not None:
+            ways.append(scores.place(score))
+            style = {"color": _shade(ways[-1], mode), "linewidth": 1.3, "alpha": strength}
+        elif trial.over:
+            style["color"] = WRONG
+        if trial is best:
+            panel.plot(range(len(ways)), ways, color="white", linewidth=5)
+            style = {"color": BEST, "linewidth": 2.6}
+        panel.plot(range(len(ways)), ways, solid_joinstyle="round", clip_on=False, **style)
+    for at, (key, axis) in enumerate([*axes.items(), ("", scores)]):
+        last = at == len(axes)
+        absent = [(ABSENT, "absent")] if not last and any(key not in t.config for t in trials) else []
+        _upright(panel, at, axis, axis.ticks + absent, last)
+    if best:
+        told = f"best: trial {best.number}, {cut(scores.name, 30)} {number(best.score)}"
+        figure.text(0.012, 22 / (TOP + HEIGHT + BOTTOM), told, fontsize=10, color=BEST, va="center", weight="bold")
+    _tell_missing(figure, trials, 22 / (TOP + HEIGHT + BOTTOM))
+    return to_image(figure)
+
+
+def _upright(panel: Axes, at: int, axis: Axis, ticks: list[tuple[float, str]], last: bool) -> None:
+    """One of the parallel axes: its line, its name on top, its labels on the left, of the last one on the right."""
+    from ganflow.pictures.figure import INK
+
+    panel.plot((at, at), (0, 1), color=INK, linewidth=0.9, zorder=5, clip_on=False)
+    panel.text(at, 1.07, cut(axis.name, LETTERS), ha="center", fontsize=10, color=INK, weight="bold" if last else "normal")
+    side, aside = ("left", 0.04) if last else ("right", -0.04)
+    behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
+    for place, label in ticks:
+        panel.plot((at, at + aside * 0.7), (place, place), color=INK, linewidth=0.7, zorder=5, clip_on=False)
+        panel.text(at + aside, place, label, ha=side, va="center", fontsize=8.5, color=INK, zorder=6, bbox=behind)
+
+
+def _scatter(trials: Sequence[TrialRecord], key: str, x: Axis, y: Axis, mode: str, heading: str) -> Image:
+    axes, finish = _panel(x, y, heading)
+    best = best_of(trials, mode)
+    for trial in reversed(ranking(trials, mode)):
+        if key not in trial.config:
+            continue
+        score, place = score_of(trial), _place(trial, key, x, len(trials))
+        if score is None:
+            axes.plot(place, -0.06, "x", color=WRONG if trial.over else NO_SCORE, markersize=6, clip_on=False)
+            continue
+        look: dict[str, Any] = {"color": _shade(y.place(score), mode), "markersize": 7}
+        if trial is best:
+            look = {"color": BEST, "markersize": 10}
+        axes.plot(place, y.place(score), "o", markeredgecolor="white", markeredgewidth=0.8, clip_on=False, **look)
+    if best:
+        told = f"best: trial {best.number}, {config_line(best.config, [key])}, {number(best.score)}"
+        axes.figure.text(0.985, 20 / 430, told, fontsize=10, color=BEST, ha="right", va="center", weight="bold")
+    _tell_missing(axes.figure, trials, 20 / 430, 0.02)
+    return finish()
+
+
+def _panel(x: Axis, y: Axis, heading: str) -> tuple[Axes, Callable[[], Image]]:
+    """Axes with ticks of ours, and what makes a picture of them in the end."""
+    from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
+
+    figure = new_figure(680, 430)
+    axes = add_axes(figure, LEFT, 86, 570, 296, heading)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.1, 1.04)
+    axes.grid(color=FAINT, linewidth=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.set_xticks([p for p, _ in x.ticks], [label for _, label in x.ticks])
+    axes.set_yticks([p for p, _ in y.ticks], [label for _, label in y.ticks])
+    if x.kind == "category" and sum(len(label) + 3 for _, label in x.ticks) > 95:
+        for text in axes.get_xticklabels():
+            text.set(rotation=20, ha="right", fontsize=7.5)
+    axes.set_xlabel(x.name, fontsize=10, color=INK)
+    axes.set_ylabel(cut(y.name, 40), fontsize=10, color=INK)
+    return axes, lambda: to_image(figure)
+
+
+def _place(trial: TrialRecord, key: str, axis: Axis, among: int) -> float:
+    """On a key's axis; trials of one category a little beside each other."""
+    if key not in trial.config:
+        return ABSENT + 0.02 * _spread(trial.number)
+    beside = min(0.25 / max(1, len(axis.categories)), 0.04) if axis.kind == "category" and among > 1 else 0.0
+    return axis.place(trial.config[key]) + beside * _spread(trial.number)
+
+
+def _spread(count: int) -> float:
+    """From −1 to 1, evenly, always the same for a trial: the golden ratio's multiples."""
+    return 2 * (count * 0.6180339887 % 1) - 1
+
+
+def _shade(place: float, mode: str) -> tuple[float, float, float]:
+    good = 1 - place if mode == "min" else place
+    stops = np.array(SHADES) / 255
+    red, green, blue = (float(np.interp(good, np.linspace(0, 1, len(stops)), stops[:, c])) for c in range(3))
+    return red, green, blue
+
+
+def _tell_missing(figure: Any, trials: Sequence[TrialRecord], at: float, left: float | None = None) -> None:
+    """How many trials have no score, in the colours that they have in the picture."""
+    wrong = sum(t.over for t in trials if score_of(t) is None)
+    waiting = sum(not t.over for t in trials if score_of(t) is None)
+    told = [(f"{_count(wrong, 'trial')} without a score", WRONG)] if wrong else []
+    told += [(f"{_count(waiting, 'trial')} not over", "#888888")] if waiting else []
+    for i, (text, colour) in enumerate(told):
+        place = 0.985 - 0.2 * i if left is None else left + 0.25 * i
+        figure.text(place, at, text, fontsize=9, color=colour, ha="right" if left is None else "left", va="center")
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -1,0 +1,157 @@
+"""What is left of a sweep: its table, its best recipe and its pictures, made of its folder alone, at any time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow import runs
+from ganflow.errors import GanflowError
+from ganflow.tune.folder import SweepFolder, TrialRecord
+from ganflow.tune.table import best_of, config_line, differing, keys_of, number, ranking, score_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ganflow.recipe import Recipe
+
+BEST = 3  # trials whose samples are on the sheet
+
+
+@dataclass
+class Summary:
+    """What was written, and what could not be, and why, in sentences."""
+
+    written: list[Path] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
+    """Write trials.csv, best.yaml, and under plots/ the pictures trials.png, best.png and samples.png; each only where there
+    is something to put in. What was there before is replaced.
+
+    Args:
+        recipe: the sweep's, for the scales of the plots and for what its trials are to it; from the folder if not given.
+
+    Raises:
+        GanflowError: a record is damaged, or a file cannot be written.
+    """
+    about, trials = folder.about(), list(folder.trials().values())
+    metric, mode = str(about["metric"]), str(about["mode"])
+    recipe = recipe or _recipe(folder.recipe)
+    done = Summary()
+    try:
+        _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
+        best = best_of(trials, mode)
+        if best is None:
+            done.missing.append("no best.yaml and no plots: no trial has a score")
+            return done
+        text = best_recipe(folder, best, metric, mode, recipe)
+        if text is None:
+            done.missing.append(f"no best.yaml: the recipe of trial {best.number} is not in {folder.trial(best.number).path}")
+        else:
+            _write(folder.best, text, done)
+        folder.plots.mkdir(exist_ok=True)
+    except OSError as error:
+        raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
+    for name, picture in _pictures(folder, trials, metric, mode, recipe).items():
+        if picture is None:
+            done.missing.append(f"no plots/{name}: there is nothing to draw")
+            continue
+        from ganflow.pictures import save_png
+
+        save_png(picture, folder.plots / name)
+        done.written.append(folder.plots / name)
+    return done
+
+
+def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> str:
+    """Every trial and every key, exactly, the best first."""
+    keys = keys_of(trials)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["trial", "state", metric, "round", *keys, "error", "place", "run"])
+    for trial in ranking(trials, mode):
+        values = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
+        score = "" if trial.score is None else trial.score
+        run = folder.trial(trial.number).id
+        rows.writerow([trial.number, trial.state, score, trial.round, *values, " ".join(trial.error.split()), trial.place, run])
+    return text.getvalue()
+
+
+def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str | None:
+    """The recipe of a trial, complete, with a comment that tells where it comes from. None where the trial has none."""
+    recipe = _recipe(folder.trial(best.number).recipe)
+    if recipe is None:
+        return None
+    number_of = sum(score_of(t) is not None for t in folder.trials().values())
+    lines = [
+        f"ganflow run {_from_here(folder.best)}",
+        f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
+        f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
+        " ".join(config_line(best.config, list(best.config), longest=200).split()),
+    ]
+    if sweep is not None and sweep.train.rounds > recipe.train.rounds:
+        lines.append(f"The trials played {recipe.train.rounds} of the {sweep.train.rounds} rounds that the sweep's recipe has; "
+                     f"all of them: train.rounds={sweep.train.rounds}")  # fmt: skip
+    if best.copied:
+        lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
+    return "".join(f"# {line}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
+
+
+def _pictures(
+    folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str, recipe: Recipe | None
+) -> dict[str, Image | None]:
+    from ganflow.tune.plots import best_picture, trials_picture
+
+    by_number = {t.number: t for t in trials}
+    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
+    return {
+        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
+        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
+        "samples.png": _samples(folder, trials, metric, mode),
+    }
+
+
+def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image | None:
+    """The newest pictures of the best three."""
+    from ganflow.tune.sheet import newest_samples, sheet
+
+    keys = differing(trials, keys_of(trials))
+    best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
+    found = [(newest_samples(folder.trial(t.number)), t) for t in best]
+    return sheet([
+        (path, f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60))
+        for path, t in found if path is not None
+    ])  # fmt: skip
+
+
+def _recipe(path: Path) -> Recipe | None:
+    """A recipe, where it is there and can be read with what is installed now."""
+    from ganflow.recipe import read_recipe
+
+    try:
+        return read_recipe(path)
+    except (GanflowError, OSError):
+        return None
+
+
+def _write(path: Path, text: str, done: Summary) -> None:
+    runs.write_text(path, text)
+    done.written.append(path)
+
+
+def _from_here(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _cell(of: Any) -> Any:
+    """A value as one would write it in a recipe; components as JSON, which is YAML."""
+    return json.dumps(of) if isinstance(of, (dict, list, tuple, bool)) or of is None else of

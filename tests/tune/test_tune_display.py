@@ -1,0 +1,234 @@
+"""What a sweep shows of itself: plain lines, and the live table on a terminal of our own making."""
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from ganflow.tune import display as module
+from ganflow.tune import table
+from ganflow.tune.display import Display
+from ganflow.tune.folder import TrialRecord
+
+KEYS = ["optimizer.lr", "loss"]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch):
+    fake = Clock()
+    monkeypatch.setattr(module.time, "monotonic", fake)
+    return fake
+
+
+def trial(number, state="running", score=None, round=0, lr=1e-3, **more):
+    return TrialRecord(number, {"optimizer.lr": lr, "loss": {"use": "hinge"}}, state, score, round, **more)
+
+
+def shown(total=3, rounds=100, mode="min", **keywords):
+    stream = io.StringIO()
+    return stream, Display("s", "frechet", mode, KEYS, total, rounds=rounds, stream=stream, **keywords)
+
+
+def test_a_line_when_a_trial_starts_and_one_when_it_is_over(time):
+    stream, display = shown()
+    with display:
+        trials = [trial(0, place="node1, GPU 0", lr=0.00031234)]
+        display.update(trials)
+        for trials[0].round in range(1, 100):
+            display.update(trials)
+        trials[0].state, trials[0].score, trials[0].round = "finished", 12.34567, 100
+        display.update([*trials, trial(1)])
+        time.now += 5
+        display.update([*trials, trial(1, "diverged", round=7, error="critic/hinge became nan\nin round 7")])
+    assert stream.getvalue().splitlines() == [
+        "s: 3 trials, frechet (less is better)",
+        "trial 0 running  lr 0.000312, loss hinge  node1, GPU 0",
+        "trial 0 finished  frechet 12.35  100/100 rounds  best 12.35 (trial 0)  1/3 over",
+        "trial 1 running  lr 0.001, loss hinge",
+        "trial 1 diverged  7/100 rounds  critic/hinge became nan in round 7  2/3 over",
+        "1 waiting, 1 finished, 1 diverged  best 12.35 (trial 0)  0:05 gone  about 0:02 left",
+    ]
+
+
+def test_between_trials_a_line_in_ten_seconds_at_most(time):
+    stream, display = shown(total=1, rounds=10_000)
+    with display:
+        one = trial(0)
+        for one.round in range(1, 1001):
+            display.update([one])
+            time.now += 0.1
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2 + 9 + 1  # heading and start; every 10 of 100 seconds; the end
+    assert lines[2].startswith("1 running  no score yet  0:10 gone  about 16:")
+
+
+def test_what_a_retry_and_a_copy_say(time):
+    stream, display = shown()
+    with display:
+        one = trial(0)
+        display.update([one])
+        one.state, one.error = "waiting", "its process died"
+        display.update([one])
+        one.state = "running"
+        display.update([one])
+        one.copied, one.config = [(4, 200)], {"optimizer.lr": 0.5, "loss": {"use": "hinge"}}
+        display.update([one])
+        display.update([one])
+        one.state, one.score = "stopped", 3.0
+        display.update([one])
+    lines = stream.getvalue().splitlines()
+    assert lines[2:-1] == [
+        "trial 0 waiting  its process died",
+        "trial 0 running  lr 0.001, loss hinge",
+        "trial 0 copies trial 4 at round 200  lr 0.5, loss hinge",
+        "trial 0 stopped  frechet 3  0/100 rounds  best 3 (trial 0)  1/3 over",
+    ]
+
+
+def test_a_sweep_that_goes_on_says_how_far_it_was_and_estimates_from_there(time):
+    stream, display = shown(total=12)
+    with display:
+        old = [trial(i, "finished", score=5.0 - i) for i in range(2)]
+        new = trial(2)
+        display.update([*old, new])
+        time.now += 30
+        new.state, new.score = "finished", 9.0
+        assert display.left is None
+        display.update([*old, new])
+        assert display.left == pytest.approx(9 * 30)
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "goes on: 1 running, 9 waiting, 2 finished  best 4 (trial 1)  0:00 gone"
+    assert "trial 0" not in "".join(lines)
+    assert lines[3].startswith("trial 2 finished  frechet 9")
+
+
+def test_quiet_and_empty_sweeps_say_nothing_wrong(time):
+    stream, display = shown(quiet=True)
+    with display:
+        display.update([trial(0)])
+        display.note("x")
+    assert stream.getvalue() == ""
+    stream, display = shown(total=0, rounds=0)
+    with display:
+        assert display.left is None
+        display.note("a note")
+    assert stream.getvalue().splitlines() == ["s: trials, frechet (less is better)", "a note"]
+
+
+def test_a_searched_number_of_rounds_is_the_trials_own():
+    one = trial(0, round=5)
+    one.config["train.rounds"] = 10
+    stream, display = shown(total=1)
+    assert display._share(one) == 0.5
+    assert table.played(one, 100) == "5/10"
+
+
+def test_the_best_is_the_soundest():
+    nan = float("nan")
+    trials = [trial(0, "finished", nan), trial(1, "diverged", 0.1), trial(2, "failed"), trial(3), trial(4, "stopped", 7.0),
+              trial(5, "finished", 6.0), trial(6, "finished", 6.0), trial(7, "finished")]  # fmt: skip
+    assert [t.number for t in table.ranking(trials, "min")] == [5, 6, 4, 3, 0, 7, 1, 2]
+    assert [t.number for t in table.ranking(trials, "max")][:3] == [4, 5, 6]
+    assert table.best_of(trials, "min").number == 5
+    assert table.best_of(trials[:4], "min") is None
+
+
+def test_short_names():
+    keys = ["optimizer.generator.lr", "optimizer.critic.lr", "loss", "modifiers[0].c", "train.seed", "modifiers[0]"]
+    assert list(table.short_names(keys).values()) == ["generator.lr", "critic.lr", "loss", "c", "seed", "modifiers[0]"]
+    assert table.short_names(["lr", "optimizer.lr"]) == {"lr": "lr", "optimizer.lr": "optimizer.lr"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.000312345, "0.000312"), (734_523, "734523"), (True, "true"), (None, "null"), ("hinge", "hinge"), ([0.5, 0.9], "[0.5, 0.9]"),
+        ({"use": "wgan/wasserstein"}, "wasserstein"), ({"use": "r1", "weight": 0.1}, "r1 weight=0.1"), ({}, ""),
+    ],
+)  # fmt: skip
+def test_values(value, text):
+    assert table.value(value) == text
+
+
+def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
+    trials = [trial(i, "finished", float(i), 10, lr=10.0**-i) for i in range(3)] + [trial(3, "failed", error="out of\nmemory")]
+    lines = table.table(trials, "frechet", "min", 10)
+    assert lines[0].split() == ["trial", "state", "frechet", "round", "lr"]
+    assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "2", "3"]
+    assert lines[5].strip() == "out of memory"
+    assert max(map(len, table.table(trials, "frechet", "min", 10, width=35))) <= 35
+    assert table.table(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
+    assert table.table([], "frechet", "min", 10) == ["trial  state  frechet  round"]
+
+
+def on_a_terminal(code, rows=14, columns=80):
+    """What a script writes to a terminal of so many rows and columns."""
+    head = """
+        import fcntl, struct, sys, termios, time
+        from ganflow.tune.display import Display
+        from ganflow.tune.folder import TrialRecord
+        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    """.replace("ROWS", str(rows)).replace("COLUMNS", str(columns))  # fmt: skip
+    master, slave = pty.openpty()
+    script = textwrap.dedent(head) + textwrap.dedent(code)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": ""}
+    )
+    os.close(slave)
+    written = b""
+    while True:
+        try:
+            piece = os.read(master, 65_536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(master)
+    assert process.wait() == 0, written.decode()
+    return written.decode()
+
+
+def test_the_live_table_fits_the_terminal_and_tells_what_runs_and_what_is_best():
+    written = on_a_terminal("""
+        trials = [TrialRecord(i, {"optimizer.lr": 10.0 ** -i, "a.very.long_key_of_a_recipe": "text " * 20}, "finished", 100.0 - i, 50)
+                  for i in range(60)]
+        trials += [TrialRecord(60 + i, {"optimizer.lr": 1.0 + i}, "running", None, 20, place="node7, GPU 1") for i in range(3)]
+        with Display("sweep-9", "frechet", "min", ["optimizer.lr", "a.very.long_key_of_a_recipe"], 70, rounds=50) as display:
+            display.update(trials[:2])
+            display.update(trials)
+            time.sleep(0.7)
+            trials[60].state, trials[60].error = "diverged", "critic/hinge became nan"
+            display.update(trials)
+            time.sleep(0.7)
+    """)  # fmt: skip
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    ups = max(map(len, re.findall(r"(?:\x1b\[1A\x1b\[2K)+", written))) // len("\x1b[1A\x1b[2K")
+    assert 8 <= ups < 14  # rows that are drawn again: never more than there are
+    assert max(len(line.rstrip()) for line in plain.replace("\r", "\n").splitlines()) <= 80
+    assert "3 running  7 waiting  60 finished" in plain
+    for number in (60, 61, 62, 59, 58):
+        assert re.search(rf"^ *{number} +(running|finished)", plain, re.M)
+    assert not re.search(r"^ *20 +finished", plain, re.M)
+    assert re.search(r"best +frechet 41  trial 59", plain)
+    assert "trial 60 diverged  20/50 rounds  critic/hinge became nan  61/70 over" in plain
+
+
+def test_the_live_table_without_a_trial():
+    assert "starting" in on_a_terminal("""
+        with Display("sweep-9", "frechet", "min", ["optimizer.lr"], 4, rounds=50) as display:
+            display.note("a [note] in brackets")
+    """)

@@ -1,0 +1,161 @@
+"""What trials are judged by: names known before anything is trained, mistakes told by line."""
+
+import pytest
+import torch
+
+from ganflow import hookimpl, settings
+from ganflow.errors import GanflowError, RecipeError
+from ganflow.metrics import Metric
+from ganflow.plugins import Component
+from ganflow.recipe import read_recipe
+from ganflow.testing import check_component
+from ganflow.tune.objective import Reports, find_objective
+
+RECIPE = """
+name: small
+data: {use: gaussians, layout: ring, samples: 200}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 8}
+critic: {use: mlp, width: 8}
+loss: {use: wasserstein}
+optimizer: {use: adam, lr: 1.0e-3}
+modifiers: [{use: ema}]
+train: {rounds: 20, batch_size: 16, n_critic: 3, accumulate: 2, precision: bf16, device: "cuda:3"}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(tune, metrics="[]"):
+        file = tmp_path / "small.yaml"
+        file.write_text(f"{RECIPE}metrics: {metrics}\ntune:\n" + "".join(f"  {line}\n" for line in tune.split("; ")))
+        return read_recipe(file)
+
+    return write
+
+
+FRECHET = "[{use: frechet, samples: 100}, {use: modes, samples: 50}]"
+
+
+@pytest.mark.parametrize(
+    ("tune", "metrics", "found"),
+    [
+        ("trials: 2", FRECHET, ("frechet_100", "min")),
+        ("metric: modes_50", FRECHET, ("modes_50", "max")),
+        ("metric: modes", FRECHET, ("modes_50", "max")),
+        ("metric: metrics/modes", FRECHET, ("modes_50", "max")),
+        ("metric: modes_50; mode: min", FRECHET, ("modes_50", "min")),
+        ("metric: high_quality_50; mode: max", FRECHET, ("high_quality_50", "max")),
+        ("metric: w_estimate; mode: min", "[]", ("w_estimate", "min")),
+        ("metric: critic/wasserstein; mode: max", FRECHET, ("critic/wasserstein", "max")),
+        ("metric: modes_50; stop: {round: 5, seconds: 9, modes_50: 8, w_estimate: 0}", FRECHET, ("modes_50", "max")),
+    ],
+)
+def test_found(write, tune, metrics, found):
+    """On a machine without the recipe's device."""
+    assert find_objective(write(tune, metrics)) == found
+
+
+@pytest.mark.parametrize(
+    ("tune", "metrics", "said"),
+    [
+        ("metric: frechett", FRECHET, "tune.metric: 'frechett' is not among what this recipe reports; did you mean 'frechet'?"),
+        ("metric: frechet_10", FRECHET, "did you mean 'frechet_100'?"),
+        ("metric: wasserstein", "[]", "did you mean 'critic/wasserstein'?"),
+        ("metric: loss", "[]", "(terms: critic/wasserstein, generator/wasserstein; estimates: w_estimate)"),
+        ("metric: loss", FRECHET, "(scores: frechet_100, modes_50, high_quality_50; terms: critic/wasserstein, "),
+        ("trials: 3", "[]", "tune.metric: needed, for the recipe has no metrics; name one of terms: critic/wasserstein"),
+        ("metric: w_estimate", "[]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
+        ("metric: high_quality_50", FRECHET, "tune.mode: needed"),
+        ("stop: {rounds: 7}", FRECHET, "tune.stop: 'rounds' is not among what this recipe reports; did you mean 'round'?"),
+    ],
+)
+def test_refused_by_line(write, tune, metrics, said):
+    with pytest.raises(RecipeError) as refused:
+        find_objective(write(tune, metrics))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    line = 13 if tune.startswith(("metric", "stop")) else 12
+    assert f"small.yaml:{line}: " in str(refused.value)
+
+
+def test_every_loss_of_the_space_must_report_it(write):
+    recipe = write("metric: w_estimate; mode: min")
+    others = [read_recipe(recipe.file, [f"loss={loss}"]) for loss in ("wasserstein", "hinge")]
+    assert find_objective(recipe, others[:1]) == ("w_estimate", "min")
+    with pytest.raises(RecipeError, match="'w_estimate' is not reported by trials with loss: vanilla/hinge, which the space"):
+        find_objective(recipe, others)
+
+
+def test_no_game_is_built_for_a_score(write, monkeypatch):
+    import ganflow.game
+
+    monkeypatch.setattr(ganflow.game, "build_game", None)
+    assert find_objective(write("trials: 2", FRECHET)) == ("frechet_100", "min")
+    with pytest.raises(TypeError):
+        Reports(write("trials: 2", FRECHET)).terms  # noqa: B018
+
+
+SILENT = """
+import torch
+from ganflow import hookimpl, settings
+from ganflow.metrics import Metric
+
+class Mean(Metric):
+    goal = "max"
+    def evaluate(self, game):
+        return {"mean": float(game.samples(4).mean()), "more": 0.0}
+
+@settings
+class Silent:
+    @hookimpl
+    def metric(self, data):
+        return Mean()
+
+@settings
+class Broken:
+    @hookimpl
+    def metric(self, data):
+        raise RuntimeError("no ruler")
+
+@hookimpl
+def register(offer):
+    offer("metric", "silent", Silent)
+    offer("metric", "broken", Broken)
+"""
+
+
+def test_a_metric_that_does_not_say_its_names_is_evaluated_once(workshop, write):
+    workshop.install("rulers", SILENT)
+    workshop.catalogue()
+    assert find_objective(write("trials: 2", "[{use: silent}]")) == ("mean", "max")
+    with pytest.raises(GanflowError, match=r"'rulers' .* failed when the sweep's objective was looked for: .*no ruler"):
+        find_objective(write("trials: 2", "[{use: broken}]"))
+
+
+def test_a_first_round_that_diverges_has_names_all_the_same(write):
+    recipe = write("metric: critic/wasserstein; mode: max")
+    recipe.optimizers["critic"].settings.lr = 1e38
+    recipe.train.seed = 1
+    assert find_objective(recipe) == ("critic/wasserstein", "max")
+
+
+class Lying(Metric):
+    names = ("one",)
+
+    def evaluate(self, game):
+        return {"two": float(torch.zeros(()))}
+
+
+@settings
+class LyingSettings:
+    """Says another name than its score has."""
+
+    @hookimpl
+    def metric(self, data):
+        return Lying()
+
+
+def test_the_conformance_suite_compares_the_names():
+    with pytest.raises(AssertionError, match=r"'names' says \('one',\), and the scores are called \('two',\)"):
+        check_component(Component("metric", "lying", "testing", LyingSettings))

@@ -1,0 +1,298 @@
+"""What could go wrong in a cluster, told before anything starts: every fault in one sentence, all of them at once."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import uuid
+
+import pytest
+from cluster_helpers import OwnCluster
+
+from ganflow.recipe import Tune, read_recipe
+from ganflow.tune.nodes import Node
+from ganflow.tune.preflight import distributions, infeasible, mlflow_reachable, tracking_uri
+
+
+def tune(cpus=1, gpus=0):
+    return Tune(resources={"cpus": cpus, "gpus": gpus})
+
+
+def nodes(*resources):
+    return [Node(str(i), f"node{i}", cpus, gpus) for i, (cpus, gpus) in enumerate(resources)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there"),
+    [
+        (tune(2), nodes((2, 0))),
+        (tune(0.5), nodes((1, 0))),
+        (tune(1, 0.5), nodes((4, 1))),
+        (tune(1, 2), nodes((4, 4))),
+        (tune(1, 4), nodes((2, 2), (2, 2))),  # a bundle for each GPU: on two nodes
+        (tune(1, 3), nodes((1, 4), (2, 4), (8, 0))),
+        (tune(0.1), nodes((0.3, 0))),
+    ],
+)
+def test_feasible(wanted, there):
+    assert infeasible(wanted, there) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "said"),
+    [
+        (tune(4), nodes((2, 0)), "a trial wants 4 CPUs; this machine has 2"),
+        (tune(4), nodes((2, 0), (3, 0)), "a trial wants 4 CPUs; the largest node has 3, the cluster 5"),
+        (tune(1, 8), nodes((32, 4)), "a trial wants 8 GPUs; this machine has 4"),
+        (tune(1, 8), nodes((32, 4), (32, 2)), "a trial wants 8 GPUs; the largest node has 4, the cluster 6"),
+        (tune(1, 1), nodes((32, 0)), "a trial wants 1 GPU; this machine has 0"),
+        (tune(1, 0.5), nodes((8, 0), (8, 0)), "a trial wants 0.5 GPUs; the largest node has 0, the cluster 0"),
+        (tune(4, 2), nodes((4, 2)), "a trial wants 8 CPUs; this machine has 4"),
+        (tune(8, 1), nodes((8, 0), (2, 1)), "a trial wants 8 CPUs and 1 GPU on one node; no node has both"),
+        (tune(), [], "a trial wants 1 CPU; the largest node has 0, the cluster 0"),
+    ],
+)
+def test_infeasible(wanted, there, said):
+    assert infeasible(wanted, there) == [f"tune.resources: {said}"]
+
+
+def test_both_faults_are_told():
+    assert len(infeasible(tune(4, 4), nodes((2, 2)))) == 2
+
+
+def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
+    workshop.install("acme")
+    workshop.install("other")
+    workshop.catalogue()
+    file = tmp_path / "r.yaml"
+    text = read_recipe("grid", ["~tune"]).to_yaml()
+    file.write_text(text + "tune:\n  space:\n    critic: {choice: [{use: mlp}, {use: acme/patch, width: 8}]}\n")
+    assert distributions(read_recipe(file)) == ["ganflow", "gf-acme"]
+    file.write_text(text)
+    assert distributions(read_recipe(file)) == ["ganflow"]
+    assert distributions(read_recipe(file, ["critic=other/patch"])) == ["ganflow", "gf-other"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////tmp/x.db", "postgresql://u:p@h/db", "mysql+pymysql://u@h/db", "databricks", "databricks://profile"]
+)
+def test_stores_that_no_server_is_asked_for(uri):
+    assert mlflow_reachable(uri) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("/shared/mlruns", "MLflow does not take the folder /shared/mlruns as a store; use sqlite:////shared/mlruns/mlflow.db"),
+        ("htp://host:5000", "'htp://host:5000' is not the address of an MLflow store"),
+        ("http://:5000", "'http://:5000' names no host"),
+        ("http://host:99999", "'http://host:99999' names no host, or no port"),
+    ],
+)
+def test_stores_that_are_none(uri, said):
+    (fault,), notes = mlflow_reachable(uri)
+    assert said in fault
+    assert fault.startswith("track.uri: ")
+    assert notes == []
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, None), (404, None), (401, "not allowed in; set MLFLOW_TRACKING_TOKEN")])
+def test_a_server_that_answers(status, said):
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        faults, notes = mlflow_reachable(f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    assert faults == []
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"), [("http://127.0.0.1:9", "connection refused"), ("http://mlflow.invalid:5000", "no machine of that name")]
+)
+def test_a_server_that_is_away_keeps_nothing_from_being_done(uri, why):
+    faults, (note,) = mlflow_reachable(uri)
+    assert faults == []
+    assert note == f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"
+
+
+def test_where_the_points_go(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(read_recipe("grid")) is None
+    assert tracking_uri(read_recipe("grid", ["track.uri=http://a"])) == "http://a"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
+    assert tracking_uri(read_recipe("grid")) == "http://b"
+    assert tracking_uri(read_recipe("grid", ["track.mlflow=false"])) is None
+
+
+PREFLIGHT = """
+from pathlib import Path
+from types import SimpleNamespace
+from ganflow.recipe import read_recipe
+from ganflow.runs import RunFolder
+from ganflow.tune.address import connect
+from ganflow.tune.preflight import preflight
+recipe = read_recipe({recipe!r}, {changes!r})
+folder = Path({folder!r})
+folder.mkdir(exist_ok=True)
+with connect({address!r}):
+    try:
+        print(json.dumps(preflight(SimpleNamespace(recipe=recipe, tune=recipe.tune), RunFolder(folder), "cluster")))
+    finally:
+        assert list(folder.iterdir()) == []
+"""
+CALM = ["track.mlflow=false"]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A head, and a second node whose ganflow says that it is another version, and which has a plugin in another version."""
+    with OwnCluster() as made:
+        made.site(made.folder / "there", ganflow="0.0.1", gf_acme="2.0")
+        made.site(made.folder / "here", gf_acme="1.0")
+        made.add("--num-cpus", 1, "--node-ip-address", "127.0.0.2", PYTHONPATH=str(made.folder / "there"))
+        yield made
+
+
+@pytest.mark.slow
+class TestACluster:
+    def refused(self, cluster, changes=(), recipe="grid", **env):
+        name = str(cluster.folder / "sweep")
+        code = PREFLIGHT.format(recipe=str(recipe), changes=[*CALM, *changes], folder=name, address=cluster.head)
+        printed = cluster.run(code, **env)
+        return [line.removeprefix("REFUSED ") for line in printed.splitlines()]
+
+    def test_all_is_well(self):
+        with OwnCluster() as one:
+            changes = ["track.mlflow=true", "track.uri=http://127.0.0.1:9"]
+            (notes,) = self.refused(one, changes)
+            assert "connection refused" in json.loads(notes)[0]
+            (fault,) = self.refused(one, ["tune.resources={cpus: 1, gpus: 8}"])
+            assert fault == "tune.resources: a trial wants 8 GPUs; this machine has 0"
+
+    def test_versions_of_every_node(self, pair):
+        (fault,) = self.refused(pair)
+        assert "127.0.0.2" in fault
+        assert "has ganflow 0.0.1, and this machine has 0." in fault
+
+    def test_every_fault_at_once(self, pair):
+        faults = self.refused(pair, ["tune.resources={cpus: 64, gpus: 0}", "track.mlflow=true", "track.uri=/nowhere"])
+        assert len(faults) == 3
+        assert faults[0] == "tune.resources: a trial wants 64 CPUs; the largest node has 2, the cluster 3"
+        assert faults[1].startswith("track.uri: ")
+        assert "has ganflow 0.0.1" in faults[2]
+
+    def test_a_plugins_version_and_a_node_without_it(self, pair):
+        faults = self.refused(pair, ["critic=acme/patch"], PYTHONPATH=str(pair.folder / "here"))
+        assert len(faults) == 3
+        (other,) = [fault for fault in faults if "gf-acme 2.0" in fault]
+        assert "127.0.0.2" in other
+        assert "and this machine has 1.0; they must be equal" in other
+        (missing,) = [fault for fault in faults if "has no gf-acme; this machine has 1.0: install it there" in fault]
+        assert "127.0.0.2" not in missing
+
+
+SEVERAL = """
+import os, sys, json
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.makedirs(os.environ["RAY_TMPDIR"] + "/ray", exist_ok=True)
+import ray
+from ray.cluster_utils import Cluster
+from ganflow.recipe import Tune
+from ganflow.tune.nodes import alive_nodes
+from ganflow.tune.preflight import infeasible
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, num_gpus=4))
+more = cluster.add_node(num_cpus=8, num_gpus=2)
+ray.init(cluster.address, log_to_driver=False)
+told = [infeasible(Tune(resources=dict(cpus=1, gpus=gpus)), alive_nodes()) for gpus in (4, 5, 8)]
+cluster.remove_node(more)
+told.append(infeasible(Tune(resources=dict(cpus=8)), alive_nodes()))
+ray.shutdown()
+cluster.shutdown()
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_what_the_nodes_have_together():
+    folder = f"/tmp/gr-{os.getpid()}"
+    os.mkdir(folder)
+    env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run([sys.executable, "-c", SEVERAL], capture_output=True, text=True, env=env, timeout=200)
+    subprocess.run(["rm", "-r", folder], check=True)
+    assert done.returncode == 0, done.stderr
+    four, five, eight, after = json.loads(done.stdout.splitlines()[-1])
+    assert four == []
+    assert five == ["tune.resources: a trial wants 1 CPU and 1 GPU for each of 5 workers; the nodes have room for 4"]
+    assert eight == ["tune.resources: a trial wants 8 GPUs; the largest node has 4, the cluster 6"]
+    assert after == ["tune.resources: a trial wants 8 CPUs; this machine has 2"]
+
+
+@pytest.mark.slow
+def test_storage_that_two_hosts_do_not_share():
+    with two_hosts() as hosts, OwnCluster(before=hosts.in_first(), ip=hosts.first, dashboard=False) as cluster:
+        shared, own = cluster.folder / "shared", cluster.folder / "own"
+        shared.mkdir()
+        own.mkdir()
+        elsewhere = ["unshare", "-m", "-u", "sh", "-c", f'mount -t tmpfs tmpfs {own} && hostname second && exec "$@"', "sh"]
+        cluster.add("--num-cpus", 1, "--node-ip-address", hosts.second, before=[*hosts.in_second(), *elsewhere])
+
+        def preflight(folder):
+            code = PREFLIGHT.format(recipe="grid", changes=CALM, folder=str(folder / "sweep"), address=cluster.head)
+            return cluster.run(code, before=hosts.in_first())
+
+        assert preflight(shared) == "[]\n"
+        remedy = "give a folder on storage that every node mounts with --runs"
+        assert preflight(own) == (
+            f"REFUSED {own}/sweep is not shared: second does not see what this machine writes there; {remedy}\n"
+        )
+
+
+class two_hosts:
+    """Two network namespaces that reach each other."""
+
+    def __init__(self):
+        mark = uuid.uuid4().hex[:6]
+        self.names = [f"gf{mark}{side}" for side in "ab"]
+        third = int(mark[:2], 16)
+        self.first, self.second = f"10.213.{third}.1", f"10.213.{third}.2"
+
+    def in_first(self):
+        return ["ip", "netns", "exec", self.names[0]]
+
+    def in_second(self):
+        return ["ip", "netns", "exec", self.names[1]]
+
+    def __enter__(self):
+        a, b = self.names
+        try:
+            for name in self.names:
+                self._ip("netns", "add", name)
+            self._ip("link", "add", a, "netns", a, "type", "veth", "peer", "name", b, "netns", b)
+            for name, ip in ((a, self.first), (b, self.second)):
+                self._ip("-n", name, "addr", "add", f"{ip}/24", "dev", name)
+                for device in ("lo", name):
+                    self._ip("-n", name, "link", "set", device, "up")
+            subprocess.run([*self.in_second(), "unshare", "-m", "-u", "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.__exit__()
+            why = getattr(error, "stderr", b"") or str(error).encode()
+            pytest.skip(f"this machine does not allow network namespaces: {why.decode().strip()}")
+        return self
+
+    def __exit__(self, *error):
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+    @staticmethod
+    def _ip(*words):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
