@@ -28,7 +28,11 @@ def main(args: argparse.Namespace) -> int:
     code = 0
     for recipe in recipes:
         try:
-            read_recipe(recipe, overrides)
+            read = read_recipe(recipe, overrides)
+            if read.tune is not None:
+                from ganflow.tune.space import read_space
+
+                read_space(read, recipe, overrides)
         except GanflowError as error:
             print(error, file=sys.stderr)
             code = error.exit_code

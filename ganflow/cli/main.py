@@ -26,7 +26,7 @@ COMMANDS = {
     "sample": "draw samples from a run",
     "interpolate": "walk between latent points of a run",
     "animate": "a GIF of a run's samples over training",
-    "sync": "send to MLflow what could not be sent during a run",
+    "sync": "send to MLflow what could not be sent during a run or a sweep",
     "ui": "open MLflow on the runs",
 }
 """Commands and what they do, kept here so that `ganflow --help` imports none of them; a test compares with HELP."""

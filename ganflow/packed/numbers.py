@@ -143,7 +143,7 @@ class Watch(TorchDispatchMode):
     """
 
     def __init__(self, all: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.all = all
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -55,7 +55,7 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], owned
     Raises:
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
-    graph = make_fx(function, get_decompositions(NORMS))(*inputs)
+    graph = make_fx(function, get_decompositions(NORMS))(*inputs)  # type: ignore[arg-type]
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"
@@ -175,7 +175,7 @@ def _does_nothing(node: fx.Node) -> bool:
     if target in (aten.detach.default, aten.clone.default, aten.alias.default, aten.lift_fresh_copy.default):
         return True
     if target is aten.mul.Scalar:
-        return node.args[1] == 1
+        return bool(node.args[1] == 1)
     reshaping = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
     a, b = before.meta.get("val"), node.meta.get("val")
     return target in reshaping and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape
@@ -183,7 +183,7 @@ def _does_nothing(node: fx.Node) -> bool:
 
 def _turn_narrow(node: fx.Node) -> None:
     """a @ b as (bᵀ aᵀ)ᵀ where b has few columns: the usual kernels want the long side last."""
-    a, b = node.args
+    a, b = node.args  # type: ignore[misc]
     rows, columns = node.meta["val"].shape[1:]
     if not columns <= NARROW < rows:
         return

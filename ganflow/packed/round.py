@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.packed import pure
 from ganflow.game.build import build_game
-from ganflow.game.compiled import TOLERANCE, NotCompilable, first_words, untouched
+from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
-from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
 from ganflow.game.round import Draws, Round
-from ganflow.packed.stack import check_alike, leaves, stack, unstack
 from ganflow.game.state import load_random_state, random_state
+from ganflow.packed import pure
+from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
+from ganflow.packed.stack import check_alike, leaves, stack, unstack
 from ganflow.plugins import Composition, blame
 from ganflow.recipe import Recipe
 
@@ -54,8 +55,8 @@ class PackedRound:
         game, count = rounds[0].game, len(rounds)
         self.device = game.device
         self.numbers = differing(recipes, next(game.generator.parameters()).dtype, self.device)
-        with _kept_random(self.device):
-            made = _build(template(recipes[0], self.numbers), self.numbers, rounds[0], example)
+        with kept_random(self.device):
+            made = _build_template(recipes[0], self.numbers, game.data, example)
             graph = self._trace(made, example)
         self._state_names = list(self._template)
         members = [leaves(r.game) for r in rounds]
@@ -86,8 +87,8 @@ class PackedRound:
         """The learning rates of the next round: for each trial, of each of the optimizer's groups."""
         for group, column in enumerate(zip(*rates, strict=True)):
             place = self._rates[player][group]
-            dtype = self._state[0][place].dtype
-            for state, values in zip(self._state, torch.tensor(column, dtype=dtype).to(self.device).split(self._size), strict=True):
+            stacked = torch.tensor(column, dtype=self._state[0][place].dtype).to(self.device)
+            for state, values in zip(self._state, stacked.split(self._size), strict=True):
                 state[place] = values
 
     def rows(self) -> dict[str, Tensor]:
@@ -108,55 +109,22 @@ class PackedRound:
             tensor = self._state[g][at] = self._state[g][at].clone()
             tensor[place] = torch.as_tensor(own[name]).detach()
 
-    def verify(self, examples: Sequence[Draws]) -> None:
-        """Compare packed rounds on these draws, shape (trials, …), with every trial's own. Nothing is changed.
-
-        Raises:
-            NotPackable: they end elsewhere.
-        """
-        before, found = self.rows(), self._try(examples)
-        keys = ", ".join(n.key for n in self.numbers) or "nothing"
-        for i, round in enumerate(self.rounds):
-            with untouched(round.game):
-                load_random_state(self.device, *self.randoms[i])
-                for draws in examples:
-                    round({name: t[i] for name, t in draws.items()})
-                own = leaves(round.game)
-                expected = {name: torch.as_tensor(own[name]).detach().clone() for name in self._state_names}
-            off = _furthest(found, expected, before, i, TOLERANCE[round.precision])
-            if off:
-                raise NotPackable(
-                    f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something "
-                    f"from round to round outside of its tensors, or does not compute with a number's tensor (numbers: {keys})"
-                )
-
-    def compile(self, examples: Sequence[Draws]) -> None:
-        """Make one program of a round.
-
-        Raises:
-            NotCompilable: with the reason; rounds are then played as before.
-        """
+    def compile(self) -> None:
+        """Make one program of a round, when the next one is played."""
         from torch._inductor import config as inductor
 
-        before, expected = self.rows(), self._try(examples)
         inductor.fallback_random = True
         self._program = torch.compile(self._graph, fullgraph=True, dynamic=False)
-        try:
-            found = self._try(examples)
-        except Exception as error:
-            self._program = self._graph
-            raise NotCompilable(first_words(error)) from error
-        for i, round in enumerate(self.rounds):
-            off = _furthest(found, {name: t[i] for name, t in expected.items()}, before, i, TOLERANCE[round.precision])
-            if off:
-                self._program = self._graph
-                raise NotCompilable(f"compiled packed rounds end elsewhere than eager ones ({off})")
 
-    def _try(self, examples: Sequence[Draws]) -> dict[str, Tensor]:
-        """Where rounds would lead."""
+    def decompile(self) -> None:
+        """Play operation by operation again."""
+        self._program = self._graph
+
+    def would_be(self, examples: Sequence[Draws]) -> dict[str, Tensor]:
+        """The rows to which rounds on these draws, shape (trials, …) each, would lead. Nothing is changed."""
         state, randoms = [list(ts) for ts in self._state], list(self.randoms)
         try:
-            with _kept_random(self.device):
+            with kept_random(self.device):
                 for draws in examples:
                     self(draws)
             return self.rows()
@@ -193,7 +161,8 @@ class PackedRound:
         places, results = pure.placeholders(graph), pure.results(graph)
         for number, node in zip(self.numbers, places[len(state) :], strict=False):
             if not node.users and number.key not in keys_in(state):
-                raise NotPackable(f"{number.key} has no part in a traced round: whatever reads it does not compute with its tensor")
+                why = "whatever reads it does not compute with its tensor"
+                raise NotPackable(f"{number.key} has no part in a traced round: {why}")
         self._changed = [i for i in range(len(state)) if results[i] is not places[i]]
         graph.graph.output_node().args = ([results[i] for i in self._changed] + results[len(state) :],)
         graph.recompile()
@@ -201,7 +170,7 @@ class PackedRound:
         return graph
 
     def _batch(self, graph: fx.GraphModule, example: Draws) -> fx.GraphModule:
-        with _explained("a round cannot be played for many trials at once"), _kept_random(self.device):
+        with _explained("a round cannot be played for many trials at once"), kept_random(self.device):
             single = [*example.values(), *(draw() for draw in self._drawings)]
             return pure.batched(graph, [*self._state[0], *self._numbers[0], *(torch.stack([t] * self._size) for t in single)])
 
@@ -227,26 +196,40 @@ def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
     return True, f"{trials} trials share every operation's overhead"
 
 
-def _build(recipe: Recipe, numbers: Sequence[Number], like: Round, example: Draws) -> Round:
-    """The template's round."""
+def build(recipe: Recipe, data: Data) -> Round:
+    """A game and its round, as a run has them before its first."""
+    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    game = build_game(recipe, composition, data)
+    for listener in composition.listeners("run_started"):
+        listener(game=game)
+    train = recipe.train
+    return Round(
+        game,
+        train.n_critic,
+        accumulate=train.accumulate,
+        precision=train.precision,
+        critic_stepped=composition.listeners("critic_stepped"),
+        generator_stepped=composition.listeners("generator_stepped"),
+    )
+
+
+def _build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
     with _explained("the template of a pack cannot be built"), Watch(all=False):
-        composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
-        game = build_game(recipe, composition, like.game.data)
-        for listener in composition.listeners("run_started"):
-            listener(game=game)
-        for name, player in game.players.items():
+        made = build(template(recipe, numbers), data)
+        for name, player in made.game.players.items():
             if player.flat is None or not hasattr(player.optimizer, "traceable"):
                 kind = type(player.optimizer).__name__
                 raise NotPackable(f"the {name}'s optimizer ({kind}) is not one that a trace can follow")
             player.optimizer.traceable()
-    game.one_pass = game.one_pass or (recipe.train.accumulate == 1 and _each_alone(game, example))
+    if recipe.train.accumulate > 1 or not _each_alone(made.game, example):
+        return made
+    made.game.one_pass = True
     return Round(
-        game,
-        recipe.train.n_critic,
-        accumulate=recipe.train.accumulate,
-        precision=recipe.train.precision,
-        critic_stepped=composition.listeners("critic_stepped"),
-        generator_stepped=composition.listeners("generator_stepped"),
+        made.game,
+        made.n_critic,
+        precision=made.precision,
+        critic_stepped=made.critic_stepped,
+        generator_stepped=made.generator_stepped,
     )
 
 
@@ -284,22 +267,6 @@ def _together(trials: int, size: int) -> int:
     return best if best >= min(fit, trials) / 2 else trials
 
 
-def _furthest(found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor], i: int, share: float) -> str | None:
-    """The part of trial i's state that is further off than this share of the way it went, in words."""
-    parts: dict[str, tuple[float, float]] = {}
-    for name, t in expected.items():
-        part = ".".join(name.split(".")[:2])
-        off, way = parts.get(part, (0.0, 0.0))
-        wanted = t.double()
-        off += (found[name][i].double() - wanted).square().sum().item()
-        way += (before[name][i].double() - wanted).square().sum().item()
-        parts[part] = off, way
-    for part, (off, way) in parts.items():
-        if not off**0.5 <= share * way**0.5 + 1e-7:
-            return f"{part}, {off**0.5:.2g} off after {way**0.5:.2g}"
-    return None
-
-
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Whatever goes wrong inside is why trials cannot be packed; the plugin whose code it was is named."""
@@ -314,7 +281,7 @@ def _explained(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _kept_random(device: torch.device) -> Iterator[None]:
+def kept_random(device: torch.device) -> Iterator[None]:
     """Random numbers drawn inside leave all generators as they were."""
     before = random_state(device)
     try:

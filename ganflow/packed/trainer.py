@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from ganflow.game import Round
+from ganflow.game.compiled import TOLERANCE, NotCompilable, first_words
 from ganflow.game.state import load_random_state, random_state
 from ganflow.packed.draws import StackedDraws
 from ganflow.packed.numbers import NotPackable
 from ganflow.packed.round import PackedRound
+from ganflow.packed.verify import furthest, verify
 from ganflow.recipe import Recipe
 from ganflow.trainer import Diverged, Report, Trainer
 
@@ -61,14 +63,30 @@ class PackedTrainer:
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
         self._check_draws()
-        self.packed = PackedRound(recipes, plays, [m.random for m in members], self.trainers[0].peek(1)[0])
+        randoms = [m.random for m in members]
         self._draws = StackedDraws(recipes, self.trainers)
+        self._examples = self._draws.peek(2)
+        self.packed = PackedRound(recipes, plays, randoms, self.trainers[0].peek(1)[0])
+        verify(recipes, plays, randoms, self._examples)
         self._scheduled = [name for name in plays[0].game.players if any(p.game.players[name].schedule for p in plays)]
-        self.packed.verify(self._draws.peek(2))
 
     def compile(self) -> None:
-        """Compile the rounds to come; raises NotCompilable, and then they are played as before."""
-        self.packed.compile(self._draws.peek(2))
+        """Compile the rounds to come.
+
+        Raises:
+            NotCompilable: with the reason. The rounds are then played as before.
+        """
+        before, expected = self.packed.rows(), self.packed.would_be(self._examples)
+        tolerance = TOLERANCE[self.members[0].recipe.train.precision]
+        self.packed.compile()
+        try:
+            off = furthest(self.packed.would_be(self._examples), expected, before, tolerance)
+        except Exception as error:
+            self.packed.decompile()
+            raise NotCompilable(first_words(error)) from error
+        if off:
+            self.packed.decompile()
+            raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {off}")
 
     def advance(self, until: int) -> list[Report | Diverged]:
         """Play rounds until `until` of them are played (or `stop` is set): what happened, for each trial."""

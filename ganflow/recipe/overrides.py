@@ -5,6 +5,7 @@
     critic={use: mlp, width: 64}           replace a whole section
     +modifiers={use: ema}  +metrics=swd    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
+    tune.space.optimizer.lr={…}            the domain of optimizer.lr
 
 Their order matters only where two set the same thing: the last one wins. Whole sections are replaced first, then
 their keys are set, then items are removed from lists, so an index always means the list as the recipe has it.
@@ -16,6 +17,7 @@ one. Removing the critic removes its optimizer and its schedule.
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +90,8 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
     value = read_yaml(form["value"] or "", problems, form["path"], line)
     if value is None:
         return None
+    if found[:2] == ["tune", "space"] and len(found) > 2:
+        found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
     return Override(form["sign"], form["path"], found, value)
 
 

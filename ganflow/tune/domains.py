@@ -155,7 +155,7 @@ class _Steps(Domain):
         return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
 
     def place(self, value: Any) -> int:
-        return round((value - self.low) / self.step)
+        return int(round((value - self.low) / self.step))
 
     def contains(self, value: Any) -> bool:
         return _is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)

@@ -202,7 +202,7 @@ def _tune(
     from ganflow.tune.population import Population
     from ganflow.tune.preflight import preflight
     from ganflow.tune.proposals import Proposals
-    from ganflow.tune.resources import bundles
+    from ganflow.tune.resources import bundles, workers
     from ganflow.tune.schedulers import make_scheduler
     from ganflow.tune.search import make_searcher
     from ganflow.tune.trial import Trial
@@ -218,6 +218,7 @@ def _tune(
             "metric": plan.metric,
             "mode": plan.mode,
             "stop": plan.tune.stop,
+            "workers": workers(plan.tune),
         },
         _in_common(plan),
         records,
@@ -226,6 +227,8 @@ def _tune(
     for number, record in sorted(records.items()):
         searcher.restore(number, record.config, record.score if record.state in ("finished", "stopped") else None, record.over)
     unfinished = [number for number, record in sorted(records.items()) if not record.over]
+    for number in unfinished:
+        book.record(number, state="waiting")
     scheduler: Any = make_scheduler(plan.tune, plan.mode, rounds, book)
     if scheduler is not None and records:
         histories = {number: scored(folder.trial(number), plan.metric) for number in records}
@@ -235,7 +238,7 @@ def _tune(
                 unfinished.remove(number)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(book, plan.space, plan.mode, every, plan.tune.seed)
+        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed)
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
     scratch = folder.path / ".ray"
@@ -291,7 +294,7 @@ def _habits() -> None:
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
-        "RAY_AIR_NEW_OUTPUT": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
         "RAY_USAGE_STATS_ENABLED": "0",
     }.items():
         os.environ.setdefault(name, value)

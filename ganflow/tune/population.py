@@ -20,13 +20,14 @@ class Population(FIFOScheduler):
     """Where more trials live than fit on the cluster, they take turns.
 
     Args:
+        rounds: of a trial.
         every: rounds between copies.
         seed: of the choices.
     """
 
-    def __init__(self, book: Book, space: Space, mode: str, every: int, seed: int) -> None:
+    def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int) -> None:
         super().__init__()
-        self.book, self.space, self.every = book, space, every
+        self.book, self.space, self.rounds, self.every = book, space, rounds, every
         self.sign = 1 if mode == "min" else -1
         self._random = random.Random(f"population {seed}")
         self._turns: dict[int, int] = {}  # trial → round of its last turn
@@ -44,6 +45,7 @@ class Population(FIFOScheduler):
             config = self.space.mutate(self.book.trials[source].config, self._random)
             before = [*self.book.trials[number].copied, [source, self.book.trials[source].round]]
             self.book.record(number, config=config, copied=before)
+            self._turns[number] = self.book.trials[source].round
             tune_controller.pause_trial(trial, should_checkpoint=False)
             trial.set_config(self.book.order(number, self.space.changes(config)))
             return TrialScheduler.NOOP
@@ -52,7 +54,7 @@ class Population(FIFOScheduler):
 
     def _source(self, number: int) -> int | None:
         """The trial that this one becomes a copy of; None where it may stay what it is."""
-        alive = [t for t in self.book.trials.values() if not t.over and t.score is not None]
+        alive = [t for t in self.book.trials.values() if t.score is not None and t.round < self.rounds and not t.over]
         ranked = [t.number for t in sorted(alive, key=lambda t: (self.sign * (t.score or 0.0), t.number))]
         share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
         if not share or number not in ranked[-share:]:

@@ -72,7 +72,7 @@ def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
         ("CPU", cpus * len(wanted), cpus, [node.cpus for node in nodes]),
         ("GPU", gpus * len(wanted), gpus, [node.gpus for node in nodes]),
     ):
-        if sum(_times(have, each) for have in of) < len(wanted):
+        if each and sum(_times(have, each) for have in of) < len(wanted):
             there = f"the largest node has {max(of, default=0):g}, the cluster {sum(of):g}"
             there = f"this machine has {sum(of):g}" if len(of) == 1 else there
             faults.append(f"tune.resources: a trial wants {_count(all_, word)}; {there}")

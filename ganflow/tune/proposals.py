@@ -20,7 +20,7 @@ class Proposals(RaySearcher):
 
     def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int]) -> None:
         super().__init__()
-        self.book, self.space, self.searcher = book, space, searcher
+        self.book, self.space, self._source = book, space, searcher
         self._unfinished = list(unfinished)
         self._next = max(book.trials, default=-1) + 1
 
@@ -29,7 +29,7 @@ class Proposals(RaySearcher):
             number = self._unfinished.pop(0)
         else:
             number = self._next
-            config = self.searcher.propose(number)
+            config = self._source.propose(number)
             if config is None:
                 return self.FINISHED
             self._next += 1
@@ -40,13 +40,14 @@ class Proposals(RaySearcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         known = self.book.trials[self.book.numbers[trial_id]]
         sound = not error and known.state not in ("diverged", "failed")
-        self.searcher.tell(known.number, known.config, known.score if sound else None)
+        self._source.tell(known.number, known.config, known.score if sound else None)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep: the sweep's records have it all."""
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: a sweep goes on from its own records, not from Ray's."""
+        return {}
 
-    def restore(self, checkpoint_path: str) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         raise NotImplementedError("a sweep goes on from its own records, not from Ray's")

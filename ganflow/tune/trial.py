@@ -20,8 +20,10 @@ from ganflow.checkpoint import newest
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
+from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged
+from ganflow.tune.ranks import dismiss, hire
 
 STEP = 1.0
 """Seconds that a step of Ray's lasts at least, unless there is a score to tell: a report to Ray costs milliseconds."""
@@ -42,6 +44,7 @@ class Order:
         metric, mode: what the trial is judged by.
         stop: values at which the trial ends.
         copy: pbt: a run's folder whose checkpoint to go on from.
+        workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
     """
@@ -56,6 +59,7 @@ class Order:
     stop: dict[str, float]
     copy: str | None = None
     copies: int = 0
+    workers: int = 1
 
 
 class Trial(tune.Trainable):
@@ -78,6 +82,8 @@ class Trial(tune.Trainable):
         """Play for a while. Keys: `round`, `score` (only where there is a new one), `state`, `done`."""
         try:
             return self._advance()
+        except Lost:  # a worker died: Ray begins the trial again
+            raise
         except Diverged as error:
             return self._over("diverged", str(error))
         except GanflowError as error:  # the same would happen again: no use in a retry
@@ -114,7 +120,8 @@ class Trial(tune.Trainable):
         if copied:
             copy_run(RunFolder(Path(str(order.copy))), folder)
             folder.note(copies=order.copies)
-        return open_trial(recipe, folder, order.about, copied=copied)
+        group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
+        return open_trial(recipe, folder, order.about, copied=copied, group=group)
 
     def _reached(self, values: dict[str, float]) -> bool:
         """Whether a value of `stop` is reached: the sweep's metric from its worse side, any other from below."""
@@ -155,6 +162,7 @@ class Trial(tune.Trainable):
             session.stop(status)
             for _ in self._steps:
                 pass
+        dismiss()
 
 
 def copy_run(source: RunFolder, target: RunFolder) -> None:

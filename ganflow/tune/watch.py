@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.tracking import Journal
 from ganflow.tune.book import Book
-from ganflow.tune.folder import TrialRecord
+from ganflow.tune.folder import OVER, TrialRecord
 from ganflow.tune.table import best_of
 
 
@@ -35,7 +35,7 @@ class Watcher(tune.Callback):
     ) -> None:
         told = {name: result[name] for name in ("round", "score", "place") if result.get(name) is not None}
         known = self.book.saw(self.book.numbers[trial.trial_id], **told)
-        if result["done"]:
+        if result["state"] in OVER:  # "done" is also set where the scheduler stops it
             self._is_over(known.number, result["state"], result["error"])
         self.display.update(list(self.book.trials.values()))
 

@@ -50,7 +50,8 @@ def main() -> None:
     for name in args.games or list(GAMES):
         game, width, instead, counts = GAMES[name]
         before, rounds.GAMES[game] = rounds.GAMES[game], rounds.GAMES[game].replace(f"width: {width}", f"width: {instead}")
-        plays: dict[str, tuple[Play, int]] = {"by hand": (by_hand(game, "cpu"), 1), "unpacked": (by_ganflow(game, [], "cpu")[0], 1)}
+        plays: dict[str, tuple[Play, int]] = {"by hand": (by_hand(game, "cpu"), 1)}
+        plays["unpacked"] = by_ganflow(game, [], "cpu")[0], 1
         notes = {}
         for k in counts:
             for compiled in (False, True) if game == "mlp" else (False,):
@@ -75,8 +76,8 @@ def main() -> None:
         for label, values in times.items():
             ratios = sorted(h / v for h, v in zip(times["by hand"], values, strict=True))
             median = statistics.median(values)
-            spread = f"({ratios[0]:.2f} … {ratios[-1]:.2f})"
-            print(f"  {label:24} {median * 1e6:9.1f} µs   {statistics.median(ratios):6.2f} ×   {spread}{notes.get(label, '')}", flush=True)
+            spread = f"({ratios[0]:.2f} … {ratios[-1]:.2f}){notes.get(label, '')}"
+            print(f"  {label:24} {median * 1e6:9.1f} µs   {statistics.median(ratios):6.2f} ×   {spread}", flush=True)
     print("worth packing a dcgan:", worth_packing(Parts(recipe_of("dcgan", [], "cpu")).game, 16)[1])
 
 

@@ -105,8 +105,8 @@ def test_a_sweep_that_goes_on_says_how_far_it_was_and_estimates_from_there(time)
         new = trial(2)
         display.update([*old, new])
         time.now += 30
-        new.state, new.score = "finished", 9.0
         assert display.left is None
+        new.state, new.score = "finished", 9.0
         display.update([*old, new])
         assert display.left == pytest.approx(9 * 30)
     lines = stream.getvalue().splitlines()
@@ -131,7 +131,7 @@ def test_quiet_and_empty_sweeps_say_nothing_wrong(time):
 def test_a_searched_number_of_rounds_is_the_trials_own():
     one = trial(0, round=5)
     one.config["train.rounds"] = 10
-    stream, display = shown(total=1)
+    _, display = shown(total=1)
     assert display._share(one) == 0.5
     assert table.played(one, 100) == "5/10"
 
@@ -155,7 +155,8 @@ def test_short_names():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.000312345, "0.000312"), (734_523, "734523"), (True, "true"), (None, "null"), ("hinge", "hinge"), ([0.5, 0.9], "[0.5, 0.9]"),
+        (0.000312345, "0.000312"), (734_523, "734523"), (True, "true"), (None, "null"), ("hinge", "hinge"),
+        ([0.5, 0.9], "[0.5, 0.9]"),
         ({"use": "wgan/wasserstein"}, "wasserstein"), ({"use": "r1", "weight": 0.1}, "r1 weight=0.1"), ({}, ""),
     ],
 )  # fmt: skip
@@ -204,8 +205,8 @@ def on_a_terminal(code, rows=14, columns=80):
 
 def test_the_live_table_fits_the_terminal_and_tells_what_runs_and_what_is_best():
     written = on_a_terminal("""
-        trials = [TrialRecord(i, {"optimizer.lr": 10.0 ** -i, "a.very.long_key_of_a_recipe": "text " * 20}, "finished", 100.0 - i, 50)
-                  for i in range(60)]
+        config = {"a.very.long_key_of_a_recipe": "text " * 20}
+        trials = [TrialRecord(i, {"optimizer.lr": 10.0 ** -i, **config}, "finished", 100.0 - i, 50) for i in range(60)]
         trials += [TrialRecord(60 + i, {"optimizer.lr": 1.0 + i}, "running", None, 20, place="node7, GPU 1") for i in range(3)]
         with Display("sweep-9", "frechet", "min", ["optimizer.lr", "a.very.long_key_of_a_recipe"], 70, rounds=50) as display:
             display.update(trials[:2])

@@ -176,8 +176,8 @@ class TestACluster:
             changes = ["track.mlflow=true", "track.uri=http://127.0.0.1:9"]
             (notes,) = self.refused(one, changes)
             assert "connection refused" in json.loads(notes)[0]
-            (fault,) = self.refused(one, ["tune.resources={cpus: 1, gpus: 8}"])
-            assert fault == "tune.resources: a trial wants 8 GPUs; this machine has 0"
+            (fault,) = self.refused(one, ["tune.resources={cpus: 1, gpus: 2}"])
+            assert fault == "tune.resources: a trial wants 2 GPUs; this machine has 0"
 
     def test_versions_of_every_node(self, pair):
         (fault,) = self.refused(pair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from ganflow.plugins.wording import did_you_mean
@@ -32,10 +32,15 @@ class Links:
         self.conditions: dict[str, dict[str, list[Any]]] = {}
         self.order: list[str] = []
 
-    def check(self) -> None:
-        sound = [self._read(key, when) and self._possible(key) for key, when in self.when.items()]
-        if all(sound):
-            self._put_in_order()
+    def check(self, written: Container[str]) -> None:
+        """Note what is wrong with the conditions.
+
+        Args:
+            written: all keys that the recipe's space has; those without a domain have problems already.
+        """
+        for key, when in self.when.items():
+            if self._read(key, when):
+                self._check(key, written)
 
     def _read(self, key: str, when: Any) -> bool:
         """Take in the conditions of a key; whether they can be understood."""
@@ -51,11 +56,13 @@ class Links:
             self.conditions[key][canonical(path)] = list(wanted) if isinstance(wanted, list) else [wanted]
         return True
 
-    def _possible(self, key: str) -> bool:
-        """Whether each condition of a key can hold."""
+    def _check(self, key: str, written: Container[str]) -> None:
+        """Note the conditions of a key that can never hold."""
         texts: list[str] = []
         for other, wanted in self.conditions[key].items():
             domain = self.domains.get(other)
+            if domain is None and other in written:
+                continue
             if domain is None:
                 texts += self.fixed.problems(other, wanted, self.domains)
             elif isinstance(domain, Choice):
@@ -70,10 +77,9 @@ class Links:
                 texts.append(f"a condition needs options, and '{other}' has none; make it choice, grid or randint")
         for text in texts:
             self.problem(key, f"when: {text}")
-        return not texts
 
-    def _put_in_order(self) -> None:
-        """Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
+    def put_in_order(self) -> None:
+        """Fill `order`. Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
         waiting = dict.fromkeys(self.domains)
         never: set[str] = set()
         while waiting:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
@@ -139,10 +139,11 @@ class _Proof:
             return
         domain = self.space.keys[key]
         if isinstance(config[key], float) and not isinstance(domain, Choice) and "is not an integer" in problem:
-            self._told.add((place, "not an integer"))
             problem = "this key takes integers; use randint, or quniform with a whole low and q"
-        elif not problem.startswith(("unknown key", "there is no")) or isinstance(domain, Choice):
-            problem = f"at {to_flow(config[key])}{self._company(key, config)}: {problem}"
+        else:
+            any_value = problem.startswith(("unknown key", "there is no")) and not isinstance(domain, Choice)
+            near = " ".join([*([] if any_value else ["at", to_flow(config[key])]), *self._company(key, config)])
+            problem = f"{near}: {problem}" if near else problem
         self.problems.add(self.space.lines[key], f"{place}: {problem}")
 
     def _wrong_without(self, key: str, config: Config, text: str) -> bool:
@@ -155,7 +156,7 @@ class _Proof:
             return text == str(error)
         return False
 
-    def _company(self, key: str, config: Config) -> str:
+    def _company(self, key: str, config: Config) -> list[str]:
         """The values of the keys that this one lies below or depends on."""
         near = [k for k in config if k != key and (k in self.space.conditions.get(key, {}) or key.startswith((f"{k}.", f"{k}[")))]
-        return f" with {', '.join(f'{k}: {to_flow(config[k])}' for k in near)}" if near else ""
+        return ["with", ", ".join(f"{k}: {to_flow(config[k])}" for k in near)] if near else []

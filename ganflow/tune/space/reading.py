@@ -46,7 +46,9 @@ def read_space(
     reader = _Reader(recipe)
     reader.read()
     links = Links(reader.domains, reader.when, Fixed(recipe, installed), reader.problem)
-    links.check()
+    links.check(set(reader.places))
+    _raise(reader.problems)
+    links.put_in_order()
     _raise(reader.problems)
     if not links.order:
         why = "none of its keys exists in this recipe" if reader.domains else "there is nothing to search"
@@ -124,7 +126,7 @@ class _Reader:
             if key == what or key.startswith((f"{what}.", f"{what}[")):
                 self.problem(place, f"{what} cannot be searched: {why}")
                 return None
-        if key in self.places and self.line(place):  # what the command line gives comes last, and wins
+        if key in self.places:
             self.problem(place, f"'{key}' is in the space twice")
             return None
         self.places[key] = place
@@ -169,8 +171,8 @@ def _is_section(value: Any) -> bool:
 def _domains_within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """(path, domain) of what looks like a domain in an option of a choice."""
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        kinds = [k for k, arguments in inner.items() if k in KINDS and isinstance(arguments, list)] if isinstance(inner, dict) else []
-        if kinds and len(inner) == 1:
+        alone = next(iter(inner.items())) if isinstance(inner, dict) and len(inner) == 1 else None
+        if alone and alone[0] in KINDS and isinstance(alone[1], list):
             yield join(path, name), inner
         else:
             yield from _domains_within(inner, join(path, name))

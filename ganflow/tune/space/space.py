@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,9 @@ from ganflow.tune.domains import Choice, Domain
 Config = dict[str, Any]
 """What a trial has of its own: key of the recipe → value ("optimizer.lr" → 0.0003)."""
 
-_SHAPED = ("data", "prior", "generator", "critic")  # other values there, and a copied trial's weights no longer fit
+# With other values there, a copied trial's weights, or its optimizers' state, no longer fit.
+_SHAPES = re.compile(r"(data|prior|generator|critic)\b")
+_COMPONENT = re.compile(r"(loss|optimizer|schedule|modifiers)(\[\d+\]|\.generator|\.critic)?")
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,7 @@ class Space:
 
     def _shapes(self, key: str, domain: Domain) -> bool:
         whole = isinstance(domain, Choice) and any(isinstance(option, (dict, list)) for option in domain.options)
-        named = key in _SHAPED or key in ("loss", "optimizer", "schedule") or key.rpartition(".")[2] == "use"
-        return whole or named or key.partition(".")[0] in _SHAPED
+        return whole or key.endswith(".use") or bool(_SHAPES.match(key) or _COMPONENT.fullmatch(key))
 
     def changes(self, config: Mapping[str, Any]) -> list[str]:
         """The overrides that make the sweep's recipe a trial's."""

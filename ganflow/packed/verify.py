@@ -1,0 +1,77 @@
+"""Whether packed rounds are the trials' own rounds: tried in double precision, where rounding cannot hide a mistake."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ganflow.game.compiled import untouched
+from ganflow.game.round import Draws, Round
+from ganflow.game.state import game_state, load_game_state, load_random_state
+from ganflow.packed.numbers import NotPackable
+from ganflow.packed.round import PackedRound, Randoms, build, kept_random
+from ganflow.packed.stack import leaves
+from ganflow.recipe import Recipe
+
+SHARE = 1e-6
+"""How far two packed rounds may end from two of a trial's own, as a share of the way that these went."""
+
+
+def verify(recipes: Sequence[Recipe], rounds: Sequence[Round], randoms: Sequence[Randoms], examples: Sequence[Draws]) -> None:
+    """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own, all of it in double precision.
+
+    Raises:
+        NotPackable: they end elsewhere.
+    """
+    with kept_random(rounds[0].game.device):
+        twins = [_in_double(recipe, round) for recipe, round in zip(recipes, rounds, strict=True)]
+    doubled = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
+    packed = PackedRound([recipe for recipe, _ in twins], [round for _, round in twins], randoms, _of(0, doubled[0]))
+    before, found = packed.rows(), packed.would_be(doubled)
+    keys = ", ".join(n.key for n in packed.numbers) or "none"
+    for i, (_, round) in enumerate(twins):
+        with untouched(round.game):
+            load_random_state(round.game.device, *randoms[i])
+            for draws in doubled:
+                round(_of(i, draws))
+            own = leaves(round.game)
+            expected = {name: torch.as_tensor(own[name]).detach().clone() for name in found}
+        off = furthest(_of(i, found), expected, _of(i, before), SHARE)
+        if off:
+            raise NotPackable(
+                f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something from "
+                f"round to round outside of its tensors, or does not compute with a number's tensor (numbers: {keys})"
+            )
+
+
+def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str | None:
+    """The part of a state that is further off than this share of the way it went, in words."""
+    parts: dict[str, tuple[float, float]] = {}
+    for name, wanted in expected.items():
+        part = ".".join(name.split(".")[:2])
+        off, way = parts.get(part, (0.0, 0.0))
+        parts[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
+    for part, (off, way) in parts.items():
+        if not off**0.5 <= share * way**0.5 + 1e-7:
+            return f"{part}, {off**0.5:.2g} off after {way**0.5:.2g}"
+    return None
+
+
+def _squares(a: Tensor, b: Tensor) -> float:
+    return (a.double() - b.double()).square().sum().item()
+
+
+def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t[i] for name, t in stacked.items()}
+
+
+def _in_double(recipe: Recipe, round: Round) -> tuple[Recipe, Round]:
+    """The trial's twin in double precision, where it stands."""
+    made = copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
+    made.train.precision = "fp64"
+    twin = build(made, round.game.data)
+    load_game_state(twin.game, *game_state(round.game))
+    return made, twin

@@ -1,0 +1,188 @@
+"""Domains: what they draw, and what is said of those that are none."""
+
+import math
+import random
+import re
+from collections import Counter
+from statistics import mean, stdev
+
+import pytest
+
+from ganflow.tune.conditions import matches
+from ganflow.tune.domains import KINDS, read_domain
+
+DRAWN = {
+    "uniform": [-1, 3],
+    "loguniform": [1.0e-5, 1.0e-1],
+    "quniform": [0.1, 0.9, 0.2],
+    "randint": [3, 7],
+    "normal": [2, 0.5],
+    "choice": ["a", None, {"use": "hinge"}, [1]],
+    "grid": [1, True, 2.5],
+}
+KIND_LIST = "(kinds: uniform, loguniform, quniform, randint, normal, choice, grid)"
+
+
+def drawn(kind, *arguments, n=4000):
+    domain, rng = read_domain(kind, list(arguments)), random.Random(0)
+    return domain, [domain.sample(rng) for _ in range(n)]
+
+
+def test_uniform():
+    domain, values = drawn("uniform", -1, 3)
+    assert domain.edges() == [-1.0, 3.0]
+    assert all(type(v) is float and -1 <= v <= 3 for v in values)
+    assert mean(values) == pytest.approx(1, abs=0.1)
+
+
+def test_loguniform():
+    domain, values = drawn("loguniform", 1e-5, 1e-1)
+    assert domain.edges() == [1e-5, 1e-1]
+    decades = Counter(math.floor(math.log10(v)) for v in values)
+    assert all(decades[d] == pytest.approx(1000, abs=120) for d in (-5, -4, -3, -2))
+    assert domain.at(0) == 1e-5
+    assert domain.at(1) == 1e-1
+
+
+def test_quniform_with_a_whole_step_yields_integers_from_low_to_high():
+    domain, values = drawn("quniform", 16.0, 64, 16)
+    assert sorted(Counter(values)) == [16, 32, 48, 64]
+    assert {type(v) for v in values} == {int}
+    assert domain.edges() == [16, 32, 48, 64]
+
+
+def test_quniform_counts_from_low_and_does_not_show_rounding_errors():
+    _, values = drawn("quniform", 0.1, 0.95, 0.2)
+    assert sorted(set(values)) == [0.1, 0.3, 0.5, 0.7, 0.9]
+
+
+def test_randint_leaves_out_high_like_ray():
+    domain, values = drawn("randint", 3, 7)
+    assert sorted(Counter(values)) == [3, 4, 5, 6]
+    assert domain.edges() == [3, 4, 5, 6]
+    assert read_domain("randint", [0, 1_000_000]).edges() == [0, 1, 500_000, 999_999]
+
+
+def test_normal_ends_at_three_standard_deviations():
+    domain, values = drawn("normal", 2, 0.5)
+    assert domain.edges() == [0.5, 3.5]
+    assert min(values) >= 0.5
+    assert max(values) <= 3.5
+    assert mean(values) == pytest.approx(2, abs=0.05)
+    assert stdev(values) == pytest.approx(0.49, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["choice", "grid"])
+def test_options_are_any_values(kind):
+    options = ["no", None, {"use": "hinge", "margin": 2}, [{"use": "ema"}]]
+    domain, values = drawn(kind, *options)
+    assert domain.edges() == options
+    assert [values.count(option) for option in options] == pytest.approx([1000] * 4, abs=120)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_value_has_its_place_on_the_scale(kind):
+    domain, values = drawn(kind, *DRAWN[kind], n=200)
+    for value in values:
+        assert domain.contains(value)
+        again = domain.at(domain.place(value))
+        assert type(again) is type(value)
+        assert again == (pytest.approx(value, rel=1e-9, abs=1e-9) if type(value) is float else value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutations_stay_in_the_space_and_move(kind):
+    domain, values = drawn(kind, *DRAWN[kind], n=50)
+    rng = random.Random(1)
+    for value in values:
+        mutated = [domain.mutate(value, rng) for _ in range(20)]
+        assert all(map(domain.contains, mutated))
+        assert any(m != value or type(m) is not type(value) for m in mutated)
+
+
+def test_a_mutation_is_a_factor_a_neighbour_or_another_draw():
+    rng = random.Random(0)
+    near = Counter(round(read_domain("loguniform", [1e-6, 1]).mutate(1e-3, rng), 9) for _ in range(1000))
+    assert near[8e-4] + near[1.2e-3] == pytest.approx(750, abs=60)
+    at_the_top = {read_domain("uniform", [0, 1]).near(1.0, rng) for _ in range(50)}
+    assert at_the_top == {0.8, 1.0}
+    assert {read_domain("randint", [0, 9]).near(1, rng) for _ in range(50)} == {0, 2}
+    assert {read_domain("choice", list("abcd")).near("c", rng) for _ in range(50)} == {"b", "d"}
+    assert {read_domain("choice", list("abcd")).near("a", rng) for _ in range(50)} == {"b"}
+    assert read_domain("choice", ["only"]).near("only", rng) == "only"
+
+
+def test_clamp():
+    assert read_domain("uniform", [0, 1]).clamp(7) == 1.0
+    assert read_domain("normal", [0, 1]).clamp(-9) == -3.0
+    assert read_domain("quniform", [16, 64, 16]).clamp(41) == 48
+    assert read_domain("randint", [0, 9]).clamp(99) == 8
+    assert read_domain("choice", [1, 10, 100]).clamp(30) == 10
+    assert read_domain("choice", ["a", "b"]).clamp("c") == "a"
+    assert read_domain("choice", [1, True]).clamp(True) is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "outside"),
+    [("uniform", [0.9, 4, "x", True, None]), ("quniform", [16, 17, 80]), ("randint", [4, 0, 2.5, "1"]), ("choice", ["b", None])],
+)
+def test_what_a_domain_does_not_contain(kind, outside):
+    given = {"uniform": [1, 3], "quniform": [32, 64, 16], "randint": [1, 4], "choice": ["a"]}[kind]
+    assert not any(map(read_domain(kind, given).contains, outside))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("loguniforn", [1, 2], f"unknown kind of domain 'loguniforn'; did you mean 'loguniform'? {KIND_LIST}"),
+        ("beta", [1, 2], f"unknown kind of domain 'beta' {KIND_LIST}"),
+        ("uniform", 3, "uniform takes a list, [low, high], not 3"),
+        ("choice", {"a": 1}, "choice takes a list, [value, …], not {a: 1}"),
+        ("uniform", [1, 2, 3], "uniform takes 2 numbers, [low, high], not 3"),
+        ("quniform", [1, 2], "quniform takes 3 numbers, [low, high, q], not 2"),
+        ("normal", [], "normal takes 2 numbers, [mean, sd], not 0"),
+        ("uniform", ["a", 2], "uniform [low, high]: a is not a number"),
+        ("uniform", ["1", 2], "uniform [low, high]: '1' is not a number"),
+        ("uniform", [True, 2], "uniform [low, high]: true is not a number"),
+        ("uniform", [0, math.inf], "uniform [low, high]: .inf is not a number"),
+        ("uniform", [2, 1], "uniform [low, high]: low must be below high, not 2 and 1"),
+        ("loguniform", [1e-5, 1e-5], "loguniform [low, high]: low must be below high, not 1.0e-05 and 1.0e-05"),
+        ("loguniform", [0, 1], "loguniform [low, high]: low must be above 0, not 0"),
+        ("loguniform", [-1, 1], "loguniform [low, high]: low must be above 0, not -1"),
+        ("quniform", [1, 3, 0], "quniform [low, high, q]: q must be above 0 and at most high - low, not 0"),
+        ("quniform", [1, 3, 3], "quniform [low, high, q]: q must be above 0 and at most high - low, not 3"),
+        ("randint", [1, 2.5], "randint [low, high]: 2.5 is not an integer"),
+        ("randint", [3, 3], "randint [low, high]: low must be below high, not 3 and 3"),
+        ("normal", [1, 0], "normal [mean, sd]: sd must be above 0, not 0"),
+        ("choice", [], "choice needs at least one value"),
+        ("grid", [], "grid needs at least one value"),
+    ],
+)
+def test_what_is_no_domain(kind, given, said):
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        read_domain(kind, given)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (3, 3), (3, 3.0), ("a", "a"), (True, True), (None, None), ([1, 2], [1, 2]), ([1, 2], 2),
+        ({"use": "hinge"}, "hinge"), ({"use": "vanilla/hinge", "margin": 2}, "hinge"), ({"use": "hinge"}, "vanilla/hinge"),
+        ("hinge", "vanilla/hinge"), ({"use": "hinge", "margin": 2}, {"use": "hinge"}),
+        ([{"use": "ema"}, {"use": "wgan/gradient_penalty"}], "gradient_penalty"), (["ema", "r1"], "r1"),
+    ],
+)  # fmt: skip
+def test_conditions_that_hold(value, wanted):
+    assert matches(value, wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (3, 4), (1, True), (False, 0), (None, False), ("a", "b"), ({"use": "hinge"}, "hing"), ([], "ema"), ({"a": 1}, "a"),
+        ({"use": "vanilla/hinge"}, "acme/hinge"), ({"use": "hinge"}, {"use": "hinge", "margin": 2}), ("1", 1), (None, "null"),
+    ],
+)  # fmt: skip
+def test_conditions_that_do_not_hold(value, wanted):
+    assert not matches(value, wanted)

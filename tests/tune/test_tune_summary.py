@@ -1,0 +1,263 @@
+"""What is left of a sweep: table, best recipe and pictures, made of trials that were really trained, and of strange ones."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from ganflow.cli.main import main
+from ganflow.recipe import read_recipe
+from ganflow.runner import open_trial
+from ganflow.runs import RunFolder, find
+from ganflow.tune.axis import count_axis, key_axis, score_axis
+from ganflow.tune.folder import SweepFolder, TrialRecord
+from ganflow.tune.plots import best_picture, trials_picture
+from ganflow.tune.sheet import newest_samples, sheet
+from ganflow.tune.summary import summarize
+
+RECIPE = """\
+name: small
+data: {use: gaussians, layout: ring}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 8, depth: 1}
+critic: {use: mlp, width: 8, depth: 1}
+loss: {use: hinge}
+optimizer: {use: adam, lr: 1.0e-3}
+train: {rounds: 40, batch_size: 16, threads: 1}
+track: {mlflow: false}
+metrics: [{use: sliced_wasserstein}]
+tune:
+  metric: score
+  space: {optimizer.lr: {loguniform: [1.0e-5, 1.0e-1]}, loss: {choice: [{use: hinge}, {use: wasserstein}]}}
+"""
+
+
+def begin(path, trials=4, **about):
+    folder = SweepFolder(path)
+    folder.plots.mkdir(parents=True)
+    told = {"kind": "sweep", "id": "20260101-120000-0000", "status": "finished", "metric": "score", "mode": "min"}
+    folder.note(**told, trials=trials, rounds=4, **about)
+    folder.recipe.write_text(RECIPE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A sweep with three trials that ran, two rounds long, one that went wrong and one that never began."""
+    folder = begin(tmp_path_factory.mktemp("runs") / "small-1", trials=5)
+    for number, (lr, loss, score) in enumerate([(1e-4, "hinge", 3.0), (1e-3, "wasserstein", 1.0), (1e-2, "hinge", 2.0)]):
+        config = {"optimizer.lr": lr, "loss": {"use": loss}}
+        recipe = read_recipe(folder.recipe, ["train.rounds=2", f"optimizer.lr={lr}", f"loss={{use: {loss}}}", "~tune"])
+        for _ in open_trial(recipe, folder.trial(number), {"sweep": folder.id}):
+            pass
+        folder.record(number, config=config, state="running")
+        folder.record(number, state="finished", score=score, round=2, place="here")
+    folder.record(3, config={"optimizer.lr": 0.1, "loss": {"use": "hinge"}}, state="diverged", score=0.5, error="not a\nnumber")
+    folder.record(4, config={"optimizer.lr": 1e-5, "loss": {"use": "hinge"}}, state="waiting")
+    folder.note(best={"trial": 1, "score": 1.0})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(trained):
+    return summarize(trained)
+
+
+def test_everything_is_written(trained, summary):
+    names = ["trials.csv", "best.yaml", "plots/trials.png", "plots/best.png", "plots/samples.png"]
+    assert summary.written == [trained.path / name for name in names]
+    assert summary.missing == []
+    for path in summary.written[2:]:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+            assert np.asarray(picture).std() > 10  # something is drawn
+
+
+def test_the_csv_has_every_trial_and_key_the_best_first(trained, summary):
+    with (trained.path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == ["1", "2", "0", "4", "3"]
+    assert rows[0]["score"] == "1.0"
+    assert rows[0]["optimizer.lr"] == "0.001"
+    assert yaml.safe_load(rows[0]["loss"]) == {"use": "wasserstein"}
+    assert rows[0]["run"] == trained.trial(1).id
+    assert (rows[4]["state"], rows[4]["error"]) == ("diverged", "not a number")
+    assert rows[3]["score"] == ""
+
+
+def test_best_yaml_is_a_recipe_that_runs(trained, summary, tmp_path, monkeypatch, capsys):
+    text = trained.best.read_text()
+    assert "The best of 3 trials with a score of the sweep small-1: trial 1, with score 1 (less is better) after 2 rounds" in text
+    assert "# lr 0.001, loss wasserstein\n" in text
+    assert "The trials played 2 of the 40 rounds" in text
+    recipe = read_recipe(trained.best)
+    assert recipe.tune is None
+    assert recipe == read_recipe(trained.trial(1).recipe)
+    assert recipe.loss.component.name == "wasserstein"
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(trained.best), "-q"]) == 0
+    capsys.readouterr()
+    (run,) = tmp_path.glob("runs/small/*")
+    assert RunFolder(run).about()["round"] == 2
+
+
+def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):
+    out = tmp_path / "x.png"
+    assert main(["sample", "small-1", "--runs", str(trained.path.parent), "-n", "4", "-o", str(out)]) == 0
+    assert out.exists()
+    assert find("small-1", trained.path.parent) == find(str(trained.path), trained.path.parent) == trained.trial(1)
+    assert main(["run", "--resume", "small-1", "--runs", str(trained.path.parent)]) == 2
+    assert "is a sweep; go on with it: ganflow tune --resume small-1" in capsys.readouterr().err
+
+
+def test_a_trial_without_its_folder_leaves_no_best_recipe_but_the_rest(tmp_path):
+    folder = begin(tmp_path / "s")
+    folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0, round=4)
+    done = summarize(folder)
+    assert [path.name for path in done.written] == ["trials.csv", "trials.png", "best.png"]
+    assert [text.partition(":")[0] for text in done.missing] == ["no best.yaml", "no plots/samples.png"]
+
+
+@pytest.mark.parametrize("states", [[], ["running"], ["diverged", "failed"]])
+def test_without_a_score_there_is_a_table_alone(tmp_path, states):
+    folder = begin(tmp_path / "s")
+    for number, state in enumerate(states):
+        folder.record(number, config={"optimizer.lr": 0.1 * number}, state=state, score=math.nan if number else None)
+    done = summarize(folder)
+    assert [path.name for path in done.written] == ["trials.csv"]
+    assert done.missing == ["no best.yaml and no plots: no trial has a score"]
+    assert len((folder.path / "trials.csv").read_text().splitlines()) == 1 + len(states)
+
+
+def test_an_unreadable_recipe_of_the_sweep_does_not_stop_it(tmp_path):
+    folder = begin(tmp_path / "s")
+    folder.recipe.write_text("loss: {use: gone/away}\n")
+    folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
+    assert (folder.plots / "trials.png") in summarize(folder).written
+
+
+def test_what_was_copied_is_said_in_the_best_recipe(trained, summary, tmp_path):
+    import shutil
+
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    folder.record(1, copied=[[0, 1]])
+    summarize(folder)
+    assert "copies of other trials" in folder.best.read_text()
+
+
+def test_a_plot_that_cannot_be_written_is_one_sentence(tmp_path):
+    from ganflow.errors import GanflowError
+
+    folder = begin(tmp_path / "s")
+    folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
+    folder.plots.rmdir()
+    folder.plots.write_text("a file")
+    with pytest.raises(GanflowError, match=r"cannot write .*plots"):
+        summarize(folder)
+
+
+def strange(count, keys=2, **more):
+    """Trials with gaps, of which every tenth went wrong."""
+    made = []
+    for n in range(count):
+        config = {f"section.with.a.very.long.name.of.a.key_{'x' * 40}{k}": 10.0 ** -(n % 7 + k) for k in range(keys)}
+        if n % 3 == 0:
+            config["modifiers[0]"] = {"use": f"third-party/{'y' * 60}", "weight": n}
+        wrong = n % 10 == 9
+        made.append(TrialRecord(n, config, "diverged" if wrong else "finished", math.nan if wrong else float(n), 1, **more))
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 2, 400])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_pictures_of_few_and_many(count, mode):
+    trials = strange(count)
+    picture = trials_picture(trials, "m" * 80, mode, "t" * 200)
+    curve = best_picture(trials, "m" * 80, mode, "t" * 200)
+    assert np.asarray(picture).std() > 5
+    assert curve.size == (680, 430)
+
+
+def orange(picture):
+    """Share of the pixels in the colour of the best."""
+    return (np.abs(np.asarray(picture).astype(int) - (0xE8, 0x83, 0x3A)).sum(axis=2) < 12).mean()
+
+
+def test_one_key_makes_a_scatter_and_more_make_parallel_axes():
+    one = [TrialRecord(i, {"lr": 10.0**-i, "same": 3}, "finished", float(i)) for i in range(5)]
+    both = [TrialRecord(i, {"lr": 10.0**-i, "c": i}, "finished", float(i)) for i in range(5)]
+    scatter, parallel = trials_picture(one, "m", "min"), trials_picture(both, "m", "min")
+    assert scatter.size == (680, 430)
+    assert parallel.size != scatter.size
+    assert orange(scatter) > 1e-4
+    assert orange(parallel) > 1e-3
+    assert trials_picture([TrialRecord(0, {}, "finished", 1.0)], "m", "min") is None
+
+
+def test_the_best_so_far_ends_at_the_best():
+    trials = [TrialRecord(i, {}, "finished", score) for i, score in enumerate([5.0, 3.0, 4.0, 1.0, 2.0])]
+    pixels = np.abs(np.asarray(best_picture(trials, "m", "min")).astype(int) - (0xE8, 0x83, 0x3A)).sum(axis=2) < 12
+    rows = np.where(pixels)[0]
+    assert rows.min() < 70  # from the worst score at the top …
+    left, right = (np.where(pixels[:, columns])[0] for columns in (slice(0, 110), slice(620, 680)))
+    assert right.min() > left.max() + 200  # … to the best at the bottom
+
+
+def test_axes_follow_the_domains():
+    values = [1e-4, 1e-3, 1e-2]
+    log = key_axis("lr", values, {"loguniform": [1e-5, 1]})
+    assert (log.kind, log.place(1e-3)) == ("log", pytest.approx(0.5))
+    assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01"]
+    linear = key_axis("lr", values, {"uniform": [0, 1], "when": {"loss": "hinge"}})
+    assert (linear.kind, linear.place(1e-2), linear.place(1e-4)) == ("linear", 1.0, 0.0)
+    assert key_axis("lr", values).kind == "log"
+    assert key_axis("b", [0.5, 0.9]).kind == key_axis("b", [-1.0, 100.0]).kind == "linear"
+    choice = key_axis("n", [5, 1, 2, 1], {"choice": [1, 2, 5]})
+    assert (choice.kind, [label for _, label in choice.ticks]) == ("category", ["1", "2", "5"])
+    losses = [{"use": "b"}, {"use": "a"}]
+    assert [label for _, label in key_axis("loss", losses, {"choice": losses[::-1]}).ticks] == ["a", "b"]
+    assert key_axis("seed", list(range(100)), {"choice": list(range(100))}).kind == "linear"
+    assert key_axis("flag", [True, False]).kind == key_axis("x", [None, 1.0]).kind == "category"
+    assert len(key_axis("s", [f"v{i}" for i in range(100)]).ticks) <= 12
+
+
+@pytest.mark.parametrize("scores", [[1.0], [0.0, 0.0], [-5.0, 1.0], [1e-9, 1e9], [1.0, 1.1, 1.2, 49.0], [-1e6, 3.0, 4.0, 5.0]])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_score_axes_hold_every_score(scores, mode):
+    axis = score_axis("m", scores, mode)
+    places = [axis.place(score) for score in scores]
+    assert places == sorted(places)
+    assert 0 <= places[0] <= places[-1] <= 1
+    assert axis.ticks
+    assert all(-0.01 <= place <= 1.01 for place, _ in axis.ticks)
+
+
+def test_one_bad_score_does_not_flatten_the_rest():
+    axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
+    assert axis.place(3.0) > 0.2
+    assert axis.place(1000.0) == 1
+    assert axis.ticks[-1][1].startswith("≥ ")
+
+
+def test_whole_numbers_have_whole_ticks():
+    assert [label for _, label in count_axis("n", 3).ticks] == ["1", "2", "3"]
+    assert [label for _, label in count_axis("n", 1).ticks] == ["1"]
+
+
+def test_the_sheet_takes_pictures_of_any_size_and_leaves_out_broken_ones(tmp_path):
+    sizes = [(64, 64), (3000, 2000), (530, 530)]
+    given = []
+    for i, size in enumerate(sizes):
+        Image.new("L", size, 40).save(tmp_path / f"round-{i}.png")
+        given.append((tmp_path / f"round-{i}.png", f"trial {i}", "word " * 100))
+    (tmp_path / "round-9.png").write_text("no picture")
+    assert newest_samples(RunFolder(tmp_path)) is None
+    assert sheet([(tmp_path / "round-9.png", "", "")]) is None
+    assert sheet([]) is None
+    made = sheet([*given, (tmp_path / "round-9.png", "", "")])
+    assert made.height < 1000
+    assert made.width > 3 * 530
