@@ -45,6 +45,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.tune import driver
     from ganflow.tune.address import parse_address
+    from ganflow.tune.table import table
 
     address = parse_address(args.address)
     if address.kind == "job":
@@ -70,7 +71,12 @@ def main(args: argparse.Namespace) -> int:
     if outcome.status == "interrupted":
         print(f"stopped; go on with: ganflow tune --resume {folder.sweep}")
         return 128 + outcome.signal
-    print(f"{shown}: {folder.about()['over']} trials are over; the best is {folder.best}")
+    trials = list(folder.trials().values())
+    if not args.quiet:
+        width = shutil.get_terminal_size((130, 24)).columns
+        print("\n".join(table(trials, plan.metric, plan.mode, driver.rounds_of(plan), width, most=20)))
+    best = f"; train the best one in full: ganflow run {shown / folder.best.name}" if folder.best.exists() else ""
+    print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
         print(f"{outcome.failed} trials failed (ganflow sweeps show {folder.sweep})")
         return 1

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch._decomp import get_decompositions
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -55,7 +57,7 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], owned
     Raises:
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
-    graph = make_fx(function, get_decompositions(NORMS))(*inputs)  # type: ignore[arg-type]
+    graph = _traced(function, inputs, get_decompositions(NORMS))
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"
@@ -106,13 +108,13 @@ def functional(graph: fx.GraphModule, changing: int, inputs: Sequence[Tensor]) -
         return [*fresh, *run.run(*fresh, *values[changing:])]
 
     with torch.no_grad():
-        return tidy(make_fx(torch.func.functionalize(pure, remove="mutations"))(*inputs))
+        return tidy(_traced(torch.func.functionalize(pure, remove="mutations"), inputs))
 
 
 def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
     """The same for many trials: all inputs and results have one more dimension, the first."""
     with torch.no_grad():
-        made = tidy(make_fx(torch.func.vmap(graph))(*inputs))
+        made = tidy(_traced(torch.func.vmap(graph), inputs))
     for node in made.graph.find_nodes(op="call_function", target=aten.bmm.default):
         _turn_narrow(node)
     for node in made.graph.nodes:
@@ -127,6 +129,8 @@ def tidy(graph: fx.GraphModule) -> fx.GraphModule:
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and _does_nothing(node):
             node.replace_all_uses_with(node.args[0])
+        if node.target is aten.copy.default and _alike(node, node.args[1]):
+            node.replace_all_uses_with(node.args[1])
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
@@ -139,6 +143,11 @@ def placeholders(graph: fx.GraphModule) -> list[fx.Node]:
 def results(graph: fx.GraphModule) -> list[fx.Node]:
     """What the graph returns."""
     return list(graph.graph.output_node().args[0])  # type: ignore[arg-type]
+
+
+def _traced(function: Callable[..., Any], inputs: Sequence[Tensor], rules: Any = None) -> fx.GraphModule:
+    with tracing(TracingContext(FakeTensorMode())):  # or make_fx makes a new mode for every node, half of its time
+        return make_fx(function, rules)(*inputs)
 
 
 class _Apart(fx.Interpreter):
@@ -156,7 +165,7 @@ class _Apart(fx.Interpreter):
 
 def _changes(target: Any) -> bool:
     """Whether an operation changes its first argument."""
-    arguments = getattr(getattr(target, "_schema", None), "arguments", ())
+    arguments = list(getattr(getattr(target, "_schema", None), "arguments", ()))
     return bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
 
 
@@ -177,13 +186,18 @@ def _does_nothing(node: fx.Node) -> bool:
     if target is aten.mul.Scalar:
         return bool(node.args[1] == 1)
     reshaping = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
-    a, b = before.meta.get("val"), node.meta.get("val")
-    return target in reshaping and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape
+    return target in reshaping and _alike(node, before)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two nodes' values have one shape and dtype."""
+    s, t = a.meta.get("val"), b.meta.get("val") if isinstance(b, fx.Node) else None
+    return isinstance(s, Tensor) and isinstance(t, Tensor) and s.shape == t.shape and s.dtype == t.dtype
 
 
 def _turn_narrow(node: fx.Node) -> None:
     """a @ b as (bᵀ aᵀ)ᵀ where b has few columns: the usual kernels want the long side last."""
-    a, b = node.args  # type: ignore[misc]
+    a, b = node.args
     rows, columns = node.meta["val"].shape[1:]
     if not columns <= NARROW < rows:
         return

@@ -7,7 +7,6 @@ trials together. Two packed rounds are compared with each trial's own before any
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,17 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ganflow.data import Data
-from ganflow.errors import GanflowError
-from ganflow.game.build import build_game
-from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round
 from ganflow.game.state import load_random_state, random_state
 from ganflow.packed import pure
-from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
+from ganflow.packed.numbers import NotPackable, Watch, differing, keys_in
 from ganflow.packed.stack import check_alike, leaves, stack, unstack
-from ganflow.plugins import Composition, blame
+from ganflow.packed.template import build_template, explained
 from ganflow.recipe import Recipe
 
 Randoms = tuple[dict[str, Tensor], dict[str, Any]]
@@ -56,7 +51,7 @@ class PackedRound:
         self.device = game.device
         self.numbers = differing(recipes, next(game.generator.parameters()).dtype, self.device)
         with kept_random(self.device):
-            made = _build_template(recipes[0], self.numbers, game.data, example)
+            made = build_template(recipes[0], self.numbers, game.data, example)
             graph = self._trace(made, example)
         self._state_names = list(self._template)
         members = [leaves(r.game) for r in rounds]
@@ -79,7 +74,7 @@ class PackedRound:
             for g, cut in enumerate(zip(*(t.split(self._size) for t in inputs), strict=True)):
                 made = self._program(*self._state[g], *self._numbers[g], *cut)
                 for place, t in zip(self._changed, made, strict=False):
-                    self._state[g][place] = t
+                    self._state[g][place] = t.contiguous()
                 terms.append(torch.stack([t.to(self._dtype) for t in made[len(self._changed) :]]))
         return torch.cat(terms, 1)
 
@@ -107,14 +102,21 @@ class PackedRound:
         own = leaves(self.rounds[i].game)
         for at, name in enumerate(self._state_names):
             tensor = self._state[g][at] = self._state[g][at].clone()
-            tensor[place] = torch.as_tensor(own[name]).detach()
+            tensor[place] = torch.as_tensor(own[name], dtype=tensor.dtype).detach()
 
     def compile(self) -> None:
         """Make one program of a round, when the next one is played."""
-        from torch._inductor import config as inductor
+        from torch import _inductor
 
-        inductor.fallback_random = True
-        self._program = torch.compile(self._graph, fullgraph=True, dynamic=False)
+        _inductor.config.fallback_random = True
+        programs: list[Callable[..., Any]] = []
+
+        def program(*inputs: Tensor) -> Any:
+            if not programs:  # not by torch.compile, whose checks before every call cost a tenth of a small round
+                programs.append(_inductor.compile(self._graph, list(inputs)))
+            return programs[0](*inputs)
+
+        self._program = program
 
     def decompile(self) -> None:
         """Play operation by operation again."""
@@ -151,7 +153,7 @@ class PackedRound:
                     stack.enter_context(player.traced())
                 return round(dict(zip(example, values[len(state) + len(numbers) :], strict=True)))
 
-        with _explained("a packed round cannot be traced"):
+        with explained("a packed round cannot be traced"):
             with Watch(all=True):
                 round(example)
             graph = pure.trace(play, inputs, state)
@@ -170,7 +172,7 @@ class PackedRound:
         return graph
 
     def _batch(self, graph: fx.GraphModule, example: Draws) -> fx.GraphModule:
-        with _explained("a round cannot be played for many trials at once"), kept_random(self.device):
+        with explained("a round cannot be played for many trials at once"), kept_random(self.device):
             single = [*example.values(), *(draw() for draw in self._drawings)]
             return pure.batched(graph, [*self._state[0], *self._numbers[0], *(torch.stack([t] * self._size) for t in single)])
 
@@ -196,88 +198,11 @@ def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
     return True, f"{trials} trials share every operation's overhead"
 
 
-def build(recipe: Recipe, data: Data) -> Round:
-    """A game and its round, as a run has them before its first."""
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
-    game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
-    train = recipe.train
-    return Round(
-        game,
-        train.n_critic,
-        accumulate=train.accumulate,
-        precision=train.precision,
-        critic_stepped=composition.listeners("critic_stepped"),
-        generator_stepped=composition.listeners("generator_stepped"),
-    )
-
-
-def _build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
-    with _explained("the template of a pack cannot be built"), Watch(all=False):
-        made = build(template(recipe, numbers), data)
-        for name, player in made.game.players.items():
-            if player.flat is None or not hasattr(player.optimizer, "traceable"):
-                kind = type(player.optimizer).__name__
-                raise NotPackable(f"the {name}'s optimizer ({kind}) is not one that a trace can follow")
-            player.optimizer.traceable()
-    if recipe.train.accumulate > 1 or not _each_alone(made.game, example):
-        return made
-    made.game.one_pass = True
-    return Round(
-        made.game,
-        made.n_critic,
-        precision=made.precision,
-        critic_stepped=made.critic_stepped,
-        generator_stepped=made.generator_stepped,
-    )
-
-
-def _each_alone(game: Game, example: Draws) -> bool:
-    """Whether both networks treat every example alone, without randomness or state: then what they get in several passes
-    may go through in one. Tried, in double precision."""
-    if game.critic is None or game.prior is None or not hasattr(game.loss, "fakes"):
-        return False
-    z = example["z"][:2].double()
-    try:
-        with torch.no_grad():
-            fakes = _alone(game.generator, z)
-            return fakes is not None and _alone(game.critic, fakes) is not None
-    except Exception:
-        return False  # it wants other arguments: whatever it is, it is not the simple case
-
-
-def _alone(network: nn.Module, x: Tensor) -> Tensor | None:
-    """The results for a pair of batches, one by one; None where both at once give others."""
-    network = copy.deepcopy(network).double()
-    state = {name: t.clone() for name, t in network.state_dict().items()}
-    randoms = torch.get_rng_state()
-    one_by_one = torch.stack([network(batch) for batch in x])
-    together = network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    same_state = all(torch.equal(t, state[name]) for name, t in network.state_dict().items())
-    drew = not torch.equal(randoms, torch.get_rng_state())
-    close = torch.allclose(one_by_one, together, rtol=1e-10, atol=1e-12)
-    return one_by_one if close and same_state and not drew else None
-
-
 def _together(trials: int, size: int) -> int:
     """How many trials, of so many bytes of state each, are computed at a time: as many as fit the cache."""
     fit = max(1, CACHE // max(size, 1))
     best = max(n for n in range(1, trials + 1) if trials % n == 0 and n <= fit)
     return best if best >= min(fit, trials) / 2 else trials
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Whatever goes wrong inside is why trials cannot be packed; the plugin whose code it was is named."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, NotPackable | GanflowError):
-            plugin = blame(error)
-            raise NotPackable(f"{plugin} {error}" if plugin else str(error)) from error
-        plugin = blame(error)
-        raise NotPackable(f"{what}{f' ({plugin})' if plugin else ''}: {first_words(error)}") from error
 
 
 @contextmanager

@@ -62,12 +62,11 @@ class PackedTrainer:
         if len(plays) < len(self.trainers):
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
+        self.packed = PackedRound(recipes, plays, [m.random for m in members], self.trainers[0].peek(1)[0])
         self._check_draws()
-        randoms = [m.random for m in members]
         self._draws = StackedDraws(recipes, self.trainers)
         self._examples = self._draws.peek(2)
-        self.packed = PackedRound(recipes, plays, randoms, self.trainers[0].peek(1)[0])
-        verify(recipes, plays, randoms, self._examples)
+        verify(self.packed, recipes, self._examples)
         self._scheduled = [name for name in plays[0].game.players if any(p.game.players[name].schedule for p in plays)]
 
     def compile(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,30 +13,34 @@ from ganflow.game.compiled import untouched
 from ganflow.game.round import Draws, Round
 from ganflow.game.state import game_state, load_game_state, load_random_state
 from ganflow.packed.numbers import NotPackable
-from ganflow.packed.round import PackedRound, Randoms, build, kept_random
+from ganflow.packed.round import PackedRound, kept_random
 from ganflow.packed.stack import leaves
+from ganflow.packed.template import build
 from ganflow.recipe import Recipe
 
 SHARE = 1e-6
 """How far two packed rounds may end from two of a trial's own, as a share of the way that these went."""
 
 
-def verify(recipes: Sequence[Recipe], rounds: Sequence[Round], randoms: Sequence[Randoms], examples: Sequence[Draws]) -> None:
+def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Draws]) -> None:
     """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own, all of it in double precision.
+    Nothing is changed.
 
     Raises:
         NotPackable: they end elsewhere.
     """
-    with kept_random(rounds[0].game.device):
-        twins = [_in_double(recipe, round) for recipe, round in zip(recipes, rounds, strict=True)]
-    doubled = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
-    packed = PackedRound([recipe for recipe, _ in twins], [round for _, round in twins], randoms, _of(0, doubled[0]))
-    before, found = packed.rows(), packed.would_be(doubled)
+    if recipes[0].train.precision != "fp64":
+        with kept_random(packed.device):
+            twins = [_in_double(recipe, round) for recipe, round in zip(recipes, packed.rounds, strict=True)]
+        examples = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
+        doubled, rounds = zip(*twins, strict=True)
+        packed = PackedRound(doubled, rounds, packed.randoms, _of(0, examples[0]))
+    before, found = packed.rows(), packed.would_be(examples)
     keys = ", ".join(n.key for n in packed.numbers) or "none"
-    for i, (_, round) in enumerate(twins):
+    for i, round in enumerate(packed.rounds):
         with untouched(round.game):
-            load_random_state(round.game.device, *randoms[i])
-            for draws in doubled:
+            load_random_state(packed.device, *packed.randoms[i])
+            for draws in examples:
                 round(_of(i, draws))
             own = leaves(round.game)
             expected = {name: torch.as_tensor(own[name]).detach().clone() for name in found}
@@ -48,14 +53,15 @@ def verify(recipes: Sequence[Recipe], rounds: Sequence[Round], randoms: Sequence
 
 
 def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str | None:
-    """The part of a state that is further off than this share of the way it went, in words."""
+    """The part of a state that is further off than this share of the way it went, in words. (A trial that diverges at
+    once goes no way.)"""
     parts: dict[str, tuple[float, float]] = {}
     for name, wanted in expected.items():
         part = ".".join(name.split(".")[:2])
         off, way = parts.get(part, (0.0, 0.0))
         parts[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
     for part, (off, way) in parts.items():
-        if not off**0.5 <= share * way**0.5 + 1e-7:
+        if math.isfinite(way) and not off**0.5 <= share * way**0.5 + 1e-7:
             return f"{part}, {off**0.5:.2g} off after {way**0.5:.2g}"
     return None
 

@@ -91,16 +91,20 @@ class Loop:
         self._kept = trainer.round  # the round of the last checkpoint
         self.follower = Follower(folder) if send else None
 
-    def steps(self) -> Iterator[Step]:
-        """Train until the last round, or until the trainer is stopped."""
+    def begin(self) -> None:
+        """Before the first round that is played."""
         if self.follower:
             self.follower.start()
         if self.trainer.round == 0:
             self._draw(0)
+
+    def steps(self) -> Iterator[Step]:
+        """Train until the last round, or until the trainer is stopped."""
+        self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
-            step = self._advance()
-            if step is not None:
-                yield step
+            report = self.trainer.advance(self.cadence.next_stop(self.trainer.round))
+            if report.terms:  # or it was stopped before a round was played
+                yield self.take(report)
         if self.trainer.round < self.cadence.rounds:
             self.trainer.halt()
 
@@ -118,11 +122,15 @@ class Loop:
             self.follower.stop()
         self.journal.close()
 
-    def _advance(self) -> Step | None:
+    def looks(self, round: int) -> bool:
+        """Whether anything is due in this round for which the game is looked at."""
+        due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics else []))
+        told = self.trainer.stop or bool(self.listeners["round_reported"])
+        return told or any(self.cadence.due(every, round) for every in due)
+
+    def take(self, report: Report) -> Step:
+        """Do what is due after these rounds."""
         cadence, trainer = self.cadence, self.trainer
-        report = trainer.advance(cadence.next_stop(trainer.round))
-        if not report.terms:  # stopped before a round was played
-            return None
         self._report(report)
         round, scores = report.round, {}
         if cadence.due(cadence.sample, round):

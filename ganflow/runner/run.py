@@ -7,7 +7,7 @@ import platform
 import socket
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +67,7 @@ class Session:
         GanflowError: (while iterating) as `start`.
     """
 
-    def __init__(self, run: _Run, steps: Generator[Step, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
+    def __init__(self, run: Run, steps: Generator[Step, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
         self.folder = folder
         self.outcome: Outcome | None = None
         self._run, self._steps, self._held = run, steps, held
@@ -127,23 +127,33 @@ def open_trial(
     with ExitStack() as held:
         if group:
             held.callback(group.close)
-        begun = folder.is_run()
-        if begun:
-            held.enter_context(alone(folder))
-        before = noted(folder) if begun else {}
-        found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
-        run = _built(recipe, True, before, group)
-        run.alone, run.copied = True, copied
-        run.tracking = about.get("tracking", {})
-        source = recipe.train.start_from
-        if source and not found:
-            take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
-        if not begun:
-            own = run.about()
-            runs.make(folder)
-            fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
-            held.enter_context(alone(folder))
+        run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group)
+        run.copied = copied
         return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
+
+
+def prepare_trial(
+    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], held: ExitStack, group: Group | None = None
+) -> tuple[Run, Checkpoint | None, list[Damaged], bool]:
+    """Build a trial's run, make its folder if there is none, and hold its lock: the run, the checkpoint to go on from,
+    damaged ones, and whether it was begun before. Arguments as those of `open_trial`."""
+    begun = folder.is_run()
+    if begun:
+        held.enter_context(alone(folder))
+    before = noted(folder) if begun else {}
+    found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
+    run = _built(recipe, True, before, group)
+    run.alone = True
+    run.tracking = about.get("tracking", {})
+    source = recipe.train.start_from
+    if source and not found:
+        take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
+    if not begun:
+        own = run.about()
+        runs.make(folder)
+        fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
+        held.enter_context(alone(folder))
+    return run, found, damaged, begun
 
 
 def resume(
@@ -195,9 +205,9 @@ def resume(
         return Session(run, steps, folder, held.pop_all()).finish()
 
 
-def _built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> _Run:
+def _built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> Run:
     try:
-        return _Run(recipe, quiet, before, group)
+        return Run(recipe, quiet, before, group)
     except (Exception, SystemExit) as error:
         told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
         if told is None:
@@ -205,7 +215,7 @@ def _built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | N
         raise told from error
 
 
-class _Run(Parts):
+class Run(Parts):
     """Everything that one run is made of. Nothing is written before all of it is built and fits.
 
     Args:
@@ -217,7 +227,9 @@ class _Run(Parts):
         self.quiet, self.before, self.workers = quiet, before, group.size if group else 1
         self.loop: Loop | None = None
         self.alone = False  # part of a sweep, which shows it, stops it and sends it to MLflow
+        self.packed = False  # its rounds are played together with other trials'
         self.early = "interrupted"  # how the run ends that is stopped before its last round
+        self.interruption = Interruption()
         self.copied = False  # the checkpoint is another run's
         self.tracking: Mapping[str, Any] = {}  # what a sweep says of it, besides the recipe
         as_before = before.get("threads", 0) if before.get("workers", 1) == self.workers else 0
@@ -233,10 +245,19 @@ class _Run(Parts):
             damaged: checkpoints that are passed over.
             changed: the folder's recipe is another one.
         """
+        with self.opened(folder, found, damaged, changed) as loop:
+            yield from loop.steps()
+            status = loop.end(self.early)
+        return Outcome(folder, status, self.trainer.round, self.interruption.signal)
+
+    @contextmanager
+    def opened(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool) -> Iterator[Loop]:
+        """The run's loop, ready to begin, or to go on from a checkpoint. What goes wrong while this lasts is noted in the
+        folder, and told in a sentence. Arguments as those of `steps`."""
         title = f"{self.recipe.name} · {folder.id}"
         with (
             Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.quiet) as progress,
-            nullcontext(Interruption()) if self.alone else interruptible(self.trainer) as interruption,
+            nullcontext(Interruption()) if self.alone else interruptible(self.trainer) as self.interruption,
         ):
             try:
                 for listener in self.composition.listeners("run_started"):
@@ -251,8 +272,7 @@ class _Run(Parts):
                     progress.note(f"{self.workers} workers, {self.recipe.train.batch_size // self.workers} examples each")
                 send = self.recipe.track.mlflow and not self.alone
                 self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best, send)
-                yield from self.loop.steps()
-                status = self.loop.end(self.early)
+                yield self.loop
             except BaseException as error:
                 failure = self._failed(folder, error)
                 if failure is error:
@@ -262,7 +282,6 @@ class _Run(Parts):
                 self.feed.close()
                 if self.loop:
                     self.loop.close()
-        return Outcome(folder, status, self.trainer.round, interruption.signal)
 
     def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:
         """Put everything back where it was; returns what the best score was."""
@@ -300,7 +319,7 @@ class _Run(Parts):
             if train.compile == "auto":
                 say(f"eager rounds: {why}")
             return {"mode": "never", "why": why}
-        chosen = self.before.get("compile")
+        chosen = {"mode": "never", "why": "packed"} if self.packed else self.before.get("compile")
         if chosen is None:
             mode: str = train.compile
             why = "as the recipe says"

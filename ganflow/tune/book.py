@@ -10,7 +10,7 @@ from typing import Any
 from ganflow.runs import RunFolder
 from ganflow.tracking import entries
 from ganflow.tune.folder import SweepFolder, TrialRecord
-from ganflow.tune.trial import Order
+from ganflow.tune.order import Order
 
 
 @dataclass
@@ -20,14 +20,14 @@ class Book:
     Attributes:
         template: the order of every trial, but for its number, changes and folder.
         common: changes of the recipe that all trials share.
-        numbers: Ray's id of a trial → its number.
+        numbers: Ray's id of a trial → its number, or those of the trials that are packed in it.
     """
 
     folder: SweepFolder
     template: dict[str, Any]
     common: list[str]
     trials: dict[int, TrialRecord] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, list[int]] = field(default_factory=dict)
 
     def record(self, number: int, **values: Any) -> TrialRecord:
         """Write down what is new about a trial."""
@@ -46,14 +46,20 @@ class Book:
             setattr(known, name, value)
         return known
 
-    def order(self, number: int, changes: list[str]) -> dict[str, Any]:
-        """A trial as Ray's config: one text, because Ray takes keys with a "/" apart."""
+    def order(self, number: int, changes: list[str]) -> Order:
+        """What a worker is told about a trial."""
         template = {**self.template, "about": {**self.template["about"], "trial": number}}
         copied = self.trials[number].copied
         source = str(self.folder.trial(copied[-1][0]).path) if copied else None
         place = str(self.folder.trial(number).path)
-        order = Order(number=number, changes=[*self.common, *changes], folder=place, copy=source, copies=len(copied), **template)
-        return {"order": json.dumps(asdict(order))}
+        return Order(
+            number=number, changes=[*self.common, *changes], folder=place, copy=source, copies=len(copied), **template
+        )
+
+    @staticmethod
+    def as_config(orders: list[Order]) -> dict[str, Any]:
+        """Orders as Ray's config: one text, because Ray takes keys with a "/" apart."""
+        return {"orders": json.dumps([asdict(order) for order in orders])}
 
 
 def scored(folder: RunFolder, metric: str) -> list[tuple[float, int, float]]:

@@ -17,13 +17,9 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, ClassVar
-
-from ganflow.plugins.wording import did_you_mean
-from ganflow.recipe.writer import to_flow
 
 RESAMPLED = 0.25
 """Share of the mutations that forget the old value."""
@@ -81,7 +77,7 @@ class _Interval(Domain):
     high: float
 
     def contains(self, value: Any) -> bool:
-        return _is_number(value) and self.low <= value <= self.high
+        return is_number(value) and self.low <= value <= self.high
 
     def edges(self) -> list[Any]:
         return [float(self.low), float(self.high)]
@@ -155,10 +151,11 @@ class _Steps(Domain):
         return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
 
     def place(self, value: Any) -> int:
-        return int(round((value - self.low) / self.step))
+        steps: float = (value - self.low) / self.step
+        return round(steps)
 
     def contains(self, value: Any) -> bool:
-        return _is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)
+        return is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)
 
     def edges(self) -> list[Any]:
         few = range(self.size) if self.size <= _FEW else (0, 1, self.size // 2, self.size - 1)
@@ -227,7 +224,7 @@ class Choice(Domain):
         """The option itself, the nearest where all are numbers, or the first."""
         if value in self.options:
             return self.at(self.place(value))
-        if _is_number(value) and all(map(_is_number, self.options)):
+        if is_number(value) and all(map(is_number, self.options)):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
@@ -242,65 +239,5 @@ class Grid(Choice):
     """A choice of which every option is tried."""
 
 
-KINDS: dict[str, type[Domain]] = {
-    "uniform": Uniform,
-    "loguniform": LogUniform,
-    "quniform": QUniform,
-    "randint": RandInt,
-    "normal": Normal,
-    "choice": Choice,
-    "grid": Grid,
-}
-
-
-def read_domain(kind: str, given: Any) -> Domain:
-    """The domain that the recipe writes as `{kind: given}`.
-
-    Raises:
-        ValueError: there is none like that; the text says why.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, KINDS)} (kinds: {', '.join(KINDS)})")
-    cls = KINDS[kind]
-    if not isinstance(given, (list, tuple)):
-        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(given)}")
-    if issubclass(cls, Choice):
-        if not given:
-            raise ValueError(f"{kind} needs at least one value")
-        return cls(tuple(given))
-    return _numeric(cls, kind, given)
-
-
-def _numeric(cls: type[Domain], kind: str, given: Sequence[Any]) -> Domain:
-    wanted = cls.form.count(",") + 1
-    if len(given) != wanted:
-        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(given)}")
-    for value in given:
-        if not _is_number(value):
-            raise ValueError(f"{kind} {cls.form}: {to_flow(value)} is not a number")
-    numbers = list(given)
-    if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
-        for value in numbers if cls is RandInt else ():
-            if not _is_whole(value):
-                raise ValueError(f"randint {cls.form}: {to_flow(value)} is not an integer")
-        numbers = [int(v) if _is_whole(v) else v for v in numbers]
-    if cls is Normal:
-        if not numbers[1] > 0:
-            raise ValueError(f"normal {cls.form}: sd must be above 0, not {to_flow(numbers[1])}")
-        return Normal(*numbers)
-    low, high = numbers[:2]
-    if not low < high:
-        raise ValueError(f"{kind} {cls.form}: low must be below high, not {to_flow(low)} and {to_flow(high)}")
-    if cls is LogUniform and not low > 0:
-        raise ValueError(f"loguniform {cls.form}: low must be above 0, not {to_flow(low)}")
-    if cls is QUniform and not 0 < numbers[2] <= high - low:
-        raise ValueError(f"quniform {cls.form}: q must be above 0 and at most high - low, not {to_flow(numbers[2])}")
-    return cls(*numbers)
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return float(value).is_integer()

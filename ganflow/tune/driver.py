@@ -9,12 +9,12 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ganflow
 from ganflow import runs
@@ -33,7 +33,7 @@ class Plan:
     tune: Tune
     space: Space
     metric: str
-    mode: str
+    mode: Literal["min", "max"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     if recipe.tune is None:
         raise GanflowError(f"{recipe.file} has no section 'tune'; see recipes/sweeps, or: ganflow plugins show tune")
     space = read_space(recipe, source, overrides)
-    metric, mode = find_objective(recipe)
+    metric, mode = find_objective(recipe, space.variants)
     return Plan(recipe, recipe.tune, space, metric, mode)
 
 
@@ -81,7 +81,7 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
         folder.plots.mkdir()
-        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + plan.recipe.to_yaml())
+        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + plan.space.draft.to_yaml())  # with its references
         folder.note(**_about(plan, folder))
     except FileExistsError:
         how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
@@ -154,7 +154,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         finally:
             folder.note(status=status)
         if status == "finished":
-            summarize(folder, plan.recipe)
+            for missing in summarize(folder, plan.recipe).missing:
+                display.note(missing)
         if follower:
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
@@ -199,6 +200,7 @@ def _tune(
     from ganflow.tracking import Journal
     from ganflow.tune.address import connect
     from ganflow.tune.book import Book, in_time, scored
+    from ganflow.tune.pack import Pack
     from ganflow.tune.population import Population
     from ganflow.tune.preflight import preflight
     from ganflow.tune.proposals import Proposals
@@ -241,14 +243,15 @@ def _tune(
         scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed)
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
+    pack = _pack(plan, display.note)
     scratch = folder.path / ".ray"
     with connect(address):
         for note in preflight(plan, folder, address):
             display.note(note)
         tuner = tune.Tuner(
-            tune.with_resources(Trial, bundles(plan.tune)),
+            tune.with_resources(Pack if pack > 1 else Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(book, plan.space, searcher, unfinished),
+                search_alg=Proposals(book, plan.space, searcher, unfinished, pack),
                 scheduler=scheduler,
                 num_samples=-1 if searcher.total is None else max(1, searcher.total),
                 max_concurrent_trials=plan.tune.concurrency or None,
@@ -271,6 +274,20 @@ def _tune(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _pack(plan: Plan, say: Callable[[str], None]) -> int:
+    """Trials that are played together: what the recipe says, or 1 where that would not pay."""
+    from ganflow.packed import worth_packing
+    from ganflow.tune.objective import Reports
+
+    wanted = plan.tune.pack
+    if wanted == 1:
+        return 1
+    pays, why = worth_packing(Reports(plan.recipe).game, wanted)
+    if not pays:
+        say(f"trials are not packed: {why}")
+    return wanted if pays else 1
+
+
 def _stopper(folder: SweepFolder, watcher: Any, interruption: _Interruption) -> Any:
     from ray import tune
 
@@ -282,7 +299,7 @@ def _stopper(folder: SweepFolder, watcher: Any, interruption: _Interruption) -> 
             if interruption.signal and not watcher.stopping:
                 watcher.stopping = True
                 folder.note(status="interrupted")  # by which the trials know that they are to go on
-            return watcher.stopping
+            return bool(watcher.stopping)
 
     return WhenInterrupted()
 
@@ -293,6 +310,7 @@ def _habits() -> None:
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
         "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -308,7 +326,7 @@ def rounds_of(plan: Plan) -> int:
 def _in_common(plan: Plan) -> list[str]:
     """Changes that make every trial's recipe of the sweep's, besides its own."""
     train, rounds = plan.recipe.train, rounds_of(plan)
-    changes = {}
+    changes: dict[str, Any] = {}
     if plan.tune.rounds:
         changes["train.rounds"] = rounds
     if not train.threads:

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ganflow.errors import Problem, RecipeError
 from ganflow.recipe import Recipe
 
 if TYPE_CHECKING:
     from ganflow.data import Data
+    from ganflow.game import Game
     from ganflow.metrics import Metric
     from ganflow.plugins import Composition
 
@@ -48,6 +49,13 @@ class Reports:
         return data
 
     @cached_property
+    def game(self) -> Game:
+        """To look at and to sample from; without optimizers."""
+        from ganflow.game import build_game
+
+        return build_game(self.recipe, self.composition, self.data, players=False)
+
+    @cached_property
     def metrics(self) -> list[tuple[Metric, list[str]]]:
         """The metrics with their scores' names, in the recipe's order."""
         return [(metric, self._names(metric)) for metric in self.composition.build_metrics(self.data)]
@@ -55,9 +63,7 @@ class Reports:
     def _names(self, metric: Metric) -> list[str]:
         if metric.names:
             return list(metric.names)
-        from ganflow.game import build_game
-
-        return list(metric.evaluate(build_game(self.recipe, self.composition, self.data, players=False)))
+        return list(metric.evaluate(self.game))
 
     @property
     def scores(self) -> list[str]:
@@ -102,7 +108,7 @@ class Reports:
         return name in self.scores or name in self.terms or name in self.estimates
 
 
-def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, str]:
+def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, Literal["min", "max"]]:
     """What a trial is judged by, and whether less ("min") or more ("max") of it is better.
 
     `tune.metric` is the name of a score, a term or an estimate, or of one of the recipe's metrics ("frechet"), which means its

@@ -78,8 +78,9 @@ def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis
     from ganflow.pictures.figure import INK, add_axes, new_figure, to_image
 
     width = SPACING * len(axes)
-    left = LEFT + max(0, (440 - width) // 2)  # the heading wants room
-    figure = new_figure(2 * left - LEFT + width + RIGHT, TOP + HEIGHT + BOTTOM)
+    first = max(len(label) for _, label in next(iter(axes.values())).ticks)
+    left = max(LEFT, 20 + 7 * first)
+    figure = new_figure(max(600, left + width + RIGHT), TOP + HEIGHT + BOTTOM)  # the heading wants room
     panel = add_axes(figure, left, BOTTOM, width, HEIGHT, "")
     panel.set_axis_off()
     figure.text(0.012, 1 - 20 / (TOP + HEIGHT + BOTTOM), heading, fontsize=11, color=INK, va="center")

@@ -33,7 +33,7 @@ class Population(FIFOScheduler):
         self._turns: dict[int, int] = {}  # trial → round of its last turn
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
-        number, round = self.book.numbers[trial.trial_id], result["round"]
+        number, round = result["trial"], result["round"]
         if result["state"] != "running":
             return TrialScheduler.CONTINUE
         turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
@@ -47,7 +47,7 @@ class Population(FIFOScheduler):
             self.book.record(number, config=config, copied=before)
             self._turns[number] = self.book.trials[source].round
             tune_controller.pause_trial(trial, should_checkpoint=False)
-            trial.set_config(self.book.order(number, self.space.changes(config)))
+            trial.set_config(self.book.as_config([self.book.order(number, self.space.changes(config))]))
             return TrialScheduler.NOOP
         waiting = any(t.status in (RayTrial.PENDING, RayTrial.PAUSED) for t in tune_controller.get_trials())
         return TrialScheduler.PAUSE if waiting else TrialScheduler.CONTINUE
@@ -64,4 +64,4 @@ class Population(FIFOScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
         """The one that is furthest behind."""
         ready = [t for t in tune_controller.get_trials() if t.status in (RayTrial.PENDING, RayTrial.PAUSED)]
-        return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id]].round, default=None)
+        return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id][0]].round, default=None)

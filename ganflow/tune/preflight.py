@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
+from ganflow.tune.address import Address, parse_address
 from ganflow.tune.nodes import Node, alive_nodes, check_nodes
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHIPPING = 90.0
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def preflight(plan: Plan, folder: RunFolder, address: str = "local") -> list[str]:
+def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -> list[str]:
     """Check everything that a sweep needs of the cluster that Ray is connected to.
 
     Args:
@@ -45,7 +46,7 @@ def preflight(plan: Plan, folder: RunFolder, address: str = "local") -> list[str
         fault, note = mlflow_reachable(uri)
         faults += fault
         notes += note
-    if address != "local":
+    if (parse_address(address) if isinstance(address, str) else address).kind != "local":
         faults += check_nodes(folder.path, distributions(recipe), deadline)
     if faults:
         raise GanflowError("\n".join(faults))

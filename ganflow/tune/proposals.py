@@ -16,31 +16,42 @@ class Proposals(RaySearcher):
 
     Args:
         unfinished: numbers of recorded trials to go on with.
+        pack: trials of the sweep that are one of Ray's.
     """
 
-    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int]) -> None:
+    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], pack: int = 1) -> None:
         super().__init__()
-        self.book, self.space, self._source = book, space, searcher
+        self.book, self.space, self._source, self.pack = book, space, searcher, pack
         self._unfinished = list(unfinished)
         self._next = max(book.trials, default=-1) + 1
 
     def suggest(self, trial_id: str) -> Any:
-        if self._unfinished:
-            number = self._unfinished.pop(0)
-        else:
-            number = self._next
-            config = self._source.propose(number)
-            if config is None:
-                return self.FINISHED
+        numbers = self._left_over() or self._new()
+        if not numbers:
+            return self.FINISHED
+        self.book.numbers[trial_id] = numbers
+        orders = [self.book.order(number, self.space.changes(self.book.trials[number].config)) for number in numbers]
+        return self.book.as_config(orders)
+
+    def _left_over(self) -> list[int]:
+        """Trials to go on with: those that were packed together before are so again."""
+        together = [n for n in self._unfinished if n // self.pack == self._unfinished[0] // self.pack]
+        self._unfinished = [n for n in self._unfinished if n not in together]
+        return together
+
+    def _new(self) -> list[int]:
+        numbers: list[int] = []
+        while len(numbers) < self.pack and (config := self._source.propose(self._next)) is not None:
+            self.book.record(self._next, config=config, state="waiting")
+            numbers.append(self._next)
             self._next += 1
-            self.book.record(number, config=config, state="waiting")
-        self.book.numbers[trial_id] = number
-        return self.book.order(number, self.space.changes(self.book.trials[number].config))
+        return numbers
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        known = self.book.trials[self.book.numbers[trial_id]]
-        sound = not error and known.state not in ("diverged", "failed")
-        self._source.tell(known.number, known.config, known.score if sound else None)
+        for number in self.book.numbers[trial_id]:
+            known = self.book.trials[number]
+            sound = known.state not in ("diverged", "failed") and not (error and not known.over)
+            self._source.tell(number, known.config, known.score if sound else None)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -10,7 +12,6 @@ from ganflow.recipe import read_recipe
 from ganflow.runner.workers import Group, serve
 
 
-@ray.remote(max_restarts=0)
 class Rank:
     """One worker. It ends with the trial's actor, which owns it."""
 
@@ -31,13 +32,14 @@ def hire(recipe: str, changes: list[str], size: int) -> Group:
     for rank in range(1, size):
         share = reserved.bundle_specs[rank]
         place = PlacementGroupSchedulingStrategy(placement_group=reserved, placement_group_bundle_index=rank)
-        actor = Rank.options(scheduling_strategy=place, num_cpus=share.get("CPU", 0), num_gpus=share.get("GPU", 0)).remote()
+        options: dict[str, Any] = {"num_cpus": share.get("CPU", 0), "num_gpus": share.get("GPU", 0), "max_restarts": 0}
+        actor: Any = ray.remote(Rank).options(scheduling_strategy=place, **options).remote()
         task = actor.serve.remote(recipe, changes, rank, size, group.address)
         _ranks.append((actor, task))  # an actor that nobody refers to is ended
     return group
 
 
-_ranks: list[tuple[object, object]] = []
+_ranks: list[tuple[Any, Any]] = []
 
 
 def dismiss() -> None:

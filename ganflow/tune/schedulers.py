@@ -52,7 +52,7 @@ class Stopping(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         if "score" not in result or result["state"] != "running":
             return TrialScheduler.CONTINUE
-        said = self._judge(self.book.numbers[trial.trial_id], result["round"], result["score"])
+        said = self._judge(result["trial"], result["round"], result["score"])
         return TrialScheduler.STOP if said == TrialScheduler.STOP else TrialScheduler.CONTINUE
 
 

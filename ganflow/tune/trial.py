@@ -4,12 +4,10 @@ after a pause, a crash or a new sweep wherever its run's last checkpoint is."""
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
-from ganflow.trainer import Diverged
+from ganflow.tune.order import Order, Standing
 from ganflow.tune.ranks import dismiss, hire
 
 STEP = 1.0
@@ -31,47 +29,14 @@ PATIENCE = 60.0
 """Seconds to wait for the run's lock: a worker whose driver or node was lost may take a while to end."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the driver tells a worker about a trial; plain data, so that it travels as Ray's config.
-
-    Attributes:
-        number: the trial's.
-        recipe: the sweep's recipe, resolved.
-        changes: overrides that make the trial's recipe of it.
-        folder: of the trial's run.
-        about: what its run.json says besides.
-        metric, mode: what the trial is judged by.
-        stop: values at which the trial ends.
-        copy: pbt: a run's folder whose checkpoint to go on from.
-        workers: processes that train it together, each in a bundle of the trial's placement group.
-        copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
-            does not copy again.
-    """
-
-    number: int
-    recipe: str
-    changes: list[str]
-    folder: str
-    about: dict[str, Any]
-    metric: str
-    mode: str
-    stop: dict[str, float]
-    copy: str | None = None
-    copies: int = 0
-    workers: int = 1
-
-
 class Trial(tune.Trainable):
     """Plays one trial after another (Ray reuses the process, so torch is imported once)."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.order = Order(**json.loads(config["order"]))
+        self.order = Order(**json.loads(config["orders"])[0])
         self._session: Session | None = None
         self._steps: Iterator[Step] = iter(())
-        self._score: float | None = None
-        self._round = 0
-        self._started = time.monotonic()
+        self.standing = Standing(self.order)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -84,11 +49,8 @@ class Trial(tune.Trainable):
             return self._advance()
         except Lost:  # a worker died: Ray begins the trial again
             raise
-        except Diverged as error:
-            return self._over("diverged", str(error))
         except GanflowError as error:  # the same would happen again: no use in a retry
-            cause = error.__cause__
-            return self._over("diverged" if isinstance(cause, Diverged) else "failed", str(error))
+            return {**self.standing.failed(error), "done": True}
 
     def _advance(self) -> dict[str, Any]:
         if self._session is None:
@@ -96,26 +58,21 @@ class Trial(tune.Trainable):
             self._steps = iter(self._session)
         until = time.monotonic() + STEP
         for step in self._steps:
-            self._round = step.round
-            score = step.values.get(self.order.metric)
-            if score is not None and math.isfinite(score):
-                self._score = score
-            if self._reached(step.values):
+            scored = self.standing.saw(step)
+            if self.standing.reached(step):
                 self._session.stop("finished")
-            elif score is not None or time.monotonic() > until:
-                return {**self._told("running"), **({"score": self._score} if score is not None else {})}
+            elif scored or time.monotonic() > until:
+                return {**self.standing.told("running", scored), "done": False}
         outcome = self._session.outcome
         assert outcome is not None
-        self._round = outcome.round
-        return self._over("finished", "")
+        self.standing.round = outcome.round
+        return {**self.standing.told("finished"), "done": True}
 
     def _open(self) -> Session:
         order = self.order
         recipe = read_recipe(order.recipe, order.changes)
         folder = RunFolder(Path(order.folder))
-        deadline = time.monotonic() + PATIENCE
-        while folder.is_run() and runs.is_locked(folder) and time.monotonic() < deadline:
-            time.sleep(0.5)
+        wait_for(folder)
         copied = bool(order.copy) and folder.about().get("copies", 0) < order.copies
         if copied:
             copy_run(RunFolder(Path(str(order.copy))), folder)
@@ -123,37 +80,17 @@ class Trial(tune.Trainable):
         group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
         return open_trial(recipe, folder, order.about, copied=copied, group=group)
 
-    def _reached(self, values: dict[str, float]) -> bool:
-        """Whether a value of `stop` is reached: the sweep's metric from its worse side, any other from below."""
-        told = {**values, "round": float(self._round), "seconds": time.monotonic() - self._started}
-        sign = {name: -1 if name == self.order.metric and self.order.mode == "min" else 1 for name in self.order.stop}
-        return any(name in told and sign[name] * told[name] >= sign[name] * at for name, at in self.order.stop.items())
-
-    def _told(self, state: str) -> dict[str, Any]:
-        place = f"{os.uname().nodename}" + (f", GPU {gpus}" if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) else "")
-        return {"trial": self.order.number, "round": self._round, "state": state, "place": place, "done": False}
-
-    def _over(self, state: str, error: str) -> dict[str, Any]:
-        score = {"score": self._score} if self._score is not None and state == "finished" else {}
-        return {**self._told(state), **score, "error": error, "done": True}
-
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """A pause: the run's own checkpoint is the trial's, and its folder knows of it."""
         self._end("interrupted")
-        return {"round": self._round}
+        return {"round": self.standing.round}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing to do: the folder's run goes on from its last checkpoint."""
 
     def cleanup(self) -> None:
         """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
-        self._end("interrupted" if self._sweep_status() == "interrupted" else "stopped")
-
-    def _sweep_status(self) -> str:
-        try:
-            return str(RunFolder(Path(self.order.folder).parent).about()["status"])
-        except (OSError, ValueError, KeyError):
-            return "unknown"
+        self._end("interrupted" if sweep_status(self.order) == "interrupted" else "stopped")
 
     def _end(self, status: str) -> None:
         """Keep a checkpoint and close the run, if it is in the middle."""
@@ -163,6 +100,21 @@ class Trial(tune.Trainable):
             for _ in self._steps:
                 pass
         dismiss()
+
+
+def wait_for(folder: RunFolder) -> None:
+    """Until the run's lock is free, for as long as is sensible."""
+    deadline = time.monotonic() + PATIENCE
+    while folder.is_run() and runs.is_locked(folder) and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def sweep_status(order: Order) -> str:
+    """How the sweep stands that a trial is part of."""
+    try:
+        return str(RunFolder(Path(order.folder).parent).about()["status"])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
 
 
 def copy_run(source: RunFolder, target: RunFolder) -> None:

@@ -17,6 +17,7 @@ class Shows(Protocol):
     """What is wanted of a display."""
 
     def update(self, trials: list[TrialRecord]) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 class Watcher(tune.Callback):
@@ -25,6 +26,7 @@ class Watcher(tune.Callback):
     def __init__(self, book: Book, journal: Journal, mode: str, display: Shows) -> None:
         self.book, self.journal, self.mode, self.display = book, journal, mode, display
         self.stopping = False  # the whole sweep is being interrupted
+        self._noted: set[str] = set()
         self._over = sum(t.over for t in book.trials.values())
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -33,31 +35,43 @@ class Watcher(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        told = {name: result[name] for name in ("round", "score", "place") if result.get(name) is not None}
-        known = self.book.saw(self.book.numbers[trial.trial_id], **told)
-        if result["state"] in OVER:  # "done" is also set where the scheduler stops it
-            self._is_over(known.number, result["state"], result["error"])
-        self.display.update(list(self.book.trials.values()))
+        if result.get("note") and result["note"] not in self._noted:
+            self._noted.add(result["note"])
+            self.display.note(result["note"])
+        for told in result.get("trials", [result]):
+            new = {name: told[name] for name in ("round", "score", "place") if told.get(name) is not None}
+            self.book.saw(told["trial"], **new)
+            if told["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
+                self._is_over(told["trial"], told["state"], told["error"])
+        self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = self.book.numbers[trial.trial_id]
-        if self.stopping and not self.book.trials[number].over:
-            self._tell(trial, state="waiting")
-        elif not self.book.trials[number].over:  # the scheduler ended it
-            self._is_over(number, "stopped", "")
-        self.display.update(list(self.book.trials.values()))
+        for number in self._going(trial):
+            if self.stopping:
+                self.book.record(number, state="waiting")
+            else:  # the scheduler ended it
+                self._is_over(number, "stopped", "")
+        self._show()
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         error = trial.get_error()
         last = str(error).strip().splitlines()[-1][:300] if error and str(error).strip() else "its process died"
-        self._is_over(self.book.numbers[trial.trial_id], "failed", last)
-        self.display.update(list(self.book.trials.values()))
+        for number in self._going(trial):
+            self._is_over(number, "failed", last)
+        self._show()
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         self._tell(trial, state="waiting", error="its process died; it is begun again from its last checkpoint")
 
+    def _going(self, trial: RayTrial) -> list[int]:
+        return [number for number in self.book.numbers[trial.trial_id] if not self.book.trials[number].over]
+
     def _tell(self, trial: RayTrial, **values: Any) -> None:
-        self.book.record(self.book.numbers[trial.trial_id], **values)
+        for number in self._going(trial):
+            self.book.record(number, **values)
+        self._show()
+
+    def _show(self) -> None:
         self.display.update(list(self.book.trials.values()))
 
     def _is_over(self, number: int, state: str, error: str) -> None:
@@ -70,8 +84,9 @@ class Watcher(tune.Callback):
     def note_best(self) -> None:
         """The best so far, in run.json, and in the journal by the number of trials that are over."""
         best = best_of(self.book.trials.values(), self.mode)
+        self.book.folder.note(over=self._over)
         if best is None:
             return
         self.journal.append(self._over, {"best": float(best.score or 0.0)})
         told = {"trial": best.number, "score": best.score, "config": best.config}
-        self.book.folder.note(best=told, over=self._over)
+        self.book.folder.note(best=told)

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 import pytest
 
 from ganflow.tune.conditions import matches
-from ganflow.tune.domains import KINDS, read_domain
+from ganflow.tune.kinds import KINDS, read_domain
 
 DRAWN = {
     "uniform": [-1, 3],

@@ -146,7 +146,7 @@ folder = Path({folder!r})
 folder.mkdir(exist_ok=True)
 with connect({address!r}):
     try:
-        print(json.dumps(preflight(SimpleNamespace(recipe=recipe, tune=recipe.tune), RunFolder(folder), "cluster")))
+        print(json.dumps(preflight(SimpleNamespace(recipe=recipe, tune=recipe.tune), RunFolder(folder), {address!r})))
     finally:
         assert list(folder.iterdir()) == []
 """

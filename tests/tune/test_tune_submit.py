@@ -1,6 +1,7 @@
 """Sweeps as jobs: what is sent, what comes back, what is said where it cannot be sent."""
 
 import http.server
+import json
 import os
 import re
 import signal
@@ -229,6 +230,28 @@ print("JOB", look(), "WORKER", ray.get(ray.remote(look).remote()))
         ray(cluster, "logs", "-f", name)
         assert (tmp_path / "done").exists()
 
+    def test_a_whole_sweep(self, cluster, tmp_path):
+        """By the command itself, with a plugin that only the sender has, and gone on with by name."""
+        third_party(tmp_path)
+        small = ["critic=acme/tiny", "train.rounds=4", "train.batch_size=8", "train.compile=never"]
+        small += ["tune.trials=2", "tune.rounds=0", "~tune.metric", "~tune.mode"]
+        small += ["metrics=[{use: modes, samples: 50}]", "track.mlflow=false"]
+        small += ["tune.space={optimizer.lr: {loguniform: [1e-4, 1e-3]}}"]
+        words = ["grid", *small, "--name", "sent", "--address", cluster.url, "--runs", str(tmp_path / "runs")]
+        env = cluster.environment(PYTHONPATH=str(tmp_path / "site"))
+        done = subprocess.run(
+            [sys.executable, "-m", "ganflow", "tune", *words], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=250
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        about = json.loads((tmp_path / "runs" / "sent" / "run.json").read_text())
+        assert (about["status"], about["over"]) == ("finished", 2)
+        again = ["--resume", "sent", "--address", cluster.url, "--runs", str(tmp_path / "runs")]
+        done = subprocess.run(
+            [sys.executable, "-m", "ganflow", "tune", *again], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=250
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "2 trials are over" in done.stdout
+
     def test_a_stopped_job_has_time_to_keep_its_checkpoints(self, cluster, tmp_path):
         """Ray's own three seconds would not do."""
         command = ["sh", "-c", "trap 'sleep 5; echo kept; exit 143' TERM; echo begun; while true; do sleep 0.1; done"]
@@ -294,7 +317,8 @@ def third_party(tmp_path):
     (source / "gf_tiny" / "said.py").write_text("WORD = ''\n")
     (source / "gf_tiny" / "__init__.py").write_text(
         "from ganflow import hookimpl, settings\n@settings\nclass Tiny:\n    @hookimpl\n    def critic(self, data):\n"
-        "        return None\n@hookimpl\ndef register(offer):\n    offer('critic', 'tiny', Tiny)\n"
+        "        from torch import nn\n        return nn.Linear(data.shape[0], 1)\n"
+        "@hookimpl\ndef register(offer):\n    offer('critic', 'tiny', Tiny)\n"
     )
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--target", site, source], check=True)

@@ -83,20 +83,19 @@ class Links:
         waiting = dict.fromkeys(self.domains)
         never: set[str] = set()
         while waiting:
-            ready = [key for key in waiting if not any(other in waiting for other in self.conditions.get(key, {}))]
-            if not ready:
+            key = next((k for k in waiting if not any(other in waiting for other in self.conditions.get(k, {}))), None)
+            if key is None:
                 circle = self._circle(next(iter(waiting)), waiting)
                 self.problem(circle[0], f"when: conditions go round in a circle: {' → '.join(circle)}")
                 return
-            for key in ready:
-                del waiting[key]
-                conditions = self.conditions.pop(key, {})
-                if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
-                    never.add(key)
-                    continue
-                self.order.append(key)
-                if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
-                    self.conditions[key] = left
+            del waiting[key]
+            conditions = self.conditions.pop(key, {})
+            if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
+                never.add(key)
+                continue
+            self.order.append(key)
+            if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
+                self.conditions[key] = left
 
     def _circle(self, key: str, waiting: dict[str, None]) -> list[str]:
         path = [key]

@@ -12,11 +12,12 @@ from ganflow.recipe.nodes import join
 from ganflow.recipe.paths import steps
 from ganflow.recipe.writer import to_flow
 from ganflow.tune.conditions import matches
-from ganflow.tune.domains import KINDS, Choice, Domain
+from ganflow.tune.domains import Choice, Domain
+from ganflow.tune.kinds import KINDS
 from ganflow.tune.space.fixed import canonical
 from ganflow.tune.space.space import Config, Space
 
-LARGEST_GRID = 100_000
+LARGEST_GRID = 100_000  # points
 Note = Callable[[str, str], None]
 
 

@@ -2,7 +2,7 @@
 that matters, and their problems told as problems of the space.
 
 Keys of one section, and keys tied by conditions, are tried in all combinations, because a component may check its keys against
-each other; of more than LIMIT combinations a sample is tried, in which every single value is. Other keys do not meet in one
+each other; of more than LIMIT combinations a sample is tried, with every single value in it. Other keys do not meet in one
 component's settings, so their combinations are tried side by side in the same recipes.
 """
 
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
-from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe
 from ganflow.recipe.nodes import Problems
 from ganflow.recipe.paths import steps
@@ -27,13 +26,13 @@ LIMIT = 200
 """Recipes that are made at most for one group of keys; each takes a few milliseconds."""
 
 
-def prove(space: Space, catalogue: Catalogue, problems: Problems) -> list[Recipe]:
+def prove(space: Space, problems: Problems) -> list[Recipe]:
     """Try every value of a space, and collect what is wrong with them.
 
     Returns:
         One recipe for each set of components that was met.
     """
-    proof = _Proof(space, catalogue, problems)
+    proof = _Proof(space, problems)
     groups = [_combinations(space, keys) for keys in _groups(space)]
     met = {key for group in groups for config in group for key in config}
     for key in space.keys:
@@ -67,7 +66,8 @@ def _combinations(space: Space, keys: list[str]) -> list[Config]:
         return every
     rng = random.Random(0)
     chosen = [_with(space, key, value, values, rng) for key in keys for value in values[key]]
-    chosen += [_with(space, key, None, values, rng) for key in itertools.islice(itertools.cycle(keys), LIMIT - len(chosen))]
+    more = itertools.islice(itertools.cycle(keys), max(0, LIMIT - len(chosen)))
+    chosen += [_with(space, key, None, values, rng) for key in more]
     return chosen
 
 
@@ -104,8 +104,8 @@ def _with(space: Space, key: str, value: Any, values: Mapping[str, list[Any]], r
 
 
 class _Proof:
-    def __init__(self, space: Space, catalogue: Catalogue, problems: Problems) -> None:
-        self.space, self.catalogue, self.problems = space, catalogue, problems
+    def __init__(self, space: Space, problems: Problems) -> None:
+        self.space, self.problems = space, problems
         self.variants: dict[tuple[str, ...], Recipe] = {}
         self._keys = dict(enumerate(space.keys, 1))  # by number: its negative stands for the line of a key's value
         self._told: set[tuple[str, str]] = set()
@@ -124,7 +124,7 @@ class _Proof:
     def _build(self, config: Config) -> Recipe:
         texts = self.space.overrides(config)
         lines = {texts[key]: -number for number, key in self._keys.items() if key in texts}
-        return self.space.draft.build([*texts.values(), "~tune"], self.catalogue, lines)
+        return self.space.draft.build([*texts.values(), "~tune"], self.space.catalogue, lines)
 
     def _blame(self, config: Config, key: str | None, text: str) -> None:
         """Tell a problem as one of the key whose value makes it."""

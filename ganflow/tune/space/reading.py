@@ -15,7 +15,8 @@ from ganflow.recipe.paths import steps
 from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.source import draft
 from ganflow.recipe.writer import to_flow
-from ganflow.tune.domains import KINDS, Choice, Domain, Grid, read_domain
+from ganflow.tune.domains import Choice, Domain, Grid
+from ganflow.tune.kinds import KINDS, read_domain
 from ganflow.tune.space.fixed import Fixed, canonical
 from ganflow.tune.space.links import Links
 from ganflow.tune.space.points import check_grid, read_points
@@ -55,11 +56,11 @@ def read_space(
         reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
     keys = {key: domain for key, domain in reader.domains.items() if key in links.order}
     lines = {key: reader.line(reader.places[key]) for key in keys}
-    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides))
+    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides), installed)
     space.points.extend(read_points(reader.tune, space, reader.problem))
     check_grid(reader.tune, space, reader.problem)
     _raise(reader.problems)
-    space.variants.extend(prove(space, installed, reader.problems))
+    space.variants.extend(prove(space, reader.problems))
     _raise(reader.problems)
     return space
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.source import Draft
 from ganflow.recipe.writer import to_flow
@@ -33,6 +34,7 @@ class Space:
         order: the keys, each after those that its conditions name.
         lines: key → its line in the recipe.
         draft: the recipe that trials are made of.
+        catalogue: the components that it can name.
         variants: recipes of this space, one for each set of components that was met when the space was checked.
     """
 
@@ -42,6 +44,7 @@ class Space:
     order: list[str]
     lines: dict[str, int]
     draft: Draft
+    catalogue: Catalogue
     variants: list[Recipe] = field(default_factory=list)
 
     def holds(self, key: str, config: Mapping[str, Any]) -> bool:
@@ -102,7 +105,7 @@ class Space:
             RecipeError: it has problems, told with the lines of the space's keys.
         """
         lines = {text: self.lines[key] for key, text in self.overrides(config).items()}
-        return self.draft.build(self.changes(config), lines=lines)
+        return self.draft.build(self.changes(config), self.catalogue, lines)
 
     def combinations(self, values: Mapping[str, Sequence[Any]]) -> Iterator[Config]:
         """Every config in which each of these keys, where it exists, has one of its values; the first key varies slowest."""

@@ -1,0 +1,85 @@
+"""What the driver tells a worker about a trial, and what the worker tells of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganflow.errors import GanflowError
+from ganflow.runner import Step
+from ganflow.trainer import Diverged
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the driver tells a worker about a trial; plain data, so that it travels as Ray's config.
+
+    Attributes:
+        number: the trial's.
+        recipe: the sweep's recipe, resolved.
+        changes: overrides that make the trial's recipe of it.
+        folder: of the trial's run.
+        about: what its run.json says besides.
+        metric, mode: what the trial is judged by.
+        stop: values at which the trial ends.
+        copy: pbt: a run's folder whose checkpoint to go on from.
+        workers: processes that train it together, each in a bundle of the trial's placement group.
+        copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
+            does not copy again.
+    """
+
+    number: int
+    recipe: str
+    changes: list[str]
+    folder: str
+    about: dict[str, Any]
+    metric: str
+    mode: str
+    stop: dict[str, float]
+    copy: str | None = None
+    copies: int = 0
+    workers: int = 1
+
+
+@dataclass
+class Standing:
+    """How a trial stands.
+
+    Attributes:
+        score: the last value of the metric that is a number.
+        round: rounds played.
+    """
+
+    order: Order
+    score: float | None = None
+    round: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def saw(self, step: Step) -> bool:
+        """Take in what was reported; whether there is a score."""
+        self.round = step.round
+        score = step.values.get(self.order.metric)
+        if score is not None and math.isfinite(score):
+            self.score = score
+        return score is not None
+
+    def reached(self, step: Step) -> bool:
+        """Whether a value of `stop` is reached: the sweep's metric from its worse side, any other from below."""
+        known = {**step.values, "round": float(self.round), "seconds": time.monotonic() - self.started}
+        sign = {name: -1 if name == self.order.metric and self.order.mode == "min" else 1 for name in self.order.stop}
+        return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.order.stop.items())
+
+    def told(self, state: str, scored: bool = True) -> dict[str, Any]:
+        """For Ray: `trial`, `round`, `state`, `place`, `error`, and `score` where there is (a new) one."""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        place = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
+        told = {"trial": self.order.number, "round": self.round, "state": state, "place": place, "error": ""}
+        return {**told, "score": self.score} if scored and self.score is not None else told
+
+    def failed(self, error: GanflowError) -> dict[str, Any]:
+        """The same for a trial that went wrong."""
+        diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
+        return {**self.told("diverged" if diverged else "failed", scored=False), "error": str(error)}

@@ -1,0 +1,203 @@
+"""Searchers: what they propose, that it is proposed again after an interruption, and that those who learn do."""
+
+import math
+import random
+import sys
+from statistics import median
+
+import pytest
+
+from ganflow.errors import GanflowError
+from ganflow.tune.search import make_searcher
+
+VALLEY = (
+    "optimizer.lr: {loguniform: [1e-5, 1e-1]}",
+    "optimizer.beta1: {uniform: [0, 0.9]}",
+    "loss: {choice: [{use: hinge}, {use: wasserstein}, {use: acme/tilted}]}",
+    "loss.tilt: {uniform: [0, 1], when: {loss: tilted}}",
+    "train.batch_size: {quniform: [16, 128, 16]}",
+)
+LEARNERS = ["optuna", "hyperopt"]
+ALL = ["random", "grid", *LEARNERS]
+
+
+def height(config):
+    """Least, -1, with the tilted loss, a tilt of 0.7, lr 1e-3, beta1 0.3 and a batch of 64."""
+    away = (math.log10(config["optimizer.lr"]) + 3) ** 2 + 4 * (config["optimizer.beta1"] - 0.3) ** 2
+    away += abs(config["train.batch_size"] - 64) / 64
+    use = config["loss"]["use"]
+    return away + (2 * (config["loss.tilt"] - 0.7) ** 2 - 1 if use == "acme/tilted" else 0.0 if use == "hinge" else 1.0)
+
+
+def searcher(sweep, search, more="", lines=VALLEY, mode="min"):
+    space = sweep.keys(*lines, more=f"search: {search}\n{more}")
+    return make_searcher(sweep.recipe(*_tune(lines, search, more)).tune, space, mode)
+
+
+def _tune(lines, search, more):
+    return ("space:\n" + "".join(f"  {line}\n" for line in lines) + f"search: {search}\n{more}",)
+
+
+def play(searcher, first=0, last=None, sign=1):
+    """Propose and tell one after the other; the configs."""
+    configs = []
+    for number in range(first, searcher.total if last is None else last):
+        config = searcher.propose(number)
+        searcher.tell(number, config, sign * height(config))
+        configs.append(config)
+    return configs
+
+
+@pytest.mark.parametrize("search", ALL)
+def test_what_is_proposed_is_in_the_space(sweep, search):
+    made = searcher(sweep, search, "trials: 15\n")
+    configs = play(made)
+    for config in configs:
+        assert ("loss.tilt" in config) == (config["loss"]["use"] == "acme/tilted")
+        assert all(made.space.keys[key].contains(value) for key, value in config.items())
+        made.space.validate(config)
+    assert made.propose(made.total) is None
+    assert {config["loss"]["use"] for config in configs} == {"hinge", "wasserstein", "acme/tilted"}
+
+
+@pytest.mark.parametrize("search", ["random", *LEARNERS])
+def test_points_come_first_and_are_filled_up(sweep, search):
+    points = "[{loss: tilted, loss.tilt: 0.25}, {optimizer.lr: 1e-3, train.batch_size: 32}]"
+    made = searcher(sweep, search, f"trials: 4\npoints: {points}\n")
+    first, second, third, _ = play(made)
+    assert (first["loss"], first["loss.tilt"]) == ({"use": "acme/tilted"}, 0.25)
+    assert set(first) == {"optimizer.lr", "optimizer.beta1", "loss", "loss.tilt", "train.batch_size"}
+    assert (second["optimizer.lr"], second["train.batch_size"]) == (1e-3, 32)
+    assert third["optimizer.lr"] != 1e-3
+
+
+@pytest.mark.parametrize("search", ["random", "grid"])
+def test_a_trials_config_depends_on_the_seed_and_its_number_alone(sweep, search):
+    configs = play(searcher(sweep, search, "trials: 8\n"))
+    assert len({c["optimizer.lr"] for c in configs}) == len(configs)
+    again = searcher(sweep, search, "trials: 8\n")
+    assert [again.propose(n) for n in (2, 0)] == [configs[2], configs[0]]
+    assert searcher(sweep, search, "trials: 8\nseed: 1\n").propose(2) != configs[2]
+
+
+def test_random_search_goes_on_in_the_same_way_with_more_trials(sweep):
+    assert play(searcher(sweep, "random", "trials: 12\n"))[:8] == play(searcher(sweep, "random", "trials: 8\n"))
+
+
+def test_grid_tries_every_combination_once(sweep):
+    lines = (
+        "loss: {grid: [hinge, tilted]}",
+        "loss.tilt: {grid: [0, 1], when: {loss: tilted}}",
+        "train.n_critic: {choice: [1, 2]}",
+        "optimizer.lr: {loguniform: [1e-5, 1e-1]}",
+    )
+    made = searcher(sweep, "grid", "trials: 2\npoints: [{loss: hinge}]\n", lines=lines)
+    assert made.total == 7
+    _, *configs = [made.propose(number) for number in range(7)]
+    assert [(c["loss"], c.get("loss.tilt"), c["train.n_critic"]) for c in configs] == [
+        ("hinge", None, 1), ("hinge", None, 2), ("tilted", 0, 1), ("tilted", 0, 2), ("tilted", 1, 1), ("tilted", 1, 2),
+    ]  # fmt: skip
+    assert len({c["optimizer.lr"] for c in configs}) == 6
+    assert made.propose(7) is None
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_learners_do_better_than_chance(sweep, search):
+    """The best of 40 against random search's, and the last 10 trials against the first; medians over the seeds."""
+    best, early, late = [], [], []
+    for seed in range(5):
+        made = searcher(sweep, search, f"trials: 40\nseed: {seed}\n")
+        heights = [height(config) for config in play(made)]
+        best.append(min(heights))
+        early.append(median(heights[:10]))
+        late.append(median(heights[-10:]))
+    draw = made.space.sample
+    chance = [min(height(draw(random.Random(f"{seed}/{n}"))) for n in range(40)) for seed in range(101)]
+    assert median(best) < median(chance) - 0.1
+    assert median(late) < median(early) - 0.3
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_more_is_better_where_it_is_said(sweep, search):
+    least = play(searcher(sweep, search, "trials: 16\n"))
+    assert play(searcher(sweep, search, "trials: 16\n", mode="max"), sign=-1) == least
+    assert play(searcher(sweep, search, "trials: 16\n", mode="max")) != least
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_learners_go_on_from_what_they_had_learnt(sweep, search):
+    whole = play(searcher(sweep, search, "trials: 24\n"))
+    resumed = searcher(sweep, search, "trials: 24\n")
+    for number, config in enumerate(whole[:20]):
+        resumed.restore(number, config, height(config), True)
+    assert play(resumed, first=20) == whole[20:]
+    forgetful = searcher(sweep, search, "trials: 24\n")
+    assert play(forgetful, first=20) != whole[20:]
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_trials_that_went_wrong_are_avoided(sweep, search):
+    """Every trial with a learning rate above 1e-3 diverges, which makes them fewer."""
+    made = searcher(sweep, search, "trials: 45\n")
+    rates = []
+    for number in range(45):
+        config = made.propose(number)
+        wrong = config["optimizer.lr"] > 1e-3
+        made.tell(number, config, None if wrong else height(config))
+        rates.append(wrong)
+    assert sum(rates[:10]) >= 2
+    assert sum(rates[-20:]) / 20 < sum(rates[:10]) / 10 + 0.2
+    assert sum(rates[-20:]) <= 10
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_many_at_a_time_differ_and_may_end_in_any_order(sweep, search):
+    made = searcher(sweep, search, "trials: 32\n")
+    configs = dict(enumerate(play(made, last=16)))
+    configs |= {number: made.propose(number) for number in range(16, 24)}
+    assert len({configs[number]["optimizer.lr"] for number in range(16, 24)}) == 8
+    over = [*range(16), 20, 16, 23]
+    for number in over[16:]:
+        made.tell(number, configs[number], height(configs[number]))
+    resumed = searcher(sweep, search, "trials: 32\n")
+    for number, config in configs.items():
+        resumed.restore(number, config, height(config) if number in over else None, number in over)
+    assert resumed.propose(24) == made.propose(24)
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_scores_that_are_no_numbers_are_none(sweep, search):
+    made = searcher(sweep, search, "trials: 30\n")
+    for number in range(12):
+        made.tell(number, made.propose(number), (math.nan, math.inf, -math.inf, None)[number % 4])
+    assert made.propose(12) is not None
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_every_kind_of_domain(sweep, search):
+    lines = (
+        "optimizer.lr: {loguniform: [1e-5, 1e-1]}",
+        "optimizer.beta1: {normal: [0.4, 0.1]}",
+        "train.seed: {randint: [0, 1000000]}",
+        "modifiers[0].c: {quniform: [0.1, 0.9, 0.2]}",
+        "loss: {choice: [hinge]}",
+        "train.one_pass: {choice: [true, false]}",
+    )
+    made = searcher(sweep, search, "trials: 30\n", lines=lines)
+    for number in range(30):
+        config = made.propose(number)
+        assert {key: type(value) for key, value in config.items()} == {
+            "optimizer.lr": float, "optimizer.beta1": float, "train.seed": int, "modifiers[0].c": float, "loss": str,
+            "train.one_pass": bool,
+        }  # fmt: skip
+        assert all(made.space.keys[key].contains(value) for key, value in config.items())
+        made.tell(number, config, config["train.seed"] / 1e6)
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_a_library_that_is_missing(sweep, search, monkeypatch):
+    monkeypatch.setitem(sys.modules, search, None)
+    with pytest.raises(GanflowError) as caught:
+        searcher(sweep, search)
+    wanted = f"tune.search: {search} is not installed; pip install 'ganflow[{search}]', or use search: random"
+    assert str(caught.value) == wanted
