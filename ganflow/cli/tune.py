@@ -38,8 +38,8 @@ def main(args: argparse.Namespace) -> int:
     if args.recipe and is_override(args.recipe):
         overrides.insert(0, args.recipe)
         args.recipe = None
-    if args.resume and (args.recipe or args.name or overrides):
-        raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes and --name")
+    if args.resume and (args.recipe or args.name or overrides or args.dry_run):
+        raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes, --name and --dry-run")
     if not args.resume and not args.recipe:
         raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
 
@@ -48,6 +48,8 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.tune.table import table
 
     address = parse_address(args.address)
+    if args.dry_run and args.recipe:
+        return _dry_run(driver.plan(args.recipe, overrides))
     if address.kind == "job":
         from ganflow.tune.submit import submit
 
@@ -58,8 +60,6 @@ def main(args: argparse.Namespace) -> int:
         plan = driver.plan(folder.recipe)
     else:
         plan = driver.plan(args.recipe, overrides)
-        if args.dry_run:
-            return _dry_run(plan, args)
         folder = driver.begin(plan, args.runs, args.name)
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(plan: Plan, args: argparse.Namespace) -> int:
+def _dry_run(plan: Plan) -> int:
     """Say what would be tried."""
     from ganflow.tune.driver import rounds_of
     from ganflow.tune.search import make_searcher

@@ -117,9 +117,6 @@ def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
         made = tidy(_traced(torch.func.vmap(graph), inputs))
     for node in made.graph.find_nodes(op="call_function", target=aten.bmm.default):
         _turn_narrow(node)
-    for node in made.graph.nodes:
-        if node.target in (aten.view.default, aten._unsafe_view.default):  # what was turned may lie the other way round
-            node.target = aten.reshape.default
     made.recompile()
     return made
 
@@ -131,6 +128,8 @@ def tidy(graph: fx.GraphModule) -> fx.GraphModule:
             node.replace_all_uses_with(node.args[0])
         if node.target is aten.copy.default and _alike(node, node.args[1]):
             node.replace_all_uses_with(node.args[1])
+        if node.target in (aten.view.default, aten._unsafe_view.default):  # copies gave a layout that the things may not have
+            node.target = aten.reshape.default
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
@@ -185,7 +184,7 @@ def _does_nothing(node: fx.Node) -> bool:
         return True
     if target is aten.mul.Scalar:
         return bool(node.args[1] == 1)
-    reshaping = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
+    reshaping = (aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.expand.default)
     return target in reshaping and _alike(node, before)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow.game.compiled import untouched
+from ganflow.game.compiled import TOLERANCE, untouched
 from ganflow.game.round import Draws, Round
 from ganflow.game.state import game_state, load_game_state, load_random_state
 from ganflow.packed.numbers import NotPackable
@@ -23,18 +23,25 @@ SHARE = 1e-6
 
 
 def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Draws]) -> None:
-    """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own, all of it in double precision.
-    Nothing is changed.
+    """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own. Nothing is changed.
 
     Raises:
         NotPackable: they end elsewhere.
     """
-    if recipes[0].train.precision != "fp64":
-        with kept_random(packed.device):
-            twins = [_in_double(recipe, round) for recipe, round in zip(recipes, packed.rounds, strict=True)]
-        examples = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
-        doubled, rounds = zip(*twins, strict=True)
-        packed = PackedRound(doubled, rounds, packed.randoms, _of(0, examples[0]))
+    precision = recipes[0].train.precision
+    if precision == "fp64":
+        return _compare(packed, examples, SHARE)
+    with kept_random(packed.device):
+        twins = [_in_double(recipe, round) for recipe, round in zip(recipes, packed.rounds, strict=True)]
+    doubled = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
+    made, rounds = zip(*twins, strict=True)
+    _compare(PackedRound(made, rounds, packed.randoms, _of(0, doubled[0])), doubled, SHARE)
+    if precision == "bf16":  # its rounds have other operations
+        _compare(packed, examples, TOLERANCE[precision])
+    return None
+
+
+def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> None:
     before, found = packed.rows(), packed.would_be(examples)
     keys = ", ".join(n.key for n in packed.numbers) or "none"
     for i, round in enumerate(packed.rounds):
@@ -44,7 +51,7 @@ def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Dr
                 round(_of(i, draws))
             own = leaves(round.game)
             expected = {name: torch.as_tensor(own[name]).detach().clone() for name in found}
-        off = furthest(_of(i, found), expected, _of(i, before), SHARE)
+        off = furthest(_of(i, found), expected, _of(i, before), share)
         if off:
             raise NotPackable(
                 f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something from "

@@ -254,6 +254,8 @@ class _Builder:
                 self.parts[slot] = chosen
                 values[key.name] = chosen.settings
             return True
+        if node.spoilt():
+            return False
         try:
             values[key.name] = convert(settings, key, node)
         except Misfit as misfit:

@@ -53,6 +53,10 @@ class Node:
             return [child.plain(leaf) for child in self.value]
         return leaf(self)
 
+    def spoilt(self) -> bool:
+        """Whether a problem with it, or with anything in it, has been reported."""
+        return self.bad or any(child.spoilt() for _, child in self.children())
+
     def section(self) -> dict[str, Node] | None:
         """The keys of a component's section, which may have been written as its bare name; None for anything else."""
         if isinstance(self.value, str):

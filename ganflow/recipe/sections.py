@@ -113,7 +113,7 @@ class Tune:
     grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)
     reduction: int = key(3, "asha: one in so many goes on at each rung", ge=2)
     interval: float = key(0.1, "pbt: share of the rounds between copies of good trials over bad ones", gt=0, le=1)
-    resources: dict[str, float] = key({"cpus": 1, "gpus": 0}, "of a trial; gpus: a fraction up to 1, or a whole number")
+    resources: dict[str, float] = key({"cpus": 1.0, "gpus": 0.0}, "of a trial; gpus: a fraction up to 1, or a whole number")
     concurrency: int = key(0, "trials at a time; 0: as many as the resources allow", ge=0)
     retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")

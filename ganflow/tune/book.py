@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ganflow.runs import RunFolder
-from ganflow.tracking import entries
 from ganflow.tune.folder import SweepFolder, TrialRecord
 from ganflow.tune.order import Order
 
@@ -60,14 +57,3 @@ class Book:
     def as_config(orders: list[Order]) -> dict[str, Any]:
         """Orders as Ray's config: one text, because Ray takes keys with a "/" apart."""
         return {"orders": json.dumps([asdict(order) for order in orders])}
-
-
-def scored(folder: RunFolder, metric: str) -> list[tuple[float, int, float]]:
-    """(time, round, score) of every report of a run that had a score."""
-    return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
-
-
-def in_time(histories: dict[int, list[tuple[float, int, float]]]) -> Iterable[tuple[int, int, float]]:
-    """(trial, round, score) of all trials, in the order in which they were reported."""
-    every = [(time, number, round, score) for number, points in histories.items() for time, round, score in points]
-    return [(number, round, score) for _, number, round, score in sorted(every)]

@@ -127,10 +127,10 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
     from ganflow.tune.summary import summarize
 
     with ExitStack() as stack:
-        stack.enter_context(runs.locked(folder))
+        stack.enter_context(_alone(folder))
         about = folder.about()
         folder.note(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
-        records = folder.trials()
+        records = folder.mended()
         display = stack.enter_context(
             Display(
                 folder.sweep,
@@ -151,6 +151,9 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         try:
             _tune(folder, plan, records, address, display, interruption)
             status = "interrupted" if interruption.signal else "finished"
+        except (GanflowError, KeyboardInterrupt):
+            status = "interrupted"
+            raise
         finally:
             folder.note(status=status)
         if status == "finished":
@@ -162,6 +165,19 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 display.note(str(unsent))
         failed = sum(t.state == "failed" for t in folder.trials().values())
         return Outcome(folder, status, interruption.signal, failed)
+
+
+@contextmanager
+def _alone(folder: SweepFolder) -> Iterator[None]:
+    """Hold the sweep's lock."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(runs.locked(folder))
+        except GanflowError:
+            about = folder.about()
+            who = f"pid {about.get('pid')} on {about.get('host')}"
+            raise GanflowError(f"another process runs the sweep {folder.sweep} already ({who})") from None
+        yield
 
 
 @dataclass
@@ -199,7 +215,8 @@ def _tune(
 
     from ganflow.tracking import Journal
     from ganflow.tune.address import connect
-    from ganflow.tune.book import Book, in_time, scored
+    from ganflow.tune.book import Book
+    from ganflow.tune.memory import remember
     from ganflow.tune.pack import Pack
     from ganflow.tune.population import Population
     from ganflow.tune.preflight import preflight
@@ -226,23 +243,16 @@ def _tune(
         records,
     )
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    for number, record in sorted(records.items()):
-        searcher.restore(number, record.config, record.score if record.state in ("finished", "stopped") else None, record.over)
-    unfinished = [number for number, record in sorted(records.items()) if not record.over]
-    for number in unfinished:
-        book.record(number, state="waiting")
-    scheduler: Any = make_scheduler(plan.tune, plan.mode, rounds, book)
-    if scheduler is not None and records:
-        histories = {number: scored(folder.trial(number), plan.metric) for number in records}
-        for number in scheduler.remember(in_time(histories)):
-            if not records[number].over:  # the sweep died before this was written down
-                book.record(number, state="stopped")
-                unfinished.remove(number)
+    scheduler: Any = make_scheduler(plan.tune, plan.mode, rounds)
+    unfinished = remember(book, plan.metric, searcher, scheduler)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
         scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed)
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
+    if not unfinished and len(records) >= searcher.total:
+        journal.close()
+        return
     pack = _pack(plan, display.note)
     scratch = folder.path / ".ray"
     with connect(address):
@@ -253,7 +263,7 @@ def _tune(
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(book, plan.space, searcher, unfinished, pack),
                 scheduler=scheduler,
-                num_samples=-1 if searcher.total is None else max(1, searcher.total),
+                num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,
             ),
@@ -267,10 +277,9 @@ def _tune(
             ),
         )
         try:
-            if unfinished or searcher.total is None or len(records) < searcher.total:
-                tuner.fit()
+            tuner.fit()
         finally:
-            journal.close()
+            watcher.end()
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -310,6 +319,7 @@ def _habits() -> None:
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's end is told in one line
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
         "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -90,11 +91,33 @@ class SweepFolder(RunFolder):
         try:
             file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                os.write(file, line)
+                before = os.fstat(file).st_size
+                if os.write(file, line) < len(line):
+                    os.ftruncate(file, before)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:
             raise GanflowError(f"cannot write {self.records}: {error.strerror}") from error
+
+    def mended(self) -> dict[int, TrialRecord]:
+        """The trials, for a driver that goes on with them: a torn last line is cut off, so that the next one stands alone.
+
+        Raises:
+            GanflowError: a line is not a record, or records are missing.
+        """
+        found = self.trials()
+        begun = [run for run in sorted(self.path.glob(f"{self.id}-t*")) if RunFolder(run).is_run()]
+        for run in begun:
+            number = int(run.name.rpartition("-t")[2])
+            if not found.get(number, TrialRecord(number, {})).config:
+                what = f"has no configuration of trial {number}" if self.records.exists() else "is missing"
+                raise GanflowError(f"{self.records} {what}, which was begun in {run}: the sweep cannot go on without it")
+        if self.records.exists():
+            raw = self.records.read_bytes()
+            if not raw.endswith(b"\n"):
+                os.truncate(self.records, raw.rfind(b"\n") + 1)
+        return {number: trial for number, trial in found.items() if trial.config}
 
     def trials(self) -> dict[int, TrialRecord]:
         """Every trial by number, as the records tell. A torn last line is left out.

@@ -27,7 +27,7 @@ def alive_nodes() -> list[Node]:
     """The machines that Ray can use at this moment."""
     import ray
 
-    found = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    found = [node for node in ray.nodes() if node["Alive"]]
     names = [node["NodeManagerHostname"] for node in found]
     nodes = []
     for node, name in zip(found, names, strict=True):
@@ -69,12 +69,12 @@ def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[d
 
     task = ray.remote(num_cpus=0, max_retries=0)(look_around)
     ours = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(ours)  # type: ignore[no-untyped-call]  # a node may have no ganflow, or another
+    cloudpickle.register_pickle_by_value(ours)  # a node may have no ganflow, or another
     asked = {}
     for node in alive_nodes():
         here = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
         asked[task.options(scheduling_strategy=here).remote(str(probe), f"{token} {node.id}", wanted)] = node.name
-    cloudpickle.unregister_pickle_by_value(ours)  # type: ignore[no-untyped-call]
+    cloudpickle.unregister_pickle_by_value(ours)
     done, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=max(1.0, deadline - time.monotonic()))
     answers: dict[str, Any] = {}
     silent = {asked[ref]: "its worker did not start in time; is it overloaded, or cut off?" for ref in waiting}

@@ -133,7 +133,7 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
         raise told from error
 
 
-def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, str]:
+def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["min", "max"]]:
     tune, reports = recipe.tune, Reports(recipe)
     assert tune is not None
     metric, goal = _metric(recipe, tune.metric, reports)
@@ -151,7 +151,7 @@ def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, str]:
     return metric, mode
 
 
-def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, str | None]:
+def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, Literal["min", "max"] | None]:
     """The name and, where it is known, which is better."""
     for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
         if asked in (None, chosen.component.name, chosen.component.qualified, names[0]):

@@ -49,7 +49,7 @@ class Standing:
     """How a trial stands.
 
     Attributes:
-        score: the last value of the metric that is a number.
+        score: the last value of the metric; None where it is none, or not a number.
         round: rounds played.
     """
 
@@ -62,8 +62,8 @@ class Standing:
         """Take in what was reported; whether there is a score."""
         self.round = step.round
         score = step.values.get(self.order.metric)
-        if score is not None and math.isfinite(score):
-            self.score = score
+        if score is not None:
+            self.score = score if math.isfinite(score) else None
         return score is not None
 
     def reached(self, step: Step) -> bool:
@@ -77,7 +77,7 @@ class Standing:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
         place = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
         told = {"trial": self.order.number, "round": self.round, "state": state, "place": place, "error": ""}
-        return {**told, "score": self.score} if scored and self.score is not None else told
+        return {**told, "score": self.score} if scored else told
 
     def failed(self, error: GanflowError) -> dict[str, Any]:
         """The same for a trial that went wrong."""

@@ -26,7 +26,7 @@ class Population(FIFOScheduler):
     """
 
     def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.book, self.space, self.rounds, self.every = book, space, rounds, every
         self.sign = 1 if mode == "min" else -1
         self._random = random.Random(f"population {seed}")

@@ -47,7 +47,7 @@ def reach(address: str) -> dict[str, Any]:
     except AuthenticationError:
         return {"fault": "token" if asked else "mode", "address": found}
     told = {"address": found, "ray": about.get("ray_version"), "python": about.get("python_version")}
-    here = set(services.find_node_ids())  # type: ignore[no-untyped-call]
+    here = set(services.find_node_ids())
     return {**told, "member": bool(nodes & here)}
 
 

@@ -97,9 +97,11 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
         f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
     ]
-    if sweep is not None and sweep.train.rounds > recipe.train.rounds:
-        lines.append(f"The trials played {recipe.train.rounds} of the {sweep.train.rounds} rounds that the sweep's recipe has; "
-                     f"all of them: train.rounds={sweep.train.rounds}")  # fmt: skip
+    if sweep is not None:  # what trials have in common is not the recipe's
+        if sweep.train.rounds > recipe.train.rounds:
+            lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
+        common = {name for name in ("rounds", "threads", "checkpoint_every") if f"train.{name}" not in best.config}
+        recipe = replace(recipe, train=replace(recipe.train, **{name: getattr(sweep.train, name) for name in common}))
     if best.copied:
         lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
     return "".join(f"# {line}\n" for line in lines) + replace(recipe, tune=None).to_yaml()

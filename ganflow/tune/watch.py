@@ -28,6 +28,15 @@ class Watcher(tune.Callback):
         self.stopping = False  # the whole sweep is being interrupted
         self._noted: set[str] = set()
         self._over = sum(t.over for t in book.trials.values())
+        journal.rewind(max(0, self._over - 1))  # what happened since the last line of the records was never noted, or is again
+        self.note_best()
+
+    def end(self) -> None:
+        """Ray has let go of all trials: those that are not over wait for the sweep to go on."""
+        for number in [t.number for t in self.book.trials.values() if not t.over]:
+            self.book.record(number, state="waiting", error="")
+        self._show()
+        self.journal.close()
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         self._tell(trial, state="running")
@@ -39,18 +48,15 @@ class Watcher(tune.Callback):
             self._noted.add(result["note"])
             self.display.note(result["note"])
         for told in result.get("trials", [result]):
-            new = {name: told[name] for name in ("round", "score", "place") if told.get(name) is not None}
+            new = {name: told[name] for name in ("round", "score", "place") if name in told}
             self.book.saw(told["trial"], **new)
             if told["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
                 self._is_over(told["trial"], told["state"], told["error"])
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        for number in self._going(trial):
-            if self.stopping:
-                self.book.record(number, state="waiting")
-            else:  # the scheduler ended it
-                self._is_over(number, "stopped", "")
+        for number in self._going(trial):  # the scheduler ended it
+            self._is_over(number, "stopped", "")
         self._show()
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -75,9 +81,9 @@ class Watcher(tune.Callback):
         self.display.update(list(self.book.trials.values()))
 
     def _is_over(self, number: int, state: str, error: str) -> None:
-        known = self.book.trials[number]
-        self.book.folder.record(number, score=known.score, round=known.round, place=known.place)
-        self.book.record(number, state=state, error=error)
+        known = self.book.saw(number, state=state, error=error)
+        told = {name: getattr(known, name) for name in ("score", "round", "place", "state", "error")}
+        self.book.folder.record(number, **told)
         self._over += 1
         self.note_best()
 

@@ -2,8 +2,10 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganflow.game.state import load_random_state
 from ganflow.packed import Member, PackedTrainer, worth_packing
@@ -174,6 +176,51 @@ def test_dropout(build, workshop):
     expected = alone(build(*game))
     packed.advance(ROUNDS)
     assert_all(packed, expected)
+
+
+def test_streamed_data(build, tmp_path):
+    """Each trial's examples come in its own order, from its own threads."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), "uint8")):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    game = [f"data={{use: image_folder, path: {folder}, size: 8, in_memory: never}}"], [*RATES, ["train.seed=0"]]
+    packed = PackedTrainer(build(*game))
+    expected = alone(build(*game), 10)
+    packed.advance(10)
+    assert_all(packed, expected)
+
+
+IMAGES = ["data={use: digits, size: 16}", "prior.dim=8", "train.n_critic=1", "optimizer=adam"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["dcgan", "resnet"])
+def test_images(build, network):
+    """Convolutions gain nothing on a CPU, and are right."""
+    networks = [f"generator={{use: {network}, width: 2}}", f"critic={{use: {network}, width: 2, norm: layer}}"]
+    game = [*IMAGES, *networks, "modifiers=[{use: diffaugment}, {use: ema}]", "train.channels_last=true"], RATES
+    packed = PackedTrainer(build(*game))
+    expected = alone(build(*game), 20)
+    packed.advance(20)
+    assert_all(packed, expected)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_other_precisions(build, precision):
+    """The same but for rounding: what a packed trial is off is a small share of the way that its own run went."""
+    game = [f"train.precision={precision}", "optimizer=adam"], RATES
+    members = build(*game)
+    start = [snapshot(m.trainer)[0] for m in members]
+    packed = PackedTrainer(members)
+    packed.advance(5)
+    for i, (_, tensors, _) in enumerate(alone(build(*game), 5)):
+        with packed.member(i) as trainer:
+            found = snapshot(trainer)[0]
+        names = [name for name in tensors if name.startswith("game.")]
+        off = sum((found[name] - tensors[name]).square().sum() for name in names) ** 0.5
+        way = sum((start[i][name] - tensors[name]).square().sum() for name in names) ** 0.5
+        assert off < (0.25 if precision == "bf16" else 0.01) * way
 
 
 def test_a_trial_comes_from_a_checkpoint_and_goes_back_to_its_own_run(build):

@@ -43,7 +43,8 @@ def test_every_shipped_recipe_is_right_and_says_what_it_is():
     for about in recipes:
         recipe = read_recipe(about.name)
         assert recipe.name == about.path.stem
-        assert about.command.startswith(f"ganflow run recipes/{about.name}.yaml")
+        verb = "tune" if about.name.startswith("sweeps/") else "run"
+        assert about.command.startswith(f"ganflow {verb} recipes/{about.name}.yaml")
         assert 10 < len(about.shows) < 200
         assert about.shows[-1] in ".?"
 

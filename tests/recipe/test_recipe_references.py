@@ -84,14 +84,15 @@ def test_references_cannot_be_put_together(read, good):
 
 
 def test_endless_growth_is_refused(read, good):
-    keys = "".join(f"  k{i}: '${{tune.k{i - 1}}}${{tune.k{i - 1}}}'\n" for i in range(1, 40))
-    problem = read.problem(good + "tune:\n  k0: abcdefgh\n" + keys)
-    assert problem == "r.yaml:23: tune.k7: with its references filled in, the text is longer than 1000 characters"
-    keys = "".join(f"  k{i}: '${{tune.k{i + 1}}}'\n" for i in range(2000))
-    assert "a chain of more than 50 references" in read.problems(good + "tune:\n" + keys + "  k2000: 1\n")[0]
-    nested = "tune:\n  a: [1, 2]\n  b: ['${tune.a}', '${tune.a}']\n  c: '${tune.b}'\n"
-    assert read(good + nested.replace("  c: '${tune.b}'\n", "")).tune["b"] == [[1, 2], [1, 2]]
-    assert read.problem(good + nested) == "r.yaml:18: tune.c: ${tune.b} is more than a value; refer to one of its keys"
+    above = "tune:\n  space:\n"
+    keys = "".join(f"    k{i}: '${{tune.space.k{i - 1}}}${{tune.space.k{i - 1}}}'\n" for i in range(1, 40))
+    problem = read.problem(good + above + "    k0: abcdefgh\n" + keys)
+    assert problem == "r.yaml:24: tune.space.k7: with its references filled in, the text is longer than 1000 characters"
+    keys = "".join(f"    k{i}: '${{tune.space.k{i + 1}}}'\n" for i in range(2000))
+    assert "a chain of more than 50 references" in read.problems(good + above + keys + "    k2000: 1\n")[0]
+    nested = above + "    a: [1, 2]\n    b: ['${tune.space.a}', '${tune.space.a}']\n    c: '${tune.space.b}'\n"
+    assert read(good + nested.replace("    c: '${tune.space.b}'\n", "")).tune.space["b"] == [[1, 2], [1, 2]]
+    assert read.problem(good + nested) == "r.yaml:19: tune.space.c: ${tune.space.b} is more than a value; refer to one of its keys"
 
 
 def test_an_unknown_components_keys_are_not_missed(read, good):

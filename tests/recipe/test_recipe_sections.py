@@ -189,9 +189,14 @@ def test_a_component_that_contains_itself_by_default(read, good):
         read(good.replace("{use: wasserstein}", "endless"))
 
 
-def test_tune_is_kept_as_it_was_written(read, good):
-    recipe = read(good + "tune:\n  search: {optimizer.lr: [1e-4, 1e-3]}\n  samples: ${train.n_critic}\n")
-    assert recipe.tune == {"search": {"optimizer.lr": [1e-4, 1e-3]}, "samples": 5}
-    assert recipe.lines["tune.search.optimizer.lr"] == 16
-    assert recipe.lines["tune.samples"] == 17
+def test_tune_is_a_section_with_keys(read, good):
+    recipe = read(good + "tune:\n  space: {optimizer.lr: {uniform: [1e-4, 1e-3]}}\n  trials: ${train.n_critic}\n")
+    assert recipe.tune.space == {"optimizer.lr": {"uniform": [1e-4, 1e-3]}}
+    assert recipe.tune.trials == 5
+    assert recipe.lines["tune.space.optimizer.lr"] == 16
+    assert recipe.lines["tune.trials"] == 17
     assert read(recipe.to_yaml()) == recipe
+    assert read(good).tune is None
+    assert read.problem(good + "tune:\n  trils: 3\n") == "r.yaml:16: unknown key 'trils' in tune; did you mean 'trials'?"
+    assert "ax is not supported: ax 1.3 does not work with Ray 2.60" in read.problem(good + "tune: {search: ax}\n")
+    assert "1.5 GPUs cannot be given to a trial" in read.problem(good + "tune: {resources: {gpus: 1.5}}\n")

@@ -26,7 +26,7 @@ modifiers: [clip, {use: ema, tags: {no: 3, x: 4}}, clip]
 metrics: [frechet, acme/twice]
 train: {rounds: 1e3, clip_grad: 1, seed: 9223372036854775807}
 track: {uri: 'http://x:5000', run_name: 'no'}
-tune: {a: [1, {b: null}], 'c d': "x\\ny", e: {}}
+tune: {space: {a: [1, {b: null}], 'c d': "x\\ny", e: {}}}
 """
 
 
@@ -63,7 +63,7 @@ def test_resolved_says_everything(read):
     assert resolved["train"]["rounds"] == 1000
     assert resolved["train"]["seed"] == 2**63 - 1
     assert resolved["track"]["run_name"] == "no"
-    assert resolved["tune"] == {"a": [1, {"b": None}], "c d": "x\ny", "e": {}}
+    assert resolved["tune"]["space"] == {"a": [1, {"b": None}], "c d": "x\ny", "e": {}}
 
 
 def test_equality_is_about_meaning(read, good):

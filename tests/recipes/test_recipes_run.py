@@ -50,7 +50,8 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_opens_with_its_command_and_what_it_shows(name):
     first, *rest = text(name).splitlines()
-    assert first.split()[:4] == ["#", "ganflow", "run", f"recipes/{name}.yaml"]
+    verb = "tune" if name.startswith("sweeps/") else "run"
+    assert first.split()[:4] == ["#", "ganflow", verb, f"recipes/{name}.yaml"]
     assert all("=" in override for override in first.split()[4:])
     assert rest[0].startswith("# ")
     assert len(rest[0]) > 20
