@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
     except GanflowError:
-        if not folder.records.exists():  # nothing was begun
+        if not args.resume and not folder.records.exists():  # nothing was begun
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
     shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path

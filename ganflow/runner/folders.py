@@ -69,6 +69,17 @@ def fill_folder(folder: RunFolder, recipe: Recipe, about: dict[str, Any]) -> Non
         raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from error
 
 
+def clear_unfinished(folder: RunFolder) -> None:
+    """Take away a folder that was being made when its process died: it has no run.json yet.
+
+    Raises:
+        GanflowError: the run was begun, and its run.json is lost.
+    """
+    if any(folder.checkpoints.glob("*.safetensors")) or folder.journal.exists():
+        raise GanflowError(f"run {folder.id} cannot go on: its run.json is missing")
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
     """Put the resolved recipe into the folder, atomically."""
     runs.write_text(folder.recipe, f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())

@@ -26,7 +26,7 @@ from ganflow.game.parallel import Group
 from ganflow.plugins import versions
 from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.runner.faults import plugins_fault
-from ganflow.runner.folders import alone, changes, fill_folder, git_commit, new_folder, noted, write_recipe
+from ganflow.runner.folders import alone, changes, clear_unfinished, fill_folder, git_commit, new_folder, noted, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Parts
 from ganflow.runner.progress import Progress
@@ -150,6 +150,7 @@ def prepare_trial(
         take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
     if not begun:
         own = run.about()
+        clear_unfinished(folder)
         runs.make(folder)
         fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
         held.enter_context(alone(folder))

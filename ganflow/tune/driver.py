@@ -308,6 +308,7 @@ def _stopper(folder: SweepFolder, watcher: Any, interruption: _Interruption) -> 
             if interruption.signal and not watcher.stopping:
                 watcher.stopping = True
                 folder.note(status="interrupted")  # by which the trials know that they are to go on
+                watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
             return bool(watcher.stopping)
 
     return WhenInterrupted()
@@ -339,6 +340,8 @@ def _in_common(plan: Plan) -> list[str]:
     changes: dict[str, Any] = {}
     if plan.tune.rounds:
         changes["train.rounds"] = rounds
+    if not train.sample_every:  # pictures of every trial along its way are more than anyone looks at, and cost more than rounds
+        changes["train.sample_every"] = rounds
     if not train.threads:
         changes["train.threads"] = max(1, int(plan.tune.resources.get("cpus", 1)))
     if plan.tune.scheduler == "pbt" and not train.checkpoint_every:

@@ -6,10 +6,13 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.runner import Step
+from ganflow.runs import RunFolder
+from ganflow.tracking import entries
 from ganflow.trainer import Diverged
 
 
@@ -78,6 +81,14 @@ class Standing:
         place = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
         told = {"trial": self.order.number, "round": self.round, "state": state, "place": place, "error": ""}
         return {**told, "score": self.score} if scored else told
+
+    def finished(self) -> dict[str, Any]:
+        """The same for one that has played to its end, which may have been in another process: its folder knows."""
+        run = RunFolder(Path(self.order.folder))
+        values = [entry.values[self.order.metric] for entry in entries(run.journal) if self.order.metric in entry.values]
+        self.round = run.about()["round"]
+        self.score = values[-1] if values and math.isfinite(values[-1]) else None
+        return self.told("finished")
 
     def failed(self, error: GanflowError) -> dict[str, Any]:
         """The same for a trial that went wrong."""

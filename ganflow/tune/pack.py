@@ -62,7 +62,7 @@ class Pack(tune.Trainable):
         if isinstance(step, GanflowError):
             return standing.failed(step)
         if step is None:
-            return standing.told("finished")
+            return standing.finished()
         scored = standing.saw(step)
         return standing.told("running", scored)
 

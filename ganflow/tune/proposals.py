@@ -23,7 +23,7 @@ class Proposals(RaySearcher):
         super().__init__()
         self.book, self.space, self._source, self.pack = book, space, searcher, pack
         self._unfinished = list(unfinished)
-        self._next = max(book.trials, default=-1) + 1
+        self._next = 0
 
     def suggest(self, trial_id: str) -> Any:
         numbers = self._left_over() or self._new()
@@ -41,10 +41,14 @@ class Proposals(RaySearcher):
 
     def _new(self) -> list[int]:
         numbers: list[int] = []
-        while len(numbers) < self.pack and (config := self._source.propose(self._next)) is not None:
+        while len(numbers) < self.pack:
+            while self._next in self.book.trials:
+                self._next += 1
+            config = self._source.propose(self._next)
+            if config is None:
+                break
             self.book.record(self._next, config=config, state="waiting")
             numbers.append(self._next)
-            self._next += 1
         return numbers
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -30,7 +30,7 @@ class Stopping(FIFOScheduler):
     """
 
     def __init__(self, rule: TrialScheduler, rounds: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rule, self.rounds = rule, rounds
         self._judged: dict[int, int] = {}  # trial → the last round that it was judged at
 
@@ -70,7 +70,7 @@ def make_scheduler(tune: Tune, mode: str, rounds: int) -> Stopping | None:
                 metric="score",
                 mode=mode,
                 grace_period=grace,
-                max_t=max(rounds, grace + 1),
+                max_t=max(rounds, grace),
                 reduction_factor=tune.reduction,
                 stop_last_trials=False,
             ),

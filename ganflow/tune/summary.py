@@ -100,8 +100,10 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     if sweep is not None:  # what trials have in common is not the recipe's
         if sweep.train.rounds > recipe.train.rounds:
             lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
-        common = {name for name in ("rounds", "threads", "checkpoint_every") if f"train.{name}" not in best.config}
-        recipe = replace(recipe, train=replace(recipe.train, **{name: getattr(sweep.train, name) for name in common}))
+        names = ("rounds", "threads", "checkpoint_every", "sample_every")
+        common = [name for name in names if f"train.{name}" not in best.config]
+        own = {name: getattr(sweep.train, name) for name in common}
+        recipe = replace(recipe, train=replace(recipe.train, **own))
     if best.copied:
         lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
     return "".join(f"# {line}\n" for line in lines) + replace(recipe, tune=None).to_yaml()

@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from ganflow import runs
-from ganflow.checkpoint import newest
+from ganflow.checkpoint import BEST, Damaged, newest, read
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
@@ -63,20 +64,16 @@ class Trial(tune.Trainable):
                 self._session.stop("finished")
             elif scored or time.monotonic() > until:
                 return {**self.standing.told("running", scored), "done": False}
-        outcome = self._session.outcome
-        assert outcome is not None
-        self.standing.round = outcome.round
-        return {**self.standing.told("finished"), "done": True}
+        return {**self.standing.finished(), "done": True}
 
     def _open(self) -> Session:
         order = self.order
         recipe = read_recipe(order.recipe, order.changes)
         folder = RunFolder(Path(order.folder))
         wait_for(folder)
-        copied = bool(order.copy) and folder.about().get("copies", 0) < order.copies
-        if copied:
-            copy_run(RunFolder(Path(str(order.copy))), folder)
-            folder.note(copies=order.copies)
+        if order.copy and folder.about().get("copies", 0) < order.copies:
+            folder.note(copied_at=copy_run(RunFolder(Path(order.copy)), folder), copies=order.copies)
+        copied = bool(order.copy) and newest_round(folder) == folder.about().get("copied_at")
         group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
         return open_trial(recipe, folder, order.about, copied=copied, group=group)
 
@@ -90,23 +87,33 @@ class Trial(tune.Trainable):
 
     def cleanup(self) -> None:
         """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
-        self._end("interrupted" if sweep_status(self.order) == "interrupted" else "stopped")
+        with suppress(GanflowError):  # which its run noted; the next trial has nothing to do with it
+            self._end("interrupted" if sweep_status(self.order) == "interrupted" else "stopped")
 
     def _end(self, status: str) -> None:
         """Keep a checkpoint and close the run, if it is in the middle."""
         session, self._session = self._session, None
-        if session is not None and session.outcome is None:
-            session.stop(status)
-            for _ in self._steps:
-                pass
-        dismiss()
+        try:
+            if session is not None and session.outcome is None:
+                session.stop(status)
+                for _ in self._steps:
+                    pass
+        finally:
+            dismiss()
 
 
 def wait_for(folder: RunFolder) -> None:
-    """Until the run's lock is free, for as long as is sensible."""
+    """Until the run's lock is free.
+
+    Raises:
+        Lost: it is held for longer than is sensible. Another attempt may find it free.
+    """
     deadline = time.monotonic() + PATIENCE
-    while folder.is_run() and runs.is_locked(folder) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    while folder.is_run() and runs.is_locked(folder):
+        if time.monotonic() > deadline:
+            about = folder.about()
+            raise Lost(f"run {folder.id} is being trained by another process (pid {about.get('pid')} on {about.get('host')})")
+        time.sleep(0.2)
 
 
 def sweep_status(order: Order) -> str:
@@ -117,9 +124,18 @@ def sweep_status(order: Order) -> str:
         return "unknown"
 
 
-def copy_run(source: RunFolder, target: RunFolder) -> None:
-    """Make the newest checkpoint of a run the newest one of another, which then goes on from there. Its journal up to
+def newest_round(folder: RunFolder) -> int | None:
+    """The round of a run's newest checkpoint."""
+    found, _ = newest(folder.checkpoints)
+    return found.round if found else None
+
+
+def copy_run(source: RunFolder, target: RunFolder) -> int:
+    """Make the newest and the best checkpoint of a run those of another, which then goes on from there. Its journal up to
     that round stays its own.
+
+    Returns:
+        The round of the newest.
 
     Raises:
         GanflowError: the source has no whole checkpoint.
@@ -128,9 +144,20 @@ def copy_run(source: RunFolder, target: RunFolder) -> None:
     if found is None:
         raise GanflowError(f"trial {source.id} has no checkpoint to copy")
     name = f"round-{found.round:08d}.safetensors"
-    scratch = target.checkpoints / f"{name}.{os.getpid()}.partial"
-    shutil.copyfile(found.path, scratch)
+    try:
+        _copy(found.path, target.checkpoints / name)
+    except FileNotFoundError:  # the source goes on meanwhile, and removes what is old
+        return copy_run(source, target)
     for later in target.checkpoints.glob("round-*.safetensors"):
         if later.name > name:
             later.unlink()
-    os.replace(scratch, target.checkpoints / name)
+    with suppress(FileNotFoundError, Damaged):
+        if read(source.checkpoints / BEST).round <= found.round:
+            _copy(source.checkpoints / BEST, target.checkpoints / BEST)
+    return found.round
+
+
+def _copy(file: Path, to: Path) -> None:
+    scratch = to.with_suffix(f".{os.getpid()}.partial")
+    shutil.copyfile(file, scratch)
+    os.replace(scratch, to)

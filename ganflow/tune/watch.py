@@ -28,7 +28,7 @@ class Watcher(tune.Callback):
         self.stopping = False  # the whole sweep is being interrupted
         self._noted: set[str] = set()
         self._over = sum(t.over for t in book.trials.values())
-        journal.rewind(max(0, self._over - 1))  # what happened since the last line of the records was never noted, or is again
+        journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
         self.note_best()
 
     def end(self) -> None:

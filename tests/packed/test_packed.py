@@ -59,7 +59,7 @@ def alone(members, rounds=ROUNDS):
     return found
 
 
-def assert_trial(found, expected, label=""):
+def assert_trial(found, expected, label="", atol=1e-12):
     (tensors, plain), (own_tensors, own_plain) = found, expected
     assert plain == own_plain
     assert list(tensors) == list(own_tensors)
@@ -68,14 +68,14 @@ def assert_trial(found, expected, label=""):
             assert torch.equal(tensors[name], t), name
         else:
             torch.testing.assert_close(
-                tensors[name], t, rtol=1e-9, atol=1e-12, msg=lambda text, name=name: f"{label} {name}: {text}"
+                tensors[name], t, rtol=1e-9, atol=atol, msg=lambda text, name=name: f"{label} {name}: {text}"
             )
 
 
-def assert_all(packed, expected):
+def assert_all(packed, expected, atol=1e-12):
     for i, (_, *own) in enumerate(expected):
         with packed.member(i) as trainer:
-            assert_trial(snapshot(trainer), own, f"trial {i}")
+            assert_trial(snapshot(trainer), own, f"trial {i}", atol)
 
 
 def clip(c):
@@ -203,7 +203,7 @@ def test_images(build, network):
     packed = PackedTrainer(build(*game))
     expected = alone(build(*game), 20)
     packed.advance(20)
-    assert_all(packed, expected)
+    assert_all(packed, expected, atol=1e-10)  # a bias in front of a norm has no gradient but rounding
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

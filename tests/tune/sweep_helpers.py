@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from ganflow.checkpoint import newest
-from ganflow.runs import RunFolder
 from ganflow.tracking import entries
 from ganflow.tune.folder import SweepFolder
 
@@ -30,7 +29,7 @@ modifiers:
   - {use: ema, decay: 0.9}
 metrics:
   - {use: sliced_wasserstein, samples: 256}
-train: {rounds: 1200, batch_size: 16, compile: never, report_every: 10, checkpoint_every: 60, evaluate_every: 120,
+train: {rounds: 6000, batch_size: 16, compile: never, report_every: 20, checkpoint_every: 200, evaluate_every: 500,
         sample_every: 100000}
 track: {mlflow: false}
 tune:
@@ -39,7 +38,7 @@ tune:
   space:
     optimizer.lr: {loguniform: [1.0e-4, 1.0e-2]}
 """
-EVERY = 60  # rounds between its checkpoints
+EVERY, REPORT = 200, 20  # rounds between its checkpoints, and between its reports
 
 
 def recipe(folder, text=TINY):
@@ -94,9 +93,19 @@ class Tuning:
             time.sleep(0.02)
         return found
 
-    def playing(self, number, rounds):
-        """The process of a trial that is in the middle of its training and has played so many rounds."""
-        return self.until(lambda: middle(self.sweep, number, rounds))
+    def playing(self, further=1000, number=None):
+        """(number, process id) of a trial that is in the middle of its training and played so many rounds since this was
+        asked, or since it began."""
+        began = {n: played(self.sweep.trial(n))[-1:] for n in self.sweep.trials()} if self.sweep.is_run() else {}
+
+        def found():
+            for n in sorted(self.sweep.trials()) if self.sweep.is_run() else ():
+                pid = middle(self.sweep, n, sum(began.get(n, [])) + further) if number in (None, n) else None
+                if pid:
+                    return n, pid
+            return None
+
+        return self.until(found)
 
     def send(self, number):
         """A signal to the driver alone; None for one by Ctrl-C, which the terminal sends to the whole process group."""
@@ -184,15 +193,11 @@ def assert_same_sweep(sweep, other):
         assert facts[0] == facts[1]
         assert_same_run(sweep.trial(number), other.trial(number))
     assert without_comments(sweep.best) == without_comments(other.best)
-    assert [about(s)["best"] for s in (sweep, other)] == [about(sweep)["best"]] * 2
+    assert sweep.about()["best"] == other.about()["best"]
 
 
 def without_comments(path):
     return [line for line in path.read_text().splitlines() if not line.startswith("#")]
-
-
-def about(sweep):
-    return sweep.about()
 
 
 def bits(tensor):
@@ -210,13 +215,13 @@ def begun(sweep):
 
 
 def rounds_played_again(before, run):
-    """How many rounds of those that a killed trial had played were played again.
+    """How many of the rounds that a trial had played were played again since.
 
     Args:
-        before: {round: time} of its journal when it was killed.
+        before: `clock` of its run then.
     """
     after = clock(run)
-    return EVERY // 6 * sum(after[round] != at for round, at in before.items())
+    return REPORT * sum(after.get(round) != at for round, at in before.items())
 
 
 def clock(run):
@@ -252,7 +257,3 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def trial_run(sweep, number) -> RunFolder:
-    return sweep.trial(number)

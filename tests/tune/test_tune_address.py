@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -138,7 +139,7 @@ class short_folder:
     """A short name for a folder."""
 
     def __init__(self, folder):
-        self.folder, self.link = folder, f"/tmp/g{os.getpid()}"
+        self.folder, self.link = folder, f"{tempfile.gettempdir()}/g{os.getpid()}"
 
     def __enter__(self):
         os.symlink(self.folder, self.link)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 
@@ -76,7 +77,7 @@ def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "uri", ["sqlite:////tmp/x.db", "postgresql://u:p@h/db", "mysql+pymysql://u@h/db", "databricks", "databricks://profile"]
+    "uri", ["sqlite:////x/y.db", "postgresql://u:p@h/db", "mysql+pymysql://u@h/db", "databricks", "databricks://profile"]
 )
 def test_stores_that_no_server_is_asked_for(uri):
     assert mlflow_reachable(uri) == ([], [])
@@ -224,7 +225,7 @@ print(json.dumps(told))
 
 @pytest.mark.slow
 def test_what_the_nodes_have_together():
-    folder = f"/tmp/gr-{os.getpid()}"
+    folder = f"{tempfile.gettempdir()}/gr-{os.getpid()}"
     os.mkdir(folder)
     env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run([sys.executable, "-c", SEVERAL], capture_output=True, text=True, env=env, timeout=200)
