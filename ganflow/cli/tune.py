@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
     best = f"; train the best one in full: ganflow run {shown / folder.best.name}" if folder.best.exists() else ""
     print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
-        print(f"{outcome.failed} trials failed (ganflow sweeps show {folder.sweep})")
+        print(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
         return 1
     return 0
 

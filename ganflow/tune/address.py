@@ -158,12 +158,22 @@ def _init(**options: Any) -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the sweep itself says which trials failed
+    _hush()
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+def _hush() -> None:
+    """Ray prints a paragraph on stdout about every process that dies, whatever it is told about logging."""
+    from ray._private import worker
+
+    printing: Any = worker
+    printing.listen_error_messages = lambda *arguments: None
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
-from ganflow.tracking import Journal
+from ganflow.runs import is_locked
+from ganflow.tracking import Journal, entries
 from ganflow.tune.book import Book
+from ganflow.tune.deaths import why
 from ganflow.tune.folder import OVER, TrialRecord
 from ganflow.tune.table import best_of
 
@@ -35,6 +37,8 @@ class Watcher(tune.Callback):
         """Ray has let go of all trials: those that are not over wait for the sweep to go on."""
         for number in [t.number for t in self.book.trials.values() if not t.over]:
             self.book.record(number, state="waiting", error="")
+        for number in [t.number for t in self.book.trials.values() if t.state == "stopped"]:
+            self._settle(number)
         self._show()
         self.journal.close()
 
@@ -57,17 +61,27 @@ class Watcher(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         for number in self._going(trial):  # the scheduler ended it
             self._is_over(number, "stopped", "")
+            self._settle(number)
         self._show()
 
+    def _settle(self, number: int) -> None:
+        """Ray pauses a trial before it stops it for good: its run calls itself interrupted until it is told that it is over."""
+        run = self.book.folder.trial(number)
+        if run.is_run() and run.about()["status"] in ("interrupted", "running") and not is_locked(run):
+            run.note(status="stopped")
+
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        error = trial.get_error()
-        last = str(error).strip().splitlines()[-1][:300] if error and str(error).strip() else "its process died"
+        error = f"{why(trial)} ({trial.num_failures} times)" if trial.num_failures > 1 else why(trial)
         for number in self._going(trial):
-            self._is_over(number, "failed", last)
+            run = self.book.folder.trial(number)
+            if run.is_run():  # which nobody is there to note
+                run.note(status="failed", error=error)
+                self.book.saw(number, round=max((entry.round for entry in entries(run.journal)), default=0))
+            self._is_over(number, "failed", error)
         self._show()
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self._tell(trial, state="waiting", error="its process died; it is begun again from its last checkpoint")
+        self._tell(trial, state="waiting", error=f"{why(trial)}; it is begun again from its last checkpoint")
 
     def _going(self, trial: RayTrial) -> list[int]:
         return [number for number in self.book.numbers[trial.trial_id] if not self.book.trials[number].over]

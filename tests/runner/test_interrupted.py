@@ -7,6 +7,7 @@ import pytest
 from runner_helpers import Process, assert_same_state, finished, last, numbers, only_run
 
 from ganflow.runner.loop import Loop
+from ganflow.trainer import Trainer
 
 SLEEPY = '''
 from ganflow import hookimpl, settings
@@ -55,24 +56,24 @@ def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
     assert numbers(run) == numbers(type(run)(alone))
 
 
-@pytest.mark.parametrize(("place", "evaluate"), [("_improves", 3), ("_advance", 2)])
-def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, place, evaluate):
+@pytest.mark.parametrize(("owner", "place", "evaluate"), [(Loop, "_improves", 3), (Trainer, "advance", 2)])
+def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, owner, place, evaluate):
     """It comes when it was just decided that the round needs no checkpoint, or when the next one is about to begin."""
-    before = getattr(Loop, place)
+    before = getattr(owner, place)
 
-    def late(loop, *arguments, **named):
-        if loop.trainer.round == 4:
+    def late(self, *arguments, **named):
+        if getattr(self, "trainer", self).round == 4:
             signal.raise_signal(signal.SIGINT)
-        return before(loop, *arguments, **named)
+        return before(self, *arguments, **named)
 
-    monkeypatch.setattr(Loop, place, late)
+    monkeypatch.setattr(owner, place, late)
     command = ("run", "tiny.yaml", "train.checkpoint_every=100", f"train.evaluate_every={evaluate}", "-q")
     code, out, err = ganflow(*command)
     assert code == 130, err
     assert out.startswith("stopped after round 4 of")
     run = only_run(work / "runs")
     assert last(run).round == 4
-    monkeypatch.setattr(Loop, place, before)
+    monkeypatch.setattr(owner, place, before)
     assert ganflow("run", "--resume", "latest", "-q")[0] == 0
     assert ganflow(*command, "--runs", "alone")[0] == 0
     assert_same_state(run, only_run(work / "alone"))

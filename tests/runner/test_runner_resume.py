@@ -109,15 +109,15 @@ def interrupt(monkeypatch):
     """interrupt(k): Ctrl-C comes while round k is played."""
 
     def at(k):
-        draw = Trainer._draw
+        draw = Trainer.draw
 
         def drawing(trainer):
             if trainer.round == k - 1:
                 signal.raise_signal(signal.SIGINT)
             return draw(trainer)
 
-        monkeypatch.setattr(Trainer, "_draw", drawing)
-        return lambda: monkeypatch.setattr(Trainer, "_draw", draw)
+        monkeypatch.setattr(Trainer, "draw", drawing)
+        return lambda: monkeypatch.setattr(Trainer, "draw", draw)
 
     return at
 

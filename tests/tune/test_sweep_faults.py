@@ -22,6 +22,10 @@ from sweep_helpers import (
     rounds_played_again,
 )
 
+from ganflow.recipe import read_recipe
+from ganflow.tune.memory import in_time, scored
+from ganflow.tune.schedulers import make_scheduler
+
 pytestmark = pytest.mark.slow
 ALL = range(4)
 
@@ -107,3 +111,50 @@ def test_killed_interrupted_and_robbed_of_a_process_a_sweep_ends_as_if_nothing_h
         status, steps, run = told[f"tiny {sweep.trial(n).id}"]
         assert status == "FINISHED"
         assert steps == played(sweep.trial(n))
+
+
+ASHA = (
+    "tune.scheduler=asha",
+    "tune.search=grid",
+    "tune.concurrency=1",
+    "tune.retries=0",
+    "tune.space={optimizer.lr: {choice: [3.0e-3, 1.0e+30, 1.0e-4, 1.0e-5, 2.0e-5, 3.0e-5]}}",
+)
+
+
+def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_retried_fails_alone(tmp_path):
+    recipe(tmp_path)
+    with Tuning.new(tmp_path, "asha", *ASHA) as process:
+        sweep = process.sweep
+        process.playing(number=3, further=300)
+        process.kill()
+    was, before = sweep.trials(), clocks(sweep)
+    assert [was[n].state for n in ALL] == ["finished", "diverged", "stopped", "running"]
+    with Tuning.resumed(tmp_path, "asha") as process:
+        number, pid = process.playing(number=4, further=300)
+        os.kill(pid, signal.SIGKILL)
+        code, out, err = process.end()
+    assert code == 1
+    trials = sweep.trials()
+    assert [trials[n].state for n in range(6)] == ["finished", "diverged", "stopped", "stopped", "failed", "stopped"]
+    assert trials[1].error.startswith("generator/non_saturating became nan in round 1;")
+    assert trials[4].error == "its process died"
+    assert trials[4].round >= 300
+    assert sweep.about()["best"]["trial"] == 0
+    assert "1 trial failed; see: ganflow sweeps show asha" in out
+    assert "(raylet)" not in out
+    assert "ERROR" not in err
+    for n in range(3):  # over already: untouched
+        assert clock(sweep.trial(n)) == before[n]
+    assert begun(sweep) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
+    assert rounds_played_again(before[3], sweep.trial(3)) <= EVERY + REPORT
+    assert [sweep.trial(n).about()["status"] for n in range(6)] == [
+        "finished", "failed", "stopped", "stopped", "failed", "stopped"
+    ]  # fmt: skip
+
+    # what a driver that goes on would know: the same verdicts, and the same rungs
+    rule = make_scheduler(read_recipe(sweep.recipe).tune, "min", 6000)
+    histories = {n: scored(sweep.trial(n), "sliced_w1_256") for n in trials}
+    assert rule.remember(in_time(histories)) == {2, 3, 5}
+    rungs = {round: set(map(int, seen)) for round, seen in rule.rule._brackets[0]._rungs}
+    assert rungs == {600: {0, 2, 3, 5}, 1800: {0, 2, 3, 5} & rungs[1800], 5400: {0}}
