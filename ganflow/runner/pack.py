@@ -11,7 +11,7 @@ from ganflow.game.compiled import NotCompilable
 from ganflow.packed import Member, PackedTrainer
 from ganflow.recipe import Recipe
 from ganflow.runner.loop import Loop, Step
-from ganflow.runner.run import prepare_trial
+from ganflow.runner.session import prepare_trial
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged
 

@@ -1,4 +1,4 @@
-"""Start a run, or go on with one."""
+"""One run from its parts to its end."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ import os
 import platform
 import socket
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import ganflow
-from ganflow import checkpoint, runs
+from ganflow import checkpoint
 from ganflow.checkpoint import Checkpoint, Damaged
-from ganflow.checkpoint.load import describe, find_checkpoint, take_over
+from ganflow.checkpoint.load import describe
 from ganflow.errors import GanflowError
 from ganflow.game.compiled import NotCompilable, worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
 from ganflow.plugins import versions
-from ganflow.recipe import Recipe, differences, read_recipe
+from ganflow.recipe import Recipe
 from ganflow.runner.faults import plugins_fault
-from ganflow.runner.folders import alone, changes, clear_unfinished, fill_folder, git_commit, new_folder, noted, write_recipe
+from ganflow.runner.folders import changes, git_commit, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Parts
 from ganflow.runner.progress import Progress
-from ganflow.runner.workers import hired
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged
 
 ERROR = "error.txt"
 Say = Callable[[str], None]
-MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
-              "train.keep", "track.")  # fmt: skip
-"""What of a recipe may change when its run goes on: how long, how often, and where it is remembered."""
 
 
 @dataclass(frozen=True)
@@ -56,157 +51,8 @@ class Outcome:
     signal: int = 0
 
 
-class Session:
-    """A run that is played step by step: iterate over it to the end, which `outcome` then tells of.
-
-    Attributes:
-        folder: the run's.
-        outcome: how the run ended; None until then.
-
-    Raises:
-        GanflowError: (while iterating) as `start`.
-    """
-
-    def __init__(self, run: Run, steps: Generator[Step, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
-        self.folder = folder
-        self.outcome: Outcome | None = None
-        self._run, self._steps, self._held = run, steps, held
-
-    def __iter__(self) -> Iterator[Step]:
-        with self._held:
-            self.outcome = yield from self._steps
-
-    def stop(self, status: str = "stopped") -> None:
-        """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run's status is then
-        this one; "interrupted" where it is to go on."""
-        self._run.trainer.stop = True
-        self._run.early = status
-
-    def finish(self) -> Outcome:
-        """Play to the end."""
-        for _ in self:
-            pass
-        assert self.outcome is not None
-        return self.outcome
-
-
-def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1) -> Outcome:
-    """Train a recipe in a new folder under `root`.
-
-    Args:
-        workers: processes that train together, each on its share of every batch; this one is the first.
-
-    Raises:
-        GanflowError: the recipe's parts do not fit, a term is not finite, a plugin fails, the disk is full. What was
-            trained until the last checkpoint is kept.
-        Lost: (a GanflowError) a worker died; the run can go on.
-    """
-    with ExitStack() as held:
-        run = _built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
-        source = recipe.train.start_from
-        start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
-        folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
-        held.enter_context(alone(folder))
-        return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
-
-
-def open_trial(
-    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], *, copied: bool = False, group: Group | None = None
-) -> Session:
-    """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
-    Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
-
-    Args:
-        about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
-        copied: its checkpoint is another run's, whose recipe had other numbers: the optimizers' are this recipe's.
-        group: the workers that train it together, by `Group.host`; the others are at `ganflow.runner.workers.serve`.
-
-    Raises:
-        GanflowError: as `start` and `resume`.
-    """
-    with ExitStack() as held:
-        if group:
-            held.callback(group.close)
-        run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group)
-        run.copied = copied
-        return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
-
-
-def prepare_trial(
-    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], held: ExitStack, group: Group | None = None
-) -> tuple[Run, Checkpoint | None, list[Damaged], bool]:
-    """Build a trial's run, make its folder if there is none, and hold its lock: the run, the checkpoint to go on from,
-    damaged ones, and whether it was begun before. Arguments as those of `open_trial`."""
-    begun = folder.is_run()
-    if begun:
-        held.enter_context(alone(folder))
-    before = noted(folder) if begun else {}
-    found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
-    run = _built(recipe, True, before, group)
-    run.alone = True
-    run.tracking = about.get("tracking", {})
-    source = recipe.train.start_from
-    if source and not found:
-        take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
-    if not begun:
-        own = run.about()
-        clear_unfinished(folder)
-        runs.make(folder)
-        fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
-        held.enter_context(alone(folder))
-    return run, found, damaged, begun
-
-
-def resume(
-    folder: RunFolder,
-    recipe: Recipe | None = None,
-    *,
-    quiet: bool = False,
-    overrides: Sequence[str] = (),
-    workers: int | None = None,
-) -> Outcome:
-    """Go on with a run where its last checkpoint was taken. A run that has finished is left as it is.
-
-    Args:
-        recipe: what the run is thought to be; None for what it is.
-        overrides: changes to it, of what may change.
-        workers: processes that train together; None for as many as it had, which gives the same bits.
-
-    Raises:
-        GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
-            are damaged, or as `start`.
-    """
-    kept = read_recipe(folder.recipe)
-    wanted = recipe or read_recipe(folder.recipe, overrides)
-    different = differences(kept, wanted)
-    refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
-    if refused:
-        raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
-    with ExitStack() as held:
-        held.enter_context(alone(folder))
-        before = noted(folder)
-        found, damaged = checkpoint.newest(folder.checkpoints)
-        if found is None and damaged:
-            raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
-        if found and found.round > wanted.train.rounds:
-            raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
-        if found and found.round == wanted.train.rounds and before["status"] == "finished":
-            hint = f"to train on: ganflow run --resume {folder.id} train.rounds={2 * found.round}"
-            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
-            return Outcome(folder, "finished", found.round)
-        had = before.get("workers", 1)
-        n = had if workers is None else workers
-        group = held.enter_context(hired(wanted, n, before.get("threads", 0) if n == had else 0))
-        run = _built(wanted, quiet, before, group)
-        start_from = before.get("start_from")
-        if start_from and not found:
-            earlier = RunFolder(Path(start_from["run"]))
-            take_over(run.game, find_checkpoint(earlier, start_from["checkpoint"]), earlier.id)
-        steps = run.steps(folder, found, damaged, changed=bool(different))
-        return Session(run, steps, folder, held.pop_all()).finish()
-
-
-def _built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> Run:
+def built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> Run:
+    """A run that can begin; arguments as those of `Run`. Raises GanflowError where its parts do not fit, or a plugin fails."""
     try:
         return Run(recipe, quiet, before, group)
     except (Exception, SystemExit) as error:

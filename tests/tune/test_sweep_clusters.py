@@ -46,7 +46,7 @@ def on(cluster, folder, name, seen, *changes):
     cluster, env = cluster
     recipe(folder)
     seen.mkdir()
-    more = f"+modifiers.1={{use: witness, folder: {seen}}}"
+    more = f"+modifiers={{use: witness, folder: {seen}}}"
     return Tuning.new(folder, name, "train.device=cpu", more, *changes, options=["--address", cluster.head], **env)
 
 
