@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
     from ganflow.recipe import is_override
+    from ganflow.runs import DEFAULT_ROOT
 
     overrides = list(args.overrides)
     if args.recipe and is_override(args.recipe):
@@ -61,15 +62,19 @@ def main(args: argparse.Namespace) -> int:
     else:
         plan = driver.plan(args.recipe, overrides)
         folder = driver.begin(plan, args.runs, args.name)
+    shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
+    again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
     except GanflowError:
         if not args.resume and not folder.records.exists():  # nothing was begun
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
-    shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
+    except KeyboardInterrupt:
+        print(f"stopped at once; go on from the last checkpoints with: {again}")
+        raise
     if outcome.status == "interrupted":
-        print(f"stopped; go on with: ganflow tune --resume {folder.sweep}")
+        print(f"stopped; go on with: {again}")
         return 128 + outcome.signal
     trials = list(folder.trials().values())
     if not args.quiet:

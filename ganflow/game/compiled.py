@@ -149,14 +149,18 @@ def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> 
     convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in leaves)
     if not all(p.flat is not None and hasattr(p.optimizer, "traceable") for p in game.players.values()):
         return "never", "an optimizer is not one that a trace can follow"
-    flops = _flops(game, batch_size)
-    work = n_critic * (flops["generator"] + 6 * flops["critic"]) + 3 * flops["generator"] + 4 * flops["critic"]
-    per_second = 25e9 * torch.get_num_threads() if game.device.type == "cpu" else 10e12
-    seconds = work / per_second + (n_critic + 1) * len(leaves) * 40e-6
+    seconds = arithmetic(game, n_critic, batch_size) + (n_critic + 1) * len(leaves) * 40e-6
     mode, gain, cost = ("step", 0.25, 60.0) if convolutional else ("round", 0.5, 45.0)
     saved = gain * seconds * rounds
     text = f"compiling would save about {saved:.0f} s of {seconds * rounds:.0f} s and cost about {cost:.0f} s"
     return (mode, text) if saved > 1.5 * cost else ("never", text)
+
+
+def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
+    """About how many seconds the multiplications and additions of a round take: an estimate from the networks alone."""
+    flops = _flops(game, batch_size)
+    work = n_critic * (flops["generator"] + 6 * flops["critic"]) + 3 * flops["generator"] + 4 * flops["critic"]
+    return work / (25e9 * torch.get_num_threads() if game.device.type == "cpu" else 10e12)
 
 
 def _flops(game: Game, batch_size: int) -> dict[str, float]:

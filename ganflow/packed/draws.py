@@ -25,6 +25,7 @@ class StackedDraws:
     def __init__(self, recipes: Sequence[Recipe], trainers: Sequence[Trainer]) -> None:
         self.trainers = list(trainers)
         self._leaders = _leaders(recipes, trainers)
+        self._over: set[int] = set()
         self._distinct = sorted(set(self._leaders))
         self.ahead = AHEAD if all(_same_ahead(trainers[i], AHEAD) for i in self._distinct) else 1
 
@@ -46,6 +47,19 @@ class StackedDraws:
         """What will be drawn."""
         each = [trainer.peek(rounds) for trainer in self.trainers]
         return [{name: torch.stack([own[r][name] for own in each]) for name in each[0][r]} for r in range(rounds)]
+
+    def drop(self, i: int) -> None:
+        """Trial i is over: from now on it gets what another one draws. Those that share its draws have another leader."""
+        self._over.add(i)
+        left = [j for j in range(len(self.trainers)) if j not in self._over]
+        if not left:
+            return
+        sharing = [j for j in left if self._leaders[j] == i]
+        for j in sharing:
+            self.catch_up(j)
+        heir = sharing[0] if sharing else self._leaders[left[0]]
+        self._leaders = [heir if leader == i or j in self._over else leader for j, leader in enumerate(self._leaders)]
+        self._distinct = sorted(set(self._leaders))
 
     def catch_up(self, i: int) -> None:
         """Put trial i's own generators where those that it shares stand."""

@@ -76,7 +76,7 @@ class Loop:
         folder: RunFolder,
         progress: Progress,
         best: dict[str, Any],
-        send: bool,
+        trial: bool,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.folder, self.progress = metrics, folder, progress
@@ -89,13 +89,14 @@ class Loop:
         self.best = best  # the best score so far and its round
         self._no_pictures = False
         self._kept = trainer.round  # the round of the last checkpoint
-        self.follower = Follower(folder) if send else None
+        self._curves = not trial  # a picture of them costs as much as hundreds of a packed trial's rounds; MLflow shows them
+        self.follower = Follower(folder) if recipe.track.mlflow and not trial else None
 
     def begin(self) -> None:
         """Before the first round that is played."""
         if self.follower:
             self.follower.start()
-        if self.trainer.round == 0:
+        if self.trainer.round == 0 and self.cadence.sample < self.cadence.rounds:  # else the last picture is the only one
             self._draw(0)
 
     def steps(self) -> Iterator[Step]:
@@ -202,7 +203,7 @@ class Loop:
 
     def _end(self, status: str) -> None:
         self.writer.wait()
-        curves = list(entries(self.folder.journal))
+        curves = list(entries(self.folder.journal)) if self._curves else []
         if curves:
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))

@@ -33,8 +33,8 @@ class Parts:
         train = recipe.train
         check_shares(recipe, group.size if group else 1)
         torch.set_num_threads(threads or train.threads or torch.get_num_threads())
-        if train.deterministic:
-            torch.use_deterministic_algorithms(True)
+        if train.deterministic != torch.are_deterministic_algorithms_enabled():  # a sweep's process plays many recipes
+            torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
         random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
         np.random.seed(train.seed % 2**32)
         self.composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)

@@ -117,8 +117,8 @@ class Run(Parts):
                     self.group.join(self.game.device)
                     self.trainer.share()
                     progress.note(f"{self.workers} workers, {self.recipe.train.batch_size // self.workers} examples each")
-                send = self.recipe.track.mlflow and not self.alone
-                self.loop = Loop(self.recipe, self.trainer, self.metrics, self.composition, folder, progress, best, send)
+                own = self.recipe, self.trainer, self.metrics, self.composition
+                self.loop = Loop(*own, folder, progress, best, trial=self.alone)
                 yield self.loop
             except BaseException as error:
                 failure = self._failed(folder, error)
@@ -222,7 +222,7 @@ class Run(Parts):
             found, _ = checkpoint.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
-        elif isinstance(error, Lost):
+        elif isinstance(error, Lost) and not self.alone:
             failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"

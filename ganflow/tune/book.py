@@ -47,10 +47,13 @@ class Book:
         """What a worker is told about a trial."""
         template = {**self.template, "about": {**self.template["about"], "trial": number}}
         copied = self.trials[number].copied
-        source = str(self.folder.trial(copied[-1][0]).path) if copied else None
+        copy: dict[str, Any] = {}
+        if copied:
+            source, at = copied[-1]
+            copy = {"copy": str(self.folder.trial(source).path), "copy_at": at, "copies": len(copied)}
         place = str(self.folder.trial(number).path)
         return Order(
-            number=number, changes=[*self.common, *changes], folder=place, copy=source, copies=len(copied), **template
+            number=number, changes=[*self.common, *changes], folder=place, **copy, **template
         )
 
     @staticmethod

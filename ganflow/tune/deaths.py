@@ -13,7 +13,8 @@ _WORDS = {
     r"low on memory|OutOfMemory|OOM killer killed": "its process was ended: the node ran out of memory",
     r"node (has )?died|node was (terminated|removed|dead)|node is dead|NODE_DIED": "its node was lost",
     r"[Pp]lacement group .*(removed|not found)": "its place in the cluster was lost",
-    r"ActorDied|ActorUnavailable|actor (has )?died|actor is (dead|unavailable|temporarily)|RayActorError": DIED,
+    r"ActorUnavailable|actor .*is (temporarily )?unavailable": "its process, or its node, was lost",
+    r"ActorDied|actor (has )?died|actor is dead|RayActorError": DIED,
 }
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -62,7 +63,7 @@ def plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
     recipe = read_recipe(source, overrides)
     if recipe.tune is None:
-        raise GanflowError(f"{recipe.file} has no section 'tune'; see recipes/sweeps, or: ganflow plugins show tune")
+        raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
     space = read_space(recipe, source, overrides)
     metric, mode = find_objective(recipe, space.variants)
     return Plan(recipe, recipe.tune, space, metric, mode)
@@ -226,6 +227,7 @@ def _tune(
     from ganflow.tune.search import make_searcher
     from ganflow.tune.trial import Trial
     from ganflow.tune.watch import Watcher
+    from ganflow.tune.watchdog import guarded
 
     rounds = rounds_of(plan)
     tracking = {"parent": folder.id, "log_model": False}
@@ -255,7 +257,7 @@ def _tune(
         return
     pack = _pack(plan, display.note)
     scratch = folder.path / ".ray"
-    with connect(address):
+    with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
         for note in preflight(plan, folder, address):
             display.note(note)
         tuner = tune.Tuner(
@@ -281,6 +283,14 @@ def _tune(
         finally:
             watcher.end()
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _abandon(folder: SweepFolder, display: Any, interruption: _Interruption) -> None:
+    """The cluster is gone: end the process at once. What is in the sweep's folder is all that is needed to go on."""
+    folder.note(status="interrupted")
+    display.__exit__(None, None, None)
+    print(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", file=sys.stderr, flush=True)
+    os._exit(128 + interruption.signal if interruption.signal else 1)
 
 
 def _pack(plan: Plan, say: Callable[[str], None]) -> int:

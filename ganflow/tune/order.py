@@ -28,7 +28,7 @@ class Order:
         about: what its run.json says besides.
         metric, mode: what the trial is judged by.
         stop: values at which the trial ends.
-        copy: pbt: a run's folder whose checkpoint to go on from.
+        copy, copy_at: pbt: a run's folder whose checkpoint to go on from, and at which round.
         workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
@@ -43,6 +43,7 @@ class Order:
     mode: str
     stop: dict[str, float]
     copy: str | None = None
+    copy_at: int = 0
     copies: int = 0
     workers: int = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from ray import tune
 from ganflow.errors import GanflowError
 from ganflow.packed import NotPackable
 from ganflow.recipe import read_recipe
-from ganflow.runner import Step, open_trial
+from ganflow.runner import Session, Step, open_trial
 from ganflow.runner.pack import PackSession
+from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
+from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
 from ganflow.tune.trial import STEP, sweep_status, wait_for
 
@@ -28,10 +31,12 @@ class Pack(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         self.orders = [Order(**order) for order in json.loads(config["orders"])]
         self.standings = [Standing(order) for order in self.orders]
-        self.over: set[int] = set()
+        known = SweepFolder(Path(self.orders[0].folder).parent).trials()  # if the pack died, some may be over
+        self.over = {i for i, order in enumerate(self.orders) if order.number in known and known[order.number].over}
         self.note = ""
-        self._playing: Any = None
+        self._playing: PackSession | Session | None = None
         self._steps: Iterator[Reported] | None = None
+        self._ending = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -43,19 +48,28 @@ class Pack(tune.Trainable):
         self._steps = self._steps or self._played()
         told: dict[int, dict[str, Any]] = {}
         until = time.monotonic() + STEP
-        for reported in self._steps:
-            for i, step in reported:
-                if i in self.over:
-                    continue
-                before = told.get(i, {})
-                told[i] = self._told(i, step)
-                if "score" in before:
-                    told[i].setdefault("score", before["score"])
-                if told[i]["state"] != "running":
-                    self.over.add(i)
-            if time.monotonic() > until:
-                break
+        try:
+            for reported in self._steps:
+                self._take(reported, told)
+                if time.monotonic() > until:
+                    break
+        except Lost:  # Ray begins it again
+            raise
+        except GanflowError as error:  # of the whole pack
+            self._take([(i, error) for i in range(len(self.orders))], told)
         return {"trials": list(told.values()), "note": self.note, "done": len(self.over) == len(self.orders)}
+
+    def _take(self, reported: Reported, told: dict[int, dict[str, Any]]) -> None:
+        """Add what is new to what is told to Ray."""
+        for i, step in reported:
+            if i in self.over:
+                continue
+            before = told.get(i, {})
+            told[i] = self._told(i, step)
+            if "score" in before:
+                told[i].setdefault("score", before["score"])
+            if told[i]["state"] != "running":
+                self.over.add(i)
 
     def _told(self, i: int, step: Step | GanflowError | None) -> dict[str, Any]:
         standing = self.standings[i]
@@ -64,27 +78,33 @@ class Pack(tune.Trainable):
         if step is None:
             return standing.finished()
         scored = standing.saw(step)
+        if standing.reached(step) and isinstance(self._playing, PackSession):
+            self._playing.finish(i)
+        elif standing.reached(step) and self._playing:
+            self._playing.stop("finished")
         return standing.told("running", scored)
 
     def _played(self) -> Iterator[Reported]:
         """What is reported of each trial, by its place among the orders; None where it has finished."""
-        trials = [(read_recipe(o.recipe, o.changes), RunFolder(Path(o.folder)), o.about) for o in self.orders]
+        left = [i for i in range(len(self.orders)) if i not in self.over]
+        orders = [self.orders[i] for i in left]
+        trials = [(read_recipe(o.recipe, o.changes), RunFolder(Path(o.folder)), o.about) for o in orders]
         for _, folder, _ in trials:
             wait_for(folder)
         try:
-            together = PackSession(trials)
+            self._playing = together = PackSession(trials)
         except NotPackable as reason:
-            self.note = f"trials {self.orders[0].number} to {self.orders[-1].number} run one after the other: {reason}"
-            yield from self._one_by_one(trials)
+            self.note = f"trials {orders[0].number} to {orders[-1].number} run one after the other: {reason}"
+            yield from self._one_by_one(dict(zip(left, trials, strict=True)))
             return
-        self._playing = together
         for reports in together:
-            yield list(enumerate(reports))
-        self._playing = None
-        yield [(i, None) for i in range(len(trials)) if i not in together.over]
+            yield list(zip(left, reports, strict=True))
 
-    def _one_by_one(self, trials: list[Any]) -> Iterator[Reported]:
-        for i, (recipe, folder, about) in enumerate(trials):
+    def _one_by_one(self, trials: dict[int, Any]) -> Iterator[Reported]:
+        for i, (recipe, folder, about) in trials.items():
+            if self._ending:
+                return
+            self.standings[i] = Standing(self.orders[i])
             try:
                 self._playing = session = open_trial(recipe, folder, about)
                 for step in session:
@@ -92,7 +112,6 @@ class Pack(tune.Trainable):
                 yield [(i, None)]
             except GanflowError as error:
                 yield [(i, error)]
-            self._playing = None
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         self._end("interrupted")
@@ -103,12 +122,14 @@ class Pack(tune.Trainable):
 
     def cleanup(self) -> None:
         """Ray takes the trial off: the whole sweep is interrupted, or the trials are over."""
-        self._end("interrupted" if sweep_status(self.orders[0]) == "interrupted" else "stopped")
+        with suppress(GanflowError):  # which the runs noted
+            self._end("interrupted" if sweep_status(self.orders[0]) == "interrupted" else "stopped")
 
     def _end(self, status: str) -> None:
-        playing, self._playing = self._playing, None
-        if playing is not None and self._steps is not None:
-            playing.stop(status)
+        """Keep checkpoints and close the runs, if they are in the middle."""
+        self._ending = True
+        if self._playing is not None and self._steps is not None:
+            self._playing.stop(status)
             for _ in self._steps:
-                if self._playing is not None and self._playing is not playing:
-                    break  # one by one: the next is not to be begun
+                pass
+        self._playing = None

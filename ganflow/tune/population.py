@@ -31,13 +31,16 @@ class Population(FIFOScheduler):
         self.sign = 1 if mode == "min" else -1
         self._random = random.Random(f"population {seed}")
         self._turns: dict[int, int] = {}  # trial → round of its last turn
+        self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         number, round = result["trial"], result["round"]
         if result["state"] != "running":
             return TrialScheduler.CONTINUE
         turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
-        if "score" not in result or round - turn < self.every:
+        if result.get("score") is not None:
+            self._scores[number] = result["score"]
+        if "score" not in result or round - turn < self.every or round >= self.rounds:
             return TrialScheduler.CONTINUE
         self._turns[number] = round
         source = self._source(number)
@@ -46,6 +49,7 @@ class Population(FIFOScheduler):
             before = [*self.book.trials[number].copied, [source, self.book.trials[source].round]]
             self.book.record(number, config=config, copied=before)
             self._turns[number] = self.book.trials[source].round
+            self._scores[number] = self._scores[source]
             tune_controller.pause_trial(trial, should_checkpoint=False)
             trial.set_config(self.book.as_config([self.book.order(number, self.space.changes(config))]))
             return TrialScheduler.NOOP
@@ -54,8 +58,9 @@ class Population(FIFOScheduler):
 
     def _source(self, number: int) -> int | None:
         """The trial that this one becomes a copy of; None where it may stay what it is."""
-        alive = [t for t in self.book.trials.values() if t.score is not None and t.round < self.rounds and not t.over]
-        ranked = [t.number for t in sorted(alive, key=lambda t: (self.sign * (t.score or 0.0), t.number))]
+        trials = self.book.trials
+        alive = [n for n in self._scores if trials[n].round < self.rounds and not trials[n].over]
+        ranked = sorted(alive, key=lambda n: (self.sign * self._scores[n], n))
         share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
         if not share or number not in ranked[-share:]:
             return None

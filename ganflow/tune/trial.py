@@ -72,7 +72,8 @@ class Trial(tune.Trainable):
         folder = RunFolder(Path(order.folder))
         wait_for(folder)
         if order.copy and folder.about().get("copies", 0) < order.copies:
-            folder.note(copied_at=copy_run(RunFolder(Path(order.copy)), folder), copies=order.copies)
+            at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, recipe.train.rounds)
+            folder.note(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
         copied = bool(order.copy) and newest_round(folder) == folder.about().get("copied_at")
         group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
         return open_trial(recipe, folder, order.about, copied=copied, group=group)
@@ -130,31 +131,41 @@ def newest_round(folder: RunFolder) -> int | None:
     return found.round if found else None
 
 
-def copy_run(source: RunFolder, target: RunFolder) -> int:
-    """Make the newest and the best checkpoint of a run those of another, which then goes on from there. Its journal up to
-    that round stays its own.
+def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int | None:
+    """Make a checkpoint of a run, and its best one, those of another, which then goes on from there. Its journal up to that
+    round stays its own.
+
+    Args:
+        at: the round of the checkpoint; the nearest that there is, an earlier one if possible.
+        before: what was played to this round is no use: there would be nothing left to play.
 
     Returns:
-        The round of the newest.
-
-    Raises:
-        GanflowError: the source has no whole checkpoint.
+        The checkpoint's round; None where there was none.
     """
-    found, _ = newest(source.checkpoints)
-    if found is None:
-        raise GanflowError(f"trial {source.id} has no checkpoint to copy")
-    name = f"round-{found.round:08d}.safetensors"
-    try:
-        _copy(found.path, target.checkpoints / name)
-    except FileNotFoundError:  # the source goes on meanwhile, and removes what is old
-        return copy_run(source, target)
-    for later in target.checkpoints.glob("round-*.safetensors"):
-        if later.name > name:
-            later.unlink()
-    with suppress(FileNotFoundError, Damaged):
-        if read(source.checkpoints / BEST).round <= found.round:
-            _copy(source.checkpoints / BEST, target.checkpoints / BEST)
-    return found.round
+    for path in _by_distance(source, at):
+        try:
+            found = read(path)
+            if found.round >= before:
+                return None
+            name = f"round-{found.round:08d}.safetensors"
+            _copy(path, target.checkpoints / name)
+        except (FileNotFoundError, Damaged):  # the source goes on meanwhile, and removes what is old
+            continue
+        for later in target.checkpoints.glob("round-*.safetensors"):
+            if later.name > name:
+                later.unlink()
+        with suppress(FileNotFoundError, Damaged):
+            if read(source.checkpoints / BEST).round <= found.round:
+                _copy(source.checkpoints / BEST, target.checkpoints / BEST)
+        return found.round
+    return None
+
+
+def _by_distance(run: RunFolder, at: int) -> list[Path]:
+    """Its checkpoints: those up to a round, the newest first, and then the later ones, the oldest first."""
+    paths = sorted(run.checkpoints.glob("round-*.safetensors"))
+    limit = f"round-{at:08d}.safetensors"
+    return [p for p in reversed(paths) if p.name <= limit] + [p for p in paths if p.name > limit]
 
 
 def _copy(file: Path, to: Path) -> None:

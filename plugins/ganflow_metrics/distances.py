@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -85,5 +86,5 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int, seed: int) -> flo
     """The mean of W1 over `projections` random directions; a and b are (n, d), of equal n."""
     directions = torch.randn(projections, a.shape[1], generator=torch.Generator().manual_seed(seed), dtype=a.dtype)
     directions /= directions.norm(dim=1, keepdim=True)
-    lines = [(x @ directions.T).sort(0).values for x in (a, b)]
-    return float((lines[0] - lines[1]).abs().mean())
+    lines = [np.sort((directions @ x.T).numpy()) for x in (a, b)]  # many times faster than torch's sort, on a CPU
+    return float(np.abs(lines[0] - lines[1]).mean())

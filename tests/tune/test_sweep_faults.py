@@ -1,15 +1,19 @@
 """Sweeps that are hurt, for real: killed, interrupted, robbed of processes, nodes and servers."""
 
+import contextlib
 import os
 import signal
+import socket
 
 import pytest
+import torch
 from sweep_helpers import (
     EVERY,
     REPORT,
     Tuning,
     assert_same_sweep,
     begun,
+    bits,
     clock,
     gone,
     last,
@@ -20,13 +24,21 @@ from sweep_helpers import (
     records,
     resume,
     rounds_played_again,
+    values,
 )
 
+from ganflow.checkpoint import read
 from ganflow.recipe import read_recipe
+from ganflow.tracking import store
+from ganflow.tracking.pending import State
+from ganflow.tracking.server import Server
 from ganflow.tune.memory import in_time, scored
 from ganflow.tune.schedulers import make_scheduler
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # sqlalchemy's, about MLflow
+]
 ALL = range(4)
 
 
@@ -34,17 +46,15 @@ def clocks(sweep):
     return {n: clock(sweep.trial(n)) for n in sweep.trials()}
 
 
-def points(folder, metric):
-    """(status, steps of a metric) of every run that MLflow has, by the run's name."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
-    (experiment,) = [e for e in client.search_experiments() if e.name == "ganflow"]
+def points(uri, metric="critic/non_saturating"):
+    """(status, steps of a metric, id of the run above or else its own) of every run that MLflow has, by the run's name."""
+    client = store.client(uri)
+    experiment = client.get_experiment_by_name("ganflow")
     found = {}
     for run in client.search_runs([experiment.experiment_id]):
-        name = run.data.tags["mlflow.runName"]
+        name, above = run.data.tags["mlflow.runName"], run.data.tags.get("mlflow.parentRunId", run.info.run_id)
         assert name not in found, "a run is there twice"
-        found[name] = run.info.status, [m.step for m in client.get_metric_history(run.info.run_id, metric)], run
+        found[name] = run.info.status, [m.step for m in client.get_metric_history(run.info.run_id, metric)], above
     return found
 
 
@@ -105,12 +115,34 @@ def test_killed_interrupted_and_robbed_of_a_process_a_sweep_ends_as_if_nothing_h
     ends = [r["trial"] for r in records(sweep) if r.get("state") == "finished"]
     assert sorted(ends) == list(ALL)
 
-    told = points(tmp_path, "critic/non_saturating")
+    told = points(f"sqlite:///{tmp_path}/runs/mlflow.db")
     assert len(told) == 5
     for n in ALL:
-        status, steps, run = told[f"tiny {sweep.trial(n).id}"]
+        status, steps, parent = told[f"hurt trial {n}"]
         assert status == "FINISHED"
         assert steps == played(sweep.trial(n))
+        assert parent == told["hurt"][2]
+
+
+def test_sigterm_for_all_processes_at_once_as_slurm_sends_it(tmp_path):
+    recipe(tmp_path)
+    with Tuning.new(tmp_path, "job", "tune.trials=2") as process:
+        number, pid = process.playing(1000)
+        of_ray = [p for folder in ray_folders(process.popen.pid) for p in processes(str(folder))]
+        for each in {process.popen.pid, pid, *of_ray}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGTERM)
+        code, out, err = process.end()
+        assert gone([pid, *of_ray]) == []
+    sweep = process.sweep
+    assert (code, out) == (143, "")
+    assert err.endswith("ganflow: the Ray cluster is gone; go on with: ganflow tune --resume job\n")
+    assert sweep.about()["status"] == "interrupted"
+    before = clock(sweep.trial(number))
+    code, out, err = resume(tmp_path, "job")
+    assert code == 0, err
+    assert "2 trials are over" in out
+    assert rounds_played_again(before, sweep.trial(number)) <= EVERY + REPORT
 
 
 ASHA = (
@@ -131,7 +163,7 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
     was, before = sweep.trials(), clocks(sweep)
     assert [was[n].state for n in ALL] == ["finished", "diverged", "stopped", "running"]
     with Tuning.resumed(tmp_path, "asha") as process:
-        number, pid = process.playing(number=4, further=300)
+        _, pid = process.playing(number=4, further=300)
         os.kill(pid, signal.SIGKILL)
         code, out, err = process.end()
     assert code == 1
@@ -158,3 +190,74 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
     assert rule.remember(in_time(histories)) == {2, 3, 5}
     rungs = {round: set(map(int, seen)) for round, seen in rule.rule._brackets[0]._rungs}
     assert rungs == {600: {0, 2, 3, 5}, 1800: {0, 2, 3, 5} & rungs[1800], 5400: {0}}
+
+
+def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not_make_it_again(tmp_path):
+    recipe(tmp_path)
+    changes = ("tune.scheduler=pbt", "tune.interval=0.2", "train.keep=1000", "train.evaluate_every=400")
+    with Tuning.new(tmp_path, "copies", *changes) as process:
+        sweep = process.sweep
+        number = process.until(lambda: copied(sweep))
+        pid = sweep.trial(number).about()["pid"]
+        process.kill()  # at once: before it has a checkpoint of its own
+        first = process.said()
+        assert gone([pid]) == []
+    target, record, about = sweep.trial(number), sweep.trials()[number], sweep.trial(number).about()
+    source, at = sweep.trial(record.copied[-1][0]), about["copied_at"]
+    assert at <= record.copied[-1][1]
+    copy, original = (read(run.checkpoints / f"round-{at:08d}.safetensors") for run in (target, source))
+    assert copy.plain == original.plain  # random numbers, the feed's place, the optimizers' numbers
+    assert all(torch.equal(bits(t), bits(original.tensors[name])) for name, t in copy.tensors.items())
+    with Tuning.resumed(tmp_path, "copies") as process:
+        process.playing(number=number, further=EVERY)
+        assert target.about()["copied_at"] == at
+        assert target.about()["copies"] == len(record.copied)
+        code, _, err = process.end()
+    assert code == 0, err
+    assert f"trial {number} copies trial {record.copied[-1][0]} at round {record.copied[-1][1]}" in first + err
+    for n, trial in sweep.trials().items():
+        run = sweep.trial(n)
+        assert run.about().get("copies", 0) == len(trial.copied)
+        rounds = played(run)
+        assert rounds == sorted(set(rounds))
+        assert rounds[-1] == 6000
+        lr = trial.config["optimizer.lr"]
+        assert 1e-4 <= lr <= 1e-2
+        after = [v["lr/generator"] for r, v in values(run) if r > run.about().get("copied_at", 0) and "lr/generator" in v]
+        assert set(after) == {lr}, f"trial {n}"
+
+
+def copied(sweep):
+    """A trial that has just become a copy, according to its own folder."""
+    if not sweep.is_run():
+        return None
+    runs = {n: sweep.trial(n) for n in sweep.trials()}
+    return next((n for n, run in runs.items() if run.is_run() and run.about().get("copies")), None)
+
+
+def test_mlflows_server_goes_and_comes_back(tmp_path):
+    recipe(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    database, uri = f"sqlite:///{tmp_path}/mlflow.db", f"http://127.0.0.1:{port}"
+    with Server(database, tmp_path / "runs", port=port) as server:
+        server.wait_until_ready()
+        changes = ("track.mlflow=true", f"track.uri={uri}", "track.wait=120")
+        with Tuning.new(tmp_path, "away", *changes, MLFLOW_TRACKING_URI=uri) as process:
+            process.playing(1000)
+            process.until(lambda: State.read(process.sweep.trial(0)).steps)
+            server.kill()
+            process.until(lambda: any(t.over for t in process.sweep.trials().values()))
+            with Server(database, tmp_path / "runs", port=port) as again:
+                again.wait_until_ready()
+                code, out, err = process.end()
+    assert code == 0, err
+    assert "not sent" not in out + err
+    told = points(database)
+    assert set(told) == {"away", *(f"away trial {n}" for n in ALL)}
+    for n in ALL:
+        status, steps, parent = told[f"away trial {n}"]
+        assert (status, parent) == ("FINISHED", told["away"][2])
+        assert steps == played(process.sweep.trial(n))

@@ -1,0 +1,295 @@
+"""What a sweep knows again when it goes on, and what it refuses to go on without."""
+
+import json
+import math
+import os
+
+import pytest
+import torch
+from ray.tune.schedulers import TrialScheduler
+from sweep_helpers import TINY, recipe
+
+from ganflow import runs
+from ganflow.checkpoint import BEST, Writer, read
+from ganflow.errors import GanflowError
+from ganflow.recipe import read_recipe
+from ganflow.runner.folders import clear_unfinished
+from ganflow.tracking import Journal
+from ganflow.tune import driver
+from ganflow.tune.book import Book
+from ganflow.tune.deaths import in_words
+from ganflow.tune.memory import remember
+from ganflow.tune.proposals import Proposals
+from ganflow.tune.schedulers import make_scheduler
+from ganflow.tune.search import make_searcher
+from ganflow.tune.trial import copy_run
+
+METRIC = "sliced_w1_256"
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """The tiny recipe's plan, and the folder of a sweep of it that was begun."""
+    monkeypatch.chdir(tmp_path)
+    plan = driver.plan(recipe(tmp_path))
+    return plan, driver.begin(plan, tmp_path / "runs", "s")
+
+
+def begin_trial(sweep, number, points=(), state="running", **values):
+    """As a sweep leaves a trial behind that reported these (round, score)."""
+    sweep.record(number, config={"optimizer.lr": 1e-3 * (number + 1)})
+    sweep.record(number, state=state, **values)
+    run = runs.make(sweep.trial(number))
+    run.note(status="running", round=0)
+    journal = Journal(run.journal)
+    for round, score in points:
+        journal.append(round, {METRIC: score})
+    journal.close()
+    return run
+
+
+def recipe_of(scheduler, folder):
+    path = folder / f"{scheduler}.yaml"
+    path.write_text(f"{TINY}  scheduler: {scheduler}\n")
+    return path
+
+
+def result(number, round, score):
+    return {"trial": number, "round": round, "score": score, "state": "running"}
+
+
+class OfRay:
+    trial_id = "abc"
+
+
+def live(rule, reports):
+    """The trials that stop when Ray tells the rule of these (trial, round, score), one after the other."""
+    stopped = []
+    for number, round, score in reports:
+        if number not in stopped and rule.on_trial_result(None, OfRay(), result(number, round, score)) == TrialScheduler.STOP:
+            stopped.append(number)
+    return stopped
+
+
+# ASHA's rungs: 90, 270, 810. Six trials, in turns; what they score does not change.
+LEVELS = {0: 1.0, 1: 3.0, 2: 0.5, 3: 2.0, 4: 0.1, 5: 4.0}
+TURNS = [(number, round, level) for round in range(100, 901, 100) for number, level in LEVELS.items()]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_the_rule_decides_after_any_interruption_as_if_there_had_been_none(scheduler, tmp_path):
+    path = recipe_of(scheduler, tmp_path)
+    rule = make_scheduler(read_recipe(path).tune, "min", 900)
+    stopped, seen = [], []
+    for number, round, score in TURNS:
+        if number in stopped:
+            continue
+        seen.append((number, round, score))
+        if rule.on_trial_result(None, OfRay(), result(number, round, score)) == TrialScheduler.STOP:
+            stopped.append(number)
+    assert stopped
+    assert len(stopped) < 5
+    for cut in range(0, len(seen), 3):
+        again = make_scheduler(read_recipe(path).tune, "min", 900)
+        over = again.remember(seen[:cut])
+        assert over == {n for n in stopped if seen[:cut] and [r for r in seen if r[0] == n][-1] in seen[:cut]}
+        assert over | set(live(again, seen[cut:])) == set(stopped)
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_what_is_reported_again_after_a_restart_counts_once(scheduler, tmp_path):
+    path = recipe_of(scheduler, tmp_path)
+    once, twice = (make_scheduler(read_recipe(path).tune, "min", 900) for _ in range(2))
+    half = [r for r in TURNS if r[1] <= 400]
+    stopped = live(once, half)
+    again = [r for r in half if r[0] not in stopped and r[1] >= 200]
+    assert live(twice, half) == stopped
+    assert live(twice, again) == []
+    rest = [r for r in TURNS if r[1] > 400 and r[0] not in stopped]
+    assert live(once, rest) == live(twice, rest)
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_what_is_not_a_number_is_not_judged_and_disturbs_nobody(scheduler, tmp_path):
+    path = recipe_of(scheduler, tmp_path)
+    plain, disturbed = (make_scheduler(read_recipe(path).tune, "min", 900) for _ in range(2))
+    odd = [(9, r, bad) for r, bad in ((100, math.nan), (200, math.inf), (300, None), (400, math.nan))]
+    assert live(plain, TURNS) == live(disturbed, odd + TURNS)
+
+
+def test_nobody_is_stopped_at_its_last_round(tmp_path):
+    rule = make_scheduler(read_recipe(recipe_of("asha", tmp_path)).tune, "min", 900)
+    assert live(rule, [(0, 900, 1.0), (1, 900, 2.0), (2, 899, 3.0)]) == [2]
+
+
+def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
+    _, sweep = planned
+    begin_trial(sweep, 0, [(100, 1.0), (900, 1.0)], "finished", score=1.0, round=900)
+    begin_trial(sweep, 1, [(100, 2.0)])  # ASHA said stop, and the driver was killed
+    begin_trial(sweep, 2, [(100, 0.5)])
+    plan = driver.plan(recipe_of("asha", tmp_path))
+    rule = make_scheduler(plan.tune, "min", 900)
+    book = Book(sweep, {}, [], sweep.mended())
+    assert remember(book, METRIC, make_searcher(plan.tune, plan.space, "min"), rule) == [2]
+    records = sweep.trials()
+    assert [(t.state, t.score, t.round) for t in records.values()] == [
+        ("finished", 1.0, 900), ("stopped", 2.0, 100), ("waiting", None, 0)
+    ]  # fmt: skip
+    assert sweep.trial(1).about()["status"] == "stopped"
+
+
+def test_trials_that_are_not_in_the_records_are_proposed(planned):
+    plan, sweep = planned
+    begin_trial(sweep, 0, state="finished")
+    begin_trial(sweep, 2)
+    book = Book(sweep, {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}, [], sweep.mended())
+    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2])
+    asked = [proposals.suggest(f"trial {i}") for i in range(4)]
+    assert [json.loads(told["orders"])[0]["number"] for told in asked[:3]] == [2, 1, 3]
+    assert asked[3] == Proposals.FINISHED
+
+
+def test_a_torn_last_record_is_cut_off(planned):
+    _, sweep = planned
+    sweep.record(0, config={"optimizer.lr": 1e-3})
+    whole = sweep.records.read_bytes()
+    sweep.records.write_bytes(whole + b'{"trial": 0, "sta')
+    assert sweep.mended()[0].state == "waiting"
+    assert sweep.records.read_bytes() == whole
+    sweep.record(0, state="running")
+    assert sweep.trials()[0].state == "running"
+
+
+def test_a_record_that_does_not_fit_on_the_disk_leaves_no_half(planned, monkeypatch):
+    _, sweep = planned
+    sweep.record(0, config={"optimizer.lr": 1e-3})
+    whole = sweep.records.read_bytes()
+    write = os.write
+    monkeypatch.setattr("os.write", lambda file, data: write(file, data[:5]))
+    with pytest.raises(GanflowError, match=r"trials\.jsonl: No space left"):
+        sweep.record(0, state="running")
+    monkeypatch.undo()
+    assert sweep.records.read_bytes() == whole
+
+
+DAMAGES = {
+    "a record": (lambda s: s.records.write_text('{"trial": 0}\n{"tri\n{"trial": 1}\n'), "trials.jsonl:2 is damaged"),
+    "no records": (lambda s: s.records.unlink(), "trials.jsonl is missing"),
+    "records cut off": (lambda s: s.records.write_text(""), "trials.jsonl has no configuration of trial 0"),
+    "no run.json": (lambda s: (s.path / "run.json").unlink(), "run.json is missing"),
+    "half a run.json": (lambda s: (s.path / "run.json").write_text('{"kind": "swe'), "run.json is damaged"),
+    "no recipe": (lambda s: s.recipe.unlink(), "recipe.yaml is missing"),
+    "half a recipe": (lambda s: s.recipe.write_text("name: tiny\ndata: {use"), "recipe.yaml:"),
+    "a journal": (lambda s: s.trial(0).journal.write_text("what\n"), "metrics.jsonl is damaged: 'what'"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damaged_sweep_is_refused_and_left_alone(what, planned, command, tmp_path):
+    _, sweep = planned
+    begin_trial(sweep, 0, [(100, 1.0)])
+    if what == "a journal":  # which only a scheduler has to read again
+        sweep.recipe.write_text(recipe_of("asha", tmp_path).read_text())
+    damage, said = DAMAGES[what]
+    damage(sweep)
+    before = {p: p.read_bytes() for p in sweep.path.rglob("*") if p.is_file()}
+    told = command.refused("tune", "--resume", "s")
+    assert said in told
+    assert "s" in told
+    after = {p: p.read_bytes() for p in sweep.path.rglob("*") if p.is_file() and p.name != ".lock"}
+    changed = {p.name for p in before.keys() | after.keys() if before.get(p) != after.get(p)} - {"run.json"}
+    assert not changed
+
+
+def test_names_and_what_cannot_be_gone_on_with(planned, command, tmp_path):
+    _, sweep = planned
+    assert command.refused("tune", "tiny.yaml", "--name", "s") == (
+        f"ganflow: there is already a folder {sweep.path}; go on with it: ganflow tune --resume s, or choose another --name"
+    )
+    assert "cannot name a folder" in command.refused("tune", "tiny.yaml", "--name", "../s")
+    run = runs.make(runs.RunFolder(tmp_path / "runs" / "plain" / "1"))
+    run.note(status="finished")
+    assert command.refused("tune", "--resume", str(run.path)) == (
+        f"ganflow: {run.path} is a run, not a sweep; go on with it: ganflow run --resume 1"
+    )
+    assert command.refused("tune", "--resume", "nothing") == "ganflow: no sweep 'nothing' in runs/ (ganflow sweeps lists them)"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("tune.resources={gpus: 1.5}", "1.5 GPUs cannot be given to a trial; use a fraction up to 1, or a whole number"),
+        ("tune.metric=frechet", "tune.metric: 'frechet' is not among what this recipe reports"),
+        ("tune.stop={lost: 1}", "tune.stop: 'lost' is not among what this recipe reports"),
+        ("tune.space={}", "there is nothing to search"),
+    ],
+)
+def test_what_cannot_be_run_leaves_nothing_behind(change, said, command, tmp_path):
+    recipe(tmp_path)
+    assert said in command.refused("tune", "tiny.yaml", change)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_port_at_which_nobody_listens(command, tmp_path):
+    recipe(tmp_path)
+    told = command("tune", "tiny.yaml", "--name", "n", "--address", "127.0.0.1:1", "-q")
+    assert told[:2] == (2, "")
+    assert "no Ray cluster answers at 127.0.0.1:1" in told[2]
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_sweep_that_cannot_go_on_now_is_kept(planned, command):
+    _, sweep = planned  # killed before its first trial
+    command.refused("tune", "--resume", "s", "--address", "127.0.0.1:1", "-q")
+    assert sweep.recipe.exists()
+    assert sweep.about()["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("of_ray", "said"),
+    [
+        ("", "its process died"),
+        ("The actor died unexpectedly before finishing this task.\n\tclass_name: Trial\n\tpid: 12", "its process died"),
+        ("The actor 40c7 is unavailable: The actor is temporarily unavailable: RpcError", "its process, or its node, was lost"),
+        ("The actor died because its node has died. Node Id: 1", "its node was lost"),
+        ("Traceback (most recent call last):\n  File …\nValueError: what a pity\n", "what a pity"),
+        ("Task was killed due to the node running low on memory.", "its process was ended: the node ran out of memory"),
+    ],
+)
+def test_why_a_process_died(of_ray, said):
+    assert in_words(of_ray) == said
+
+
+@pytest.mark.parametrize(
+    ("at", "had", "copied", "left"),
+    [
+        (20, [10, 20, 30], 20, [5, 15, 20]),  # the one that was meant
+        (25, [10, 20, 30], 20, [5, 15, 20]),  # the one before it
+        (5, [10, 20, 30], 10, [5, 10]),  # older ones are removed already
+        (25, [30], None, [5, 15, 40]),  # nothing would be left to play: it stays what it is
+        (25, [], None, [5, 15, 40]),
+    ],
+)
+def test_which_checkpoint_is_copied(at, had, copied, left, tmp_path):
+    source, target = (runs.make(runs.RunFolder(tmp_path / name)) for name in ("source", "target"))
+    for run, value, rounds in ((source, 1.0, had), (target, 2.0, [5, 15, 40])):
+        writer = Writer(run.checkpoints, keep=9)
+        for round in rounds:
+            writer.write({"w": torch.tensor(value)}, {"round": round}, best=round == rounds[0])
+        writer.wait()
+    assert copy_run(source, target, at, before=30) == copied
+    assert [read(p).round for p in sorted(target.checkpoints.glob("round-*"))] == left
+    newest = read(target.checkpoints / f"round-{left[-1]:08d}.safetensors")
+    assert newest.tensors["w"] == (2.0 if copied is None else 1.0)
+    assert read(target.checkpoints / BEST).round == (5 if copied is None else 10)
+    assert not list(target.checkpoints.glob("*.partial"))
+
+
+def test_a_folder_that_was_being_made_is_made_again(tmp_path):
+    half = runs.make(runs.RunFolder(tmp_path / "half"))
+    clear_unfinished(half)
+    assert not half.path.exists()
+    lost = runs.make(runs.RunFolder(tmp_path / "lost"))
+    (lost.checkpoints / "round-00000001.safetensors").write_bytes(b"weights")
+    with pytest.raises(GanflowError, match=r"lost cannot go on: its run\.json is missing"):
+        clear_unfinished(lost)
