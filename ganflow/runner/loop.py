@@ -89,14 +89,15 @@ class Loop:
         self.best = best  # the best score so far and its round
         self._no_pictures = False
         self._kept = trainer.round  # the round of the last checkpoint
-        self._curves = not trial  # a picture of them costs as much as hundreds of a packed trial's rounds; MLflow shows them
+        self._trial = trial
         self.follower = Follower(folder) if recipe.track.mlflow and not trial else None
 
     def begin(self) -> None:
         """Before the first round that is played."""
         if self.follower:
             self.follower.start()
-        if self.trainer.round == 0 and self.cadence.sample < self.cadence.rounds:  # else the last picture is the only one
+        # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
+        if self.trainer.round == 0 and not (self._trial and self.cadence.sample >= self.cadence.rounds):
             self._draw(0)
 
     def steps(self) -> Iterator[Step]:
@@ -203,7 +204,7 @@ class Loop:
 
     def _end(self, status: str) -> None:
         self.writer.wait()
-        curves = list(entries(self.folder.journal)) if self._curves else []
+        curves = [] if self._trial else list(entries(self.folder.journal))  # of trials MLflow shows them
         if curves:
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
