@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ganflow.tune.driver import Plan
+    from ganflow.tune.plan import Plan
 
 HELP = "search a recipe's keys over a Ray cluster"
 
@@ -46,22 +46,24 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.tune import driver
     from ganflow.tune.address import parse_address
+    from ganflow.tune.places import begin, find
+    from ganflow.tune.plan import make_plan, rounds_of
     from ganflow.tune.table import table
 
     address = parse_address(args.address)
     if args.dry_run and args.recipe:
-        return _dry_run(driver.plan(args.recipe, overrides))
+        return _dry_run(make_plan(args.recipe, overrides))
     if address.kind == "job":
         from ganflow.tune.submit import submit
 
-        recipe = driver.plan(args.recipe, overrides).recipe if args.recipe else None
+        recipe = make_plan(args.recipe, overrides).recipe if args.recipe else None
         return submit(address, recipe, args.runs, name=args.name, resume=args.resume, quiet=args.quiet)
     if args.resume:
-        folder = driver.find(args.resume, args.runs)
-        plan = driver.plan(folder.recipe)
+        folder = find(args.resume, args.runs)
+        plan = make_plan(folder.recipe)
     else:
-        plan = driver.plan(args.recipe, overrides)
-        folder = driver.begin(plan, args.runs, args.name)
+        plan = make_plan(args.recipe, overrides)
+        folder = begin(plan, args.runs, args.name)
     shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
     again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
     try:
@@ -79,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
     trials = list(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        print("\n".join(table(trials, plan.metric, plan.mode, driver.rounds_of(plan), width, most=20)))
+        print("\n".join(table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20)))
     best = f"; train the best one in full: ganflow run {shown / folder.best.name}" if folder.best.exists() else ""
     print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
@@ -90,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _dry_run(plan: Plan) -> int:
     """Say what would be tried."""
-    from ganflow.tune.driver import rounds_of
+    from ganflow.tune.plan import rounds_of
     from ganflow.tune.search import make_searcher
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode)

@@ -17,7 +17,7 @@ from ganflow.tune.nodes import Node, alive_nodes, check_nodes
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Tune
-    from ganflow.tune.driver import Plan
+    from ganflow.tune.plan import Plan
 
 SECONDS = 10.0
 """For everything together. Where plugins are shipped, each node installs them first: see SHIPPING."""

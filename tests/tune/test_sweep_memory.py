@@ -15,10 +15,11 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner.folders import clear_unfinished
 from ganflow.tracking import Journal
-from ganflow.tune import driver
 from ganflow.tune.book import Book
 from ganflow.tune.deaths import in_words
 from ganflow.tune.memory import remember
+from ganflow.tune.places import begin
+from ganflow.tune.plan import make_plan
 from ganflow.tune.proposals import Proposals
 from ganflow.tune.schedulers import make_scheduler
 from ganflow.tune.search import make_searcher
@@ -31,8 +32,8 @@ METRIC = "sliced_w1_256"
 def planned(tmp_path, monkeypatch):
     """The tiny recipe's plan, and the folder of a sweep of it that was begun."""
     monkeypatch.chdir(tmp_path)
-    plan = driver.plan(recipe(tmp_path))
-    return plan, driver.begin(plan, tmp_path / "runs", "s")
+    plan = make_plan(recipe(tmp_path))
+    return plan, begin(plan, tmp_path / "runs", "s")
 
 
 def begin_trial(sweep, number, points=(), state="running", **values):
@@ -127,7 +128,7 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
     begin_trial(sweep, 0, [(100, 1.0), (900, 1.0)], "finished", score=1.0, round=900)
     begin_trial(sweep, 1, [(100, 2.0)])  # ASHA said stop, and the driver was killed
     begin_trial(sweep, 2, [(100, 0.5)])
-    plan = driver.plan(recipe_of("asha", tmp_path))
+    plan = make_plan(recipe_of("asha", tmp_path))
     rule = make_scheduler(plan.tune, "min", 900)
     book = Book(sweep, {}, [], sweep.mended())
     assert remember(book, METRIC, make_searcher(plan.tune, plan.space, "min"), rule) == [2]

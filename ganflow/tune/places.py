@@ -1,0 +1,106 @@
+"""The folder of a sweep: made for a new one, found for one that goes on."""
+
+from __future__ import annotations
+
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ganflow
+from ganflow import runs
+from ganflow.errors import GanflowError
+from ganflow.plugins import versions
+from ganflow.tune.folder import SweepFolder
+from ganflow.tune.plan import Plan, rounds_of
+
+
+def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
+    """Make the folder of a new sweep.
+
+    Raises:
+        GanflowError: there is one of this name, or it cannot be written.
+    """
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir()
+        folder.plots.mkdir()
+        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + plan.space.draft.to_yaml())  # with its references
+        folder.note(**_about(plan, folder))
+    except FileExistsError:
+        how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
+        raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
+    except OSError as error:
+        how = f"{error.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot make the sweep's folder {folder.path}: {how}") from None
+    return folder
+
+
+def find(name: str, root: Path) -> SweepFolder:
+    """The sweep of this name, or at this path.
+
+    Raises:
+        GanflowError: there is none, or what it must have to go on is missing or damaged.
+    """
+    found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if p.is_dir()]
+    there = [f for f in found if f.is_run()]
+    if not there:
+        if found and found[0].records.exists():
+            raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
+        raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
+    folder = there[0]
+    try:
+        about = folder.about()
+    except ValueError as error:
+        raise GanflowError(f"{folder.path / 'run.json'} is damaged ({error}); the sweep cannot go on without it") from None
+    if about.get("kind") != "sweep":
+        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
+    if not folder.recipe.exists():
+        raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")
+    return folder
+
+
+def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
+    import torch
+
+    from ganflow.runner.folders import git_commit
+    from ganflow.tune.search import make_searcher
+
+    recipe, track = plan.recipe, plan.recipe.track
+    return {
+        "kind": "sweep",
+        "id": f"{runs.stamp()}",
+        "name": folder.sweep,
+        "recipe": recipe.name,
+        "status": "waiting",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "metric": plan.metric,
+        "mode": plan.mode,
+        "trials": make_searcher(plan.tune, plan.space, plan.mode).total or plan.tune.trials,
+        "over": 0,
+        "rounds": rounds_of(plan),
+        "seed": plan.tune.seed,
+        "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "plugins": versions(recipe.chosen()),
+        "git": git_commit(),
+        "tracking": {
+            "mlflow": track.mlflow,
+            "uri": track.uri,
+            "experiment": track.experiment,
+            "run_name": track.run_name or folder.sweep,
+            "images": False,
+            "log_model": False,
+            "files": ["best.yaml", "trials.csv"],
+        },
+    }
+
+
+def _free_name(root: Path, recipe: str) -> str:
+    number = 1
+    while (root / f"{recipe}-sweep-{number}").exists():
+        number += 1
+    return f"{recipe}-sweep-{number}"
