@@ -23,6 +23,11 @@ class SettingsError(GanflowError, ValueError):
         super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in problems))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what another library's error says; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One mistake in a recipe. `line` is 1-based; 0 stands for the command line."""

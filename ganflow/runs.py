@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -92,6 +93,14 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def append_line(file: int, line: bytes) -> None:
+    """Write a line at the end of an open file, whole or not at all; raises OSError where there is no room for it."""
+    written = os.write(file, line)
+    if written < len(line):  # a full disk: take the part back, so that the next line starts on its own
+        os.ftruncate(file, os.fstat(file).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def create(root: Path, name: str) -> RunFolder:
     """A fresh folder for a run of this name. Ids sort by the time at which they were given.
 
@@ -162,6 +171,17 @@ def is_locked(folder: RunFolder) -> bool:
             return False
     except GanflowError:
         return True
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is there, and somebody else's
+        pass
+    return True
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:

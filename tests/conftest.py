@@ -109,3 +109,25 @@ def command(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return Commands(capsys)
+
+
+class Clock:
+    """Stands still unless it is told to go on."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch):
+    """`stopped_clock(module)` puts one in the place of a module's time.monotonic."""
+
+    def stop(module):
+        clock = Clock()
+        monkeypatch.setattr(module.time, "monotonic", clock)
+        return clock
+
+    return stop

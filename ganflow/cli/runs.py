@@ -94,19 +94,14 @@ def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
 
 def status(about: dict[str, Any]) -> str:
     """As the run noted it; "killed" where it says "running" but its process, on this machine, is gone."""
-    import os
     import socket
+
+    from ganflow.runs import alive
 
     noted, pid = str(about.get("status", "unknown")), about.get("pid")
     if noted != "running" or about.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
         return noted
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "killed"
-    except OSError:  # it is there, and somebody else's
-        pass
-    return noted
+    return noted if alive(pid) else "killed"
 
 
 def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:

@@ -96,7 +96,7 @@ def _dry_run(plan: Plan) -> int:
     from ganflow.tune.search import make_searcher
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    total = searcher.total or plan.tune.trials
+    total = searcher.total
     print(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
     for number in range(min(total, 10)):
         config = searcher.propose(number)

@@ -13,6 +13,7 @@ from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
 from ganflow.game.parallel import Group
 from ganflow.game.player import Player
+from ganflow.game.round import Round
 from ganflow.game.sync_norm import synchronize
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
@@ -66,6 +67,19 @@ def build_game(
         names = ("generator", "critic")[: 1 + bool(critic)]
         game.players = {name: _player(recipe, composition, game, name, group) for name in names}
     return game
+
+
+def build_round(recipe: Recipe, composition: Composition, game: Game) -> Round:
+    """The round that a recipe's game is played in, with its listeners."""
+    train = recipe.train
+    return Round(
+        game,
+        train.n_critic,
+        accumulate=train.accumulate,
+        precision=train.precision,
+        critic_stepped=composition.listeners("critic_stepped"),
+        generator_stepped=composition.listeners("generator_stepped"),
+    )
 
 
 def _player(recipe: Recipe, composition: Composition, game: Game, name: str, group: Group | None) -> Player:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ganflow.game.game import Game, evaluating, fork_rng
 from ganflow.game.round import Draws, Round, split
-from ganflow.game.state import game_state, load_random_state, random_state
+from ganflow.game.state import game_state, kept_random
 
 TOLERANCE = {"fp32": 0.05, "fp64": 0.05, "bf16": 0.25}
 """How far two compiled rounds may end from two eager ones, as a share of the way that these went. Rounding explains that
@@ -100,8 +100,7 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
         found = _copy(game)
-    for part in sorted({_part(name) for name in expected}):
-        off, way = _distance(part, found, expected), _distance(part, before, expected)
+    for part, (off, way) in sorted(distances(found, expected, before).items()):
         if not off <= TOLERANCE[round.precision] * way + 1e-7:
             raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
     return compiled
@@ -129,14 +128,13 @@ def _compile(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draw
 def untouched(game: Game) -> Iterator[None]:
     """Whatever happens inside, game, optimizers and random numbers are afterwards what they were."""
     before = _copy(game)
-    randoms = random_state(game.device)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, t in game_state(game)[0].items():
-                t.copy_(before[name])
-        load_random_state(game.device, *randoms)
+    with kept_random(game.device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, t in game_state(game)[0].items():
+                    t.copy_(before[name])
 
 
 def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> tuple[str, str]:
@@ -205,15 +203,21 @@ def _copy(game: Game) -> dict[str, Tensor]:
     return {name: t.clone() for name, t in game_state(game)[0].items()}
 
 
-def _part(name: str) -> str:
-    """What a tensor belongs to: "game.critic", "game.extras", "optimizer.generator", …"""
-    return ".".join(name.split(".")[:2])
+def distances(
+    found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor]
+) -> dict[str, tuple[float, float]]:
+    """How far each part of a state ("game.critic", "game.extras", "optimizer.generator", …) is off, and the way that it went:
+    Euclidean over all its numbers."""
+    squares: dict[str, tuple[float, float]] = {}
+    for name, wanted in expected.items():
+        part = ".".join(name.split(".")[:2])
+        off, way = squares.get(part, (0.0, 0.0))
+        squares[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
+    return {part: (math.sqrt(off), math.sqrt(way)) for part, (off, way) in squares.items()}
 
 
-def _distance(part: str, a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
-    """Between two states of a part, Euclidean over all its numbers."""
-    squares = (a[name].double().sub(b[name].double()).square().sum().item() for name in b if _part(name) == part)
-    return math.sqrt(sum(squares))
+def _squares(a: Tensor, b: Tensor) -> float:
+    return (a.double() - b.double()).square().sum().item()
 
 
 def first_words(error: Exception) -> str:

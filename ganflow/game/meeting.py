@@ -12,7 +12,7 @@ from typing import Any
 
 import torch.distributed
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, first_line
 
 c10d: Any = torch.distributed  # whose types are incomplete
 ARRIVAL = 300.0  # seconds in which all workers must have come
@@ -151,7 +151,3 @@ class Meeting:
     def _words(self) -> dict[int, tuple[str, str]]:
         ranks = [rank for rank in range(1, self.size) if self._store.check([f"end/{rank}"])]
         return {rank: tuple(json.loads(self._store.get(f"end/{rank}"))) for rank in ranks}
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -71,6 +73,16 @@ def load_random_state(device: torch.device, tensors: Tensors, plain: dict[str, A
         import numpy as np
 
         np.random.set_state(tuple(plain["numpy"]))
+
+
+@contextmanager
+def kept_random(device: torch.device) -> Iterator[None]:
+    """Random numbers drawn inside leave all generators as they were."""
+    before = random_state(device)
+    try:
+        yield
+    finally:
+        load_random_state(device, *before)
 
 
 def flatten(tree: Any, name: str, tensors: Tensors) -> Any:

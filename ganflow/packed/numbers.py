@@ -87,9 +87,14 @@ def differing(recipes: Sequence[Recipe], dtype: torch.dtype, device: torch.devic
     return found
 
 
+def copied(recipe: Recipe) -> Recipe:
+    """A copy whose settings may be changed. The components are the same."""
+    return copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
+
+
 def template(recipe: Recipe, numbers: Iterable[Number]) -> Recipe:
     """The recipe with tensors for these numbers, and without schedules: a packed round gets its learning rates."""
-    made = copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
+    made = copied(recipe)
     made.schedules = {}
     for number in numbers:
         settings = made.train if number.place == "train" else _places(made)[number.place].settings

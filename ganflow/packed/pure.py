@@ -47,12 +47,9 @@ class Drawing:
         return drawn
 
 
-def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], owned: Sequence[Tensor]) -> fx.GraphModule:
+def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> fx.GraphModule:
     """The operations of function(*inputs), autograd's included. The inputs are taken in by identity: the function may
-    know them from elsewhere, too.
-
-    Args:
-        owned: those tensors that may be changed.
+    know them from elsewhere, too, and may change them.
 
     Raises:
         NotPackable: another tensor is changed, or follows from a number by which trials differ.

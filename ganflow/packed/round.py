@@ -7,8 +7,8 @@ trials together. Two packed rounds are compared with each trial's own before any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 
 from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round
-from ganflow.game.state import load_random_state, random_state
+from ganflow.game.state import kept_random
 from ganflow.packed import pure
 from ganflow.packed.numbers import NotPackable, Watch, differing, keys_in
 from ganflow.packed.stack import check_alike, leaves, stack, unstack
@@ -156,7 +156,7 @@ class PackedRound:
         with explained("a packed round cannot be traced"):
             with Watch(all=True):
                 round(example)
-            graph = pure.trace(play, inputs, state)
+            graph = pure.trace(play, inputs)
             self._drawings = pure.lift_random(graph)
             inputs += [draw() for draw in self._drawings]
             graph = pure.functional(graph, len(state), inputs)
@@ -203,16 +203,6 @@ def _together(trials: int, size: int) -> int:
     fit = max(1, CACHE // max(size, 1))
     best = max(n for n in range(1, trials + 1) if trials % n == 0 and n <= fit)
     return best if best >= min(fit, trials) / 2 else trials
-
-
-@contextmanager
-def kept_random(device: torch.device) -> Iterator[None]:
-    """Random numbers drawn inside leave all generators as they were."""
-    before = random_state(device)
-    try:
-        yield
-    finally:
-        load_random_state(device, *before)
 
 
 def _get_torch(device: torch.device) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.build import build_game
+from ganflow.game.build import build_game, build_round
 from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round
@@ -26,15 +26,7 @@ def build(recipe: Recipe, data: Data) -> Round:
     game = build_game(recipe, composition, data)
     for listener in composition.listeners("run_started"):
         listener(game=game)
-    train = recipe.train
-    return Round(
-        game,
-        train.n_critic,
-        accumulate=train.accumulate,
-        precision=train.precision,
-        critic_stepped=composition.listeners("critic_stepped"),
-        generator_stepped=composition.listeners("generator_stepped"),
-    )
+    return build_round(recipe, composition, game)
 
 
 def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ganflow.game.compiled import TOLERANCE, untouched
+from ganflow.game.compiled import TOLERANCE, distances, untouched
 from ganflow.game.round import Draws, Round
-from ganflow.game.state import game_state, load_game_state, load_random_state
-from ganflow.packed.numbers import NotPackable
-from ganflow.packed.round import PackedRound, kept_random
+from ganflow.game.state import game_state, kept_random, load_game_state, load_random_state
+from ganflow.packed.numbers import NotPackable, copied
+from ganflow.packed.round import PackedRound
 from ganflow.packed.stack import leaves
 from ganflow.packed.template import build
 from ganflow.recipe import Recipe
@@ -62,19 +61,10 @@ def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> No
 def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str | None:
     """The part of a state that is further off than this share of the way it went, in words. (A trial that diverges at
     once goes no way.)"""
-    parts: dict[str, tuple[float, float]] = {}
-    for name, wanted in expected.items():
-        part = ".".join(name.split(".")[:2])
-        off, way = parts.get(part, (0.0, 0.0))
-        parts[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
-    for part, (off, way) in parts.items():
-        if math.isfinite(way) and not off**0.5 <= share * way**0.5 + 1e-7:
-            return f"{part}, {off**0.5:.2g} off after {way**0.5:.2g}"
+    for part, (off, way) in distances(found, expected, before).items():
+        if math.isfinite(way) and not off <= share * way + 1e-7:
+            return f"{part}, {off:.2g} off after {way:.2g}"
     return None
-
-
-def _squares(a: Tensor, b: Tensor) -> float:
-    return (a.double() - b.double()).square().sum().item()
 
 
 def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -83,7 +73,7 @@ def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _in_double(recipe: Recipe, round: Round) -> tuple[Recipe, Round]:
     """The trial's twin in double precision, where it stands."""
-    made = copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
+    made = copied(recipe)
     made.train.precision = "fp64"
     twin = build(made, round.game.data)
     load_game_state(twin.game, *game_state(round.game))

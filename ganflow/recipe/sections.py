@@ -15,7 +15,7 @@ MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of
 SECTIONS = ("name", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
 
 
@@ -26,7 +26,7 @@ class Head:
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             rule = "up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
             raise SettingsError([("name", f"{self.name[:50]!r} cannot name a folder; use {rule}")])
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import ganflow
 from ganflow import runs
 from ganflow.errors import GanflowError
+from ganflow.plugins import versions
 from ganflow.recipe import Recipe
 from ganflow.runs import RunFolder
 
@@ -100,6 +106,16 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if own["fingerprint"] != was["fingerprint"]:
         told.append(f"the data {was['name']} changed since the run began: {was['size']} examples then, {own['size']} now")
     return told
+
+
+def origin(recipe: Recipe) -> dict[str, Any]:
+    """When, from what and by which versions a run or a sweep of a recipe was made."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "plugins": versions(recipe.chosen()),
+        "git": git_commit(),
+    }
 
 
 def git_commit() -> dict[str, Any] | None:

@@ -44,17 +44,19 @@ class Step:
 
 
 @contextmanager
-def interruptible(trainer: Trainer) -> Iterator[Interruption]:
-    """Ctrl-C and SIGTERM end the training after the round in hand; a second Ctrl-C ends it at once."""
+def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interruption]:
+    """Ctrl-C and SIGTERM are noted, and `heard` is called, so that what goes on can end well; a second Ctrl-C ends it at
+    once."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
 
     def stop(number: int, frame: object) -> None:
-        if trainer.stop and number == signal.SIGINT:
+        if interruption.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
-        trainer.stop, interruption.signal = True, number
+        interruption.signal = number
+        heard()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

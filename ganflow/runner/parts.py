@@ -9,7 +9,7 @@ import torch
 
 from ganflow.data.feed import feed
 from ganflow.errors import GanflowError
-from ganflow.game import Round, build_game
+from ganflow.game import build_game, build_round
 from ganflow.game.build import DTYPES
 from ganflow.game.parallel import Group
 from ganflow.plugins import Composition
@@ -49,14 +49,7 @@ class Parts:
             channels_last=train.channels_last,
             share=group.share(train.batch_size, train.accumulate) if group else None,
         )
-        self.round = Round(
-            self.game,
-            train.n_critic,
-            accumulate=train.accumulate,
-            precision=train.precision,
-            critic_stepped=self.composition.listeners("critic_stepped"),
-            generator_stepped=self.composition.listeners("generator_stepped"),
-        )
+        self.round = build_round(recipe, self.composition, self.game)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
 
 

@@ -30,7 +30,40 @@ class Reported(Protocol):
     def rounds_per_second(self) -> float: ...
 
 
-class Progress:
+class Shown:
+    """What shows itself on stderr, so that stdout is left to results: live on a terminal, with rich, which draws it; in plain
+    lines anywhere else.
+
+    Args:
+        quiet: show nothing at all.
+        stream: where to, instead of stderr.
+    """
+
+    def __init__(self, quiet: bool, stream: TextIO | None) -> None:
+        self.quiet, self.stream = quiet, stream or sys.stderr
+        self._live: Any = None
+
+    def _go_live(self) -> bool:
+        """Begin to draw where that is possible; whether it is."""
+        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._live = live(self, self.stream)
+        if self._live is not None:
+            self._live.start()
+        return self._live is not None
+
+    def note(self, text: str) -> None:
+        """A line of its own, above what is drawn: "samples/round-00000500.png"."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._print(text)
+
+    def _print(self, line: str) -> None:
+        if not self.quiet:
+            print(line, file=self.stream, flush=True)
+
+
+class Progress(Shown):
     """Shows a run's reports, on stderr, so that stdout is left to results.
 
     On a terminal (with rich installed) a display of a few lines that stays in place; elsewhere plain lines, at most one
@@ -45,23 +78,18 @@ class Progress:
     """
 
     def __init__(self, rounds: int, start: int = 0, title: str = "", quiet: bool = False, stream: TextIO | None = None) -> None:
-        self.rounds, self.title, self.quiet = rounds, title, quiet
-        self.stream = stream or sys.stderr
+        super().__init__(quiet, stream)
+        self.rounds, self.title = rounds, title
         self.round, self.speed = start, 0.0
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
-        self._live: Any = None
         self._reported = False
         self._began = self._updated = self._printed = time.monotonic()
         self._shown = -1  # the round of the last line
 
     def __enter__(self) -> Progress:
         self._began = self._updated = self._printed = time.monotonic()
-        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._live = live(self, self.stream)
-        if self._live is not None:
-            self._live.start()
-        elif self.title:
+        if not self._go_live() and self.title:
             self._print(self.title)
         return self
 
@@ -87,13 +115,6 @@ class Progress:
             self._print(self._line())
             self._shown, self._printed = self.round, now
 
-    def note(self, text: str) -> None:
-        """A line of its own, above the live display: "samples/round-00000500.png"."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._print(text)
-
     @property
     def left(self) -> float | None:
         """Seconds until the end at the present speed; None where that is not known yet."""
@@ -113,10 +134,6 @@ class Progress:
         if self.round >= self.rounds:
             return [f"took {clock(time.monotonic() - self._began)}"]
         return [] if self.left is None else [f"{clock(self.left)} left"]
-
-    def _print(self, line: str) -> None:
-        if not self.quiet:
-            print(line, file=self.stream, flush=True)
 
     def __rich__(self) -> RenderableType:
         return _display(self)

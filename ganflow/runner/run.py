@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
 import socket
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import torch
 
-import ganflow
 from ganflow import checkpoint
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import describe
@@ -22,10 +20,9 @@ from ganflow.errors import GanflowError
 from ganflow.game.compiled import NotCompilable, worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
-from ganflow.plugins import versions
 from ganflow.recipe import Recipe
 from ganflow.runner.faults import plugins_fault
-from ganflow.runner.folders import changes, git_commit, write_recipe
+from ganflow.runner.folders import changes, origin, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Parts
 from ganflow.runner.progress import Progress
@@ -104,7 +101,7 @@ class Run(Parts):
         title = f"{self.recipe.name} · {folder.id}"
         with (
             Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.quiet) as progress,
-            nullcontext(Interruption()) if self.alone else interruptible(self.trainer) as self.interruption,
+            nullcontext(Interruption()) if self.alone else interruptible(self._stop) as self.interruption,
         ):
             try:
                 for listener in self.composition.listeners("run_started"):
@@ -130,12 +127,15 @@ class Run(Parts):
                 if self.loop:
                     self.loop.close()
 
+    def _stop(self) -> None:
+        self.trainer.stop = True
+
     def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:
         """Put everything back where it was; returns what the best score was."""
         for file in damaged:
             file.path.replace(file.path.with_suffix(".damaged"))
             say(f"damaged checkpoint passed over: {file}")
-        for difference in changes(self.before, self.about()):
+        for difference in changes(self.before, self.about):
             say(difference)
         (folder.path / ERROR).unlink(missing_ok=True)
         if found is None:
@@ -154,9 +154,8 @@ class Run(Parts):
 
     def _going(self) -> dict[str, Any]:
         """What the folder says of a run that (again) goes on."""
-        about = self.about()
         going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads")
-        return {key: about[key] for key in going} | {"error": None}
+        return {key: self.about[key] for key in going} | {"error": None}
 
     def _compile(self, say: Say) -> dict[str, str]:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
@@ -187,11 +186,13 @@ class Run(Parts):
             chosen = {"mode": "never", "why": str(error)}
         return chosen
 
+    @cached_property
     def about(self) -> dict[str, Any]:
+        """What run.json says of the run when it begins."""
         train, track = self.recipe.train, self.recipe.track
         return {
             "status": "running",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **origin(self.recipe),
             "name": self.recipe.name,
             "round": 0,
             "rounds": train.rounds,
@@ -199,9 +200,6 @@ class Run(Parts):
             "device": str(self.game.device),
             "threads": torch.get_num_threads(),
             "workers": self.workers,
-            "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
-            "plugins": versions(self.recipe.chosen()),
-            "git": git_commit(),
             "data": describe(self.data),
             "pid": os.getpid(),
             "host": socket.gethostname(),

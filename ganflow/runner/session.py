@@ -74,7 +74,7 @@ def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False
         run = built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
         source = recipe.train.start_from
         start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
-        folder = new_folder(recipe, root, {**run.about(), "start_from": start_from})
+        folder = new_folder(recipe, root, {**run.about, "start_from": start_from})
         held.enter_context(alone(folder))
         return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
 
@@ -118,10 +118,10 @@ def prepare_trial(
     if source and not found:
         take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
     if not begun:
-        own = run.about()
+        told = {**run.about, **about, "tracking": run.about["tracking"]}
         clear_unfinished(folder)
         runs.make(folder)
-        fill_folder(folder, recipe, {**own, **about, "tracking": own["tracking"]})
+        fill_folder(folder, recipe, told)
         held.enter_context(alone(folder))
     return run, found, damaged, begun
 

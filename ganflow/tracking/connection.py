@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ganflow.runs import RunFolder
+from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import describe, family, store
 from ganflow.tracking.lock import locked
 from ganflow.tracking.pending import Settings
@@ -55,7 +55,7 @@ class Connection:
     def run(self, folder: RunFolder) -> Any:
         """A folder's MLflow run, which is made if there is none; that of a trial's sweep is made before it. By its tag it is
         found again from any process."""
-        if family.is_sweep(folder):
+        if is_sweep(folder):
             run = self._find_or_make(folder, None)
             self._parents[family.identity(folder)] = run.info.run_id
             return run
@@ -64,7 +64,7 @@ class Connection:
 
     def _find_or_make(self, folder: RunFolder, parent: str | None) -> Any:
         # the senders of single trials may both want to make the sweep's
-        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if family.is_sweep(folder) else nullcontext()
+        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if is_sweep(folder) else nullcontext()
         with alone:
             found = self._find(folder, f"tags.`{describe.RUN_ID}` = '{family.identity(folder)}'", 1)
             if found:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.runs import RunFolder
+from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.pending import Settings
 
@@ -51,7 +51,7 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     origin = {key: about[key] for key in ("seed", "device", "host", "versions", "git") if about.get(key) is not None}
     origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in (about.get("plugins") or {}).items()}
     found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
-    sweep = folder if family.is_sweep(folder) else family.sweep_of(folder)
+    sweep = folder if is_sweep(folder) else family.sweep_of(folder)
     name = sweep.path.name if sweep else folder.name
     found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": str(folder.path)}
     found |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}"}

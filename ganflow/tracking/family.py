@@ -8,17 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganflow.runs import RunFolder, all_runs
+from ganflow.runs import RunFolder, all_runs, is_sweep
 
 _TRIAL = re.compile(r"-t(\d+)")
-
-
-def is_sweep(folder: RunFolder) -> bool:
-    """Whether it is `runs/<sweep>/`, in which every trial is a run."""
-    try:
-        return folder.about().get("kind") == "sweep"
-    except (OSError, ValueError):
-        return False
 
 
 def sweep_of(run: RunFolder) -> RunFolder | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganflow.errors import GanflowError
+from ganflow.runs import append_line
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,7 @@ class Journal:
             text = json.dumps(entry)
         line = text.encode() + b"\n"
         try:
-            written = os.write(self._file, line)
-            if written < len(line):  # a full disk: take the part back, so that the next line starts on its own
-                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            append_line(self._file, line)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganflow.runs import RunFolder, write_json
+from ganflow.runs import RunFolder, is_sweep, write_json
 from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
 
@@ -158,7 +158,7 @@ class Unsent:
 
 def unsent(folder: RunFolder) -> Unsent | None:
     """What is still to be sent of a run that is over, or of a sweep and all its trials; None when MLflow has everything."""
-    if not family.is_sweep(folder):
+    if not is_sweep(folder):
         return _unsent(folder)
     parts = [_unsent(folder), *(_unsent(RunFolder(path)) for path in family.trials(folder))]
     left = [part for part in parts if part]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder
-from ganflow.tracking import describe, family, journal, store
+from ganflow.runs import RunFolder, is_sweep
+from ganflow.tracking import describe, journal, store
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.images import images_of, log_image
 from ganflow.tracking.pending import ENDS, Point, Settings, State, points, samples, seen
@@ -42,7 +42,7 @@ class Sender:
             self.state = State(uri=connection.uri)
             self.state.write(folder)
         self.result: SyncResult = SyncResult(uri=connection.uri)
-        self.sweep = family.is_sweep(folder)
+        self.sweep = is_sweep(folder)
         self._seen = self.state.seen if self.state.status in ENDS and not self.state.error else []
         self._asked = False  # whether it is known what the server has
         self._described: list[int] = []

@@ -59,7 +59,7 @@ def sync(
     try:
         with _alone(folder, timeout=60 if follow else 2):
             connection = Connection(to)
-            look: Look = Sweep(folder, connection, over is None) if family.is_sweep(folder) else Sender(folder, connection)
+            look: Look = Sweep(folder, connection, over is None) if runs.is_sweep(folder) else Sender(folder, connection)
             if follow:
                 _follow(look, folder, over, every, to)
             else:

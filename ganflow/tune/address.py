@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, first_line
 from ganflow.plugins.wording import did_you_mean
+from ganflow.runs import alive
 from ganflow.tune.cluster import check_cluster
 
 WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
@@ -140,7 +141,7 @@ def _start(folder: Path, cpus: float | None, gpus: float | None) -> None:
             _temp_dir=str(folder),
         )
     except Exception as error:
-        raise GanflowError(f"Ray does not start on this machine: {_first_line(error)}") from error
+        raise GanflowError(f"Ray does not start on this machine: {first_line(error)[:300]}") from error
 
 
 def _join(address: Address) -> None:
@@ -149,7 +150,7 @@ def _join(address: Address) -> None:
     try:
         _init(address="auto" if address.kind == "auto" else told["address"])
     except Exception as error:
-        raise GanflowError(f"the Ray cluster at {told['address']} cannot be joined: {_first_line(error)}") from error
+        raise GanflowError(f"the Ray cluster at {told['address']} cannot be joined: {first_line(error)[:300]}") from error
 
 
 def _init(**options: Any) -> None:
@@ -184,25 +185,10 @@ def _folder() -> Iterator[Path]:
         base = Path("/tmp")
     for left in base.glob(f"{_PREFIX}*"):
         with suppress(OSError, ValueError):
-            if left.stat().st_uid == os.getuid() and not _alive(int(left.name[len(_PREFIX) :].partition("-")[0])):
+            if left.stat().st_uid == os.getuid() and not alive(int(left.name[len(_PREFIX) :].partition("-")[0])):
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from ganflow.runner.progress import clock, live
+from ganflow.runner.progress import Shown, clock
 from ganflow.tune import table
 from ganflow.tune.folder import TrialRecord
 
@@ -23,7 +21,7 @@ BESIDES = 4  # lines that the terminal needs besides the table's rows: headings,
 COLOURS = {"running": "cyan", "waiting": "dim", "finished": "green", "stopped": "yellow", "diverged": "red", "failed": "bold red"}
 
 
-class Display:
+class Display(Shown):
     """Shows a sweep's trials, on stderr, so that stdout is left to results.
 
     On a terminal (with rich installed) a table that stays in place, as high as the terminal lets it be; elsewhere a line when a
@@ -52,22 +50,17 @@ class Display:
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
+        super().__init__(quiet, stream)
         self.name, self.metric, self.mode, self.keys = sweep_name, metric, mode, list(keys)
-        self.total, self.rounds, self.quiet = total or 0, rounds, quiet
-        self.stream = stream or sys.stderr
+        self.total, self.rounds = total or 0, rounds
         self.trials: list[TrialRecord] = []
-        self._live: Any = None
         self._told: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, when it was last told of
         self._before: float | None = None  # trials' worth of work that was done when this sweep began, or went on
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> Display:
         self._began = self._printed = time.monotonic()
-        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._live = live(self, self.stream)
-        if self._live is not None:
-            self._live.start()
-        else:
+        if not self._go_live():
             many = f"{self.total} trials" if self.total else "trials"
             self._print(f"{self.name}: {many}, {self.metric} ({'less' if self.mode == 'min' else 'more'} is better)")
         return self
@@ -93,13 +86,6 @@ class Display:
         now = time.monotonic()
         if now - self._printed >= min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS)):
             self._print(self._summary())
-
-    def note(self, text: str) -> None:
-        """A line of its own, above the table."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._print(text)
 
     @property
     def left(self) -> float | None:
@@ -159,9 +145,8 @@ class Display:
         return "  ".join([table.counted(self.trials, self.total), self._best(), *self._clock()])
 
     def _print(self, line: str) -> None:
-        if not self.quiet:
-            print(line, file=self.stream, flush=True)
-            self._printed = time.monotonic()
+        super()._print(line)
+        self._printed = time.monotonic()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = self._head()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.tune.folder import SweepFolder, TrialRecord
 from ganflow.tune.plan import Plan, in_common, rounds_of
+
+if TYPE_CHECKING:
+    from ganflow.runner.loop import Interruption
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
     Raises:
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
+    from ganflow.runner.loop import interruptible
     from ganflow.tracking import Follower
     from ganflow.tune.display import Display
     from ganflow.tune.summary import summarize
@@ -61,7 +63,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 quiet=quiet,
             )
         )
-        interruption = stack.enter_context(_interruptible())
+        interruption = stack.enter_context(interruptible())
         follower = Follower(folder) if plan.recipe.track.mlflow else None
         if follower:
             follower.start()
@@ -99,34 +101,8 @@ def _alone(folder: SweepFolder) -> Iterator[None]:
         yield
 
 
-@dataclass
-class _Interruption:
-    signal: int = 0
-
-
-@contextmanager
-def _interruptible() -> Iterator[_Interruption]:
-    """Ctrl-C and SIGTERM end the sweep with every trial's state kept; a second Ctrl-C ends it at once."""
-    interruption = _Interruption()
-
-    def stop(number: int, frame: object) -> None:
-        if interruption.signal and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        interruption.signal = number
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _tune(
-    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Any, interruption: _Interruption
+    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Any, interruption: Interruption
 ) -> None:
     """Let Ray Tune run the trials."""
     _habits()
@@ -203,7 +179,7 @@ def _tune(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _abandon(folder: SweepFolder, display: Any, interruption: _Interruption) -> None:
+def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> None:
     """The cluster is gone: end the process at once. What is in the sweep's folder is all that is needed to go on."""
     folder.note(status="interrupted")
     display.__exit__(None, None, None)
@@ -225,7 +201,7 @@ def _pack(plan: Plan, say: Callable[[str], None]) -> int:
     return wanted if pays else 1
 
 
-def _stopper(folder: SweepFolder, watcher: Any, interruption: _Interruption) -> Any:
+def _stopper(folder: SweepFolder, watcher: Any, interruption: Interruption) -> Any:
     from ray import tune
 
     class WhenInterrupted(tune.Stopper):

@@ -1,7 +1,7 @@
 """A sweep's folder: `runs/<sweep>/`, in which every trial is a run.
 
     run.json       what the sweep is and how it stands, like a run's
-    recipe.yaml    the resolved recipe, its tune section included
+    recipe.yaml    the recipe as it was given, changes and references included
     trials.jsonl   what was decided about the trials, one line each, only ever appended to
     metrics.jsonl  the best score so far, by number of trials that are over
     plots/         pictures of the whole sweep
@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -91,10 +90,7 @@ class SweepFolder(RunFolder):
         try:
             file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                before = os.fstat(file).st_size
-                if os.write(file, line) < len(line):
-                    os.ftruncate(file, before)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                runs.append_line(file, line)
             finally:
                 os.close(file)
         except OSError as error:

@@ -82,15 +82,14 @@ class Reports:
     @cached_property
     def _played(self) -> tuple[list[str], list[str]]:
         from ganflow.data.feed import feed
-        from ganflow.game import Round, build_game
+        from ganflow.game import build_game, build_round
         from ganflow.trainer import Diverged, Trainer
 
-        train, listeners = self.recipe.train, self.composition.listeners
+        train = self.recipe.train
         game = build_game(self.recipe, self.composition, self.data)
-        for listener in listeners("run_started"):
+        for listener in self.composition.listeners("run_started"):
             listener(game=game)
-        stepped = {event: listeners(event) for event in ("critic_stepped", "generator_stepped")}
-        play = Round(game, train.n_critic, **stepped)  # type: ignore[arg-type]
+        play = build_round(self.recipe, self.composition, game)
         source = feed(self.data, train.batch_size, train.seed)
         try:
             with suppress(Diverged):  # its terms have their names all the same

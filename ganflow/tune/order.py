@@ -22,7 +22,7 @@ class Order:
 
     Attributes:
         number: the trial's.
-        recipe: the sweep's recipe, resolved.
+        recipe: the sweep's recipe, a file that every worker sees.
         changes: overrides that make the trial's recipe of it.
         folder: of the trial's run.
         about: what its run.json says besides.

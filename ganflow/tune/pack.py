@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from ray import tune
 
 from ganflow.errors import GanflowError
 from ganflow.packed import NotPackable
@@ -18,30 +15,25 @@ from ganflow.runner import Session, Step, open_trial
 from ganflow.runner.pack import PackSession
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
-from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
-from ganflow.tune.trial import STEP, sweep_status, wait_for
+from ganflow.tune.trial import STEP, FromFolders, sweep_of, wait_for
 
 Reported = list[tuple[int, Step | GanflowError | None]]
 
 
-class Pack(tune.Trainable):
+class Pack(FromFolders):
     """Plays several trials together; those that cannot be packed one after the other, saying why."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.orders = [Order(**order) for order in json.loads(config["orders"])]
         self.standings = [Standing(order) for order in self.orders]
-        known = SweepFolder(Path(self.orders[0].folder).parent).trials()  # if the pack died, some may be over
+        self.sweep = sweep_of(self.orders[0])
+        known = self.sweep.trials()  # if the pack died, some may be over
         self.over = {i for i, order in enumerate(self.orders) if order.number in known and known[order.number].over}
         self.note = ""
         self._playing: PackSession | Session | None = None
         self._steps: Iterator[Reported] | None = None
         self._ending = False
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        self.setup(new_config)
-        return True
 
     def step(self) -> dict[str, Any]:
         """Play for a while. Keys: `trials`, what is new of each trial (see `Standing.told`), `note`, `done`."""
@@ -113,20 +105,7 @@ class Pack(tune.Trainable):
             except GanflowError as error:
                 yield [(i, error)]
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        self._end("interrupted")
-        return {}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to do: the folders' runs go on from their last checkpoints."""
-
-    def cleanup(self) -> None:
-        """Ray takes the trial off: the whole sweep is interrupted, or the trials are over."""
-        with suppress(GanflowError):  # which the runs noted
-            self._end("interrupted" if sweep_status(self.orders[0]) == "interrupted" else "stopped")
-
-    def _end(self, status: str) -> None:
-        """Keep checkpoints and close the runs, if they are in the middle."""
+    def end(self, status: str) -> None:
         self._ending = True
         if self._playing is not None and self._steps is not None:
             self._playing.stop(status)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import ganflow
 from ganflow import runs
 from ganflow.errors import GanflowError
-from ganflow.plugins import versions
+from ganflow.recipe.sections import NAME
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.plan import Plan, rounds_of
 
@@ -22,7 +18,7 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     Raises:
         GanflowError: there is one of this name, or it cannot be written.
     """
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
     folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
     try:
@@ -65,28 +61,22 @@ def find(name: str, root: Path) -> SweepFolder:
 
 
 def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
-    import torch
-
-    from ganflow.runner.folders import git_commit
-    from ganflow.tune.search import make_searcher
+    from ganflow.runner.folders import origin
 
     recipe, track = plan.recipe, plan.recipe.track
     return {
         "kind": "sweep",
-        "id": f"{runs.stamp()}",
+        "id": runs.stamp(),
         "name": folder.sweep,
         "recipe": recipe.name,
         "status": "waiting",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **origin(recipe),
         "metric": plan.metric,
         "mode": plan.mode,
-        "trials": make_searcher(plan.tune, plan.space, plan.mode).total or plan.tune.trials,
+        "trials": plan.space.count(plan.tune),
         "over": 0,
         "rounds": rounds_of(plan),
         "seed": plan.tune.seed,
-        "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "plugins": versions(recipe.chosen()),
-        "git": git_commit(),
         "tracking": {
             "mlflow": track.mlflow,
             "uri": track.uri,

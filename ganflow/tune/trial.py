@@ -21,6 +21,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
+from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
 from ganflow.tune.ranks import dismiss, hire
 
@@ -30,19 +31,54 @@ PATIENCE = 60.0
 """Seconds to wait for the run's lock: a worker whose driver or node was lost may take a while to end."""
 
 
-class Trial(tune.Trainable):
-    """Plays one trial after another (Ray reuses the process, so torch is imported once)."""
+class FromFolders(tune.Trainable):
+    """Plays runs whose folders are all that they are made of: Ray's own checkpoints hold nothing. Ray reuses the process for
+    one trial after another, so that torch is imported once.
 
-    def setup(self, config: dict[str, Any]) -> None:
-        self.order = Order(**json.loads(config["orders"])[0])
-        self._session: Session | None = None
-        self._steps: Iterator[Step] = iter(())
-        self.standing = Standing(self.order)
+    Attributes:
+        sweep: the folder of the sweep, set by `setup`.
+    """
+
+    sweep: SweepFolder
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
         self.setup(new_config)
         return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """A pause: the runs' own checkpoints are what goes on, and their folders know of them."""
+        self.end("interrupted")
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing to do: the folders' runs go on from their last checkpoints."""
+
+    def cleanup(self) -> None:
+        """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
+        with suppress(GanflowError):  # which its run noted; the next trial has nothing to do with it
+            self.end("interrupted" if self._sweep_status() == "interrupted" else "stopped")
+
+    def end(self, status: str) -> None:
+        """Keep a checkpoint and close the runs, if they are in the middle."""
+        raise NotImplementedError
+
+    def _sweep_status(self) -> str:
+        try:
+            return str(self.sweep.about()["status"])
+        except (OSError, ValueError, KeyError):
+            return "unknown"
+
+
+class Trial(FromFolders):
+    """Plays one trial."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.order = Order(**json.loads(config["orders"])[0])
+        self.sweep = sweep_of(self.order)
+        self._session: Session | None = None
+        self._steps: Iterator[Step] = iter(())
+        self.standing = Standing(self.order)
 
     def step(self) -> dict[str, Any]:
         """Play for a while. Keys: `round`, `score` (only where there is a new one), `state`, `done`."""
@@ -78,21 +114,7 @@ class Trial(tune.Trainable):
         group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
         return open_trial(recipe, folder, order.about, copied=copied, group=group)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """A pause: the run's own checkpoint is the trial's, and its folder knows of it."""
-        self._end("interrupted")
-        return {"round": self.standing.round}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to do: the folder's run goes on from its last checkpoint."""
-
-    def cleanup(self) -> None:
-        """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
-        with suppress(GanflowError):  # which its run noted; the next trial has nothing to do with it
-            self._end("interrupted" if sweep_status(self.order) == "interrupted" else "stopped")
-
-    def _end(self, status: str) -> None:
-        """Keep a checkpoint and close the run, if it is in the middle."""
+    def end(self, status: str) -> None:
         session, self._session = self._session, None
         try:
             if session is not None and session.outcome is None:
@@ -117,12 +139,9 @@ def wait_for(folder: RunFolder) -> None:
         time.sleep(0.2)
 
 
-def sweep_status(order: Order) -> str:
-    """How the sweep stands that a trial is part of."""
-    try:
-        return str(RunFolder(Path(order.folder).parent).about()["status"])
-    except (OSError, ValueError, KeyError):
-        return "unknown"
+def sweep_of(order: Order) -> SweepFolder:
+    """The sweep that a trial is part of."""
+    return SweepFolder(Path(order.folder).parent)
 
 
 def newest_round(folder: RunFolder) -> int | None:

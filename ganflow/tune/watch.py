@@ -104,9 +104,8 @@ class Watcher(tune.Callback):
     def note_best(self) -> None:
         """The best so far, in run.json, and in the journal by the number of trials that are over."""
         best = best_of(self.book.trials.values(), self.mode)
-        self.book.folder.note(over=self._over)
-        if best is None:
-            return
-        self.journal.append(self._over, {"best": float(best.score or 0.0)})
-        told = {"trial": best.number, "score": best.score, "config": best.config}
-        self.book.folder.note(best=told)
+        told: dict[str, Any] = {"over": self._over}
+        if best is not None:
+            self.journal.append(self._over, {"best": float(best.score or 0.0)})
+            told["best"] = {"trial": best.number, "score": best.score, "config": best.config}
+        self.book.folder.note(**told)

@@ -23,19 +23,9 @@ class Report:
     rounds_per_second: float = 20.0
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch):
-    fake = Clock()
-    monkeypatch.setattr(module.time, "monotonic", fake)
-    return fake
+def time(stopped_clock):
+    return stopped_clock(module)
 
 
 def played(time, rounds, every, seconds, start=0, **keywords):

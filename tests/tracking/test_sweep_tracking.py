@@ -7,16 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tracking_helpers import draw, history, report, until
+from tracking_helpers import draw, followed, history, report, until
 
 from ganflow import runs
 from ganflow.runs import RunFolder
@@ -66,18 +63,6 @@ class ByHand:
 @pytest.fixture
 def sweep(tmp_path: Path, database: str) -> ByHand:
     return ByHand(tmp_path / "runs" / "rings-1")
-
-
-@contextmanager
-def followed(folder: RunFolder) -> Iterator[list[SyncResult]]:
-    """The sweep, going on and followed, until the block ends."""
-    over, results = threading.Event(), list[SyncResult]()
-    thread = threading.Thread(target=lambda: results.append(sync(folder, follow=True, over=over, every=0.05)))
-    with runs.locked(folder):
-        thread.start()
-        yield results
-        over.set()
-        thread.join(60)
 
 
 def sent(folder: RunFolder) -> int:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tracking_helpers import draw, history, report, until
+from tracking_helpers import draw, followed, history, report, until
 
-from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import store
@@ -122,18 +119,6 @@ def test_many_points_go_in_batches_and_a_half_sent_one_is_completed(
     assert sync(folder) == SyncResult(points=1500, uri=database)
     assert sizes == [1000, 1000, 1000, 500]
     assert [round for round, _ in history(database, the_run(database).info.run_id)] == list(range(1, 2501))
-
-
-@contextmanager
-def followed(folder: RunFolder) -> Iterator[list[SyncResult]]:
-    """The run, trained and followed, until the block ends."""
-    over, results = threading.Event(), list[SyncResult]()
-    thread = threading.Thread(target=lambda: results.append(sync(folder, follow=True, over=over, every=0.05)))
-    with runs.locked(folder):
-        thread.start()
-        yield results
-        over.set()
-        thread.join(20)
 
 
 def test_a_resumed_run_is_the_same_mlflow_run(make_run: Make, database: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from PIL import Image
 
+from ganflow import runs
 from ganflow.runs import RunFolder
 from ganflow.tracking import Journal
+from ganflow.tracking.sync import SyncResult, sync
 
 
 def report(folder: RunFolder, first: int, last: int) -> None:
@@ -36,3 +40,15 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+
+
+@contextmanager
+def followed(folder: RunFolder) -> Iterator[list[SyncResult]]:
+    """A run or a sweep, going on and followed, until the block ends."""
+    over, results = threading.Event(), list[SyncResult]()
+    thread = threading.Thread(target=lambda: results.append(sync(folder, follow=True, over=over, every=0.05)))
+    with runs.locked(folder):
+        thread.start()
+        yield results
+        over.set()
+        thread.join(60)

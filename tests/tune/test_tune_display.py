@@ -18,19 +18,9 @@ from ganflow.tune.folder import TrialRecord
 KEYS = ["optimizer.lr", "loss"]
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch):
-    fake = Clock()
-    monkeypatch.setattr(module.time, "monotonic", fake)
-    return fake
+def time(stopped_clock):
+    return stopped_clock(module)
 
 
 def trial(number, state="running", score=None, round=0, lr=1e-3, **more):
