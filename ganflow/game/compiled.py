@@ -9,8 +9,9 @@ compared with two eager ones: then the compiled round is not used.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -91,7 +92,8 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
         for draws in examples:
             round(draws)
         expected = _copy(game)
-    with untouched(game):
+    with untouched(game), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
         try:
             with untouched(game):
                 compiled(examples[0])  # traces and compiles, playing the round on the way
@@ -118,10 +120,18 @@ def _compile(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draw
                 stack.enter_context(player.traced())
             return function(dict(zip(names, tensors, strict=True)))
 
-    graph: nn.Module = make_fx(traced)(list(inputs.values()))
+    with plain_batch_norm():
+        graph: nn.Module = make_fx(traced)(list(inputs.values()))
     inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
     options: dict[str, Any] = {"mode": "reduce-overhead"} if game.device.type == "cuda" else {}
     return torch.compile(graph, fullgraph=True, dynamic=False, **options)
+
+
+def plain_batch_norm() -> AbstractContextManager[None]:
+    """While a round is traced: batch norm as the operation that every rewriting of graphs knows. cuDNN's changes the running
+    statistics without saying so, and they would be lost."""
+    made: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=False)
+    return made
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ganflow.game.compiled import plain_batch_norm
 from ganflow.packed.numbers import NotPackable, keys_in
 
 aten = torch.ops.aten
@@ -54,7 +55,8 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> fx
     Raises:
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
-    graph = _traced(function, inputs, get_decompositions(NORMS))
+    with plain_batch_norm():
+        graph = _traced(function, inputs, get_decompositions(NORMS))
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"

@@ -109,7 +109,8 @@ def test_compiled_rounds_are_the_eager_ones(recipe, game, whole):
 @pytest.mark.parametrize("mode", ["never", "step", "round"])
 @pytest.mark.parametrize("game", ["mlp", "dcgan"])
 def test_half_precision_stays_near(recipe, game, mode):
-    parts = parts_of(recipe(game, "train.precision=bf16", "train.channels_last=true", "train.device=cuda", f"train.compile={mode}"))
+    halved = ["train.precision=bf16", "train.channels_last=true"]
+    parts = parts_of(recipe(game, *halved, "train.device=cuda", f"train.compile={mode}"))
     if mode != "never":
         parts.trainer.compile(whole=mode == "round")
     report = parts.trainer.advance(10)
@@ -154,4 +155,5 @@ def test_packed_trials_follow_their_own_trajectories(recipe):
             with packed.member(i) as trainer:
                 found = game_state(trainer.game)[0]
                 for name, t in own.items():
-                    torch.testing.assert_close(found[name], t, rtol=1e-8, atol=1e-11, msg=lambda text, name=name: f"{name}: {text}")
+                    message = f"trial {i}, {name}"
+                    torch.testing.assert_close(found[name], t, rtol=1e-6, atol=1e-8, msg=lambda text, m=message: f"{m}: {text}")
