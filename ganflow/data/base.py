@@ -83,10 +83,11 @@ class TensorData(Data):
 
     Args:
         name: for logs.
-        train: one float tensor (n, *shape) per field; all with the same n.
+        train: one float tensor (n, *shape) per field; all with the same n, where they are paired.
         held_out: the same fields, not trained on.
         ranges: (low, high) per field; image fields (3 dimensions) default to (-1, 1), others to unbounded.
         source: where they come from.
+        paired: whether the i-th examples of all fields belong together. Where not, each field is drawn by itself.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class TensorData(Data):
         held_out: Mapping[str, Tensor] | None = None,
         ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
         source: str = "",
+        paired: bool = True,
     ) -> None:
         self.name, self.train, self.held_out, self.source = name, dict(train), dict(held_out or {}), source
+        self.paired = paired
         sizes = {len(t) for t in self.train.values()}
-        if len(sizes) != 1:
+        if paired and len(sizes) != 1:
             raise ValueError(f"fields of {name} differ in length: { {k: len(t) for k, t in self.train.items()} }")
-        self.size = sizes.pop()
+        self.size = max(sizes) if min(sizes) else 0
         self.fields = {
             field: Field(tuple(t.shape[1:]), *((ranges or {}).get(field) or (IMAGE_RANGE if t.dim() == 4 else (None, None))))
             for field, t in self.train.items()

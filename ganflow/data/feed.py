@@ -74,7 +74,8 @@ def feed(
 class ResidentFeed(Feed):
     """Samples tensors that live on the device, uniformly with replacement, as Algorithm 1 of WGAN draws them.
 
-    One draw is one `randint` and one `index_select` per field, whatever k: a few microseconds on a CPU. The indices
+    One draw is one `randint` (one per field, where they are not paired) and one `index_select` per field, whatever k: a few
+    microseconds on a CPU. The indices
     come from a generator of this feed's own, on the device, so the order is the same on every run on that kind of device.
     """
 
@@ -88,7 +89,7 @@ class ResidentFeed(Feed):
         channels_last: bool = False,
         share: Sequence[int] | None = None,
     ) -> None:
-        self._device, self._batch_size, self._size = torch.device(device), batch_size, data.size
+        self._device, self._batch_size, self._paired = torch.device(device), batch_size, data.paired
         self._share = None if share is None else torch.tensor(list(share), device=self._device)
         self._generator = generator(seed, device=self._device)
         self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
@@ -100,14 +101,19 @@ class ResidentFeed(Feed):
         return (moved.permute(0, 2, 3, 1) if name in self._permuted else moved).contiguous()
 
     def draw(self, k: int) -> dict[str, Tensor]:
-        rows = torch.randint(self._size, (k * self._batch_size,), generator=self._generator, device=self._device)
-        if self._share is not None:
-            rows = rows.view(k, -1)[:, self._share].reshape(-1)
-        batches = {}
+        batches: dict[str, Tensor] = {}
+        rows = torch.empty(0)
         for name, tensor in self._tensors.items():
+            if not (batches and self._paired):
+                rows = self._rows(k, len(tensor))
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
+
+    def _rows(self, k: int, size: int) -> Tensor:
+        """This worker's places in k batches out of `size` examples."""
+        rows = torch.randint(size, (k * self._batch_size,), generator=self._generator, device=self._device)
+        return rows if self._share is None else rows.view(k, -1)[:, self._share].reshape(-1)
 
     def state(self) -> dict[str, Tensor]:
         return {"generator": self._generator.get_state()}

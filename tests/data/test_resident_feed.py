@@ -25,6 +25,24 @@ def test_fields_stay_together():
     assert torch.equal(drawn["b"], drawn["a"] * 2 + 1)
 
 
+def test_fields_that_are_not_paired_are_drawn_by_themselves_and_go_on():
+    data = TensorData("two", {"a": torch.arange(30.0)[:, None], "b": torch.arange(20.0)[:, None]}, paired=False)
+    going = feed(data, 400, seed=0)
+    drawn = going.draw(2)
+    a, b = drawn["a"].flatten(), drawn["b"].flatten()
+    assert a.unique().tolist() == list(range(30))  # 800 draws: one is missed with a chance of 10⁻¹⁰
+    assert b.unique().tolist() == list(range(20))
+    assert abs(torch.corrcoef(torch.stack((a, b)))[0, 1]) < 0.15  # standard deviation 0.035
+    resumed = feed(data, 400, seed=1)
+    resumed.load_state(going.state())
+    assert all(torch.equal(t, resumed_t) for t, resumed_t in zip(going.draw(1).values(), resumed.draw(1).values(), strict=True))
+
+
+def test_paired_fields_have_one_length():
+    with pytest.raises(ValueError, match="differ in length"):
+        TensorData("two", {"a": torch.zeros(3, 1), "b": torch.zeros(2, 1)})
+
+
 def test_uniform_with_replacement():
     drawn = feed(numbered(10, (1,)), 1000, seed=0).draw(50)["real"].flatten().long()
     counts = drawn.bincount(minlength=10)
