@@ -75,8 +75,8 @@ class ResidentFeed(Feed):
     """Samples tensors that live on the device, uniformly with replacement, as Algorithm 1 of WGAN draws them.
 
     One draw is one `randint` (one per field, where they are not paired) and one `index_select` per field, whatever k: a few
-    microseconds on a CPU. The indices
-    come from a generator of this feed's own, on the device, so the order is the same on every run on that kind of device.
+    microseconds on a CPU. The indices come from a generator of this feed's own, on the device, so the order is the same on
+    every run on that kind of device.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class ResidentFeed(Feed):
         channels_last: bool = False,
         share: Sequence[int] | None = None,
     ) -> None:
-        self._device, self._batch_size, self._paired = torch.device(device), batch_size, data.paired
+        self._device, self._batch_size = torch.device(device), batch_size
+        self._size, self._paired = data.size, data.paired
         self._share = None if share is None else torch.tensor(list(share), device=self._device)
         self._generator = generator(seed, device=self._device)
         self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
@@ -102,10 +103,9 @@ class ResidentFeed(Feed):
 
     def draw(self, k: int) -> dict[str, Tensor]:
         batches: dict[str, Tensor] = {}
-        rows = torch.empty(0)
+        shared = self._rows(k, self._size) if self._paired else None
         for name, tensor in self._tensors.items():
-            if not (batches and self._paired):
-                rows = self._rows(k, len(tensor))
+            rows = self._rows(k, len(tensor)) if shared is None else shared
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
