@@ -40,6 +40,7 @@ class Data(ABC):
         fields: what a batch holds, by name. The unconditional field is called "real".
         size: the number of training examples.
         held_out: examples never trained on, one CPU tensor (n, *shape) per field; may be empty.
+        aligned: whether the i-th held-out examples of all fields belong together, so that they can be compared.
         source: where the examples come from, for the record: a path, or "scikit-learn".
         skipped: files that were left out because they cannot be read, as far as they are known by now.
     """
@@ -48,6 +49,7 @@ class Data(ABC):
     fields: dict[str, Field]
     size: int
     held_out: dict[str, Tensor]
+    aligned: bool = True
     source: str = ""
     skipped: Sequence[str] = ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 # what Pillow raises for bad files
@@ -16,13 +16,50 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.err
 
 
 @dataclass(frozen=True)
-class Transform:
-    """From a picture of any size and mode to a tensor (channels, size, size) in [-1, 1]; see ImageFolder for the keys."""
+class Cut:
+    """A square piece of a picture: what the picture is scaled to, (width, height), the box that is then cut out, and whether
+    that is mirrored. Pictures of the same size that belong together are given the same one."""
+
+    scaled: tuple[int, int]
+    box: tuple[int, int, int, int]
+    mirrored: bool
+
+    def of(self, image: Image.Image, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+        if image.size != self.scaled:
+            image = image.resize(self.scaled, resampling)  # antialiased by Pillow, where not NEAREST
+        image = image.crop(self.box)
+        return ImageOps.mirror(image) if self.mirrored else image
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a square is taken out of pictures of any size; see ImageFolder for the keys."""
 
     size: int
     resize: int
     crop: str
     flip: bool
+
+    def cut(self, width: int, height: int, rng: torch.Generator | None = None) -> Cut:
+        """For a picture of width × height, with draws from `rng`; without it, at the centre and not mirrored."""
+        if self.crop == "none":
+            scaled = (self.size, self.size)
+        else:
+            shorter = min(width, height)
+            scaled = (round(width * self.resize / shorter), round(height * self.resize / shorter))
+        spare = (scaled[0] - self.size, scaled[1] - self.size)
+        if self.crop == "random" and rng is not None:
+            left, top = (int(torch.randint(s + 1, (), generator=rng)) for s in spare)
+        else:
+            left, top = (s // 2 for s in spare)
+        mirrored = self.flip and rng is not None and bool(torch.rand((), generator=rng) < 0.5)
+        return Cut(scaled, (left, top, left + self.size, top + self.size), mirrored)
+
+
+@dataclass(frozen=True)
+class Transform(Framing):
+    """From a picture of any size and mode to a tensor (channels, size, size) in [-1, 1]."""
+
     channels: int
 
     def __call__(self, file: Path, rng: torch.Generator | None = None) -> Tensor:
@@ -32,34 +69,24 @@ class Transform:
             one of UNREADABLE: it is no image, or a damaged one.
         """
         with Image.open(file) as opened:
-            image = _flat(ImageOps.exif_transpose(opened), "RGB" if self.channels == 3 else "L")
-        image = self._resized(image)
-        image = image.crop(self._box(image, rng))
-        if self.flip and rng is not None and torch.rand((), generator=rng) < 0.5:
-            image = ImageOps.mirror(image)
-        pixels = torch.from_numpy(np.array(image)).view(self.size, self.size, self.channels)
-        return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
-
-    def _resized(self, image: Image.Image) -> Image.Image:
-        if self.crop == "none":
-            target = (self.size, self.size)
-        else:
-            width, height = image.size
-            shorter = min(width, height)
-            target = (round(width * self.resize / shorter), round(height * self.resize / shorter))
-        return image.resize(target, Image.Resampling.BICUBIC) if image.size != target else image  # antialiased by Pillow
-
-    def _box(self, image: Image.Image, rng: torch.Generator | None) -> tuple[int, int, int, int]:
-        spare = (image.width - self.size, image.height - self.size)
-        if self.crop == "random" and rng is not None:
-            left, top = (int(torch.randint(s + 1, (), generator=rng)) for s in spare)
-        else:
-            left, top = (s // 2 for s in spare)
-        return left, top, left + self.size, top + self.size
+            image = flat(ImageOps.exif_transpose(opened), self.channels)
+        return signed(self.cut(image.width, image.height, rng).of(image))
 
 
-def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """In `mode`, 8 bits a channel, transparency over white."""
+def signed(image: Image.Image) -> Tensor:
+    """A picture of 8 bits a channel as (channels, height, width) in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1)
+    return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
+
+
+def why(error: BaseException) -> str:
+    """What one of UNREADABLE says of a file."""
+    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+
+
+def flat(image: Image.Image, channels: int) -> Image.Image:
+    """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
+    mode = "RGB" if channels == 3 else "L"
     if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
         return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert(mode)
     if image.mode == "F":

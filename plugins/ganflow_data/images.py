@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from ganflow.data import Data, Field, StreamData, TensorData
 from ganflow.data.base import IMAGE_RANGE
 from ganflow.errors import GanflowError
-from ganflow_data.decode import UNREADABLE, Transform
+from ganflow_data.decode import UNREADABLE, Transform, why
 from ganflow_data.split import split
 
 if TYPE_CHECKING:
@@ -118,24 +117,28 @@ class Images(StreamData):
         try:
             return self._transform(self._folder / file, rng)
         except UNREADABLE as error:
-            why = "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
             if not self._skip:
                 raise GanflowError(
-                    f"data.path: cannot read the image {self._folder / file}: {why}; "
+                    f"data.path: cannot read the image {self._folder / file}: {why(error)}; "
                     "mend or remove it, or leave such files out with on_error: skip"
                 ) from error
             with self._lock:
                 if file not in self.skipped:
                     self.skipped.append(file)
-                    print(f"ganflow: left out {self._folder / file}: {why}", file=sys.stderr)
+                    print(f"ganflow: left out {self._folder / file}: {why(error)}", file=sys.stderr)
             return None
 
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
-        stats = [(self._folder / file).stat() for file in self._train]
-        by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
-        digest = hashlib.sha256(repr(self._transform).encode())
-        for file, stat in zip(self._train, stats, strict=True):
-            digest.update(f"\0{file}\0{stat.st_size}\0".encode())
-            digest.update((self._folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
-        return digest.hexdigest()[:16]
+        return digest(self._folder, self._train, repr(self._transform))
+
+
+def digest(folder: Path, files: Sequence[str], treatment: str) -> str:
+    """A short digest of the files' names, what is done to them and, up to 256 MiB, their bytes; beyond, sizes and times."""
+    stats = [(folder / file).stat() for file in files]
+    by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
+    sha = hashlib.sha256(treatment.encode())
+    for file, stat in zip(files, stats, strict=True):
+        sha.update(f"\0{file}\0{stat.st_size}\0".encode())
+        sha.update((folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
+    return sha.hexdigest()[:16]

@@ -4,11 +4,15 @@
 
 Plays the recipe's rounds bare (a trainer alone) and as a whole run with MLflow, in turn, and prints the medians. The run's
 own end (the last points and the model sent to MLflow) is printed apart: it does not grow with the run.
+
+On a shared machine that ratio swings by more than what it measures. So each run also says how much of its own wall time the
+trainer did not have, and how much CPU time the process that sends to MLflow took beside it: neither depends on neighbours.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -23,7 +27,7 @@ from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.runner import start
 from ganflow.runner.loop import Loop, Step
-from ganflow.trainer import Trainer
+from ganflow.trainer import Report, Trainer
 
 
 def bare(recipe: Recipe) -> float:
@@ -40,10 +44,19 @@ def bare(recipe: Recipe) -> float:
     return time.perf_counter() - started
 
 
-def whole(recipe: Recipe, root: Path) -> tuple[float, float]:
-    """Seconds of the training part of a run, and of its end."""
+def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
+    """Seconds of the training part of a run, of its end, of the training part that the trainer had, and of CPU time of
+    the processes beside it."""
     marks: list[float] = []
-    steps, end = Loop.steps, Loop._end
+    rounds = 0.0
+    steps, end, advance = Loop.steps, Loop._end, Trainer.advance
+
+    def timed_advance(self: Trainer, until: int) -> Report:
+        nonlocal rounds
+        started = time.perf_counter()
+        report = advance(self, until)
+        rounds += time.perf_counter() - started
+        return report
 
     def timed_steps(self: Loop) -> Iterator[Step]:
         marks.append(time.perf_counter())
@@ -54,12 +67,15 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float]:
         end(self, status)
         marks.append(time.perf_counter())
 
-    Loop.steps, Loop._end = timed_steps, timed_end  # type: ignore[method-assign]
+    Loop.steps, Loop._end, Trainer.advance = timed_steps, timed_end, timed_advance  # type: ignore[method-assign]
+    before = os.times()
     try:
         start(recipe, root, quiet=False)
     finally:
-        Loop.steps, Loop._end = steps, end  # type: ignore[method-assign]
-    return marks[1] - marks[0], marks[2] - marks[1]
+        Loop.steps, Loop._end, Trainer.advance = steps, end, advance  # type: ignore[method-assign]
+    after = os.times()
+    beside = after.children_user + after.children_system - before.children_user - before.children_system
+    return marks[1] - marks[0], marks[2] - marks[1], rounds, beside
 
 
 def main() -> None:
@@ -69,18 +85,22 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     args = parser.parse_args()
     changes = ["train.compile=never", *([f"train.rounds={args.rounds}"] if args.rounds else [])]
-    alone, training, ending = [], [], []
+    alone, training, ending, shares, besides = [], [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(args.times):
             alone.append(bare(read_recipe(args.recipe, changes)))
-            played, ended = whole(read_recipe(args.recipe, changes), Path(folder))
+            played, ended, rounds, beside = whole(read_recipe(args.recipe, changes), Path(folder))
             training.append(played)
             ending.append(ended)
+            shares.append(1 - rounds / played)
+            besides.append(beside)
     ratios = sorted(b / a for a, b in zip(alone, training, strict=True))
     print(f"{args.recipe}, {args.rounds or 'all its'} rounds, {torch.get_num_threads()} threads, {args.times} times")
     print(f"  bare trainer       {statistics.median(alone):7.1f} s")
     spread = f"({ratios[0]:.3f} … {ratios[-1]:.3f})"
     print(f"  run, until the end {statistics.median(training):7.1f} s   {statistics.median(ratios):.3f} ×  {spread}")
+    print(f"  not the trainer's  {100 * statistics.median(shares):7.1f} % of that run's own time until the end")
+    print(f"  beside it          {statistics.median(besides):7.1f} s   of CPU time, sending to MLflow, at low priority, until the end")
     print(f"  its end            {statistics.median(ending):7.1f} s   last pictures, MLflow's last points and model")
 
 

@@ -1,0 +1,3 @@
+"""TODO."""
+
+OFFERS: list = []

@@ -1,0 +1,1 @@
+"""The networks of translation recipes, imported when one is built."""

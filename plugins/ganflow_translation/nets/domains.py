@@ -1,0 +1,136 @@
+"""What the networks are built between: the two domains of the data; and modules with a network for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from ganflow.errors import GanflowError
+from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Two domains of images.
+
+    Attributes:
+        data: their name, for messages.
+        ways: which can be made from which: see ganflow.translator.
+        channels: of each domain.
+        height, width: in pixels, the same for both.
+    """
+
+    data: str
+    ways: Mapping[str, str]
+    channels: Mapping[str, int]
+    height: int
+    width: int
+
+    @property
+    def size(self) -> str:
+        return f"{self.height} × {self.width}"
+
+    @property
+    def paired(self) -> bool:
+        return self.ways == PAIRED
+
+
+def domains_of(data: Data, generator: str) -> Domains:
+    """The domains that a generator translates between.
+
+    Raises:
+        GanflowError: the data are neither paired nor unpaired images in [−1, 1] of one size.
+    """
+    ways = ways_of(data.fields)
+    who = f"generator '{generator}' translates between two domains of images (fields source and target, or a and b); "
+    if ways is None:
+        raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use data facades, street, horses or a folder of pairs")
+    for name, field in data.fields.items():
+        if not field.is_image:
+            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}, which are no images: use other data")
+        if (field.low, field.high) != (-1, 1):
+            raise GanflowError(f"{who}in data '{data.name}' values of '{name}' are not between −1 and 1: scale them")
+    sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in data.fields.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"'{name}' {size}" for name, size in sizes.items())
+        raise GanflowError(f"{who}those of data '{data.name}' differ in size ({listed}): give them the same")
+    height, width = data.shape[1:]
+    return Domains(data.name, ways, {name: field.shape[0] for name, field in data.fields.items()}, height, width)
+
+
+def _names(data: Data) -> str:
+    names = [f"'{name}'" for name in data.fields]
+    return f"only {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
+
+
+class NetworkEachWay(Translator):
+    """For every way a network of its own.
+
+    Args:
+        domains: between which.
+        build: makes a network from its numbers of input and output channels.
+        multiple, smallest: the sizes that it takes, see Translator.
+    """
+
+    def __init__(self, domains: Domains, build: Callable[[int, int], nn.Module], multiple: int, smallest: int) -> None:
+        super().__init__()
+        self.ways, self.multiple, self.smallest = dict(domains.ways), multiple, smallest
+        channels = domains.channels
+        self.networks = nn.ModuleDict({to: build(channels[origin], channels[to]) for to, origin in domains.ways.items()})
+
+    def forward(self, x: Tensor, to: str) -> Tensor:
+        made: Tensor = self.networks[to](x)
+        return made
+
+
+class CriticEachDomain(nn.Module):
+    """For every domain a critic of its own.
+
+    Attributes:
+        receptive_field: of each, in pixels a side.
+    """
+
+    receptive_field: int
+
+    def __init__(self, critics: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.critics = nn.ModuleDict(critics)
+        self.receptive_field = next(iter(critics.values())).receptive_field  # type: ignore[assignment]
+
+    def forward(self, x: Tensor, domain: str) -> Tensor:
+        """Scores of images x, said to be of this domain: as the domain's critic gives them."""
+        scores: Tensor = self.critics[domain](x)
+        return scores
+
+
+def critic_of(data: Data, critic: str, build: Callable[[int, int, int], nn.Module]) -> nn.Module:
+    """The critic that the data ask for. Unconditional images: one of the image. Paired data: one of source and target, their
+    channels one after the other. Unpaired data: one for each domain.
+
+    Args:
+        data: images.
+        critic: its name, for messages.
+        build: makes a critic from channels, height and width.
+
+    Raises:
+        GanflowError: the data are none of these.
+    """
+    who = f"critic '{critic}' scores images (fields real, or source and target, or a and b); "
+    ways = ways_of(data.fields)
+    if ways is None and set(data.fields) != {"real"}:
+        raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use other data, or another critic")
+    for name, field in data.fields.items():
+        if not field.is_image:
+            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use critic mlp")
+    shapes = {name: field.shape for name, field in data.fields.items()}
+    if ways == UNPAIRED:
+        return CriticEachDomain({name: build(*shape) for name, shape in shapes.items()})
+    if len({shape[1:] for shape in shapes.values()}) > 1:
+        raise GanflowError(f"{who}source and target of data '{data.name}' differ in size: give them the same")
+    return build(sum(shape[0] for shape in shapes.values()), *data.shape[1:])

@@ -1,0 +1,73 @@
+"""A critic of the image at several sizes (UNIT's code; Wang et al. 2017, arXiv:1711.11585, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganflow.errors import GanflowError
+from ganflow_translation.nets.domains import critic_of
+from ganflow_translation.nets.patch import Patch, chain, receptive_field
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+
+MOST = 3  # scales, where the recipe does not say how many
+
+
+class Multiscale(nn.Module):
+    """Images, shape (n, channels, height, width), to maps of scores, shape (n, scales, h, w): one critic each for the image,
+    for its half, its quarter, …
+
+    The maps of smaller images are enlarged to the largest one by repeating scores, so that in a mean over all scores every
+    scale weighs the same.
+
+    Attributes:
+        receptive_fields: how many pixels of the image, a side, a score of each scale depends on.
+        receptive_field: the largest of them.
+    """
+
+    def __init__(self, critics: list[Patch]) -> None:
+        super().__init__()
+        self.half = nn.AvgPool2d(2)
+        self.critics = nn.ModuleList(critics)
+        self.receptive_fields = [receptive_field([self.half] * i + list(c)) for i, c in enumerate(critics)]
+        self.receptive_field = self.receptive_fields[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = []
+        for i, critic in enumerate(self.critics):
+            x = self.half(x) if i else x
+            scores = critic(x)
+            maps.append(F.interpolate(scores, size=maps[0].shape[2:], mode="nearest") if i else scores)
+        return torch.cat(maps, 1)
+
+    def extra_repr(self) -> str:
+        return f"receptive_fields={self.receptive_fields}"
+
+
+def critic(data: Data, width: int, norm: str, scales: int, layers: int) -> nn.Module:
+    """Critics of several scales for the data: see `critic_of`. Zero scales: three, or as many as the image is large enough for.
+
+    Raises:
+        GanflowError: the data are no images, or too small.
+    """
+    widths = [width * 2**i for i in range(layers)]
+
+    def build(channels: int, height: int, width_px: int) -> Multiscale:
+        possible = max((min(height, width_px) >> layers).bit_length(), 0)
+        if not possible or scales > possible:
+            wanted = max(scales, 1)
+            smallest = 2 ** (layers + wanted - 1)
+            remedy = "fewer layers" if wanted == 1 else "fewer scales or layers"
+            raise GanflowError(
+                f"critic 'multiscale' with {layers} layers at {wanted} scale{'s' * (wanted > 1)} scores images of {smallest} "
+                f"pixels a side or more; data '{data.name}' has {height} × {width_px}: take {remedy}, or larger images"
+            )
+        count = scales or min(MOST, possible)
+        return Multiscale([Patch(*chain(channels, widths, [(4, 2)] * layers + [(1, 1)], norm)) for _ in range(count)])
+
+    return critic_of(data, "multiscale", build)
