@@ -26,6 +26,7 @@ class Loss(ABC):
     """What the players descend. `batch` holds the data's fields, shape (m, *shape) each, and the prior's draw `z`.
 
     Attributes:
+        reads: the data's fields that it needs.
         generator_needs_data: whether the generator's step reads the data's fields. Where not (as in Algorithm 1 of
             WGAN), no real batch is drawn for it. Critic-free losses need them.
 
@@ -33,6 +34,7 @@ class Loss(ABC):
     checkpoint.
     """
 
+    reads: tuple[str, ...] = ()
     generator_needs_data: bool = False
 
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
@@ -48,13 +50,28 @@ class Loss(ABC):
         Called when terms are reported, never inside a step."""
         return {}
 
+    def prepare(self, game: Game, batch: Batch) -> None:  # noqa: B027  (most losses share nothing)
+        """Put into the batch, with graph, what both players' steps on it can share (see train.one_batch)."""
+
+    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
+        """Rows of pictures, (n, channels, height, width) each, that show held-out examples and what becomes of them, by
+        name. None where samples from the prior are what is to be seen."""
+        return {}
+
 
 class ScoreLoss(Loss):
     """An adversarial loss that reads the critic's scores: two short formulas make a new one.
 
     `critic_loss` and `generator_loss` get the scores of real and generated examples, any shape, high = real.
     A relativistic loss, which compares with real scores in the generator's step too, sets `generator_needs_data`.
+
+    Attributes:
+        domains: what the critic tells real from generated in: one, without a name, unless a loss says otherwise, as
+            CycleGAN does, whose critic judges two. Each has a term of its own.
     """
+
+    reads = ("real",)
+    domains: tuple[str, ...] = ("",)
 
     @abstractmethod
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -69,44 +86,71 @@ class ScoreLoss(Loss):
         """The terms' name in logs."""
         return type(self).__name__.lower()
 
-    def generate(self, game: Game, batch: Batch) -> Tensor:
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
         """Generated examples for this batch, with graph."""
         fake: Tensor = game.generator(batch["z"])
         return fake
 
-    def fakes(self, game: Game, batch: Batch) -> Tensor:
-        """Generated examples for a critic step: without graph, made once per batch and shared by all terms."""
-        if "fake" not in batch:
-            with torch.no_grad():
-                batch["fake"] = self.generate(game, batch)
-        return batch["fake"]
+    def generated(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        """Generated examples with graph, made once per batch and shared by all terms of the generator."""
+        key = in_domain("generated", domain)
+        if key not in batch:
+            batch[key] = self.generate(game, batch, domain)
+        return batch[key]
 
-    def reals(self, batch: Batch) -> Tensor:
+    def fakes(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        """Generated examples for a critic step: without graph, made once per batch and shared by all terms."""
+        key, prepared = in_domain("fake", domain), in_domain("generated", domain)
+        if key not in batch:
+            with torch.no_grad():
+                batch[key] = batch[prepared].detach() if prepared in batch else self.generate(game, batch, domain)
+        return batch[key]
+
+    def reals(self, batch: Batch, domain: str = "") -> Tensor:
         """The real examples of this batch; another field than "real" where a loss is conditional."""
         return batch["real"]
 
-    def score(self, game: Game, x: Tensor, batch: Batch) -> Tensor:
+    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
         """The critic's scores of x; single precision where the critic runs in half."""
+        return self.judge(game, x)
+
+    def judge(self, game: Game, *inputs: Any) -> Tensor:
+        """What the critic gives for its inputs; single precision where it runs in half."""
         if game.critic is None:
             raise GanflowError(f"the loss '{self.name}' scores examples with a critic, and the recipe has none")
-        scores: Tensor = game.critic(x)
+        scores: Tensor = game.critic(*inputs)
         return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 
+    def prepare(self, game: Game, batch: Batch) -> None:
+        for domain in self.domains:
+            self.generated(game, batch, domain)
+
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
-        real, fake = self.score_both(game, self.reals(batch), self.fakes(game, batch), batch)
-        return {self.name: self.critic_loss(real, fake)}
+        terms = {}
+        for domain in self.domains:
+            real, fake = self.score_both(game, self.reals(batch, domain), self.fakes(game, batch, domain), batch, domain)
+            terms[in_domain(self.name, domain)] = self.critic_loss(real, fake)
+        return terms
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        fake = self.score(game, self.generate(game, batch), batch)
-        real = self.score(game, self.reals(batch), batch).detach() if self.generator_needs_data else None
-        return {self.name: self.generator_loss(fake, real)}
+        terms = {}
+        for domain in self.domains:
+            fake = self.score(game, self.generated(game, batch, domain), batch, domain)
+            real = self.score(game, self.reals(batch, domain), batch, domain).detach() if self.generator_needs_data else None
+            terms[in_domain(self.name, domain)] = self.generator_loss(fake, real)
+        return terms
 
-    def score_both(self, game: Game, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def score_both(self, game: Game, real: Tensor, fake: Tensor, batch: Batch, domain: str = "") -> tuple[Tensor, Tensor]:
         """Scores of real and fake examples, in one critic pass where the recipe says `train.one_pass`."""
         if not game.one_pass:
-            return self.score(game, real, batch), self.score(game, fake, batch)
-        scores = self.score(game, torch.cat((real, fake)), batch)
+            return self.score(game, real, batch, domain), self.score(game, fake, batch, domain)
+        scores = self.score(game, torch.cat((real, fake)), batch, domain)
         return scores[: len(real)], scores[len(real) :]
+
+
+def in_domain(name: str, domain: str) -> str:
+    """The name of a term, or of what a batch keeps, in one of a loss's domains."""
+    return f"{name}_{domain}" if domain else name
 
 
 class AddedTerms(Loss):
@@ -114,7 +158,7 @@ class AddedTerms(Loss):
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
-        self.generator_needs_data = loss.generator_needs_data
+        self.reads, self.generator_needs_data = loss.reads, loss.generator_needs_data
 
     def __getattr__(self, name: str) -> Any:
         if name == "loss":  # not set yet, as while unpickling or copying
@@ -137,6 +181,12 @@ class AddedTerms(Loss):
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         return self.loss.estimates(means)
+
+    def prepare(self, game: Game, batch: Batch) -> None:
+        self.loss.prepare(game, batch)
+
+    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
+        return self.loss.sheet(game, batch)
 
 
 class SlopePenalty(AddedTerms):
@@ -163,20 +213,22 @@ class SlopePenalty(AddedTerms):
             )
 
     @abstractmethod
-    def points(self, game: Game, batch: Batch) -> Tensor:
-        """Where the slope is taken, shape (n, *shape)."""
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Where the slope is taken, shape (n, *shape), given real and generated examples."""
 
     @abstractmethod
     def cost(self, slopes: Tensor) -> Tensor:
         """What the slopes, shape (n, values), cost: shape (n,)."""
 
     def more_critic_terms(self, game: Game, batch: Batch) -> Terms:
-        x = self.points(game, batch).detach().requires_grad_()
-        scores = self.score(game, x, batch)
-        per_example = scores.reshape(len(x), -1).mean(1)
-        # Examples do not mix, so the gradient of the sum holds each example's own; the graph is kept for its derivatives.
-        slopes: Tensor = torch.autograd.grad(per_example.sum(), x, create_graph=True)[0]
-        return {self.term: self.weight * self.cost(slopes.flatten(1)).mean()}
+        terms = {}
+        for domain in self.domains:
+            x = self.points(self.reals(batch, domain), self.fakes(game, batch, domain)).detach().requires_grad_()
+            per_example = self.score(game, x, batch, domain).reshape(len(x), -1).mean(1)
+            # Examples do not mix, so the gradient of the sum holds each one's own; the graph is kept for its derivatives.
+            slopes: Tensor = torch.autograd.grad(per_example.sum(), x, create_graph=True)[0]
+            terms[in_domain(self.term, domain)] = self.weight * self.cost(slopes.flatten(1)).mean()
+        return terms
 
 
 def _together(terms: Terms, more: Terms) -> Terms:

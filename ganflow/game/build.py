@@ -10,7 +10,8 @@ from torch import nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
+from ganflow.game.fit import check_fit
+from ganflow.game.game import Game
 from ganflow.game.parallel import Group
 from ganflow.game.player import Player
 from ganflow.game.round import Round
@@ -77,6 +78,7 @@ def build_round(recipe: Recipe, composition: Composition, game: Game) -> Round:
         train.n_critic,
         accumulate=train.accumulate,
         precision=train.precision,
+        one_batch=train.one_batch,
         critic_stepped=composition.listeners("critic_stepped"),
         generator_stepped=composition.listeners("generator_stepped"),
     )
@@ -97,43 +99,3 @@ def _player(recipe: Recipe, composition: Composition, game: Game, name: str, gro
         clip_norm=recipe.train.clip_grad,
         group=group,
     )
-
-
-def check_fit(recipe: Recipe, game: Game) -> None:
-    """Send two examples through the networks, so that what does not fit is said by name before anything trains."""
-    if game.one_pass and game.critic is not None and mixes_examples(game.critic):
-        raise GanflowError("train.one_pass: the critic has batch norm, which would mix real and fake examples; take it out")
-    if game.critic is None:
-        for chosen in recipe.modifiers:
-            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
-                raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
-    if "real" not in game.data.fields or game.prior is None:
-        return
-    shape, source = game.data.shape, f"data '{recipe.data.component.name}'"
-    generator = f"generator '{recipe.generator.component.name}'"
-    with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
-        try:
-            fake = game.generator(game.latents(2))
-        except RuntimeError as error:
-            prior = f"{game.prior.shape} from prior '{recipe.prior.component.name}'" if recipe.prior else ""
-            raise GanflowError(f"{generator} does not take latents of shape {prior}: {error}") from error
-        if tuple(fake.shape[1:]) != shape:
-            raise GanflowError(f"{generator} makes examples of shape {tuple(fake.shape[1:])}; {source} has shape {shape}")
-        if game.critic is None or recipe.critic is None:
-            return
-        try:
-            scores = game.critic(torch.zeros(2, *shape))
-        except RuntimeError as error:
-            raise GanflowError(
-                f"critic '{recipe.critic.component.name}' does not take examples of shape {shape}, which {source} has: {error}"
-            ) from error
-        if scores.shape[:1] != (2,):
-            raise GanflowError(
-                f"critic '{recipe.critic.component.name}' gives scores of shape {tuple(scores.shape)} for a batch of 2; "
-                "the first dimension must be the batch"
-            )
-
-
-def _hooks(settings: Any) -> set[str]:
-    """The hooks that a component implements."""
-    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}

@@ -57,7 +57,7 @@ class CompiledRound:
         terms: list[Tensor] = []
         for i in range(self.round.n_critic):
             terms = self._run("critic", self._critic_step, steps[i])
-        return [*terms, *self._run("generator", self._generator_step, steps[self.round.n_critic])]
+        return [*terms, *self._run("generator", self._generator_step, steps[self.round.generator_draw])]
 
     def _critic_step(self, batch: Draws) -> list[Tensor]:
         return list(self.round.critic_step(dict(batch)).values())

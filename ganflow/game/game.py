@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ganflow.data import Data
 from ganflow.game.player import Player
 from ganflow.loss import AddedTerms, Loss
 from ganflow.prior import Prior
+from ganflow.translator import Translator
 
 
 class Game(nn.Module):
@@ -77,6 +79,41 @@ class Game(nn.Module):
             torch.manual_seed(0)  # for a network that is random when it is evaluated, too
             pieces = [network(piece.to(like.device, like.dtype)).float().cpu() for piece in z.split(batch)]
         return torch.cat(pieces)
+
+    @torch.no_grad()
+    def translate(self, x: Tensor, to: str, seed: int = 0) -> Tensor:
+        """Images x (n, channels, height, width) of the domain that `to` is made from, as images of the domain `to`, by the
+        averaged generator in evaluation mode, on the CPU in float32, with the same height and width: where the network
+        wants multiples of some number, the images are padded with their last row and column, and cropped afterwards.
+
+        Args:
+            seed: for a network that is random when it translates, too (dropout kept on).
+
+        Raises:
+            ValueError: the generator does not translate, or not this way, or the images are too small for it.
+        """
+        network = self.averaged
+        if not isinstance(network, Translator) or to not in network.ways:
+            raise ValueError(f"this game's generator does not translate to '{to}'")
+        height, width = x.shape[2:]
+        if min(height, width) < network.smallest:
+            raise ValueError(f"images of {height} × {width} are too small: the generator takes {network.smallest} pixels or more")
+        spare = [-side % network.multiple for side in (width, height)]
+        like = next(network.parameters())
+        batch = 1 if mixes_evaluated(network) else 32
+        with evaluating(network), fork_rng(like.device):
+            torch.manual_seed(seed)
+            pieces = []
+            for piece in x.split(batch):
+                padded = pad(piece.to(like.device, like.dtype), (0, spare[0], 0, spare[1]), mode="replicate")
+                pieces.append(network(padded, to)[:, :, :height, :width].float().cpu())
+        return torch.cat(pieces)
+
+
+def mixes_evaluated(network: nn.Module) -> bool:
+    """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
+    running statistics."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
 
 
 def mixes_examples(network: nn.Module) -> bool:

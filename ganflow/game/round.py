@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, mixes_examples
-from ganflow.loss import Batch, Terms
+from ganflow.loss import Batch, Terms, in_domain
 
 Listener = Callable[..., None]
 Draws = dict[str, Tensor]
@@ -24,6 +24,7 @@ class Round:
         n_critic: critic steps per generator step (none in a critic-free game).
         accumulate: micro-batches per update; the batch is cut into so many, their gradients averaged.
         precision: "bf16" runs the networks under autocast.
+        one_batch: the generator's step plays on the critic's last batch, and on what was generated for it.
         critic_stepped, generator_stepped: called after the steps, with `game`.
 
     A call takes the round's draws, one tensor (`draws`, m, …) per name, "z" among them, and returns the terms, in the
@@ -37,25 +38,32 @@ class Round:
         *,
         accumulate: int = 1,
         precision: str = "fp32",
+        one_batch: bool = False,
         critic_stepped: list[Listener] | None = None,
         generator_stepped: list[Listener] | None = None,
     ) -> None:
         self.game, self.accumulate, self.precision = game, accumulate, precision
         self.n_critic = n_critic if game.critic is not None else 0
+        self.one_batch = one_batch and self.n_critic > 0
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
         self.names: list[str] = []
         self._autocast = self._make_autocast()
-        self._one_generator_pass = game.one_pass and self.n_critic > 0 and not mixes_examples(game.generator)
+        self._one_generator_pass = game.one_pass and self.n_critic > 0 and not self.one_batch and not mixes_examples(game.generator)
 
     @property
     def data_draws(self) -> int:
         """Real batches that a round draws."""
-        return self.n_critic + int(self.game.loss.generator_needs_data)
+        return self.n_critic + int(self.game.loss.generator_needs_data and not self.one_batch)
 
     @property
     def prior_draws(self) -> int:
         """Prior batches that a round draws: one per critic step, and one for the generator's step."""
-        return self.n_critic + 1
+        return self.n_critic + int(not self.one_batch)
+
+    @property
+    def generator_draw(self) -> int:
+        """Which of the round's draws the generator's step plays on."""
+        return self.n_critic - int(self.one_batch)
 
     def __call__(self, draws: Draws) -> list[Tensor]:
         steps = split(draws)
@@ -63,9 +71,12 @@ class Round:
         if self._one_generator_pass:
             self._generate_at_once(draws, steps)
         for i in range(self.n_critic):
+            if self.one_batch and i == self.generator_draw and self.accumulate == 1:
+                with self._autocast:  # the critic's step does not change the generator: its pass serves both
+                    self.game.loss.prepare(self.game, steps[i])
             terms = self.critic_step(steps[i])
         named = {f"critic/{name}": t for name, t in terms.items()}
-        named |= {f"generator/{name}": t for name, t in self.generator_step(steps[self.n_critic]).items()}
+        named |= {f"generator/{name}": t for name, t in self.generator_step(steps[self.generator_draw]).items()}
         self.names = list(named)
         return list(named.values())
 
@@ -107,10 +118,11 @@ class Round:
         if not hasattr(loss, "fakes"):
             return
         flat = {name: t[: self.n_critic].flatten(0, 1) for name, t in draws.items() if len(t) >= self.n_critic}
-        with self._autocast:
-            fakes = loss.fakes(self.game, flat)
-        for step, fake in zip(steps, fakes.unflatten(0, (self.n_critic, -1)).unbind(), strict=False):
-            step["fake"] = fake
+        for domain in loss.domains:
+            with self._autocast:
+                fakes = loss.fakes(self.game, flat, domain)
+            for step, fake in zip(steps, fakes.unflatten(0, (self.n_critic, -1)).unbind(), strict=False):
+                step[in_domain("fake", domain)] = fake
 
     def _make_autocast(self) -> AbstractContextManager[object]:
         if self.precision == "bf16":

@@ -23,7 +23,7 @@ from ganflow.settings import keys
 
 OWN = ("data", "prior", "schedule")
 """Sections of which every trial has its own, also when it is packed: they may differ in anything."""
-ALIKE = ("n_critic", "batch_size", "accumulate", "one_pass", "precision", "channels_last", "device", "deterministic")
+ALIKE = ("n_critic", "batch_size", "accumulate", "one_pass", "one_batch", "precision", "channels_last", "device", "deterministic")
 """Keys of `train` that packed trials share. Of the others every trial has its own."""
 _KEYS = "_ganflow_keys"  # on tensors that hold such numbers, or follow from them: the numbers' keys
 

@@ -49,6 +49,7 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
         made.game,
         made.n_critic,
         precision=made.precision,
+        one_batch=made.one_batch,
         critic_stepped=made.critic_stepped,
         generator_stepped=made.generator_stepped,
     )

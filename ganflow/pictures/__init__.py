@@ -9,5 +9,6 @@ from ganflow.pictures.files import replacing, save_png
 from ganflow.pictures.images import grid
 from ganflow.pictures.points import density, ways
 from ganflow.pictures.samples import sample_picture
+from ganflow.pictures.sheet import sheet
 
-__all__ = ["captioned", "density", "gif", "grid", "loss_curves", "replacing", "sample_picture", "save_png", "ways"]
+__all__ = ["captioned", "density", "gif", "grid", "loss_curves", "replacing", "sample_picture", "save_png", "sheet", "ways"]

@@ -50,6 +50,11 @@ class Train:
         "score real and fake in one critic pass and draw the fakes of all critic steps in one generator pass; "
         "same mathematics, other rounding",
     )
+    one_batch: bool = key(
+        False,
+        "the generator's step plays on the critic's last batch and what was generated for it, one generator pass fewer: "
+        "as in the code of pix2pix and CycleGAN, not as in Algorithm 1",
+    )
     clip_grad: float | None = key(None, "largest norm of a player's whole gradient; longer ones are scaled down", gt=0)
     accumulate: int = key(1, "micro-batches per update; batch_size must be divisible by it", ge=1)
     batch_norm: Literal["local", "sync"] = key(

@@ -26,6 +26,8 @@ from ganflow.trainer import Diverged, Report, Trainer
 
 GRID = 64
 """Latent points whose samples are drawn again and again over training."""
+SHEET = 8
+"""Held-out examples that are shown again and again, where the loss shows some."""
 CLOUD = 2000
 """The same for points in the plane."""
 
@@ -151,13 +153,16 @@ class Loop:
         self._tell("round_reported", report=report)
 
     def _draw(self, round: int) -> None:
-        """A picture of the fixed latents' samples."""
-        if self.game.prior is None:
+        """A picture of what the loss shows of held-out examples, or of the fixed latents' samples."""
+        game = self.game
+        shown = {name: examples[:SHEET] for name, examples in game.data.held_out.items()}
+        rows = game.loss.sheet(game, shown) if all(map(len, shown.values())) else {}
+        if not rows and game.prior is None:
             return
-        samples = self.game.samples(GRID if self.game.data.main.is_image else CLOUD, self.recipe.train.seed)
+        samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
 
         def save(pictures: Any) -> None:
-            picture = pictures.sample_picture(self.game.data, samples, round)
+            picture = pictures.sheet(rows) if rows else pictures.sample_picture(game.data, samples, round)
             if picture is not None:
                 pictures.save_png(picture, self.folder.samples / f"round-{round:08d}.png")
 

@@ -28,7 +28,7 @@ class Facades:
     train: int = key(1000, TRAIN, ge=1)
     held_out: int = key(100, HELD_OUT, ge=0)
     seed: int = key(0, SEED, ge=0)
-    labels: Literal["one_hot", "rgb"] = key("one_hot", "label maps as ten channels, one per class, or as a picture in ten colours")
+    labels: Literal["one_hot", "rgb"] = key("one_hot", "label maps as ten channels, one per class, or in ten colours")
 
     @hookimpl
     def data(self) -> Data:
@@ -133,7 +133,7 @@ class PairedFolder:
     flip: bool = key(True, FLIP)
     extensions: list[str] = key(EXTENSIONS, COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
-    held_out: float = key(0.1, "kept from training: below 1 a share, from 1 on a number; of val or test: all, or that number", ge=0)
+    held_out: float = key(0.1, "kept from training: below 1 a share, from 1 a number; of val or test: all, or that number", ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
 
     def __post_init__(self) -> None:
@@ -170,7 +170,7 @@ class UnpairedFolder:
     extensions: list[str] = key(EXTENSIONS, COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(
-        0.1, "of either domain kept from training: below 1 a share, from 1 on a number; of testA, testB: all, or that number", ge=0
+        0.1, "of either domain kept from training: below 1 a share, from 1 a number; of testA, testB: all, or that number", ge=0
     )
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from ganflow.loss import Batch, Loss, ScoreLoss, SlopePenalty
-
-if TYPE_CHECKING:
-    from ganflow.game import Game
+from ganflow.loss import Loss, ScoreLoss, SlopePenalty
 
 
 class WassersteinLoss(ScoreLoss):
@@ -39,8 +34,7 @@ class WithGradientPenalty(SlopePenalty):
         super().__init__(loss, weight)
         self.target, self.one_sided = target, one_sided
 
-    def points(self, game: Game, batch: Batch) -> Tensor:
-        real, fake = self.reals(batch), self.fakes(game, batch)
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
         epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
         return real + epsilon * (fake - real)
 

@@ -164,10 +164,10 @@ def test_patches_of_an_example_are_averaged():
 class Conditional(ScoreLoss):
     """A third party's loss, whose critic reads another field, and whose generator is two networks."""
 
-    def generate(self, game, batch):
+    def generate(self, game, batch, domain=""):
         return game.generator(batch["z"]) + batch["text"]
 
-    def score(self, game, x, batch):
+    def score(self, game, x, batch, domain=""):
         return game.critic(x) * batch["text"][:, 0]
 
     def critic_loss(self, real, fake):

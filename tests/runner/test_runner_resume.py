@@ -91,7 +91,7 @@ class PoolLoss(nn.Module, ScoreLoss):
         super().__init__()
         self.register_buffer("kept", torch.zeros(4, 1, 16, 16))
 
-    def fakes(self, game, batch):
+    def fakes(self, game, batch, domain=""):
         fake = super().fakes(game, batch)
         self.kept[random.randrange(4)] = fake[np.random.randint(len(fake))] * torch.rand(())
         return torch.cat((fake[4:], self.kept))

@@ -53,7 +53,7 @@ def domains_of(data: Data, generator: str) -> Domains:
         raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use data facades, street, horses or a folder of pairs")
     for name, field in data.fields.items():
         if not field.is_image:
-            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}, which are no images: use other data")
+            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use images")
         if (field.low, field.high) != (-1, 1):
             raise GanflowError(f"{who}in data '{data.name}' values of '{name}' are not between −1 and 1: scale them")
     sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in data.fields.items()}
@@ -67,6 +67,19 @@ def domains_of(data: Data, generator: str) -> Domains:
 def _names(data: Data) -> str:
     names = [f"'{name}'" for name in data.fields]
     return f"only {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
+
+
+def check_size(domains: Domains, generator: str, downs: int, multiple: int, smallest: int) -> None:
+    """That a generator with `downs` halvings takes the images.
+
+    Raises:
+        GanflowError: they are too small, or cannot be halved that often.
+    """
+    if domains.height % multiple or domains.width % multiple or min(domains.height, domains.width) < smallest:
+        raise GanflowError(
+            f"generator '{generator}' with downs {downs} takes images of {smallest} pixels a side or more, in multiples of "
+            f"{multiple}; data '{domains.data}' has {domains.size}: change the data's size, or take fewer downs"
+        )
 
 
 class NetworkEachWay(Translator):

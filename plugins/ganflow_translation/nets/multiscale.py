@@ -32,15 +32,15 @@ class Multiscale(nn.Module):
 
     def __init__(self, critics: list[Patch]) -> None:
         super().__init__()
-        self.half = nn.AvgPool2d(2)
+        self.halved = nn.AvgPool2d(2)
         self.critics = nn.ModuleList(critics)
-        self.receptive_fields = [receptive_field([self.half] * i + list(c)) for i, c in enumerate(critics)]
+        self.receptive_fields = [receptive_field([self.halved] * i + list(c)) for i, c in enumerate(critics)]
         self.receptive_field = self.receptive_fields[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = []
+        maps: list[Tensor] = []
         for i, critic in enumerate(self.critics):
-            x = self.half(x) if i else x
+            x = self.halved(x) if i else x
             scores = critic(x)
             maps.append(F.interpolate(scores, size=maps[0].shape[2:], mode="nearest") if i else scores)
         return torch.cat(maps, 1)
@@ -56,12 +56,13 @@ def critic(data: Data, width: int, norm: str, scales: int, layers: int) -> nn.Mo
         GanflowError: the data are no images, or too small.
     """
     widths = [width * 2**i for i in range(layers)]
+    least = 1 if norm == "none" else 2  # pixels a side of the coarsest map: a norm of a single one is nothing
 
     def build(channels: int, height: int, width_px: int) -> Multiscale:
-        possible = max((min(height, width_px) >> layers).bit_length(), 0)
+        possible = (min(height, width_px) // least >> layers).bit_length()
         if not possible or scales > possible:
             wanted = max(scales, 1)
-            smallest = 2 ** (layers + wanted - 1)
+            smallest = least * 2 ** (layers + wanted - 1)
             remedy = "fewer layers" if wanted == 1 else "fewer scales or layers"
             raise GanflowError(
                 f"critic 'multiscale' with {layers} layers at {wanted} scale{'s' * (wanted > 1)} scores images of {smallest} "

@@ -111,24 +111,22 @@ def critic(data: Data, width: int, norm: str, field: int | str, layers: int) -> 
         GanflowError: the data are no images, or too small for the receptive field.
     """
 
+    def refuse(shown: int | str, smallest: int, height: int, width_px: int, remedy: str) -> None:
+        if min(height, width_px) < smallest:
+            raise GanflowError(
+                f"critic 'patch' with a receptive field of {shown} scores images of {smallest} pixels a side or more; "
+                f"data '{data.name}' has {height} × {width_px}: take receptive_field {remedy}, or larger images"
+            )
+
     def build(channels: int, height: int, width_px: int) -> Patch:
-        side = min(height, width_px)
+        if not layers and field == "full":
+            refuse(field, SMALLEST_WHOLE, height, width_px, "1")
+            return whole(channels, height, width_px, width, norm)
         if not layers and field == 1:
             return pixels(channels, width, norm)
-        if not layers and isinstance(field, str):
-            if side < SMALLEST_WHOLE:
-                raise GanflowError(_too_small("full", SMALLEST_WHOLE, f"{height} × {width_px}", "1"))
-            return whole(channels, height, width_px, width, norm)
         strided = layers or layers_of(int(field)) or 0
-        if side >> strided < 3:  # each convolution of stride 1 takes a pixel; one has to be left
-            shown = f"{9 * 2**strided - 2}"
-            raise GanflowError(_too_small(shown, 3 * 2**strided, f"{height} × {width_px}", "full or a smaller one"))
+        # Each of the two convolutions of stride 1 takes a pixel away, and one has to be left.
+        refuse(9 * 2**strided - 2, 3 * 2**strided, height, width_px, "full, or a smaller one")
         return patches(channels, width, norm, strided)
-
-    def _too_small(shown: str, smallest: int, size: str, remedy: str) -> str:
-        return (
-            f"critic 'patch' with a receptive field of {shown} scores images of {smallest} pixels a side or more; "
-            f"data '{data.name}' has {size}: take receptive_field {remedy}, or larger images"
-        )
 
     return critic_of(data, "patch", build)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ganflow_translation.nets.blocks import Residual, doubling, initialize, normalization
-from ganflow_translation.nets.domains import NetworkEachWay, domains_of
-from ganflow_translation.nets.sizes import check_size
+from ganflow_translation.nets.domains import NetworkEachWay, check_size, domains_of
 
 if TYPE_CHECKING:
     from ganflow.data import Data
@@ -41,9 +40,7 @@ def network(
     return chain
 
 
-def generator(
-    data: Data, width: int, blocks: int, downs: int, norm: str, dropout: float, upsample: str
-) -> NetworkEachWay:
+def generator(data: Data, width: int, blocks: int, downs: int, norm: str, dropout: float, upsample: str) -> NetworkEachWay:
     """A residual network for every way between the data's domains. Zero blocks: 6 up to 128 pixels a side, 9 above."""
     domains = domains_of(data, "resnet_translator")
     blocks = blocks or (6 if max(domains.height, domains.width) <= 128 else 9)

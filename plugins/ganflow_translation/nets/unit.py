@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from ganflow.errors import GanflowError
 from ganflow.translator import Translator
 from ganflow_translation.nets.blocks import Residual, doubling, initialize
-from ganflow_translation.nets.domains import Domains, domains_of
-from ganflow_translation.nets.sizes import check_size
+from ganflow_translation.nets.domains import Domains, check_size, domains_of
 
 if TYPE_CHECKING:
     from ganflow.data import Data

@@ -83,7 +83,8 @@ def palette(colours: dict[int, tuple[int, int, int]]) -> np.ndarray:
     return table
 
 
-def between(first: Sequence[float], last: Sequence[float], share: np.ndarray | float) -> np.ndarray:
+def between(first: Sequence[float] | np.ndarray, last: Sequence[float] | np.ndarray, share: np.ndarray | float) -> np.ndarray:
     """From the colour `first` to `last`, as `share`, of any shape, goes from 0 to 1: (*share's shape, 3) float32."""
     t = np.clip(np.asarray(share, np.float32), 0, 1)[..., None]
-    return np.asarray(first, np.float32) * (1 - t) + np.asarray(last, np.float32) * t
+    mixed: np.ndarray = np.asarray(first, np.float32) * (1 - t) + np.asarray(last, np.float32) * t
+    return mixed

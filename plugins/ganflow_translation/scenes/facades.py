@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganflow.data import TensorData
-from ganflow_translation.scenes.canvas import Canvas, Materials, averaged, between, centres, palette, places
+from ganflow_translation.scenes.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
 from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, drawn, one_hot, signed
 
 CLASSES = ("sky", "plaster", "brick", "window", "frame", "door", "cornice", "balcony", "shop", "pavement")
@@ -75,7 +75,8 @@ def facades(size: int, train: int, held_out: int, seed: int, labels: str) -> Ten
 
 def label_map(materials: Materials) -> np.ndarray:
     """The class in the middle of every pixel, (size, size) uint8."""
-    return CLASS_OF[centres(materials)]
+    classes: np.ndarray = CLASS_OF[centres(materials)]
+    return classes
 
 
 def picture(materials: Materials) -> np.ndarray:
@@ -95,8 +96,8 @@ def _patterns(side: int) -> tuple[np.ndarray, ...]:
     x, y = at[None, :], at[:, None]
     sky = between((104, 160, 228), (216, 231, 245), y / 64)
     light = 1.10 - 0.32 * x / 64
-    bonded = np.abs((x / (2 * COURSE) + (y // COURSE) % 2 / 2) % 1 - 0.5) > 0.46  # joints of a course lie over the last one's bricks
-    mortar = (y % COURSE < 0.45) | (bonded & (side >= 128 * 3))  # finer than a pixel in smaller pictures
+    joints = np.abs((x / (2 * COURSE) + (y // COURSE) % 2 / 2) % 1 - 0.5) > 0.46  # over the middles of the bricks below
+    mortar = (y % COURSE < 0.45) | (joints & (side >= 128 * FINE))  # joints are finer than a pixel in smaller pictures
     return sky, light, mortar, x % (2 * STRIPE) < STRIPE, x % 2 < 0.7
 
 

@@ -25,7 +25,7 @@ DAY = palette(
     | {HOUSES + i: colour for i, colour in enumerate(HOUSE_COLOURS)}
     | {CARS + i: colour for i, colour in enumerate(CAR_COLOURS)}
 )  # fmt: skip
-NIGHT = between(DAY * 0.30, (14, 14, 40), 0.35)  # little light, and that bluish; but for what shines by itself:
+NIGHT = between(DAY * 0.36, (14, 14, 40), 0.30)  # little light, and that bluish; but for what shines by itself:
 for _material, _colour in {
     LUMINARY: (226, 230, 240), WINDOW: (255, 210, 104), DOOR: (96, 58, 40), LAMP: (255, 236, 170), LIGHT: (255, 246, 196),
     ROAD: (26, 26, 40), KERB: (46, 44, 60), DASH: (92, 92, 106), WHEEL: (8, 8, 12),
@@ -74,8 +74,10 @@ def _coloured(street: Street, colours: np.ndarray, sky: tuple[Colour, Colour]) -
 def _stars(side: int) -> np.ndarray:
     """The same in every scene, so that they can be foretold: (side, side) bool."""
     at = places(side)
-    near = [np.maximum(np.abs(at[None, :] - x), np.abs(at[:, None] - y)) < 0.4 for x, y in STARS]
-    return np.logical_or.reduce(near)
+    stars: np.ndarray = np.logical_or.reduce(
+        [np.maximum(np.abs(at[None, :] - x), np.abs(at[:, None] - y)) < 0.4 for x, y in STARS]
+    )
+    return stars
 
 
 def _glow(street: Street) -> np.ndarray:
@@ -149,7 +151,8 @@ def _car(canvas: Canvas, x: float, y: float, paint: int) -> None:
     canvas.polygon([(x - 4.6, y), (x - 3.4, y - 3.8), (x + 2.6, y - 3.8), (x + 4.6, y)], paint)
     canvas.polygon([(x - 3.5, y - 0.4), (x - 2.8, y - 3), (x + 2.2, y - 3), (x + 3.5, y - 0.4)], CABIN)
     canvas.box(x - 0.5, y - 3.4, x + 0.1, y, paint)
-    canvas.polygon([(x - 7, y + 0.2), (x - 6, y - 0.6), (x + 6, y - 0.6), (x + 7, y + 0.4), (x + 7, y + 3), (x - 7, y + 3)], paint)
+    hood, bumper = y - 0.6, y + 3
+    canvas.polygon([(x - 7, y + 0.2), (x - 6, hood), (x + 6, hood), (x + 7, y + 0.4), (x + 7, bumper), (x - 7, bumper)], paint)
     for wheel in (x - 4, x + 4):
         canvas.disc(wheel, y + 3.1, 1.7, WHEEL)
     canvas.box(x + 6, y + 0.2, x + 7.3, y + 1.6, LIGHT)

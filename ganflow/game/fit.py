@@ -1,0 +1,90 @@
+"""Whether the parts of a recipe fit each other: tried with two examples, so that what does not is said by name before
+anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganflow.errors import GanflowError
+from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
+from ganflow.loss import Batch
+from ganflow.recipe import Recipe
+
+
+def check_fit(recipe: Recipe, game: Game) -> None:
+    """Send two examples through the networks.
+
+    Raises:
+        GanflowError: parts do not fit each other.
+    """
+    if game.one_pass and game.critic is not None and mixes_examples(game.critic):
+        raise GanflowError("train.one_pass: the critic has batch norm, which would mix real and fake examples; take it out")
+    if game.critic is None:
+        for chosen in recipe.modifiers:
+            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
+                raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
+    loss, fields, fit = game.loss, game.data.fields, _Fit(recipe, game)
+    if missing := [name for name in loss.reads if name not in fields]:
+        raise GanflowError(
+            f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
+            f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
+        )
+    batch = {name: torch.zeros(2, *field.shape) for name, field in fields.items()}
+    if game.prior is not None:
+        batch["z"] = game.latents(2)
+    with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
+        if hasattr(loss, "score"):  # a ScoreLoss, under modifiers or not
+            for domain in loss.domains:
+                fit.check_generator(loss.reals(batch, domain), lambda of=domain: loss.generate(game, batch, of))
+                fit.check_critic(loss.reals(batch, domain), batch, domain)
+        elif game.prior is not None and "real" in fields:
+            fit.check_generator(batch["real"], lambda: game.generator(batch["z"]))
+
+
+class _Fit:
+    def __init__(self, recipe: Recipe, game: Game) -> None:
+        self.game, self.data = game, f"data '{recipe.data.component.name}'"
+        self.generator = f"generator '{recipe.generator.component.name}'"
+        self.critic = f"critic '{recipe.critic.component.name}'" if recipe.critic else ""
+        self.loss = f"loss '{recipe.loss.component.name}'"
+        self.prior = f"prior '{recipe.prior.component.name}'" if recipe.prior else ""
+
+    def check_generator(self, real: Tensor, generate: Any) -> None:
+        try:
+            fake = generate()
+        except (RuntimeError, TypeError, KeyError) as error:
+            if self.game.prior is not None:
+                what = f"latents of shape {self.game.prior.shape} from {self.prior}"
+            else:
+                what = f"what {self.loss} gives it"
+            raise GanflowError(f"{self.generator} does not take {what}: {error}") from error
+        if fake.shape != real.shape:
+            raise GanflowError(
+                f"{self.generator} makes examples of shape {tuple(fake.shape[1:])}; {self.data} has shape {tuple(real.shape[1:])}"
+            )
+
+    def check_critic(self, real: Tensor, batch: Batch, domain: str) -> None:
+        if self.game.critic is None:
+            return
+        try:
+            scores = self.game.loss.score(self.game, real, batch, domain)  # type: ignore[attr-defined]
+        except (RuntimeError, TypeError) as error:
+            shape = tuple(real.shape[1:])
+            raise GanflowError(f"{self.critic} does not take examples of shape {shape}, which {self.data} has: {error}") from error
+        if scores.shape[:1] != (2,):
+            raise GanflowError(
+                f"{self.critic} gives scores of shape {tuple(scores.shape)} for a batch of 2; the first dimension must be the batch"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def _hooks(settings: Any) -> set[str]:
+    """The hooks that a component implements."""
+    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}

@@ -1,0 +1,1 @@
+"""Folders of images: pairs, and two domains that do not belong together."""

@@ -1,0 +1,139 @@
+"""Pairs of images, in memory or streamed."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import torch
+from ganflow_data.images import digest
+from torch import Tensor
+
+from ganflow.data import Data, Field, StreamData, TensorData
+from ganflow.data.base import IMAGE_RANGE
+from ganflow.errors import GanflowError
+from ganflow_translation.folders.augmentation import framing, resident, still
+from ganflow_translation.folders.layout import Pair, divided, pairs, root
+from ganflow_translation.folders.reading import Header, Reader, classes, listed, pixels, say_grey
+
+if TYPE_CHECKING:
+    from ganflow_translation.data import PairedFolder
+
+
+def paired_folder(settings: PairedFolder) -> Data:
+    """Fields "source" and "target", (channels, size, size) in [-1, 1].
+
+    Raises:
+        GanflowError: a folder is missing or empty, names or sizes of pairs do not match, or images cannot be read.
+    """
+    folder = root(settings.path)
+    reader = Reader(folder, settings.on_error == "skip")
+    train, kept = pairs(folder, settings.layout, settings.a, settings.b, settings.extensions)
+    headers = reader.headers([file for pair in train + (kept or []) for file in pair.files])
+
+    def readable(found: list[Pair]) -> list[Pair]:
+        return [pair for pair in found if all(file in headers for file in pair.files)]
+
+    train, kept = readable(train), None if kept is None else readable(kept)
+    if not train:
+        raise GanflowError(f"data.path: none of the pairs in {folder} can be read")
+    check(train + (kept or []), headers, settings)
+    data = Pairs(reader, *divided(train, kept, settings.held_out, str(folder)), settings)
+    numbers = data.size * sum(torch.Size(field.shape).numel() for field in data.fields.values())
+    return data.resident() if resident(settings, numbers) else data
+
+
+def check(found: list[Pair], headers: dict[str, Header], settings: PairedFolder) -> None:
+    """Sizes and channels of all pairs, as far as the files' headers tell."""
+    odd = [f"{pair.a} ({headers[pair.a].size[0]} pixels)" for pair in found if pair.b is None and headers[pair.a].size[0] % 2]
+    if odd:
+        raise GanflowError(
+            f"data.path: side-by-side images in {settings.path} have an odd width, and no two halves: {listed(odd)}; "
+            "two folders of images are named with a: and b:"
+        )
+    differ = [
+        f"{pair.a} ({_shown(headers[pair.a])}) and {pair.b} ({_shown(headers[pair.b])})"
+        for pair in found
+        if pair.b is not None and headers[pair.a].size != headers[pair.b].size
+    ]
+    if differ:
+        raise GanflowError(
+            f"data.path: the two images of a pair differ in size in {settings.path}: {listed(differ)}; bring both to one size"
+        )
+    of_a, of_b = ([(f, headers[f]) for f in files] for files in ([p.a for p in found], [p.b or p.a for p in found]))
+    sources, targets = (of_a, of_b) if settings.direction == "AtoB" else (of_b, of_a)
+    if settings.source_classes is None:
+        say_grey(sources, settings.source_channels, "source_channels")
+    else:
+        coloured = [f"{file} ({header.mode})" for file, header in sources if not header.single]
+        if coloured:
+            raise GanflowError(
+                "data.source_classes: a label map has one channel or a palette, but in "
+                f"{settings.path} these have more: {listed(coloured)}; leave source_classes out to take them as pictures"
+            )
+    say_grey(targets, settings.target_channels, "target_channels")
+
+
+def _shown(header: Header) -> str:
+    return f"{header.size[0]} × {header.size[1]}"
+
+
+class Pairs(StreamData):
+    """Pairs, decoded when they are drawn; the held-out ones when they are first asked for. Both of a pair are cut and mirrored
+    alike."""
+
+    def __init__(self, reader: Reader, train: list[Pair], kept: list[Pair], settings: PairedFolder) -> None:
+        self.name, self.source, self.size = f"pairs ({reader.root.resolve().name})", str(reader.root), len(train)
+        self.skipped = reader.skipped
+        self._reader, self._train, self._kept = reader, train, kept
+        self._framing, self._still = framing(settings), still(settings)
+        self._direction, self._classes = settings.direction, settings.source_classes
+        self._channels = (settings.source_classes or settings.source_channels, settings.target_channels)
+        side = settings.size
+        self.fields = {
+            name: Field((channels, side, side), *IMAGE_RANGE)
+            for name, channels in zip(("source", "target"), self._channels, strict=True)
+        }
+
+    @cached_property
+    def held_out(self) -> dict[str, Tensor]:
+        return self._decoded(self._kept)
+
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        return self._reader.one(partial(self._decode, self._train[index], rng))
+
+    def resident(self) -> TensorData:
+        """The same pairs, not augmented, in memory."""
+        train = self._decoded(self._train)
+        if not len(train["source"]):
+            raise GanflowError(f"data.path: none of the {self.size} pairs in {self.source} can be read")
+        data = TensorData(self.name, train, self.held_out, source=self.source)
+        data.skipped = self.skipped
+        return data
+
+    def _decoded(self, wanted: list[Pair]) -> dict[str, Tensor]:
+        made = self._reader.every(self._decode, wanted)
+        return {
+            name: torch.stack([item[name] for item in made]) if made else torch.empty(0, *field.shape)
+            for name, field in self.fields.items()
+        }
+
+    def _decode(self, pair: Pair, rng: torch.Generator | None = None) -> dict[str, Tensor]:
+        a, file_b = self._reader.open(pair.a), pair.b or pair.a
+        if pair.b is None:
+            half = a.width // 2
+            a, b = a.crop((0, 0, half, a.height)), a.crop((half, 0, 2 * half, a.height))
+        else:
+            b = self._reader.open(pair.b)
+        cut = (self._still if rng is None else self._framing).cut(a.width, a.height, rng)
+        sides = [(a, pair.a), (b, file_b)]
+        source, target = sides if self._direction == "AtoB" else sides[::-1]
+        return {
+            "source": pixels(*source, self._channels[0], cut) if self._classes is None else classes(*source, self._classes, cut),
+            "target": pixels(*target, self._channels[1], cut),
+        }
+
+    def fingerprint(self) -> str:
+        """Of the files and of what is done to them: see ganflow_data.images.digest."""
+        treatment = repr((self._framing, self._direction, self._channels, self._classes))
+        return digest(self._reader.root, [file for pair in self._train for file in pair.files], treatment)

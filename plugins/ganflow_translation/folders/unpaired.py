@@ -1,0 +1,116 @@
+"""Images of two domains that do not belong together, in memory or streamed."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import torch
+from ganflow_data.images import digest
+from torch import Tensor
+
+from ganflow.data import Data, Field, StreamData, TensorData
+from ganflow.data.base import IMAGE_RANGE
+from ganflow.errors import GanflowError
+from ganflow_translation.folders.augmentation import framing, resident, still
+from ganflow_translation.folders.layout import divided, domain, root
+from ganflow_translation.folders.reading import Reader, pixels, say_grey
+
+if TYPE_CHECKING:
+    from ganflow_translation.data import UnpairedFolder
+
+
+def unpaired_folder(settings: UnpairedFolder) -> Data:
+    """Fields "a" and "b", (channels, size, size) in [-1, 1].
+
+    Raises:
+        GanflowError: a folder is missing or empty, or images cannot be read.
+    """
+    folder = root(settings.path)
+    reader = Reader(folder, settings.on_error == "skip")
+    found = {field: domain(folder, field.upper(), settings.extensions) for field in ("a", "b")}
+    headers = reader.headers([file for train, kept in found.values() for file in train + (kept or [])])
+    channels: dict[str, int] = {"a": settings.a_channels, "b": settings.b_channels}
+    trains: dict[str, list[str]] = {}
+    keeps: dict[str, list[str]] = {}
+    for field, (train, kept) in found.items():
+        train = [file for file in train if file in headers]
+        kept = None if kept is None else [file for file in kept if file in headers]
+        where = folder / f"train{field.upper()}"
+        if not train:
+            raise GanflowError(f"data.path: none of the images in {where} can be read")
+        say_grey([(file, headers[file]) for file in train + (kept or [])], channels[field], f"{field}_channels")
+        trains[field], keeps[field] = divided(train, kept, settings.held_out, str(where))
+    data = Unpaired(reader, trains, keeps, channels, settings)
+    numbers = sum(len(trains[name]) * torch.Size(field.shape).numel() for name, field in data.fields.items())
+    return data.resident() if resident(settings, numbers) else data
+
+
+class Unpaired(StreamData):
+    """Images of "a" and "b", decoded when they are drawn; the held-out ones when they are first asked for.
+
+    Example i is the i-th image of the larger domain and one of the other, drawn at random, as in CycleGAN's code.
+    """
+
+    aligned = False
+
+    def __init__(
+        self,
+        reader: Reader,
+        train: dict[str, list[str]],
+        kept: dict[str, list[str]],
+        channels: dict[str, int],
+        settings: UnpairedFolder,
+    ) -> None:
+        self.name, self.source = f"unpaired ({reader.root.resolve().name})", str(reader.root)
+        self.skipped = reader.skipped
+        self._reader, self._train, self._kept, self._channels = reader, train, kept, channels
+        self._framing, self._still = framing(settings), still(settings)
+        self._larger, self._other = ("a", "b") if len(train["a"]) >= len(train["b"]) else ("b", "a")
+        self.size = len(train[self._larger])
+        side = settings.size
+        self.fields = {name: Field((channels[name], side, side), *IMAGE_RANGE) for name in ("a", "b")}
+
+    @cached_property
+    def held_out(self) -> dict[str, Tensor]:
+        decoded = {name: self._decoded(name, self._kept[name]) for name in self.fields}
+        count = min(map(len, decoded.values()))
+        return {name: images[:count] for name, images in decoded.items()}
+
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        # The order in which partners are tried is drawn first, so that nothing else depends on which of them can be read.
+        partners = torch.randperm(len(self._train[self._other]), generator=rng)
+        image = self._reader.one(partial(self._decode, self._larger, self._train[self._larger][index], rng))
+        if image is None:
+            return None
+        for partner in partners.tolist():
+            other = self._reader.one(partial(self._decode, self._other, self._train[self._other][partner], rng))
+            if other is not None:
+                return {self._larger: image, self._other: other}
+        raise self._none(self._other)
+
+    def resident(self) -> TensorData:
+        """The same images, not augmented, in memory."""
+        train = {name: self._decoded(name, self._train[name]) for name in self.fields}
+        for name, images in train.items():
+            if not len(images):
+                raise self._none(name)
+        data = TensorData(self.name, train, self.held_out, source=self.source, paired=False)
+        data.aligned, data.skipped = False, self.skipped
+        return data
+
+    def _none(self, name: str) -> GanflowError:
+        return GanflowError(f"data.path: none of the images in {self._reader.root / f'train{name.upper()}'} can be read")
+
+    def _decoded(self, name: str, files: list[str]) -> Tensor:
+        images = self._reader.every(partial(self._decode, name), files)
+        return torch.stack(images) if images else torch.empty(0, *self.fields[name].shape)
+
+    def _decode(self, name: str, file: str, rng: torch.Generator | None = None) -> Tensor:
+        image = self._reader.open(file)
+        cut = (self._still if rng is None else self._framing).cut(image.width, image.height, rng)
+        return pixels(image, file, self._channels[name], cut)
+
+    def fingerprint(self) -> str:
+        """Of the files and of what is done to them: see ganflow_data.images.digest."""
+        return digest(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))
