@@ -119,11 +119,12 @@ def draw(rng: np.random.Generator, size: int) -> Materials:
     floor = ground - int(rng.integers(13, 17))  # where the ground floor begins
     columns, storeys = int(rng.integers(2, 5)), int(rng.integers(2, 4))
     across, down = (right - left) / columns, (floor - cornice - 2.5) / storeys
-    width, height = across * rng.uniform(0.44, 0.58), down * rng.uniform(0.55, 0.7)
+    # In whole units, edges lie on pixels at 64 × 64, and label maps tell them exactly; at 32 × 32 to half a pixel.
+    width, height = (2 * round(v / 2) for v in (across * rng.uniform(0.44, 0.58), down * rng.uniform(0.55, 0.7)))
     balconies, arched, shop = rng.random() < 0.45, rng.random() < 0.35, rng.random() < 0.5
-    middles = [left + across * (i + 0.5) for i in range(columns)]
+    middles = [round(left + across * (i + 0.5)) for i in range(columns)]
     for storey in range(storeys):
-        y = cornice + 2.5 + down * (storey + 0.5)
+        y = round(cornice + 2.5 + down * (storey + 0.5))
         for x in middles:
             _window(canvas, x, y, width, height, shade, arched)
             if balconies and storey == storeys - 1:
@@ -134,15 +135,15 @@ def draw(rng: np.random.Generator, size: int) -> Materials:
         entrance = int(rng.integers(columns))
         for i, x in enumerate(middles):
             if i == entrance:
-                _door(canvas, x, floor + 3, max(6.0, width * 0.8), ground)
+                _door(canvas, x, floor + 3, max(6, 2 * round(width * 0.4)), ground)
             else:
-                _window(canvas, x, floor + (ground - floor) * 0.46, width, (ground - floor) * 0.46, shade, arched=False)
+                _window(canvas, x, floor + 7, width, 6, shade, arched=False)
     return canvas.materials()
 
 
 def _window(canvas: Canvas, x: float, y: float, width: float, height: float, shade: int, arched: bool) -> None:
     left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    frame = 0.9
+    frame = 1.0
     canvas.box(left, bottom + frame, right + 1.6, bottom + 2.0, shade)  # of the sill, to the right of the sun
     rise = min(width / 2, height * 0.4) if arched else 0.0
     top += rise

@@ -1,0 +1,55 @@
+"""CycleGAN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ganflow.loss import Batch, Loss, Terms, in_domain
+from ganflow.translator import UNPAIRED
+from ganflow_translation.systems.translation import TranslationLoss, distance
+
+if TYPE_CHECKING:
+    from ganflow.game import Game
+
+
+class CycleLoss(TranslationLoss):
+    """In each domain, y one of its images and x one of the other's: the adversarial loss of y against G(x); the generators also
+    descend λ E|x − F(G(x))| and share · λ E|y − G(y)|, with F the way back."""
+
+    reads = ("a", "b")
+    domains = ("b", "a")
+
+    def __init__(self, adversarial: Loss, cycle: float, identity: float, critic_weight: float) -> None:
+        super().__init__(adversarial, critic_weight)
+        self.cycle, self.identity = cycle, identity
+        self.keeps = isinstance(identity, Tensor) or identity > 0  # a tensor in packed trials
+
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        fake: Tensor = game.generator(batch[UNPAIRED[domain]], domain)
+        return fake
+
+    def fakes(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        """Generated examples out of the pool of earlier ones, once per batch."""
+        fresh = in_domain("fake", domain) not in batch
+        fake = super().fakes(game, batch, domain)
+        pool = in_domain("pool", domain)
+        if fresh and pool in game.extras:
+            fake = batch[in_domain("fake", domain)] = game.extras[pool](fake)
+        return fake
+
+    def reals(self, batch: Batch, domain: str = "") -> Tensor:
+        return batch[domain]
+
+    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
+        return self.judge(game, x, domain)
+
+    def generator_terms(self, game: Game, batch: Batch) -> Terms:
+        terms = self.adversarial_terms(game, batch)
+        for to, origin in UNPAIRED.items():
+            back = game.generator(self.generated(game, batch, to), origin)
+            terms[f"cycle_{origin}"] = self.cycle * distance(back, batch[origin])
+        for to in UNPAIRED if self.keeps else ():
+            terms[f"identity_{to}"] = self.identity * self.cycle * distance(game.generator(batch[to], to), batch[to])
+        return terms
