@@ -50,6 +50,9 @@ class Loss(ABC):
         Called when terms are reported, never inside a step."""
         return {}
 
+    def check(self, game: Game) -> None:  # noqa: B027  (most losses take any)
+        """Raise a GanflowError where the game's parts are not what this loss needs. Called before anything trains."""
+
     def prepare(self, game: Game, batch: Batch) -> None:  # noqa: B027  (most losses share nothing)
         """Put into the batch, with graph, what both players' steps on it can share (see train.one_batch)."""
 
@@ -181,6 +184,9 @@ class AddedTerms(Loss):
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         return self.loss.estimates(means)
+
+    def check(self, game: Game) -> None:
+        self.loss.check(game)
 
     def prepare(self, game: Game, batch: Batch) -> None:
         self.loss.prepare(game, batch)

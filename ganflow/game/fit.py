@@ -33,6 +33,7 @@ def check_fit(recipe: Recipe, game: Game) -> None:
             f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
             f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
         )
+    loss.check(game)
     batch = {name: torch.zeros(2, *field.shape) for name, field in fields.items()}
     if game.prior is not None:
         batch["z"] = game.latents(2)

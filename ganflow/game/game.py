@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ganflow.autoencoder import Autoencoder
 from ganflow.data import Data
 from ganflow.game.player import Player
 from ganflow.loss import AddedTerms, Loss
@@ -79,6 +80,31 @@ class Game(nn.Module):
             torch.manual_seed(0)  # for a network that is random when it is evaluated, too
             pieces = [network(piece.to(like.device, like.dtype)).float().cpu() for piece in z.split(batch)]
         return torch.cat(pieces)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, batch: int = 256) -> Tensor:
+        """Codes (n, *prior.shape) of examples x (n, *data.shape), by the averaged generator in evaluation mode, on the CPU in
+        float32; of a variational autoencoder the means. `sample` decodes them.
+
+        Raises:
+            ValueError: the generator is no autoencoder.
+        """
+        network = self.averaged
+        if not isinstance(network, Autoencoder):
+            raise ValueError("this game's generator has no encoder")
+        like = next(network.parameters())
+        with evaluating(network), fork_rng(like.device):
+            torch.manual_seed(0)
+            pieces = [network.encode(piece.to(like.device, like.dtype)).float().cpu() for piece in x.split(batch)]
+        return torch.cat(pieces)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What the averaged generator makes of the codes of examples x: same shape, on the CPU in float32.
+
+        Raises:
+            ValueError: the generator is no autoencoder.
+        """
+        return self.sample(self.encode(x))
 
     @torch.no_grad()
     def translate(self, x: Tensor, to: str, seed: int = 0) -> Tensor:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-# what Pillow raises for bad files
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+from ganflow.pictures.reading import flat, signed
 
 
 @dataclass(frozen=True)
@@ -71,27 +68,3 @@ class Transform(Framing):
         with Image.open(file) as opened:
             image = flat(ImageOps.exif_transpose(opened), self.channels)
         return signed(self.cut(image.width, image.height, rng).of(image))
-
-
-def signed(image: Image.Image) -> Tensor:
-    """A picture of 8 bits a channel as (channels, height, width) in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1)
-    return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
-
-
-def why(error: BaseException) -> str:
-    """What one of UNREADABLE says of a file."""
-    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-
-
-def flat(image: Image.Image, channels: int) -> Image.Image:
-    """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
-    mode = "RGB" if channels == 3 else "L"
-    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert(mode)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert(mode)
-    return image.convert(mode)

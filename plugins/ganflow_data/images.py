@@ -17,7 +17,8 @@ from torch import Tensor
 from ganflow.data import Data, Field, StreamData, TensorData
 from ganflow.data.base import IMAGE_RANGE
 from ganflow.errors import GanflowError
-from ganflow_data.decode import UNREADABLE, Transform, why
+from ganflow.pictures.reading import UNREADABLE, why
+from ganflow_data.decode import Transform
 from ganflow_data.split import split
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 space (UNIT). Scenes to try them on, folders, networks, losses."""
 
 from ganflow import hookimpl
-from ganflow_translation import data, losses, networks
+from ganflow_translation import data, losses, metrics, networks
 
 
 @hookimpl
 def register(offer):
-    for module in (data, networks, losses):
+    for module in (data, networks, losses, metrics):
         for role, name, settings in module.OFFERS:
             offer(role, name, settings)

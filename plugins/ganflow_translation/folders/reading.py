@@ -13,11 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from ganflow_data.decode import UNREADABLE, Cut, flat, signed, why
+from ganflow_data.decode import Cut
 from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
 from ganflow.errors import GanflowError
+from ganflow.pictures.reading import UNREADABLE, flat, signed, why
 from ganflow_translation.scenes.tensors import one_hot
 
 Item = TypeVar("Item")

@@ -1,0 +1,69 @@
+"""What an autoencoder is: a generator that also encodes, so that examples can be reconstructed from their codes."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+class Autoencoder(nn.Module, ABC):
+    """A generator with an encoder. Called with codes, as with draws from a prior, it decodes them; so whatever works on a
+    generator works on an autoencoder."""
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """The examples, shape (n, *data.shape), that codes z, shape (n, *prior.shape), stand for."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """The codes, shape (n, *prior.shape), of examples x, shape (n, *data.shape)."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What is left of examples x on the way through their codes: same shape."""
+        made: Tensor = self(self.encode(x))
+        return made
+
+
+class VariationalAutoencoder(Autoencoder):
+    """A generator p(x | z) with an encoder q(z | x) (Kingma & Welling 2013, arXiv:1312.6114). Decoding gives the mean of
+    p(x | z), encoding that of q(z | x).
+
+    Attributes:
+        log_sigma: where the generator learns it, the logarithm of the standard deviation of x around its mean, for losses
+            with a Gaussian likelihood: a scalar, or whatever can be broadcast to examples. None where the loss gives it.
+    """
+
+    log_sigma: Tensor | None = None
+
+    @abstractmethod
+    def posterior(self, x: Tensor) -> Gaussian:
+        """q(z | x) of examples x, shape (n, *data.shape)."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x).mean
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normal distributions, one for each number of `mean` and `log_variance`, shape (n, *prior.shape) both."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, *lead: int) -> Tensor:
+        """Draws μ + σ ε, ε ~ N(0, I), shape (*lead, n, *prior.shape), through which gradients reach μ and σ."""
+        noise = torch.randn((*lead, *self.mean.shape), dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + (self.log_variance / 2).exp() * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z), of each number, in nats; the shape of z."""
+        squares = (z - self.mean).square() * (-self.log_variance).exp()
+        return -(squares + self.log_variance + math.log(2 * math.pi)) / 2
+
+    def divergence(self) -> Tensor:
+        """KL(q ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²) of each number, in nats (Kingma & Welling 2013, appendix B)."""
+        return (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2

@@ -1,0 +1,85 @@
+"""From image files of any kind to tensors."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ganflow.errors import GanflowError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# what Pillow raises for bad files
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def read_image(path: Path, channels: int) -> Tensor:
+    """The image in a file, at its own size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
+    more channels, a label map whose pixels' numbers 0 … channels − 1 become a channel each.
+
+    Raises:
+        GanflowError: there is no such file, it is no image, or not one of labels.
+    """
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            return signed(flat(upright, channels)) if channels in (1, 3) else one_hot(upright, channels)
+    except FileNotFoundError:
+        raise GanflowError(f"there is no image {path}") from None
+    except UNREADABLE as error:
+        raise GanflowError(f"cannot read the image {path}: {why(error)}") from error
+
+
+def is_grey(path: Path) -> bool:
+    """Whether a file's image has no colours."""
+    with Image.open(path) as opened:
+        return opened.mode in ("1", "L", "LA", "La", "I", "I;16", "F")
+
+
+def signed(image: Image.Image) -> Tensor:
+    """A picture of 8 bits a channel as (channels, height, width) in [-1, 1]."""
+    import torch
+
+    pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1)
+    return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
+
+
+def one_hot(image: Image.Image, classes: int) -> Tensor:
+    """A label map, of one channel or with a palette, as (classes, height, width): 1 in the channel that a pixel's number names,
+    −1 in the others.
+
+    Raises:
+        ValueError: it has several channels, or numbers that are no class.
+    """
+    import torch
+
+    if image.mode not in ("1", "L", "P", "I", "I;16"):
+        raise ValueError(f"a label map has one channel whose pixels number {classes} classes, or a palette; this is {image.mode}")
+    labels = torch.from_numpy(np.array(image).astype(np.int64))
+    if int(labels.max()) >= classes:
+        raise ValueError(f"label {int(labels.max())} is none of the classes 0 … {classes - 1}")
+    return (torch.nn.functional.one_hot(labels, classes).permute(2, 0, 1).float() * 2 - 1).contiguous()
+
+
+def why(error: BaseException) -> str:
+    """What one of UNREADABLE says of a file."""
+    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+
+
+def flat(image: Image.Image, channels: int) -> Image.Image:
+    """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
+        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert(mode)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert(mode)
+    return image.convert(mode)

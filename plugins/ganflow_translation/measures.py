@@ -1,0 +1,70 @@
+"""How good translations are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ganflow.errors import GanflowError
+from ganflow.loss import in_domain
+from ganflow.metrics import Metric
+from ganflow.translator import PAIRED, ways_of
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.game import Game
+
+
+class PairsMetric(Metric):
+    """PSNR, SSIM, sharpness and the distance of cycles on held-out examples.
+
+    Raises:
+        GanflowError: the data are no two domains of images, or nothing of them is held out, or no two examples are known to
+            belong together and no way leads back.
+    """
+
+    goal = "max"
+
+    def __init__(self, data: Data, examples: int) -> None:
+        ways = ways_of(data.fields)
+        if ways is None:
+            raise GanflowError(f"metric 'pairs' measures translations; data '{data.name}' has only {', '.join(data.fields)}")
+        self.held_out = {name: part[:examples] for name, part in data.held_out.items()}
+        if not self.held_out or not all(map(len, self.held_out.values())):
+            raise GanflowError(f"metric 'pairs' measures held-out examples, and data '{data.name}' keeps none: raise held_out")
+        self.ways, self.aligned = ways, data.aligned
+        if not self.aligned:
+            self.goal = "min"  # type: ignore[misc]  # of the cycles' distances
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        cycles: dict[str, float] = {}
+        for to, origin in self.ways.items():
+            made = game.translate(self.held_out[origin], to)
+            suffix = "" if self.ways == PAIRED else to
+            if self.aligned:
+                scores |= {in_domain(name, suffix): score for name, score in compare(made, self.held_out[to]).items()}
+            if origin in self.ways:
+                back = game.translate(made, origin)
+                cycles[f"cycle_l1_{origin}"] = (back - self.held_out[origin]).abs().mean().item() / 2
+        return scores | cycles
+
+
+def compare(made: Tensor, true: Tensor) -> dict[str, float]:
+    """PSNR in dB, SSIM and sharpness of images (n, channels, height, width) in [-1, 1] against the true ones."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    a, b = made / 2 + 0.5, true / 2 + 0.5
+    each: Any = {"dim": (1, 2, 3), "reduction": "elementwise_mean", "data_range": 1.0}
+    return {
+        "psnr": float(peak_signal_noise_ratio(a, b, **each)),
+        "ssim": float(structural_similarity_index_measure(a, b, data_range=1.0)),  # type: ignore[arg-type]
+        "sharpness": sharpness(made) / sharpness(true),
+    }
+
+
+def sharpness(images: Tensor) -> float:
+    """Gradient energy: the mean square of differences between neighbours, along both sides."""
+    across, along = images.diff(dim=3), images.diff(dim=2)
+    return float(across.square().mean() + along.square().mean())
