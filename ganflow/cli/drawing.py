@@ -32,12 +32,14 @@ def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     return parse
 
 
-def run_arguments(parser: argparse.ArgumentParser, output: str, latent: bool = True) -> None:
-    """The run, where the result goes and, for what draws latent points, from which checkpoint and seed."""
+def run_arguments(
+    parser: argparse.ArgumentParser, output: str, latent: bool = True, seed: str = "of the latent points"
+) -> None:
+    """The run, where the result goes and, for what asks the networks, from which checkpoint and with which seed."""
     parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
     if latent:
-        parser.add_argument("--seed", type=whole(0), default=0, help="of the latent points (default: 0)")
+        parser.add_argument("--seed", type=whole(0), default=0, help=f"{seed} (default: 0)")
         parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
     parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
 

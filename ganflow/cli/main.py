@@ -25,6 +25,7 @@ COMMANDS = {
     "sweeps": "list the sweeps, or show one",
     "sample": "draw samples from a run",
     "interpolate": "walk between latent points of a run",
+    "translate": "translate images by a run of pix2pix, CycleGAN or UNIT",
     "animate": "a GIF of a run's samples over training",
     "sync": "send to MLflow what could not be sent during a run or a sweep",
     "ui": "open MLflow on the runs",

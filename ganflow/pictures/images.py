@@ -16,7 +16,7 @@ TILE = 64  # small images are enlarged to about this many pixels
 BACKGROUND = 255
 
 
-def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Image.Image:
+def grid(images: Tensor, columns: int | None = None, scale: int | None = None, gap: int = GAP) -> Image.Image:
     """The images as tiles, row by row.
 
     Args:
@@ -24,6 +24,7 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
             is grey, three are RGB; of more than three, the first three are RGB; two are drawn beside each other.
         columns: tiles in a row; by default as many as rows, or a few more where that fills every row.
         scale: the whole factor by which every pixel is enlarged; by default what brings tiles to about 64 pixels.
+        gap: pixels between tiles and around them.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -41,10 +42,10 @@ def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -
     columns = min(columns or _columns(n), n)
     rows = math.ceil(n / columns)
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    step_y, step_x = height * scale + GAP, width * scale + GAP
-    canvas = np.full((rows * step_y + GAP, columns * step_x + GAP, depth), BACKGROUND, np.uint8)
+    step_y, step_x = height * scale + gap, width * scale + gap
+    canvas = np.full((rows * step_y + gap, columns * step_x + gap, depth), BACKGROUND, np.uint8)
     for i, tile in enumerate(tiles):
-        y, x = GAP + i // columns * step_y, GAP + i % columns * step_x
+        y, x = gap + i // columns * step_y, gap + i % columns * step_x
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return Image.fromarray(canvas if depth == 3 else canvas[:, :, 0])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
 from ganflow.runs import RunFolder, write_json
+from ganflow.translator import Translator
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,8 +22,9 @@ SERVING = Path(__file__).with_name("serving.py")
 
 
 def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str) -> int | None:
-    """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where the
-    recipe has no prior to feed it from. Input: float32 (n, *prior.shape); output: float32 (n, *data.shape).
+    """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where it is
+    neither fed from a prior nor a translator. Input: float32 latents (n, *prior.shape), or images of any size to be translated
+    the usual way; output: float32 samples (n, *data.shape), or images.
 
     Raises:
         GanflowError: there is no checkpoint.
@@ -34,12 +36,16 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     from mlflow.types import Schema, TensorSpec
 
     game = load_game(folder)
-    if game.prior is None:
+    if isinstance(game.averaged, Translator):
+        to, fields = game.averaged.usual, game.data.fields
+        taken, made = ((-1, fields[name].shape[0], -1, -1) for name in (game.averaged.ways[to], to))
+        example = np.zeros((1, *fields[game.averaged.ways[to]].shape), np.float32)
+    elif game.prior is not None:
+        taken, made, example = (-1, *game.prior.shape), (-1, *game.data.shape), game.latents(2).numpy()
+    else:
         return None
     single = np.dtype(np.float32)
-    signature = ModelSignature(
-        Schema([TensorSpec(single, (-1, *game.prior.shape))]), Schema([TensorSpec(single, (-1, *game.data.shape))])
-    )
+    signature = ModelSignature(Schema([TensorSpec(single, taken)]), Schema([TensorSpec(single, made)]))
     with TemporaryDirectory() as scratch:
         exported, saved = Path(scratch, NAME), Path(scratch, "model")
         round = export(folder, exported)
@@ -52,7 +58,7 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
                     python_model=str(SERVING),
                     artifacts={NAME: str(exported)},
                     signature=signature,
-                    input_example=game.latents(2).numpy(),
+                    input_example=example,
                     pip_requirements=requirements(folder),
                     mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
                 )

@@ -13,17 +13,21 @@ from mlflow.pyfunc.model import PythonModel
 
 from ganflow.checkpoint import load_game
 from ganflow.runs import RunFolder
+from ganflow.translator import Translator
 
 
 class Generator(PythonModel):
-    """Latents in, samples out: float32 arrays (n, *prior.shape) and (n, *data.shape)."""
+    """Latents in, samples out: float32 arrays (n, *prior.shape) and (n, *data.shape); or images in, their translations out."""
 
     def load_context(self, context: Any) -> None:
         self.game = load_game(RunFolder(Path(context.artifacts["generator"])))
 
     def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]
         """Without type hints, from which MLflow would make up a signature of its own."""
-        return self.game.sample(torch.from_numpy(np.array(model_input, dtype=np.float32))).numpy()
+        given = torch.from_numpy(np.array(model_input, dtype=np.float32))
+        network = self.game.averaged
+        made = self.game.translate(given, network.usual) if isinstance(network, Translator) else self.game.sample(given)
+        return made.numpy()
 
 
 mlflow.models.set_model(Generator())
