@@ -37,5 +37,6 @@ class Pix2PixLoss(TranslationLoss):
         return self.judge(game, torch.cat((source, x), 1))
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        terms, y, made = self.adversarial_terms(game, batch), batch["target"], self.generated(game, batch)
-        return {**terms, self.distance: self.weight * (distance(made, y) if self.distance == "l1" else (made - y).square().mean())}
+        y, made = batch["target"], self.generated(game, batch)
+        far = distance(made, y) if self.distance == "l1" else (made - y).square().mean()
+        return {**self.adversarial_terms(game, batch), self.distance: self.weight * far}

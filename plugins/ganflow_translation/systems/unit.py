@@ -48,8 +48,9 @@ class UNITLoss(TranslationLoss):
         return batch[mean], batch[code]
 
     def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        _, code = self.code(game, batch, UNPAIRED[domain])
         network: Any = game.generator
-        fake: Tensor = network.decode(self.code(game, batch, UNPAIRED[domain])[1], domain)
+        fake: Tensor = network.decode(code, domain)
         return fake
 
     def reals(self, batch: Batch, domain: str = "") -> Tensor:
