@@ -37,7 +37,11 @@ class VariationalAutoencoder(Autoencoder):
             with a Gaussian likelihood: a scalar, or whatever can be broadcast to examples. None where the loss gives it.
     """
 
-    log_sigma: Tensor | None = None
+    log_sigma: nn.Parameter | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("log_sigma", None)
 
     @abstractmethod
     def posterior(self, x: Tensor) -> Gaussian:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import NoReturn
 
 import ganflow
@@ -105,11 +106,7 @@ def _run(arguments: list[str]) -> int:
         print(f"ganflow {ganflow.__version__}")
         return 0
     name, *rest = arguments
-    if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(COMMANDS)})")
-    command = import_module(f"ganflow.cli.{name}")
+    command = import_module(f"ganflow.cli.{name}") if name in COMMANDS else _brought(name)
     parser = Parser(
         prog=f"ganflow {name}",
         description=command.HELP[0].upper() + command.HELP[1:] + ".",
@@ -121,12 +118,27 @@ def _run(arguments: list[str]) -> int:
     return code
 
 
+def _brought(name: str) -> ModuleType:
+    """A command that a plugin brings."""
+    from ganflow.cli.brought import commands, load
+
+    found = commands()
+    if name not in found:
+        known = [*COMMANDS, *(other for other in found if other not in COMMANDS)]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(known)})")
+    return load(name, found[name])
+
+
 def _mixes(parser: argparse.ArgumentParser) -> bool:
     """Whether options may stand between the positional arguments (argparse cannot do that with subcommands)."""
     return not any(isinstance(a, argparse._SubParsersAction) for a in parser._actions)
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())
+    from ganflow.cli.brought import helps
+
+    commands = "\n".join(f"  {name:12} {text}" for name, text in {**COMMANDS, **helps(), **COMMANDS}.items())
     what = "Adversarial-training experiments from recipes and plugins."
     return f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{commands}\n\n{EXAMPLES}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import check_output, run_arguments, shown, truth, whole, write
 
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="DOMAIN", help="which way, by the domain that is made: target; b (the default) or a")
     parser.add_argument("--compare", action="store_true",
                         help="write sheets: input, output, what comes back of it, and the truth where it is known")  # fmt: skip
-    parser.add_argument("--truth", metavar="PATH", type=Path, help="for --compare: the true image, or a folder with the same names")
+    parser.add_argument("--truth", metavar="PATH", type=Path, help="for --compare: the true image, or a folder of them")
     parser.add_argument("-n", type=whole(1), default=HELD_OUT, metavar="N", help=f"held-out examples (default: {HELD_OUT})")
 
 
@@ -82,7 +82,8 @@ def main(args: argparse.Namespace) -> int:
         targets = _into(args.output, f"{folder.name}-to-{way.to}", files)
     _check_sizes(way, files)
     _translate(way, files, targets, args.truth, args.compare)
-    print(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown(targets[0] if len(files) == 1 else targets[0].parent)}")
+    where = targets[0] if len(files) == 1 else targets[0].parent
+    print(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown(where)}")
     return 0
 
 
@@ -149,7 +150,7 @@ def _into(output: Path | None, default: str, files: list[Path]) -> list[Path]:
     targets = [folder / f"{file.stem}.png" for file in files]
     twice = sorted({t.name for t in targets if targets.count(t) > 1})
     if twice:
-        raise GanflowError(f"several of the images would be written as {', '.join(twice[:5])}: translate them one folder at a time")
+        raise GanflowError(f"several images would be written as {', '.join(twice[:5])}: translate one folder at a time")
     overwritten = [file for file, target in zip(files, targets, strict=True) if target.exists() and target.samefile(file)]
     if overwritten:
         raise GanflowError(f"{overwritten[0]} would be written over: let -o name another folder")
@@ -167,7 +168,8 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
     from ganflow.errors import GanflowError
     from ganflow.pictures.reading import UNREADABLE
 
-    least, small = way.game.averaged.smallest, []
+    network: Any = way.game.averaged
+    least, small = network.smallest, []
     for file in files:
         try:
             with Image.open(file) as opened:

@@ -27,7 +27,8 @@ def check_fit(recipe: Recipe, game: Game) -> None:
         for chosen in recipe.modifiers:
             if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
                 raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
-    loss, fields, fit = game.loss, game.data.fields, _Fit(recipe, game)
+    loss: Any = game.loss
+    fields, fit = game.data.fields, _Fit(recipe, game)
     if missing := [name for name in loss.reads if name not in fields]:
         raise GanflowError(
             f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
@@ -74,11 +75,13 @@ class _Fit:
         try:
             scores = self.game.loss.score(self.game, real, batch, domain)  # type: ignore[attr-defined]
         except (RuntimeError, TypeError) as error:
-            shape = tuple(real.shape[1:])
-            raise GanflowError(f"{self.critic} does not take examples of shape {shape}, which {self.data} has: {error}") from error
+            raise GanflowError(
+                f"{self.critic} does not take examples of shape {tuple(real.shape[1:])}, which {self.data} has: {error}"
+            ) from error
         if scores.shape[:1] != (2,):
             raise GanflowError(
-                f"{self.critic} gives scores of shape {tuple(scores.shape)} for a batch of 2; the first dimension must be the batch"
+                f"{self.critic} gives scores of shape {tuple(scores.shape)} for a batch of 2; "
+                "the first dimension must be the batch"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,8 @@ class Round:
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
         self.names: list[str] = []
         self._autocast = self._make_autocast()
-        self._one_generator_pass = game.one_pass and self.n_critic > 0 and not self.one_batch and not mixes_examples(game.generator)
+        several = self.n_critic > 0 and not self.one_batch
+        self._one_generator_pass = game.one_pass and several and not mixes_examples(game.generator)
 
     @property
     def data_draws(self) -> int:
@@ -114,7 +116,7 @@ class Round:
 
     def _generate_at_once(self, draws: Draws, steps: list[Batch]) -> None:
         """The fakes of all critic steps in one generator pass: the generator does not change between them."""
-        loss = self.game.loss
+        loss: Any = self.game.loss
         if not hasattr(loss, "fakes"):
             return
         flat = {name: t[: self.n_critic].flatten(0, 1) for name, t in draws.items() if len(t) >= self.n_critic}

@@ -38,7 +38,8 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     game = load_game(folder)
     if isinstance(game.averaged, Translator):
         to, fields = game.averaged.usual, game.data.fields
-        taken, made = ((-1, fields[name].shape[0], -1, -1) for name in (game.averaged.ways[to], to))
+        taken: tuple[int, ...] = (-1, fields[game.averaged.ways[to]].shape[0], -1, -1)
+        made: tuple[int, ...] = (-1, fields[to].shape[0], -1, -1)
         example = np.zeros((1, *fields[game.averaged.ways[to]].shape), np.float32)
     elif game.prior is not None:
         taken, made, example = (-1, *game.prior.shape), (-1, *game.data.shape), game.latents(2).numpy()

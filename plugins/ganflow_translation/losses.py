@@ -41,7 +41,7 @@ class Cycle:
 
     adversarial: Any = part("loss", "lsgan", ADVERSARIAL)
     cycle: float = key(10.0, "λ of the way there and back", ge=0)
-    identity: float = key(0.5, "share of λ for images of the target domain; 0 leaves it out (for domains of other channels, too)", ge=0)
+    identity: float = key(0.5, "share of λ for images of the target domain; 0 leaves it out, as unequal channels ask for", ge=0)
     pool: int = key(50, "earlier fakes that are kept for the critic, in each domain; 0: none", ge=0, le=100_000)
     critic_weight: float = key(0.5, "factor on the critic's loss", gt=0)
 

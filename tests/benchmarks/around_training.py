@@ -100,7 +100,7 @@ def main() -> None:
     spread = f"({ratios[0]:.3f} … {ratios[-1]:.3f})"
     print(f"  run, until the end {statistics.median(training):7.1f} s   {statistics.median(ratios):.3f} ×  {spread}")
     print(f"  not the trainer's  {100 * statistics.median(shares):7.1f} % of that run's own time until the end")
-    print(f"  beside it          {statistics.median(besides):7.1f} s   of CPU time, sending to MLflow at low priority, its end included")
+    print(f"  beside it          {statistics.median(besides):7.1f} s   of CPU time, sending to MLflow, its end included")
     print(f"  its end            {statistics.median(ending):7.1f} s   last pictures, MLflow's last points and model")
 
 
