@@ -47,9 +47,9 @@ class TranslationLoss(nn.Module, ScoreLoss):
         return self.adversarial.generator_loss(fake, real)
 
     def adversarial_terms(self, game: Game, batch: Batch) -> Terms:
-        """The generator's adversarial term in each domain."""
-        terms = {}
-        for domain in self.domains:
+        """The generator's adversarial term in each domain; none in a game without a critic, in which the other terms are left."""
+        terms: Terms = {}
+        for domain in self.domains if game.critic is not None else ():
             fake, real = self.score(game, self.generated(game, batch, domain), batch, domain), None
             if self.adversarial.generator_needs_data:
                 real = self.score(game, self.reals(batch, domain), batch, domain).detach()
@@ -60,7 +60,10 @@ class TranslationLoss(nn.Module, ScoreLoss):
         """The adversarial loss's own, in each domain."""
         found = {}
         for domain in self.domains:
-            mean = means[f"critic/{in_domain(self.name, domain)}"] / float(self.critic_weight)
+            term = f"critic/{in_domain(self.name, domain)}"
+            if term not in means:
+                continue
+            mean = means[term] / float(self.critic_weight)
             estimated = self.adversarial.estimates({f"critic/{self.name}": mean})
             found |= {in_domain(name, domain): value for name, value in estimated.items()}
         return found
