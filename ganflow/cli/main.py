@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "draw samples from a run",
     "interpolate": "walk between latent points of a run",
     "translate": "translate images by a run of pix2pix, CycleGAN or UNIT",
+    "reconstruct": "show what an autoencoder run makes of examples",
     "animate": "a GIF of a run's samples over training",
     "sync": "send to MLflow what could not be sent during a run or a sweep",
     "ui": "open MLflow on the runs",

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
     from ganflow.errors import GanflowError
     from ganflow.runs import find
 
@@ -53,6 +54,8 @@ def main(args: argparse.Namespace) -> int:
         write(output, lambda path: save_png(picture, path), what)
     else:
         write(output, lambda path: _save_arrays(path, samples, z), what)
+    if isinstance(game.averaged, Autoencoder) and not isinstance(game.averaged, VariationalAutoencoder):
+        print("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
 
 

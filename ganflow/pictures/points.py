@@ -47,11 +47,11 @@ def density(data: Data | None, samples: Tensor, path: Path | None = None, round:
     return image
 
 
-def ways(data: Data | None, samples: Tensor) -> Image:
+def ways(data: Data | None, samples: Tensor, title: str = "ways between latent points") -> Image:
     """Ways through the plane, samples (rows, steps, 2), each from a dot to a ring, beside the truth."""
     from ganflow.pictures.figure import COLOURS
 
-    figure, axes = _panels(data, "ways between latent points", None, around=_array(samples).reshape(-1, 2))
+    figure, axes = _panels(data, title, None, around=_array(samples).reshape(-1, 2))
     for i, way in enumerate(_array(samples)):
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(way[:, 0], way[:, 1], color=colour, linewidth=1, marker="o" if len(way) <= 30 else None, markersize=2.5)

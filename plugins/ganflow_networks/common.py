@@ -28,8 +28,8 @@ def size_of_z(prior: Prior | None, name: str) -> int:
     return math.prod(prior.shape)
 
 
-def image_shape(data: Data, role: str, name: str) -> tuple[int, int, int]:
-    """(channels, height, width) of the data.
+def image_shape(data: Data, role: str, name: str, plain: str = "mlp") -> tuple[int, int, int]:
+    """(channels, height, width) of the data. `plain` is the component that takes any others, for messages.
 
     Raises:
         GanflowError: the data are not images, or too small or large for these networks.
@@ -37,13 +37,14 @@ def image_shape(data: Data, role: str, name: str) -> tuple[int, int, int]:
     verb = "makes" if role == "generator" else "scores"
     if not data.main.is_image:
         raise GanflowError(
-            f"{role} '{name}' {verb} images (channels, height, width); data '{data.name}' has shape {data.shape}: use {role} mlp"
+            f"{role} '{name}' {verb} images (channels, height, width); data '{data.name}' has shape {data.shape}: "
+            f"use {role} {plain}"
         )
     channels, height, width = data.shape
     if min(height, width) < SMALLEST or max(height, width) > LARGEST:
         raise GanflowError(
             f"{role} '{name}' {verb} images of {SMALLEST} to {LARGEST} pixels a side; data '{data.name}' has {height} × {width}: "
-            f"change the data's size, or use {role} mlp"
+            f"change the data's size, or use {role} {plain}"
         )
     return channels, height, width
 

@@ -39,11 +39,16 @@ def generator(data: Data, prior: Prior | None, width: int, norm: str) -> nn.Modu
 
 
 def critic(data: Data, width: int, norm: str) -> nn.Module:
-    """Images, shape (n, *data.shape), to scores, shape (n,).
+    """Images, shape (n, *data.shape), to scores, shape (n,)."""
+    return initialize(nn.Sequential(*halving(image_shape(data, "critic", "dcgan"), width, norm, 1), nn.Flatten(0)))
+
+
+def halving(shape: tuple[int, int, int], width: int, norm: str, outputs: int) -> list[nn.Module]:
+    """Layers from images, (n, *shape), to numbers, (n, outputs, 1, 1).
 
     Convolutions of kernel 4 and stride 2 halve the image, rounding down; the last layer spans what is left.
     """
-    colors, height, width_px = image_shape(data, "critic", "dcgan")
+    colors, height, width_px = shape
     count = halvings(height, width_px)
     channels = [width * 2**i for i in range(count)]
 
@@ -51,8 +56,7 @@ def critic(data: Data, width: int, norm: str) -> nn.Module:
     for before, after in pairwise(channels):
         made.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=norm == "none"))
         made += [*normalization(norm, after), nn.LeakyReLU(0.2)]
-    made.append(nn.Conv2d(channels[-1], 1, (height >> count, width_px >> count)))
-    return initialize(nn.Sequential(*made, nn.Flatten(0)))
+    return [*made, nn.Conv2d(channels[-1], outputs, (height >> count, width_px >> count))]
 
 
 def initialize(network: nn.Module) -> nn.Module:

@@ -1,0 +1,152 @@
+"""`ganflow reconstruct`: what an autoencoder makes of examples, and where in its latent plane they lie."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganflow.cli.drawing import MOST, check_output, run_arguments, truth, whole, write
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ganflow.data import Data
+    from ganflow.game import Game
+    from ganflow.runs import RunFolder
+
+HELP = "show what an autoencoder run makes of examples"
+IMAGES, POINTS, MAPPED = 16, 200, 200  # held-out examples shown
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    given = "files to reconstruct, of the run's size and colours; without them, held-out examples"
+    count = f"how many held-out examples (default: {IMAGES} images, or {POINTS} points; on a map {MAPPED})"
+    latent = "for codes of two numbers: what the latent plane decodes to, beside where held-out examples lie in it"
+    run_arguments(
+        parser, "a .png picture; .npz with `original`, `reconstructed`, `code` (default: NAME-reconstruction.png)", latent=False
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help=given)
+    parser.add_argument("-n", type=whole(1, MOST), metavar="N", help=count)
+    parser.add_argument("--map", action="store_true", help=latent)
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
+
+
+def main(args: argparse.Namespace) -> int:
+    from ganflow.autoencoder import Autoencoder
+    from ganflow.checkpoint import load_game
+    from ganflow.errors import GanflowError
+    from ganflow.runs import find
+
+    folder = find(args.run, args.runs)
+    drawn, endings = ("map", (".png",)) if args.map else ("reconstruction", (".png", ".npz"))
+    output = check_output(args.output or Path(f"{folder.name}-{drawn}.png"), endings)
+    if args.images and (args.map or args.n):
+        raise GanflowError(f"{'--map' if args.map else '-n'} is about held-out examples; leave it out, or the images")
+    game = load_game(folder, args.checkpoint)
+    if not isinstance(game.averaged, Autoencoder):
+        raise GanflowError(f"run {folder.name} {folder.id} reconstructs nothing: its generator has no encoder; "
+                           "the recipes vae_digits and autoencoder_digits have one")  # fmt: skip
+    if args.images:
+        data, x = None, _read(args.images, game, folder)
+    else:
+        data = truth(folder)
+        x = _held_out(data, folder)[: args.n or (MAPPED if args.map else IMAGES if game.data.main.is_image else POINTS)]
+    of = f"{folder.name} ({folder.id})"
+    if args.map:
+        _write_picture(output, _map(game, x), f"the latent plane of {of}, and {_examples(x, 'held-out')} in it")
+        return 0
+    kind = "given" if args.images else "held-out"
+    what = f"{_examples(x, kind)}, and what {of} makes of {'it' if len(x) == 1 else 'them'}"
+    code = game.encode(x)
+    reconstructed = game.sample(code)
+    if output.suffix.lower() == ".npz":
+        write(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
+        return 0
+    from ganflow.pictures import pairs
+
+    picture = pairs(kind, x, reconstructed, data)
+    if picture is None:
+        raise GanflowError(f"examples of shape {tuple(x.shape[1:])} have no picture; write them as numbers: "
+                           f"-o {output.with_suffix('.npz')}")  # fmt: skip
+    _write_picture(output, picture, what)
+    return 0
+
+
+def _examples(x: Tensor, kind: str) -> str:
+    return f"{len(x)} {kind} example{'' if len(x) == 1 else 's'}"
+
+
+def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
+    """Image files as examples of the run's data, (n, channels, height, width)."""
+    import torch
+
+    from ganflow.errors import GanflowError
+    from ganflow.pictures.reading import is_grey, read_image
+
+    if not game.data.main.is_image:
+        raise GanflowError(f"run {folder.name} {folder.id} is about examples of shape {game.data.shape}, not images; "
+                           "leave the files out to see held-out examples")  # fmt: skip
+    channels, height, width = game.data.shape
+    images = []
+    for path in paths:
+        image = read_image(path, channels)
+        if tuple(image.shape[1:]) != (height, width):
+            raise GanflowError(f"{path} has {image.shape[2]} × {image.shape[1]} pixels; run {folder.name} {folder.id} is about "
+                               f"images of {width} × {height}: scale it first")  # fmt: skip
+        if channels in (1, 3) and (channels == 1) != is_grey(path):
+            has, wanted = ("colours", "grey") if channels == 1 else ("no colours", "coloured")
+            raise GanflowError(f"{path} has {has}; run {folder.name} {folder.id} is about {wanted} images: convert it first")
+        images.append(image)
+    return torch.stack(images)
+
+
+def _held_out(data: Data | None, folder: RunFolder) -> Tensor:
+    """The held-out examples of the run's data."""
+    from ganflow.errors import GanflowError
+
+    if data is None:
+        raise GanflowError(f"the data of run {folder.name} {folder.id} cannot be had here; name image files to reconstruct")
+    examples = data.held_out.get(next(iter(data.fields)))
+    if examples is None or not len(examples):
+        raise GanflowError(f"the data of run {folder.name} {folder.id} holds no examples out; name image files to reconstruct")
+    return examples
+
+
+def _map(game: Game, x: Tensor) -> Image:
+    """The latent plane over the quantiles of the prior or, where no prior shaped the codes, of the examples' codes."""
+    import torch
+
+    from ganflow.autoencoder import VariationalAutoencoder
+    from ganflow.errors import GanflowError
+    from ganflow.pictures import latent_map
+
+    code = game.encode(x)
+    if tuple(code.shape[1:]) != (2,):
+        raise GanflowError(f"--map draws codes of two numbers; this run's have {code[0].numel()}: train it with prior.dim=2")
+    if not game.data.main.is_image:
+        raise GanflowError("--map draws images; this run is about other data")
+    shaped = isinstance(game.averaged, VariationalAutoencoder)
+    reference = (game.latents(50_000) if shaped else code).sort(0).values
+    places = torch.stack([torch.searchsorted(reference[:, i].contiguous(), code[:, i].contiguous()) for i in (0, 1)], 1)
+
+    def decode(places: Tensor) -> Tensor:
+        return game.sample(torch.stack([torch.quantile(reference[:, i], places[:, i]) for i in (0, 1)], 1))
+
+    return latent_map(decode, x, places / len(reference))
+
+
+def _write_picture(output: Path, picture: Image, what: str) -> None:
+    from ganflow.pictures import save_png
+
+    write(output, lambda path: save_png(picture, path), what)
+
+
+def _save_arrays(path: Path, **arrays: Tensor) -> None:
+    import numpy as np
+
+    from ganflow.pictures import replacing
+
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]
