@@ -135,3 +135,24 @@ def test_constructing_one_does_not_import_dynamo():
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_large_networks_are_updated_in_pieces(case, monkeypatch):
+    """The same bits, or for Adam, whose kernel is torch's fused one, the same formula."""
+    monkeypatch.setattr("ganflow_optim.elementwise.PIECE", 8)
+    settings, make = CASES[case]
+    theirs = network()
+    optimizer = make(list(theirs.parameters()))
+    ours, mine = player(settings)
+    assert mine.flat.tensor.numel() > 8 * 10
+    for i in range(25):
+        optimizer.zero_grad()
+        objective(theirs, i).backward()
+        optimizer.step()
+        mine.descend(objective(ours, i))
+    for p, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        if "adam" in case:
+            torch.testing.assert_close(p, expected, rtol=0, atol=2e-6)
+        else:
+            assert torch.equal(p, expected)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from ganflow.game.game import mixes_examples
 from ganflow.loss import Batch, Loss, Terms, in_domain
 from ganflow.translator import UNPAIRED
 from ganflow_translation.systems.translation import TranslationLoss, distance
@@ -30,6 +32,14 @@ class CycleLoss(TranslationLoss):
         fake: Tensor = game.generator(batch[UNPAIRED[domain]], domain)
         return fake
 
+    def generated(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        """With `train.one_pass`, what is translated and what is to stay go through the generator together."""
+        key, same = in_domain("generated", domain), in_domain("same", domain)
+        if key not in batch and self.keeps and game.one_pass and not mixes_examples(game.generator):
+            both = game.generator(torch.cat((batch[UNPAIRED[domain]], batch[domain])), domain)
+            batch[key], batch[same] = both.chunk(2)
+        return super().generated(game, batch, domain)
+
     def fakes(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
         """Generated examples out of the pool of earlier ones, once per batch."""
         fresh = in_domain("fake", domain) not in batch
@@ -51,5 +61,7 @@ class CycleLoss(TranslationLoss):
             back = game.generator(self.generated(game, batch, to), origin)
             terms[f"cycle_{origin}"] = self.cycle * distance(back, batch[origin])
         for to in UNPAIRED if self.keeps else ():
-            terms[f"identity_{to}"] = self.identity * self.cycle * distance(game.generator(batch[to], to), batch[to])
+            same = batch.get(in_domain("same", to))
+            same = game.generator(batch[to], to) if same is None else same
+            terms[f"identity_{to}"] = self.identity * self.cycle * distance(same, batch[to])
         return terms
