@@ -63,7 +63,7 @@ def test_layers():
 
 def test_overview_and_commands_agree():
     modules = {path.stem for path in (ROOT / "ganflow" / "cli").glob("*.py")}
-    assert modules - {"__init__", "main", "drawing"} == set(COMMANDS)
+    assert modules - {"__init__", "main", "drawing", "brought"} == set(COMMANDS)
     for name, text in COMMANDS.items():
         assert text == import_module(f"ganflow.cli.{name}").HELP
 
@@ -73,6 +73,7 @@ def test_overview_and_commands_agree():
     [
         (["--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
         (["--version"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
+        (["inpaint", "--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "scipy"}),
         (["run", "--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
         (["check", "wgan", "ring"], {"torch", "numpy", "ray", "mlflow", "rich", "matplotlib", "PIL", "sklearn"}),
         (["plugins"], {"torch", "numpy", "ray", "mlflow", "matplotlib", "PIL", "sklearn"}),

@@ -1,0 +1,269 @@
+"""`ganflow inpaint`: fill holes of images with what a run's generator has learnt."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ganflow.cli.drawing import check_output, open_game, run_arguments, shown, truth, whole, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from ganflow.game import Game
+    from ganflow.runs import RunFolder
+    from ganflow_inpainting.search import Found, Search
+
+HELP = "fill holes of images with what a run's generator has learnt"
+ENDINGS = (".png", ".npz")
+COLUMNS = 12  # images beside each other on a sheet
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    run_arguments(parser, "a .png sheet, a .npz with all there is, or a folder for a .png each (default: NAME-inpainted.png)",
+                  seed="of the starts and of random masks")  # fmt: skip
+    parser.add_argument("images", nargs="*", metavar="IMAGE", type=Path, help="image files")
+    parser.add_argument("--held-out", type=whole(1), metavar="N",
+                        help="held-out examples of the run's data instead (default: 8 if there is no IMAGE)")  # fmt: skip
+    parser.add_argument("--mask", default="centre", metavar="WHAT",
+                        help="centre, left, right, top, bottom, random:SHARE, or a picture, white where the hole is "
+                             "(default: centre)")  # fmt: skip
+    parser.add_argument("-n", type=whole(1), default=3, metavar="N", help="results for each image, best first (default: 3)")
+    parser.add_argument("--blend", choices=("poisson", "paste"), default="poisson",
+                        help="how a result is joined with what is known (default: poisson)")  # fmt: skip
+    of = parser.add_argument_group("the search")
+    of.add_argument("--starts", type=whole(1), default=8, metavar="N", help="latent points to start from (default: 8)")
+    of.add_argument("--candidates", type=whole(1), metavar="N",
+                    help="draws of which each image takes the nearest as its starts (default: 1024; paper: none)")  # fmt: skip
+    of.add_argument("--iterations", type=whole(0), default=150, metavar="N", help="(default: 150; the paper: 1500)")
+    of.add_argument("--lr", type=number(above=0), default=0.05, metavar="X", help="Adam's rate (default: 0.05)")
+    of.add_argument("--window", type=whole(3), default=7, metavar="N",
+                    help="known pixels count by the share of missing ones in a window, so wide (default: 7)")  # fmt: skip
+    of.add_argument("--prior-loss", choices=("critic", "norm", "none"),
+                    help="the generator's loss by the run's critic; ½‖z‖², for normal priors; or none "
+                         "(default: critic; norm where a run has none, and its prior no bounds)")  # fmt: skip
+    of.add_argument("--prior-weight", type=number(least=0), default=0.003, metavar="X", help="λ (default: 0.003)")
+    of.add_argument("--limit", type=number(above=0), default=3.0, metavar="X",
+                    help="largest |z| of a prior that has no bounds (default: 3)")  # fmt: skip
+
+
+def number(least: float = float("-inf"), above: float = float("-inf")):
+    """An argument's type: a number within a bound."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+        if not (least <= value < float("inf") and value > above):
+            raise argparse.ArgumentTypeError(f"{text} is not {f'above {above:g}' if value <= above else f'{least:g} or more'}")
+        return value
+
+    return parse
+
+
+@dataclass(frozen=True)
+class Given:
+    """The images with their names, (n, channels, height, width), and which of their pixels are known."""
+
+    names: list[str]
+    images: Tensor
+    known: Tensor
+
+
+def main(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ganflow.runs import find
+    from ganflow_inpainting.blend import blend, paste
+    from ganflow_inpainting.masks import make_mask
+
+    folder = find(args.run, args.runs)
+    output = args.output or Path(f"{folder.name}-inpainted.png")
+    if output.suffix:
+        check_output(output, ENDINGS)
+    game = open_game(folder, args.checkpoint)
+    check_game(game, folder)
+    _, height, width = game.data.shape
+    known = make_mask(args.mask, height, width, args.seed)
+    given = Given(*_examples(args, folder, game), known)
+    how = settings(args, game)
+    found = _search(game, given, how, folder)
+    keep = min(args.n, how.starts)
+    join = blend if args.blend == "poisson" else paste
+    results = join(found.made[:, :keep].float(), given.images[:, None].expand(-1, keep, -1, -1, -1), known)
+    results = paste(results.clamp(-1, 1), given.images[:, None], known)
+    n = len(given.names)
+    what = f"{n} image{'s' if n > 1 else ''} inpainted by {folder.name} ({folder.id}), {keep} times each, seed {args.seed}"
+    _save(output, given, results, found, what)
+    return 0
+
+
+def check_game(game: Game, folder: RunFolder) -> None:
+    """Refuse what cannot be searched.
+
+    Raises:
+        GanflowError: it does not make images, or not from its prior alone.
+    """
+    from ganflow.errors import GanflowError
+
+    who = f"run {folder.name} {folder.id}"
+    if not game.data.main.is_image:
+        raise GanflowError(f"{who} generates examples of shape {game.data.shape}, and inpaint fills holes of images")
+    others = [name for name in game.data.fields if name != "real"]
+    if others:
+        raise GanflowError(f"{who} is conditional: its data have {', '.join(game.data.fields)}, and inpaint works on runs that "
+                           "make images from their prior alone")  # fmt: skip
+
+
+def settings(args: argparse.Namespace, game: Game) -> Search:
+    """The search that the arguments ask for."""
+    from ganflow_inpainting.search import Search, judges
+
+    usual = "critic" if judges(game) else "norm" if game.prior.support is None else "none"
+    return Search(
+        starts=args.starts,
+        candidates=args.candidates or max(1024, args.starts),
+        iterations=args.iterations,
+        lr=args.lr,
+        window=args.window,
+        prior=args.prior_loss or usual,
+        weight=args.prior_weight,
+        limit=args.limit,
+        seed=args.seed,
+    )
+
+
+def defaults(game: Game) -> Search:
+    """The search of `ganflow inpaint RUN` without further arguments."""
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    return settings(parser.parse_args(["RUN"]), game)
+
+
+def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[list[str], Tensor]:
+    """Names and images: the files', or held-out ones."""
+    import torch
+
+    from ganflow.errors import GanflowError
+
+    shape = game.data.shape
+    if args.images and args.held_out:
+        raise GanflowError("give IMAGE files or --held-out, not both")
+    if args.images:
+        if shape[0] not in (1, 3):
+            raise GanflowError(f"the run's images have {shape[0]} channels, which no image file has; use --held-out")
+        names = [path.stem for path in args.images]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise GanflowError(f"several images are called {', '.join(twice)}; inpaint them one by one")
+        return names, torch.stack([_read(path, shape) for path in args.images])
+    data = truth(folder)
+    kept = None if data is None else data.held_out.get("real")
+    if kept is None or not len(kept):
+        raise GanflowError(f"the data of run {folder.name} {folder.id} cannot be had any more, or keeps nothing from training: "
+                           "name images to inpaint")  # fmt: skip
+    wanted = args.held_out or min(8, len(kept))
+    if wanted > len(kept):
+        raise GanflowError(f"--held-out: the run's data keep {len(kept)} examples from training, not {wanted}")
+    return [f"held-out-{i:04}" for i in range(wanted)], kept[:wanted]
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """An image file at the run's size."""
+    from torch.nn.functional import interpolate
+
+    from ganflow.pictures.reading import read_image
+
+    image = read_image(path, shape[0])
+    height, width = image.shape[1:]
+    if (height, width) == shape[1:]:
+        return image
+    taken = f"its middle is taken, at the run's {shape[2]} × {shape[1]}"
+    print(f"ganflow: {path} is {width} × {height} pixels; {taken}", file=sys.stderr)
+    scale = max(shape[1] / height, shape[2] / width)
+    size = [max(shape[1], round(height * scale)), max(shape[2], round(width * scale))]
+    image = interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(-1, 1)
+    top, left = (size[0] - shape[1]) // 2, (size[1] - shape[2]) // 2
+    return image[:, top : top + shape[1], left : left + shape[2]].contiguous()
+
+
+def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
+    """With a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ganflow_inpainting.search import search
+
+    real = None
+    if how.prior == "critic" and how.weight and game.loss.generator_needs_data:
+        from ganflow.pictures.points import real_examples
+
+        some = real_examples(truth(folder))
+        if some is not None:
+            import torch
+
+            real = torch.from_numpy(some[:64])
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("inpainting", total=how.iterations)
+        return search(game, given.images, given.known, how, real, lambda loss: bar.update(task, advance=1))
+
+
+def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) -> None:
+    """results: (n, how many, channels, height, width)."""
+    from ganflow.pictures import grid, save_png
+
+    if output.suffix.lower() == ".npz":
+        write(output, lambda path: _save_arrays(path, given, results, found), what)
+    elif output.suffix:
+        write(output, lambda path: save_png(draw(given, results), path), what)
+    else:
+        from ganflow.errors import GanflowError
+
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GanflowError(f"cannot make the folder {output}: {error.strerror}") from error
+        for name, made in zip(given.names, results, strict=True):
+            for i, image in enumerate(made, 1):
+                save_png(grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
+        print(f"wrote {shown(output)}/: {what}")
+
+
+def draw(given: Given, results: Tensor):
+    """A column for each image: with the hole, grey; the results; and as it was given."""
+    import torch
+    from PIL import Image
+
+    from ganflow.pictures import sheet
+
+    bands = []
+    for i in range(0, len(results), COLUMNS):
+        images, made = given.images[i : i + COLUMNS], results[i : i + COLUMNS]
+        rows = {"with the hole": torch.where(given.known, images, 0.0)}
+        rows |= {f"result {k + 1}" if k else "best result": made[:, k] for k in range(made.shape[1])}
+        bands.append(sheet({**rows, "as given": images}))
+    whole = Image.new("RGB", (max(b.width for b in bands), sum(b.height for b in bands)), "white")
+    y = 0
+    for band in bands:
+        whole.paste(band, (0, y))
+        y += band.height
+    return whole
+
+
+def _save_arrays(path: Path, given: Given, results: Tensor, found: Found) -> None:
+    import numpy as np
+
+    from ganflow.pictures import replacing
+
+    keep = results.shape[1]
+    arrays = {name: getattr(found, name)[:, :keep].float().cpu().numpy() for name in ("z", "made", "context", "prior", "loss")}
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        np.savez(file, names=np.array(given.names), images=given.images.numpy(), known=given.known.numpy(),
+                 results=results.numpy(), **arrays)  # fmt: skip
