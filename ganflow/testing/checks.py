@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import Data, TensorData
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Player, Round
@@ -140,7 +141,23 @@ class Trial:
         low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
         inside = bool(((samples >= low - 1e-6) & (samples <= high + 1e-6)).all())
         self.expect(inside, f"samples leave the data's range [{low}, {high}]")
-        self.expect_gradients("generator", samples.square().sum())
+        objective = samples.square().sum()
+        if isinstance(self.game.generator, Autoencoder):
+            objective = objective + self.try_encoder(self.game.generator)
+        self.expect_gradients("generator", objective)
+
+    def try_encoder(self, network: Autoencoder) -> Tensor:
+        """A scalar with a gradient for all that decoding does not use."""
+        real = self.real()
+        wanted, code = (BATCH, *self.game.latents(1).shape[1:]), network.encode(real)
+        self.expect(code.shape == wanted, f"codes have shape {tuple(code.shape)}, not {wanted}")
+        if not isinstance(network, VariationalAutoencoder):
+            return code.square().sum()
+        q = network.posterior(real)
+        for name, numbers in (("means", q.mean), ("log-variances", q.log_variance)):
+            self.expect(numbers.shape == wanted, f"the posterior's {name} have shape {tuple(numbers.shape)}, not {wanted}")
+        learnt = torch.zeros(()) if network.log_sigma is None else network.log_sigma.sum()
+        return q.divergence().sum() + learnt
 
     def try_critic(self) -> None:
         assert self.game.critic is not None

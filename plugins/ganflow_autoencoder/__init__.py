@@ -113,8 +113,8 @@ class VAEGAN:
     critic besides (Larsen et al. 2015, arXiv:1512.09300, algorithm 1).
 
     As in the paper, the encoder learns from the features' distance and the KL divergence alone, the decoder from γ times the
-    distance and from the critic's judgement of both kinds of its images: decoded draws from the prior, and reconstructions. The
-    paper's critic counts real images once against these two kinds, here they count once against each.
+    distance and from the critic's judgement of both kinds of its images: decoded draws from the prior, and reconstructions. Each
+    kind is half of the batch that the critic sees; in the paper each is a batch of its own, which counts twice as much.
     """
 
     adversarial: Any = part("loss", "non_saturating", "how critic and decoder play: any loss from scores, also a third party's")

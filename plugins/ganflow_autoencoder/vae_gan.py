@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganflow.autoencoder import Gaussian
 from ganflow.errors import GanflowError
-from ganflow.loss import Batch, Loss, ScoreLoss, Terms, in_domain
+from ganflow.loss import Batch, Loss, ScoreLoss, Terms
 from ganflow_autoencoder.features import find_layer, inner_features
 from ganflow_autoencoder.losses import reconstructions, variational_autoencoder
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class VAEGANLoss(nn.Module, ScoreLoss):
     """With q = q(z|x), z ~ q, x̃ = D(z) and f the critic's features, ½‖f(x) − f(x̃)‖² is −log N(f(x); f(x̃), I) but for a constant.
 
-    Encoder: β KL(q ‖ N(0, I)) + ½‖f(x) − f(x̃)‖². Decoder: γ ½‖f(x) − f(x̃)‖² and the adversarial loss of x̃ and of D(z),
-    z ~ N(0, I). Both are one player and descend one sum: in it the gradient of γ ½‖…‖² is divided by γ on its way from x̃ into
-    the encoder, and that of the adversarial loss ends there.
+    Encoder: β KL(q ‖ N(0, I)) + ½‖f(x) − f(x̃)‖². Decoder: γ ½‖f(x) − f(x̃)‖² and the adversarial loss of its images, which are
+    D(z), z ~ N(0, I), in one half of a batch, and x̃ in the other. Both are one player and descend one sum: in it the gradient
+    of γ ½‖…‖² is divided by γ on its way from x̃ into the encoder, and that of the adversarial loss ends there.
 
     Args:
         adversarial: from whose formulas critic and decoder play.
@@ -34,11 +34,10 @@ class VAEGANLoss(nn.Module, ScoreLoss):
     """
 
     generator_needs_data = True
-    domains = ("sampled", "reconstructed")
 
     def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str) -> None:
         super().__init__()
-        if not isinstance(adversarial, ScoreLoss) or adversarial.domains != ("",):
+        if not isinstance(adversarial, ScoreLoss) or type(adversarial).generator_terms is not ScoreLoss.generator_terms:
             raise GanflowError(
                 f"loss.adversarial: {type(adversarial).__name__} does not follow from scores of real and generated examples "
                 "alone: take non_saturating, hinge, wasserstein or another such loss"
@@ -62,13 +61,14 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         return self.adversarial.generator_loss(fake, real)
 
     def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
-        """Decoded draws from the prior, or reconstructions, whose graph ends at their codes."""
-        z = batch["z"] if domain == "sampled" else self.code(game, batch)[1].detach()
-        fake: Tensor = game.generator(z)
+        """Half of them decoded draws from the prior, half reconstructions, whose graph ends at their codes."""
+        z, code = batch["z"], self.code(game, batch)[1].detach()
+        half = len(z) // 2
+        fake: Tensor = game.generator(torch.cat((z[:half], code[half:])))
         return fake
 
     def code(self, game: Game, batch: Batch) -> tuple[Gaussian, Tensor]:
-        """q(z|x) and a draw from it, once per batch, so that the critic judges the reconstruction whose features are compared."""
+        """q(z|x) and a draw from it, once per batch: the same codes are judged and compared."""
         if "code" not in batch:
             q = variational_autoencoder(game, "vae_gan").posterior(batch["real"])
             batch["code_mean"], batch["code_log_variance"], batch["code"] = q.mean, q.log_variance, q.sample()
@@ -76,17 +76,14 @@ class VAEGANLoss(nn.Module, ScoreLoss):
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
         q, z = self.code(game, batch)
-        terms = {in_domain(self.name, domain): self.judgement(game, batch, domain) for domain in self.domains}
-        terms["kl"] = self.beta * q.divergence().flatten(1).sum(1).mean()
-        terms["features"] = self.gamma * self.distance(game, batch["real"], game.generator(slowed(z, self.gamma)))
-        return terms
-
-    def judgement(self, game: Game, batch: Batch, domain: str) -> Tensor:
-        """The decoder's adversarial term in a domain."""
-        fake, real = self.score(game, self.generated(game, batch, domain), batch, domain), None
+        fake, real = self.score(game, self.generated(game, batch), batch), None
         if self.adversarial.generator_needs_data:
-            real = self.score(game, self.reals(batch, domain), batch, domain).detach()
-        return self.generator_loss(fake, real)
+            real = self.score(game, batch["real"], batch).detach()
+        return {
+            self.name: self.generator_loss(fake, real),
+            "kl": self.beta * q.divergence().flatten(1).sum(1).mean(),
+            "features": self.gamma * self.distance(game, batch["real"], game.generator(slowed(z, self.gamma))),
+        }
 
     def distance(self, game: Game, x: Tensor, reconstructed: Tensor) -> Tensor:
         """½‖f(x) − f(x̃)‖², the mean over examples."""
@@ -97,12 +94,8 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         return (wanted - found).square().sum(1).mean() / 2
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """The adversarial loss's own, in each domain."""
-        found = {}
-        for domain in self.domains:
-            own = {f"critic/{self.name}": means[f"critic/{in_domain(self.name, domain)}"]}
-            found |= {in_domain(name, domain): value for name, value in self.adversarial.estimates(own).items()}
-        return found
+        """The adversarial loss's own."""
+        return self.adversarial.estimates(means)
 
     def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
         return reconstructions(game, batch)
