@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ganflow.data import Data
+    from ganflow.encoder import TextEncoder
     from ganflow.game import Game
     from ganflow.loss import Loss
     from ganflow.metrics import Metric
@@ -32,8 +33,9 @@ CONTRACT = 1
 """Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 1` in its module;
 one that says nothing was written for version 1."""
 
-ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "modifier")
-"""What a component can be for. All but `modifier` have a builder of the same name."""
+ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "encoder", "modifier")
+"""What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
+captions: `data: {encoder: {use: NAME}}`."""
 
 hookspec = HookspecMarker("ganflow")
 
@@ -77,6 +79,11 @@ class Builders:
     @hookspec(firstresult=True)
     def metric(self, data: Data) -> Metric:
         """A score of the generator, evaluated at intervals: see ganflow.metrics."""
+
+    @hookspec(firstresult=True)
+    def encoder(self) -> TextEncoder:
+        """What turns captions into vectors: see ganflow.encoder. Called by the data that have it in one of their keys, so
+        it cannot be wrapped."""
 
 
 class Events:

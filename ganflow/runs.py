@@ -17,6 +17,8 @@ from ganflow.errors import GanflowError
 
 DEFAULT_ROOT = Path("runs")
 _ABOUT = "run.json"
+ENCODER = "encoder.safetensors"
+"""In a run's folder: what its text encoder has learnt, where its data have one."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
+from ganflow.conditional import Staged
 from ganflow.data import Data, Field
+from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
-from ganflow.runs import RunFolder
+from ganflow.runs import ENCODER, RunFolder
 
 
 class DescribedData(Data):
@@ -60,6 +65,23 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     return game.eval()
 
 
+def load_encoder(folder: RunFolder) -> TextEncoder:
+    """The text encoder that the run's data had.
+
+    Raises:
+        GanflowError: they had none, or what was kept of it is gone.
+    """
+    chosen = read_recipe(folder.recipe).parts.get("data.encoder")
+    if chosen is None or chosen.component.role != "encoder":
+        raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
+    encoder: TextEncoder = chosen.settings.encoder()
+    try:
+        encoder.load_state(load_file(folder.path / ENCODER))
+    except (OSError, SafetensorError) as error:
+        raise GanflowError(f"the text encoder of run {folder.id} cannot be read: {folder.path / ENCODER} ({error})") from None
+    return encoder
+
+
 def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     """The checkpoint that "last", "best" or a file's path means.
 
@@ -81,8 +103,24 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 
 
+def same_sentences(data: Data, source: Checkpoint, name: str) -> None:
+    """See that an earlier run read sentences as this one does, where both read any.
+
+    Raises:
+        GanflowError: their encoders differ.
+    """
+    kept, encoder = source.path.parent.parent / ENCODER, getattr(data, "encoder", None)
+    if encoder is None or not kept.exists():
+        return
+    mine, theirs = encoder.state(), load_file(kept)
+    if mine.keys() != theirs.keys() or not all(torch.equal(t, theirs[key]) for key, t in mine.items()):
+        raise GanflowError(f"train.start_from: run '{name}' read sentences with another text encoder; "
+                           "use the same data.encoder, and the same training examples")  # fmt: skip
+
+
 def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     """Give the players the weights that they had in an earlier run; a player that it had not keeps its own.
+    A generator that stands on an earlier stage's takes that, averaged where the run kept an average.
 
     Args:
         name: of the earlier run, for messages.
@@ -93,10 +131,15 @@ def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     Raises:
         GanflowError: the networks differ.
     """
-    for player in ("generator", "critic"):
-        prefix = f"game.{player}."
+    same_sentences(game.data, source, name)
+    networks: dict[str, nn.Module | None] = {"generator": game.generator, "critic": game.critic}
+    if isinstance(game.generator, Staged) and not any(key.startswith("game.generator.earlier.") for key in source.tensors):
+        networks = {"generator": game.generator.earlier}  # the critic of an earlier stage judged other pictures
+    for player, network in networks.items():
+        averaged = "game.extras.average."
+        within = network is not getattr(game, player) and any(key.startswith(averaged) for key in source.tensors)
+        prefix = averaged if within else f"game.{player}."
         theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
-        network: nn.Module | None = getattr(game, player)
         if network is None or not theirs:
             continue
         mine = network.state_dict()

@@ -21,6 +21,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.errors import GanflowError
     from ganflow.recipe import read_recipe, split
+    from ganflow.recipe.stages import read_stages
 
     recipes, overrides = split(args.recipes)
     if not recipes:
@@ -28,11 +29,12 @@ def main(args: argparse.Namespace) -> int:
     code = 0
     for recipe in recipes:
         try:
-            read = read_recipe(recipe, overrides)
-            if read.tune is not None:
-                from ganflow.tune.space import read_space
+            if read_stages(recipe, overrides) is None:
+                read = read_recipe(recipe, overrides)
+                if read.tune is not None:
+                    from ganflow.tune.space import read_space
 
-                read_space(read, recipe, overrides)
+                    read_space(read, recipe, overrides)
         except GanflowError as error:
             print(error, file=sys.stderr)
             code = error.exit_code

@@ -25,6 +25,7 @@ COMMANDS = {
     "runs": "list the runs, or show one",
     "sweeps": "list the sweeps, or show one",
     "sample": "draw samples from a run",
+    "draw": "draw what sentences say, from a text-to-image run",
     "interpolate": "walk between latent points of a run",
     "translate": "translate images by a run of pix2pix, CycleGAN or UNIT",
     "reconstruct": "show what an autoencoder run makes of examples",

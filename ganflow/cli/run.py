@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ganflow.runner.run import Outcome
 
 HELP = "train a recipe, or go on with a run"
 
@@ -28,6 +32,7 @@ def main(args: argparse.Namespace) -> int:
     from ganflow import runs
     from ganflow.errors import GanflowError
     from ganflow.recipe import is_override, read_recipe
+    from ganflow.recipe.stages import read_stages
 
     overrides = list(args.overrides)
     if args.recipe and is_override(args.recipe):  # `ganflow run --resume latest train.rounds=2000`
@@ -37,20 +42,37 @@ def main(args: argparse.Namespace) -> int:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
     if args.workers is not None and args.workers < 1:
         raise GanflowError(f"--workers: {args.workers} workers cannot train anything; use 1 or more")
-    recipe = read_recipe(args.recipe, overrides) if args.recipe else None
+    stages = read_stages(args.recipe, overrides) if args.recipe else None
+    if stages and args.resume:
+        raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
+    recipe = read_recipe(args.recipe, overrides) if args.recipe and not stages else None
     root = Path(args.runs)
     if args.resume and (sweep := runs.find_sweep(args.resume, root)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
     folder = runs.find(args.resume, root) if args.resume else None
 
-    from ganflow.runner import resume, start
-    from ganflow.runner.loop import last_picture
+    from ganflow.runner import start
+    from ganflow.runner.stages import resume_stages, start_stages
 
     if folder:
-        outcome = resume(folder, recipe, quiet=args.quiet, overrides=overrides, workers=args.workers)
+        outcomes = resume_stages(folder, recipe, root, quiet=args.quiet, overrides=overrides, workers=args.workers)
+    elif stages:
+        outcomes = start_stages(stages, root, quiet=args.quiet, workers=args.workers or 1)
     else:
         assert recipe is not None
-        outcome = start(recipe, root, quiet=args.quiet, workers=args.workers or 1)
+        outcomes = iter([start(recipe, root, quiet=args.quiet, workers=args.workers or 1)])
+    code = 0
+    for outcome in outcomes:
+        code = told(outcome)
+    return code
+
+
+def told(outcome: Outcome) -> int:
+    """Say how a run ended; returns the exit code."""
+    from pathlib import Path
+
+    from ganflow.runner.loop import last_picture
+
     shown = outcome.folder.path
     if shown.is_relative_to(Path.cwd()):
         shown = shown.relative_to(Path.cwd())

@@ -18,8 +18,9 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from ganflow.recipe import read_recipe
+    from ganflow.recipe.stages import read_stages
 
-    recipe = read_recipe(args.recipe, args.overrides)
+    recipe = read_stages(args.recipe, args.overrides) or read_recipe(args.recipe, args.overrides)
     if args.json:
         print(json.dumps(recipe.resolved(), indent=2, ensure_ascii=False))
     elif sys.stdout.isatty():

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -66,6 +67,9 @@ class Data(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A short digest that changes when the training examples do."""
+
+    def keep(self, folder: Path) -> None:  # noqa: B027  (most have nothing)
+        """Put into the folder of a run that begins what using it takes besides its networks: a text encoder's weights."""
 
     def log_density(self, x: Tensor) -> Tensor:
         """log p(x), shape (n,), for points x of shape (n, d), where the density is known.

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ganflow.autoencoder import Autoencoder
+from ganflow.conditional import Conditional
 from ganflow.data import Data
+from ganflow.errors import GanflowError
 from ganflow.game.player import Player
 from ganflow.loss import AddedTerms, Loss
 from ganflow.prior import Prior
@@ -67,18 +69,38 @@ class Game(nn.Module):
         return self.prior.sample(n, generator=torch.Generator().manual_seed(seed))
 
     def samples(self, n: int, seed: int = 0) -> Tensor:
-        """n generated examples on the CPU, float32: (n, *data.shape). Training's random numbers stay untouched."""
-        return self.sample(self.latents(n, seed))
+        """n generated examples on the CPU, float32: (n, *data.shape). Training's random numbers stay untouched. A conditional
+        generator is told what held-out examples are told, drawn at random: see `conditions`."""
+        return self.sample(self.latents(n, seed), self.conditions(n, seed) if self.conditional else None)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the generator is told what to make."""
+        return isinstance(self.generator, Conditional)
+
+    def conditions(self, n: int, seed: int = 0) -> Tensor:
+        """The conditions of n held-out examples, drawn with replacement, on the CPU.
+
+        Raises:
+            GanflowError: there are no held-out examples (in a run's folder there are none: the data are not loaded).
+        """
+        held_out = self.data.held_out.get(str(self.generator.condition))
+        if held_out is None or not len(held_out):
+            what = f"the generator is told what to make, and data {self.data.name} has no held-out examples to tell it"
+            raise GanflowError(f"{what}; raise held_out")
+        chosen: Tensor = held_out[torch.randint(len(held_out), (n,), generator=torch.Generator().manual_seed(seed))]
+        return chosen
 
     @torch.no_grad()
-    def sample(self, z: Tensor, batch: int = 256) -> Tensor:
-        """Generated examples for the latents z (n, *prior.shape), by the averaged generator in evaluation mode, on the
-        CPU in float32: (n, *data.shape)."""
+    def sample(self, z: Tensor, condition: Tensor | None = None, batch: int = 256) -> Tensor:
+        """Generated examples for the latents z (n, *prior.shape), and as many conditions where the generator is conditional, by
+        the averaged generator in evaluation mode, on the CPU in float32: (n, *data.shape)."""
         network = self.averaged
         like = next(network.parameters())
+        given = [t.to(like.device, like.dtype).split(batch) for t in (z, condition) if t is not None]
         with evaluating(network), fork_rng(like.device):
             torch.manual_seed(0)  # for a network that is random when it is evaluated, too
-            pieces = [network(piece.to(like.device, like.dtype)).float().cpu() for piece in z.split(batch)]
+            pieces = [network(*piece).float().cpu() for piece in zip(*given, strict=True)]
         return torch.cat(pieces)
 
     @torch.no_grad()

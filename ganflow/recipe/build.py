@@ -282,6 +282,8 @@ class _Builder:
 
 
 def _section_hint(section: str) -> str:
+    if section == "stages":
+        return "; a recipe with stages is for `ganflow run`, and here one of them is needed"
     first, _, rest = section.partition(".")
     if rest and first in SECTIONS:
         return f"; write '{rest}' below '{first}:'"

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
@@ -71,6 +72,19 @@ class Draft:
     def to_yaml(self) -> str:
         """As it was given, changes included; references are kept, and nothing is filled in but its name."""
         return to_yaml({"name": self.name, **self.root.plain()})
+
+
+def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> Recipe:
+    """The recipe that `resolved()` gave.
+
+    Raises:
+        RecipeError: as `read_recipe`.
+    """
+    problems = Problems("the recipe that was kept")
+    root = read_yaml(to_yaml(dict(plain)), problems)
+    if root is None:
+        raise RecipeError(problems)
+    return Draft(root, str(plain.get("name")), problems).build(catalogue=catalogue)
 
 
 def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:

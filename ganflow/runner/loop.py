@@ -157,7 +157,7 @@ class Loop:
         game = self.game
         shown = {name: examples[:SHEET] for name, examples in game.data.held_out.items()}
         rows = game.loss.sheet(game, shown) if all(map(len, shown.values())) else {}
-        if not rows and game.prior is None:
+        if not rows and (game.prior is None or game.conditional):  # nothing to draw from, or nobody to say what
             return
         samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
 

@@ -106,6 +106,8 @@ class Run(Parts):
             try:
                 for listener in self.composition.listeners("run_started"):
                     listener(game=self.game)
+                if not self.before:
+                    self.data.keep(folder.path)
                 best = self._load(folder, found, damaged, progress.note) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)

@@ -10,6 +10,7 @@ from typing import Any
 from ganflow import checkpoint, runs
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import find_checkpoint, take_over
+from ganflow.conditional import Staged
 from ganflow.errors import GanflowError
 from ganflow.game.parallel import Group
 from ganflow.recipe import Recipe, differences, read_recipe
@@ -59,11 +60,21 @@ class Session:
         return self.outcome
 
 
-def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1) -> Outcome:
+def start(
+    recipe: Recipe,
+    root: Path = runs.DEFAULT_ROOT,
+    *,
+    quiet: bool = False,
+    workers: int = 1,
+    then: Sequence[Mapping[str, Any]] = (),
+    after: RunFolder | None = None,
+) -> Outcome:
     """Train a recipe in a new folder under `root`.
 
     Args:
         workers: processes that train together, each on its share of every batch; this one is the first.
+        then: recipes that are to follow (see ganflow.runner.stages), for run.json.
+        after: the run that this one follows.
 
     Raises:
         GanflowError: the recipe's parts do not fit, a term is not finite, a plugin fails, the disk is full. What was
@@ -72,11 +83,28 @@ def start(recipe: Recipe, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False
     """
     with ExitStack() as held:
         run = built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
-        source = recipe.train.start_from
-        start_from = take_over(run.game, find_checkpoint(runs.find(source, root)), source) if source else None
-        folder = new_folder(recipe, root, {**run.about, "start_from": start_from})
+        start_from = inherited(run, root)
+        folder = new_folder(recipe, root, {**run.about, "start_from": start_from, **({"then": list(then)} if then else {})})
+        if after:
+            after.note(next=str(folder.path))
         held.enter_context(alone(folder))
         return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
+
+
+def inherited(run: Run, root: Path) -> dict[str, Any] | None:
+    """Give the players of a run that begins the weights of the run that `train.start_from` names; where they came from.
+
+    Raises:
+        GanflowError: it names none, and the generator needs one; or the networks differ.
+    """
+    source = run.recipe.train.start_from
+    if source:
+        return take_over(run.game, find_checkpoint(runs.find(source, root)), source)
+    if isinstance(run.game.generator, Staged):
+        name = run.recipe.generator.component.name
+        raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
+                           "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip
+    return None
 
 
 def open_trial(
@@ -114,9 +142,8 @@ def prepare_trial(
     run = built(recipe, True, before, group)
     run.alone = True
     run.tracking = about.get("tracking", {})
-    source = recipe.train.start_from
-    if source and not found:
-        take_over(run.game, find_checkpoint(runs.find(source, folder.path.parent.parent)), source)
+    if not found:
+        inherited(run, folder.path.parent.parent)
     if not begun:
         told = {**run.about, **about, "tracking": run.about["tracking"]}
         clear_unfinished(folder)

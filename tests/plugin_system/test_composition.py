@@ -257,6 +257,7 @@ ARGUMENTS = {
     "optimizer": ["parameters", "player"],
     "schedule": ["rounds"],
     "metric": ["data"],
+    "encoder": [],
     "run_started": ["game"],
     "critic_stepped": ["game"],
     "generator_stepped": ["game"],

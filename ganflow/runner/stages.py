@@ -1,0 +1,67 @@
+"""Runs one after another, each from the weights of the one before.
+
+What is to follow stands in every run's run.json: "then", the recipes that are still to come, and "next", the folder of the run
+that was begun from it. So any stage can be interrupted, and `--resume` finds its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ganflow import runs
+from ganflow.recipe import Recipe
+from ganflow.recipe.source import recipe_of
+from ganflow.recipe.stages import Stages
+from ganflow.runner.run import Outcome
+from ganflow.runner.session import resume, start
+from ganflow.runs import RunFolder
+
+
+def start_stages(
+    stages: Stages, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1
+) -> Iterator[Outcome]:
+    """Run all stages, each in a new folder; yields how each of them ended. One that is interrupted is the last.
+
+    Raises:
+        GanflowError: as `start`.
+    """
+    first, *rest = stages.recipes
+    outcome = start(first, root, quiet=quiet, workers=workers, then=[recipe.resolved() for recipe in rest])
+    yield outcome
+    yield from _follow(outcome, root, quiet, workers)
+
+
+def resume_stages(
+    folder: RunFolder,
+    recipe: Recipe | None = None,
+    root: Path = runs.DEFAULT_ROOT,
+    *,
+    quiet: bool = False,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+) -> Iterator[Outcome]:
+    """Go on with a run, and then with what is to follow it, if anything; arguments as those of `resume`.
+
+    Raises:
+        GanflowError: as `resume`.
+    """
+    about = folder.about()
+    if about.get("then") and about["status"] == "finished" and recipe is None and not overrides:
+        outcome = Outcome(folder, "finished", about["round"])
+    else:
+        outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers)
+        yield outcome
+    yield from _follow(outcome, root, quiet, workers)
+
+
+def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
+    while outcome.status == "finished" and (then := outcome.folder.about().get("then")):
+        begun = outcome.folder.about().get("next")
+        if begun and RunFolder(Path(begun)).is_run():
+            outcome = resume(RunFolder(Path(begun)), quiet=quiet, workers=workers)
+        else:
+            recipe = recipe_of(then[0])
+            recipe.train.start_from = str(outcome.folder.path)
+            outcome = start(recipe, root, quiet=quiet, workers=workers or 1, then=then[1:], after=outcome.folder)
+        yield outcome

@@ -1,0 +1,34 @@
+"""How often birds have the colours that were asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ganflow.errors import GanflowError
+from ganflow.metrics import Metric
+from ganflow_text.birds.data import Birds
+from ganflow_text.birds.measure import accuracy
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.game import Game
+
+
+class BirdColours(Metric):
+    """See ganflow_text.metrics.BirdColours for the keys."""
+
+    goal = "max"
+
+    def __init__(self, data: Data, samples: int, seed: int) -> None:
+        if not isinstance(data, Birds) or not len(data.held_out_colours):
+            raise GanflowError("metric 'bird_colours' measures birds drawn for held-out sentences; it needs data birds")
+        self._data, self._samples, self._seed = data, samples, seed
+        self.names = (f"bird_colours_{samples}",)
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        rows = torch.arange(self._samples) % len(self._data.held_out_colours)
+        pictures = game.sample(game.latents(self._samples, self._seed), self._data.held_out["text"][rows])
+        named = [self._data.held_out_captions[row][0].named for row in rows.tolist()]
+        return {self.names[0]: float(accuracy(pictures, self._data.held_out_colours[rows], named).mean())}

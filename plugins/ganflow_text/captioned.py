@@ -1,0 +1,102 @@
+"""Pictures with sentences: what birds and folders have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganflow.data import Field, StreamData
+from ganflow.data.base import IMAGE_RANGE
+from ganflow.encoder import TextEncoder
+from ganflow.runs import ENCODER
+from ganflow_text.encoding.cache import cached, key
+
+Captions = Sequence[Sequence[str]]
+VERSION = "1"
+
+
+class CaptionedData(StreamData):
+    """Fields "real", (channels, size, size) in [-1, 1], and "text", the vector of one of the picture's sentences, drawn anew each
+    time. A held-out picture has its first sentence.
+
+    Attributes:
+        encoder: it has learnt from the training part.
+        sentences: of the training pictures.
+        held_out_sentences: one for each held-out picture.
+
+    Args:
+        name, source: see ganflow.data.Data.
+        shape: (channels, size, size).
+        sentences, held_out_sentences: of every picture.
+        encoder: learns here, unless that was done before with the same examples.
+        digest: of the examples; the key under which what is learnt of them is kept.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        shape: tuple[int, int, int],
+        sentences: Captions,
+        held_out_sentences: Captions,
+        encoder: TextEncoder,
+        digest: str,
+    ) -> None:
+        self.name, self.source, self.size, self.digest = name, source, len(sentences), digest
+        self.sentences, self.encoder = sentences, encoder
+        self.held_out_sentences = [said[0] for said in held_out_sentences]
+        self._counts = [len(said) for said in sentences]
+        self._firsts = (torch.tensor(self._counts).cumsum(0) - torch.tensor(self._counts)).tolist()
+        self._learn()
+        self.fields = {"real": Field(shape, *IMAGE_RANGE), "text": Field((encoder.dim,))}
+
+    def _learn(self) -> None:
+        encoder, about = self.encoder, self.encoder.about()
+
+        def learnt() -> dict[str, Tensor]:
+            encoder.learn(self.sentences, self.reduced)
+            return encoder.state()
+
+        encoder.load_state(cached("encoder", key(VERSION, about, self.digest), learnt))
+        flat = [sentence for said in self.sentences for sentence in said]
+
+        def encoded() -> dict[str, Tensor]:
+            return {"train": encoder.encode(flat), "held_out": encoder.encode(self.held_out_sentences)}
+
+        vectors = cached("text", key(VERSION, about, self.digest, *self.held_out_sentences), encoded)
+        self._train, self._kept = vectors["train"], vectors["held_out"]
+
+    @abstractmethod
+    def picture(self, index: int, rng: torch.Generator) -> Tensor | None:
+        """Training picture `index`, augmented with draws from `rng`; None where it is left out."""
+
+    @abstractmethod
+    def reduced(self, side: int) -> Tensor:
+        """All training pictures, not augmented, (n, channels, side, side)."""
+
+    @abstractmethod
+    def held_out_pictures(self) -> Tensor:
+        """(n, channels, size, size)."""
+
+    @cached_property
+    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"real": self.held_out_pictures(), "text": self._kept}
+
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        said = self._firsts[index] + int(torch.randint(self._counts[index], (), generator=rng))
+        picture = self.picture(index, rng)
+        return None if picture is None else {"real": picture, "text": self._train[said]}
+
+    def fingerprint(self) -> str:
+        """Of the examples and the encoder."""
+        return hashlib.sha256(f"{self.digest} {self.encoder.about()} {self.shape}".encode()).hexdigest()[:16]
+
+    def keep(self, folder: Path) -> None:
+        save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER)

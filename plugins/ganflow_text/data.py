@@ -1,0 +1,71 @@
+"""Data for text-to-image: birds that are drawn on the spot, and folders of pictures with captions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from ganflow import hookimpl, key, part, settings
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+
+
+@settings
+class Birds:
+    """Birds in eight colours, drawn when asked for, with sentences like "this bird has a yellow belly and tarsus, grey back,
+    wings, and brown throat, nape with a black face". Nothing is downloaded.
+
+    Belly, back, wings, throat and face have a colour each. One combination in eight is never trained on; held-out birds are of
+    those. A fifth of the sentences leave a region or two out.
+    """
+
+    size: int = key(32, "height and width in pixels", ge=16, le=256)
+    train: int = key(4000, "birds to train on; more of them are these and further ones", ge=1)
+    held_out: int = key(200, "further birds, of combinations never trained on", ge=0)
+    captions: int = key(5, "sentences about every bird", ge=1, le=100)
+    seed: int = key(0, "of the birds; a run's own seed fixes the order in which they are drawn", ge=0)
+    encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_text.birds.data import Birds as Drawn
+
+        return Drawn(self.size, self.train, self.held_out, self.captions, self.seed, self.encoder.encoder())
+
+
+@settings
+class CaptionedFolder:
+    """Pictures with captions from a folder: a .txt file of the same name beside every picture, a caption in each line; or CUB's
+    images/CLASS/x.jpg and text/CLASS/x.txt; or one table, captions.csv or .jsonl, with the columns image and caption.
+
+    A picture may have several captions, and one of them is drawn each time. Held-out pictures are resized so that the shorter
+    side is `size`, cropped at the centre and never mirrored. The defaults are StackGAN's jitter: `size` out of 76/64 of it,
+    mirrored.
+    """
+
+    path: str = key(doc="the folder")
+    captions: str | None = key(None, "the table, or the folder of .txt files, below path; default: looked for")
+    size: int = key(64, "height and width in pixels", ge=16)
+    resize: int | None = key(
+        None, "length of the shorter side before a random crop; default: size × 76 / 64. Otherwise: size", ge=16
+    )
+    crop: Literal["random", "centre", "none"] = key(
+        "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
+    )
+    flip: bool = key(True, "mirror left and right at random, for training")
+    extensions: list[str] = key([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"], "pictures' files, any case")
+    held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
+    encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+            raise ValueError("resize: needs a crop, and at least the size that is cropped")
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_text.folder.data import Folder
+
+        return Folder(self, self.encoder.encoder())
+
+
+OFFERS = [("data", "birds", Birds), ("data", "captioned_folder", CaptionedFolder)]

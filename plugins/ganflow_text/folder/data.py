@@ -1,0 +1,79 @@
+"""A folder of pictures with captions as data."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from ganflow_data.decode import Transform
+from ganflow_data.images import digest
+from ganflow_data.split import split
+from torch import Tensor
+
+from ganflow.encoder import TextEncoder
+from ganflow.errors import GanflowError
+from ganflow.pictures.reading import UNREADABLE, why
+from ganflow_text.captioned import CaptionedData
+from ganflow_text.encoding.cache import key
+from ganflow_text.folder.layout import captioned
+
+if TYPE_CHECKING:
+    from ganflow_text.data import CaptionedFolder
+
+RESIDENT_BYTES = 2**28
+
+
+class Folder(CaptionedData):
+    """See ganflow_text.data.CaptionedFolder for the keys. Pictures that are few and not augmented are decoded once.
+
+    Raises:
+        GanflowError: see ganflow_text.folder.layout.captioned; or a picture cannot be read.
+    """
+
+    def __init__(self, settings: CaptionedFolder, encoder: TextEncoder) -> None:
+        self._root = Path(settings.path).expanduser()
+        said = captioned(self._root, settings.captions, settings.extensions)
+        files = list(said)
+        train, kept = split(len(files), settings.held_out, str(self._root))
+        self._files, self._kept_files = [files[i] for i in train], [files[i] for i in kept]
+        crop = settings.crop
+        enlarged = settings.resize or (round(settings.size * 76 / 64) if crop == "random" else settings.size)
+        self._transform = Transform(settings.size, enlarged, crop, settings.flip, 3)
+        self._still = Transform(settings.size, settings.size, "none" if crop == "none" else "centre", False, 3)
+        few = len(self._files) * 12 * settings.size**2 <= RESIDENT_BYTES
+        self._decoded = self._every(self._files, self._still) if few and crop != "random" and not settings.flip else None
+        self._digest_of = digest(self._root, self._files, "")
+        super().__init__(
+            f"captioned ({self._root.resolve().name})",
+            str(self._root),
+            (3, settings.size, settings.size),
+            [said[file] for file in self._files],
+            [said[file] for file in self._kept_files],
+            encoder,
+            key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
+        )
+
+    def picture(self, index: int, rng: torch.Generator) -> Tensor:
+        return self._decode(self._files[index], self._transform, rng) if self._decoded is None else self._decoded[index]
+
+    def reduced(self, side: int) -> Tensor:
+        return self._every(self._files, replace(self._still, size=side, resize=side))
+
+    def held_out_pictures(self) -> Tensor:
+        return self._every(self._kept_files, self._still)
+
+    def _every(self, files: list[str], transform: Transform) -> Tensor:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(lambda file: self._decode(file, transform), files))
+        return torch.stack(found) if found else torch.empty(0, 3, transform.size, transform.size)
+
+    def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:
+        try:
+            return transform(self._root / file, rng)
+        except UNREADABLE as error:
+            raise GanflowError(f"data.path: cannot read the image {self._root / file}: {why(error)}; mend it, or remove it and "
+                               "its captions") from error  # fmt: skip

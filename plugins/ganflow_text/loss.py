@@ -1,0 +1,101 @@
+"""StackGAN's loss: an adversarial one that also knows pictures with the wrong sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganflow.conditional import Conditional
+from ganflow.errors import GanflowError
+from ganflow.loss import Batch, ScoreLoss, Terms
+
+if TYPE_CHECKING:
+    from ganflow.encoder import TextEncoder
+    from ganflow.game import Game
+
+SHOWN = 7  # pictures drawn for a sentence of the sheet, beside the true one
+
+
+class StackGANLoss(ScoreLoss):
+    """Critic: (1 − m) · L(real, fake) + m · L(real, wrong), of scores of real pictures with their sentences, generated ones with
+    theirs, and real ones with the next example's; with m = ½ it is real + ½ (wrong + fake).
+    Generator: its adversarial term + kl · KL(N(μ, σ²) ‖ N(0, 1)) + match · the text encoder's own loss on generated pictures.
+
+    Args:
+        adversarial: how scores are judged.
+        mismatch: m.
+        kl, match: weights.
+    """
+
+    reads = ("real", "text")
+    generator_needs_data = True  # its sentences
+
+    def __init__(self, adversarial: ScoreLoss, mismatch: float, kl: float, match: float) -> None:
+        self.adversarial, self.mismatch, self.kl, self.match = adversarial, mismatch, kl, match
+
+    @property
+    def name(self) -> str:
+        return self.adversarial.name
+
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        if not isinstance(game.generator, Conditional):
+            raise GanflowError("loss 'stackgan' tells the generator what to draw, and this one takes z alone; "
+                               "use generator stackgan_stage1")  # fmt: skip
+        fake: Tensor = game.generator(batch["z"], batch["text"])
+        return fake
+
+    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
+        return self.judge(game, x, batch["text"])
+
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.adversarial.critic_loss(real, fake)
+
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return self.adversarial.generator_loss(fake, real)
+
+    def critic_terms(self, game: Game, batch: Batch) -> Terms:
+        real = self.score(game, batch["real"], batch)
+        fake = self.score(game, self.fakes(game, batch), batch)
+        terms = {self.name: (1 - self.mismatch) * self.critic_loss(real, fake)}
+        if self.mismatch:
+            wrong = self.judge(game, batch["real"], batch["text"].roll(1, 0))
+            terms["mismatch"] = self.mismatch * self.critic_loss(real, wrong)
+        return terms
+
+    def generator_terms(self, game: Game, batch: Batch) -> Terms:
+        drawn = self.generated(game, batch)
+        fake = self.score(game, drawn, batch)
+        real = self.score(game, batch["real"], batch).detach() if self.adversarial.generator_needs_data else None
+        terms = {self.name: self.generator_loss(fake, real), "kl": self.kl * divergence(game, batch["text"])}
+        if self.match:
+            terms["match"] = self.match * encoder_of(game).match(drawn, batch["text"])
+        return terms
+
+    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
+        """For every held-out sentence the true picture, then what is drawn from the same few z."""
+        sentences = getattr(game.data, "held_out_sentences", ())
+        z = game.latents(SHOWN)
+        rows = {}
+        for sentence, real, text in zip(sentences, batch["real"], batch["text"], strict=False):
+            rows[sentence] = torch.cat((real[None], game.sample(z, text.expand(SHOWN, -1))))
+        return rows
+
+
+def divergence(game: Game, text: Tensor) -> Tensor:
+    """How far the generator's conditioning augmentation is from N(0, 1)."""
+    of: Any = game.generator
+    return of.divergence(text)
+
+
+def encoder_of(game: Game) -> TextEncoder:
+    """The data's text encoder, which must know pictures.
+
+    Raises:
+        GanflowError: it does not.
+    """
+    encoder: TextEncoder | None = getattr(game.data, "encoder", None)
+    if encoder is None or not encoder.matches:
+        raise GanflowError("loss.match: the data's text encoder knows no pictures; use encoder matched, or match: 0")
+    return encoder

@@ -1,0 +1,38 @@
+"""Conditioning augmentation: a sentence becomes a small Gaussian around what it says."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Augmentation(nn.Module):
+    """c ~ N(μ(e), diag σ(e)²) of a sentence's vector e (StackGAN, section 3.2); neither μ nor log σ² is rectified.
+
+    Args:
+        numbers: of a sentence's vector.
+        dim: of c.
+        random: whether c is drawn in training; otherwise, and always in evaluation mode, it is μ(e), so that what is drawn for
+            two sentences with one z differs by the sentences alone.
+    """
+
+    def __init__(self, numbers: int, dim: int, random: bool) -> None:
+        super().__init__()
+        self.random, self.dim = random, dim
+        self.linear = nn.Linear(numbers, 2 * dim if random else dim)
+
+    def statistics(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ², (n, dim) each."""
+        both = self.linear(text)
+        return (both[:, : self.dim], both[:, self.dim :]) if self.random else (both, torch.zeros_like(both))
+
+    def forward(self, text: Tensor) -> Tensor:
+        mean, log_variance = self.statistics(text)
+        if not (self.random and self.training):
+            return mean
+        return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+
+    def divergence(self, text: Tensor) -> Tensor:
+        """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean)."""
+        mean, log_variance = self.statistics(text)
+        return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2

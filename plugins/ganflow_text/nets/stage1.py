@@ -1,0 +1,47 @@
+"""Stage I: from a sentence and z to a small picture."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from ganflow_networks.common import output, size_of_z
+from ganflow_networks.dcgan import initialize
+from torch import Tensor, nn
+
+from ganflow.conditional import Conditional
+from ganflow_text.nets.augmentation import Augmentation
+from ganflow_text.nets.common import COARSEST, halvings, shapes, up
+
+if TYPE_CHECKING:
+    from ganflow.data import Data
+    from ganflow.prior import Prior
+
+
+class Stage1(Conditional):
+    """z and c, side by side, through a linear layer to 4 × 4, doubled until the picture has its size."""
+
+    def __init__(self, data: Data, prior: Prior | None, width: int, dim: int, augment: bool) -> None:
+        super().__init__()
+        channels, side, numbers = shapes(data, "generator 'stackgan_stage1'")
+        widths = [width << i for i in range(halvings(side))][::-1]
+        widths = [2 * widths[0], *widths]
+        self.augmentation = Augmentation(numbers, dim, augment)
+        start = widths[0] * COARSEST**2
+        self.start = nn.Sequential(
+            nn.Linear(size_of_z(prior, "stackgan_stage1") + dim, start, bias=False),
+            nn.BatchNorm1d(start),
+            nn.ReLU(),
+            nn.Unflatten(1, (widths[0], COARSEST, COARSEST)),
+        )
+        ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
+        self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1), *output(data.main))
+        initialize(self)
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        picture: Tensor = self.ups(self.start(torch.cat((z.flatten(1), self.augmentation(condition)), 1)))
+        return picture
+
+    def divergence(self, text: Tensor) -> Tensor:
+        return self.augmentation.divergence(text)

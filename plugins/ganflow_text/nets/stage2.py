@@ -1,0 +1,82 @@
+"""Stage II: looks at Stage I's picture, reads the sentence once more, and paints a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from ganflow_networks.common import output
+from ganflow_networks.dcgan import initialize
+from torch import Tensor, nn
+
+from ganflow.conditional import Conditional, Staged
+from ganflow.data import Data, Field
+from ganflow_text.nets.augmentation import Augmentation
+from ganflow_text.nets.common import conv, shapes, up
+
+
+class Smaller(Data):
+    """What Stage I makes: the same data, the pictures smaller."""
+
+    def __init__(self, data: Data, factor: int) -> None:
+        channels, height, width = data.shape
+        self.name, self.size, self.held_out = data.name, data.size, {}
+        main = next(iter(data.fields))
+        small = Field((channels, height // factor, width // factor), data.main.low, data.main.high)
+        self.fields = {**data.fields, main: small}
+        self._of = data
+
+    def fingerprint(self) -> str:
+        return self._of.fingerprint()
+
+
+class Residual(nn.Module):
+    """x ↦ ReLU(x + (convolution, norm, ReLU, convolution, norm)(x))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.long = nn.Sequential(*conv(width, width), *conv(width, width)[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.long(x)).relu()
+
+
+class Stage2(Conditional, Staged):
+    """Stage I's picture is halved twice, joined with the sentence's c at every place, passed through residual blocks, and doubled
+    until the picture has its size.
+
+    Args:
+        make_earlier: gets what Stage I makes.
+        factor: this picture's side is so many times Stage I's.
+    """
+
+    def __init__(
+        self, data: Data, make_earlier: Callable[[Data], nn.Module], factor: int, width: int, blocks: int, dim: int, augment: bool
+    ) -> None:
+        super().__init__()
+        channels, _, numbers = shapes(data, "generator 'stackgan_stage2'")
+        self.freeze(make_earlier(Smaller(data, factor)))
+        self.augmentation = Augmentation(numbers, dim, augment)
+        down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+        for inputs in (width, 2 * width):
+            down += [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
+        self.down = nn.Sequential(*down)
+        widest = 4 * width
+        self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
+        widths = [widest, *(max(widest >> i, width // 2, 1) for i in range(1, 2 + factor.bit_length()))]
+        ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
+        self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1), *output(data.main))
+        for own in (self.augmentation, self.down, self.joined, self.ups):
+            initialize(own)
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        with torch.no_grad():
+            small = self.earlier(z, condition)
+        coarse, c = self.down(small), self.augmentation(condition)
+        everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
+        picture: Tensor = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
+        return picture
+
+    def divergence(self, text: Tensor) -> Tensor:
+        return self.augmentation.divergence(text)

@@ -1,0 +1,79 @@
+"""Generators and the critic of StackGAN: their keys."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ganflow import hookimpl, key, part, settings
+
+DIM = "numbers of c, what the generator is told of a sentence"
+AUGMENT = "draw c from N(μ(e), σ(e)²) in training, as in the paper; false: c = μ(e)"
+
+
+@settings
+class Stage1:
+    """From a sentence and z to a small picture: StackGAN's Stage I (Zhang et al. 2016, arXiv:1612.03242), for square pictures of
+    16, 32, 64, … pixels.
+
+    Conditioning augmentation, a linear layer to 4 × 4, and as many doublings as the size needs, by nearest neighbours and a
+    convolution. At 64 pixels with width 96 it is the authors' network. Outside of training c is μ(e).
+    """
+
+    width: int = key(96, "channels at full size; twice as many at each coarser one", ge=1, le=4096)
+    dim: int = key(128, DIM, ge=1, le=4096)
+    augment: bool = key(True, AUGMENT)
+
+    @hookimpl
+    def generator(self, data, prior):
+        from ganflow_text.nets.stage1 import Stage1 as Network
+
+        return Network(data, prior, self.width, self.dim, self.augment)
+
+
+@settings
+class Stage2:
+    """From Stage I's picture and the sentence to a larger one: StackGAN's Stage II (Zhang et al. 2016, arXiv:1612.03242).
+
+    `stage1` has the keys of an earlier run's generator, whose weights `train.start_from` brings in; it trains no more. At 256
+    pixels with factor 4, width 128 and 4 blocks it is the authors' network for birds (2 blocks for COCO).
+    """
+
+    stage1: Any = part("generator", "stackgan_stage1", "Stage I, as it was trained")
+    factor: Literal[2, 4] = key(4, "the picture's side is so many times Stage I's")
+    width: int = key(128, "channels after the first layer; four times as many where the picture is smallest", ge=1, le=4096)
+    blocks: int = key(4, "residual blocks", ge=0, le=100)
+    dim: int = key(128, DIM, ge=1, le=4096)
+    augment: bool = key(True, AUGMENT)
+
+    @hookimpl
+    def generator(self, data, prior):
+        from ganflow_text.nets.stage2 import Stage2 as Network
+
+        def earlier(smaller):
+            return self.stage1.generator(data=smaller, prior=prior)
+
+        return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment)
+
+
+@settings
+class Critic:
+    """Scores a picture and a sentence together: the matching-aware critic (Reed et al. 2016, arXiv:1605.05396; Zhang et al. 2016,
+    arXiv:1612.03242, section 3.3). At 64 pixels, or 256, with width 64 it is the authors'."""
+
+    width: int = key(64, "channels of the first layer; twice as many at each further one, at most eight times", ge=1, le=4096)
+    dim: int = key(128, "numbers that the sentence's vector is compressed to", ge=1, le=4096)
+    norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last")
+    projection: bool = key(False, "add the product of picture and sentence (Miyato & Koyama 2018, arXiv:1802.05637)")
+
+    @hookimpl
+    def critic(self, data):
+        from ganflow_text.nets.critic import Critic as Network
+
+        return Network(data, self.width, self.dim, self.norm, self.projection)
+
+
+OFFERS = [
+    ("generator", "stackgan_stage1", Stage1),
+    ("generator", "stackgan_stage2", Stage2),
+    ("critic", "stackgan", Critic),
+]
