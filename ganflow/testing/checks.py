@@ -94,8 +94,13 @@ class Trial:
         for hook, made in {"prior": prior, "generator": generator, "critic": critic, "loss": loss}.items():
             kind = {"prior": Prior, "loss": Loss}.get(hook, nn.Module)
             self.expect(isinstance(made, kind), f"hook '{hook}' gave {type(made).__name__}, not {kind.__name__}")
+        if type(loss).critic_terms is Loss.critic_terms:  # a loss for recipes without a critic
+            critic = None
         game = Game(self.data, prior, generator, critic, loss)
+        loss.check(game)
         for name, network in {"generator": generator, "critic": critic}.items():
+            if network is None:
+                continue
             optimizer = self.composition.components[f"optimizer.{name}"].settings
             elementwise = bool(getattr(optimizer, "elementwise", False))
             schedule = build("schedule", f"schedule.{name}", rounds=10)
@@ -180,8 +185,8 @@ class Trial:
 
     def try_loss(self) -> None:
         loss = self.loss
-        for player, terms_of in {"critic": loss.critic_terms, "generator": loss.generator_terms}.items():
-            terms = terms_of(self.game, self.batch())
+        for player in sorted(self.game.players):  # the critic first
+            terms = getattr(loss, f"{player}_terms")(self.game, self.batch())
             self.expect(isinstance(terms, dict) and len(terms) > 0, f"the {player}'s terms must be a dict of named scalars")
             for name, term in terms.items():
                 scalar = isinstance(term, Tensor) and term.dim() == 0 and bool(term.isfinite())

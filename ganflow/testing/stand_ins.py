@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganflow import hookimpl, settings
+from ganflow.autoencoder import Gaussian, VariationalAutoencoder
 from ganflow.data import Data, TensorData
 from ganflow.loss import ScoreLoss
 from ganflow.plugins import Chosen, Component
@@ -65,14 +66,29 @@ class StandInPrior:
         return NormalPrior(self.dim)
 
 
+class SmallAutoencoder(VariationalAutoencoder):
+    """One hidden layer from codes to examples in [−1, 1], and one layer from examples to codes, for losses that want it."""
+
+    def __init__(self, shape: tuple[int, ...], dim: int) -> None:
+        super().__init__()
+        self.decoder = nn.Sequential(nn.Linear(dim, 16), nn.ReLU(), nn.Linear(16, prod(shape)), nn.Tanh(), nn.Unflatten(1, shape))
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 2 * dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        made: Tensor = self.decoder(z)
+        return made
+
+    def posterior(self, x: Tensor) -> Gaussian:
+        return Gaussian(*self.encoder(x).chunk(2, dim=1))
+
+
 @settings
 class StandInGenerator:
-    """One hidden layer."""
+    """One hidden layer, with an encoder."""
 
     @hookimpl
     def generator(self, data: Data, prior: Prior) -> nn.Module:
-        out = nn.Linear(16, prod(data.shape))
-        return nn.Sequential(nn.Linear(prod(prior.shape), 16), nn.ReLU(), out, nn.Tanh(), nn.Unflatten(1, data.shape))
+        return SmallAutoencoder(data.shape, prod(prior.shape))
 
 
 @settings

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import ganflow_autoencoder as plugin
 import pytest
 import torch
+from ganflow_vanilla import Hinge
 from torch import nn
 
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
@@ -94,6 +95,16 @@ GENERATORS = {c.name: c for c in components("autoencoder") if c.role == "generat
 @pytest.mark.parametrize("name", GENERATORS)
 def test_they_keep_the_contract(name, values):
     check_component(GENERATORS[name], width=4, **values)
+
+
+LOSSES = {c.name: c for c in components("autoencoder") if c.role == "loss"}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_keep_the_contract_too(name):
+    """With the stand-in generator, which encodes; without a critic where they have no terms for one."""
+    parts = {"adversarial": Hinge()} if name == "vae_gan" else {}
+    check_component(LOSSES[name], **parts)
 
 
 class Halves(Autoencoder):
