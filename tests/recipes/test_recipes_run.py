@@ -29,13 +29,23 @@ def smaller(name, tmp_path):
             changes.append(f"{part}.width=8")
     if recipe.data.component.name == "image_folder":
         changes += [f"data.path={pictures(tmp_path / 'pictures', recipe.data.settings.channels)}", "data.size=16"]
+    if recipe.data.component.name == "paired_folder":
+        pictures(tmp_path / "pairs" / "A", 3)
+        pictures(tmp_path / "pairs" / "B", 3)
+        changes += [f"data.path={tmp_path / 'pairs'}", "data.size=64", "data.resize=72"]
+    if recipe.data.component.name == "unpaired_folder":
+        for part in ("trainA", "trainB", "testA", "testB"):
+            pictures(tmp_path / "apart" / part, 3)
+        changes += [f"data.path={tmp_path / 'apart'}", "data.size=64", "data.resize=72"]
     if hasattr(recipe.data.settings, "samples"):
         changes.append("data.samples=500")
+    if hasattr(recipe.data.settings, "train"):
+        changes += ["data.train=40", "data.held_out=16"]
     return changes
 
 
 def pictures(where, channels):
-    where.mkdir()
+    where.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for i in range(24):
         pixels = rng.integers(0, 256, (18, 20, 3) if channels == 3 else (18, 20), dtype=np.uint8)
@@ -76,6 +86,11 @@ def test_it_runs(name, command, tmp_path):
         with Image.open(picture) as image:
             assert len(set(image.convert("L").tobytes())) > 1  # not of one colour
     assert list(run.checkpoints.iterdir())
+    if "translation" in run.about()["plugins"]:
+        code, out, err = command("translate", "latest", "-n", "2", "-o", "drawn.png")
+        assert (code, err) == (0, "")
+        assert "wrote drawn.png: 2 held-out examples" in out
+        return
     code, out, err = command("sample", "latest", "-n", "5", "-o", "drawn.npz")
     assert (code, err) == (0, "")
     with np.load("drawn.npz") as drawn:
