@@ -82,6 +82,36 @@ def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypat
     assert "ganflow==" in (files / "requirements.txt").read_text()
 
 
+TRANSLATOR = """\
+name: street
+data: {use: street, size: 16, train: 8, held_out: 4}
+generator: {use: resnet_translator, width: 4, blocks: 1}
+critic: {use: patch, receptive_field: 7, width: 4}
+loss: {use: cycle}
+optimizer: {use: adam}
+train: {rounds: 2, batch_size: 2, compile: never, device: cpu}
+track: {mlflow: false}
+"""
+
+
+def test_a_translator_takes_images_of_any_size(tmp_path: Path, database: str) -> None:
+    import mlflow
+
+    (tmp_path / "street.yaml").write_text(TRANSLATOR)
+    folder = start(read_recipe(str(tmp_path / "street.yaml")), tmp_path / "runs", quiet=True).folder
+    assert sync(folder).error == ""
+    client, run_id = store.client(database), State.read(folder).run_id
+    (made,) = client.get_run(run_id).outputs.model_outputs
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 20, 17)).astype(np.float32)
+    mlflow.set_tracking_uri(database)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
+        assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3, -1, -1)
+        np.testing.assert_array_equal(model.predict(x), load_game(folder).translate(torch.from_numpy(x), "b").numpy())
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
 def test_a_model_that_cannot_be_made_does_not_hide_the_run(trained: RunFolder, database: str) -> None:
     shutil.rmtree(trained.checkpoints)
     result = sync(trained)
