@@ -29,7 +29,7 @@ class AutoencoderLoss(Loss):
     name: str
 
     def check(self, game: Game) -> None:
-        plain_autoencoder(game, self.name)
+        autoencoder_of(game, self.name)
 
     def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
         return reconstructions(game, batch)
@@ -46,17 +46,20 @@ class ReconstructionLoss(AutoencoderLoss):
     def check(self, game: Game) -> None:
         super().check(game)
         if self.distance == "cross_entropy":
-            bounds(game, "loss 'reconstruction' with distance: cross_entropy")
+            range_of(game, "loss 'reconstruction' with distance: cross_entropy")
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
         x = batch["real"]
-        error = x - single(plain_autoencoder(game, self.name).reconstruct(x))
+        made = single(autoencoder_of(game, self.name).reconstruct(x))
+        return {"reconstruction": self.between(game, x, made)}
+
+    def between(self, game: Game, x: Tensor, made: Tensor) -> Tensor:
+        """The mean distance of values of examples x from those made of them."""
         if self.distance == "squared":
-            return {"reconstruction": error.square().mean()}
+            return (x - made).square().mean()
         if self.distance == "absolute":
-            return {"reconstruction": error.abs().mean()}
-        per_example = bernoulli(x, x - error, *bounds(game, "cross_entropy"))
-        return {"reconstruction": -per_example.mean() / math.prod(x.shape[1:])}
+            return (x - made).abs().mean()
+        return -bernoulli(x, made, *range_of(game, "cross_entropy")).mean() / math.prod(x.shape[1:])
 
 
 class ELBOLoss(AutoencoderLoss):
@@ -69,9 +72,9 @@ class ELBOLoss(AutoencoderLoss):
         self.likelihood, self.sigma, self.beta, self.free_bits, self.samples = likelihood, sigma, beta, free_bits, samples
 
     def check(self, game: Game) -> None:
-        network = variational_autoencoder(game, self.name)
+        network = vae_of(game, self.name)
         if self.likelihood == "bernoulli":
-            bounds(game, "loss 'elbo' with likelihood: bernoulli")
+            range_of(game, "loss 'elbo' with likelihood: bernoulli")
             if network.log_sigma is not None:
                 raise GanflowError(
                     "loss 'elbo' with likelihood: bernoulli has no standard deviation to learn; "
@@ -79,7 +82,7 @@ class ELBOLoss(AutoencoderLoss):
                 )
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        q = variational_autoencoder(game, self.name).posterior(batch["real"])
+        q = vae_of(game, self.name).posterior(batch["real"])
         likelihood = self.log_likelihood(game, game.generator, batch["real"], q.sample(self.samples))
         kl = q.divergence().mean(0).clamp(min=self.free_bits).sum()
         return {"reconstruction": -likelihood.mean(), "kl": self.beta * kl}
@@ -89,7 +92,7 @@ class ELBOLoss(AutoencoderLoss):
         network (the game's generator, or its average)."""
         mean = single(network(z.flatten(0, 1))).unflatten(0, z.shape[:2])
         if self.likelihood == "bernoulli":
-            return bernoulli(x, mean, *bounds(game, "bernoulli"))
+            return bernoulli(x, mean, *range_of(game, "bernoulli"))
         learnt = getattr(network, "log_sigma", None)
         return gaussian(x, mean, torch.as_tensor(self.sigma).log() if learnt is None else learnt)
 
@@ -99,7 +102,7 @@ class ELBOLoss(AutoencoderLoss):
         return {"elbo": -means["generator/reconstruction"] - means["generator/kl"]} if plain else {}
 
 
-def plain_autoencoder(game: Game, loss: str) -> Autoencoder:
+def autoencoder_of(game: Game, loss: str) -> Autoencoder:
     """The generator, which must be one."""
     if not isinstance(game.generator, Autoencoder):
         raise GanflowError(
@@ -108,9 +111,9 @@ def plain_autoencoder(game: Game, loss: str) -> Autoencoder:
     return game.generator
 
 
-def variational_autoencoder(game: Game, loss: str) -> VariationalAutoencoder:
+def vae_of(game: Game, loss: str) -> VariationalAutoencoder:
     """The generator, which must be one, with a prior that can be N(0, I)."""
-    network = plain_autoencoder(game, loss)
+    network = autoencoder_of(game, loss)
     if not isinstance(network, VariationalAutoencoder):
         raise GanflowError(
             f"loss '{loss}' needs an encoder that gives distributions of codes: set generator.variational: true, or use loss "
@@ -121,7 +124,7 @@ def variational_autoencoder(game: Game, loss: str) -> VariationalAutoencoder:
     return network
 
 
-def bounds(game: Game, what: str) -> tuple[float, float]:
+def range_of(game: Game, what: str) -> tuple[float, float]:
     """The lowest and highest value of an example."""
     field = game.data.main
     if field.low is None or field.high is None:

@@ -11,7 +11,7 @@ from ganflow.autoencoder import Gaussian
 from ganflow.errors import GanflowError
 from ganflow.loss import Batch, Loss, ScoreLoss, Terms
 from ganflow_autoencoder.features import find_layer, inner_features
-from ganflow_autoencoder.losses import reconstructions, variational_autoencoder
+from ganflow_autoencoder.losses import reconstructions, vae_of
 
 if TYPE_CHECKING:
     from ganflow.game import Game
@@ -49,7 +49,7 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         return self.adversarial.name
 
     def check(self, game: Game) -> None:
-        variational_autoencoder(game, "vae_gan")
+        vae_of(game, "vae_gan")
         if game.critic is None:
             raise GanflowError("loss 'vae_gan' needs a critic, and the recipe has none; without one, use loss elbo")
         find_layer(game.critic, self.layer)
@@ -70,7 +70,7 @@ class VAEGANLoss(nn.Module, ScoreLoss):
     def code(self, game: Game, batch: Batch) -> tuple[Gaussian, Tensor]:
         """q(z|x) and a draw from it, once per batch: the same codes are judged and compared."""
         if "code" not in batch:
-            q = variational_autoencoder(game, "vae_gan").posterior(batch["real"])
+            q = vae_of(game, "vae_gan").posterior(batch["real"])
             batch["code_mean"], batch["code_log_variance"], batch["code"] = q.mean, q.log_variance, q.sample()
         return Gaussian(batch["code_mean"], batch["code_log_variance"]), batch["code"]
 
