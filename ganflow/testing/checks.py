@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
-from ganflow.data import Data, TensorData
+from ganflow.data import Data, Field, TensorData
+from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Player, Round
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
-from ganflow.plugins import Chosen, Component, Composition
+from ganflow.plugins import Chosen, Component, Composition, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary
-from ganflow.testing.stand_ins import images, points, stand_in
+from ganflow.testing.stand_ins import images, judged, points, stand_in, translations
+from ganflow.translator import ways_of
 
 BATCH = 8
 SLOTS = {
@@ -35,19 +37,40 @@ SLOTS = {
 def check(component: Component, data: Data | None, values: dict[str, Any]) -> None:
     """See ganflow.testing.check_component."""
     documented(component)
-    chosen = Chosen(component, component.settings(**values))
+    chosen = Chosen(component, component.settings(**{**default_parts(component), **values}))
     if component.role == "data":
         check_data(chosen)
         return
-    refusals = []
-    examples = [points(), images()] if data is None else [data]
+    if component.role == "encoder":
+        check_encoder(chosen)
+        return
+    refusals: list[str] = []
+    for examples in [[points(), images()], translations()] if data is None else [[data]]:
+        if taken(chosen, examples, refusals):
+            return
+    raise AssertionError(f"{component} takes no data that was tried: {'; '.join(refusals)}")
+
+
+def taken(chosen: Chosen, examples: list[Data], refusals: list[str]) -> bool:
+    """Whether a component takes one kind of data at least. A clear refusal is noted: networks for images need not take points,
+    nor translators either."""
+    before = len(refusals)
     for example in examples:
         try:
             Trial(chosen, example).run()
-        except GanflowError as error:  # a clear refusal: networks for images need not take points
+        except GanflowError as error:
             refusals.append(f"{example.name}: {error}")
-    if len(refusals) == len(examples):
-        raise AssertionError(f"{component} takes no data that was tried: {'; '.join(refusals)}")
+    return len(refusals) < before + len(examples)
+
+
+def default_parts(component: Component) -> dict[str, Any]:
+    """The settings of the components that a component has inside where a recipe names none."""
+    made = {}
+    for key in keys(component.settings):
+        if key.notes.role is not None and isinstance(default := key.default, Mapping):
+            inner = load_catalogue().find(key.notes.role, default["use"]).settings
+            made[key.name] = inner(**{name: value for name, value in default.items() if name != "use"})
+    return made
 
 
 def documented(component: Component) -> None:
@@ -62,8 +85,11 @@ class Trial:
 
     def __init__(self, chosen: Chosen, data: Data) -> None:
         self.chosen, self.component, self.data = chosen, chosen.component, data
+        self.ways = ways_of(data.fields)
         role = self.component.role
-        slots = {slot: chosen if part == role else stand_in(part) for part, names in SLOTS.items() for slot in names}
+        slots = {
+            slot: chosen if part == role else stand_in(part, self.ways) for part, names in SLOTS.items() for slot in names
+        }
         self.loss: Loss
         self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"))
 
@@ -88,12 +114,16 @@ class Trial:
 
     def _game(self) -> Game:
         build = self.composition.build
-        prior = build("prior")
+        prior = None if self.ways else build("prior")
         generator, critic = build("generator", data=self.data, prior=prior), build("critic", data=self.data)
         loss = self.loss = build("loss")
         for hook, made in {"prior": prior, "generator": generator, "critic": critic, "loss": loss}.items():
+            if hook == "prior" and self.ways:
+                continue
             kind = {"prior": Prior, "loss": Loss}.get(hook, nn.Module)
             self.expect(isinstance(made, kind), f"hook '{hook}' gave {type(made).__name__}, not {kind.__name__}")
+        if missing := [name for name in loss.reads if name not in self.data.fields]:
+            raise GanflowError(f"it reads {', '.join(missing)} of every example")
         if type(loss).critic_terms is Loss.critic_terms:  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss)
@@ -123,7 +153,8 @@ class Trial:
         return self.data.held_out[next(iter(self.data.fields))][:BATCH]
 
     def batch(self) -> dict[str, Tensor]:
-        return {**{name: part[:BATCH] for name, part in self.data.held_out.items()}, "z": self.game.latents(BATCH)}
+        batch = {name: part[:BATCH] for name, part in self.data.held_out.items()}
+        return batch if self.ways else {**batch, "z": self.game.latents(BATCH)}
 
     def try_prior(self) -> None:
         prior = self.game.prior
@@ -140,16 +171,30 @@ class Trial:
         self.expect(ends, "between does not start at a and end at b")
 
     def try_generator(self) -> None:
+        if self.ways:
+            self.try_translator(self.ways)
+            return
         samples = self.game.generator(self.game.latents(BATCH))
-        wanted, field = (BATCH, *self.data.shape), self.data.main
-        self.expect(samples.shape == wanted, f"samples have shape {tuple(samples.shape)}, not {wanted}")
-        low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
-        inside = bool(((samples >= low - 1e-6) & (samples <= high + 1e-6)).all())
-        self.expect(inside, f"samples leave the data's range [{low}, {high}]")
+        self.expect_samples(samples, self.data.main)
         objective = samples.square().sum()
         if isinstance(self.game.generator, Autoencoder):
             objective = objective + self.try_encoder(self.game.generator)
         self.expect_gradients("generator", objective)
+
+    def try_translator(self, ways: Mapping[str, str]) -> None:
+        batch, objective = self.batch(), torch.zeros(())
+        for to, origin in ways.items():
+            made = self.game.generator(batch[origin], to)
+            self.expect_samples(made, self.data.fields[to])
+            objective = objective + made.square().sum()
+        self.expect_gradients("generator", objective)
+
+    def expect_samples(self, samples: Tensor, field: Field) -> None:
+        wanted = (BATCH, *field.shape)
+        self.expect(samples.shape == wanted, f"samples have shape {tuple(samples.shape)}, not {wanted}")
+        low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
+        inside = bool(((samples >= low - 1e-6) & (samples <= high + 1e-6)).all())
+        self.expect(inside, f"samples leave the data's range [{low}, {high}]")
 
     def try_encoder(self, network: Autoencoder) -> Tensor:
         """A scalar with a gradient for all that decoding does not use."""
@@ -165,12 +210,16 @@ class Trial:
         return q.divergence().sum() + learnt
 
     def try_critic(self) -> None:
-        assert self.game.critic is not None
-        real = self.real().requires_grad_()
-        scores = self.game.critic(real)
-        self.expect(scores.shape[:1] == (BATCH,), f"scores of {BATCH} examples have shape {tuple(scores.shape)}")
-        self.expect_gradients("critic", scores.sum())
-        (slope,) = torch.autograd.grad(self.game.critic(real).flatten()[0], real, allow_unused=True)
+        critic, batch, objective = self.game.critic, self.batch(), torch.zeros(())
+        assert critic is not None
+        for domain in self.ways or list(self.data.fields)[:1]:
+            real = batch[domain].clone().requires_grad_()
+            inputs = judged(self.ways, real, batch, domain) if self.ways else (real,)
+            scores = critic(*inputs)
+            self.expect(scores.shape[:1] == (BATCH,), f"scores of {BATCH} examples have shape {tuple(scores.shape)}")
+            objective = objective + scores.sum()
+        self.expect_gradients("critic", objective)
+        (slope,) = torch.autograd.grad(critic(*inputs).flatten()[0], real, allow_unused=True)
         reached = slope is not None and bool(slope.isfinite().all() and slope.any())
         self.expect(reached, "no gradient of the scores reaches the examples")
 
@@ -235,7 +284,8 @@ class Trial:
         play = Round(self.game, 2, **stepped)  # type: ignore[arg-type]
         for seed in range(2):
             draws = {name: torch.stack([part[:BATCH]] * 3) for name, part in self.data.held_out.items()}
-            draws["z"] = torch.stack([self.game.latents(BATCH, 3 * seed + i) for i in range(3)])
+            if not self.ways:
+                draws["z"] = torch.stack([self.game.latents(BATCH, 3 * seed + i) for i in range(3)])
             terms = play(draws)
             broken = [name for name, term in zip(play.names, terms, strict=True) if not bool(term.isfinite())]
             self.expect(not broken, f"terms are not finite in round {seed}: {', '.join(broken)}")
@@ -261,3 +311,27 @@ def check_data(chosen: Chosen) -> None:
             assert inside, f"{component}: {part} '{name}' leaves its range [{low}, {high}]"
     again = composition.build("data").fingerprint()
     assert data.fingerprint() == again, f"{component}: built twice, its fingerprints differ"
+
+
+def check_encoder(chosen: Chosen) -> None:
+    """What it learns is the same each time and goes through its state; a sentence's vector does not depend on the others."""
+    component, said = chosen.component, [["a red bird", "red, with a grey back"], ["a blue bird"], ["this bird is green"]]
+    pictures = torch.rand(len(said), 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+    def learnt() -> TextEncoder:
+        encoder = Composition({"encoder": chosen}).build("encoder")
+        assert isinstance(encoder, TextEncoder), f"{component}: hook 'encoder' gave {type(encoder).__name__}"
+        encoder.learn(said, lambda side: torch.nn.functional.adaptive_avg_pool2d(pictures, side))
+        return encoder
+
+    encoder, again = learnt(), Composition({"encoder": chosen}).build("encoder")
+    sentences = [sentence for several in said for sentence in several]
+    vectors = encoder.encode(sentences)
+    shape, wanted = tuple(vectors.shape), (len(sentences), encoder.dim)
+    assert shape == wanted, f"{component}: {len(sentences)} sentences have shape {shape}, not {wanted}"
+    assert torch.allclose(vectors[1:2], encoder.encode(sentences[1:2]), atol=1e-4), f"{component}: sentences depend on each other"
+    assert torch.equal(vectors, learnt().encode(sentences)), f"{component}: it learns something else each time"
+    again.load_state(encoder.state())
+    assert torch.equal(vectors, again.encode(sentences)), f"{component}: its state does not say all that it has learnt"
+    assert not encoder.unknown(sentences[0]), f"{component}: it does not know the words that it has learnt from"
+    assert encoder.about(), f"{component}: it does not say what it is"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ganflow import hookimpl, settings
 from ganflow.autoencoder import Gaussian, VariationalAutoencoder
-from ganflow.data import Data, TensorData
-from ganflow.loss import ScoreLoss
+from ganflow.data import Data, Field, TensorData
+from ganflow.loss import Batch, ScoreLoss
 from ganflow.plugins import Chosen, Component
 from ganflow.prior import Prior
+from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
+
+if TYPE_CHECKING:
+    from ganflow.game import Game
 
 
 def points() -> Data:
@@ -29,6 +34,18 @@ def images() -> Data:
 def _data(name: str, shape: tuple[int, ...]) -> Data:
     numbers = torch.rand(96, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     return TensorData(name, {"real": numbers[:64]}, {"real": numbers[64:]})
+
+
+def translations() -> list[Data]:
+    """The same, in pairs, and in two domains that do not belong together."""
+    numbers = images().train["real"]  # type: ignore[attr-defined]
+    both = numbers.expand(-1, 3, -1, -1) * torch.tensor([1.0, 0.5, -1.0]).view(3, 1, 1)
+    made: list[Data] = []
+    for name, fields in (("pairs of images", ("source", "target")), ("two domains of images", ("a", "b"))):
+        parts = dict(zip(fields, (both, -both), strict=True))
+        train, held_out = ({key: part[s] for key, part in parts.items()} for s in (slice(32), slice(32, 64)))
+        made.append(TensorData(name, train, held_out, paired=fields[0] == "source"))
+    return made
 
 
 class NormalPrior(Prior):
@@ -53,6 +70,45 @@ class ScoreDifference(ScoreLoss):
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
+
+
+class Recolouring(Translator):
+    """A 1 × 1 convolution each way."""
+
+    def __init__(self, ways: Mapping[str, str], fields: Mapping[str, Field]) -> None:
+        super().__init__()
+        self.ways = dict(ways)
+        self.layers = nn.ModuleDict({to: nn.Conv2d(fields[by].shape[0], fields[to].shape[0], 1) for to, by in ways.items()})
+
+    def forward(self, x: Tensor, to: str) -> Tensor:
+        made: Tensor = self.layers[to](x).tanh()
+        return made
+
+
+class ScoresEachWay(ScoreDifference):
+    """The same for translations: of pairs, whose critic sees both images, or in two domains."""
+
+    generator_needs_data = True
+
+    def __init__(self, ways: Mapping[str, str]) -> None:
+        self.ways = ways
+        self.reads = tuple(sorted({*ways, *ways.values()}))
+        self.domains = tuple(ways)
+
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        fake: Tensor = game.generator(batch[self.ways[domain]], domain)
+        return fake
+
+    def reals(self, batch: Batch, domain: str = "") -> Tensor:
+        return batch[domain]
+
+    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
+        return self.judge(game, *judged(self.ways, x, batch, domain))
+
+
+def judged(ways: Mapping[str, str], x: Tensor, batch: Batch, domain: str) -> tuple[Any, ...]:
+    """What a critic of translations is given: source and target together, or an image and its domain."""
+    return (x, domain) if len(ways) > 1 else (torch.cat((batch[ways[domain]], x), 1),)
 
 
 @settings
@@ -87,7 +143,9 @@ class StandInGenerator:
     """One hidden layer, with an encoder."""
 
     @hookimpl
-    def generator(self, data: Data, prior: Prior) -> nn.Module:
+    def generator(self, data: Data, prior: Prior | None) -> nn.Module:
+        if prior is None:
+            return Recolouring(ways_of(data.fields) or {}, data.fields)
         return SmallAutoencoder(data.shape, prod(prior.shape))
 
 
@@ -97,7 +155,20 @@ class StandInCritic:
 
     @hookimpl
     def critic(self, data: Data) -> nn.Module:
+        if ways_of(data.fields):
+            return SumOfScores()
         return nn.Sequential(nn.Flatten(), nn.Linear(prod(data.shape), 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
+
+
+class SumOfScores(nn.Module):
+    """A weight times the mean of the pixels, whatever the domain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor, domain: str = "") -> Tensor:
+        return self.weight * x.flatten(1).mean(1)
 
 
 @settings
@@ -107,6 +178,24 @@ class StandInLoss:
     @hookimpl
     def loss(self) -> ScoreLoss:
         return ScoreDifference()
+
+
+@settings
+class StandInPairedLoss:
+    """The difference of scores of pairs."""
+
+    @hookimpl
+    def loss(self) -> ScoreLoss:
+        return ScoresEachWay(PAIRED)
+
+
+@settings
+class StandInUnpairedLoss:
+    """The difference of scores in two domains."""
+
+    @hookimpl
+    def loss(self) -> ScoreLoss:
+        return ScoresEachWay(UNPAIRED)
 
 
 @settings
@@ -139,6 +228,9 @@ PARTS: dict[str, type] = {
 }
 
 
-def stand_in(role: str) -> Chosen:
-    """The stand-in for a role (there is none for data, which are given)."""
-    return Chosen(Component(role, "stand_in", "testing", PARTS[role]), PARTS[role]())
+def stand_in(role: str, ways: Mapping[str, str] | None = None) -> Chosen:
+    """The stand-in for a role (there is none for data, which are given), in a game of these translations if any."""
+    part = PARTS[role]
+    if role == "loss" and ways:
+        part = StandInPairedLoss if ways == PAIRED else StandInUnpairedLoss
+    return Chosen(Component(role, "stand_in", "testing", part), part())

@@ -11,6 +11,7 @@ from ganflow.metrics import Metric
 from ganflow.plugins import Component, UnknownComponent
 from ganflow.testing import check_component, check_plugin, components
 from ganflow.testing.stand_ins import NormalPrior, ScoreDifference, images, points, stand_in
+from ganflow.translator import Translator, ways_of
 
 
 def check(role, hook, build, *, wrapper=False, doc="A part.", **more):
@@ -39,6 +40,33 @@ def test_the_stand_ins_keep_the_contract(role):
 @pytest.mark.parametrize("plugin", ["wgan", "vanilla"])
 def test_built_in_plugins_pass(plugin):
     check_plugin(plugin)
+
+
+@pytest.mark.parametrize("name", ["unet", "resnet_translator", "unit", "patch", "multiscale", "pix2pix", "cycle", "pairs"])
+def test_parts_of_translations_pass(name):
+    (component,) = [c for c in components("translation") if c.name == name and (c.role, name) != ("loss", "unit")]
+    small = {"width": 4} if component.role in ("generator", "critic") else {}
+    more = {"receptive_field": 16} if name == "patch" else {"blocks": 1} if name in ("unit", "resnet_translator") else {}
+    check_component(component, **small, **more)
+
+
+def test_translators_are_held_to_the_contract():
+    class Half(Translator):
+        def __init__(self, ways):
+            super().__init__()
+            self.ways, self.layer = ways, nn.Conv2d(3, 3, 1)
+
+        def forward(self, x, to):
+            return self.layer(x)[:, :, ::2].tanh()
+
+    def build(self, data, prior):
+        if prior is not None:
+            raise GanflowError("only for translations")
+        return Half(ways_of(data.fields))
+
+    cls = settings(type("Part", (), {"__doc__": "A part.", "generator": hookimpl(build)}))
+    with pytest.raises(AssertionError, match=r"samples have shape \(8, 3, 16, 32\), not \(8, 3, 32, 32\)"):
+        check_component(Component("generator", "part", "acme", cls, "gf-acme", "1.2"))
 
 
 def test_components_of_a_name_a_module_and_nothing(workshop):
