@@ -73,7 +73,7 @@ class ScoreLoss(Loss):
             CycleGAN does, whose critic judges two. Each has a term of its own.
     """
 
-    reads = ("real",)
+    reads: tuple[str, ...] = ("real",)
     domains: tuple[str, ...] = ("",)
 
     @abstractmethod
