@@ -107,7 +107,10 @@ def _tune(
     """Let Ray Tune run the trials."""
     _habits()
     from ray import tune
+    from ray.air._internal import usage
 
+    # For its statistics of usage, which are off, Ray counts callbacks, and imports MLflow to know which is whose: two seconds.
+    usage.tag_callbacks = lambda callbacks: False
     from ganflow.tracking import Journal
     from ganflow.tune.address import connect
     from ganflow.tune.book import Book
