@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganflow.game.game import Game, evaluating, fork_rng
+from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round, split
-from ganflow.game.state import game_state, kept_random
+from ganflow.game.state import copy_of_state, untouched
 
 TOLERANCE = {"fp32": 0.05, "fp64": 0.05, "bf16": 0.25}
 """How far two compiled rounds may end from two eager ones, as a share of the way that these went. Rounding explains that
@@ -87,11 +87,11 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
             raise NotCompilable(f"the {player.name}'s optimizer is not one that a trace can follow")
         player.optimizer.traceable()
     compiled = CompiledRound(round, whole)
-    before = _copy(game)
+    before = copy_of_state(game)
     with untouched(game):
         for draws in examples:
             round(draws)
-        expected = _copy(game)
+        expected = copy_of_state(game)
     with untouched(game), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
         try:
@@ -101,7 +101,7 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
                 compiled(draws)
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
-        found = _copy(game)
+        found = copy_of_state(game)
     for part, (off, way) in sorted(distances(found, expected, before).items()):
         if not off <= TOLERANCE[round.precision] * way + 1e-7:
             raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
@@ -132,85 +132,6 @@ def plain_batch_norm() -> AbstractContextManager[None]:
     statistics without saying so, and they would be lost."""
     made: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=False)
     return made
-
-
-@contextmanager
-def untouched(game: Game) -> Iterator[None]:
-    """Whatever happens inside, game, optimizers and random numbers are afterwards what they were."""
-    before = _copy(game)
-    with kept_random(game.device):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for name, t in game_state(game)[0].items():
-                    t.copy_(before[name])
-
-
-def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> tuple[str, str]:
-    """What `compile: auto` chooses ("never", "step" or "round") for the work ahead, and why, in one sentence.
-
-    An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
-    """
-    networks = [m for m in (game.generator, game.critic) if m is not None]
-    leaves = [m for n in networks for m in n.modules() if not any(True for _ in m.children())]
-    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in leaves)
-    if not all(p.flat is not None and hasattr(p.optimizer, "traceable") for p in game.players.values()):
-        return "never", "an optimizer is not one that a trace can follow"
-    seconds = arithmetic(game, n_critic, batch_size) + (n_critic + 1) * len(leaves) * 40e-6
-    mode, gain, cost = ("step", 0.25, 60.0) if convolutional else ("round", 0.5, 45.0)
-    saved = gain * seconds * rounds
-    text = f"compiling would save about {saved:.0f} s of {seconds * rounds:.0f} s and cost about {cost:.0f} s"
-    return (mode, text) if saved > 1.5 * cost else ("never", text)
-
-
-def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
-    """About how many seconds the multiplications and additions of a round take: an estimate from the networks alone."""
-    flops = _flops(game, batch_size)
-    work = n_critic * (flops["generator"] + 6 * flops["critic"]) + 3 * flops["generator"] + 4 * flops["critic"]
-    return work / (25e9 * torch.get_num_threads() if game.device.type == "cpu" else 10e12)
-
-
-def _flops(game: Game, batch_size: int) -> dict[str, float]:
-    """Floating-point operations of each network's forward pass over a batch; 0 where only the loss knows its inputs.
-
-    Counted by hooks: torch's own counter imports torch._dynamo, a second of every start."""
-    counts = {"generator": 0.0, "critic": 0.0}
-    if game.prior is None or "real" not in game.data.fields:
-        return counts
-    parameter = next(game.generator.parameters())
-    with torch.no_grad(), evaluating(game), fork_rng(game.device):
-        x = game.latents(1).to(parameter.device, parameter.dtype)
-        for name in counts:
-            network = getattr(game, name)
-            if network is not None:
-                x, counts[name] = _count(network, x)
-    return {name: batch_size * count for name, count in counts.items()}
-
-
-def _count(network: nn.Module, x: Tensor) -> tuple[Tensor, float]:
-    """The result for one example, and the multiplications and additions of its linear and convolutional layers."""
-    total = 0.0
-
-    def add(layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
-        nonlocal total
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        turned = isinstance(layer, nn.modules.conv._ConvTransposeNd)  # there the weight is applied at every input place
-        places = (inputs[0] if turned else result)[0, 0].numel() if weight.dim() > 2 else 1
-        total += 2.0 * weight.numel() * places
-
-    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))]
-    hooks = [layer.register_forward_hook(add) for layer in layers]
-    try:
-        return network(x), total
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _copy(game: Game) -> dict[str, Tensor]:
-    return {name: t.clone() for name, t in game_state(game)[0].items()}
 
 
 def distances(

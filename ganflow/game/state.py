@@ -85,6 +85,24 @@ def kept_random(device: torch.device) -> Iterator[None]:
         load_random_state(device, *before)
 
 
+def copy_of_state(game: Game) -> Tensors:
+    """The tensors of a game's state, as they are now."""
+    return {name: t.clone() for name, t in game_state(game)[0].items()}
+
+
+@contextmanager
+def untouched(game: Game) -> Iterator[None]:
+    """Whatever happens inside, game, optimizers and random numbers are afterwards what they were."""
+    before = copy_of_state(game)
+    with kept_random(game.device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, t in game_state(game)[0].items():
+                    t.copy_(before[name])
+
+
 def flatten(tree: Any, name: str, tensors: Tensors) -> Any:
     """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`."""
     if isinstance(tree, Tensor):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow.game.compiled import TOLERANCE, distances, untouched
+from ganflow.game.compiled import TOLERANCE, distances
 from ganflow.game.round import Draws, Round
-from ganflow.game.state import game_state, kept_random, load_game_state, load_random_state
+from ganflow.game.state import game_state, kept_random, load_game_state, load_random_state, untouched
 from ganflow.packed.numbers import NotPackable, copied
 from ganflow.packed.round import PackedRound
 from ganflow.packed.stack import leaves

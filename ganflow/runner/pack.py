@@ -9,7 +9,8 @@ from typing import Any
 from ganflow import runs
 from ganflow.checkpoint import BEST, Damaged, read
 from ganflow.errors import GanflowError
-from ganflow.game.compiled import NotCompilable, arithmetic
+from ganflow.game.compiled import NotCompilable
+from ganflow.game.cost import arithmetic
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.recipe import Recipe
 from ganflow.runner.loop import Loop, Step

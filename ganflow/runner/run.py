@@ -17,7 +17,9 @@ from ganflow import checkpoint
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import describe
 from ganflow.errors import GanflowError
-from ganflow.game.compiled import NotCompilable, worth_compiling
+from ganflow.game import Game
+from ganflow.game.compiled import NotCompilable
+from ganflow.game.cost import worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
 from ganflow.recipe import Recipe
@@ -111,6 +113,7 @@ class Run(Parts):
                 best = self._load(folder, found, damaged, progress.note) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)
+                progress.note(_networks(self.recipe, self.game))
                 folder.note(**self._going(), compile=self._compile(progress.note))
                 if self.group:
                     self.group.join(self.game.device)
@@ -235,3 +238,17 @@ class Run(Parts):
             with suppress(Exception):
                 listener(game=self.game, status=status)
         return failure
+
+
+def _networks(recipe: Recipe, game: Game) -> str:
+    """What plays, and how large it is."""
+    told = []
+    for role, network in {"generator": game.generator, "critic": game.critic}.items():
+        chosen = getattr(recipe, role)
+        if network is None or chosen is None:
+            continue
+        text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
+        if (seen := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches
+            text += f", a score sees {seen} × {seen} pixels"
+        told.append(text)
+    return "; ".join(told)

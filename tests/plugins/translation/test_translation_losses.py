@@ -13,6 +13,7 @@ from ganflow.data.feed import feed
 from ganflow.errors import GanflowError
 from ganflow.game import build_game, build_round
 from ganflow.game.build import DTYPES
+from ganflow.game.cost import counted, operations
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 from ganflow.runner import resume, start
@@ -351,3 +352,17 @@ def test_the_sheet_shows_inputs_outputs_cycles_and_truths(recipe):
 def test_what_does_not_fit_is_said(recipe, text, changes, says):
     with pytest.raises(GanflowError, match=says):
         made(recipe(text, *changes))
+
+
+def test_the_work_of_a_round_is_counted_for_any_loss(recipe):
+    """CycleGAN's generators make two fakes for the critics' step, and two fakes, two cycles and two identities in their own."""
+    game = made(recipe(CYCLE)).game
+    one = {}
+    for name, network, x in (("generator", game.generator, ("b",)), ("critic", game.critic, ("b",))):
+        with operations({name: network}) as counts:
+            network(torch.zeros(1, 3, 16, 16), *x)
+        one[name] = counts[name]
+    before = weights(game)
+    assert counted(game, "critic") == {"generator": 2 * one["generator"], "critic": 4 * one["critic"]}
+    assert counted(game, "generator") == {"generator": 6 * one["generator"], "critic": 2 * one["critic"]}
+    assert all(torch.equal(t, before[name]) for name, t in game.state_dict().items())  # the pools, too
