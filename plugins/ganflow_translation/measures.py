@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ganflow.errors import GanflowError
-from ganflow.loss import in_domain
 from ganflow.metrics import Metric
 from ganflow.translator import PAIRED, ways_of
 
 if TYPE_CHECKING:
     from ganflow.data import Data
     from ganflow.game import Game
+
+
+SCORES = ("psnr", "ssim", "sharpness")
 
 
 class PairsMetric(Metric):
@@ -36,15 +38,20 @@ class PairsMetric(Metric):
         self.ways, self.aligned = ways, data.aligned
         if not self.aligned:
             self.goal = "min"  # type: ignore[misc]  # of the cycles' distances
+        scores = [self.name(score, to) for to in ways for score in SCORES] if self.aligned else []
+        self.names = [*scores, *(f"cycle_l1_{origin}" for origin in ways.values() if origin in ways)]
+
+    def name(self, score: str, to: str) -> str:
+        """Of a score of one way; paired data have only one."""
+        return score if self.ways == PAIRED else f"{score}_{to}"
 
     def evaluate(self, game: Game) -> dict[str, float]:
         scores: dict[str, float] = {}
         cycles: dict[str, float] = {}
         for to, origin in self.ways.items():
             made = game.translate(self.held_out[origin], to)
-            suffix = "" if self.ways == PAIRED else to
             if self.aligned:
-                scores |= {in_domain(name, suffix): score for name, score in compare(made, self.held_out[to]).items()}
+                scores |= {self.name(score, to): value for score, value in compare(made, self.held_out[to]).items()}
             if origin in self.ways:
                 back = game.translate(made, origin)
                 cycles[f"cycle_l1_{origin}"] = (back - self.held_out[origin]).abs().mean().item() / 2
@@ -57,11 +64,9 @@ def compare(made: Tensor, true: Tensor) -> dict[str, float]:
 
     a, b = made / 2 + 0.5, true / 2 + 0.5
     each: Any = {"dim": (1, 2, 3), "reduction": "elementwise_mean", "data_range": 1.0}
-    return {
-        "psnr": float(peak_signal_noise_ratio(a, b, **each)),
-        "ssim": float(structural_similarity_index_measure(a, b, data_range=1.0)),  # type: ignore[arg-type]
-        "sharpness": sharpness(made) / sharpness(true),
-    }
+    similarity: Any = structural_similarity_index_measure(a, b, data_range=1.0)
+    values = float(peak_signal_noise_ratio(a, b, **each)), float(similarity), sharpness(made) / sharpness(true)
+    return dict(zip(SCORES, values, strict=True))
 
 
 def sharpness(images: Tensor) -> float:
