@@ -38,10 +38,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blend", choices=("poisson", "paste"), default="poisson",
                         help="how a result is joined with what is known (default: poisson)")  # fmt: skip
     of = parser.add_argument_group("the search")
-    of.add_argument("--starts", type=whole(1), default=8, metavar="N", help="latent points to start from (default: 8)")
+    of.add_argument("--starts", type=whole(1), default=4, metavar="N", help="latent points to start from (default: 4)")
     of.add_argument("--candidates", type=whole(1), metavar="N",
                     help="draws of which each image takes the nearest as its starts (default: 1024; paper: none)")  # fmt: skip
-    of.add_argument("--iterations", type=whole(0), default=150, metavar="N", help="(default: 150; the paper: 1500)")
+    of.add_argument("--iterations", type=whole(0), default=100, metavar="N", help="(default: 100; the paper: 1500)")
     of.add_argument("--lr", type=number(above=0), default=0.05, metavar="X", help="Adam's rate (default: 0.05)")
     of.add_argument("--window", type=whole(3), default=7, metavar="N",
                     help="known pixels count by the share of missing ones in a window, so wide (default: 7)")  # fmt: skip

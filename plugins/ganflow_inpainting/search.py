@@ -31,9 +31,9 @@ class Search:
         seed: of the draws.
     """
 
-    starts: int = 8
-    candidates: int = 8
-    iterations: int = 300
+    starts: int = 4
+    candidates: int = 4
+    iterations: int = 100
     lr: float = 0.05
     window: int = 7
     prior: str = "critic"

@@ -177,6 +177,16 @@ def test_runs_of_any_adversarial_loss(ganflow, tidy, loss):
         assert image.size == (3 * 66 + 2, 4 * (14 + 68))
 
 
+def test_a_run_without_a_critic(ganflow, tidy):
+    """A VAE's prior loss is ½‖z‖², −log p(z) up to a constant."""
+    changes = ("train.rounds=2", "track.mlflow=false", "train.compile=never", "generator.width=4", "--quiet")
+    assert ganflow("run", "vae_digits", *changes)[0] == 0
+    assert ganflow("inpaint", "latest", "-o", "o.npz", *QUICK)[0] == 0
+    with np.load("o.npz") as file:
+        np.testing.assert_allclose(file["prior"], (file["z"] ** 2).sum(2) / 2, rtol=1e-4)
+        np.testing.assert_allclose(file["loss"], file["context"] + 0.003 * file["prior"], rtol=1e-4)
+
+
 def test_a_uniform_prior_bounds_the_search(ganflow, tidy):
     assert ganflow("run", "wgan", *SMALL, "prior={use: uniform, dim: 4, low: -0.1, high: 0.1}")[0] == 0
     assert ganflow("inpaint", "latest", "-o", "o.npz", *QUICK, "--lr", "0.5")[0] == 0
