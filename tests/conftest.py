@@ -36,6 +36,14 @@ def register(offer):
 '''
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What tests learn is not kept in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 class Workshop:
     """Makes distributions in one folder each (a package and its dist-info, on sys.path for one test), and the catalogue that
     sees them."""

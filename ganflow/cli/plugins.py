@@ -125,6 +125,8 @@ def example(component: Component, catalogue: Catalogue) -> str:
     name = component.name if component.name in catalogue.names(component.role) else component.qualified
     section = f"{{use: {name}{given}}}"
     lists = {"modifier": "modifiers", "metric": "metrics"}
+    if component.role == "encoder":
+        return f"data: {{use: …, encoder: {section}}}"
     return f"{lists[component.role]}: [{section}]" if component.role in lists else f"{component.role}: {section}"
 
 

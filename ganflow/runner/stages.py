@@ -13,6 +13,7 @@ from ganflow import runs
 from ganflow.recipe import Recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
+from ganflow.runner.folders import noted
 from ganflow.runner.run import Outcome
 from ganflow.runner.session import resume, start
 from ganflow.runs import RunFolder
@@ -46,7 +47,7 @@ def resume_stages(
     Raises:
         GanflowError: as `resume`.
     """
-    about = folder.about()
+    about = noted(folder)
     if about.get("then") and about["status"] == "finished" and recipe is None and not overrides:
         outcome = Outcome(folder, "finished", about["round"])
     else:

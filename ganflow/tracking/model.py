@@ -7,11 +7,11 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
-from ganflow.runs import RunFolder, write_json
+from ganflow.runs import ENCODER, RunFolder, write_json
 from ganflow.translator import Translator
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ SERVING = Path(__file__).with_name("serving.py")
 def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str) -> int | None:
     """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where it is
     neither fed from a prior nor a translator. Input: float32 latents (n, *prior.shape), or images of any size to be translated
-    the usual way; output: float32 samples (n, *data.shape), or images.
+    the usual way; output: float32 samples (n, *data.shape), or images. A conditional generator takes
+    {"z": latents, "text": what it is told}; the text encoder is exported with it.
 
     Raises:
         GanflowError: there is no checkpoint.
@@ -46,7 +47,14 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     else:
         return None
     single = np.dtype(np.float32)
-    signature = ModelSignature(Schema([TensorSpec(single, taken)]), Schema([TensorSpec(single, made)]))
+    inputs: list[Any] = [TensorSpec(single, taken)]
+    shown: Any = example
+    if game.conditional:
+        told = str(game.generator.condition)
+        shape = game.data.fields[told].shape
+        inputs = [TensorSpec(single, taken, "z"), TensorSpec(single, (-1, *shape), told)]
+        shown = {"z": example, told: np.zeros((len(example), *shape), np.float32)}
+    signature = ModelSignature(Schema(inputs), Schema([TensorSpec(single, made)]))
     with TemporaryDirectory() as scratch:
         exported, saved = Path(scratch, NAME), Path(scratch, "model")
         round = export(folder, exported)
@@ -59,7 +67,7 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
                     python_model=str(SERVING),
                     artifacts={NAME: str(exported)},
                     signature=signature,
-                    input_example=example,
+                    input_example=shown,
                     pip_requirements=requirements(folder),
                     mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
                 )
@@ -79,6 +87,8 @@ def export(folder: RunFolder, to: Path) -> int:
     small = RunFolder(to)
     small.checkpoints.mkdir(parents=True)
     shutil.copyfile(folder.recipe, small.recipe)
+    if (folder.path / ENCODER).exists():
+        shutil.copyfile(folder.path / ENCODER, small.path / ENCODER)
     write_json(small.path / "run.json", {"data": folder.about()["data"]})
     weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
     writer = Writer(small.checkpoints, keep=1)

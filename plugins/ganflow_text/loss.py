@@ -39,10 +39,14 @@ class StackGANLoss(ScoreLoss):
     def name(self) -> str:
         return self.adversarial.name
 
-    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+    def check(self, game: Game) -> None:
         if not isinstance(game.generator, Conditional):
-            raise GanflowError("loss 'stackgan' tells the generator what to draw, and this one takes z alone; "
+            raise GanflowError("loss 'stackgan' tells the generator what to draw, and this recipe's takes z alone; "
                                "use generator stackgan_stage1")  # fmt: skip
+        if self.match and hasattr(game.data, "encoder"):  # where a run is only drawn from, the data are not there
+            encoder_of(game)
+
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
         fake: Tensor = game.generator(batch["z"], batch["text"])
         return fake
 

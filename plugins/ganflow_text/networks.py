@@ -40,7 +40,7 @@ class Stage2:
 
     stage1: Any = part("generator", "stackgan_stage1", "Stage I, as it was trained")
     factor: Literal[2, 4] = key(4, "the picture's side is so many times Stage I's")
-    width: int = key(128, "channels after the first layer; four times as many where the picture is smallest", ge=1, le=4096)
+    width: int = key(128, "channels after the first layer; four times as many where the picture is smallest", ge=4, le=4096)
     blocks: int = key(4, "residual blocks", ge=0, le=100)
     dim: int = key(128, DIM, ge=1, le=4096)
     augment: bool = key(True, AUGMENT)
@@ -58,7 +58,10 @@ class Stage2:
 @settings
 class Critic:
     """Scores a picture and a sentence together: the matching-aware critic (Reed et al. 2016, arXiv:1605.05396; Zhang et al. 2016,
-    arXiv:1612.03242, section 3.3). At 64 pixels, or 256, with width 64 it is the authors'."""
+    arXiv:1612.03242, section 3.3).
+
+    At 64 pixels with width 64 it is the authors', with the paper's 1 × 1 convolution over picture and sentence.
+    """
 
     width: int = key(64, "channels of the first layer; twice as many at each further one, at most eight times", ge=1, le=4096)
     dim: int = key(128, "numbers that the sentence's vector is compressed to", ge=1, le=4096)

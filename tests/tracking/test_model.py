@@ -147,3 +147,27 @@ def answer(port: int, path: str, body: Any = None) -> Any:
             return json.loads(response.read().strip() or "{}")
     except (urllib.error.URLError, OSError):
         return None
+
+
+def test_a_conditional_generator_is_told_what_to_make(tmp_path: Path, database: str) -> None:
+    import mlflow
+
+    birds = "{use: birds, size: 16, train: 20, held_out: 8, encoder: {use: bag_of_words}}"
+    text = RECIPE.replace("name: ring", "name: birds").replace("{use: gaussians, samples: 500, held_out: 100}", birds)
+    text = text.replace("generator: {use: mlp, width: 8}", "generator: {use: stackgan_stage1, width: 4, dim: 6}")
+    text = text.replace("critic: {use: mlp, width: 8}", "critic: {use: stackgan, width: 4, dim: 6}")
+    (tmp_path / "birds.yaml").write_text(text.replace("{use: wasserstein}", "{use: stackgan}"))
+    folder = start(read_recipe(str(tmp_path / "birds.yaml")), tmp_path / "runs", quiet=True).folder
+    result = sync(folder)
+    assert result.error == ""
+    assert result.model
+    client, run_id = store.client(database), State.read(folder).run_id
+    (made,) = client.get_run(run_id).outputs.model_outputs
+    game = load_game(folder)
+    z, told = game.latents(3), torch.ones(3, *game.data.fields["text"].shape)
+    mlflow.set_tracking_uri(database)
+    try:
+        drawn = mlflow.pyfunc.load_model(f"models:/{made.model_id}").predict({"z": z.numpy(), "text": told.numpy()})
+    finally:
+        mlflow.set_tracking_uri(None)
+    np.testing.assert_array_equal(drawn, game.sample(z, told).numpy())

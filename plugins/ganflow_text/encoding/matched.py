@@ -88,7 +88,8 @@ class Matched(TextEncoder):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         try:
-            self._build(Vocabulary.from_tensor(state["vocabulary"]), state["pictures.layers.0.weight"].shape[1])
+            with torch.random.fork_rng(devices=[]):
+                self._build(Vocabulary.from_tensor(state["vocabulary"]), state["pictures.layers.0.weight"].shape[1])
             for name, network in (("sentences", self.sentences), ("pictures", self.pictures)):
                 own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
                 network.load_state_dict(own)

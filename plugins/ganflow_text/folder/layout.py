@@ -107,8 +107,7 @@ def from_table(table: Path, pictures: Sequence[str], folder: Path) -> Captioned:
             empty.append(f"line {number}")
         said.setdefault(name, []).extend(given)
     if missing:
-        raise GanflowError(f"data.captions: {table} has captions for {_count(missing, 'picture')} missing in {folder}: "
-                           f"{listed(missing)}")  # fmt: skip
+        raise GanflowError(f"data.captions: {table} has captions for pictures that are not in {folder}: {listed(missing)}")
     if empty:
         raise GanflowError(f"data.captions: empty captions in {table}: {listed(empty)}")
     return said

@@ -64,7 +64,7 @@ class Stage2(Conditional, Staged):
         self.down = nn.Sequential(*down)
         widest = 4 * width
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
-        widths = [widest, *(max(widest >> i, width // 2, 1) for i in range(1, 2 + factor.bit_length()))]
+        widths = [widest >> i for i in range(2 + factor.bit_length())]
         ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1), *output(data.main))
         for own in (self.augmentation, self.down, self.joined, self.ups):

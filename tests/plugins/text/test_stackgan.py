@@ -1,0 +1,220 @@
+"""StackGAN's networks and its loss, against their formulas."""
+
+import pytest
+import torch
+from ganflow_text.losses import StackGAN
+from ganflow_text.nets.augmentation import Augmentation
+from ganflow_text.nets.critic import Critic
+from ganflow_text.networks import Critic as CriticKeys
+from ganflow_text.networks import Stage1, Stage2
+from ganflow_vanilla import Hinge, NonSaturating, Relativistic
+from text_helpers import quick
+from torch.distributions import Independent, Normal, kl_divergence
+from torch.nn.functional import softplus
+
+from ganflow.data import TensorData
+from ganflow.errors import GanflowError
+from ganflow.game import Game
+
+DIM, NUMBERS = 6, 10
+
+
+class Latents:
+    shape = (4,)
+
+    def sample(self, *lead, generator=None, device="cpu"):
+        return torch.randn(*lead, 4, generator=generator)
+
+
+def pictures(side=32, fields=("real", "text")):
+    rng = torch.Generator().manual_seed(0)
+    every = {"real": torch.rand(9, 3, side, side, generator=rng) * 2 - 1, "text": torch.randn(9, NUMBERS, generator=rng)}
+    return TensorData("toy", {name: every[name] for name in fields}, {name: every[name] for name in fields})
+
+
+def game(side=32, stage2=False, data=None, **loss):
+    torch.manual_seed(0)
+    data = data or pictures(side)
+    small = Stage1(width=4, dim=DIM)
+    generator = Stage2(stage1=small, factor=2, width=4, blocks=1, dim=DIM) if stage2 else small
+    made = StackGAN(**{"adversarial": NonSaturating(), **loss}).loss()
+    critic = CriticKeys(width=4, dim=5, norm="none").critic(data)
+    return Game(data, Latents(), generator.generator(data, Latents()), critic, made)
+
+
+def batch(g, n=4):
+    return {**{name: t[:n] for name, t in g.data.held_out.items()}, "z": g.latents(n)}
+
+
+def test_conditioning_augmentation_is_its_formula():
+    torch.manual_seed(0)
+    made, text = Augmentation(NUMBERS, DIM, True), torch.randn(50_000, NUMBERS)[:1].expand(50_000, -1)
+    mean, log_variance = made.linear(text[:1]).chunk(2, 1)
+    assert mean.min() < 0  # nothing is rectified
+    assert log_variance.min() < 0
+    c = made(text)
+    assert torch.allclose(c.mean(0), mean[0], atol=0.02)
+    assert torch.allclose(c.var(0), log_variance[0].exp(), rtol=0.05)
+    assert torch.allclose(made.eval()(text[:3]), mean.expand(3, -1), atol=1e-6)
+
+
+def test_its_divergence_is_the_kl_of_torch():
+    torch.manual_seed(0)
+    made, text = Augmentation(NUMBERS, DIM, True), torch.randn(7, NUMBERS)
+    mean, log_variance = made.statistics(text)
+    standard = Normal(torch.zeros(DIM), torch.ones(DIM))
+    kl = kl_divergence(Independent(Normal(mean, (log_variance / 2).exp()), 1), Independent(standard, 1))
+    assert torch.allclose(made.divergence(text), kl.mean() / DIM, atol=1e-6)
+
+
+def test_without_augmentation_the_condition_is_certain():
+    made, text = Augmentation(NUMBERS, DIM, False), torch.randn(3, NUMBERS)
+    assert torch.equal(made(text), made(text))
+    assert made.linear.out_features == DIM
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_stage_1_has_the_pictures_size(side):
+    g = game(side)
+    made = g.generator(g.latents(3), g.data.held_out["text"][:3])
+    assert made.shape == (3, 3, side, side)
+    assert made.abs().max() <= 1
+
+
+@pytest.mark.parametrize(("side", "factor"), [(64, 2), (64, 4), (128, 2)])
+def test_stage_2_is_so_many_times_as_large(side, factor):
+    data = pictures(side)
+    made = Stage2(stage1=Stage1(width=4, dim=DIM), factor=factor, width=4, blocks=1, dim=DIM).generator(data, Latents())
+    z, text = Latents().sample(2), data.held_out["text"][:2]
+    assert made(z, text).shape == (2, 3, side, side)
+    assert made.earlier(z, text).shape == (2, 3, side // factor, side // factor)
+
+
+def test_the_papers_sizes():
+    """Stage I as in the authors' code: 1536 channels at 4 × 4 and 96 at 64; Stage II 512 at 16 × 16 and 32 at 256."""
+    with torch.device("meta"):
+        data = TensorData("cub", {"real": torch.empty(1, 3, 256, 256), "text": torch.empty(1, 1024)})
+        made = Stage2(stage1=Stage1(), factor=4).generator(data, type("Prior", (), {"shape": (100,)})())
+    assert made.earlier.start[0].weight.shape == (1536 * 16, 228)
+    assert [m.out_channels for m in made.earlier.ups if hasattr(m, "out_channels")] == [768, 384, 192, 96, 3]
+    assert [m.out_channels for m in made.ups if hasattr(m, "out_channels")] == [256, 128, 64, 32, 3]
+    assert made.joined[0].weight.shape[:2] == (512, 512 + 128)
+    assert len(made.joined) == 3 + 4
+
+
+def test_stage_1_is_frozen_in_stage_2():
+    g = game(64, stage2=True)
+    g.train()
+    assert not any(m.training for m in g.generator.earlier.modules())
+    before = {name: t.clone() for name, t in g.generator.earlier.state_dict().items()}
+    terms = g.loss.generator_terms(g, batch(g))
+    sum(terms.values()).backward()
+    assert all(p.grad is None for p in g.generator.earlier.parameters())
+    own = [p for name, p in g.generator.named_parameters() if not name.startswith("earlier.")]
+    assert all(p.grad is not None and p.grad.any() for p in own)
+    after = g.generator.earlier.state_dict()
+    assert all(torch.equal(t, after[name]) for name, t in before.items())
+
+
+def test_the_critics_loss_is_the_papers():
+    """real + ½ (wrong + fake), each −log D or −log (1 − D); the wrong sentence is the neighbour's."""
+    g = game()
+    b = batch(g)
+    terms = g.loss.critic_terms(g, b)
+    x, text, fake = b["real"], b["text"], b["fake"]
+    wrong = torch.stack([text[3], text[0], text[1], text[2]])
+    scores = [g.critic(*pair) for pair in ((x, text), (x, wrong), (fake, text))]
+    real, mismatched, generated = softplus(-scores[0]).mean(), softplus(scores[1]).mean(), softplus(scores[2]).mean()
+    assert list(terms) == ["non_saturating", "mismatch"]
+    assert torch.allclose(sum(terms.values()), real + (mismatched + generated) / 2)
+
+
+def test_the_generators_loss_is_the_papers():
+    g = game().eval()  # c = μ, so that both passes are the same
+    b = batch(g)
+    terms = g.loss.generator_terms(g, b)
+    score = g.critic(g.generator(b["z"], b["text"]), b["text"])
+    assert list(terms) == ["non_saturating", "kl"]
+    assert torch.allclose(terms["non_saturating"], softplus(-score).mean())
+    assert torch.allclose(terms["kl"], 2 * g.generator.augmentation.divergence(b["text"]))
+
+
+def test_without_mismatch_it_is_the_adversarial_loss_alone():
+    g = game(mismatch=0.0)
+    b = batch(g)
+    terms = g.loss.critic_terms(g, b)
+    plain = NonSaturating().loss().critic_loss(g.critic(b["real"], b["text"]), g.critic(b["fake"], b["text"]))
+    assert list(terms) == ["non_saturating"]
+    assert torch.allclose(terms["non_saturating"], plain)
+
+
+@pytest.mark.parametrize("adversarial", [Hinge(), Relativistic(), Relativistic(average=True)])
+def test_any_adversarial_loss(adversarial):
+    g = game(adversarial=adversarial)
+    for terms in (g.loss.critic_terms(g, batch(g)), g.loss.generator_terms(g, batch(g))):
+        assert adversarial.loss().name in terms
+        assert sum(terms.values()).isfinite()
+
+
+def test_the_match_term_is_the_encoders(birds):
+    data = birds(quick())
+    g = game(data=data, match=0.5)
+    b = batch(g)
+    g.loss.check(g)
+    terms = g.loss.generator_terms(g, b)
+    assert torch.allclose(terms["match"], 0.5 * data.encoder.match(b["generated"], b["text"]))
+    found = torch.autograd.grad(terms["match"], list(g.generator.ups.parameters()))
+    assert all(f.any() for f in found)
+
+
+def test_the_match_term_needs_an_encoder_that_knows_pictures(birds):
+    g = game(data=birds(), match=0.5)
+    with pytest.raises(GanflowError, match="the data's text encoder knows no pictures; use encoder matched"):
+        g.loss.check(g)
+
+
+def test_the_critic_looks_at_picture_and_sentence():
+    for projection in (False, True):
+        torch.manual_seed(0)
+        critic = Critic(pictures(), 4, 5, "none", projection)
+        x, text = (t[:3].clone().requires_grad_() for t in pictures().held_out.values())
+        scores = critic(x, text)
+        assert scores.shape == (3,)
+        slopes = torch.autograd.grad(scores[1], (x, text))
+        assert all(s[1].any() and not s[0].any() for s in slopes)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (pictures(fields=("real",)), "has no field 'text'"),
+        (pictures(side=48), "needs square pictures of 16, 32, 64, … pixels; data 'toy' has 48 × 48"),
+        (pictures(side=8), "needs square pictures of 16, 32, 64, … pixels; data 'toy' has 8 × 8"),
+    ],
+)
+def test_other_data_are_refused(data, told):
+    with pytest.raises(GanflowError, match=told):
+        Stage1().generator(data, Latents())
+    with pytest.raises(GanflowError, match=told):
+        CriticKeys().critic(data)
+
+
+def test_the_sheet_shows_sentences_the_truth_and_what_is_drawn(birds):
+    data = birds()
+    g = game(data=data)
+    rows = g.loss.sheet(g, {name: t[:2] for name, t in data.held_out.items()})
+    assert list(rows) == data.held_out_sentences[:2]
+    for row, real in zip(rows.values(), data.held_out["real"], strict=False):
+        assert row.shape == (8, 3, 32, 32)
+        assert torch.equal(row[0], real)
+
+
+def test_samples_are_told_held_out_sentences():
+    g = game()
+    drawn = g.samples(5, seed=3)
+    rows = torch.randint(9, (5,), generator=torch.Generator().manual_seed(3))
+    assert torch.equal(drawn, g.sample(g.latents(5, 3), g.data.held_out["text"][rows]))
+    assert torch.allclose(drawn[:2], g.sample(g.latents(5, 3)[:2], g.data.held_out["text"][rows[:2]]), atol=1e-6)
+    g.data.held_out.clear()
+    with pytest.raises(GanflowError, match="has no held-out examples to tell it"):
+        g.samples(5)
