@@ -25,7 +25,12 @@ class Elementwise(torch.optim.Optimizer):
     Args:
         parameters: tensors to update.
         rule: the defaults of the parameter group, lr among them.
+
+    Attributes:
+        counts: whether the formula reads how many steps were made, the one in hand included.
     """
+
+    counts = False
 
     def __init__(self, parameters: list[nn.Parameter], **rule: Any) -> None:
         super().__init__(parameters, rule)
@@ -57,7 +62,8 @@ class Elementwise(torch.optim.Optimizer):
     step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it in a profiler record
 
     def _step(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        state["step"] += 1
+        if self.counts:
+            state["step"] += 1
         if p.device.type != "cpu" or p.numel() <= PIECE or not p.is_contiguous() or isinstance(rule["lr"], Tensor):
             self.update(p, grad, state, rule)
         else:
@@ -71,7 +77,7 @@ class Elementwise(torch.optim.Optimizer):
             self.update(piece, part, {**dict(zip(names, rest, strict=True)), "step": state["step"]}, rule)
 
     def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        """The formula, in place, with `state["step"]` steps counted, this one included."""
+        """The formula, in place."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:  # torch's own imports torch._dynamo
@@ -132,6 +138,8 @@ def follow_square(square: Tensor, grad: Tensor, decay: float | Tensor) -> None:
 
 
 class Adam(Elementwise):
+    counts = True
+
     def state_names(self) -> tuple[str, ...]:
         return "mean", "square"
 
