@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +40,10 @@ class Transformer(TextEncoder):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise GanflowError(f"encoder sentence_transformer: {self._path} holds no model that can be read: {error}") from error
         self.dim = len(self.encode(["a bird"])[0])
+        self._digest = digest(self._path)
 
     def about(self) -> str:
         return f"sentence transformer 1 {self._digest}"
-
-    @cached_property
-    def _digest(self) -> str:
-        """Of the model's files."""
-        sha = hashlib.sha256()
-        for file in sorted(f for f in self._path.rglob("*") if f.is_file()):
-            sha.update(f"{file.relative_to(self._path)}\0".encode())
-            with file.open("rb") as opened:
-                while block := opened.read(2**22):
-                    sha.update(block)
-        return sha.hexdigest()
 
     def encode(self, sentences: Sequence[str]) -> Tensor:
         found = self._model.encode(list(sentences), convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False)
@@ -75,3 +64,14 @@ class Transformer(TextEncoder):
         kept = bytes(state[DIGEST].tolist()).decode() if DIGEST in state else ""
         if kept != self._digest:
             raise GanflowError(f"encoder sentence_transformer: the model in {self._path} is another one than the run's")
+
+
+def digest(folder: Path) -> str:
+    """Of a folder's files."""
+    sha = hashlib.sha256()
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        sha.update(f"{file.relative_to(folder)}\0".encode())
+        with file.open("rb") as opened:
+            while block := opened.read(2**22):
+                sha.update(block)
+    return sha.hexdigest()

@@ -153,3 +153,25 @@ def test_matched_learns_which_colour_belongs_to_which_region(birds):
     solution = torch.linalg.lstsq(ones(x), y, driver="gelsd").solution
     found = (ones(data.held_out["text"][full]) @ solution).view(-1, 5, 8).argmax(2)
     assert (found == data.held_out_colours[full]).float().mean() > 0.85
+
+
+def test_a_sentence_transformer_from_a_folder(tmp_path):
+    transformers, library = pytest.importorskip("transformers"), pytest.importorskip("sentence_transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", *"a this bird has is with and red blue grey green back".split()]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path / "bert")
+    transformers.BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    from sentence_transformers.models import Pooling, Transformer
+
+    parts = Transformer(str(tmp_path / "bert")), Pooling(8)
+    library.SentenceTransformer(modules=parts).save(str(tmp_path / "model"))
+    (component,) = (c for c in components("text") if c.name == "sentence_transformer")
+    check_component(component, path=str(tmp_path / "model"))
+    encoder = SentenceTransformer(path=str(tmp_path / "model")).encoder()
+    assert encoder.unknown("this bird has a crimson back") == ["crimson"]
+    (tmp_path / "model" / "more").write_text("")
+    with pytest.raises(GanflowError, match="is another one than the run's"):
+        SentenceTransformer(path=str(tmp_path / "model")).encoder().load_state(encoder.state())

@@ -1,0 +1,96 @@
+"""What sentences ask for and what is drawn: the share of named regions of birds, drawn for held-out sentences, whose measured
+colour is nearest, among all eight, to the one asked for.
+
+    python tests/benchmarks/text.py                     # Stage I, Stage II, and Stage I with parts taken out
+    python tests/benchmarks/text.py stage1 stage2       # some of it: stage1, stage2, paper, no_augmentation, no_mismatch
+    python tests/benchmarks/text.py --threads 2 --runs DIR
+
+Each line: training time by the clock on the wall and of all cores together (the first includes the text encoder's, unless that is
+in the cache), rounds, the share over all named regions, the same with the sentences shuffled, which is what chance gives, and the
+share for each region. `real` is what the measure makes of held-out birds themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from ganflow_text.birds.data import Birds
+from ganflow_text.birds.measure import accuracy
+from ganflow_text.birds.plumage import REGIONS
+from torch import Tensor
+
+from ganflow.checkpoint import load_game
+from ganflow.plugins import Composition
+from ganflow.recipe import read_recipe
+from ganflow.runner import start
+from ganflow.runs import RunFolder
+
+STAGE1 = "stackgan_stage1_birds"
+RUNS = {
+    "stage1": (STAGE1, []),
+    "stage2": ("stackgan_stage2_birds", []),
+    "no_augmentation": (STAGE1, ["name=no_augmentation", "generator.augment=false"]),
+    "no_mismatch": (STAGE1, ["name=no_mismatch", "loss.mismatch=0"]),
+    "paper": (STAGE1, ["name=paper", "loss.match=0"]),
+}
+"""By name: the recipe and what is changed of it."""
+
+
+def birds(folder: RunFolder) -> Birds:
+    """The run's data."""
+    recipe = read_recipe(folder.recipe)
+    data = Composition(recipe.slots(), recipe.modifiers, recipe.metrics).build("data")
+    assert isinstance(data, Birds)
+    return data
+
+
+def scores(pictures: Tensor, data: Birds, times: int) -> Tensor:
+    """The share of each region, (regions,), of `times` pictures for each held-out sentence."""
+    named = [said[0].named for said in data.held_out_captions]
+    return accuracy(pictures, data.held_out_colours.repeat(times, 1), named * times)
+
+
+def line(name: str, seconds: tuple[float, float], rounds: int, right: Tensor, shuffled: Tensor | None) -> None:
+    regions = "  ".join(f"{region} {float(share):.2f}" for region, share in zip(REGIONS, right, strict=True))
+    by_chance = f"{float(shuffled.mean()):8.3f}" if shuffled is not None else " " * 8
+    spent = f"{seconds[0]:6.0f} s {seconds[1]:6.0f} s"
+    print(f"{name:16} {spent} {rounds:6} {float(right.mean()):8.3f} {by_chance}   {regions}", flush=True)
+
+
+def evaluated(name: str, folder: RunFolder, seconds: tuple[float, float], times: int) -> None:
+    data, game = birds(folder), load_game(folder)
+    text = data.held_out["text"]
+    z = game.latents(times * len(text), seed=1)
+    drawn = game.sample(z, text.repeat(times, 1))
+    shuffled = game.sample(z, text.roll(1, 0).repeat(times, 1))
+    line(name, seconds, folder.about()["round"], scores(drawn, data, times), scores(shuffled, data, times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("which", nargs="*", choices=[[], *RUNS], help="default: all")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--times", type=int, default=4, help="pictures for each of the 200 held-out sentences (default: 4)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change for every run")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{'':16} {'time':>8} {'cores':>8} {'rounds':>6} {'share':>8} {'shuffled':>8}", flush=True)
+    common = [f"train.threads={args.threads}", "track.mlflow=false", *args.set]
+    for i, name in enumerate(args.which or list(RUNS)):
+        recipe, changes = RUNS[name]
+        source = [f"train.start_from={STAGE1}"] if name == "stage2" else []
+        started = time.perf_counter(), time.process_time()
+        outcome = start(read_recipe(recipe, [*changes, *source, *common]), args.runs, quiet=True)
+        seconds = time.perf_counter() - started[0], time.process_time() - started[1]
+        if i == 0:
+            data = birds(outcome.folder)
+            line("real", (0, 0), 0, scores(data.held_out["real"], data, 1), None)
+        evaluated(name, outcome.folder, seconds, args.times)
+
+
+if __name__ == "__main__":
+    main()
