@@ -157,7 +157,8 @@ def test_matched_learns_which_colour_belongs_to_which_region(birds):
 
 def test_a_sentence_transformer_from_a_folder(tmp_path):
     transformers, library = pytest.importorskip("transformers"), pytest.importorskip("sentence_transformers")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", *"a this bird has is with and red blue grey green back".split()]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "a", "this", "bird", "has", "red", "blue", "is"]
+    words += ["with", "back", "and", "green", "grey"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     config = transformers.BertConfig(
         vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
