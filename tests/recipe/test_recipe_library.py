@@ -13,6 +13,7 @@ import ganflow
 from ganflow.cli.main import COMMANDS, main
 from ganflow.errors import GanflowError
 from ganflow.recipe import find_shipped, library, locate, read_recipe, shipped
+from ganflow.recipe.stages import read_stages
 
 ROOT = Path(ganflow.__file__).parent.parent
 
