@@ -27,12 +27,12 @@ class Patch:
 
     @hookimpl
     def critic(self, data):
-        return ("patch", self.width, data)
+        return ("mosaic", self.width, data)
 
 
 @hookimpl
 def register(offer):
-    offer("critic", "patch", Patch)
+    offer("critic", "mosaic", Patch)
 '''
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 SMALL = ("wgan", "-q", "generator.width=4", "train.rounds=2", "train.batch_size=4", "train.compile=never", "track.mlflow=false")
-PATCH = ("critic={use: acme/patch}",)
+PATCH = ("critic={use: acme/mosaic}",)
 
 GOOD = """
 from ganflow import hookimpl, key, settings
@@ -24,7 +24,7 @@ class Patch:
 
 @hookimpl
 def register(offer):
-    offer("critic", "patch", Patch)
+    offer("critic", "mosaic", Patch)
 """
 
 
@@ -57,7 +57,7 @@ def test_a_good_one_trains(acme, command):
         ("self, data", "self, data=None", "hook 'critic': argument 'data' has a default"),
         ("    @hookimpl\n", "", "the builder is not marked with @hookimpl: a critic needs a method 'critic'"),
         ("@settings\n", "", "Patch is not a settings class; mark it with @settings"),
-        ('"critic", "patch"', '"crtic", "patch"', "unknown role 'crtic'; did you mean 'critic'?"),
+        ('"critic", "mosaic"', '"crtic", "mosaic"', "unknown role 'crtic'; did you mean 'critic'?"),
         ("def register(offer)", "def regster(offer)", "a module's only hook is 'register', not 'regster'"),
         ("\nfrom ganflow", "\nGANFLOW_CONTRACT = 99\nfrom ganflow",
          "it was written for version 99 of the plugin contract, and this ganflow has version 1; install versions of the two"),
@@ -66,10 +66,10 @@ def test_a_good_one_trains(acme, command):
 def test_a_broken_one_is_reported_when_its_name_is_asked_for(acme, command, tmp_path, old, new, trouble):
     acme(old, new)
     said = command.refused("run", *SMALL, *PATCH)
-    assert said.startswith("ganflow: command line: unknown critic 'acme/patch': plugin 'acme' (gf-acme 1.0)")
+    assert said.startswith("ganflow: command line: unknown critic 'acme/mosaic': plugin 'acme' (gf-acme 1.0)")
     assert trouble in said
     assert "\n" not in said
-    assert "acme" in command.refused("check", "wgan", "critic=patch")
+    assert "acme" in command.refused("check", "wgan", "critic=mosaic")
     assert command("check", "wgan", "gan")[:2] == (0, "wgan: ok\ngan: ok\n")  # hurts no one else
     code, out, err = command("plugins", "--brief")
     assert code == 0
@@ -93,15 +93,15 @@ def test_two_plugins_with_one_component_name(acme, command, workshop):
     acme()
     workshop.install("rival", GOOD)
     workshop.catalogue()
-    said = command.refused("check", "wgan", "critic=patch")
-    assert said == "command line: critic 'patch' is offered by 2 plugins; write acme/patch or rival/patch"
-    assert command("check", "wgan", "critic=rival/patch")[0] == 0
+    said = command.refused("check", "wgan", "critic=mosaic")
+    assert said == "command line: critic 'mosaic' is offered by 2 plugins; write acme/mosaic or rival/mosaic"
+    assert command("check", "wgan", "critic=rival/mosaic")[0] == 0
 
 
 def test_one_whose_network_does_not_fit(acme, command, tmp_path):
     acme("data.shape[0]", "3")
     said = command.refused("run", *SMALL, *PATCH)
-    assert said.startswith("ganflow: critic 'patch' does not take examples of shape (1, 16, 16), which data 'digits' has")
+    assert said.startswith("ganflow: critic 'mosaic' does not take examples of shape (1, 16, 16), which data 'digits' has")
     assert not (tmp_path / "runs").exists()
 
 

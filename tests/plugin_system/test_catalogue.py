@@ -13,7 +13,7 @@ def test_a_plugin_is_found_with_its_distribution(workshop):
     assert (plugin.module, plugin.distribution, plugin.version, plugin.error) == ("gf_acme", "gf-acme", "1.2", None)
     assert plugin.doc == "The plugin acme."
     (component,) = plugin.offers
-    assert (component.role, component.name, component.plugin, component.qualified) == ("critic", "patch", "acme", "acme/patch")
+    assert (component.role, component.name, component.plugin, component.qualified) == ("critic", "mosaic", "acme", "acme/mosaic")
     assert (component.distribution, component.version) == ("gf-acme", "1.2")
     assert component.settings().width == 64
 
@@ -57,9 +57,9 @@ def test_two_distributions_with_one_plugin_name_are_both_left_out(workshop):
     assert acme.offers == ()
     for part in ("'acme'", "gf-acme 1.2", "gf-fork 0.3", "uninstall"):
         assert part in acme.error
-    assert catalogue.find("critic", "patch").plugin == "zeta"
+    assert catalogue.find("critic", "mosaic").plugin == "zeta"
     with pytest.raises(UnknownComponent, match=r"gf-acme 1\.2 .* gf-fork 0\.3"):
-        catalogue.find("critic", "acme/patch")
+        catalogue.find("critic", "acme/mosaic")
 
 
 HOOK = "from ganflow import hookimpl\n@hookimpl\n"
@@ -89,7 +89,7 @@ def test_a_broken_plugin_is_told_and_hurts_no_other(workshop, code, told):
         assert part in acme.error
     assert "\n" not in acme.error
     assert acme.offers == ()
-    assert catalogue.find("critic", "patch").plugin == "zeta"
+    assert catalogue.find("critic", "mosaic").plugin == "zeta"
 
 
 def test_ctrl_c_is_no_fault_of_a_plugin(workshop):
@@ -126,8 +126,8 @@ def test_a_bad_entry_point_is_told(workshop, name, entry, told):
 def test_find_by_plain_and_qualified_name(workshop):
     workshop.install("acme")
     catalogue = workshop.catalogue()
-    assert catalogue.find("critic", "patch") is catalogue.find("critic", "acme/patch")
-    assert "patch" in catalogue.names("critic")
+    assert catalogue.find("critic", "mosaic") is catalogue.find("critic", "acme/mosaic")
+    assert "mosaic" in catalogue.names("critic")
     assert catalogue.names("critic") == sorted(catalogue.names("critic"))
 
 
@@ -135,9 +135,9 @@ def test_a_misspelt_name_gets_a_suggestion_and_the_list(workshop):
     workshop.install("acme")
     catalogue = workshop.catalogue()
     with pytest.raises(UnknownComponent) as caught:
-        catalogue.find("critic", "patc")
+        catalogue.find("critic", "mosai")
     installed = ", ".join(catalogue.names("critic"))
-    assert str(caught.value) == f"unknown critic 'patc'; did you mean 'patch'? (installed: {installed})"
+    assert str(caught.value) == f"unknown critic 'mosai'; did you mean 'mosaic'? (installed: {installed})"
     assert caught.value.exit_code == 2
 
 
@@ -145,9 +145,9 @@ def test_a_misspelt_name_gets_a_suggestion_and_the_list(workshop):
     ("role", "name", "told"),
     [
         ("critic", "quite different", "unknown critic 'quite different' (installed: "),
-        ("critic", "acme/patc", "unknown critic 'acme/patc'; did you mean 'acme/patch'?"),
-        ("critic", "acmee/patch", "no plugin 'acmee'; did you mean 'acme'? (installed plugins: acme, data"),
-        ("generator", "patch", "unknown generator 'patch'; that is the name of a critic"),
+        ("critic", "acme/mosai", "unknown critic 'acme/mosai'; did you mean 'acme/mosaic'?"),
+        ("critic", "acmee/mosaic", "no plugin 'acmee'; did you mean 'acme'? (installed plugins: acme, autoencoder, data"),
+        ("generator", "mosaic", "unknown generator 'mosaic'; that is the name of a critic"),
         ("critic", "", "unknown critic ''"),
     ],
 )
@@ -162,18 +162,18 @@ def test_a_name_that_two_plugins_offer_needs_the_plugin(workshop):
     workshop.install("acme")
     workshop.install("zeta")
     catalogue = workshop.catalogue()
-    with pytest.raises(UnknownComponent, match="'patch' is offered by 2 plugins; write acme/patch or zeta/patch"):
-        catalogue.find("critic", "patch")
-    assert catalogue.find("critic", "zeta/patch").plugin == "zeta"
+    with pytest.raises(UnknownComponent, match="'mosaic' is offered by 2 plugins; write acme/mosaic or zeta/mosaic"):
+        catalogue.find("critic", "mosaic")
+    assert catalogue.find("critic", "zeta/mosaic").plugin == "zeta"
     names = catalogue.names("critic")
-    assert {"acme/patch", "zeta/patch"} < set(names)
-    assert "patch" not in names
+    assert {"acme/mosaic", "zeta/mosaic"} < set(names)
+    assert "mosaic" not in names
 
 
 def test_a_broken_plugin_is_told_when_its_name_is_asked_for(workshop):
     workshop.install("acme", "import gf_no_such_thing")
     catalogue = workshop.catalogue()
-    for name in ("acme/patch", "nobodys"):
+    for name in ("acme/mosaic", "nobodys"):
         with pytest.raises(UnknownComponent, match=r"plugin 'acme' \(gf-acme 1.0\) cannot be imported.*gf_no_such_thing"):
             catalogue.find("critic", name)
 
@@ -197,7 +197,7 @@ def test_versions(workshop):
     workshop.install("zeta", version="3.1")
     workshop.install("acme")
     catalogue = workshop.catalogue()
-    chosen = [Chosen(c, c.settings()) for c in (catalogue.find("critic", name) for name in ("zeta/patch", "acme/patch"))]
+    chosen = [Chosen(c, c.settings()) for c in (catalogue.find("critic", name) for name in ("zeta/mosaic", "acme/mosaic"))]
     assert versions([*chosen, chosen[0]]) == {
         "acme": {"distribution": "gf-acme", "version": "1.0"},
         "zeta": {"distribution": "gf-zeta", "version": "3.1"},

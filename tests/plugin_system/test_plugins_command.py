@@ -50,8 +50,8 @@ CODE = '''
 
     @hookimpl
     def register(offer):
-        offer("critic", "patch", Patch)
-        offer("generator", "patch", Generator)
+        offer("critic", "mosaic", Patch)
+        offer("generator", "mosaic", Generator)
         offer("modifier", "norm", Norm)
 '''
 
@@ -77,13 +77,13 @@ def test_the_listing(ganflow_plugins):
     lines = [" ".join(line.split()) for line in out.splitlines()]
     start = lines.index("acme gf-acme 1.2 Patches of all kinds.")
     assert lines[start + 1 : start + 9] == [
-        "critic patch Scores patches.",
+        "critic mosaic Scores patches.",
         "width: int = 64 channels (≥ 1, < 100)",
         "kind: 'wide' | 'narrow' = \"wide\" its shape",
         "size: float = … side of a patch (> 0)",
         'inner: a loss = {"use": "hinge"} what it descends',
         "plain: bool = true",
-        "generator patch",
+        "generator mosaic",
         "modifier norm Norms.",
     ]
     assert any(line.startswith("wgan ganflow ") for line in lines)
@@ -91,7 +91,7 @@ def test_the_listing(ganflow_plugins):
 
 def test_brief(ganflow_plugins):
     _, out, _ = ganflow_plugins("--brief")
-    assert "critic patch" in out
+    assert "critic mosaic" in out
     assert "width" not in out
 
 
@@ -100,30 +100,30 @@ def test_json(ganflow_plugins):
     (acme,) = [p for p in json.loads(out) if p["name"] == "acme"]
     assert code == 0
     assert (acme["distribution"], acme["version"], acme["error"]) == ("gf-acme", "1.2", None)
-    patch = acme["offers"][0]
-    assert (patch["role"], patch["qualified"], patch["hooks"]) == ("critic", "acme/patch", ["critic"])
-    assert [k["name"] for k in patch["keys"]] == ["width", "kind", "size", "inner", "plain"]
-    assert patch["keys"][0] == {
+    mosaic = acme["offers"][0]
+    assert (mosaic["role"], mosaic["qualified"], mosaic["hooks"]) == ("critic", "acme/mosaic", ["critic"])
+    assert [k["name"] for k in mosaic["keys"]] == ["width", "kind", "size", "inner", "plain"]
+    assert mosaic["keys"][0] == {
         "name": "width", "type": "int", "required": False, "default": 64, "doc": "channels", "range": "≥ 1, < 100", "role": None
     }  # fmt: skip
-    assert patch["keys"][2]["required"] is True
+    assert mosaic["keys"][2]["required"] is True
 
 
-@pytest.mark.parametrize("name", ["patch", "acme/patch"])
+@pytest.mark.parametrize("name", ["mosaic", "acme/mosaic"])
 def test_show_gives_every_role_of_a_name(ganflow_plugins, name):
     code, out, _ = ganflow_plugins("show", name)
     assert code == 0
-    assert "critic 'acme/patch' (gf-acme 1.2)" in out
-    assert "generator 'acme/patch' (gf-acme 1.2)" in out
+    assert "critic 'acme/mosaic' (gf-acme 1.2)" in out
+    assert "generator 'acme/mosaic' (gf-acme 1.2)" in out
     assert "Second paragraph." in out
-    assert "in a recipe:  critic: {use: patch, size: …}" in out
+    assert "in a recipe:  critic: {use: mosaic, size: …}" in out
 
 
-@pytest.mark.parametrize("name", ["critic/patch", "critic/acme/patch", "acme/critic/patch"])
+@pytest.mark.parametrize("name", ["critic/mosaic", "critic/acme/mosaic", "acme/critic/mosaic"])
 def test_show_of_one_role(ganflow_plugins, name):
     _, out, _ = ganflow_plugins("show", name)
-    assert "critic 'acme/patch'" in out
-    assert "generator 'acme/patch'" not in out
+    assert "critic 'acme/mosaic'" in out
+    assert "generator 'acme/mosaic'" not in out
 
 
 def test_show_says_what_a_modifier_does(ganflow_plugins):
@@ -137,24 +137,24 @@ def test_show_says_what_a_modifier_does(ganflow_plugins):
 def test_show_a_whole_plugin_and_several_and_json(ganflow_plugins):
     _, out, _ = ganflow_plugins("show", "acme", "wgan/weight_clip", "--json")
     assert [(c["role"], c["name"]) for c in json.loads(out)] == [
-        ("critic", "patch"), ("generator", "patch"), ("modifier", "norm"), ("modifier", "weight_clip")
+        ("critic", "mosaic"), ("generator", "mosaic"), ("modifier", "norm"), ("modifier", "weight_clip")
     ]  # fmt: skip
 
 
 def test_a_shared_name_is_shown_with_its_plugin(ganflow_plugins, workshop):
     workshop.install("zeta")
-    _, out, _ = ganflow_plugins("show", "critic/zeta/patch")
-    assert "critic: {use: zeta/patch}" in out
+    _, out, _ = ganflow_plugins("show", "critic/zeta/mosaic")
+    assert "critic: {use: zeta/mosaic}" in out
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("patc", "no component or plugin 'patc'; did you mean 'patch'?"),
-        ("acme/patc", "did you mean 'acme/patch'?"),
-        ("critic/patc", "did you mean 'critic/patch'?"),
+        ("mosai", "no component or plugin 'mosai'; did you mean 'mosaic'?"),
+        ("acme/mosai", "did you mean 'acme/mosaic'?"),
+        ("critic/mosai", "did you mean 'critic/mosaic'?"),
         ("acm", "did you mean 'acme'?"),
-        ("modifier/patch", "no component or plugin 'modifier/patch'"),
+        ("modifier/mosaic", "no component or plugin 'modifier/mosaic'"),
         ("qqqq", "no component or plugin 'qqqq' (ganflow plugins lists all)"),
         ("", "no component or plugin ''"),
     ],
@@ -176,11 +176,11 @@ def test_broken_plugins_are_listed_and_said_on_stderr(ganflow_plugins, workshop)
     assert code == 0
     assert "broken: plugin 'zeta' (gf-zeta 1.0) cannot be imported: ModuleNotFoundError" in out
     assert "plugins broken: zeta" in err
-    assert "critic patch" in out
+    assert "critic mosaic" in out
     code, out, err = ganflow_plugins("--json")
     assert [p["name"] for p in json.loads(out) if p["error"]] == ["zeta"]
     assert "zeta" in err
-    for name in ("zeta", "zeta/patch"):
+    for name in ("zeta", "zeta/mosaic"):
         with pytest.raises(GanflowError, match=r"nothing to show: plugin 'zeta' .* cannot be imported"):
             ganflow_plugins("show", name)
 
