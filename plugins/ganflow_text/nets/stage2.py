@@ -9,11 +9,14 @@ import torch
 from ganflow_networks.common import output
 from ganflow_networks.dcgan import initialize
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from ganflow.conditional import Conditional, Staged
 from ganflow.data import Data, Field
 from ganflow_text.nets.augmentation import Augmentation
 from ganflow_text.nets.common import conv, shapes, up
+
+SHRUNK = 0.98  # so that what tanh gave has an inverse
 
 
 class Smaller(Data):
@@ -49,12 +52,22 @@ class Stage2(Conditional, Staged):
     Args:
         make_earlier: gets what Stage I makes.
         factor: this picture's side is so many times Stage I's.
+        onto: paint on top of Stage I's picture, enlarged.
     """
 
     def __init__(
-        self, data: Data, make_earlier: Callable[[Data], nn.Module], factor: int, width: int, blocks: int, dim: int, augment: bool
+        self,
+        data: Data,
+        make_earlier: Callable[[Data], nn.Module],
+        factor: int,
+        width: int,
+        blocks: int,
+        dim: int,
+        augment: bool,
+        onto: bool = False,
     ) -> None:
         super().__init__()
+        self.onto = factor if onto else None
         channels, _, numbers = shapes(data, "generator 'stackgan_stage2'")
         self.freeze(make_earlier(Smaller(data, factor)))
         self.augmentation = Augmentation(numbers, dim, augment)
@@ -66,7 +79,8 @@ class Stage2(Conditional, Staged):
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
         widths = [widest >> i for i in range(2 + factor.bit_length())]
         ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
-        self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1), *output(data.main))
+        self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
+        self.output = nn.Sequential(*output(data.main))
         for own in (self.augmentation, self.down, self.joined, self.ups):
             initialize(own)
 
@@ -75,7 +89,11 @@ class Stage2(Conditional, Staged):
             small = self.earlier(z, condition)
         coarse, c = self.down(small), self.augmentation(condition)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        picture: Tensor = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
+        painted = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
+        if self.onto:
+            enlarged = interpolate(small, scale_factor=self.onto, mode="bilinear", align_corners=False)
+            painted = painted + torch.atanh(SHRUNK * enlarged)
+        picture: Tensor = self.output(painted)
         return picture
 
     def divergence(self, text: Tensor) -> Tensor:

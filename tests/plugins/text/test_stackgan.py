@@ -116,6 +116,19 @@ def test_stage_1_is_frozen_in_stage_2():
     assert all(torch.equal(t, after[name]) for name, t in before.items())
 
 
+def test_stage_2_can_paint_on_top_of_stage_1():
+    torch.manual_seed(0)
+    data = pictures(64)
+    made = Stage2(stage1=Stage1(width=4, dim=DIM), factor=2, onto=True, width=4, dim=DIM).generator(data, Latents()).eval()
+    torch.nn.init.zeros_(made.ups[-1].weight)  # nothing is painted
+    z, text = Latents().sample(2), data.held_out["text"][:2]
+    made.earlier.ups[-2].weight.data.mul_(1000)
+    small = made.earlier(z, text)
+    assert small.std() > 0.05
+    enlarged = torch.nn.functional.interpolate(small, scale_factor=2.0, mode="bilinear")
+    assert torch.allclose(made(z, text), 0.98 * enlarged, atol=1e-5)
+
+
 def test_the_critics_loss_is_the_papers():
     """real + ½ (wrong + fake), each −log D or −log (1 − D); the wrong sentence is the neighbour's."""
     g = game()
