@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from ganflow.data import TensorData
 from ganflow.data.feed import feed
 from ganflow.game import build_game, build_round
+from ganflow.game.compiled import NotCompilable
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.trainer import Trainer
@@ -188,16 +189,33 @@ def endless(loader: DataLoader) -> itertools.chain:  # type: ignore[type-arg]
     return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
-def speed(seconds: float) -> None:
+WAYS = {
+    "eager": [],
+    "one_pass": ["train.one_pass=true"],
+    "channels_last": ["train.channels_last=true"],
+    "channels_last, bf16": ["train.channels_last=true", "train.precision=bf16"],
+    "step compiled": ["step"],
+    "step compiled, channels_last": ["step", "train.channels_last=true"],
+    "step compiled, channels_last, bf16": ["step", "train.channels_last=true", "train.precision=bf16"],
+}
+
+
+def speed(seconds: float, compiled: bool) -> None:
     """Rounds of the same networks, in turn."""
     for name, hand in {"pix2pix_facades": pix2pix_by_hand, "cyclegan_street": cyclegan_by_hand}.items():
         same = ["train.device=cpu", "modifiers=[]"]  # nobody keeps an average by hand
         recipe = read_recipe(name, same)
         plays: dict[str, Play] = {"by hand": hand(recipe)}
-        for what, changes in {"eager": [], "channels_last": ["train.channels_last=true"], "one_pass": ["train.one_pass=true"],
-                              "channels_last, one_pass": ["train.channels_last=true", "train.one_pass=true"],
-                              "channels_last, bf16": ["train.channels_last=true", "train.precision=bf16"]}.items():  # fmt: skip
-            ours = trainer_of(read_recipe(name, [*same, *changes]))
+        for what, changes in WAYS.items():
+            ours = trainer_of(read_recipe(name, [*same, *(change for change in changes if "=" in change)]))
+            if "step" in changes:
+                if not compiled:
+                    continue
+                try:
+                    ours.compile(whole=False)
+                except NotCompilable as error:
+                    print(f"  {what}: {error}", flush=True)
+                    continue
             plays[what] = lambda rounds, ours=ours: ours.advance(ours.round + rounds)  # type: ignore[misc]
         for play in plays.values():
             play(2)
@@ -216,7 +234,7 @@ def speed(seconds: float) -> None:
             ratios = sorted(h / v for h, v in zip(took["by hand"], values, strict=True))
             median = statistics.median(values)
             spread = f"({ratios[0]:.2f} … {ratios[-1]:.2f})"
-            print(f"  {what:28} {median * 1e3:8.1f} ms/round   {hand_written / median:5.2f} ×   {spread}")
+            print(f"  {what:36} {median * 1e3:8.1f} ms/round   {hand_written / median:5.2f} ×   {spread}")
 
 
 def main() -> None:
@@ -224,11 +242,12 @@ def main() -> None:
     parser.add_argument("what", nargs="*", help="facades, cyclegan_street, unit_street, speed (default: all)")
     parser.add_argument("--share", type=float, default=1.0, help="of the recipes' rounds")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement of speed")
+    parser.add_argument("--compiled", action="store_true", help="speed: compiled steps, too (minutes to compile)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     for what in args.what or ["facades", "cyclegan_street", "unit_street", "speed"]:
         if what == "speed":
-            speed(args.seconds)
+            speed(args.seconds, args.compiled)
         elif what == "facades":
             facades(args.share)
         else:
