@@ -20,6 +20,10 @@ class Conditional(nn.Module, ABC):
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         """Samples (n, *data.shape) from z (n, *prior.shape) and as many conditions."""
 
+    def divergence(self, condition: Tensor) -> Tensor | None:
+        """Where it draws something for a condition: how far that is from N(0, 1), a KL divergence's mean; else None."""
+        return None
+
 
 class Staged(nn.Module):
     """A generator with an earlier run's generator inside, which `train.start_from` brings in and which trains no more.

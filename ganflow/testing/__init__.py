@@ -61,7 +61,8 @@ def check_component(component: Component, data: Data | None = None, **values: An
         component: of `components(…)`.
         data: what a network or metric is built for, with 8 held-out examples or more. By default points in the plane,
             and images (1, 32, 32): it must take one kind at least, and may refuse the other with a GanflowError. What refuses
-            both is tried as a part of a translation, on images (3, 32, 32) in pairs and in two domains.
+            both is tried as a part of a translation, on images (3, 32, 32) in pairs and in two domains, then on images with a
+            condition `text`.
         values: of its keys, where the defaults will not do: required ones, smaller networks.
 
     Raises:

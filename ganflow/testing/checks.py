@@ -20,7 +20,7 @@ from ganflow.plugins import Chosen, Component, Composition, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary
-from ganflow.testing.stand_ins import images, judged, points, stand_in, translations
+from ganflow.testing.stand_ins import captioned, images, is_told, judged, points, stand_in, translations
 from ganflow.translator import ways_of
 
 BATCH = 8
@@ -45,7 +45,7 @@ def check(component: Component, data: Data | None, values: dict[str, Any]) -> No
         check_encoder(chosen)
         return
     refusals: list[str] = []
-    for examples in [[points(), images()], translations()] if data is None else [[data]]:
+    for examples in [[points(), images()], translations(), [captioned()]] if data is None else [[data]]:
         if taken(chosen, examples, refusals):
             return
     raise AssertionError(f"{component} takes no data that was tried: {'; '.join(refusals)}")
@@ -88,7 +88,9 @@ class Trial:
         self.ways = ways_of(data.fields)
         role = self.component.role
         slots = {
-            slot: chosen if part == role else stand_in(part, self.ways) for part, names in SLOTS.items() for slot in names
+            slot: chosen if part == role else stand_in(part, self.ways, is_told(data))
+            for part, names in SLOTS.items()
+            for slot in names
         }
         self.loss: Loss
         self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"))
@@ -156,6 +158,10 @@ class Trial:
         batch = {name: part[:BATCH] for name, part in self.data.held_out.items()}
         return batch if self.ways else {**batch, "z": self.game.latents(BATCH)}
 
+    def told(self) -> tuple[Tensor, ...]:
+        """What generator and critic are given besides, where the data have captions."""
+        return (self.batch()["text"],) if is_told(self.data) else ()
+
     def try_prior(self) -> None:
         prior = self.game.prior
         assert prior is not None
@@ -174,7 +180,7 @@ class Trial:
         if self.ways:
             self.try_translator(self.ways)
             return
-        samples = self.game.generator(self.game.latents(BATCH))
+        samples = self.game.generator(self.game.latents(BATCH), *self.told())
         self.expect_samples(samples, self.data.main)
         objective = samples.square().sum()
         if isinstance(self.game.generator, Autoencoder):
@@ -214,7 +220,7 @@ class Trial:
         assert critic is not None
         for domain in self.ways or list(self.data.fields)[:1]:
             real = batch[domain].clone().requires_grad_()
-            inputs = judged(self.ways, real, batch, domain) if self.ways else (real,)
+            inputs = judged(self.ways, real, batch, domain) if self.ways else (real, *self.told())
             scores = critic(*inputs)
             self.expect(scores.shape[:1] == (BATCH,), f"scores of {BATCH} examples have shape {tuple(scores.shape)}")
             objective = objective + scores.sum()
@@ -226,7 +232,7 @@ class Trial:
     def expect_gradients(self, player: str, objective: Tensor) -> None:
         """Every parameter has one, and it is finite."""
         self.expect(objective.requires_grad, f"the {player}'s output carries no gradient")
-        named = dict(self.game.get_submodule(player).named_parameters())
+        named = {name: p for name, p in self.game.get_submodule(player).named_parameters() if p.requires_grad}
         found = torch.autograd.grad(objective, list(named.values()), allow_unused=True)
         for name, gradient in zip(named, found, strict=True):
             self.expect(gradient is not None, f"the {player}'s parameter {name} has no gradient")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganflow import hookimpl, settings
 from ganflow.autoencoder import Gaussian, VariationalAutoencoder
+from ganflow.conditional import Conditional
 from ganflow.data import Data, Field, TensorData
 from ganflow.loss import Batch, ScoreLoss
 from ganflow.plugins import Chosen, Component
@@ -46,6 +47,14 @@ def translations() -> list[Data]:
         train, held_out = ({key: part[s] for key, part in parts.items()} for s in (slice(32), slice(32, 64)))
         made.append(TensorData(name, train, held_out, paired=fields[0] == "source"))
     return made
+
+
+def captioned() -> Data:
+    """Images (3, 32, 32) with a sentence's vector of 12 numbers each."""
+    pairs, _ = translations()
+    text = torch.randn(64, 12, generator=torch.Generator().manual_seed(1))
+    train, held_out = pairs.train["source"], pairs.held_out["source"]  # type: ignore[attr-defined]
+    return TensorData("captioned images", {"real": train, "text": text[:32]}, {"real": held_out, "text": text[32:]})
 
 
 class NormalPrior(Prior):
@@ -106,6 +115,33 @@ class ScoresEachWay(ScoreDifference):
         return self.judge(game, *judged(self.ways, x, batch, domain))
 
 
+class ScoresWhatIsTold(ScoreDifference):
+    """The same for a generator and a critic that are given a sentence's vector, too."""
+
+    reads = ("real", "text")
+    generator_needs_data = True
+
+    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+        fake: Tensor = game.generator(batch["z"], batch["text"])
+        return fake
+
+    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
+        return self.judge(game, x, batch["text"])
+
+
+class Told(Conditional):
+    """One hidden layer from z and a condition to examples in [−1, 1]."""
+
+    def __init__(self, shape: tuple[int, ...], dim: int, told: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dim + told, 16), nn.ReLU(), nn.Linear(16, prod(shape)), nn.Tanh())
+        self.shape = shape
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        made: Tensor = self.layers(torch.cat((z, condition), 1)).reshape(-1, *self.shape)
+        return made
+
+
 def judged(ways: Mapping[str, str], x: Tensor, batch: Batch, domain: str) -> tuple[Any, ...]:
     """What a critic of translations is given: source and target together, or an image and its domain."""
     return (x, domain) if len(ways) > 1 else (torch.cat((batch[ways[domain]], x), 1),)
@@ -146,6 +182,8 @@ class StandInGenerator:
     def generator(self, data: Data, prior: Prior | None) -> nn.Module:
         if prior is None:
             return Recolouring(ways_of(data.fields) or {}, data.fields)
+        if is_told(data):
+            return Told(data.shape, prod(prior.shape), prod(data.fields["text"].shape))
         return SmallAutoencoder(data.shape, prod(prior.shape))
 
 
@@ -155,19 +193,19 @@ class StandInCritic:
 
     @hookimpl
     def critic(self, data: Data) -> nn.Module:
-        if ways_of(data.fields):
+        if ways_of(data.fields) or is_told(data):
             return SumOfScores()
         return nn.Sequential(nn.Flatten(), nn.Linear(prod(data.shape), 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
 
 
 class SumOfScores(nn.Module):
-    """A weight times the mean of the pixels, whatever the domain."""
+    """A weight times the mean of the pixels, whatever the domain or the condition."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
 
-    def forward(self, x: Tensor, domain: str = "") -> Tensor:
+    def forward(self, x: Tensor, besides: Any = None) -> Tensor:
         return self.weight * x.flatten(1).mean(1)
 
 
@@ -196,6 +234,15 @@ class StandInUnpairedLoss:
     @hookimpl
     def loss(self) -> ScoreLoss:
         return ScoresEachWay(UNPAIRED)
+
+
+@settings
+class StandInToldLoss:
+    """The difference of scores of captioned images."""
+
+    @hookimpl
+    def loss(self) -> ScoreLoss:
+        return ScoresWhatIsTold()
 
 
 @settings
@@ -228,9 +275,17 @@ PARTS: dict[str, type] = {
 }
 
 
-def stand_in(role: str, ways: Mapping[str, str] | None = None) -> Chosen:
-    """The stand-in for a role (there is none for data, which are given), in a game of these translations if any."""
+def is_told(data: Data) -> bool:
+    """Whether the examples come with captions."""
+    return "text" in data.fields
+
+
+def stand_in(role: str, ways: Mapping[str, str] | None = None, told: bool = False) -> Chosen:
+    """The stand-in for a role (there is none for data, which are given), in a game of these translations if any, or of captioned
+    images."""
     part = PARTS[role]
+    if role == "loss" and told:
+        part = StandInToldLoss
     if role == "loss" and ways:
         part = StandInPairedLoss if ways == PAIRED else StandInUnpairedLoss
     return Chosen(Component(role, "stand_in", "testing", part), part())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -40,14 +40,23 @@ class StackGANLoss(ScoreLoss):
         return self.adversarial.name
 
     def check(self, game: Game) -> None:
-        if not isinstance(game.generator, Conditional):
-            raise GanflowError("loss 'stackgan' tells the generator what to draw, and this recipe's takes z alone; "
-                               "use generator stackgan_stage1")  # fmt: skip
+        self.of(game)
         if self.match and hasattr(game.data, "encoder"):  # where a run is only drawn from, the data are not there
             encoder_of(game)
 
+    def of(self, game: Game) -> Conditional:
+        """The generator.
+
+        Raises:
+            GanflowError: it takes no condition.
+        """
+        if not isinstance(game.generator, Conditional):
+            raise GanflowError("loss 'stackgan' tells the generator what to draw, and this recipe's takes z alone; "
+                               "use generator stackgan_stage1")  # fmt: skip
+        return game.generator
+
     def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
-        fake: Tensor = game.generator(batch["z"], batch["text"])
+        fake: Tensor = self.of(game)(batch["z"], batch["text"])
         return fake
 
     def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
@@ -72,7 +81,9 @@ class StackGANLoss(ScoreLoss):
         drawn = self.generated(game, batch)
         fake = self.score(game, drawn, batch)
         real = self.score(game, batch["real"], batch).detach() if self.adversarial.generator_needs_data else None
-        terms = {self.name: self.generator_loss(fake, real), "kl": self.kl * divergence(game, batch["text"])}
+        terms = {self.name: self.generator_loss(fake, real)}
+        if (divergence := self.of(game).divergence(batch["text"])) is not None:
+            terms["kl"] = self.kl * divergence
         if self.match:
             terms["match"] = self.match * encoder_of(game).match(drawn, batch["text"])
         return terms
@@ -85,12 +96,6 @@ class StackGANLoss(ScoreLoss):
         for sentence, real, text in zip(sentences, batch["real"], batch["text"], strict=False):
             rows[sentence] = torch.cat((real[None], game.sample(z, text.expand(SHOWN, -1))))
         return rows
-
-
-def divergence(game: Game, text: Tensor) -> Tensor:
-    """How far the generator's conditioning augmentation is from N(0, 1)."""
-    of: Any = game.generator
-    return of.divergence(text)
 
 
 def encoder_of(game: Game) -> TextEncoder:

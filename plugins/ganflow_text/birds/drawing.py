@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,7 @@ def posed(rng: np.random.Generator, size: int, plumage: Plumage) -> Bird:
     return Bird(plumage, canvas.materials(), high, low)
 
 
-def _bird(canvas: Canvas, place) -> None:  # type: ignore[no-untyped-def]
+def _bird(canvas: Canvas, place: Callable[[float, float], Point]) -> None:
     """In the bird's own coordinates: units around the middle of its body, the beak on the right."""
 
     def shape(corners: list[Point], material: int) -> None:

@@ -22,17 +22,22 @@ class Augmentation(nn.Module):
         self.linear = nn.Linear(numbers, 2 * dim if random else dim)
 
     def statistics(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ², (n, dim) each."""
+        """μ and log σ², (n, dim) each, where c is random."""
         both = self.linear(text)
-        return (both[:, : self.dim], both[:, self.dim :]) if self.random else (both, torch.zeros_like(both))
+        return both[:, : self.dim], both[:, self.dim :]
 
     def forward(self, text: Tensor) -> Tensor:
+        if not self.random:
+            return self.linear(text)
         mean, log_variance = self.statistics(text)
-        if not (self.random and self.training):
+        if not self.training:
             return mean
         return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
-    def divergence(self, text: Tensor) -> Tensor:
-        """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean)."""
+    def divergence(self, text: Tensor) -> Tensor | None:
+        """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean); None where c is not
+        random."""
+        if not self.random:
+            return None
         mean, log_variance = self.statistics(text)
         return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2

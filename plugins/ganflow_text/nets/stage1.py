@@ -43,5 +43,5 @@ class Stage1(Conditional):
         picture: Tensor = self.ups(self.start(torch.cat((z.flatten(1), self.augmentation(condition)), 1)))
         return picture
 
-    def divergence(self, text: Tensor) -> Tensor:
-        return self.augmentation.divergence(text)
+    def divergence(self, condition: Tensor) -> Tensor | None:
+        return self.augmentation.divergence(condition)

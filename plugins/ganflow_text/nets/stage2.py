@@ -96,5 +96,5 @@ class Stage2(Conditional, Staged):
         picture: Tensor = self.output(painted)
         return picture
 
-    def divergence(self, text: Tensor) -> Tensor:
-        return self.augmentation.divergence(text)
+    def divergence(self, condition: Tensor) -> Tensor | None:
+        return self.augmentation.divergence(condition)

@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.game import Game
+from ganflow.testing import check_component, components
 
 DIM, NUMBERS = 6, 10
 
@@ -46,6 +47,19 @@ def batch(g, n=4):
     return {**{name: t[:n] for name, t in g.data.held_out.items()}, "z": g.latents(n)}
 
 
+SMALL = {
+    "stackgan_stage1": {"width": 4, "dim": DIM},
+    "stackgan_stage2": {"stage1": Stage1(width=4, dim=DIM), "factor": 2, "width": 4, "blocks": 1, "dim": DIM},
+    "critic": {"width": 4, "dim": 5, "projection": True, "norm": "none"},
+    "loss": {},
+}
+
+
+@pytest.mark.parametrize("component", [c for c in components("text") if c.role in ("generator", "critic", "loss")], ids=str)
+def test_they_keep_the_contract(component):
+    check_component(component, **SMALL.get(component.name, SMALL.get(component.role)))
+
+
 def test_conditioning_augmentation_is_its_formula():
     torch.manual_seed(0)
     made, text = Augmentation(NUMBERS, DIM, True), torch.randn(50_000, NUMBERS)[:1].expand(50_000, -1)
@@ -71,6 +85,7 @@ def test_without_augmentation_the_condition_is_certain():
     made, text = Augmentation(NUMBERS, DIM, False), torch.randn(3, NUMBERS)
     assert torch.equal(made(text), made(text))
     assert made.linear.out_features == DIM
+    assert made.divergence(text) is None
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
