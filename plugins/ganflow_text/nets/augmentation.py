@@ -35,8 +35,8 @@ class Augmentation(nn.Module):
         return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
     def divergence(self, text: Tensor) -> Tensor | None:
-        """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean); None where c is not
-        random."""
+        """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean); None where
+        c is not random."""
         if not self.random:
             return None
         mean, log_variance = self.statistics(text)
