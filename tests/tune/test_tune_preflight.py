@@ -69,7 +69,7 @@ def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
     workshop.catalogue()
     file = tmp_path / "r.yaml"
     text = read_recipe("grid", ["~tune"]).to_yaml()
-    file.write_text(text + "tune:\n  space:\n    critic: {choice: [{use: mlp}, {use: acme/patch, width: 8}]}\n")
+    file.write_text(text + "tune:\n  space:\n    critic: {choice: [{use: mlp}, {use: acme/mosaic, width: 8}]}\n")
     assert distributions(read_recipe(file)) == ["ganflow", "gf-acme"]
     file.write_text(text)
     assert distributions(read_recipe(file)) == ["ganflow"]

@@ -101,7 +101,7 @@ def test_what_is_sent(workshop, tmp_path, monkeypatch):
     workshop.install("unused")
     workshop.catalogue()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
-    recipe = read_recipe("grid", ["critic=acme/patch", "train.rounds=7"])
+    recipe = read_recipe("grid", ["critic=acme/mosaic", "train.rounds=7"])
     environment = runtime_env(recipe, tmp_path)
     assert wheels(environment) == ["ganflow", "gf_acme"]
     sent = Path(environment["working_dir"])
