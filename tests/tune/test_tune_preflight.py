@@ -73,7 +73,7 @@ def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
     assert distributions(read_recipe(file)) == ["ganflow", "gf-acme"]
     file.write_text(text)
     assert distributions(read_recipe(file)) == ["ganflow"]
-    assert distributions(read_recipe(file, ["critic=other/patch"])) == ["ganflow", "gf-other"]
+    assert distributions(read_recipe(file, ["critic=other/mosaic"])) == ["ganflow", "gf-other"]
 
 
 @pytest.mark.parametrize(
