@@ -235,7 +235,7 @@ def test_one_pass_of_the_critic_is_the_same(recipe, system):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("one_batch", ["false", "true"])
+@pytest.mark.parametrize("one_batch", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_resume_is_bit_for_bit(recipe, tmp_path, system, one_batch):
     """The pool's contents included: they are in use long before the run is cut."""
     chosen = recipe(SYSTEMS[system], f"train.one_batch={one_batch}", "train.rounds=12", "train.checkpoint_every=4")
@@ -254,6 +254,7 @@ def test_resume_is_bit_for_bit(recipe, tmp_path, system, one_batch):
         assert torch.equal(t, ends[1].tensors[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_compiled_rounds_are_traced(recipe, system):
     """The graph of a whole round, pools and all, does what the eager round does."""
