@@ -82,7 +82,12 @@ class ScoreLoss(Loss):
 
     @abstractmethod
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The scalar that the generator descends; `real` scores are given where `generator_needs_data`."""
+        """The scalar that the generator descends; `real` scores are given where the loss `compares`."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether the generator's step scores real examples, too. Not what needs data for its inputs alone."""
+        return self.generator_needs_data
 
     @property
     def name(self) -> str:
@@ -139,7 +144,7 @@ class ScoreLoss(Loss):
         terms = {}
         for domain in self.domains:
             fake = self.score(game, self.generated(game, batch, domain), batch, domain)
-            real = self.score(game, self.reals(batch, domain), batch, domain).detach() if self.generator_needs_data else None
+            real = self.score(game, self.reals(batch, domain), batch, domain).detach() if self.compares else None
             terms[in_domain(self.name, domain)] = self.generator_loss(fake, real)
         return terms
 

@@ -46,15 +46,10 @@ def counted(game: Game, step: str) -> dict[str, float]:
     """Floating-point operations per example that each network's forward passes take in a player's step.
 
     Counted by hooks while the loss plays: torch's own counter imports torch._dynamo, a second of every start."""
-    like = next(game.generator.parameters())
-    batch = {name: torch.zeros(TRIED, *field.shape) for name, field in game.data.fields.items()}
-    if game.prior is not None:
-        batch["z"] = game.latents(TRIED)
-    batch = {name: t.to(like.device, like.dtype) for name, t in batch.items()}
     networks = {"generator": game.generator, "critic": game.critic}
     playing = {name: network for name, network in networks.items() if network is not None}
     with untouched(game), evaluating(game), torch.enable_grad(), operations(playing) as counts:
-        getattr(game.loss, f"{step}_terms")(game, batch)
+        getattr(game.loss, f"{step}_terms")(game, game.blank(TRIED))
     return {name: counts[name] / TRIED for name in networks}
 
 

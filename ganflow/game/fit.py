@@ -35,9 +35,7 @@ def check_fit(recipe: Recipe, game: Game) -> None:
             f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
         )
     loss.check(game)
-    batch = {name: torch.zeros(2, *field.shape) for name, field in fields.items()}
-    if game.prior is not None:
-        batch["z"] = game.latents(2)
+    batch = game.blank(2)
     with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
         if hasattr(loss, "score"):  # a ScoreLoss, under modifiers or not
             for domain in loss.domains:

@@ -68,6 +68,15 @@ class Game(nn.Module):
             raise ValueError("this game has no prior to draw from")
         return self.prior.sample(n, generator=torch.Generator().manual_seed(seed))
 
+    def blank(self, n: int) -> dict[str, Tensor]:
+        """A batch of zeros with draws from the prior, for trying what shapes and work a step has: on the generator's device, in
+        its dtype."""
+        like = next(self.generator.parameters())
+        batch = {name: torch.zeros(n, *field.shape) for name, field in self.data.fields.items()}
+        if self.prior is not None:
+            batch["z"] = self.latents(n)
+        return {name: t.to(like.device, like.dtype) for name, t in batch.items()}
+
     def samples(self, n: int, seed: int = 0) -> Tensor:
         """n generated examples on the CPU, float32: (n, *data.shape). Training's random numbers stay untouched. A conditional
         generator is told what held-out examples are told, drawn at random: see `conditions`."""

@@ -29,7 +29,7 @@ def read_image(path: Path, channels: int) -> Tensor:
     try:
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
-            return signed(flat(upright, channels)) if channels in (1, 3) else one_hot(upright, channels)
+            return signed(flat(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
     except FileNotFoundError:
         raise GanflowError(f"there is no image {path}") from None
     except UNREADABLE as error:
@@ -50,7 +50,7 @@ def signed(image: Image.Image) -> Tensor:
     return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
 
 
-def one_hot(image: Image.Image, classes: int) -> Tensor:
+def label_map(image: Image.Image, classes: int) -> Tensor:
     """A label map, of one channel or with a palette, as (classes, height, width): 1 in the channel that a pixel's number names,
     −1 in the others.
 
@@ -64,7 +64,15 @@ def one_hot(image: Image.Image, classes: int) -> Tensor:
     labels = torch.from_numpy(np.array(image).astype(np.int64))
     if int(labels.max()) >= classes:
         raise ValueError(f"label {int(labels.max())} is none of the classes 0 … {classes - 1}")
-    return (torch.nn.functional.one_hot(labels, classes).permute(2, 0, 1).float() * 2 - 1).contiguous()
+    return one_hot(labels[None], classes)[0]
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Integers (n, height, width) as float32 (n, classes, height, width): 1 in the channel of the class, −1 in the others."""
+    import torch
+
+    hot = torch.full((len(labels), classes, *labels.shape[1:3]), -1.0)
+    return hot.scatter_(1, labels[:, None].long(), 1.0)
 
 
 def why(error: BaseException) -> str:

@@ -39,6 +39,10 @@ class StackGANLoss(ScoreLoss):
     def name(self) -> str:
         return self.adversarial.name
 
+    @property
+    def compares(self) -> bool:
+        return self.adversarial.compares
+
     def check(self, game: Game) -> None:
         self.of(game)
         if self.match and hasattr(game.data, "encoder"):  # where a run is only drawn from, the data are not there
@@ -78,14 +82,11 @@ class StackGANLoss(ScoreLoss):
         return terms
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        drawn = self.generated(game, batch)
-        fake = self.score(game, drawn, batch)
-        real = self.score(game, batch["real"], batch).detach() if self.adversarial.generator_needs_data else None
-        terms = {self.name: self.generator_loss(fake, real)}
+        terms = super().generator_terms(game, batch)
         if (divergence := self.of(game).divergence(batch["text"])) is not None:
             terms["kl"] = self.kl * divergence
         if self.match:
-            terms["match"] = self.match * encoder_of(game).match(drawn, batch["text"])
+            terms["match"] = self.match * encoder_of(game).match(self.generated(game, batch), batch["text"])
         return terms
 
     def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:

@@ -18,8 +18,7 @@ from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
 from ganflow.errors import GanflowError
-from ganflow.pictures.reading import UNREADABLE, flat, signed, why
-from ganflow_translation.scenes.tensors import one_hot
+from ganflow.pictures.reading import UNREADABLE, flat, one_hot, signed, why
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

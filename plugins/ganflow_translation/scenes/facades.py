@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ganflow.data import TensorData
+from ganflow.pictures.reading import one_hot
 from ganflow_translation.scenes.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
-from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, drawn, one_hot, signed
+from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, drawn, signed
 
 CLASSES = ("sky", "plaster", "brick", "window", "frame", "door", "cornice", "balcony", "shop", "pavement")
 LABEL_COLOURS = (  # of the classes, where labels are shown as a picture

@@ -36,9 +36,3 @@ def drawn(
 def signed(pictures: Tensor) -> Tensor:
     """uint8 (n, height, width, channels) as float32 (n, channels, height, width) in [-1, 1]."""
     return (pictures.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """uint8 (n, height, width) as float32 (n, classes, height, width): 1 in the channel of the class, −1 in the others."""
-    hot = torch.full((len(labels), classes, *labels.shape[1:3]), -1.0)
-    return hot.scatter_(1, labels[:, None].long(), 1.0)

@@ -40,6 +40,10 @@ class TranslationLoss(nn.Module, ScoreLoss):
     def name(self) -> str:
         return self.adversarial.name
 
+    @property
+    def compares(self) -> bool:
+        return self.adversarial.compares
+
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return self.critic_weight * self.adversarial.critic_loss(real, fake)
 
@@ -48,13 +52,7 @@ class TranslationLoss(nn.Module, ScoreLoss):
 
     def adversarial_terms(self, game: Game, batch: Batch) -> Terms:
         """The generator's adversarial term in each domain; none in a game without a critic, in which the other terms are left."""
-        terms: Terms = {}
-        for domain in self.domains if game.critic is not None else ():
-            fake, real = self.score(game, self.generated(game, batch, domain), batch, domain), None
-            if self.adversarial.generator_needs_data:
-                real = self.score(game, self.reals(batch, domain), batch, domain).detach()
-            terms[in_domain(self.name, domain)] = self.generator_loss(fake, real)
-        return terms
+        return ScoreLoss.generator_terms(self, game, batch) if game.critic is not None else {}
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """The adversarial loss's own, in each domain."""
