@@ -8,10 +8,11 @@ labels real 0 and fake 1, so its D is 1 − ours; the divergences are the same.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow.errors import GanflowError
 
@@ -137,7 +138,7 @@ class ScoreLoss(Loss):
         terms = {}
         for domain in self.domains:
             real, fake = self.score_both(game, self.reals(batch, domain), self.fakes(game, batch, domain), batch, domain)
-            terms[in_domain(self.name, domain)] = self.critic_loss(real, fake)
+            terms[in_domain(self.name, domain)] = self.over_scales(game, self.critic_loss, real, fake)
         return terms
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:
@@ -145,8 +146,16 @@ class ScoreLoss(Loss):
         for domain in self.domains:
             fake = self.score(game, self.generated(game, batch, domain), batch, domain)
             real = self.score(game, self.reals(batch, domain), batch, domain).detach() if self.compares else None
-            terms[in_domain(self.name, domain)] = self.generator_loss(fake, real)
+            terms[in_domain(self.name, domain)] = self.over_scales(game, self.generator_loss, fake, real)
         return terms
+
+    def over_scales(self, game: Game, formula: Callable[..., Tensor], *scores: Tensor | None) -> Tensor:
+        """formula(*scores); the sum over the scales of a critic that judges at several and whose losses are summed (see
+        `Game.summed_scales`): their scores lie along dimension 1."""
+        if game.summed_scales == 1:
+            return formula(*scores)
+        each = [formula(*(s if s is None else s.select(1, i) for s in scores)) for i in range(game.summed_scales)]
+        return torch.stack(each).sum(0)
 
     def score_both(self, game: Game, real: Tensor, fake: Tensor, batch: Batch, domain: str = "") -> tuple[Tensor, Tensor]:
         """Scores of real and fake examples, in one critic pass where the recipe says `train.one_pass`."""
@@ -201,9 +210,13 @@ class AddedTerms(Loss):
 
 
 class SlopePenalty(AddedTerms):
-    """A loss with the critic's term weight · E cost(∇f(x)) at some points x; f is the mean of an example's scores.
+    """A loss with the critic's term weight · E cost(∇f(x)) at some points x; f is the mean of an example's scores. Where the
+    losses of a critic's scales are summed, each has its own f, and the term is the sum.
 
     Works with every loss that has ScoreLoss's `fakes` and `score`, under other modifiers' terms too.
+
+    Args:
+        allow_batch_norm: accept a critic with batch norm, where the slope at one example depends on the others.
 
     Attributes:
         term: the term's name in logs, which is also the modifier's.
@@ -214,13 +227,22 @@ class SlopePenalty(AddedTerms):
 
     term: ClassVar[str]
 
-    def __init__(self, loss: Loss, weight: float) -> None:
+    def __init__(self, loss: Loss, weight: float, allow_batch_norm: bool = False) -> None:
         super().__init__(loss)
-        self.weight = weight
+        self.weight, self.allow_batch_norm = weight, allow_batch_norm
         if not (hasattr(loss, "fakes") and hasattr(loss, "score")):
             raise GanflowError(
                 f"modifier '{self.term}' needs a loss that scores examples with a critic (a ScoreLoss); "
                 f"{type(loss).__name__} does not: take the modifier out, or choose another loss"
+            )
+
+    def check(self, game: Game) -> None:
+        super().check(game)
+        if game.critic is not None and mixes_examples(game.critic) and not self.allow_batch_norm:
+            raise GanflowError(
+                f"modifier '{self.term}' takes the critic's slope at each example, and in a critic with batch norm that depends on "
+                "the rest of the batch: give the critic `norm: layer`, `instance` or `none`, whichever it has (WGAN-GP has layer "
+                f"norm), or write {{use: {self.term}, allow_batch_norm: true}}"
             )
 
     @abstractmethod
@@ -235,11 +257,22 @@ class SlopePenalty(AddedTerms):
         terms = {}
         for domain in self.domains:
             x = self.points(self.reals(batch, domain), self.fakes(game, batch, domain)).detach().requires_grad_()
-            per_example = self.score(game, x, batch, domain).reshape(len(x), -1).mean(1)
-            # Examples do not mix, so the gradient of the sum holds each one's own; the graph is kept for its derivatives.
-            slopes: Tensor = torch.autograd.grad(per_example.sum(), x, create_graph=True)[0]
-            terms[in_domain(self.term, domain)] = self.weight * self.cost(slopes.flatten(1)).mean()
+            scores = self.score(game, x, batch, domain)
+            terms[in_domain(self.term, domain)] = self.weight * self.over_scales(game, lambda f, x=x: self._cost_at(x, f), scores)
         return terms
+
+
+    def _cost_at(self, x: Tensor, scores: Tensor) -> Tensor:
+        """E cost(∇f(x)) of the scores (n, …) that examples x (n, *shape) have."""
+        per_example = scores.reshape(len(x), -1).mean(1)
+        # Examples do not mix, so the gradient of the sum holds each one's own; the graph is kept for its derivatives.
+        slopes: Tensor = torch.autograd.grad(per_example.sum(), x, create_graph=True)[0]
+        return self.cost(slopes.flatten(1)).mean()
+
+
+def mixes_examples(network: nn.Module) -> bool:
+    """Whether an example's result depends on the rest of its batch: batch norm does that."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
 
 
 def _together(terms: Terms, more: Terms) -> Terms:

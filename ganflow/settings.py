@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -23,6 +23,8 @@ class Notes:
     lt: float | None = None
     le: float | None = None
     role: str | None = None  # a component of this role goes here
+    before: Mapping[int, Any] | None = None  # see `key`
+    within: Mapping[str, Mapping[str, Any]] | None = None  # see `part`
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class Key:
     @property
     def required(self) -> bool:
         return self.default is MISSING
+
+    def default_in(self, version: int, within: Mapping[str, Any]) -> Any:
+        """What a recipe of this version means that lacks the key, where the component's defaults are partly `within`'s."""
+        for since, value in sorted((self.notes.before or {}).items()):
+            if version < since:
+                return value
+        return within.get(self.name, self.default)
 
     @property
     def type_name(self) -> str:
@@ -53,27 +62,39 @@ def key(
     ge: float | None = None,
     lt: float | None = None,
     le: float | None = None,
+    before: Mapping[int, Any] | None = None,
 ) -> Any:
     """A field with a line of documentation and, for numbers, its range.
 
     A plain `width: int = 64` is as good a field; `key` adds what `ganflow plugins` shows and what is checked.
     Mutable defaults (lists, dicts) are copied for every instance.
+
+    Args:
+        before: recipe version → what a recipe of an earlier version means that lacks the key. A run's recipe has every key
+            of its time, so a new key, or a new default, changes nothing for runs that began without it.
     """
-    return _field(default, Notes(doc, gt, ge, lt, le))
+    return _field(default, Notes(doc, gt, ge, lt, le, before=before))
 
 
-def part(role: str, default: dict[str, Any] | str | None = None, doc: str = "") -> Any:
+def part(
+    role: str,
+    default: dict[str, Any] | str | None = None,
+    doc: str = "",
+    *,
+    within: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Any:
     """A field that holds another component: `adversarial: {use: hinge}` in a loss, say.
 
     Args:
         role: what the component is for, e.g. "loss".
         default: the component when the recipe names none: `{"use": "hinge"}`, or just `"hinge"`; None for no component.
         doc: one line of documentation.
+        within: "plugin/name" of a component → its keys that have another default here.
 
     In the recipe the value is a section like any other (`use` and the component's own keys). The builder finds
     the component's settings instance in the field and calls its hook: `self.adversarial.loss()`.
     """
-    return _field({"use": default} if isinstance(default, str) else default, Notes(doc, role=role))
+    return _field({"use": default} if isinstance(default, str) else default, Notes(doc, role=role, within=within))
 
 
 def _field(default: Any, notes: Notes) -> Any:

@@ -13,11 +13,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ganflow.data import Feed
+from ganflow.data.feed import generator as stream_of
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
 from ganflow.game.parallel import Group
+from ganflow.game.round import split
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
+from ganflow.loss import Batch
 
 Tensors = dict[str, Tensor]
 
@@ -113,7 +116,7 @@ class Trainer:
         terms = {name: sum(column) / len(rows) for name, column in zip(names, zip(*table, strict=True), strict=True)}
         rates = {name: rate for name, p in self.game.players.items() if (rate := p.learning_rate) is not None}
         seconds = time.perf_counter() - started
-        return Report(self.round, terms, self.game.loss.estimates(terms), rates, len(rows) / seconds)
+        return Report(self.round, terms, self.game.estimates(terms), rates, len(rows) / seconds)
 
     def halt(self) -> None:
         """Tell the other workers, which wait for another round, that there will be none."""
@@ -150,9 +153,30 @@ class Trainer:
             z = self.game.prior.sample(
                 rounds * self.play.prior_draws, self.batch_size, generator=self.prior_draws, device=self.game.device
             )
-            z = z if self._share is None else z[:, self._share]
-            draws["z"] = z if z.dtype == self._dtype else z.to(self._dtype)
+            draws["z"] = self._mine(z)
         return draws
+
+    def settle(self) -> None:
+        """Let the game get ready to be sampled from, scored or kept: see `Game.settle`. Draws nothing that training would miss."""
+        self.game.settle(self._fresh)
+
+    def _fresh(self, k: int) -> list[Batch]:
+        """k batches for the generator: z from a stream that depends on seed and round alone, data (where the loss reads them in the
+        generator's step) as the next rounds draw them."""
+        draws: Tensors = {}
+        if self.game.loss.generator_needs_data:
+            before = self.feed.state()
+            draws = self.feed.draw(k)
+            self.feed.load_state(before)
+        if self.game.prior is not None:
+            stream = stream_of("settle", self.seed, self.round, device=self.game.device)
+            draws["z"] = self._mine(self.game.prior.sample(k, self.batch_size, generator=stream, device=self.game.device))
+        return split(draws)
+
+    def _mine(self, z: Tensor) -> Tensor:
+        """This worker's share of draws from the prior (k, batch_size, …), in the networks' dtype."""
+        z = z if self._share is None else z[:, self._share]
+        return z if z.dtype == self._dtype else z.to(self._dtype)
 
     def peek(self, rounds: int) -> list[Tensors]:
         """What the next rounds will draw."""

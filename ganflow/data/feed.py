@@ -128,8 +128,8 @@ class ResidentFeed(Feed):
             ) from error
 
 
-def generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator that depends on the numbers of `key` alone, and shares no stream with one that is seeded plainly
+def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that depends on `key` alone, and shares no stream with one that is seeded plainly
     with the run's seed (the prior's), so that examples and z are independent."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()  # torch's CPU generator uses 32 bits of a seed
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "big"))

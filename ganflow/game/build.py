@@ -57,7 +57,7 @@ def build_game(
     generator: nn.Module = composition.build("generator", data=data, prior=prior)
     critic: nn.Module | None = composition.build("critic", data=data) if recipe.critic else None
     loss = composition.build("loss")
-    game = Game(data, prior, generator, critic, loss, one_pass=train.one_pass)
+    game = Game(data, prior, generator, critic, loss, one_pass=train.one_pass, version=recipe.version)
     check_fit(recipe, game)
     if group and train.batch_norm == "sync":
         synchronize(game, group)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ganflow.errors import GanflowError
-from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
-from ganflow.loss import Batch
+from ganflow.game.game import Game, evaluating, fork_rng
+from ganflow.loss import Batch, mixes_examples
 from ganflow.recipe import Recipe
 
 

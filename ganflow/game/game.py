@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,9 +13,10 @@ from torch.nn.functional import pad
 from ganflow.autoencoder import Autoencoder
 from ganflow.conditional import Conditional
 from ganflow.data import Data
+from ganflow.data.feed import generator as stream_of
 from ganflow.errors import GanflowError
 from ganflow.game.player import Player
-from ganflow.loss import AddedTerms, Loss
+from ganflow.loss import AddedTerms, Batch, Loss
 from ganflow.prior import Prior
 from ganflow.translator import Translator
 
@@ -28,13 +30,26 @@ class Game(nn.Module):
         data, prior: what the game is played on.
         players: "generator" and "critic", with their optimizers. Empty in a game that is only sampled from.
         one_pass: real and fake examples go through the critic together.
+        summed_scales: how many scales' losses are summed: 1, unless the critic has an attribute `summed_scales`. Its scores
+            then lie along dimension 1, one slice a scale.
+
+    Args:
+        version: of the recipe (see RECIPE_VERSION): before 2, latents of seed s were the first z that a run of seed s trained on.
     """
 
     def __init__(
-        self, data: Data, prior: Prior | None, generator: nn.Module, critic: nn.Module | None, loss: Loss, one_pass: bool = False
+        self,
+        data: Data,
+        prior: Prior | None,
+        generator: nn.Module,
+        critic: nn.Module | None,
+        loss: Loss,
+        one_pass: bool = False,
+        version: int = 2,
     ) -> None:
         super().__init__()
-        self.data, self.prior, self.one_pass = data, prior, one_pass
+        self.data, self.prior, self.one_pass, self.version = data, prior, one_pass, version
+        self.summed_scales = int(getattr(critic, "summed_scales", 1))
         self.generator, self.critic = generator, critic
         self.extras = nn.ModuleDict()
         self.players: dict[str, Player] = {}
@@ -48,6 +63,27 @@ class Game(nn.Module):
         """What the players descend, with the modifiers' terms."""
         loss: Loss = self.__dict__["_loss"]
         return loss
+
+    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+        """What the loss derives from its terms' means; of scales that are summed, from their average."""
+        return self.loss.estimates({name: mean / self.summed_scales for name, mean in means.items()})
+
+    def played_by(self, network: nn.Module) -> Game:
+        """The same game with another generator. This one is left as it is; the parts are shared."""
+        other = copy.copy(self)
+        other.__dict__["_modules"] = {**self._modules, "generator": network}
+        return other
+
+    def settle(self, draw: Callable[[int], list[Batch]]) -> None:
+        """Call the method `settle(game, draw)` of every module among the extras that has one: they are about to be sampled from,
+        scored or kept.
+
+        Args:
+            draw: gives so many batches as the generator's step gets them, from a stream of their own.
+        """
+        for part in self.extras.values():
+            if (method := getattr(part, "settle", None)) is not None:
+                method(self, draw)
 
     @property
     def averaged(self) -> nn.Module:
@@ -63,10 +99,12 @@ class Game(nn.Module):
         return next(self.generator.parameters()).device
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
-        """n draws from the prior on the CPU, the same on every device: (n, *prior.shape)."""
+        """n draws from the prior on the CPU, the same on every device: (n, *prior.shape). None of them is trained on: their
+        stream is none of a run's."""
         if self.prior is None:
             raise ValueError("this game has no prior to draw from")
-        return self.prior.sample(n, generator=torch.Generator().manual_seed(seed))
+        stream = stream_of("latents", seed) if self.version > 1 else torch.Generator().manual_seed(seed)
+        return self.prior.sample(n, generator=stream)
 
     def blank(self, n: int) -> dict[str, Tensor]:
         """A batch of zeros with draws from the prior, for trying what shapes and work a step has: on the generator's device, in
@@ -171,11 +209,6 @@ def mixes_evaluated(network: nn.Module) -> bool:
     """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
     running statistics."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
-
-
-def mixes_examples(network: nn.Module) -> bool:
-    """Whether an example's result depends on the rest of its batch: batch norm does that."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
 
 
 def _chain(loss: Loss) -> Iterator[Loss]:

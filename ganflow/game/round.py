@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ganflow.errors import GanflowError
-from ganflow.game.game import Game, mixes_examples
-from ganflow.loss import Batch, Terms, in_domain
+from ganflow.game.game import Game
+from ganflow.loss import Batch, Terms, in_domain, mixes_examples
 
 Listener = Callable[..., None]
 Draws = dict[str, Tensor]

@@ -16,10 +16,10 @@ from ganflow.game.parallel import Group
 class Synced(_BatchNorm):
     """In training, mean and variance are those of all workers' examples, in equal shares; and so are running ones."""
 
-    group: Group
+    group: Group | None  # None: of this worker's examples alone
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or self.group is None:
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

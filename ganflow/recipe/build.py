@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ganflow.errors import PluginError, SettingsError
@@ -20,32 +21,34 @@ _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
 
 
-def build(root: Node, catalogue: Catalogue, problems: Problems, name: str) -> Recipe | None:
+def build(root: Node, catalogue: Catalogue, problems: Problems, name: str, version: int) -> Recipe | None:
     """The recipe of a tree; None if there are problems, which are all collected.
 
     Args:
         name: what the recipe is called if it says nothing of it.
+        version: which meaning it has if it says nothing of that.
     """
-    return _Builder(root, catalogue, problems).build(name)
+    return _Builder(root, catalogue, problems, version).build(name)
 
 
 class _Builder:
-    def __init__(self, root: Node, catalogue: Catalogue, problems: Problems) -> None:
-        self.root, self.catalogue, self.problems = root, catalogue, problems
+    def __init__(self, root: Node, catalogue: Catalogue, problems: Problems, version: int) -> None:
+        self.root, self.catalogue, self.problems, self.version = root, catalogue, problems, version
         self.references = References(root, problems)
         self.parts: dict[str, Chosen] = {}
 
     def build(self, name: str) -> Recipe | None:
         sections: dict[str, Node] = self.root.value
         given = dict(lines(self.root))
-        self._lay_out(sections, name)
+        if (head := self._head(sections, name)) is not None:
+            self.version = head.recipe_version
+        self._lay_out(sections)
         self.references.resolve(self.root)
         one = {s: self._choose(sections[s], s, s) for s in ONE if s in sections}
         players = {s: self._per_player(sections, s) for s in PER_PLAYER}
         many = {s: self._list(sections, s) for s in MANY}
-        head = self._settings(Node({"name": sections["name"]}, 1), Head, "", "", "the recipe")
         plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
-        if self.problems:
+        if self.problems or head is None:
             return None
         return Recipe(
             name=head.name,
@@ -62,13 +65,24 @@ class _Builder:
             train=plain["train"],
             track=plain["track"],
             tune=plain.get("tune"),
+            version=self.version,
             lines=given,
             parts=self.parts,
         )
 
     # First pass: every section a mapping, every component found, every default in its place.
 
-    def _lay_out(self, sections: dict[str, Node], name: str) -> None:
+    def _head(self, sections: dict[str, Node], name: str) -> Head | None:
+        """The keys outside all sections; None if there is a problem."""
+        filled = {"name": name, "recipe_version": self.version}
+        for key, value in filled.items():
+            if key not in sections or (sections[key].value is None and not sections[key].bad):
+                sections[key] = node_of(value, self.root.line)
+            self.references.resolve(sections[key], key)
+        made: Head | None = self._settings(Node({key: sections[key] for key in filled}, 1), Head, "", "", "the recipe")
+        return made
+
+    def _lay_out(self, sections: dict[str, Node]) -> None:
         for section in [s for s in sections if s not in SECTIONS]:
             node = sections.pop(section)
             self.problems.add(node.line, f"unknown section {shown(section)}{_section_hint(section)}")
@@ -79,7 +93,6 @@ class _Builder:
                 sections[section] = Node(None, node.line, bad=True)
         for section in [s for s in REQUIRED if s not in sections]:
             self.problems.add(self.root.line, f"missing section '{section}'; every recipe needs {', '.join(REQUIRED)}")
-        sections.setdefault("name", Node(name, self.root.line, name, quoted=True))
         for section in ONE:
             if section in sections:
                 self._find(sections[section], section, section)
@@ -132,8 +145,10 @@ class _Builder:
         for name, child in node.children():
             self._find(child, role, join(path, name))
 
-    def _find(self, node: Node, role: str, path: str, depth: int = 0) -> None:
-        """Find the component that a section names, and fill in its defaults."""
+    def _find(
+        self, node: Node, role: str, path: str, depth: int = 0, within: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Find the component that a section names, and fill in its defaults; `within`: see `settings.part`."""
         if node.bad:
             return
         if refers(node):
@@ -144,7 +159,7 @@ class _Builder:
         if node.component is None:
             node.bad = True
         else:
-            self._fill_in(node, node.component.settings, path, depth)
+            self._fill_in(node, node.component.settings, path, depth, (within or {}).get(node.component.qualified, {}))
 
     def _name_component(self, node: Node, role: str, path: str) -> tuple[int, str] | None:
         """Set `node.component`; what keeps it from being found, as (line, text)."""
@@ -167,19 +182,26 @@ class _Builder:
             return use.line, " ".join(str(error).split())
         return None
 
-    def _fill_in(self, node: Node, settings: type, path: str, depth: int) -> None:
-        """Put in the defaults of the keys that are not given, and find the components that go into keys."""
+    def _fill_in(
+        self, node: Node, settings: type, path: str, depth: int, within: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Put in the defaults of the keys that are not given, and find the components that go into keys.
+
+        Args:
+            within: defaults that differ where the component is."""
         for key in keys(settings):
             role = key.notes.role
             if key.name not in node.value and not key.required:
-                node.value[key.name] = node_of(key.default, node.line, default=role is None)
+                default = key.default_in(self.version, within)
+                own = default is key.default  # what the settings class fills in by itself
+                node.value[key.name] = node_of(default, node.line, default=role is None and own)
             child = node.value.get(key.name)
             if role is None or child is None or child.value is None:
                 continue
             if depth == _DEEPEST_PART:
                 text = f"components in components, more than {_DEEPEST_PART} deep; does one contain itself by default?"
                 raise PluginError(f"{path}: {text}")
-            self._find(child, role, join(path, key.name), depth + 1)
+            self._find(child, role, join(path, key.name), depth + 1, key.notes.within)
 
     # Second pass: values checked, settings made.
 

@@ -30,7 +30,7 @@ from ganflow.recipe.sections import PER_PLAYER, PLAYERS, REQUIRED
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 
 
-_WITHOUT_USE = ("name", "train", "track", "tune")
+_WITHOUT_USE = ("name", "recipe_version", "train", "track", "tune")
 
 
 class _Refused(Exception):

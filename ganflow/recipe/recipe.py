@@ -8,7 +8,7 @@ from typing import Any
 
 from ganflow.plugins import Chosen
 from ganflow.recipe.nodes import join, plain
-from ganflow.recipe.sections import Track, Train, Tune
+from ganflow.recipe.sections import RECIPE_VERSION, Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
 from ganflow.settings import keys
 
@@ -25,6 +25,7 @@ class Recipe:
         optimizers: by player, "generator" and "critic"; a critic-free recipe has no "critic".
         schedules: by player; a player without one keeps its learning rate.
         tune: None where the recipe has no such section.
+        version: which meaning of recipes it has, see RECIPE_VERSION.
         lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
         parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
             field of the settings that hold it.
@@ -44,6 +45,7 @@ class Recipe:
     train: Train
     track: Track
     tune: Tune | None = None
+    version: int = RECIPE_VERSION
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     parts: dict[str, Chosen] = field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""
         slots = {slot: self._section(chosen, slot) for slot, chosen in self.slots().items()}
-        data: dict[str, Any] = {"name": self.name}
+        data: dict[str, Any] = {"name": self.name, "recipe_version": self.version}
         for slot, section in slots.items():
             above, _, player = slot.partition(".")
             if player:

@@ -12,8 +12,16 @@ PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
 PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
 MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
-SECTIONS = ("name", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
+SECTIONS = ("name", "recipe_version", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
+
+RECIPE_VERSION = 2
+"""Of what recipes mean. It grows when a default, or the meaning of a key, changes: `key(..., before={2: old})`. A recipe that is
+written out in full says it (`recipe_version`); a user's may, and means the newest if it does not. Runs that began before
+there was a version have 1.
+
+2: least squares in CycleGAN, pix2pix and UNIT without LSGAN's ½; several scales of a critic are summed; an average's batch-norm
+statistics are its own; scores and sheets have latents of their own; VAE/GAN compares under one augmentation."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
@@ -23,9 +31,13 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
 class Head:
     """What stands at the top of a recipe outside all sections."""
 
+    recipe_version: int = key(RECIPE_VERSION, "which meaning of recipes this one was written for", ge=1)
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
 
     def __post_init__(self) -> None:
+        if self.recipe_version > RECIPE_VERSION:
+            newer = f"{self.recipe_version} is a newer ganflow's; this one reads recipes up to {RECIPE_VERSION}: upgrade ganflow"
+            raise SettingsError([("recipe_version", newer)])
         if not NAME.fullmatch(self.name):
             rule = "up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
             raise SettingsError([("name", f"{self.name[:50]!r} cannot name a folder; use {rule}")])

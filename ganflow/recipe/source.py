@@ -16,9 +16,11 @@ from ganflow.recipe.library import find_shipped, near_matches
 from ganflow.recipe.nodes import Node, Problems, shown
 from ganflow.recipe.reader import read_yaml
 from ganflow.recipe.recipe import Recipe
+from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.recipe.writer import to_yaml
 
 LARGEST = 2**18  # bytes; recipes have hundreds
+OLDEST = 1  # the version of runs that were begun when recipes had none
 
 
 def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Recipe:
@@ -43,11 +45,13 @@ class Draft:
     Attributes:
         name: what the recipe is called if it says nothing of it.
         problems: those found so far.
+        version: which meaning it has if it says nothing of that.
     """
 
     root: Node
     name: str
     problems: Problems
+    version: int = RECIPE_VERSION
 
     def build(
         self, overrides: Sequence[str] = (), catalogue: Catalogue | None = None, lines: Mapping[str, int] | None = None
@@ -64,14 +68,14 @@ class Draft:
         problems.extend(self.problems)
         root = copy.deepcopy(self.root)
         changes.apply(overrides, root, problems, lines)
-        recipe = build(root, catalogue or load_catalogue(), problems, self.name)
+        recipe = build(root, catalogue or load_catalogue(), problems, self.name, self.version)
         if recipe is None:
             raise RecipeError(problems)
         return recipe
 
     def to_yaml(self) -> str:
         """As it was given, changes included; references are kept, and nothing is filled in but its name."""
-        return to_yaml({"name": self.name, **self.root.plain()})
+        return to_yaml({"name": self.name, "recipe_version": self.version, **self.root.plain()})
 
 
 def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> Recipe:
@@ -84,7 +88,7 @@ def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> R
     root = read_yaml(to_yaml(dict(plain)), problems)
     if root is None:
         raise RecipeError(problems)
-    return Draft(root, str(plain.get("name")), problems).build(catalogue=catalogue)
+    return Draft(root, str(plain.get("name")), problems, OLDEST).build(catalogue=catalogue)
 
 
 def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
@@ -103,7 +107,12 @@ def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
     if root is None or not isinstance(root.value, dict):
         raise RecipeError(problems)
     changes.apply(overrides, root, problems)
-    return Draft(root, path.stem, problems)
+    return Draft(root, path.stem, problems, OLDEST if _is_a_runs(path) else RECIPE_VERSION)
+
+
+def _is_a_runs(path: Path) -> bool:
+    """Whether it is the recipe in the folder of a run or a sweep. It has a version, unless it was written before there was one."""
+    return path.name == "recipe.yaml" and path.with_name("run.json").is_file()
 
 
 def locate(source: str | Path) -> Path:

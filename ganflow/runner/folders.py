@@ -113,6 +113,7 @@ def origin(recipe: Recipe) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "recipe_version": recipe.version,
         "plugins": versions(recipe.chosen()),
         "git": git_commit(),
     }

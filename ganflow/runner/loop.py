@@ -93,6 +93,7 @@ class Loop:
         self.best = best  # the best score so far and its round
         self._no_pictures = False
         self._kept = trainer.round  # the round of the last checkpoint
+        self._settled = -1  # the round in which the game was last made ready to be looked at
         self._trial = trial
         self.follower = Follower(folder) if recipe.track.mlflow and not trial else None
 
@@ -154,6 +155,7 @@ class Loop:
 
     def _draw(self, round: int) -> None:
         """A picture of what the loss shows of held-out examples, or of the fixed latents' samples."""
+        self._settle()
         game = self.game
         shown = {name: examples[:SHEET] for name, examples in game.data.held_out.items()}
         rows = game.loss.sheet(game, shown) if all(map(len, shown.values())) else {}
@@ -180,6 +182,7 @@ class Loop:
             self._no_pictures = True
 
     def _evaluate(self, round: int) -> dict[str, float]:
+        self._settle()
         scores: dict[str, float] = {}
         for metric in self.metrics:
             scores |= metric.evaluate(self.game)
@@ -187,6 +190,12 @@ class Loop:
         self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
         self._tell("evaluated", round=round, scores=scores)
         return scores
+
+    def _settle(self) -> None:
+        """Make the game ready to be sampled from, scored or kept, once in a round."""
+        if self._settled != self.trainer.round:
+            self.trainer.settle()
+            self._settled = self.trainer.round
 
     def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
         """Whether the first score is the best so far."""
@@ -203,6 +212,7 @@ class Loop:
         for name, player in self.game.players.items():
             if not all(bool(torch.isfinite(p).all()) for p in player.updated):
                 raise Diverged(f"a weight of the {name}", float("nan"), round)
+        self._settle()
         tensors, plain = self.trainer.state()
         path = self.writer.write(tensors, {**plain, "best": self.best}, best=best)
         self._kept = round

@@ -121,12 +121,15 @@ class VAEGAN:
     gamma: float = key(0.01, "γ: weight of the features' distance for the decoder, beside the critic's judgement", gt=0)
     beta: float = key(1.0, "weight of the KL divergence for the encoder, beside the features' distance", ge=0)
     layer: str = key("", "the critic's module whose output is compared; '': what the critic's last layer with weights is given")
+    augmented: bool = key(
+        False, "under diffaugment: compare altered images, x and its reconstruction each altered in its own way", before={2: True}
+    )
 
     @hookimpl
     def loss(self):
         from ganflow_autoencoder.vae_gan import VAEGANLoss
 
-        return VAEGANLoss(self.adversarial.loss(), self.gamma, self.beta, self.layer)
+        return VAEGANLoss(self.adversarial.loss(), self.gamma, self.beta, self.layer, self.augmented)
 
 
 @settings

@@ -27,9 +27,13 @@ def find_layer(critic: nn.Module, name: str) -> nn.Module:
     return weighted[-1]
 
 
-def inner_features(critic: nn.Module, x: Tensor, layer: str) -> Tensor:
+def inner_features(critic: nn.Module, x: Tensor, layer: str, augmented: bool = False) -> Tensor:
     """What the module `layer` gives, or for '' what the last layer with weights is given, on the way to the scores of
-    examples x (n, *shape): shape (n, features), in single precision where the critic runs in half."""
+    examples x (n, *shape): shape (n, features), in single precision where the critic runs in half.
+
+    Args:
+        augmented: see x as the critic does, with whatever is put in front of it (hooks on the critic itself: diffaugment).
+    """
     module, seen = find_layer(critic, layer), []
 
     def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -40,11 +44,25 @@ def inner_features(critic: nn.Module, x: Tensor, layer: str) -> Tensor:
 
     handle = module.register_forward_hook(after) if layer else module.register_forward_pre_hook(before)
     try:
-        critic(x)
+        (critic if augmented else critic.forward)(x)
     finally:
         handle.remove()
     features: Tensor = seen[-1].flatten(1)
     return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+
+
+def is_random(critic: nn.Module, x: Tensor, layer: str) -> bool:
+    """Whether in training the features of the same examples x (n, *shape) differ from one pass to the next, as under dropout.
+    The critic and torch's random numbers are left as they were."""
+    buffers = [(b, b.clone()) for b in critic.buffers()]
+    seen = []
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            seen.append(inner_features(critic, x, layer))
+            for buffer, before in buffers:  # a power iteration, or running statistics
+                buffer.copy_(before)
+    return not torch.equal(*seen)
 
 
 def _is_leaf(module: nn.Module) -> bool:

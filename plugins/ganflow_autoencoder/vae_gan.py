@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ganflow.autoencoder import Gaussian
 from ganflow.errors import GanflowError
 from ganflow.loss import Batch, Loss, ScoreLoss, Terms
-from ganflow_autoencoder.features import find_layer, inner_features
+from ganflow_autoencoder.features import find_layer, inner_features, is_random
 from ganflow_autoencoder.losses import reconstructions, vae_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         adversarial: from whose formulas critic and decoder play.
         gamma, beta: γ and β.
         layer: of the critic; see `features`.
+        augmented: compare what the critic sees of altered images (diffaugment), x and x̃ each altered in its own way.
 
     Raises:
         GanflowError: the adversarial loss is not a plain loss from scores.
@@ -35,14 +37,14 @@ class VAEGANLoss(nn.Module, ScoreLoss):
 
     generator_needs_data = True
 
-    def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str) -> None:
+    def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str, augmented: bool = False) -> None:
         super().__init__()
         if not isinstance(adversarial, ScoreLoss) or type(adversarial).generator_terms is not ScoreLoss.generator_terms:
             raise GanflowError(
                 f"loss.adversarial: {type(adversarial).__name__} does not follow from scores of real and generated examples "
                 "alone: take non_saturating, hinge, wasserstein or another such loss"
             )
-        self.adversarial, self.gamma, self.beta, self.layer = adversarial, gamma, beta, layer
+        self.adversarial, self.gamma, self.beta, self.layer, self.augmented = adversarial, gamma, beta, layer, augmented
 
     @property
     def name(self) -> str:
@@ -53,6 +55,13 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         if game.critic is None:
             raise GanflowError("loss 'vae_gan' needs a critic, and the recipe has none; without one, use loss elbo")
         find_layer(game.critic, self.layer)
+        like = next(game.critic.parameters())
+        x = torch.linspace(-1, 1, 2 * math.prod(game.data.shape)).view(2, *game.data.shape).to(like.device, like.dtype)
+        if not self.augmented and is_random(game.critic, x, self.layer):
+            raise GanflowError(
+                "loss 'vae_gan' compares what the critic sees in x and in its reconstruction, and this critic sees the same x "
+                "differently each time it looks: take dropout or noise out of it (in front of it, as diffaugment, they may stay)"
+            )
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return self.adversarial.critic_loss(real, fake)
@@ -80,7 +89,7 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         if self.adversarial.generator_needs_data:
             real = self.score(game, batch["real"], batch).detach()
         return {
-            self.name: self.generator_loss(fake, real),
+            self.name: self.over_scales(game, self.generator_loss, fake, real),
             "kl": self.beta * q.divergence().flatten(1).sum(1).mean(),
             "features": self.gamma * self.distance(game, batch["real"], game.generator(slowed(z, self.gamma))),
         }
@@ -89,8 +98,8 @@ class VAEGANLoss(nn.Module, ScoreLoss):
         """½‖f(x) − f(x̃)‖², the mean over examples."""
         assert game.critic is not None
         with torch.no_grad():
-            wanted = inner_features(game.critic, x, self.layer)
-        found = inner_features(game.critic, reconstructed, self.layer)
+            wanted = inner_features(game.critic, x, self.layer, self.augmented)
+        found = inner_features(game.critic, reconstructed, self.layer, self.augmented)
         return (wanted - found).square().sum(1).mean() / 2
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:

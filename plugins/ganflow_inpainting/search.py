@@ -143,7 +143,7 @@ def _prior_loss(game: Game, how: Search, real: Tensor | None) -> Callable[[Tenso
                                "take --prior-loss norm or none")  # fmt: skip
         with torch.no_grad():
             scores = loss.score(game, real.to(next(game.generator.parameters())), {})
-    one = torch.func.vmap(lambda score: loss.generator_loss(score[None], scores))
+    one = torch.func.vmap(lambda score: loss.over_scales(game, loss.generator_loss, score[None], scores))
     return lambda z, made: one(loss.score(game, made, {}))
 
 

@@ -105,22 +105,24 @@ class ResNetGenerator:
 
 @settings
 class ResNetCritic:
-    """Residual blocks from an image to one score: WGAN-GP and SNGAN (Gulrajani et al. 2017, arXiv:1704.00028; Miyato et
-    al. 2018, arXiv:1802.05957), for any size from 16 to 128 pixels a side.
+    """Residual blocks from an image to one score, for any size from 16 to 128 pixels a side: WGAN-GP's (Gulrajani et al. 2017,
+    arXiv:1704.00028), and with `pool: sum` SNGAN's (Miyato et al. 2018, arXiv:1802.05957), which needs `spectral_norm` beside it.
 
-    Halves the image until its side is 8 to 15, then two more blocks, the mean over pixels and a linear layer: at 32
-    pixels both papers' network for CIFAR-10.
+    Halves the image until its side is 8 to 15, then two more blocks, the mean or sum over pixels and a linear layer. Width 128 at
+    32 pixels is their network for CIFAR-10: of WGAN-GP with the mean over pixels, as its code has it; of SNGAN with the sum, as
+    BigGAN has it too. The sum of 8 × 8 pixels is 64 times their mean, and so are scores and their slopes.
     """
 
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
     norm: Literal["batch", "instance", "layer", "none"] = key("none", "before every activation but the first block's")
+    pool: Literal["mean", "sum"] = key("mean", "over the pixels of the last block: mean (WGAN-GP's code) or sum (SNGAN, BigGAN)")
 
     @hookimpl
     def critic(self, data):
         from ganflow_networks.resnet import critic
 
-        return critic(data, self.width, self.growth, self.norm)
+        return critic(data, self.width, self.growth, self.norm, self.pool)
 
 
 @hookimpl

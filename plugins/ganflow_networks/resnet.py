@@ -22,6 +22,13 @@ class Mean(nn.Module):
         return x.mean((2, 3))
 
 
+class Sum(nn.Module):
+    """Sum over pixels: (n, channels, height, width) to (n, channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3))
+
+
 class Block(nn.Module):
     """x ↦ long(x) + short(x)."""
 
@@ -86,7 +93,7 @@ def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: st
     return initialize(nn.Sequential(*made))
 
 
-def critic(data: Data, width: int, growth: int, norm: str) -> nn.Module:
+def critic(data: Data, width: int, growth: int, norm: str, pool: str) -> nn.Module:
     """Images, shape (n, *data.shape), to scores, shape (n,)."""
     colors, height, width_px = image_shape(data, "critic", "resnet")
     channels = [width * growth**i for i in range(halvings(height, width_px) - 1)]
@@ -94,7 +101,7 @@ def critic(data: Data, width: int, growth: int, norm: str) -> nn.Module:
     made: list[nn.Module] = [first_block(colors, width)]
     made += [down_block(before, after, norm) for before, after in pairwise(channels)]
     made += [flat_block(channels[-1], norm), flat_block(channels[-1], norm)]
-    made += [*_activated(norm, channels[-1]), Mean(), nn.Linear(channels[-1], 1), nn.Flatten(0)]
+    made += [*_activated(norm, channels[-1]), Mean() if pool == "mean" else Sum(), nn.Linear(channels[-1], 1), nn.Flatten(0)]
     return initialize(nn.Sequential(*made))
 
 

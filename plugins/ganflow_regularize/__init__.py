@@ -4,19 +4,22 @@ from typing import Literal
 
 from ganflow import hookimpl, key, settings
 
+BATCH_NORM = "accept a critic with batch norm, in which the slope at one example depends on the rest of its batch"
+
 
 @settings
 class R1:
     """Adds γ/2 · E‖∇f(x)‖² at real examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9)."""
 
     weight: float = key(10.0, "γ", ge=0)
+    allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
 
     @hookimpl(wrapper=True)
     def loss(self):
         from ganflow_regularize.penalties import WithR1
 
         loss = yield
-        return WithR1(loss, self.weight)
+        return WithR1(loss, self.weight, self.allow_batch_norm)
 
 
 @settings
@@ -25,13 +28,14 @@ class R2:
     eq. 10)."""
 
     weight: float = key(10.0, "γ", ge=0)
+    allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
 
     @hookimpl(wrapper=True)
     def loss(self):
         from ganflow_regularize.penalties import WithR2
 
         loss = yield
-        return WithR2(loss, self.weight)
+        return WithR2(loss, self.weight, self.allow_batch_norm)
 
 
 @settings
@@ -65,25 +69,34 @@ class Average:
 
     With `warm_up` the decay after t rounds is min(decay, (1 + t) / (10 + t)), so that a short run's average is not held
     back by its first, random weights.
+
+    Batch norm's running statistics are no weights: those of the generator belong to the generator's weights. The average's own are
+    estimated before it is sampled, scored or kept (Izmailov et al. 2018, arXiv:1803.05407).
     """
 
     decay: float = key(0.999, "share of the old average that a round keeps", ge=0, lt=1)
     start: int = key(0, "rounds during which the average is just the generator", ge=0)
     warm_up: bool = key(True, "start with a small decay and raise it")
+    batches: int = key(
+        16, "of the run's batch size, from which batch norm's statistics are estimated; 0: the generator's are copied", ge=0,
+        before={2: 0},
+    )
 
     @hookimpl
     def run_started(self, game):
-        from ganflow_regularize.average import Count, copy_of
+        from ganflow_regularize.average import Count, Statistics, copy_of
 
         game.extras["average"] = copy_of(game.generator)
         game.extras["average_rounds"] = Count(game.generator)
+        if self.batches:
+            game.extras["average_statistics"] = Statistics(self.batches)
 
     @hookimpl
     def generator_stepped(self, game):
         from ganflow_regularize.average import update
 
         rounds = game.extras["average_rounds"]
-        update(game.extras["average"], game.generator, rounds.weight(self.decay, self.start, self.warm_up))
+        update(game.extras["average"], game.generator, rounds.weight(self.decay, self.start, self.warm_up), not self.batches)
         rounds.add_one()
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from ganflow.game.statistics import estimate
+
+if TYPE_CHECKING:
+    from ganflow.game import Game
+    from ganflow.loss import Batch
 
 
 def copy_of(network: nn.Module) -> nn.Module:
@@ -36,11 +44,32 @@ class Count(nn.Module):
         self.rounds.add_(1)
 
 
+class Statistics(nn.Module):
+    """The average's batch-norm statistics, estimated from some batches before it is sampled, scored or kept. Has no state."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def settle(self, game: Game, draw: Callable[[int], list[Batch]]) -> None:
+        estimate(game, game.averaged, draw, self.batches)
+
+
 @torch.no_grad()
-def update(average: nn.Module, network: nn.Module, weight: Tensor) -> None:
-    """average ← average + weight · (network − average) for parameters; buffers (running statistics) are copied."""
+def update(average: nn.Module, network: nn.Module, weight: Tensor, statistics: bool) -> None:
+    """average ← average + weight · (network − average) for parameters.
+
+    Args:
+        statistics: copy batch norm's running statistics, too. Other buffers always are.
+    """
     old: list[Tensor] = list(average.parameters())
     new: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(old, new, [weight.to(p.dtype) for p in old])
-    if buffers := list(average.buffers()):
-        torch._foreach_copy_(buffers, list(network.buffers()))
+    if old := list(_buffers(average, statistics)):
+        torch._foreach_copy_(old, list(_buffers(network, statistics)))
+
+
+def _buffers(network: nn.Module, statistics: bool) -> Iterator[Tensor]:
+    for module in network.modules():
+        if statistics or not isinstance(module, nn.modules.batchnorm._BatchNorm):
+            yield from module.buffers(recurse=False)

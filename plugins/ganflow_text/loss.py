@@ -75,10 +75,10 @@ class StackGANLoss(ScoreLoss):
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
         real = self.score(game, batch["real"], batch)
         fake = self.score(game, self.fakes(game, batch), batch)
-        terms = {self.name: (1 - self.mismatch) * self.critic_loss(real, fake)}
+        terms = {self.name: (1 - self.mismatch) * self.over_scales(game, self.critic_loss, real, fake)}
         if self.mismatch:
             wrong = self.judge(game, batch["real"], batch["text"].roll(1, 0))
-            terms["mismatch"] = self.mismatch * self.critic_loss(real, wrong)
+            terms["mismatch"] = self.mismatch * self.over_scales(game, self.critic_loss, real, wrong)
         return terms
 
     def generator_terms(self, game: Game, batch: Batch) -> Terms:

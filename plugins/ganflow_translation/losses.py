@@ -7,6 +7,8 @@ from typing import Any, Literal
 from ganflow import hookimpl, key, part, settings
 
 ADVERSARIAL = "how critic and generator play: any loss from scores, also a third party's"
+PLAIN_SQUARES = {"vanilla/lsgan": {"half": False}}
+"""Beside other terms least squares has no ½: CycleGAN's paper and code, and the code of pix2pix and of UNIT's successor."""
 
 
 @settings
@@ -18,7 +20,7 @@ class Pix2Pix:
     is `train.one_batch`.
     """
 
-    adversarial: Any = part("loss", "non_saturating", ADVERSARIAL)
+    adversarial: Any = part("loss", "non_saturating", ADVERSARIAL, within=PLAIN_SQUARES)
     weight: float = key(100.0, "λ of the distance between output and truth; 0 leaves it out", ge=0)
     distance: Literal["l1", "l2"] = key("l1", "absolute or squared")
     critic_weight: float = key(0.5, "factor on the critic's loss", gt=0)
@@ -35,11 +37,14 @@ class Cycle:
     """CycleGAN (Zhu et al. 2017, arXiv:1703.10593, eq. 3): an adversarial loss in each domain, cycle · E|x − back(there(x))| both
     ways, and identity · cycle · E|y − G(y)| for images that are in the target domain already.
 
+    With least squares, λ = 10 and critic_weight ½ a critic descends ½ E (D(y) − 1)² + ½ E D(G(x))² and the generators E (D(G(x)) − 1)² +
+    10 cycles + 5 identities, as in the paper and its code.
+
     The critics see fakes out of a pool of earlier ones: with probability ½ a fake is exchanged for one in the pool. The pool's
     contents are part of every checkpoint.
     """
 
-    adversarial: Any = part("loss", "lsgan", ADVERSARIAL)
+    adversarial: Any = part("loss", "lsgan", ADVERSARIAL, within=PLAIN_SQUARES)
     cycle: float = key(10.0, "λ of the way there and back", ge=0)
     identity: float = key(0.5, "share of λ for images of the target domain; 0 leaves it out, as unequal channels ask for", ge=0)
     pool: int = key(50, "earlier fakes that are kept for the critic, in each domain; 0: none", ge=0, le=100_000)
@@ -67,7 +72,7 @@ class UNIT:
     half their mean square. The weights are the authors' code's, which takes the mean square itself and means over pixels.
     """
 
-    adversarial: Any = part("loss", "non_saturating", ADVERSARIAL)
+    adversarial: Any = part("loss", "non_saturating", ADVERSARIAL, within=PLAIN_SQUARES)
     gan: float = key(10.0, "weight of the adversarial terms of the generator", ge=0)
     kl: float = key(0.1, "weight of the codes' mean square, of both an image and its translation", ge=0)
     reconstruction: float = key(100.0, "weight of the distance to an image's own reconstruction", ge=0)

@@ -125,20 +125,22 @@ class Multiscale:
     arXiv:1703.00848) and pix2pixHD (Wang et al. 2017, arXiv:1711.11585).
 
     Every critic is layers of kernel 4 and stride 2, then a 1 × 1 convolution: with 4 of them a score sees 46, 92 and 184
-    pixels of the image. Each scale weighs the same in the mean over all scores. Paired data are scored together, source and
-    target; unpaired domains get such critics each.
+    pixels of the image. Paired data are scored together, source and target; unpaired domains get such critics each.
+
+    Both papers' objectives sum the scales' losses: beside a loss's other terms, three scales then weigh three times one's.
     """
 
     scales: int = key(0, "sizes of the image; 0: three, or as many as it is large enough for", ge=0, le=8)
     layers: int = key(4, "layers of stride 2 of each critic", ge=1, le=12)
     width: int = key(64, "channels of the first layer; twice as many at each further one", ge=1, le=4096)
     norm: Literal["none", "instance", "batch"] = key("none", "in every layer but the first and the last")
+    reduction: Literal["sum", "mean"] = key("sum", "of the scales' losses", before={2: "mean"})
 
     @hookimpl
     def critic(self, data):
         from ganflow_translation.nets.multiscale import critic
 
-        return critic(data, self.width, self.norm, self.scales, self.layers)
+        return critic(data, self.width, self.norm, self.scales, self.layers, self.reduction == "sum")
 
 
 OFFERS = [

@@ -73,17 +73,22 @@ class LeastSquares:
     """LSGAN: squared distances of scores to targets, with the paper's factors ½ (Mao et al. 2017, arXiv:1611.04076, eq. 2).
 
     The defaults are the paper's 0-1 coding (eq. 9); a: -1, b: 1, c: 0 makes the generator descend a Pearson χ² (eq. 8).
+    Beside other terms the ½ matters: CycleGAN's paper and the code of pix2pix have none, so losses `cycle`, `pix2pix` and
+    `unit` leave it out unless their recipe says half: true.
     """
 
     a: float = key(0.0, "the critic's target for generated examples")
     b: float = key(1.0, "the critic's target for real examples")
     c: float = key(1.0, "the generator's target for generated examples")
+    half: bool = key(
+        True, "LSGAN's factor ½; false, and by default in translation losses: none, as in CycleGAN's paper", before={2: True}
+    )
 
     @hookimpl
     def loss(self):
         from ganflow_vanilla.losses import LeastSquaresLoss
 
-        return LeastSquaresLoss(self.a, self.b, self.c)
+        return LeastSquaresLoss(self.a, self.b, self.c, self.half)
 
 
 @settings

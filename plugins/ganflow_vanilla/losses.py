@@ -52,18 +52,18 @@ class NonSaturatingLoss(CrossEntropyLoss):
 
 
 class LeastSquaresLoss(ScoreLoss):
-    """Critic: ½ E (f(x) − b)² + ½ E (f(G(z)) − a)². Generator: ½ E (f(G(z)) − c)²."""
+    """Critic: ½ E (f(x) − b)² + ½ E (f(G(z)) − a)². Generator: ½ E (f(G(z)) − c)². Without `half` none of the ½."""
 
     name = "lsgan"
 
-    def __init__(self, a: float, b: float, c: float) -> None:
-        self.a, self.b, self.c = a, b, c
+    def __init__(self, a: float, b: float, c: float, half: bool = True) -> None:
+        self.a, self.b, self.c, self.factor = a, b, c, 0.5 if half else 1.0
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return ((real - self.b).square().mean() + (fake - self.a).square().mean()) / 2
+        return self.factor * ((real - self.b).square().mean() + (fake - self.a).square().mean())
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return (fake - self.c).square().mean() / 2
+        return self.factor * (fake - self.c).square().mean()
 
 
 class HingeLoss(ScoreLoss):

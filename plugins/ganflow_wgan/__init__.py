@@ -36,20 +36,24 @@ class GradientPenalty:
     """WGAN-GP: keeps the norm of the critic's gradient near 1 between real and generated examples (Gulrajani et al. 2017,
     arXiv:1704.00028, eq. 3). Adds weight · E(‖∇f(x̂)‖₂ − target)², x̂ = x + ε (G(z) − x), ε ~ U[0, 1] for each example.
 
-    Gradients are per example, so the critic must not mix examples: no batch norm (`norm: layer` or `none`). The score
-    of an example that has many (patches) is their mean.
+    Gradients are per example, so a critic that mixes them by batch norm is refused; the paper takes layer norm in its place
+    (`norm: layer`), instance norm or none serve as well. The score of an example that has many (patches) is their mean.
     """
 
     weight: float = key(10.0, "λ; the paper takes 10 for images and 0.1 for points in the plane", ge=0)
     target: float = key(1.0, "the norm that costs nothing", ge=0)
     one_sided: bool = key(False, "only norms above the target cost (the paper's section 4)")
+    allow_batch_norm: bool = key(
+        False, "accept a critic with batch norm, in which the slope at one example depends on the rest of its batch",
+        before={2: True},
+    )
 
     @hookimpl(wrapper=True)
     def loss(self):
         from ganflow_wgan.losses import WithGradientPenalty
 
         loss = yield
-        return WithGradientPenalty(loss, self.weight, self.target, self.one_sided)
+        return WithGradientPenalty(loss, self.weight, self.target, self.one_sided, self.allow_batch_norm)
 
 
 @hookimpl

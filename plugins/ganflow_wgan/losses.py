@@ -30,8 +30,10 @@ class WithGradientPenalty(SlopePenalty):
 
     term = "gradient_penalty"
 
-    def __init__(self, loss: Loss, weight: float, target: float = 1.0, one_sided: bool = False) -> None:
-        super().__init__(loss, weight)
+    def __init__(
+        self, loss: Loss, weight: float, target: float = 1.0, one_sided: bool = False, allow_batch_norm: bool = False
+    ) -> None:
+        super().__init__(loss, weight, allow_batch_norm)
         self.target, self.one_sided = target, one_sided
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:

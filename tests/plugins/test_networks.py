@@ -146,6 +146,20 @@ def test_the_papers_resnet_at_32_pixels():
     assert count(c) == first + down + 2 * 2 * conv(w, w, 3) + w + 1
 
 
+@pytest.mark.parametrize(("pool", "times"), [("mean", 1), ("sum", 64)])
+def test_resnets_critic_pools_by_mean_or_sum(pool, times):
+    """WGAN-GP's code takes the mean over the last 8 × 8 pixels, SNGAN's and BigGAN's the sum."""
+    torch.manual_seed(0)
+    c = networks.ResNetCritic(width=4, pool=pool).critic(data_of(3, 32, 32))
+    x, last = torch.randn(2, 3, 32, 32), []
+    handle = c[-4].register_forward_hook(lambda *inputs: last.append(inputs[-1]))  # the last activation
+    scores = c(x)
+    handle.remove()
+    assert last[0].shape == (2, 4, 8, 8)
+    weight, bias = c[-2].weight[0], c[-2].bias
+    torch.testing.assert_close(scores, times * last[0].flatten(2).mean(2) @ weight + bias)
+
+
 def test_resnets_grow():
     data = data_of(3, 64, 64)
     g = networks.ResNetGenerator(width=4, growth=2).generator(data, prior_of(3))

@@ -63,7 +63,7 @@ class Bowl(nn.Module):
 def test_r1_and_r2_of_a_quadratic_critic_are_exact(modifier, field, shape):
     batch = {name: torch.randn(5, *shape, dtype=torch.float64) for name in ("real", "z")}
     critic = Bowl(0.7)
-    game = SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=False)
+    game = SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=False, summed_scales=1)
     name = modifier.__name__.lower()
     terms = hooks_of(wgan.Wasserstein(), modifier(weight=4.0)).loss().critic_terms(game, dict(batch))
     assert list(terms) == ["wasserstein", name]
@@ -195,9 +195,9 @@ def test_before_start_the_average_is_the_generator():
     assert found == pytest.approx([2, 4, third, third * 2 / 11])
 
 
-def test_the_average_copies_running_statistics_and_does_not_train():
+def test_the_average_copies_running_statistics_where_it_is_to_and_does_not_train():
     generator = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    game, modifier = game_with(generator), regularize.Average()
+    game, modifier = game_with(generator), regularize.Average(batches=0)
     modifier.run_started(game)
     generator(torch.randn(8, 2))
     modifier.generator_stepped(game)

@@ -139,7 +139,7 @@ def test_terms_have_the_components_names_and_only_relativistic_needs_data_for_th
     losses = {name: cls().loss() for (role, name), cls in offered.items() if role == "loss"}
     assert sorted(losses) == ["hinge", "lsgan", "minimax", "non_saturating", "relativistic"]
     assert {name for name, loss in losses.items() if loss.generator_needs_data} == {"relativistic"}
-    game = SimpleNamespace(generator=lambda z: z, critic=lambda x: x.sum(1), one_pass=False)
+    game = SimpleNamespace(generator=lambda z: z, critic=lambda x: x.sum(1), one_pass=False, summed_scales=1)
     for name, loss in losses.items():
         batch = {"real": torch.randn(4, 2), "z": torch.randn(4, 2)}
         assert list(loss.critic_terms(game, batch)) == [name]
@@ -153,7 +153,7 @@ def optimal_scores(loss, p, q, start=0.0):
     points = torch.arange(len(p))
     batch = {"real": points.repeat_interleave(p), "fake": points.repeat_interleave(q)}
     scores = torch.full((len(p),), start, dtype=torch.float64, requires_grad=True)
-    game = SimpleNamespace(critic=lambda x: scores[x], one_pass=False)
+    game = SimpleNamespace(critic=lambda x: scores[x], one_pass=False, summed_scales=1)
     exact = {"tolerance_grad": 1e-12, "tolerance_change": 1e-15, "line_search_fn": "strong_wolfe"}
     optimizer = torch.optim.LBFGS([scores], max_iter=500, **exact)
 

@@ -48,7 +48,7 @@ class Bowl(nn.Module):
 
 
 def game_of(critic, one_pass=False):
-    return SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=one_pass)
+    return SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=one_pass, summed_scales=1)
 
 
 def batch_of(n=6, shape=(3,), seed=0):
@@ -209,7 +209,7 @@ def test_fakes_are_made_once_for_all_terms():
         made.append(z)
         return z
 
-    game = SimpleNamespace(generator=generator, critic=Bowl(), one_pass=False)
+    game = SimpleNamespace(generator=generator, critic=Bowl(), one_pass=False, summed_scales=1)
     composed(wgan.Wasserstein(), wgan.GradientPenalty(), regularize.R2()).critic_terms(game, batch_of())
     assert len(made) == 1
 

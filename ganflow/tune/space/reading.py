@@ -25,6 +25,7 @@ from ganflow.tune.space.space import Space
 
 _NOT_SEARCHED = {
     "name": "it names the folder of the runs",
+    "recipe_version": "it says what the other keys mean",
     "track": "it does not change what is trained",
     "tune": "it is the search itself",
     "metrics": "trials that are measured differently cannot be compared",

@@ -107,6 +107,7 @@ class CriticEachDomain(nn.Module):
 
     Attributes:
         receptive_field: of each, in pixels a side.
+        summed_scales: of each; see ganflow.game.Game.
     """
 
     receptive_field: int
@@ -114,7 +115,9 @@ class CriticEachDomain(nn.Module):
     def __init__(self, critics: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.critics = nn.ModuleDict(critics)
-        self.receptive_field = next(iter(critics.values())).receptive_field  # type: ignore[assignment]
+        one = next(iter(critics.values()))
+        self.receptive_field = one.receptive_field  # type: ignore[assignment]
+        self.summed_scales = getattr(one, "summed_scales", 1)
 
     def forward(self, x: Tensor, domain: str) -> Tensor:
         """Scores of images x, said to be of this domain: as the domain's critic gives them."""

@@ -25,13 +25,19 @@ class Multiscale(nn.Module):
     The maps of smaller images are enlarged to the largest one by repeating scores, so that in a mean over all scores every
     scale weighs the same.
 
+    Args:
+        critics: of each scale, the image's own first.
+        summed: whether a loss is the sum over the scales, not their mean.
+
     Attributes:
+        summed_scales: over how many scales losses are summed; 1 where they are averaged.
         receptive_fields: how many pixels of the image, a side, a score of each scale depends on.
         receptive_field: the largest of them.
     """
 
-    def __init__(self, critics: list[Patch]) -> None:
+    def __init__(self, critics: list[Patch], summed: bool) -> None:
         super().__init__()
+        self.summed_scales = len(critics) if summed else 1
         self.halved = nn.AvgPool2d(2)
         self.critics = nn.ModuleList(critics)
         self.receptive_fields = [receptive_field([self.halved] * i + list(c)) for i, c in enumerate(critics)]
@@ -49,7 +55,7 @@ class Multiscale(nn.Module):
         return f"receptive_fields={self.receptive_fields}"
 
 
-def critic(data: Data, width: int, norm: str, scales: int, layers: int) -> nn.Module:
+def critic(data: Data, width: int, norm: str, scales: int, layers: int, summed: bool) -> nn.Module:
     """Critics of several scales for the data: see `critic_of`. Zero scales: three, or as many as the image is large enough for.
 
     Raises:
@@ -69,6 +75,7 @@ def critic(data: Data, width: int, norm: str, scales: int, layers: int) -> nn.Mo
                 f"pixels a side or more; data '{data.name}' has {height} × {width_px}: take {remedy}, or larger images"
             )
         count = scales or min(MOST, possible)
-        return Multiscale([Patch(*chain(channels, widths, [(4, 2)] * layers + [(1, 1)], norm)) for _ in range(count)])
+        patches = [Patch(*chain(channels, widths, [(4, 2)] * layers + [(1, 1)], norm)) for _ in range(count)]
+        return Multiscale(patches, summed)
 
     return critic_of(data, "multiscale", build)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.game.game import mixes_examples
-from ganflow.loss import Batch, Loss, Terms, in_domain
+from ganflow.loss import Batch, Loss, Terms, in_domain, mixes_examples
 from ganflow.translator import UNPAIRED
 from ganflow_translation.systems.translation import TranslationLoss, distance
 

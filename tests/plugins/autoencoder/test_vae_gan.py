@@ -11,6 +11,7 @@ from ganflow_autoencoder.features import find_layer, inner_features
 from ganflow_autoencoder.vae_gan import slowed
 from ganflow_networks import DCGANCritic
 from ganflow_regularize import SpectralNorm
+from ganflow_regularize.augment import augmented as augment
 from ganflow_vanilla import Hinge, NonSaturating, Relativistic
 from ganflow_wgan.losses import WithGradientPenalty
 from torch import nn
@@ -167,3 +168,41 @@ def test_what_does_not_fit():
         game.loss.check(game)
     with pytest.raises(GanflowError, match=r"loss.adversarial: VAEGANLoss does not follow from scores"):
         plugin.VAEGAN(adversarial=plugin.VAEGAN(adversarial=Hinge())).loss()
+
+
+def augmented(game):
+    """The game's critic under diffaugment, in training."""
+    hooked = augment(game.critic, ["color", "translation", "cutout"], game.data)
+    hooked.train()
+    return game
+
+
+def test_features_are_compared_without_the_augmentation_in_front_of_the_critic():
+    """x is at no distance from itself, and at the distance that a critic without augmentation has from anything else."""
+    game = augmented(make())
+    x = X.double()
+    assert game.loss.distance(game, x, x) == 0
+    plain = make()
+    found, wanted = game.loss.distance(game, x, -x), plain.loss.distance(plain, x, -x)
+    torch.testing.assert_close(found, wanted)
+    assert not torch.equal(game.critic(x), game.critic(x))  # scores are of altered images, as ever
+
+
+def test_a_recipe_may_still_compare_altered_images():
+    game = augmented(make(augmented=True))
+    assert game.loss.distance(game, X.double(), X.double()) > 0
+
+
+def test_a_critic_that_sees_the_same_picture_differently_each_time_is_refused():
+    game = make()
+    game.critic.insert(1, nn.Dropout(0.5))
+    state = torch.get_rng_state()
+    with pytest.raises(GanflowError, match="take dropout or noise out of it"):
+        game.loss.check(game)
+    assert torch.equal(torch.get_rng_state(), state)
+    make().loss.check(make())
+    normalized = make()
+    SpectralNorm()._normalized(normalized.critic)
+    before = [b.clone() for b in normalized.critic.buffers()]
+    normalized.loss.check(normalized)
+    assert all(torch.equal(a, b) for a, b in zip(before, normalized.critic.buffers(), strict=True))
