@@ -82,7 +82,10 @@ class Trainer:
         self._share = torch.tensor(share, device=game.device) if share else None
         self._halted = False  # all workers know that no further round is played
         self._dtype = next(game.generator.parameters()).dtype
-        self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
+        if game.version > 1:  # not seeded plainly: the numbers would be those that the initial weights were made of
+            self.prior_draws = stream_of("prior", seed, device=game.device)
+        else:
+            self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
 
     def compile(self, whole: bool) -> None:
         """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss."""
@@ -157,12 +160,12 @@ class Trainer:
         return draws
 
     def settle(self) -> None:
-        """Let the game get ready to be sampled from, scored or kept: see `Game.settle`. Draws nothing that training would miss."""
+        """Make the game ready to be sampled from, scored or kept (`Game.settle`). Draws nothing that training would miss."""
         self.game.settle(self._fresh)
 
     def _fresh(self, k: int) -> list[Batch]:
-        """k batches for the generator: z from a stream that depends on seed and round alone, data (where the loss reads them in the
-        generator's step) as the next rounds draw them."""
+        """k batches for the generator: z from a stream that depends on seed and round alone; data, where the loss reads them in
+        the generator's step, as the next rounds draw them."""
         draws: Tensors = {}
         if self.game.loss.generator_needs_data:
             before = self.feed.state()

@@ -34,7 +34,8 @@ class Game(nn.Module):
             then lie along dimension 1, one slice a scale.
 
     Args:
-        version: of the recipe (see RECIPE_VERSION): before 2, latents of seed s were the first z that a run of seed s trained on.
+        version: of the recipe (see RECIPE_VERSION): before 2, latents of seed s were the first z that a run of seed s trained on,
+            and these the numbers of its initial weights.
     """
 
     def __init__(

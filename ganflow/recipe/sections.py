@@ -21,7 +21,8 @@ written out in full says it (`recipe_version`); a user's may, and means the newe
 there was a version have 1.
 
 2: least squares in CycleGAN, pix2pix and UNIT without LSGAN's ½; several scales of a critic are summed; an average's batch-norm
-statistics are its own; scores and sheets have latents of their own; VAE/GAN compares under one augmentation."""
+statistics are its own; initial weights, z, and the latents of scores and sheets have streams of their own; VAE/GAN compares what
+the critic sees without the augmentation in front of it."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")

@@ -111,7 +111,7 @@ def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
 
 
 def _is_a_runs(path: Path) -> bool:
-    """Whether it is the recipe in the folder of a run or a sweep. It has a version, unless it was written before there was one."""
+    """Whether it is the recipe in a run's or a sweep's folder: it has a version, or was written before there was one."""
     return path.name == "recipe.yaml" and path.with_name("run.json").is_file()
 
 

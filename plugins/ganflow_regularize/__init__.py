@@ -70,8 +70,8 @@ class Average:
     With `warm_up` the decay after t rounds is min(decay, (1 + t) / (10 + t)), so that a short run's average is not held
     back by its first, random weights.
 
-    Batch norm's running statistics are no weights: those of the generator belong to the generator's weights. The average's own are
-    estimated before it is sampled, scored or kept (Izmailov et al. 2018, arXiv:1803.05407).
+    Batch norm's running statistics are no weights: those of the generator belong to its own weights. The average's are estimated
+    before it is sampled, scored or kept (Izmailov et al. 2018, arXiv:1803.05407, section 3.2).
     """
 
     decay: float = key(0.999, "share of the old average that a round keeps", ge=0, lt=1)

@@ -37,8 +37,8 @@ class Cycle:
     """CycleGAN (Zhu et al. 2017, arXiv:1703.10593, eq. 3): an adversarial loss in each domain, cycle · E|x − back(there(x))| both
     ways, and identity · cycle · E|y − G(y)| for images that are in the target domain already.
 
-    With least squares, λ = 10 and critic_weight ½ a critic descends ½ E (D(y) − 1)² + ½ E D(G(x))² and the generators E (D(G(x)) − 1)² +
-    10 cycles + 5 identities, as in the paper and its code.
+    By default a critic descends ½ E (D(y) − 1)² + ½ E D(G(x))², and the generators E (D(G(x)) − 1)² in each domain, 10 times the
+    cycles and 5 times the identities, as in the paper and its code.
 
     The critics see fakes out of a pool of earlier ones: with probability ½ a fake is exchanged for one in the pool. The pool's
     contents are part of every checkpoint.

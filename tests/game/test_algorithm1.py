@@ -61,7 +61,7 @@ def transcript(recipe):
     generator, critic = copy.deepcopy(game.generator), copy.deepcopy(game.critic)
     dtype = next(generator.parameters()).dtype
     points, (k, m, seed) = data.train["real"].to(dtype), (5, 64, recipe.train.seed)
-    data_draws, prior_draws = draws_of(seed), torch.Generator().manual_seed(seed)
+    data_draws, prior_draws = draws_of(seed), draws_of("prior", seed)
 
     def real():
         return points[torch.randint(len(points), (k * m,), generator=data_draws)].view(k, m, 2)

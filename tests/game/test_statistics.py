@@ -53,7 +53,7 @@ def test_they_are_the_mean_over_batches_of_the_averaged_layer(recipe):
     trainer.advance(4)
     seen = []
     average = trainer.game.extras["average"]
-    flatten, linear, norm = average[0], average[1], average[2]
+    linear, norm = average[1], average[2]
     assert isinstance(linear, nn.Linear)
     assert isinstance(norm, nn.BatchNorm1d)
     handle = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
@@ -90,7 +90,8 @@ def test_nothing_else_changes_and_the_same_comes_again(recipe):
          "generator={use: resnet_translator, width: 2, blocks: 1, downs: 1, norm: batch}",
          "critic={use: patch, receptive_field: 16, width: 2}"],
         ["data={use: birds, size: 16, train: 20, held_out: 8, encoder: {use: bag_of_words, words: 8}}",
-         "generator={use: stackgan_stage1, width: 4, dim: 4}", "critic={use: stackgan, width: 4, dim: 4}", "loss={use: stackgan}"],
+         "generator={use: stackgan_stage1, width: 4, dim: 4}", "critic={use: stackgan, width: 4, dim: 4}",
+         "loss={use: stackgan}"],
     ],
     ids=["mlp", "vae", "vae_gan", "cycle", "stackgan"],
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The weight of every term in the recipes of systems, as the paper's number (or its code's, where that is said).
 
-Each recipe is played on small data with small networks; the terms' plain values are computed here from what the networks give, and
-what the loss makes of them must be these times the number.
+Each recipe is played on small data with small networks; the terms' plain values are computed here from what the networks give,
+and what the loss makes of them must be these times the number. docs/terms.md is the table.
 """
 
 import pytest
@@ -16,7 +16,8 @@ from ganflow.recipe.stages import read_stages
 STREET = "data={use: street, size: 32, train: 4, held_out: 4}"
 FACADES = "data={use: facades, size: 32, train: 4, held_out: 4}"
 BIRDS = "data={use: birds, size: 16, train: 8, held_out: 4, encoder: {use: bag_of_words, words: 8}}"
-SMALL = ["modifiers=[]", "metrics=[]", "train.precision=fp64", "train.one_batch=false", "train.one_pass=false", "train.device=cpu"]
+TRAIN = ["train.precision=fp64", "train.one_batch=false", "train.one_pass=false", "train.device=cpu"]
+SMALL = ["modifiers=[]", "metrics=[]", *TRAIN]
 
 
 def game_of(name, *changes, stage=None):
@@ -159,8 +160,8 @@ def test_unit(name, critic, of_critic):
     assert_weighs(game.loss.generator_terms(game, dict(batch)), of_generator, weights)
 
 
-# StackGAN, Zhang et al. 2016, eq. 3 to 6, as its code has them: real + ½ (wrong + generated); KL, a mean, with weight 2 (the paper: a
-# sum with λ = 1). The critic's two terms are ½ (real + generated) and ½ (real + wrong).
+# StackGAN, Zhang et al. 2016, eq. 3 to 6, as its code has them: real + ½ (wrong + generated); KL, a mean, with weight 2 (the
+# paper: a sum with λ = 1). The critic's two terms are ½ (real + generated) and ½ (real + wrong).
 @pytest.mark.parametrize("name", ["stackgan_paper", "stackgan_stage1_birds"])
 def test_stackgan(name):
     game = game_of(

@@ -1,5 +1,5 @@
-"""Runs that began before recipes had a version: kept folders of every kind, at round 2 of 4. `expected.json` holds what the code that
-began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas."""
+"""Runs that began before recipes had a version: kept folders of every kind, at round 2 of 4. `expected.json` holds what the code
+that began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas."""
 
 import json
 import shutil
