@@ -241,8 +241,8 @@ class SlopePenalty(AddedTerms):
         if game.critic is not None and mixes_examples(game.critic) and not self.allow_batch_norm:
             raise GanflowError(
                 f"modifier '{self.term}' takes the critic's slope at each example, and in a critic with batch norm that depends "
-                "on the rest of the batch: give the critic `norm: layer`, `instance` or `none`, whichever it has (WGAN-GP has layer "
-                f"norm), or write {{use: {self.term}, allow_batch_norm: true}}"
+                "on the rest of the batch: give the critic `norm: layer`, `instance` or `none`, whichever it has (WGAN-GP took "
+                f"layer norm), or write {{use: {self.term}, allow_batch_norm: true}}"
             )
 
     @abstractmethod
