@@ -59,7 +59,8 @@ class Builders:
     @hookspec(firstresult=True)
     def critic(self, data: Data) -> nn.Module:
         """A network from samples, shape (batch, *data.shape), to scores, shape (batch,), or (batch, …) for patches.
-        High means real. No sigmoid at the end."""
+        High means real. No sigmoid at the end. A critic whose attribute `summed_scales` is k > 1 gives the scores of k scales
+        along dimension 1; a loss is then the sum over them."""
 
     @hookspec(firstresult=True)
     def loss(self) -> Loss:
@@ -97,7 +98,9 @@ class Events:
     @hookspec
     def run_started(self, game: Game) -> None:
         """The game is built, nothing is trained. A checkpoint, if the run resumes, is loaded after this. Things with
-        state (an average, a pool) are put into `game.extras` here, as modules: they are then part of every checkpoint."""
+        state (an average, a pool) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with
+        a method `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that
+        training does not miss."""
 
     @hookspec
     def critic_stepped(self, game: Game) -> None:
