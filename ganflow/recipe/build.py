@@ -7,7 +7,7 @@ from typing import Any
 
 from ganflow.errors import PluginError, SettingsError
 from ganflow.plugins import Catalogue, Chosen, UnknownComponent
-from ganflow.plugins.wording import did_you_mean
+from ganflow.plugins.wording import did_you_mean, origin
 from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
 from ganflow.recipe.overrides import per_player
 from ganflow.recipe.recipe import Recipe
@@ -34,6 +34,7 @@ class _Builder:
         self.root, self.catalogue, self.problems = root, catalogue, problems
         self.references = References(root, problems)
         self.parts: dict[str, Chosen] = {}
+        self.notes: list[str] = []
 
     def build(self, name: str) -> Recipe | None:
         sections: dict[str, Node] = self.root.value
@@ -64,6 +65,7 @@ class _Builder:
             tune=plain.get("tune"),
             lines=given,
             parts=self.parts,
+            notes=list(dict.fromkeys(self.notes)),
         )
 
     # First pass: every section a mapping, every component found, every default in its place.
@@ -165,6 +167,9 @@ class _Builder:
             node.component = self.catalogue.find(role, use.value)
         except UnknownComponent as error:
             return use.line, " ".join(str(error).split())
+        if "/" not in use.value and (rivals := self.catalogue.rivals(node.component)):
+            others = " or ".join(f"{c.qualified} ({origin(c.distribution, c.version)})" for c in rivals)
+            self.notes.append(f"{role} '{use.value}' means the built-in {node.component.qualified}; to have the other, write {others}")
         return None
 
     def _fill_in(self, node: Node, settings: type, path: str, depth: int) -> None:

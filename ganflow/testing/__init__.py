@@ -42,9 +42,9 @@ def components(plugin: str | ModuleType) -> list[Component]:
 
 
 def _find(name: str) -> Plugin:
-    installed = {plugin.name: plugin for plugin in load_catalogue().plugins}
+    installed = {plugin.name: plugin for plugin in reversed(load_catalogue().plugins)}  # of one name, the first is the one loaded
     if name not in installed:
-        raise UnknownComponent(f"no plugin '{name}' is installed (installed: {', '.join(installed)})")
+        raise UnknownComponent(f"no plugin '{name}' is installed (installed: {', '.join(sorted(installed))})")
     return installed[name]
 
 
