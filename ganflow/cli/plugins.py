@@ -134,8 +134,7 @@ def example(component: Component, catalogue: Catalogue) -> str:
     from ganflow.settings import keys
 
     given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
-    name = component.qualified if component.qualified in catalogue.names(component.role) else component.name
-    section = f"{{use: {name}{given}}}"
+    section = f"{{use: {catalogue.shortest(component)}{given}}}"
     lists = {"modifier": "modifiers", "metric": "metrics"}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"

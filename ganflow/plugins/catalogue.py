@@ -101,6 +101,10 @@ class Catalogue:
         times = Counter(c.name for c in offered)
         return sorted(c.name if c.built_in or times[c.name] == 1 else c.qualified for c in offered)
 
+    def shortest(self, component: Component) -> str:
+        """The plain name where that means the component, "plugin/name" otherwise."""
+        return component.name if component.built_in or not self.rivals(component) else component.qualified
+
     def rivals(self, component: Component) -> list[Component]:
         """The other components of its role and name."""
         return [c for c in self.components() if (c.role, c.name) == (component.role, component.name) and c != component]

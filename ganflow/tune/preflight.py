@@ -97,8 +97,7 @@ def distributions(recipe: Recipe) -> list[str]:
     catalogue = load_catalogue()
     named = [c.component for c in recipe.chosen()]
     for word in _words(recipe.tune.space) if recipe.tune else []:
-        found = [c for c in catalogue.components() if word in (c.name, c.qualified)]
-        named += [c for c in found if word == c.qualified or word in catalogue.names(c.role)]  # a plain name means the built-in
+        named += [c for c in catalogue.components() if word in (c.qualified, catalogue.shortest(c))]
     return list(dict.fromkeys(["ganflow", *(c.distribution for c in named if c.distribution)]))
 
 
