@@ -106,8 +106,7 @@ class Run(Parts):
             nullcontext(Interruption()) if self.alone else interruptible(self._stop) as self.interruption,
         ):
             try:
-                for listener in self.composition.listeners("run_started"):
-                    listener(game=self.game)
+                self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
                 best = self._load(folder, found, damaged, progress.note) if self.before else {}

@@ -79,8 +79,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     try:
         parts = Parts(recipe, group, group.threads)
         trainer, cadence = parts.trainer, Cadence.of(recipe.train)
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()
         while trainer.round < cadence.rounds and not trainer.stop:

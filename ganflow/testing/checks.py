@@ -284,8 +284,7 @@ class Trial:
     def play(self) -> None:
         """Two rounds with everybody listening; all terms and weights stay finite."""
         listeners = self.composition.listeners
-        for listener in listeners("run_started"):
-            listener(game=self.game)
+        self.composition.begin(self.game)
         stepped = {event: listeners(event) for event in ("critic_stepped", "generator_stepped")}
         play = Round(self.game, 2, **stepped)  # type: ignore[arg-type]
         for seed in range(2):

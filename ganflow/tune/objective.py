@@ -87,8 +87,7 @@ class Reports:
 
         train = self.recipe.train
         game = build_game(self.recipe, self.composition, self.data)
-        for listener in self.composition.listeners("run_started"):
-            listener(game=game)
+        self.composition.begin(game)
         play = build_round(self.recipe, self.composition, game)
         source = feed(self.data, train.batch_size, train.seed)
         try:
