@@ -80,8 +80,8 @@ def clashes(catalogue: Catalogue) -> Iterator[str]:
     for component in catalogue.components():
         rivals = catalogue.rivals(component)
         if rivals and not component.built_in:
-            first = next((c for c in rivals if c.built_in), None)
-            means = f"the built-in {first.qualified}" if first else f"neither this one nor {', '.join(c.qualified for c in rivals)}"
+            ours = [f"the built-in {c.qualified}" for c in rivals if c.built_in]
+            means = ours[0] if ours else f"neither this one nor {', '.join(c.qualified for c in rivals)}"
             yield f"{component}: '{component.name}' alone means {means}; write {component.qualified}"
 
 

@@ -169,7 +169,8 @@ class _Builder:
             return use.line, " ".join(str(error).split())
         if "/" not in use.value and (rivals := self.catalogue.rivals(node.component)):
             others = " or ".join(f"{c.qualified} ({origin(c.distribution, c.version)})" for c in rivals)
-            self.notes.append(f"{role} '{use.value}' means the built-in {node.component.qualified}; to have the other, write {others}")
+            meant = f"{role} '{use.value}' means the built-in {node.component.qualified}"
+            self.notes.append(f"{meant}; to have the other, write {others}")
         return None
 
     def _fill_in(self, node: Node, settings: type, path: str, depth: int) -> None:

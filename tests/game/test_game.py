@@ -195,7 +195,7 @@ AVERAGES = '''
         def run_started(self, game):
             from torch import nn
 
-            game.extras.KEY = nn.Linear(1, 1)
+            game.extras.average = nn.Linear(1, 1)
 
     @hookimpl
     def register(offer):
@@ -204,16 +204,16 @@ AVERAGES = '''
 
 
 @pytest.mark.parametrize(
-    ("key", "modifiers", "first", "second"),
+    ("modifiers", "first", "second"),
     [
-        ("average", "[ema, {use: r1}, {use: ema, decay: 0.5}]", r"modifiers[0], modifier 'regularize/ema' (ganflow ",
+        ("[ema, {use: r1}, {use: ema, decay: 0.5}]", "modifiers[0], modifier 'regularize/ema' (ganflow ",
          "modifiers[2], modifier 'regularize/ema' (ganflow "),
-        ("average", "[ema, mean]", "modifiers[0], modifier 'regularize/ema' (ganflow ", "modifiers[1], modifier 'acme/mean' (gf-acme "),
-        ("average", "[mean, ema]", "modifiers[0], modifier 'acme/mean' (gf-acme ", "modifiers[1], modifier 'regularize/ema' (ganflow "),
+        ("[ema, mean]", "modifiers[0], modifier 'regularize/ema' (ganflow ", "modifiers[1], modifier 'acme/mean' (gf-acme "),
+        ("[mean, ema]", "modifiers[0], modifier 'acme/mean' (gf-acme ", "modifiers[1], modifier 'regularize/ema' (ganflow "),
     ],
 )  # fmt: skip
-def test_two_parts_with_one_key_of_extras_are_refused(recipe, workshop, tmp_path, key, modifiers, first, second):
-    workshop.install("acme", AVERAGES.replace("KEY", key))
+def test_two_parts_with_one_key_of_extras_are_refused(recipe, workshop, tmp_path, modifiers, first, second):
+    workshop.install("acme", AVERAGES)
     workshop.catalogue()
     made = recipe(f"modifiers={modifiers}")
     with pytest.raises(GanflowError) as caught:
@@ -221,7 +221,7 @@ def test_two_parts_with_one_key_of_extras_are_refused(recipe, workshop, tmp_path
     text = str(caught.value)
     assert text.startswith(first)
     assert f"and {second}" in text
-    assert f"both keep their state in game.extras['{key}'], which has room for one; leave one of them out" in text
+    assert "both keep their state in game.extras['average'], which has room for one; leave one of them out" in text
 
 
 def test_extras_may_be_put_back_and_exchanged_where_that_is_meant():
