@@ -8,7 +8,8 @@
     def test_component(component):
         check_component(component)
 
-A check that fails raises AssertionError with one sentence. Nothing in ganflow imports this package.
+A check that fails raises AssertionError with one sentence, whatever the component's code raised. Nothing in ganflow imports
+this package.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def played(command, workshop, tmp_path):
     workshop.catalogue()
 
     def play(*metrics):
-        code, out, err = command("run", *SMALL, f"metrics=[{', '.join(metrics)}]")
+        code, _, err = command("run", *SMALL, f"metrics=[{', '.join(metrics)}]")
         assert code == 0, err
         (folder,) = (tmp_path / "runs" / "ring").iterdir()
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -81,7 +81,8 @@ def test_the_first_metric_says_what_is_best(played):
 
 
 def test_where_the_first_metric_has_no_score_no_other_decides(played):
-    about, scores, _ = played("{use: fixed, scores: [{}, {a: 4}, {}]}", "{use: fixed, scores: [{c: 1}, {c: 2}, {c: 0}], goal: max}")
+    other = "{use: fixed, scores: [{c: 1}, {c: 2}, {c: 0}], goal: max}"
+    about, scores, _ = played("{use: fixed, scores: [{}, {a: 4}, {}]}", other)
     assert scores == [{"c": 1}, {"a": 4, "c": 2}, {"c": 0}]
     assert about["best"] == {"metric": "a", "score": 4.0, "round": 2}
 

@@ -34,7 +34,7 @@ def write(tmp_path):
     return write
 
 
-TWICE = "[{use: frechet, samples: 50, seed: 1}, {use: modes, samples: 50}, {use: frechet, samples: 50}, {use: modes, samples: 50}]"
+TWICE = "[{use: frechet, samples: 50}, {use: modes, samples: 50}, {use: frechet, samples: 50}, {use: modes, samples: 50}]"
 FRECHET = "[{use: frechet, samples: 100}, {use: modes, samples: 50}]"
 
 
