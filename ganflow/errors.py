@@ -15,6 +15,14 @@ class PluginError(GanflowError):
     """A plugin is broken, clashes with another, or fails; the text names plugin, distribution and version."""
 
 
+class KeyTaken(GanflowError):
+    """A part is put into the game's extras under a key that another part has."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"game.extras['{key}'] is in use: another part keeps its state there; use another key")
+
+
 class SettingsError(GanflowError, ValueError):
     """Values that a settings class refuses; `problems` holds (key, what is wrong with it) pairs."""
 

@@ -107,24 +107,59 @@ def _field(default: Any, notes: Notes) -> Any:
     return field(default=default, metadata=metadata)
 
 
+_Check = Callable[[Any], None]
+_PENDING: dict[int, list[_Check]] = {}  # checks that are still to be made of instances that are being made, by id
+
+
 @dataclass_transform(field_specifiers=(key, part, field), kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make a class a settings class: a keyword-only dataclass that checks its values when it is made.
 
+    Ranges are checked first, then every class's `__post_init__`, in the order of the MRO: the class's and those of the classes
+    that it inherits from, each once, whether or not one calls `super().__post_init__()`.
+
     Raises:
         SettingsError: (on making an instance) a number is not finite or outside the range that `key` gives.
     """
-    own_check: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
+    own: _Check | None = cls.__dict__.get("__post_init__")
 
     def __post_init__(self: Any) -> None:
+        if id(self) in _PENDING:  # a subclass's check calls this one by super()
+            _make(_PENDING[id(self)], self)
+            return
         problems = [(k.name, text) for k in keys(type(self)) for text in check(k, getattr(self, k.name))]
         if problems:
             raise SettingsError(problems)
-        if own_check is not None:
-            own_check(self)
+        _PENDING[id(self)] = _checks(type(self))
+        try:
+            _make(_PENDING[id(self)], self)
+        finally:
+            del _PENDING[id(self)]
 
+    vars(__post_init__)[_NOTES] = own
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
     return dataclass(kw_only=True)(cls)
+
+
+def _make(pending: list[_Check], settings: Any) -> None:
+    while pending:
+        pending.pop(0)(settings)
+
+
+def _checks(cls: type) -> list[_Check]:
+    """The `__post_init__` of a class and of those that it inherits from. One of a class that is no settings class is left out
+    where a class before it calls `super().__post_init__()`, which is that one."""
+    found: list[_Check] = []
+    calls_on = False
+    for base in cls.__mro__:
+        made = base.__dict__.get("__post_init__")
+        ours = _NOTES in getattr(made, "__dict__", {})
+        own: _Check | None = vars(made)[_NOTES] if ours else made
+        if own is None or own in found or (calls_on and not ours):
+            continue
+        found.append(own)
+        calls_on = calls_on or "__post_init__" in getattr(getattr(own, "__code__", None), "co_names", ())
+    return found
 
 
 def is_settings(cls: Any) -> bool:

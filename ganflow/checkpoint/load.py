@@ -59,8 +59,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
     data = DescribedData(folder.about()["data"])
     game = build_game(recipe, composition, data, players=False)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     load_networks(game, checkpoint.tensors)
     return game.eval()
 

@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from ganflow.errors import GanflowError
-    from ganflow.recipe import read_recipe, split
+    from ganflow.recipe import Recipe, read_recipe, split
     from ganflow.recipe.stages import read_stages
 
     recipes, overrides = split(args.recipes)
@@ -29,15 +29,16 @@ def main(args: argparse.Namespace) -> int:
     code = 0
     for recipe in recipes:
         try:
-            if read_stages(recipe, overrides) is None:
-                read = read_recipe(recipe, overrides)
-                if read.tune is not None:
-                    from ganflow.tune.space import read_space
+            read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
+            if isinstance(read, Recipe) and read.tune is not None:
+                from ganflow.tune.space import read_space
 
-                    read_space(read, recipe, overrides)
+                read_space(read, recipe, overrides)
         except GanflowError as error:
             print(error, file=sys.stderr)
             code = error.exit_code
         else:
+            for note in read.notes:
+                print(f"{recipe}: {note}", file=sys.stderr)
             print(f"{recipe}: ok")
     return code

@@ -43,6 +43,8 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps([plugin_facts(plugin) for plugin in catalogue.plugins], indent=2, default=str))
     else:
         write(line for plugin in catalogue.plugins for line in listed(plugin, args.brief))
+    for text in clashes(catalogue):
+        print(f"ganflow: {text}", file=sys.stderr)
     if catalogue.broken:
         names = ", ".join(plugin.name for plugin in catalogue.broken)
         print(f"ganflow: {len(catalogue.broken)} of {len(catalogue.plugins)} plugins broken: {names}", file=sys.stderr)
@@ -71,6 +73,16 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
     known = {c.qualified if within and within[0] not in ROLES else f"{c.role}/{c.name}" if within else c.name for c in components}
     hint = did_you_mean(name, known | {p.name for p in catalogue.plugins})
     raise GanflowError(f"no component or plugin '{name}'{hint} (ganflow plugins lists all)")
+
+
+def clashes(catalogue: Catalogue) -> Iterator[str]:
+    """A sentence for every component whose plain name means another one, or none."""
+    for component in catalogue.components():
+        rivals = catalogue.rivals(component)
+        if rivals and not component.built_in:
+            ours = [f"the built-in {c.qualified}" for c in rivals if c.built_in]
+            means = ours[0] if ours else f"neither this one nor {', '.join(c.qualified for c in rivals)}"
+            yield f"{component}: '{component.name}' alone means {means}; write {component.qualified}"
 
 
 def listed(plugin: Plugin, brief: bool) -> Iterator[Line]:
@@ -122,8 +134,7 @@ def example(component: Component, catalogue: Catalogue) -> str:
     from ganflow.settings import keys
 
     given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
-    name = component.name if component.name in catalogue.names(component.role) else component.qualified
-    section = f"{{use: {name}{given}}}"
+    section = f"{{use: {catalogue.shortest(component)}{given}}}"
     lists = {"modifier": "modifiers", "metric": "metrics"}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"

@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    import sys
     from pathlib import Path
 
     from ganflow import runs
@@ -46,6 +47,9 @@ def main(args: argparse.Namespace) -> int:
     if stages and args.resume:
         raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
     recipe = read_recipe(args.recipe, overrides) if args.recipe and not stages else None
+    read = stages or recipe
+    for note in read.notes if read and not args.quiet else []:
+        print(note, file=sys.stderr)
     root = Path(args.runs)
     if args.resume and (sweep := runs.find_sweep(args.resume, root)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")

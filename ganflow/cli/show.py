@@ -21,6 +21,8 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.recipe.stages import read_stages
 
     recipe = read_stages(args.recipe, args.overrides) or read_recipe(args.recipe, args.overrides)
+    for note in recipe.notes:
+        print(note, file=sys.stderr)
     if args.json:
         print(json.dumps(recipe.resolved(), indent=2, ensure_ascii=False))
     elif sys.stdout.isatty():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def main(args: argparse.Namespace) -> int:
     else:
         plan = make_plan(args.recipe, overrides)
         folder = begin(plan, args.runs, args.name)
+    for note in [] if args.quiet else plan.recipe.notes:
+        print(note, file=sys.stderr)
     shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
     again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from torch import Tensor
 from ganflow.data.base import Field, StreamData
 from ganflow.data.feed import Feed, generator
 from ganflow.errors import GanflowError
+from ganflow.machine import cores
 
 Item = dict[str, Tensor]
 _AHEAD_BYTES = 2**28  # what items loaded in advance may take
@@ -45,7 +45,7 @@ class StreamFeed(Feed):
     ) -> None:
         self._data, self._batch_size, self._seed = data, batch_size, seed
         self._device, self._dtype, self._channels_last = torch.device(device), dtype, channels_last
-        self._pool = ThreadPoolExecutor(threads or min(8, _cores()), thread_name_prefix="ganflow-data")
+        self._pool = ThreadPoolExecutor(threads or min(8, cores()), thread_name_prefix="ganflow-data")
         self._share = frozenset(range(batch_size) if share is None else share)
         self._position = self._began = 0  # of the next item to be drawn, and of a draw's first
         # (example, its item; None for another worker's) at _position, _position + 1, …
@@ -146,7 +146,3 @@ class StreamFeed(Feed):
     def close(self) -> None:
         self._go_to(self._position)
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

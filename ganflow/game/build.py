@@ -19,7 +19,16 @@ from ganflow.game.sync_norm import synchronize
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}
+"""Of the weights, by `train.precision`."""
+
+
+def settled(precision: str, device: torch.device) -> str:
+    """What `train.precision` means where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic, else
+    fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def pick_device(name: str) -> torch.device:
@@ -70,14 +79,18 @@ def build_game(
     return game
 
 
-def build_round(recipe: Recipe, composition: Composition, game: Game) -> Round:
-    """The round that a recipe's game is played in, with its listeners."""
+def build_round(recipe: Recipe, composition: Composition, game: Game, precision: str = "") -> Round:
+    """The round that a recipe's game is played in, with its listeners.
+
+    Args:
+        precision: what the recipe's `auto` was found to mean; not given, what it means where nothing is measured.
+    """
     train = recipe.train
     return Round(
         game,
         train.n_critic,
         accumulate=train.accumulate,
-        precision=train.precision,
+        precision=precision or settled(train.precision, game.device),
         one_batch=train.one_batch,
         critic_stepped=composition.listeners("critic_stepped"),
         generator_stepped=composition.listeners("generator_stepped"),

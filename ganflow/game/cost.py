@@ -20,16 +20,25 @@ def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> 
 
     An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
     """
-    networks = [m for m in (game.generator, game.critic) if m is not None]
-    leaves = [m for n in networks for m in n.modules() if not any(True for _ in m.children())]
-    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in leaves)
+    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers(game))
     if not all(p.flat is not None and hasattr(p.optimizer, "traceable") for p in game.players.values()):
         return "never", "an optimizer is not one that a trace can follow"
-    seconds = arithmetic(game, n_critic, batch_size) + (n_critic + 1) * len(leaves) * 40e-6
+    seconds = arithmetic(game, n_critic, batch_size) + operations_of(game, n_critic)
     mode, gain, cost = ("step", 0.25, 60.0) if convolutional else ("round", 0.5, 45.0)
     saved = gain * seconds * rounds
     text = f"compiling would save about {saved:.0f} s of {seconds * rounds:.0f} s and cost about {cost:.0f} s"
     return (mode, text) if saved > 1.5 * cost else ("never", text)
+
+
+def layers(game: Game) -> list[nn.Module]:
+    """The networks' innermost modules."""
+    networks = [m for m in (game.generator, game.critic) if m is not None]
+    return [m for n in networks for m in n.modules() if not any(True for _ in m.children())]
+
+
+def operations_of(game: Game, n_critic: int) -> float:
+    """About how many seconds a round's operations take besides their arithmetic."""
+    return (n_critic + 1) * len(layers(game)) * 40e-6
 
 
 def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,31 @@ from ganflow.autoencoder import Autoencoder
 from ganflow.conditional import Conditional
 from ganflow.data import Data
 from ganflow.data.feed import generator as stream_of
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, KeyTaken
 from ganflow.game.player import Player
 from ganflow.loss import AddedTerms, Batch, Loss
 from ganflow.prior import Prior
 from ganflow.translator import Translator
+
+
+class Extras(nn.ModuleDict):
+    """Modules by name. None is replaced by another without being removed first: of two modifiers that use one key, the second
+    would silently take the first one's state.
+
+    Raises:
+        KeyTaken: (when a module is added) the key is another module's.
+    """
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        if name in self and self[name] is not module:
+            raise KeyTaken(name)
+        super().add_module(name, module)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Module):
+            self.add_module(name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 class Game(nn.Module):
@@ -52,7 +73,7 @@ class Game(nn.Module):
         self.data, self.prior, self.one_pass, self.version = data, prior, one_pass, version
         self.summed_scales = int(getattr(critic, "summed_scales", 1))
         self.generator, self.critic = generator, critic
-        self.extras = nn.ModuleDict()
+        self.extras = Extras()
         self.players: dict[str, Player] = {}
         self.__dict__["_loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
         stateful = nn.ModuleList(part for part in _chain(loss) if isinstance(part, nn.Module))

@@ -24,8 +24,7 @@ def build(recipe: Recipe, data: Data) -> Round:
     """A game and its round, as a run has them before its first."""
     composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
     game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     return build_round(recipe, composition, game)
 
 

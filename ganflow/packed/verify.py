@@ -27,7 +27,7 @@ def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Dr
     Raises:
         NotPackable: they end elsewhere.
     """
-    precision = recipes[0].train.precision
+    precision = packed.rounds[0].precision
     if precision == "fp64":
         return _compare(packed, examples, SHARE)
     with kept_random(packed.device):

@@ -10,6 +10,9 @@ from typing import Any
 from ganflow.errors import GanflowError
 from ganflow.plugins.wording import did_you_mean, origin
 
+BUILT_IN = "ganflow"
+"""The distribution whose components have their plain names to themselves."""
+
 
 class UnknownComponent(GanflowError):
     """A recipe names a component that is not installed, or that more than one plugin offers."""
@@ -25,6 +28,11 @@ class Component:
     settings: type
     distribution: str = ""
     version: str = ""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it comes with ganflow itself."""
+        return self.distribution.lower() == BUILT_IN
 
     @property
     def qualified(self) -> str:
@@ -87,19 +95,33 @@ class Catalogue:
             yield from plugin.offers
 
     def names(self, role: str) -> list[str]:
-        """What a recipe can write for this role: plain names, "plugin/name" where several plugins offer a name. Sorted."""
+        """What a recipe can write for this role: plain names, "plugin/name" where the plain one does not mean the component.
+        Sorted."""
         offered = [c for c in self.components() if c.role == role]
         times = Counter(c.name for c in offered)
-        return sorted(c.name if times[c.name] == 1 else c.qualified for c in offered)
+        return sorted(c.name if c.built_in or times[c.name] == 1 else c.qualified for c in offered)
+
+    def shortest(self, component: Component) -> str:
+        """The plain name where that means the component, "plugin/name" otherwise."""
+        return component.name if component.built_in or not self.rivals(component) else component.qualified
+
+    def rivals(self, component: Component) -> list[Component]:
+        """The other components of its role and name."""
+        return [c for c in self.components() if (c.role, c.name) == (component.role, component.name) and c != component]
+
+    def _meant(self, role: str, plain: str) -> list[Component]:
+        """What a plain name means: the built-in component, where there is one of that name."""
+        offered = [c for c in self.components() if (c.role, c.name) == (role, plain)]
+        return [c for c in offered if c.built_in] or offered
 
     def find(self, role: str, name: str) -> Component:
-        """The component that `name` ("patch" or "acme/patch") means for this role.
+        """The component that `name` ("patch" or "acme/patch") means for this role; a plain name means the built-in one first.
 
         Raises:
             UnknownComponent: nobody offers it, or several plugins do and the name does not say which.
         """
         plugin, _, plain = name.rpartition("/")
-        found = [c for c in self.components() if (c.role, c.name) == (role, plain) and plugin in ("", c.plugin)]
+        found = [c for c in self.components() if (c.role, c.qualified) == (role, name)] if plugin else self._meant(role, plain)
         if len(found) > 1:
             ways = " or ".join(c.qualified for c in found)
             raise UnknownComponent(f"{role} '{name}' is offered by {len(found)} plugins; write {ways}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pluggy import HookimplOpts, PluginManager
 
-from ganflow.errors import PluginError
+from ganflow.errors import KeyTaken, PluginError
 from ganflow.hookspecs import EVENTS, Builders, Events
 from ganflow.plugins.catalogue import Chosen
 from ganflow.plugins.marks import Hook, arguments_of, hooks_of
@@ -84,6 +84,32 @@ class Composition:
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
         others = [m for m in self._members if m.chosen.component.role == role and m is not member]
         return self._manager.subset_hook_caller(role, others)(**arguments)
+
+    def begin(self, game: Any) -> None:
+        """Call everything that listens to `run_started`, in the recipe's order.
+
+        Raises:
+            PluginError: two components keep their state under one key of `game.extras`.
+        """
+        users = dict.fromkeys(game.extras, self._slots.get("loss"))  # the game has put its state there
+        calls = zip(self._manager.hook.run_started.get_hookimpls(), self.listeners("run_started"), strict=True)
+        for impl, listener in calls:
+            try:
+                listener(game=game)
+            except KeyTaken as error:
+                first, second = self._where(users[error.key]), self._where(impl.plugin)
+                raise PluginError(
+                    f"{first} and {second} both keep their state in game.extras['{error.key}'], which has room for one; "
+                    "leave one of them out"
+                ) from error
+            users |= {key: impl.plugin for key in game.extras if key not in users}
+
+    def _where(self, member: Any) -> str:
+        """A component as messages name it, with its section in the recipe: "modifiers[1], modifier 'regularize/ema' (…)"."""
+        sections = {id(chosen.settings): slot for slot, chosen in self.components.items()}
+        for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):
+            sections |= {id(chosen.settings): f"{name}[{i}]" for i, chosen in enumerate(several)}
+        return f"{sections[id(member.chosen.settings)]}, {member.chosen.component},"
 
     def listeners(self, event: str) -> list[Callable[..., None]]:
         """The functions that listen to an event, in the recipe's order: components, modifiers, metrics.

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from ganflow.hookspecs import CONTRACT
-from ganflow.plugins.catalogue import Catalogue, Plugin
+from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Plugin
 from ganflow.plugins.culprit import innermost
 from ganflow.plugins.marks import Hook, marked
 from ganflow.plugins.offers import Offers
@@ -37,7 +37,19 @@ def load_catalogue() -> Catalogue:
     claims: dict[str, list[Claim]] = {}
     for claim in _claims():
         claims.setdefault(claim.name, []).append(claim)
-    return Catalogue([_load(claims[name]) for name in sorted(claims)])
+    return Catalogue([plugin for name in sorted(claims) for plugin in _claimed(claims[name])])
+
+
+def _claimed(claims: list[Claim]) -> list[Plugin]:
+    """The plugin of a name, or what keeps it from being loaded; a built-in one is loaded whoever claims its name besides."""
+    ours = [claim for claim in claims if claim.distribution.lower() == BUILT_IN]
+    if not ours or len(claims) == len(ours):
+        return [_load(claims)]
+    why = "the name is that of a plugin that comes with ganflow; another name is needed"
+    others = [claim for claim in claims if claim not in ours]
+    texts = [f"plugin '{c.name}' ({origin(c.distribution, c.version)}) is not loaded: {why}" for c in others]
+    broken = [Plugin(c.name, "", c.distribution, c.version, text) for c, text in zip(others, texts, strict=True)]
+    return [_load(ours), *broken]
 
 
 def _claims() -> list[Claim]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganflow.errors import PluginError, SettingsError
 from ganflow.plugins import Catalogue, Chosen, UnknownComponent
-from ganflow.plugins.wording import did_you_mean
+from ganflow.plugins.wording import did_you_mean, origin
 from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
 from ganflow.recipe.overrides import per_player
 from ganflow.recipe.recipe import Recipe
@@ -36,6 +36,7 @@ class _Builder:
         self.root, self.catalogue, self.problems, self.version = root, catalogue, problems, version
         self.references = References(root, problems)
         self.parts: dict[str, Chosen] = {}
+        self.notes: list[str] = []
 
     def build(self, name: str) -> Recipe | None:
         sections: dict[str, Node] = self.root.value
@@ -68,6 +69,7 @@ class _Builder:
             version=self.version,
             lines=given,
             parts=self.parts,
+            notes=list(dict.fromkeys(self.notes)),
         )
 
     # First pass: every section a mapping, every component found, every default in its place.
@@ -180,6 +182,10 @@ class _Builder:
             node.component = self.catalogue.find(role, use.value)
         except UnknownComponent as error:
             return use.line, " ".join(str(error).split())
+        if "/" not in use.value and (rivals := self.catalogue.rivals(node.component)):
+            others = " or ".join(f"{c.qualified} ({origin(c.distribution, c.version)})" for c in rivals)
+            meant = f"{role} '{use.value}' means the built-in {node.component.qualified}"
+            self.notes.append(f"{meant}; to have the other, write {others}")
         return None
 
     def _fill_in(

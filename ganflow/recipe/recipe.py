@@ -29,6 +29,7 @@ class Recipe:
         lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
         parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
             field of the settings that hold it.
+        notes: what is no mistake, but worth knowing; a sentence each.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Recipe:
     version: int = RECIPE_VERSION
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     parts: dict[str, Chosen] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def slots(self) -> dict[str, Chosen]:
         """What is built, by "data", "prior", "generator", "critic", "loss", "optimizer.generator", …; absent ones left out."""

@@ -53,7 +53,11 @@ class Train:
     batch_size: int = key(64, "examples per step", ge=1)
     seed: int = key(0, "where all randomness of the run starts", ge=0, lt=2**63)
     device: str = key("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")
-    precision: Literal["fp32", "bf16", "fp64"] = key("fp32", "of the networks' arithmetic; bf16: autocast, weights stay float32")
+    precision: Literal["fp32", "bf16", "fp64", "auto"] = key(
+        "fp32",
+        "of the networks' arithmetic; bf16: autocast, weights stay float32; auto: bf16 where it is faster when the run begins "
+        "(a GPU that has it; on a CPU it is tried), else fp32",
+    )
     channels_last: bool = key(False, "memory layout that convolutions like on many devices")
     compile: Literal["auto", "never", "step", "round"] = key(
         "auto", "what torch.compile gets: nothing, each step, or the whole round; auto weighs its cost against the work ahead"
@@ -74,7 +78,9 @@ class Train:
         "local", "with several workers: each normalizes its own share of the batch, or all of them the whole batch together"
     )
     deterministic: bool = key(False, "only algorithms that give the same bits every time, also where slower ones")
-    threads: int = key(0, "CPU threads; 0: all cores", ge=0, le=1024)
+    threads: int = key(
+        0, "CPU threads; 0: as many of the cores as make it faster when the run begins, which is tried then", ge=0, le=1024
+    )
     report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
     sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)

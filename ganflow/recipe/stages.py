@@ -33,6 +33,11 @@ class Stages:
     name: str
     recipes: list[Recipe]
 
+    @property
+    def notes(self) -> list[str]:
+        """Those of the recipes, each once."""
+        return list(dict.fromkeys(note for recipe in self.recipes for note in recipe.notes))
+
     def resolved(self) -> dict[str, Any]:
         return {"name": self.name, STAGES: [recipe.resolved() for recipe in self.recipes]}
 

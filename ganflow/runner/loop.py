@@ -15,7 +15,7 @@ import torch
 
 from ganflow.checkpoint import Writer
 from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
+from ganflow.metrics import Metric, Scores
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 from ganflow.runner.cadence import Cadence
@@ -83,7 +83,7 @@ class Loop:
         trial: bool,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
-        self.metrics, self.folder, self.progress = metrics, folder, progress
+        self.metrics, self.folder, self.progress = Scores(metrics), folder, progress
         self.cadence = Cadence.of(recipe.train)
         events = ("round_reported", "evaluated", "checkpointed", "run_ended")
         self.listeners = {event: composition.listeners(event) for event in events}
@@ -131,7 +131,7 @@ class Loop:
 
     def looks(self, round: int) -> bool:
         """Whether anything is due in this round for which the game is looked at."""
-        due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics else []))
+        due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics.metrics else []))
         told = self.trainer.stop or bool(self.listeners["round_reported"])
         return told or any(self.cadence.due(every, round) for every in due)
 
@@ -139,13 +139,15 @@ class Loop:
         """Do what is due after these rounds."""
         cadence, trainer = self.cadence, self.trainer
         self._report(report)
-        round, scores = report.round, {}
+        round = report.round
+        scores: dict[str, float] = {}
         if cadence.due(cadence.sample, round):
             self._draw(round)
-        if self.metrics and cadence.due(cadence.evaluate, round):
-            scores = self._evaluate(round)
-        if cadence.due(cadence.checkpoint, round) or trainer.stop or self._improves(scores):
-            self._keep(round, self._improves(scores, remember=True))
+        first: dict[str, float] = {}  # the first metric's, which say what is best
+        if self.metrics.metrics and cadence.due(cadence.evaluate, round):
+            scores, first = self._evaluate(report)
+        if cadence.due(cadence.checkpoint, round) or trainer.stop or self._improves(first):
+            self._keep(round, self._improves(first, remember=True))
         return Step(round, {**report.values, **scores})
 
     def _report(self, report: Report) -> None:
@@ -181,15 +183,20 @@ class Loop:
                 self.progress.note(f"no pictures: {error}")
             self._no_pictures = True
 
-    def _evaluate(self, round: int) -> dict[str, float]:
+    def _evaluate(self, report: Report) -> tuple[dict[str, float], dict[str, float]]:
+        """All scores, and the first metric's alone."""
         self._settle()
-        scores: dict[str, float] = {}
-        for metric in self.metrics:
-            scores |= metric.evaluate(self.game)
+        round, known = report.round, self.metrics.renamed
+        found = self.metrics.evaluate(self.game)
+        scores = {name: score for each in found for name, score in each.items()}
+        if alike := [name for name in scores if name in report.values]:
+            raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
+        for text in self.metrics.renamed[len(known) :]:
+            self.progress.note(text)
         self._write("metrics.jsonl", lambda: self.journal.append(round, scores))
         self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
         self._tell("evaluated", round=round, scores=scores)
-        return scores
+        return scores, found[0]
 
     def _settle(self) -> None:
         """Make the game ready to be sampled from, scored or kept, once in a round."""
@@ -198,11 +205,11 @@ class Loop:
             self._settled = self.trainer.round
 
     def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
-        """Whether the first score is the best so far."""
+        """Whether the first of these scores is the best so far."""
         score = next(iter(scores.values()), math.nan)
         if math.isnan(score):
             return False
-        sign = 1 if self.metrics[0].goal == "min" else -1
+        sign = 1 if self.metrics.metrics[0].goal == "min" else -1
         better = not self.best or sign * score < sign * self.best["score"]
         if better and remember:
             self.best = {"metric": next(iter(scores)), "score": score, "round": self.trainer.round}

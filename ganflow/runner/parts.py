@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +15,27 @@ from ganflow.game.build import DTYPES
 from ganflow.game.parallel import Group
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
+from ganflow.runner.speed import Choice, choose
 from ganflow.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a run computed with that goes on: 0 or "" for what is not known.
+
+    Attributes:
+        threads: of CPU computations.
+        threads_to_build: of those by which data and networks were made.
+        precision: what the recipe's `auto` was found to mean.
+    """
+
+    threads: int = 0
+    threads_to_build: int = 0
+    precision: str = ""
+
+    def choice(self, chosen: Choice) -> Choice:
+        """What is known, and the rest as chosen now."""
+        return replace(chosen, threads=self.threads or chosen.threads, precision=self.precision or chosen.precision)
 
 
 class Parts:
@@ -22,17 +43,25 @@ class Parts:
 
     Args:
         group: the workers that train together; None for this one alone.
-        threads: of CPU computations; 0 for what the recipe says.
+        before: what the run computed with, where it goes on; otherwise it is chosen.
+        measure: try what is fast, where the recipe leaves that open.
+
+    Attributes:
+        choice: what it computes with.
 
     Raises:
         GanflowError: the parts do not fit each other, or the batch cannot be shared by so many workers.
     """
 
-    def __init__(self, recipe: Recipe, group: Group | None = None, threads: int = 0) -> None:
+    def __init__(
+        self, recipe: Recipe, group: Group | None = None, before: Before | None = None, measure: bool = False
+    ) -> None:
         self.recipe, self.group = recipe, group
-        train = recipe.train
+        train, before = recipe.train, before or Before()
         check_shares(recipe, group.size if group else 1)
-        torch.set_num_threads(threads or train.threads or torch.get_num_threads())
+        # What is learnt while the data are built (a text encoder) must be the same when the run goes on: with as many threads.
+        self.threads_to_build = before.threads_to_build or before.threads or train.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads_to_build)
         if train.deterministic != torch.are_deterministic_algorithms_enabled():  # a sweep's process plays many recipes
             torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
         random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
@@ -40,6 +69,8 @@ class Parts:
         self.composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data, group=group)
+        self.choice = before.choice(choose(recipe, self.game, measure=measure and not before.threads and group is None))
+        torch.set_num_threads(self.choice.threads)
         self.feed = feed(
             self.data,
             train.batch_size,
@@ -49,7 +80,7 @@ class Parts:
             channels_last=train.channels_last,
             share=group.share(train.batch_size, train.accumulate) if group else None,
         )
-        self.round = build_round(recipe, self.composition, self.game)
+        self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
 
 

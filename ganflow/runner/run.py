@@ -7,11 +7,9 @@ import socket
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-
-import torch
 
 from ganflow import checkpoint
 from ganflow.checkpoint import Checkpoint, Damaged
@@ -26,7 +24,7 @@ from ganflow.recipe import Recipe
 from ganflow.runner.faults import plugins_fault
 from ganflow.runner.folders import changes, origin, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
-from ganflow.runner.parts import Parts
+from ganflow.runner.parts import Before, Parts
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
 from ganflow.trainer import Diverged
@@ -50,10 +48,10 @@ class Outcome:
     signal: int = 0
 
 
-def built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None) -> Run:
+def built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None, alone: bool = False) -> Run:
     """A run that can begin; arguments as those of `Run`. Raises GanflowError where its parts do not fit, or a plugin fails."""
     try:
-        return Run(recipe, quiet, before, group)
+        return Run(recipe, quiet, before, group, alone)
     except (Exception, SystemExit) as error:
         told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
         if told is None:
@@ -67,19 +65,21 @@ class Run(Parts):
     Args:
         before: what the folder of a run that is resumed says about it.
         group: the workers that train together, of which this one is the first.
+        alone: part of a sweep, which shows it, stops it and sends it to MLflow.
     """
 
-    def __init__(self, recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None = None, alone: bool = False
+    ) -> None:
         self.quiet, self.before, self.workers = quiet, before, group.size if group else 1
         self.loop: Loop | None = None
-        self.alone = False  # part of a sweep, which shows it, stops it and sends it to MLflow
+        self.alone = alone
         self.packed = False  # its rounds are played together with other trials'
         self.early = "interrupted"  # how the run ends that is stopped before its last round
         self.interruption = Interruption()
         self.copied = False  # the checkpoint is another run's
         self.tracking: Mapping[str, Any] = {}  # what a sweep says of it, besides the recipe
-        as_before = before.get("threads", 0) if before.get("workers", 1) == self.workers else 0
-        super().__init__(recipe, group, (group.threads if group else 0) or as_before)
+        super().__init__(recipe, group, _as_before(before, recipe, group), measure=not alone)
         self.metrics = self.composition.build_metrics(self.data)
 
     def steps(
@@ -106,14 +106,15 @@ class Run(Parts):
             nullcontext(Interruption()) if self.alone else interruptible(self._stop) as self.interruption,
         ):
             try:
-                for listener in self.composition.listeners("run_started"):
-                    listener(game=self.game)
+                self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
                 best = self._load(folder, found, damaged, progress.note) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)
                 progress.note(_networks(self.recipe, self.game))
+                for note in self.choice.notes:
+                    progress.note(note)
                 folder.note(**self._going(), compile=self._compile(progress.note))
                 if self.group:
                     self.group.join(self.game.device)
@@ -159,7 +160,7 @@ class Run(Parts):
 
     def _going(self) -> dict[str, Any]:
         """What the folder says of a run that (again) goes on."""
-        going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads")
+        going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
         return {key: self.about[key] for key in going} | {"error": None}
 
     def _compile(self, say: Say) -> dict[str, str]:
@@ -203,7 +204,9 @@ class Run(Parts):
             "rounds": train.rounds,
             "seed": train.seed,
             "device": str(self.game.device),
-            "threads": torch.get_num_threads(),
+            "threads": self.choice.threads,
+            "threads_to_build": self.threads_to_build,
+            "precision": self.choice.precision,
             "workers": self.workers,
             "data": describe(self.data),
             "pid": os.getpid(),
@@ -238,6 +241,17 @@ class Run(Parts):
             with suppress(Exception):
                 listener(game=self.game, status=status)
         return failure
+
+
+def _as_before(before: dict[str, Any], recipe: Recipe, group: Group | None) -> Before:
+    """What a run that goes on computes with, from what its folder says. Another number of workers gives other bits anyway; each
+    of several workers finds by itself what precision `auto` means, and all the same."""
+    if group:
+        return Before(group.threads)
+    if before.get("workers", 1) != 1:
+        return Before()
+    noted = Before(*(before.get(key, 0) for key in ("threads", "threads_to_build")))
+    return replace(noted, precision=before.get("precision", "")) if recipe.train.precision == "auto" else noted
 
 
 def _networks(recipe: Recipe, game: Game) -> str:

@@ -139,8 +139,7 @@ def prepare_trial(
         held.enter_context(alone(folder))
     before = noted(folder) if begun else {}
     found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
-    run = built(recipe, True, before, group)
-    run.alone = True
+    run = built(recipe, True, before, group, alone=True)
     run.tracking = about.get("tracking", {})
     if not found:
         inherited(run, folder.path.parent.parent)

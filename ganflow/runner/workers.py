@@ -19,10 +19,11 @@ from ganflow.errors import GanflowError
 from ganflow.game.build import pick_device
 from ganflow.game.meeting import Failed, Lost
 from ganflow.game.parallel import Group
+from ganflow.machine import cores
 from ganflow.recipe import Recipe
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.faults import plugins_fault
-from ganflow.runner.parts import Parts, check_shares
+from ganflow.runner.parts import Before, Parts, check_shares
 from ganflow.trainer import Diverged
 
 TOLD, LEFT = 3, 4
@@ -47,7 +48,7 @@ def hired(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[Group | No
     if workers == 1:
         yield None
         return
-    threads = threads or recipe.train.threads or max(1, torch.get_num_threads() // workers)
+    threads = threads or recipe.train.threads or max(1, min(torch.get_num_threads(), cores()) // workers)
     devices = _devices(recipe.train.device, workers)
     group = Group.host(workers, device=devices[0], threads=threads)
     processes: dict[int, subprocess.Popen[str]] = {}
@@ -77,10 +78,9 @@ def serve(recipe: Recipe, group: Group) -> int:
     """
     parts: Parts | None = None
     try:
-        parts = Parts(recipe, group, group.threads)
+        parts = Parts(recipe, group, Before(group.threads))
         trainer, cadence = parts.trainer, Cadence.of(recipe.train)
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()
         while trainer.round < cadence.rounds and not trainer.stop:

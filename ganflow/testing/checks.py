@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ganflow.game import Game, Player, Round
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
+from ganflow.plugins.culprit import innermost
 from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary
@@ -37,13 +39,11 @@ SLOTS = {
 def check(component: Component, data: Data | None, values: dict[str, Any]) -> None:
     """See ganflow.testing.check_component."""
     documented(component)
-    chosen = Chosen(component, component.settings(**{**default_parts(component), **values}))
-    if component.role == "data":
-        check_data(chosen)
-        return
-    if component.role == "encoder":
-        check_encoder(chosen)
-        return
+    with in_a_sentence(component):
+        chosen = Chosen(component, component.settings(**{**default_parts(component), **given(component, values)}))
+        if component.role in ("data", "encoder"):
+            {"data": check_data, "encoder": check_encoder}[component.role](chosen)
+            return
     refusals: list[str] = []
     for examples in [[points(), images()], translations(), [captioned()]] if data is None else [[data]]:
         if taken(chosen, examples, refusals):
@@ -57,10 +57,43 @@ def taken(chosen: Chosen, examples: list[Data], refusals: list[str]) -> bool:
     before = len(refusals)
     for example in examples:
         try:
-            Trial(chosen, example).run()
+            with in_a_sentence(chosen.component, example):
+                Trial(chosen, example).run()
         except GanflowError as error:
             refusals.append(f"{example.name}: {error}")
     return len(refusals) < before + len(examples)
+
+
+@contextmanager
+def in_a_sentence(component: Component, data: Data | None = None) -> Iterator[None]:
+    """What a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
+    try:
+        yield
+    except GanflowError:
+        raise
+    except Exception as error:
+        who = str(component)
+        if isinstance(error, AssertionError) and str(error).startswith(who):
+            raise
+        top = component.settings.__module__.partition(".")[0]
+        found = innermost(error, lambda name: name.partition(".")[0] == top)
+        where = f" ({found.module.replace('.', '/')}, line {found.line})" if found else ""
+        text = " ".join(str(error).split())
+        advice = "; where it is not made for such data, let its builder raise a GanflowError that says so" if data else ""
+        on = f" on {data.name}" if data else ""
+        raise AssertionError(f"{who}{on}: {type(error).__name__}: {text}{where}{advice}") from error
+
+
+def given(component: Component, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, where the component has such keys and no further ones that must be given."""
+    known = keys(component.settings)
+    for name in values:
+        names = ", ".join(key.name for key in known) or "none"
+        assert any(key.name == name for key in known), f"{component} has no key '{name}' (keys: {names})"
+    missing = [key.name for key in known if key.required and key.name not in values]
+    call = ", ".join(f"{name}=…" for name in missing)
+    assert not missing, f"{component} has no default for {', '.join(missing)}; give a value: check_component(component, {call})"
+    return values
 
 
 def default_parts(component: Component) -> dict[str, Any]:
@@ -284,8 +317,7 @@ class Trial:
     def play(self) -> None:
         """Two rounds with everybody listening; all terms and weights stay finite."""
         listeners = self.composition.listeners
-        for listener in listeners("run_started"):
-            listener(game=self.game)
+        self.composition.begin(self.game)
         stepped = {event: listeners(event) for event in ("critic_stepped", "generator_stepped")}
         play = Round(self.game, 2, **stepped)  # type: ignore[arg-type]
         for seed in range(2):

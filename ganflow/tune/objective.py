@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ganflow.errors import Problem, RecipeError
+from ganflow.metrics import Scores
 from ganflow.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -58,12 +59,8 @@ class Reports:
     @cached_property
     def metrics(self) -> list[tuple[Metric, list[str]]]:
         """The metrics with their scores' names, in the recipe's order."""
-        return [(metric, self._names(metric)) for metric in self.composition.build_metrics(self.data)]
-
-    def _names(self, metric: Metric) -> list[str]:
-        if metric.names:
-            return list(metric.names)
-        return list(metric.evaluate(self.game))
+        made = Scores(self.composition.build_metrics(self.data))
+        return list(zip(made.metrics, made.names(lambda: self.game), strict=True))
 
     @property
     def scores(self) -> list[str]:
@@ -87,8 +84,7 @@ class Reports:
 
         train = self.recipe.train
         game = build_game(self.recipe, self.composition, self.data)
-        for listener in self.composition.listeners("run_started"):
-            listener(game=game)
+        self.composition.begin(game)
         play = build_round(self.recipe, self.composition, game)
         source = feed(self.data, train.batch_size, train.seed)
         try:
@@ -153,7 +149,7 @@ def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["mi
 def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, Literal["min", "max"] | None]:
     """The name and, where it is known, which is better."""
     for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
-        if asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
+        if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
             return names[0], metric.goal
     if asked is None:
         text = f"needed, for the recipe has no metrics; name one of {reports.known()}; or add one: +metrics={{use: frechet}}"

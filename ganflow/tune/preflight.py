@@ -94,10 +94,11 @@ def distributions(recipe: Recipe) -> list[str]:
     """ganflow, and what the components come from that the recipe names, or that its space may choose."""
     from ganflow.plugins import load_catalogue
 
-    known = {name: c.distribution for c in load_catalogue().components() for name in (c.name, c.qualified) if c.distribution}
-    told = [c.component.distribution for c in recipe.chosen() if c.component.distribution]
-    searched = _words(recipe.tune.space) if recipe.tune else []
-    return list(dict.fromkeys(["ganflow", *told, *(known[word] for word in searched if word in known)]))
+    catalogue = load_catalogue()
+    named = [c.component for c in recipe.chosen()]
+    for word in _words(recipe.tune.space) if recipe.tune else []:
+        named += [c for c in catalogue.components() if word in (c.qualified, catalogue.shortest(c))]
+    return list(dict.fromkeys(["ganflow", *(c.distribution for c in named if c.distribution)]))
 
 
 def _words(value: Any) -> Iterable[str]:

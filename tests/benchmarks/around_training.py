@@ -34,8 +34,7 @@ def bare(recipe: Recipe) -> float:
     composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
     data = composition.build("data")
     game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     steps = {event: composition.listeners(event) for event in ("critic_stepped", "generator_stepped")}
     m = recipe.train.batch_size
     trainer = Trainer(game, feed(data, m, 0), Round(game, recipe.train.n_critic, **steps), m)

@@ -82,8 +82,7 @@ def bare(folder: Path, rounds: int, trials: int) -> None:
 
         own = [f"optimizer.lr={config['lr']}", f"modifiers[0].c={config['c']}", f"train.seed={config['seed']}"]
         parts = Parts(read_recipe(RECIPE, [*own, f"train.rounds={rounds}", "train.threads=1"]))
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.begin(parts.game)
         metrics = parts.composition.build_metrics(parts.data)
         trainer, cadence = parts.trainer, Cadence.of(parts.recipe.train)
         trainer.advance(cadence.report)

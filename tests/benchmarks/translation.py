@@ -36,8 +36,7 @@ def trainer_of(recipe: Recipe) -> Trainer:
     composition = Composition(recipe.slots(), recipe.modifiers, [])
     data = composition.build("data")
     game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     train = recipe.train
     draws = feed(data, train.batch_size, train.seed, channels_last=train.channels_last)
     return Trainer(game, draws, build_round(recipe, composition, game), train.batch_size, train.seed)

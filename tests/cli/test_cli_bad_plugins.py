@@ -111,3 +111,30 @@ def test_one_that_fails_while_it_builds(acme, command, tmp_path):
     assert said.startswith("ganflow: plugin 'acme' (gf-acme 1.0) failed")
     assert "no such thing" in said
     assert not (tmp_path / "runs").exists()
+
+
+
+def test_a_plugin_may_offer_a_built_in_name_and_the_shipped_recipe_runs_as_before(acme, command):
+    acme('offer("critic", "mosaic"', 'offer("critic", "dcgan"')
+    note = "critic 'dcgan' means the built-in networks/dcgan; to have the other, write acme/dcgan (gf-acme 1.0)\n"
+    assert command("check", "wgan") == (0, "wgan: ok\n", f"wgan: {note}")
+    code, out, err = command("show", "wgan")
+    assert (code, err) == (0, note)
+    assert "critic:\n  use: networks/dcgan\n" in out
+    loud = [word for word in SMALL if word != "-q"]
+    code, _, err = command("run", *loud)
+    assert code == 0
+    assert err.count(note) == 1
+    assert command("run", "--resume", "latest", "train.rounds=3", "-q")[0] == 0
+    code, _, err = command("run", "--resume", "latest", "train.rounds=4")
+    assert (code, note in err) == (0, False)  # what was kept of the recipe names the plugin
+    assert command("run", *SMALL)[2] == ""
+    code, _, err = command("run", *loud, "critic={use: acme/dcgan, width: 4}")
+    assert (code, "built-in" in err) == (0, False)
+    code, _, err = command("plugins", "--brief")
+    assert code == 0
+    assert err == (
+        "ganflow: critic 'acme/dcgan' (gf-acme 1.0): 'dcgan' alone means the built-in networks/dcgan; write acme/dcgan\n"
+    )
+    assert "critic: {use: acme/dcgan" in command("plugins", "show", "acme/dcgan")[1]
+    assert "critic: {use: dcgan" in command("plugins", "show", "networks/dcgan")[1]

@@ -1,21 +1,22 @@
 """What README.md, CONTRIBUTING.md and CHANGELOG.md say is true: their examples are taken from their text and run."""
 
 import argparse
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-import torch
 
 from ganflow import runs
 from ganflow.checkpoint import load_game
 from ganflow.cli.brought import commands as brought
 from ganflow.cli.brought import load
 from ganflow.cli.main import COMMANDS
-from ganflow.data import TensorData
 from ganflow.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +25,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EVERY = {*COMMANDS, *PROJECT["entry-points"]["ganflow.commands"]}
 
 
-def block(language, of=README):
-    """The only fenced block of a language."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", of, re.MULTILINE | re.DOTALL)
+def block(language, of=README, holds=""):
+    """The only fenced block of a language (that holds some text)."""
+    found = [text for text in re.findall(rf"^```{language}\n(.*?)^```$", of, re.MULTILINE | re.DOTALL) if holds in text]
     assert len(found) == 1
     return found[0]
+
+
+def plugin():
+    """The code of the README's plugin."""
+    return block("python", holds="def register")
 
 
 def marked(name):
@@ -63,7 +69,7 @@ def test_the_plugin_trains(command, workshop):
     (entry,) = tomllib.loads(block("toml"))["project"]["entry-points"]["ganflow"].items()
     assert entry == ("acme", "gf_acme")
     assert "`gf_acme/__init__.py`" in README
-    workshop.install("acme", block("python"), module="gf_acme")
+    workshop.install("acme", plugin(), module="gf_acme")
     workshop.catalogue()
     (critic,) = re.findall(r"`(critic: \{use: acme/patch[^`]*\})`", README)
     recipe = block("yaml")
@@ -79,15 +85,24 @@ def test_the_plugin_trains(command, workshop):
     assert "Scores overlapping patches." in command("plugins", "show", "acme/patch")[1]
 
 
-def test_the_plugin_keeps_the_contract(workshop):
-    from ganflow.testing import check_component, components
-
-    workshop.install("acme", block("python"), module="gf_acme")
-    workshop.catalogue()
-    (patch,) = components("acme")
-    with torch.random.fork_rng():
-        images = TensorData("images", {"real": torch.rand(16, 1, 16, 16)}, {"real": torch.rand(8, 1, 16, 16)})
-        check_component(patch, images, width=4)
+def test_the_plugin_keeps_the_contract_as_printed(workshop, tmp_path):
+    """In a process of its own, as its author would: the code in a package, installed with the entry point that is printed."""
+    site = workshop.install("acme", plugin(), module="gf_acme")
+    group, entry = next(iter(tomllib.loads(block("toml"))["project"]["entry-points"].items()))
+    assert (site / "gf_acme-1.0.dist-info" / "entry_points.txt").read_text() == f"[{group}]\nacme = {entry['acme']}\n"
+    suite = tmp_path / "suite.py"
+    suite.write_text(block("python", holds="ganflow.testing"), encoding="utf-8")
+    search = os.pathsep.join([str(site), *(place or os.getcwd() for place in sys.path)])
+    environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-W", "error", suite], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    code = site / "gf_acme" / "__init__.py"
+    code.write_text(code.read_text().replace("if not data.main.is_image", "if False"))
+    done = subprocess.run([sys.executable, suite], env=environment, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("AssertionError: critic 'acme/patch' (gf-acme 1.0) on points: RuntimeError: ")
+    assert last.endswith("where it is not made for such data, let its builder raise a GanflowError that says so")
 
 
 def test_every_command_is_in_the_table():

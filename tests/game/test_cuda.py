@@ -56,8 +56,7 @@ def recipe(tmp_path, monkeypatch):
 
 def parts_of(recipe):
     parts = Parts(recipe)
-    for listener in parts.composition.listeners("run_started"):
-        listener(game=parts.game)
+    parts.composition.begin(parts.game)
     return parts
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, KeyTaken
 from ganflow.game import Player, build_game
 from ganflow.game.flat import Flat
-from ganflow.game.game import evaluating
+from ganflow.game.game import Extras, evaluating
 from ganflow.game.state import flatten, unflatten
 from ganflow.loss import AddedTerms, Loss
 from ganflow.plugins import Composition
@@ -182,3 +182,60 @@ def test_flatten_and_back():
     assert unflatten(plain, tensors) == {**tree, "groups": [{"lr": 0.1, "betas": [0.5, None]}]}
     with pytest.raises(ValueError, match="a set cannot be kept"):
         flatten({"x": {1}}, "optimizer", {})
+
+
+AVERAGES = '''
+    from ganflow import hookimpl, settings
+
+    @settings
+    class Mean:
+        """Keeps a mean of its kind."""
+
+        @hookimpl
+        def run_started(self, game):
+            from torch import nn
+
+            game.extras.average = nn.Linear(1, 1)
+
+    @hookimpl
+    def register(offer):
+        offer("modifier", "mean", Mean)
+'''
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "first", "second"),
+    [
+        ("[ema, {use: r1}, {use: ema, decay: 0.5}]", "modifiers[0], modifier 'regularize/ema' (ganflow ",
+         "modifiers[2], modifier 'regularize/ema' (ganflow "),
+        ("[ema, mean]", "modifiers[0], modifier 'regularize/ema' (ganflow ", "modifiers[1], modifier 'acme/mean' (gf-acme "),
+        ("[mean, ema]", "modifiers[0], modifier 'acme/mean' (gf-acme ", "modifiers[1], modifier 'regularize/ema' (ganflow "),
+    ],
+)  # fmt: skip
+def test_two_parts_with_one_key_of_extras_are_refused(recipe, workshop, tmp_path, modifiers, first, second):
+    workshop.install("acme", AVERAGES)
+    workshop.catalogue()
+    made = recipe(f"modifiers={modifiers}")
+    with pytest.raises(GanflowError) as caught:
+        start(made, tmp_path, quiet=True)
+    text = str(caught.value)
+    assert text.startswith(first)
+    assert f"and {second}" in text
+    assert "both keep their state in game.extras['average'], which has room for one; leave one of them out" in text
+
+
+def test_extras_may_be_put_back_and_exchanged_where_that_is_meant():
+    extras = Extras({"pool": nn.Linear(1, 1)})
+    extras["pool"] = extras["pool"]
+    del extras["pool"]
+    extras["pool"] = nn.Linear(2, 2)
+    for replace in (
+        lambda: extras.update({"pool": nn.Linear(1, 1)}),
+        lambda: extras.register_module("pool", nn.Linear(1, 1)),
+        lambda: setattr(extras, "pool", nn.Linear(1, 1)),
+    ):
+        with pytest.raises(KeyTaken, match=r"game.extras\['pool'\] is in use"):
+            replace()
+    assert list(extras.state_dict()) == ["pool.weight", "pool.bias"]
+    assert extras["pool"].in_features == 2
+    assert copy.deepcopy(extras)["pool"].in_features == 2

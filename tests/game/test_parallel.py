@@ -66,8 +66,7 @@ def played(recipe, group=None, rounds=20):
     """A trainer that has played so many rounds, and its report."""
     with BUILDING:
         parts = Parts(recipe, group)
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.begin(parts.game)
     if group:
         group.join(parts.game.device)
         parts.trainer.share()

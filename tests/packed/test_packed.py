@@ -36,8 +36,7 @@ def build(tmp_path):
 
     def member(changes):
         parts = Parts(read_recipe(path, changes))
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.begin(parts.game)
         return Member(parts.recipe, parts.trainer)
 
     return lambda common, trials: [member([*common, *own]) for own in trials]

@@ -170,6 +170,47 @@ def test_a_name_that_two_plugins_offer_needs_the_plugin(workshop):
     assert "mosaic" not in names
 
 
+MLP = '''
+    from ganflow import hookimpl, settings
+
+    @settings
+    class Mlp:
+        """Another one."""
+
+        @hookimpl
+        def critic(self):
+            from torch import nn
+
+            return nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+
+    @hookimpl
+    def register(offer):
+        offer("critic", "mlp", Mlp)
+'''
+
+
+def test_a_plain_name_means_the_built_in_first(workshop):
+    workshop.install("acme", MLP)
+    workshop.install("zeta", MLP)
+    catalogue = workshop.catalogue()
+    assert catalogue.find("critic", "mlp").qualified == "networks/mlp"
+    assert catalogue.find("critic", "acme/mlp").distribution == "gf-acme"
+    assert {"mlp", "acme/mlp", "zeta/mlp"} < set(catalogue.names("critic"))
+    assert "networks/mlp" not in catalogue.names("critic")
+    assert [c.qualified for c in catalogue.rivals(catalogue.find("critic", "mlp"))] == ["acme/mlp", "zeta/mlp"]
+    assert catalogue.find("generator", "mlp").qualified == "networks/mlp"  # of another role: nobody else's
+    assert catalogue.rivals(catalogue.find("generator", "mlp")) == []
+
+
+def test_a_plugin_with_a_built_in_plugins_name_leaves_that_alone(workshop):
+    workshop.install("data", MLP, distribution="gf-acme", version="1.2", module="gf_acme")
+    catalogue = workshop.catalogue()
+    assert catalogue.find("data", "digits").built_in
+    (broken,) = catalogue.broken
+    assert "plugin 'data' (gf-acme 1.2) is not loaded: the name is that of a plugin that comes with ganflow" in broken.error
+    assert "data" in {plugin.name for plugin in catalogue.plugins if not plugin.error}
+
+
 def test_a_broken_plugin_is_told_when_its_name_is_asked_for(workshop):
     workshop.install("acme", "import gf_no_such_thing")
     catalogue = workshop.catalogue()

@@ -100,8 +100,27 @@ def test_required_keys_are_given_as_values():
 
     component = Component("critic", "part", "acme", Critic)
     check_component(component, points(), width=5)
-    with pytest.raises(TypeError, match="width"):
+    give = r"critic 'acme/part' .* has no default for width; give a value: check_component\(component, width=…\)"
+    with pytest.raises(AssertionError, match=give):
         check_component(component, points())
+    with pytest.raises(AssertionError, match=r"has no key 'depth' \(keys: width\)"):
+        check_component(component, points(), width=5, depth=1)
+
+
+def test_whatever_the_code_raises_is_a_sentence():
+    def convolution(self, data):
+        return nn.Sequential(nn.Conv2d(data.shape[0], 1, 4), nn.Flatten(0))
+
+    advice = "; where it is not made for such data, let its builder raise a GanflowError that says so"
+    refused("critic", convolution, " on points: RuntimeError: ")
+    refused("critic", convolution, advice)
+
+    def unsure(self):
+        raise AssertionError("two lines\nof text")
+
+    refused("critic", unsure, " on points: AssertionError: two lines of text (test_conformance, line ")
+    refused("data", unsure, ": AssertionError: two lines of text (test_conformance, line ")
+    refused("metric", lambda self: {}[0], " on points: KeyError: 0 (test_conformance, line ")
 
 
 def test_a_network_may_refuse_one_kind_of_data_but_not_all():

@@ -105,7 +105,7 @@ def test_values_that_do_not_fit(read, line, text):
         (("seed: 0", "device: gpu"), "r.yaml:13: train.device: 'gpu' is not a device; use auto, cpu, cuda, cuda:N or mps"),
         (("seed: 0", "device: cuda:01"), "r.yaml:13: train.device: 'cuda:01' is not a device; use auto, cpu, cuda, cuda:N or mps"),
         (("seed: 0", "accumulate: 3"), "r.yaml:13: train.accumulate: 3 micro-batches do not divide a batch_size of 64 evenly"),
-        (("seed: 0", "precision: fp8"), "r.yaml:13: train.precision: 'fp8' is not one of fp32, bf16, fp64"),
+        (("seed: 0", "precision: fp8"), "r.yaml:13: train.precision: 'fp8' is not one of fp32, bf16, fp64, auto"),
         (("seed: 0", "clip_grad: 0"), "r.yaml:13: train.clip_grad: 0 is not above 0"),
         (("seed: 0", "keep: 0"), "r.yaml:13: train.keep: 0 is below 1"),
         (("seed: 0", "use: fast"), "r.yaml:13: unknown key 'use' in train"),

@@ -34,6 +34,7 @@ def write(tmp_path):
     return write
 
 
+TWICE = "[{use: frechet, samples: 50}, {use: modes, samples: 50}, {use: frechet, samples: 50}, {use: modes, samples: 50}]"
 FRECHET = "[{use: frechet, samples: 100}, {use: modes, samples: 50}]"
 
 
@@ -46,6 +47,10 @@ FRECHET = "[{use: frechet, samples: 100}, {use: modes, samples: 50}]"
         ("metric: metrics/modes", FRECHET, ("modes_50", "max")),
         ("metric: modes_50; mode: min", FRECHET, ("modes_50", "min")),
         ("metric: high_quality_50; mode: max", FRECHET, ("high_quality_50", "max")),
+        ("trials: 2", TWICE, ("frechet_50", "min")),
+        ("metric: frechet_50_2", TWICE, ("frechet_50_2", "min")),
+        ("metric: modes_50_2", TWICE, ("modes_50_2", "max")),
+        ("metric: high_quality_50_2; mode: max; stop: {high_quality_50: 1}", TWICE, ("high_quality_50_2", "max")),
         ("metric: w_estimate; mode: min", "[]", ("w_estimate", "min")),
         ("metric: critic/wasserstein; mode: max", FRECHET, ("critic/wasserstein", "max")),
         ("metric: modes_50; stop: {round: 5, seconds: 9, modes_50: 8, w_estimate: 0}", FRECHET, ("modes_50", "max")),

@@ -76,6 +76,34 @@ def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
     assert distributions(read_recipe(file, ["critic=other/mosaic"])) == ["ganflow", "gf-other"]
 
 
+TAKES_A_NAME = '''
+    from ganflow import hookimpl, settings
+
+    @settings
+    class Mlp:
+        """Another one."""
+
+        @hookimpl
+        def critic(self):
+            raise NotImplementedError
+
+    @hookimpl
+    def register(offer):
+        offer("critic", "mlp", Mlp)
+'''
+
+
+def test_a_plain_name_in_a_space_is_the_built_in_and_nobody_elses(workshop, tmp_path):
+    workshop.install("acme", TAKES_A_NAME)
+    workshop.catalogue()
+    file = tmp_path / "r.yaml"
+    space = "tune:\n  space:\n    critic: {choice: [{use: mlp}, {use: dcgan}]}\n"
+    file.write_text(read_recipe("grid", ["~tune"]).to_yaml() + space)
+    assert distributions(read_recipe(file)) == ["ganflow"]
+    file.write_text(file.read_text().replace("use: dcgan", "use: acme/mlp"))
+    assert distributions(read_recipe(file)) == ["ganflow", "gf-acme"]
+
+
 @pytest.mark.parametrize(
     "uri", ["sqlite:////x/y.db", "postgresql://u:p@h/db", "mysql+pymysql://u@h/db", "databricks", "databricks://profile"]
 )

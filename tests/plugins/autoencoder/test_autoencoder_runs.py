@@ -188,8 +188,7 @@ def test_the_sheet_is_of_images_alone(recipe):
 def test_a_game_encodes_by_its_average_and_leaves_training_alone(recipe):
     made = recipe(VAE)
     game, composition = game_of(made)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     with torch.no_grad():
         game.generator.encoder[0].weight.mul_(2)
     x, before, random = game.data.held_out["real"], dict(game.state_dict()), torch.get_rng_state()
@@ -215,8 +214,7 @@ def test_rounds_can_be_traced(text, recipe, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda graph, **options: graph)
     made = recipe(text)
     game, composition = game_of(made)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     play = build_round(made, composition, game)
     draws = [
         {"real": game.data.train["real"][start:stop].view(1, 8, 1, 16, 16), "z": game.latents(8, seed).view(1, 8, 4)}

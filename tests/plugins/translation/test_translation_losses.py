@@ -57,8 +57,7 @@ def made(recipe):
     composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
     data = composition.build("data")
     game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     round = build_round(recipe, composition, game)
     draws = feed(data, recipe.train.batch_size, recipe.train.seed, dtype=DTYPES[recipe.train.precision])
     return Trainer(game, draws, round, recipe.train.batch_size)
