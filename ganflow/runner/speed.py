@@ -25,14 +25,12 @@ from ganflow.loss import Batch, Terms
 from ganflow.machine import cores, load
 from ganflow.recipe import Recipe
 
-BUDGET, FIRST = 0.6, 0.1
+BUDGET, FIRST = 0.6, 0.15
 """Seconds that are spent on trying rounds, and on trying products of matrices before that; what is tried once to begin with comes
 on top."""
 SLICE = 0.03
 """Seconds for which one way is tried before it is the next one's turn: several of the kernel's turns, so that each way meets
 the same neighbours."""
-WORSE = 1.5
-"""A number of threads that takes so many times as long as a smaller one is not tried any further."""
 GAIN = 0.9
 """What more threads, or bf16, must bring: at most this share of the time."""
 PRODUCT = 384
@@ -74,8 +72,8 @@ class Gradients(Round):
 
 
 class Rehearsal:
-    """Rounds of a copy of the game on made-up examples: not the game's tensors, nor what its parts keep in Python, nor its data's
-    row of examples is changed."""
+    """Rounds (of one critic step) of a copy of the game on made-up examples: not the game's tensors, nor what its parts keep in
+    Python, nor its data's row of examples is changed."""
 
     def __init__(self, recipe: Recipe, game: Game) -> None:
         self.train = recipe.train
@@ -98,7 +96,7 @@ class Rehearsal:
                 self.batch[name] = part.contiguous(memory_format=torch.channels_last)
 
     def play(self, precision: str) -> None:
-        round = Gradients(self.game, self.train.n_critic, precision=precision, one_batch=self.train.one_batch)
+        round = Gradients(self.game, 1, precision=precision, one_batch=self.train.one_batch)
         draws: dict[str, list[Tensor]] = {
             name: [part] * (round.prior_draws if name == "z" else round.data_draws) for name, part in self.batch.items()
         }
@@ -171,7 +169,8 @@ class _Tries:
 
 def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, list[str]]:
     """How many threads, `most` at most, and why where it is fewer. Products of matrices are tried before rounds: where threads
-    must share a core they wait for each other, and a round of many operations could take many seconds."""
+    must share a core they wait for each other, and a round of many operations could take many seconds; what does not even make
+    products faster is not tried any further."""
     candidates = [n for n in (2**i for i in range(most.bit_length())) if n < most] + [most]
     matrix = torch.ones(PRODUCT, PRODUCT)
 
@@ -182,8 +181,8 @@ def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, 
 
         return way
 
-    seconds = timed({n: with_threads(n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
-    hopeful = [n for n in candidates if seconds[n] <= WORSE * min(seconds[m] for m in candidates if m <= n)]
+    products = seconds = timed({n: with_threads(n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
+    hopeful = [n for n in candidates if all(seconds[n] <= GAIN * seconds[m] for m in candidates if m < n)]
     if len(hopeful) > 1:
         torch.set_num_threads(fewest(seconds))
         tries = _Tries(recipe, game, clock)
@@ -193,7 +192,8 @@ def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, 
     if best == most:
         return most, []
     average, machine = load()
-    how = f"{most} would take {seconds[most] / seconds[best]:.1f} times as long" if most in seconds else f"{most} would be slower"
+    tried = seconds if most in seconds else products
+    how = f"{most} would take {tried[most] / tried[best]:.1f} times as long"
     return best, [f"{best} of {most} threads: now {how} (the load is {average:.1f} on {machine} cores)"]
 
 
