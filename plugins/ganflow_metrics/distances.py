@@ -79,7 +79,7 @@ class Gaussian(NamedTuple):
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """The distance between Gaussians fitted to the rows of a (n, d) and b (m, d), in float64; NaN where an entry is not finite."""
+    """The distance between Gaussians fitted to rows of a (n, d) and b (m, d), in float64; NaN where an entry is not finite."""
     if not (a.isfinite().all() and b.isfinite().all()):
         return math.nan
     return between(Gaussian.fitted(a), Gaussian.fitted(b))
