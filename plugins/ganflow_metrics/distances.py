@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -66,19 +66,33 @@ def features(examples: Tensor, pixels: int) -> Tensor:
     return examples.flatten(1).double()
 
 
-def frechet(a: Tensor, b: Tensor) -> float:
-    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) of Gaussians fitted to the rows of a (n, d) and b (m, d), in float64.
+class Gaussian(NamedTuple):
+    """The Gaussian fitted to points of d dimensions: its mean (d,), and an upper triangular R (d, d) or smaller with Σ = RᵀR."""
 
-    With A, B the centred rows over √(n − 1), so Σ = AᵀA, the eigenvalues of Σa Σb are the squared singular values of
-    A Bᵀ, and A may be replaced by the R of its QR factors: no matrix root, and nothing to go wrong where Σ is singular.
-    NaN where an entry is not finite.
-    """
+    mean: Tensor
+    root: Tensor
+
+    @classmethod
+    def fitted(cls, x: Tensor) -> Gaussian:
+        """To the rows of x (n, d). The centred rows over √(n − 1) are such an R, and so is that of their QR factors."""
+        return cls(x.mean(0), torch.linalg.qr((x - x.mean(0)) / math.sqrt(len(x) - 1), mode="r").R)
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """The distance between Gaussians fitted to rows of a (n, d) and b (m, d), in float64; NaN where an entry is not finite."""
     if not (a.isfinite().all() and b.isfinite().all()):
         return math.nan
-    roots = [(x - x.mean(0)) / math.sqrt(len(x) - 1) for x in (a, b)]
-    ra, rb = (torch.linalg.qr(root, mode="r").R for root in roots)
-    cross = torch.linalg.svdvals(ra @ rb.T).sum()
-    squared = (a.mean(0) - b.mean(0)).square().sum() + ra.square().sum() + rb.square().sum() - 2 * cross
+    return between(Gaussian.fitted(a), Gaussian.fitted(b))
+
+
+def between(a: Gaussian, b: Gaussian) -> float:
+    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½).
+
+    The eigenvalues of Σa Σb are the squared singular values of Ra Rbᵀ: no matrix root, and nothing to go wrong where Σ is
+    singular.
+    """
+    cross = torch.linalg.svdvals(a.root @ b.root.T).sum()
+    squared = (a.mean - b.mean).square().sum() + a.root.square().sum() + b.root.square().sum() - 2 * cross
     return max(0.0, float(squared))
 
 

@@ -64,4 +64,4 @@ def test_the_sdist_can_be_tested_and_built_again(built):
     with tarfile.open(path) as archive:
         names = {Path(name).relative_to(Path(name).parts[0]).as_posix() for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "constraints.txt", "plugins/ganflow_wgan/__init__.py"} <= names
-    assert {"recipes/wgan.yaml", "ganflow/__init__.py", "tests/test_quality.py"} <= names
+    assert {"recipes/wgan.yaml", "ganflow/__init__.py", "tests/test_quality.py", "docs/images/digits.png"} <= names

@@ -1,12 +1,14 @@
-"""What took long to compute, kept in the user's cache folder: learnt encoders and sentences' vectors."""
+"""What took long to compute, kept in the user's cache folder: learnt encoders and classifiers, sentences' vectors."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -15,6 +17,7 @@ from ganflow.errors import GanflowError
 from ganflow.pictures import replacing
 
 Tensors = dict[str, Tensor]
+SEAL = "ganflow.seal"
 
 
 def folder() -> Path:
@@ -30,16 +33,26 @@ def key(*parts: str) -> str:
 
 def cached(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
     """The tensors that were kept under this name and key; else those that `make` makes, which are kept from now on. A file that
-    cannot be read is made anew, and where nothing can be written, nothing is kept."""
+    cannot be read, was changed since it was written, or was written for something else is made anew, and where nothing can be
+    written, nothing is kept."""
     file = folder() / f"{name}-{key}.safetensors"
-    try:
-        return load(file.read_bytes())
-    except (OSError, SafetensorError):
-        made = make()
-    try:
+    with suppress(OSError, SafetensorError):
+        kept = load(file.read_bytes())
+        if torch.equal(kept.pop(SEAL, torch.empty(0)), seal(name, key, kept)):
+            return kept
+    made = {tensor: t.contiguous() for tensor, t in make().items()}
+    with suppress(OSError, GanflowError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as scratch:
-            scratch.write_bytes(save({name: t.contiguous() for name, t in made.items()}))
-    except (OSError, GanflowError):
-        pass
+            scratch.write_bytes(save({**made, SEAL: seal(name, key, made)}))
     return made
+
+
+def seal(name: str, key: str, tensors: Tensors) -> Tensor:
+    """A digest of what a file is for and of all that it holds, (32,) uint8: kept beside the tensors."""
+    digest = hashlib.sha256(f"{name}\0{key}".encode())
+    for tensor in sorted(tensors):
+        t = tensors[tensor].contiguous()
+        digest.update(f"{tensor}{tuple(t.shape)}{t.dtype}".encode())
+        digest.update(t.flatten().view(torch.uint8).numpy().data)
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
