@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng, mixes_examples
+from ganflow.game.held import losses_in
 from ganflow.loss import Batch
 from ganflow.recipe import Recipe
 
@@ -34,7 +35,8 @@ def check_fit(recipe: Recipe, game: Game) -> None:
             f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
             f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
         )
-    loss.check(game)
+    for part in (loss, *losses_in(loss)[1:]):  # a loss by whose formulas another plays may have needs, too
+        part.check(game)
     batch = game.blank(2)
     with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
         if hasattr(loss, "score"):  # a ScoreLoss, under modifiers or not

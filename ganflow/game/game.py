@@ -13,8 +13,9 @@ from ganflow.autoencoder import Autoencoder
 from ganflow.conditional import Conditional
 from ganflow.data import Data
 from ganflow.errors import GanflowError
+from ganflow.game.held import modules_in
 from ganflow.game.player import Player
-from ganflow.loss import AddedTerms, Loss
+from ganflow.loss import Loss
 from ganflow.prior import Prior
 from ganflow.translator import Translator
 
@@ -39,9 +40,8 @@ class Game(nn.Module):
         self.extras = nn.ModuleDict()
         self.players: dict[str, Player] = {}
         self.__dict__["_loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
-        stateful = nn.ModuleList(part for part in _chain(loss) if isinstance(part, nn.Module))
-        if len(stateful):
-            self.extras["loss"] = stateful
+        if stateful := modules_in(loss):
+            self.extras["loss"] = nn.ModuleList(stateful)
 
     @property
     def loss(self) -> Loss:
@@ -176,12 +176,6 @@ def mixes_evaluated(network: nn.Module) -> bool:
 def mixes_examples(network: nn.Module) -> bool:
     """Whether an example's result depends on the rest of its batch: batch norm does that."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-
-
-def _chain(loss: Loss) -> Iterator[Loss]:
-    yield loss
-    if isinstance(loss, AddedTerms):
-        yield from _chain(loss.loss)
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round
 from ganflow.packed.numbers import NotPackable, Number, Watch, template
-from ganflow.plugins import Composition, blame
+from ganflow.plugins import blame
 from ganflow.recipe import Recipe
 
 
 def build(recipe: Recipe, data: Data) -> Round:
     """A game and its round, as a run has them before its first."""
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    composition = recipe.composition()
     game = build_game(recipe, composition, data)
     for listener in composition.listeners("run_started"):
         listener(game=game)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganflow.plugins import Chosen
+from ganflow.plugins import Chosen, Composition
 from ganflow.recipe.nodes import join, plain
 from ganflow.recipe.sections import Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
@@ -59,6 +59,10 @@ class Recipe:
     def chosen(self) -> list[Chosen]:
         """Every component that the recipe names, those within others included."""
         return [*self.slots().values(), *self.modifiers, *self.metrics, *self.parts.values()]
+
+    def composition(self) -> Composition:
+        """The components, ready to be built; those within others with them."""
+        return Composition(self.slots(), self.modifiers, self.metrics, self.parts.values())
 
     def resolved(self) -> dict[str, Any]:
         """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""
