@@ -91,8 +91,9 @@ class Events:
     their intervals round_reported, evaluated, checkpointed; at the end run_ended.
 
     Where several workers train together, each of them calls run_started, critic_stepped and generator_stepped on its own
-    game, and only the first the others. A step's terms must be means over examples: then the average of the workers'
-    gradients is that of the whole batch."""
+    game, and only the first the others. What is put into `game.extras` must be the same on all of them. A step's terms must be
+    means over examples, and the loss must declare it (`Loss.mean_over_examples`): then the average of the workers' gradients is
+    that of the whole batch. The same holds for micro-batches."""
 
     @hookspec
     def run_started(self, game: Game) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.fit import check_fit
+from ganflow.game.fit import check_cut, check_fit
 from ganflow.game.game import Game
 from ganflow.game.parallel import Group
 from ganflow.game.player import Player
@@ -65,6 +65,7 @@ def build_game(
     if train.channels_last:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if players:
+        check_cut(recipe, game, group.size if group else 1)
         names = ("generator", "critic")[: 1 + bool(critic)]
         game.players = {name: _player(recipe, composition, game, name, group) for name in names}
     return game
