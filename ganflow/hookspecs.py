@@ -5,7 +5,9 @@ that role, and returns plain torch things. *Events* tell modifiers and metrics h
 builder with `@hookimpl(wrapper=True)`, or listens to events, or both.
 
 No hook is called inside a training step except `critic_stepped` and `generator_stepped`, which are resolved once into
-plain lists of functions, and are traced into the compiled round: they must consist of torch operations on tensors.
+plain lists of functions, and are traced into the compiled round: they must consist of torch operations on tensors. What
+depends on time is computed from a tensor that counts: an attribute that is no tensor and changes between rounds is found,
+and its run is not compiled (ganflow.game.compiled says what is seen, and what is not).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,7 @@ class Trainer:
         self.game, self.feed, self.batch_size, self.seed, self.group = game, feed, batch_size, seed, group
         self.play: Round | CompiledRound = round
         self.round = 0
+        self._sure = 0  # until which round the compiled ones were seen to be right
         self.stop = False  # set from a signal handler: `advance` returns after the round in hand
         share = group.share(batch_size, round.accumulate) if group else None
         self._share = torch.tensor(share, device=game.device) if share else None
@@ -86,10 +88,36 @@ class Trainer:
         self._dtype = next(game.generator.parameters()).dtype
         self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
 
-    def compile(self, whole: bool) -> None:
-        """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss."""
+    def compile(self, whole: bool, copy: Callable[[], Round]) -> None:
+        """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss.
+
+        Args:
+            whole: the round, not its steps.
+            copy: makes the round of a copy of the game in double precision (ganflow.game.build.twin).
+        """
         assert isinstance(self.play, Round)
-        self.play = compile_round(self.play, self.peek(2), whole)
+        self.play = compile_round(self.play, copy, self.peek(3), whole)
+
+    def changed(self, look: bool | None = None) -> str | None:
+        """Why compiled rounds would not be what the eager ones are any more, in words; None where they would, or are not
+        compiled. See CompiledRound.changed.
+
+        Args:
+            look: trace a round again; None: look at all only where that takes little of the time.
+        """
+        if not isinstance(self.play, CompiledRound) or (look is None and not self.play.due):
+            return None
+        look = look is not False
+        why = self.play.changed(look)
+        if why is None and look:
+            self._sure = self.round
+        between = f"; it may have begun after round {self._sure}" if self._sure < self.round else ""
+        return why and f"{why}{between}"
+
+    def decompile(self) -> None:
+        """Play the rounds to come eagerly."""
+        if isinstance(self.play, CompiledRound):
+            self.play = self.play.round
 
     def advance(self, until: int) -> Report:
         """Play rounds until `until` of them are played (or `stop` is set).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -27,6 +27,7 @@ class Round:
         precision: "bf16" runs the networks under autocast.
         one_batch: the generator's step plays on the critic's last batch, and on what was generated for it.
         critic_stepped, generator_stepped: called after the steps, with `game`.
+        settings: of the components that play, by place in the recipe; for messages on what changes in them.
 
     A call takes the round's draws, one tensor (`draws`, m, …) per name, "z" among them, and returns the terms, in the
     order of `names`: the critic's of its last step, then the generator's.
@@ -42,8 +43,10 @@ class Round:
         one_batch: bool = False,
         critic_stepped: list[Listener] | None = None,
         generator_stepped: list[Listener] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.game, self.accumulate, self.precision = game, accumulate, precision
+        self.settings = dict(settings or {})
         self.n_critic = n_critic if game.critic is not None else 0
         self.one_batch = one_batch and self.n_critic > 0
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
