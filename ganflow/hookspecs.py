@@ -5,7 +5,9 @@ that role, and returns plain torch things. *Events* tell modifiers and metrics h
 builder with `@hookimpl(wrapper=True)`, or listens to events, or both.
 
 No hook is called inside a training step except `critic_stepped` and `generator_stepped`, which are resolved once into
-plain lists of functions, and are traced into the compiled round: they must consist of torch operations on tensors.
+plain lists of functions, and are traced into the compiled round: they must consist of torch operations on tensors. What
+depends on time is computed from a tensor that counts: an attribute that is no tensor and changes between rounds is found,
+and its run is not compiled (ganflow.game.compiled says what is seen, and what is not).
 """
 
 from __future__ import annotations
@@ -92,8 +94,9 @@ class Events:
     their intervals round_reported, evaluated, checkpointed; at the end run_ended.
 
     Where several workers train together, each of them calls run_started, critic_stepped and generator_stepped on its own
-    game, and only the first the others. A step's terms must be means over examples: then the average of the workers'
-    gradients is that of the whole batch."""
+    game, and only the first the others. What is put into `game.extras` must be the same on all of them. A step's terms must be
+    means over examples, and the loss must declare it (`Loss.mean_over_examples`): then the average of the workers' gradients is
+    that of the whole batch. The same holds for micro-batches."""
 
     @hookspec
     def run_started(self, game: Game) -> None:

@@ -8,7 +8,7 @@ labels real 0 and fake 1, so its D is 1 − ours; the divergences are the same.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -30,13 +30,27 @@ class Loss(ABC):
         reads: the data's fields that it needs.
         generator_needs_data: whether the generator's step reads the data's fields. Where not (as in Algorithm 1 of
             WGAN), no real batch is drawn for it. Critic-free losses need them.
+        mean_over_examples: whether every term is a mean over examples (those in `whole_batch` aside), and computing terms
+            changes no state. Only then may a batch be cut, into micro-batches (`train.accumulate`) or between workers, and
+            the average of the parts' gradients is the whole batch's. Each class says it for itself: it is not inherited.
+        whole_batch: the terms that are no such means, and why, in half a sentence: {"kl": "free bits are …"}.
 
     A loss with state of its own (a replay pool, learnt weights) is also an nn.Module: its state is then part of every
-    checkpoint.
+    checkpoint, also where another loss holds it.
     """
 
     reads: tuple[str, ...] = ()
     generator_needs_data: bool = False
+    mean_over_examples: bool = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "mean_over_examples" not in vars(cls):  # what a subclass changes may be no mean
+            cls.mean_over_examples = False
+
+    @property
+    def whole_batch(self) -> Mapping[str, str]:
+        return {}
 
     def critic_terms(self, game: Game, batch: Batch) -> Terms:
         """Named scalars whose sum the critic descends. Fakes carry no graph here."""
@@ -171,7 +185,10 @@ def in_domain(name: str, domain: str) -> str:
 
 
 class AddedTerms(Loss):
-    """A loss with further terms: what a modifier around `loss` returns. Everything else is the wrapped loss's."""
+    """A loss with further terms: what a modifier around `loss` returns. Everything else is the wrapped loss's.
+
+    `mean_over_examples` and `whole_batch` are about the further terms alone.
+    """
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss

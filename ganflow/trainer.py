@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow.data import Feed
 from ganflow.data.feed import generator as stream_of
@@ -31,6 +32,10 @@ class Diverged(GanflowError):
     def __init__(self, term: str, value: float, round: int) -> None:
         self.term, self.value, self.round = term, value, round
         super().__init__(f"{term} became {value} in round {round}")
+
+
+class Apart(GanflowError):
+    """State of one run that must be the same on all of its workers, and is not."""
 
 
 @dataclass
@@ -77,9 +82,11 @@ class Trainer:
         self.game, self.feed, self.batch_size, self.seed, self.group = game, feed, batch_size, seed, group
         self.play: Round | CompiledRound = round
         self.round = 0
+        self._sure = 0  # until which round the compiled ones were seen to be right
         self.stop = False  # set from a signal handler: `advance` returns after the round in hand
         share = group.share(batch_size, round.accumulate) if group else None
         self._share = torch.tensor(share, device=game.device) if share else None
+        self._compared = False  # the workers' states, once at least
         self._halted = False  # all workers know that no further round is played
         self._dtype = next(game.generator.parameters()).dtype
         if game.version > 1:  # not seeded plainly: the numbers would be those that the initial weights were made of
@@ -87,16 +94,43 @@ class Trainer:
         else:
             self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
 
-    def compile(self, whole: bool) -> None:
-        """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss."""
+    def compile(self, whole: bool, copy: Callable[[], Round]) -> None:
+        """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss.
+
+        Args:
+            whole: the round, not its steps.
+            copy: makes the round of a copy of the game in double precision (ganflow.game.build.twin).
+        """
         assert isinstance(self.play, Round)
-        self.play = compile_round(self.play, self.peek(2), whole)
+        self.play = compile_round(self.play, copy, self.peek(3), whole)
+
+    def changed(self, look: bool | None = None) -> str | None:
+        """Why compiled rounds would not be what the eager ones are any more, in words; None where they would, or are not
+        compiled. See CompiledRound.changed.
+
+        Args:
+            look: trace a round again; None: look at all only where that takes little of the time.
+        """
+        if not isinstance(self.play, CompiledRound) or (look is None and not self.play.due):
+            return None
+        look = look is not False
+        why = self.play.changed(look)
+        if why is None and look:
+            self._sure = self.round
+        between = f"; it may have begun after round {self._sure}" if self._sure < self.round else ""
+        return why and f"{why}{between}"
+
+    def decompile(self) -> None:
+        """Play the rounds to come eagerly."""
+        if isinstance(self.play, CompiledRound):
+            self.play = self.play.round
 
     def advance(self, until: int) -> Report:
         """Play rounds until `until` of them are played (or `stop` is set).
 
         Raises:
             Diverged: a term was not finite. Nothing of these rounds should be kept.
+            Apart: the workers' games keep different things.
         """
         started, first = time.perf_counter(), self.round
         rows: list[list[Tensor]] = []
@@ -105,10 +139,13 @@ class Trainer:
                 player.start_round(self.round)
             rows.append(self.play(self.draw()))
             self.round += 1
+            if self.group and not self._compared:
+                self._compare()
         if not rows:
             return Report(self.round)
         terms_of_rows = torch.stack([t for row in rows for t in row]).float().view(len(rows), -1)
         if self.group:
+            self._compare()
             (terms_of_rows,) = self.group.mean([terms_of_rows])
         table = terms_of_rows.tolist()  # the only read
         names = self.play.names
@@ -145,6 +182,25 @@ class Trainer:
             self.stop = self._halted = True
         self.group.reseed(self.seed, self.round)
         return not self._halted
+
+    def _compare(self) -> None:
+        """See that what modifiers and the loss keep is the same on all workers: a checkpoint holds the first one's alone.
+
+        By sums of each tensor, which differ where its numbers do by more than machines round. A batch norm's statistics, in an
+        average of the generator, are each worker's own where it normalizes its share alone (`train.batch_norm: local`)."""
+        assert self.group is not None
+        self._compared = True
+        norms = [m for m in self.game.extras.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        aside = {id(buffer) for norm in norms for buffer in norm.buffers()}
+        kept = {name: t for name, t in self.game.extras.state_dict(keep_vars=True).items() if id(t) not in aside}
+        if not kept:
+            return
+        rows = self.group.rows(torch.stack([_sums(t.detach()) for t in kept.values()]))  # (workers, tensors, 3)
+        apart = ((rows - rows[0]).abs() > 1e-3 * rows[0, :, :1] + 1e-30).any(2).any(0)
+        for name, differs in zip(kept, apart.tolist(), strict=True):
+            if differs:
+                what = f"'{name}' follows from the examples of each worker and is not the same on all"
+                raise Apart(f"--workers: {what}, and a checkpoint would keep the first one's alone; train with one")
 
     def draw(self, rounds: int = 1) -> Tensors:
         """Everything random that a round (or several, one after another) needs of data and prior, in one draw each; this
@@ -205,3 +261,9 @@ class Trainer:
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
         load_random_state(self.game.device, tensors, plain["random"])
+
+
+def _sums(t: Tensor) -> Tensor:
+    """The sum of a tensor's absolute values, of its numbers, and one in which each number has a weight of its own."""
+    line = (t.cpu() if t.device.type == "mps" else t).double().flatten().nan_to_num()
+    return torch.stack((line.abs().sum(), line.sum(), line @ torch.linspace(1, 2, len(line)).to(line)))

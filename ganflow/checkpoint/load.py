@@ -17,7 +17,6 @@ from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
-from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 from ganflow.runs import ENCODER, RunFolder
 
@@ -56,7 +55,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     checkpoint = find_checkpoint(folder, which)
     recipe = read_recipe(folder.recipe)
     recipe.train.device = "cpu"
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    composition = recipe.composition()
     data = DescribedData(folder.about()["data"])
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)

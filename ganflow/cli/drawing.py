@@ -76,12 +76,11 @@ def open_game(folder: RunFolder, which: str) -> Game:
 def truth(folder: RunFolder) -> Data | None:
     """The run's data, to draw beside what is generated; None where it cannot be had any more."""
     from ganflow.errors import GanflowError
-    from ganflow.plugins import Composition
     from ganflow.recipe import read_recipe
 
     try:
         recipe = read_recipe(folder.recipe)
-        data: Data = Composition(recipe.slots(), recipe.modifiers, recipe.metrics).build("data")
+        data: Data = recipe.composition().build("data")
     except (GanflowError, OSError):
         return None
     return data

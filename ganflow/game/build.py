@@ -10,11 +10,12 @@ from torch import nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.fit import check_fit
+from ganflow.game.fit import check_cut, check_fit
 from ganflow.game.game import Game
 from ganflow.game.parallel import Group
 from ganflow.game.player import Player
 from ganflow.game.round import Round
+from ganflow.game.state import game_state, load_game_state
 from ganflow.game.sync_norm import synchronize
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
@@ -74,6 +75,7 @@ def build_game(
     if train.channels_last:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if players:
+        check_cut(recipe, game, group.size if group else 1)
         names = ("generator", "critic")[: 1 + bool(critic)]
         game.players = {name: _player(recipe, composition, game, name, group) for name in names}
     return game
@@ -94,7 +96,27 @@ def build_round(recipe: Recipe, composition: Composition, game: Game, precision:
         one_batch=train.one_batch,
         critic_stepped=composition.listeners("critic_stepped"),
         generator_stepped=composition.listeners("generator_stepped"),
+        settings={place: chosen.settings for place, chosen in recipe.played().items()},
     )
+
+
+def built_round(recipe: Recipe, data: Data) -> Round:
+    """A game and its round, as a run has them before its first."""
+    composition = recipe.composition()
+    game = build_game(recipe, composition, data)
+    composition.begin(game)
+    return build_round(recipe, composition, game)
+
+
+def twin(recipe: Recipe, game: Game) -> Round:
+    """The round of a copy of a recipe's game, in double precision and in the state that the game is in. Settings are copies, too:
+    nothing that the copy does is seen in the game. (On the CPU where the device knows no double precision.)"""
+    made = recipe.copied()
+    made.train.precision = "fp64"
+    made.train.device = "cpu" if game.device.type == "mps" else str(game.device)
+    round = built_round(made, game.data)
+    load_game_state(round.game, *game_state(game))
+    return round
 
 
 def _player(recipe: Recipe, composition: Composition, game: Game, name: str, group: Group | None) -> Player:

@@ -1,30 +1,47 @@
 """Rounds traced and compiled: the same operations in fewer kernels.
 
-A round, gradients and updates included, is traced once into a graph of tensor operations (torch.fx.make_fx looks below
-autograd, so any loss, penalty or network that keeps to tensors takes part), and torch.compile makes one program of it.
-What a trace would silently freeze (a Python counter, a number read with .item()) shows when two compiled rounds are
-compared with two eager ones: then the compiled round is not used.
+A round, gradients and updates included, is traced once into a graph of tensor operations, and torch.compile makes one program
+of it. What Python decides, a trace freezes: a term that begins at round 1,000, a number read with .item(). So
+
+- a copy of the game in double precision plays a few rounds: what is no tensor must not change between them (see
+  ganflow.game.attributes), nothing may be read out of tensors, no random numbers drawn but torch's;
+- there the graph must do what the eager rounds do, to a millionth;
+- while the run goes on, attributes are looked at again after every report, and the round is traced again now and then: the graph
+  must still be the one that was compiled.
+
+What none of this sees: global variables and class attributes, files, the clock, where they change after the first rounds and
+between two tracings. Where a round depends on time, compute with tensors (buffers), or set `train.compile: never`.
 """
 
 from __future__ import annotations
 
 import math
+import time
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganflow.game.game import Game
+from ganflow.game.attributes import attributes, changes
 from ganflow.game.round import Draws, Round, split
-from ganflow.game.state import copy_of_state, untouched
+from ganflow.game.state import copy_of_state, kept_random, random_state, untouched
+from ganflow.game.tracing import Read, Unread, difference, trace_step
 
+if TYPE_CHECKING:
+    from torch import fx
+
+SHARE = 1e-6
+"""How far two rounds of a graph, in double precision, may end from two eager ones, as a share of the way that these went."""
 TOLERANCE = {"fp32": 0.15, "fp64": 0.05, "bf16": 0.25}
-"""How far two compiled rounds may end from two eager ones, as a share of the way that these went. Rounding explains that
-much: an adaptive optimizer makes whole steps of gradients that are nothing but rounding, and fused kernels do not round
-their intermediate results to bfloat16 as eager ones do."""
+"""The same for the compiled program in the run's precision. Rounding explains that much: an adaptive optimizer makes whole steps
+of gradients that are nothing but rounding, and fused kernels do not round their intermediate results to bfloat16 as eager ones
+do."""
+FEW = 8
+"""Examples of each micro-batch that the copy in double precision plays with."""
+PART = 0.01
+"""Share of the time since the last tracing that the next one may take."""
 
 
 class NotCompilable(Exception):
@@ -34,9 +51,14 @@ class NotCompilable(Exception):
 class CompiledRound:
     """A `Round` whose work is compiled. Made by `compile_round`."""
 
-    def __init__(self, round: Round, whole: bool) -> None:
-        self.round, self.whole = round, whole
+    def __init__(self, round: Round, whole: bool, *, plain: bool = False) -> None:
+        self.round, self.whole, self.plain = round, whole, plain
         self._programs: dict[str, Callable[[list[Tensor]], Any]] = {}
+        self._traced: dict[str, tuple[fx.GraphModule, Callable[[Draws], list[Tensor]], Draws]] = {}
+        self._seen = attributes(round)
+        self._restless: set[str] = set()  # attributes that changed, and the graphs did not
+        self._looked = -math.inf  # when the round was traced last
+        self._cost = 0.0  # seconds that it took
 
     @property
     def names(self) -> list[str]:
@@ -56,8 +78,46 @@ class CompiledRound:
         steps = split(draws)
         terms: list[Tensor] = []
         for i in range(self.round.n_critic):
-            terms = self._run("critic", self._critic_step, steps[i])
-        return [*terms, *self._run("generator", self._generator_step, steps[self.round.generator_draw])]
+            terms = self._run("critic's step", self._critic_step, steps[i])
+        return [*terms, *self._run("generator's step", self._generator_step, steps[self.round.generator_draw])]
+
+    def changed(self, look: bool) -> str | None:
+        """Why rounds would not be the compiled ones any more, in words; None where they would, as far as was looked: attributes
+        are compared, and where one has changed that has not before, the round is traced again. The game is left as it was.
+
+        Args:
+            look: trace again in any case.
+        """
+        now = attributes(self.round)
+        moved = changes(self._seen, now)
+        if not look and moved.keys() <= self._restless:
+            return None
+        new = [text for path, text in moved.items() if path not in self._restless]
+        self._seen = now
+        self._restless |= moved.keys()
+        what = self._traced_again()
+        if what is None:
+            return None
+        return f"{new[0]}, and with it what a round does ({what})" if new else f"traced again, a round is another one ({what})"
+
+    @property
+    def due(self) -> bool:
+        """Whether tracing again would take little of the time since the last one."""
+        return time.monotonic() - self._looked > self._cost / PART
+
+    def _traced_again(self) -> str | None:
+        began = time.monotonic()
+        try:
+            with untouched(self.round.game):
+                for name, (graph, function, inputs) in self._traced.items():
+                    if what := difference(graph, trace_step(self.round.game, function, inputs)):
+                        return f"{name}: {what}"
+            return None
+        except Exception as error:
+            return first_words(error)
+        finally:
+            self._looked = time.monotonic()
+            self._cost = self._looked - began
 
     def _critic_step(self, batch: Draws) -> list[Tensor]:
         return list(self.round.critic_step(dict(batch)).values())
@@ -67,16 +127,30 @@ class CompiledRound:
 
     def _run(self, name: str, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> list[Tensor]:
         if name not in self._programs:
-            self._programs[name] = _compile(self.round.game, function, inputs)
+            kept = {key: t.clone() for key, t in inputs.items()}
+            graph = trace_step(self.round.game, function, inputs)
+            self._traced[name] = graph, function, kept
+            self._programs[name] = graph if self.plain else self._compiled(graph)
         with torch.no_grad():
             result: list[Tensor] = self._programs[name](list(inputs.values()))
         return [t.clone() for t in result] if self.round.game.device.type == "cuda" else result
 
+    def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
+        from torch._inductor import config as inductor
 
-def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledRound:
+        inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
+        options: dict[str, Any] = {"mode": "reduce-overhead"} if self.round.game.device.type == "cuda" else {}
+        return torch.compile(graph, fullgraph=True, dynamic=False, **options)
+
+
+def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Draws], whole: bool) -> CompiledRound:
     """Compile a round (`whole`) or its two steps, and check it against the eager one on some draws.
 
     The game and all random numbers are left as they were.
+
+    Args:
+        copy: makes the same round of another game, in the same state and in double precision, to be tried on.
+        examples: the draws of two rounds or more.
 
     Raises:
         NotCompilable: with the reason.
@@ -85,13 +159,22 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
     for player in game.players.values():
         if player.flat is None or not hasattr(player.optimizer, "traceable"):
             raise NotCompilable(f"the {player.name}'s optimizer is not one that a trace can follow")
-        player.optimizer.traceable()
-    compiled = CompiledRound(round, whole)
+    with kept_random(game.device), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            verify(copy(), examples, whole)
+        except (NotCompilable, Read) as error:
+            raise NotCompilable(str(error)) from error
+        except Exception as error:
+            raise NotCompilable(first_words(error)) from error
+    for player in game.players.values():
+        player.optimizer.traceable()  # type: ignore[attr-defined]
     before = copy_of_state(game)
     with untouched(game):
         for draws in examples:
             round(draws)
         expected = copy_of_state(game)
+    compiled = CompiledRound(round, whole)
     with untouched(game), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
         try:
@@ -102,36 +185,74 @@ def compile_round(round: Round, examples: list[Draws], whole: bool) -> CompiledR
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
         found = copy_of_state(game)
-    for part, (off, way) in sorted(distances(found, expected, before).items()):
-        if not off <= TOLERANCE[round.precision] * way + 1e-7:
-            raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
+    _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
     return compiled
 
 
-def _compile(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> Callable[[list[Tensor]], Any]:
-    from torch._inductor import config as inductor
-    from torch.fx.experimental.proxy_tensor import make_fx
+def verify(copy: Round, examples: Sequence[Draws], whole: bool) -> None:
+    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do.
 
-    names = list(inputs)
+    Raises:
+        NotCompilable, Read: with the reason.
+    """
+    game, parts = copy.game, copy.accumulate
+    for player in game.players.values():
+        player.optimizer.traceable()  # type: ignore[attr-defined]
+    few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
+    before = copy_of_state(game)
+    with untouched(game):
+        expected = check_steady(copy, few)
+    with untouched(game):
+        graphs = CompiledRound(copy, whole, plain=True)
+        with untouched(game):
+            graphs(few[0])
+        for draws in few[:2]:
+            graphs(draws)
+        found = copy_of_state(game)
+    _compare(found, expected, before, SHARE, "traced")
 
-    def traced(tensors: list[Tensor]) -> list[Tensor]:
-        with ExitStack() as stack:
-            for player in game.players.values():
-                stack.enter_context(player.traced())
-            return function(dict(zip(names, tensors, strict=True)))
 
-    with plain_batch_norm():
-        graph: nn.Module = make_fx(traced)(list(inputs.values()))
-    inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
-    options: dict[str, Any] = {"mode": "reduce-overhead"} if game.device.type == "cuda" else {}
-    return torch.compile(graph, fullgraph=True, dynamic=False, **options)
+def check_steady(round: Round, examples: Sequence[Draws]) -> dict[str, Tensor]:
+    """Play two rounds and more, and see that nothing but tensors changes from one to the next.
+
+    Returns:
+        The game's state after two rounds.
+
+    Raises:
+        NotCompilable, Read: something does, and is named; or a value is read out of a tensor.
+    """
+    game = round.game
+    plain = random_state(game.device)[1]
+    seen = [attributes(round)]
+    with Unread():  # type: ignore[no-untyped-call]
+        round(examples[0])
+    seen.append(attributes(round))
+    round(examples[1])
+    state = copy_of_state(game)
+    round(examples[-1])
+    for player in game.players.values():
+        for number in range(3):
+            player.start_round(number)
+    seen.append(attributes(round))
+    for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
+        for text in changed.values():
+            raise NotCompilable(f"{text} between rounds, and what a round does may depend on it")
+    if random_state(game.device)[1] != plain:
+        raise NotCompilable("a step draws random numbers from Python's or numpy's generators, which a trace would freeze")
+    return state
 
 
-def plain_batch_norm() -> AbstractContextManager[None]:
-    """While a round is traced: batch norm as the operation that every rewriting of graphs knows. cuDNN's changes the running
-    statistics without saying so, and they would be lost."""
-    made: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=False)
-    return made
+def _few(draws: Tensor, parts: int) -> Tensor:
+    """The first examples of each micro-batch, in double precision."""
+    each = max(1, min(FEW, draws.shape[1] // parts))
+    cut = torch.cat([t[:, :each] for t in draws.chunk(parts, 1)], 1)
+    return cut.double() if cut.is_floating_point() else cut
+
+
+def _compare(found: Draws, expected: Draws, before: Draws, share: float, how: str) -> None:
+    for part, (off, way) in sorted(distances(found, expected, before).items()):
+        if not off <= share * way + 1e-7:
+            raise NotCompilable(f"two {how} rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
 
 
 def distances(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng
-from ganflow.loss import Batch, mixes_examples
+from ganflow.game.held import losses_in
+from ganflow.loss import AddedTerms, Batch, mixes_examples
 from ganflow.recipe import Recipe
 
 
@@ -34,7 +35,8 @@ def check_fit(recipe: Recipe, game: Game) -> None:
             f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
             f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
         )
-    loss.check(game)
+    for part in (loss, *losses_in(loss)[1:]):  # a loss by whose formulas another plays may have needs, too
+        part.check(game)
     batch = game.blank(2)
     with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
         if hasattr(loss, "score"):  # a ScoreLoss, under modifiers or not
@@ -43,6 +45,52 @@ def check_fit(recipe: Recipe, game: Game) -> None:
                 fit.check_critic(loss.reals(batch, domain), batch, domain)
         elif game.prior is not None and "real" in fields:
             fit.check_generator(batch["real"], lambda: game.generator(batch["z"]))
+
+
+def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
+    """See that a batch which is cut, into micro-batches or between workers, trains what the whole batch would.
+
+    Raises:
+        GanflowError: a term is no mean over examples, is not declared to be one, or changes state when it is computed.
+    """
+    parts, cuts = recipe.train.accumulate, []
+    if parts > 1:
+        cuts.append(("train.accumulate", f"cut into {parts} micro-batches", "set train.accumulate=1"))
+    if workers > 1:
+        cuts.append(("--workers", f"shared by {workers} workers", "train with one"))
+    for key, cut, advice in cuts:
+        for loss in losses_in(game.loss):
+            kind: Any = type(loss)  # a modifier's terms pass on their loss's name
+            name = getattr(kind, "term", None) or (None if isinstance(loss, AddedTerms) else getattr(loss, "name", None))
+            what = f"the loss {name or kind.__name__}"
+            if not loss.mean_over_examples:
+                unsure = "does not declare that its terms are means over examples (mean_over_examples = True)"
+                raise GanflowError(f"{key}: {what} {unsure}, and only such a batch can be {cut}; {advice}")
+            for term, why in loss.whole_batch.items():
+                raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
+        for key_of_state in changed_by_terms(game):
+            what = f"the loss's state {key_of_state} changes when its terms are computed"
+            raise GanflowError(f"{key}: {what}, so a batch cannot be {cut}; {advice}")
+
+
+def changed_by_terms(game: Game) -> list[str]:
+    """The names of the loss's state that a step's terms change: what it keeps of examples."""
+    if "loss" not in game.extras:
+        return []
+    state = game.extras["loss"].state_dict(keep_vars=True)
+    before = {name: t.detach().clone() for name, t in state.items()}
+    steps = [game.loss.critic_terms, game.loss.generator_terms] if game.critic is not None else [game.loss.generator_terms]
+    changed: dict[str, None] = {}
+    with fork_rng(game.device), evaluating(game), torch.enable_grad():
+        for number in range(2):  # the first may bring what is kept where it was already
+            batch = {name: t + 0.1 * number for name, t in game.blank(2).items()}
+            for terms in steps:
+                terms(game, dict(batch))
+            changed |= dict.fromkeys(name for name, t in state.items() if not torch.equal(t, before[name]))
+    with torch.no_grad():
+        for name, t in state.items():
+            t.copy_(before[name])
+    return list(changed)
 
 
 class _Fit:

@@ -16,8 +16,9 @@ from ganflow.conditional import Conditional
 from ganflow.data import Data
 from ganflow.data.feed import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken
+from ganflow.game.held import modules_in
 from ganflow.game.player import Player
-from ganflow.loss import AddedTerms, Batch, Loss
+from ganflow.loss import Batch, Loss
 from ganflow.prior import Prior
 from ganflow.translator import Translator
 
@@ -76,9 +77,8 @@ class Game(nn.Module):
         self.extras = Extras()
         self.players: dict[str, Player] = {}
         self.__dict__["_loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
-        stateful = nn.ModuleList(part for part in _chain(loss) if isinstance(part, nn.Module))
-        if len(stateful):
-            self.extras["loss"] = stateful
+        if stateful := modules_in(loss):
+            self.extras["loss"] = nn.ModuleList(stateful)
 
     @property
     def loss(self) -> Loss:
@@ -233,10 +233,6 @@ def mixes_evaluated(network: nn.Module) -> bool:
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
 
 
-def _chain(loss: Loss) -> Iterator[Loss]:
-    yield loss
-    if isinstance(loss, AddedTerms):
-        yield from _chain(loss.loss)
 
 
 @contextmanager

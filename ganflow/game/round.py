@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game
-from ganflow.loss import Batch, Terms, in_domain, mixes_examples
+from ganflow.loss import Batch, Loss, ScoreLoss, Terms, in_domain, mixes_examples
 
 Listener = Callable[..., None]
 Draws = dict[str, Tensor]
@@ -27,6 +27,7 @@ class Round:
         precision: "bf16" runs the networks under autocast.
         one_batch: the generator's step plays on the critic's last batch, and on what was generated for it.
         critic_stepped, generator_stepped: called after the steps, with `game`.
+        settings: of the components that play, by place in the recipe; for messages on what changes in them.
 
     A call takes the round's draws, one tensor (`draws`, m, …) per name, "z" among them, and returns the terms, in the
     order of `names`: the critic's of its last step, then the generator's.
@@ -42,15 +43,18 @@ class Round:
         one_batch: bool = False,
         critic_stepped: list[Listener] | None = None,
         generator_stepped: list[Listener] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.game, self.accumulate, self.precision = game, accumulate, precision
+        self.settings = dict(settings or {})
         self.n_critic = n_critic if game.critic is not None else 0
         self.one_batch = one_batch and self.n_critic > 0
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
         self.names: list[str] = []
         self._autocast = self._make_autocast()
         several = self.n_critic > 0 and not self.one_batch
-        self._one_generator_pass = game.one_pass and several and not mixes_examples(game.generator)
+        at_once = game.one_pass and several and not mixes_examples(game.generator)
+        self._one_generator_pass = at_once and generates_row_by_row(game.loss)
 
     @property
     def data_draws(self) -> int:
@@ -117,8 +121,6 @@ class Round:
     def _generate_at_once(self, draws: Draws, steps: list[Batch]) -> None:
         """The fakes of all critic steps in one generator pass: the generator does not change between them."""
         loss: Any = self.game.loss
-        if not hasattr(loss, "fakes"):
-            return
         flat = {name: t[: self.n_critic].flatten(0, 1) for name, t in draws.items() if len(t) >= self.n_critic}
         for domain in loss.domains:
             with self._autocast:
@@ -130,6 +132,18 @@ class Round:
         if self.precision == "bf16":
             return torch.autocast(self.game.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+
+def generates_row_by_row(loss: Loss) -> bool:
+    """Whether a loss generates from each row of a batch alone, so that batches which are put together give the same fakes: from
+    z, as a ScoreLoss does, or by its declaration that a batch can be cut."""
+    fakes, generate = getattr(loss, "fakes", None), getattr(loss, "generate", None)
+    if getattr(fakes, "__func__", None) is not ScoreLoss.fakes:  # none, or through a pool, say
+        return False
+    if getattr(generate, "__func__", None) is ScoreLoss.generate:
+        return True
+    owner: Any = getattr(generate, "__self__", None)
+    return isinstance(owner, Loss) and owner.mean_over_examples and not owner.whole_batch
 
 
 def total(terms: Terms) -> Tensor:

@@ -7,7 +7,6 @@ tensor into a Python number would freeze one trial's value for all: `Watch` noti
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +16,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ganflow.game.tracing import reads
 from ganflow.plugins import Chosen
 from ganflow.recipe import Recipe
 from ganflow.settings import keys
 
-OWN = ("data", "prior", "schedule")
-"""Sections of which every trial has its own, also when it is packed: they may differ in anything."""
 ALIKE = ("n_critic", "batch_size", "accumulate", "one_pass", "one_batch", "precision", "channels_last", "device", "deterministic")
 """Keys of `train` that packed trials share. Of the others every trial has its own."""
 _KEYS = "_ganflow_keys"  # on tensors that hold such numbers, or follow from them: the numbers' keys
@@ -58,7 +56,7 @@ def differing(recipes: Sequence[Recipe], dtype: torch.dtype, device: torch.devic
     """
     found: list[Number] = []
     wrong = [_shown(f"train.{name}", values) for name in ALIKE if not _same(values := [getattr(r.train, name) for r in recipes])]
-    places = [_places(recipe) for recipe in recipes]
+    places = [recipe.played() for recipe in recipes]
     if not _same([list(p) for p in places]):
         wrong.append(_shown("the components", [", ".join(p) for p in places]))
     for place in places[0] if not wrong else ():
@@ -87,17 +85,12 @@ def differing(recipes: Sequence[Recipe], dtype: torch.dtype, device: torch.devic
     return found
 
 
-def copied(recipe: Recipe) -> Recipe:
-    """A copy whose settings may be changed. The components are the same."""
-    return copy.deepcopy(recipe, {id(chosen.component): chosen.component for chosen in recipe.chosen()})
-
-
 def template(recipe: Recipe, numbers: Iterable[Number]) -> Recipe:
     """The recipe with tensors for these numbers, and without schedules: a packed round gets its learning rates."""
-    made = copied(recipe)
+    made = recipe.copied()
     made.schedules = {}
     for number in numbers:
-        settings = made.train if number.place == "train" else _places(made)[number.place].settings
+        settings = made.train if number.place == "train" else made.played()[number.place].settings
         setattr(settings, number.name, number.tensor)
     return made
 
@@ -106,13 +99,6 @@ def _number(key: str, place: str, name: str, values: list[Any], dtype: torch.dty
     tensor = torch.tensor(values[0], dtype=dtype, device=device)
     setattr(tensor, _KEYS, frozenset({key}))
     return Number(key, place, name, values, tensor)
-
-
-def _places(recipe: Recipe) -> dict[str, Chosen]:
-    """The components that a round is made of, by the place where the recipe names them."""
-    modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(recipe.modifiers)}
-    every = {**recipe.slots(), **modifiers, **recipe.parts}
-    return {place: chosen for place, chosen in every.items() if not place.startswith((*OWN, "metrics"))}
 
 
 def _shared(places: list[dict[str, Chosen]], place: str) -> bool:
@@ -153,7 +139,7 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = keys_in((args, kwargs))
-        if (found or self.all) and _reads(func, args):
+        if (found or self.all) and reads(func, args):
             keys = ", ".join(sorted(found))
             what = f"turns {keys} into a Python number" if found else f"decides by the values of tensors ({func})"
             raise NotPackable(f"{what}, which would be one trial's for all")
@@ -163,10 +149,3 @@ class Watch(TorchDispatchMode):
                 if isinstance(t, Tensor):
                     setattr(t, _KEYS, found | keys_in(t))
         return result
-
-
-def _reads(func: Any, args: Any) -> bool:
-    """Whether the operation's result, or its shape, is Python's to decide by."""
-    if func is torch.ops.aten.index.Tensor:
-        return any(t is not None and t.dtype == torch.bool for t in args[1])
-    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

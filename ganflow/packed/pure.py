@@ -14,12 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch._decomp import get_decompositions
-from torch._guards import TracingContext, tracing
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ganflow.game.compiled import plain_batch_norm
+from ganflow.game.tracing import plain_batch_norm
+from ganflow.game.tracing import trace as traced
 from ganflow.packed.numbers import NotPackable, keys_in
 
 aten = torch.ops.aten
@@ -56,7 +54,7 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> fx
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
     with plain_batch_norm():
-        graph = _traced(function, inputs, get_decompositions(NORMS))
+        graph = traced(function, inputs, get_decompositions(NORMS))
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"
@@ -107,13 +105,13 @@ def functional(graph: fx.GraphModule, changing: int, inputs: Sequence[Tensor]) -
         return [*fresh, *run.run(*fresh, *values[changing:])]
 
     with torch.no_grad():
-        return tidy(_traced(torch.func.functionalize(pure, remove="mutations"), inputs))
+        return tidy(traced(torch.func.functionalize(pure, remove="mutations"), inputs))
 
 
 def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
     """The same for many trials: all inputs and results have one more dimension, the first."""
     with torch.no_grad():
-        made = tidy(_traced(torch.func.vmap(graph), inputs))
+        made = tidy(traced(torch.func.vmap(graph), inputs))
     for node in made.graph.find_nodes(op="call_function", target=aten.bmm.default):
         _turn_narrow(node)
     made.recompile()
@@ -141,11 +139,6 @@ def placeholders(graph: fx.GraphModule) -> list[fx.Node]:
 def results(graph: fx.GraphModule) -> list[fx.Node]:
     """What the graph returns."""
     return list(graph.graph.output_node().args[0])  # type: ignore[arg-type]
-
-
-def _traced(function: Callable[..., Any], inputs: Sequence[Tensor], rules: Any = None) -> fx.GraphModule:
-    with tracing(TracingContext(FakeTensorMode())):  # or make_fx makes a new mode for every node, half of its time
-        return make_fx(function, rules)(*inputs)
 
 
 class _Apart(fx.Interpreter):

@@ -11,21 +11,13 @@ from torch import Tensor, nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
-from ganflow.game.build import build_game, build_round
+from ganflow.game.build import built_round
 from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round
 from ganflow.packed.numbers import NotPackable, Number, Watch, template
-from ganflow.plugins import Composition, blame
+from ganflow.plugins import blame
 from ganflow.recipe import Recipe
-
-
-def build(recipe: Recipe, data: Data) -> Round:
-    """A game and its round, as a run has them before its first."""
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
-    game = build_game(recipe, composition, data)
-    composition.begin(game)
-    return build_round(recipe, composition, game)
 
 
 def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
@@ -35,7 +27,7 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
         NotPackable: a component needs its numbers as Python's, or an optimizer cannot be traced.
     """
     with explained("the template of a pack cannot be built"), Watch(all=False):
-        made = build(template(recipe, numbers), data)
+        made = built_round(template(recipe, numbers), data)
         for name, player in made.game.players.items():
             if player.flat is None or not hasattr(player.optimizer, "traceable"):
                 kind = type(player.optimizer).__name__
@@ -51,6 +43,7 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
         one_batch=made.one_batch,
         critic_stepped=made.critic_stepped,
         generator_stepped=made.generator_stepped,
+        settings=made.settings,
     )
 
 

@@ -11,16 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganflow.errors import GanflowError
 from ganflow.game import Round
+from ganflow.game.attributes import attributes, changes
 from ganflow.game.compiled import NotCompilable, first_words
 from ganflow.game.state import load_random_state, random_state
 from ganflow.packed.draws import StackedDraws
 from ganflow.packed.numbers import NotPackable
 from ganflow.packed.round import PackedRound
 from ganflow.packed.verify import furthest, verify
+from ganflow.plugins.marks import hooks_of
 from ganflow.recipe import Recipe
 from ganflow.trainer import Diverged, Report, Trainer
 
+BETWEEN = ("round_reported", "evaluated", "checkpointed")
+"""Events that are not part of a round."""
 MISCOMPILED = 0.25
 """How far two compiled rounds may end from two eager ones, as a share of the way that these went. The eager ones are right:
 they were compared in double precision. In single precision they are a tenth off that themselves where an adaptive optimizer
@@ -110,8 +115,13 @@ class PackedTrainer:
     @contextmanager
     def member(self, i: int) -> Iterator[Trainer]:
         """Trial i's own trainer, brought up to date. While this lasts the process is the trial's: random numbers are drawn
-        where its run would draw them, and what is changed in its game is changed."""
-        trainer = self.trainers[i]
+        where its run would draw them, and what is changed in its game is changed.
+
+        Raises:
+            GanflowError: an event changed what is no tensor, which the packed rounds would not follow.
+        """
+        trainer, heard = self.trainers[i], self._hears(i)
+        seen = attributes(trainer.play) if heard else {}  # type: ignore[arg-type]
         device = trainer.game.device
         self.packed.write(i)
         self._draws.catch_up(i)
@@ -124,10 +134,17 @@ class PackedTrainer:
             self.packed.randoms[i] = random_state(device)
             load_random_state(device, *before)
             self.packed.read(i)
+        for text in changes(seen, attributes(trainer.play) if heard else {}, but_made=True).values():  # type: ignore[arg-type]
+            raise GanflowError(f"{text} at a report, and packed rounds cannot follow it; set tune.pack=1")
 
     def drop(self, i: int) -> None:
         """Trial i is over: it is computed on, but nothing is drawn for it any more, and `member` must not be asked for it."""
         self._draws.drop(i)
+
+    def _hears(self, i: int) -> bool:
+        """Whether a component of trial i is called between rounds."""
+        chosen = self.members[i].recipe.played().values()
+        return any(hook.name in BETWEEN for part in chosen for hook in hooks_of(type(part.settings)))
 
     def _report(self, i: int, terms: Tensor, first: int, rate: float) -> Report | Diverged:
         names, game = self.packed.names, self.trainers[i].game

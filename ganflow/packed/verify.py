@@ -8,17 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow.game.compiled import TOLERANCE, distances
+from ganflow.game.attributes import attributes, changes
+from ganflow.game.build import twin
+from ganflow.game.compiled import SHARE, TOLERANCE, distances
 from ganflow.game.round import Draws, Round
-from ganflow.game.state import game_state, kept_random, load_game_state, load_random_state, untouched
-from ganflow.packed.numbers import NotPackable, copied
+from ganflow.game.state import kept_random, load_random_state, untouched
+from ganflow.packed.numbers import NotPackable
 from ganflow.packed.round import PackedRound
 from ganflow.packed.stack import leaves
-from ganflow.packed.template import build
 from ganflow.recipe import Recipe
-
-SHARE = 1e-6
-"""How far two packed rounds may end from two of a trial's own, as a share of the way that these went."""
 
 
 def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Draws]) -> None:
@@ -27,17 +25,30 @@ def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Dr
     Raises:
         NotPackable: they end elsewhere.
     """
-    precision = packed.rounds[0].precision
-    if precision == "fp64":
-        return _compare(packed, examples, SHARE)
     with kept_random(packed.device):
-        twins = [_in_double(recipe, round) for recipe, round in zip(recipes, packed.rounds, strict=True)]
+        made = [recipe.copied() for recipe in recipes]
+        twins = [twin(recipe, round.game) for recipe, round in zip(recipes, packed.rounds, strict=True)]
+    for recipe in made:
+        recipe.train.precision = "fp64"
     doubled = [{name: t.double() if t.is_floating_point() else t for name, t in draws.items()} for draws in examples]
-    made, rounds = zip(*twins, strict=True)
-    _compare(PackedRound(made, rounds, packed.randoms, _of(0, doubled[0])), doubled, SHARE)
+    copies = PackedRound(made, twins, packed.randoms, _of(0, doubled[0]))
+    for i, round in enumerate(twins):
+        with untouched(round.game):
+            _check_steady(i, round, [_of(i, draws) for draws in doubled])
+    _compare(copies, doubled, SHARE)
+    precision = packed.rounds[0].precision
     if precision == "bf16":  # its rounds have other operations
         _compare(packed, examples, TOLERANCE[precision])
-    return None
+
+
+def _check_steady(i: int, round: Round, examples: Sequence[Draws]) -> None:
+    seen = [attributes(round)]
+    for draws in examples:
+        round(draws)
+        seen.append(attributes(round))
+    for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
+        for text in changed.values():
+            raise NotPackable(f"in trial {i} {text} between rounds, and what a round does may depend on it")
 
 
 def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> None:
@@ -69,12 +80,3 @@ def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str 
 
 def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: t[i] for name, t in stacked.items()}
-
-
-def _in_double(recipe: Recipe, round: Round) -> tuple[Recipe, Round]:
-    """The trial's twin in double precision, where it stands."""
-    made = copied(recipe)
-    made.train.precision = "fp64"
-    twin = build(made, round.game.data)
-    load_game_state(twin.game, *game_state(round.game))
-    return made, twin

@@ -46,10 +46,16 @@ class Composition:
             "schedule.generator", "schedule.critic"; a slot's role is its first word.
         modifiers: in the recipe's order: the first is applied first (innermost), the last has the last word.
         metrics: in the recipe's order.
+        parts: components within others' keys. Whoever holds one calls its builder; its events are called, and what it wraps is
+            wrapped, as any other component's.
     """
 
     def __init__(
-        self, components: Mapping[str, Chosen], modifiers: Iterable[Chosen] = (), metrics: Iterable[Chosen] = ()
+        self,
+        components: Mapping[str, Chosen],
+        modifiers: Iterable[Chosen] = (),
+        metrics: Iterable[Chosen] = (),
+        parts: Iterable[Chosen] = (),
     ) -> None:
         self.components, self.modifiers, self.metrics = dict(components), list(modifiers), list(metrics)
         # One `optimizer:` for both players is one component in two slots: it must not hear events twice.
@@ -57,7 +63,8 @@ class Composition:
         self._slots = {slot: shared[id(chosen.settings)] for slot, chosen in self.components.items()}
         self._metrics = [_Member(chosen) for chosen in self.metrics]
         # pluggy calls the last registered first: the last modifier is the outermost wrapper.
-        self._members = [*shared.values(), *map(_Member, self.modifiers), *self._metrics]
+        inner = {id(chosen.settings): _Member(chosen) for chosen in parts}
+        self._members = [*shared.values(), *inner.values(), *map(_Member, self.modifiers), *self._metrics]
         self._manager = _Manager("ganflow")
         self._manager.add_hookspecs(Builders)
         self._manager.add_hookspecs(Events)
@@ -112,7 +119,7 @@ class Composition:
         return f"{sections[id(member.chosen.settings)]}, {member.chosen.component},"
 
     def listeners(self, event: str) -> list[Callable[..., None]]:
-        """The functions that listen to an event, in the recipe's order: components, modifiers, metrics.
+        """The functions that listen to an event, in the recipe's order: components, those within them, modifiers, metrics.
 
         Each takes all of the event's arguments by name, and passes on those that its implementation asks for. They are
         plain functions with no pluggy in between, so they can be called, and traced, inside a training step.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganflow.plugins import Chosen
+from ganflow.plugins import Chosen, Composition
 from ganflow.recipe.nodes import join, plain
 from ganflow.recipe.sections import RECIPE_VERSION, Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
 from ganflow.settings import keys
+
+OUTSIDE = ("data", "prior", "schedule")
+"""Sections of which a round sees what they draw, or set, alone."""
 
 
 @dataclass
@@ -63,6 +67,20 @@ class Recipe:
     def chosen(self) -> list[Chosen]:
         """Every component that the recipe names, those within others included."""
         return [*self.slots().values(), *self.modifiers, *self.metrics, *self.parts.values()]
+
+    def composition(self) -> Composition:
+        """The components, ready to be built; those within others with them."""
+        return Composition(self.slots(), self.modifiers, self.metrics, self.parts.values())
+
+    def played(self) -> dict[str, Chosen]:
+        """The components that a round is made of, by the place where the recipe names them: "loss", "modifiers[0]", …"""
+        modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(self.modifiers)}
+        every = {**self.slots(), **modifiers, **self.parts}
+        return {place: chosen for place, chosen in every.items() if not place.startswith((*OUTSIDE, "metrics"))}
+
+    def copied(self) -> Recipe:
+        """A copy whose settings may be changed. The components are the same."""
+        return copy.deepcopy(self, {id(chosen.component): chosen.component for chosen in self.chosen()})
 
     def resolved(self) -> dict[str, Any]:
         """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""

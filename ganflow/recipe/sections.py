@@ -73,7 +73,7 @@ class Train:
         "as in the code of pix2pix and CycleGAN, not as in Algorithm 1",
     )
     clip_grad: float | None = key(None, "largest norm of a player's whole gradient; longer ones are scaled down", gt=0)
-    accumulate: int = key(1, "micro-batches per update; batch_size must be divisible by it", ge=1)
+    accumulate: int = key(1, "micro-batches per update; they must divide batch_size, and terms be means over examples", ge=1)
     batch_norm: Literal["local", "sync"] = key(
         "local", "with several workers: each normalizes its own share of the batch, or all of them the whole batch together"
     )

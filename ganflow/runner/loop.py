@@ -110,10 +110,27 @@ class Loop:
         self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
             report = self.trainer.advance(self.cadence.next_stop(self.trainer.round))
+            self._see_that_it_is_the_same(True if self.trainer.round >= self.cadence.rounds else None)
             if report.terms:  # or it was stopped before a round was played
                 yield self.take(report)
+            self._see_that_it_is_the_same(False)  # after what events changed
         if self.trainer.round < self.cadence.rounds:
             self.trainer.halt()
+
+    def _see_that_it_is_the_same(self, look: bool | None) -> None:
+        """Go on eagerly where the rounds to come are not those that were compiled. Arguments as of `Trainer.changed`.
+
+        Raises:
+            GanflowError: the recipe asks for compiled rounds. What was played since the last report is not kept.
+        """
+        why = self.trainer.changed(look)
+        if why is None:
+            return
+        if self.recipe.train.compile != "auto":
+            raise GanflowError(f"train.compile: {why}; start again with train.compile=never")
+        self.trainer.decompile()
+        self.progress.note(f"eager rounds from round {self.trainer.round} on: {why}")
+        self._write("run.json", lambda: self.folder.note(compile={"mode": "never", "why": why}))
 
     def end(self, early: str) -> str:
         """Keep what there is, and say that the run is over: "finished", or `early` if it is."""

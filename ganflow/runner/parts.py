@@ -13,7 +13,6 @@ from ganflow.errors import GanflowError
 from ganflow.game import build_game, build_round
 from ganflow.game.build import DTYPES
 from ganflow.game.parallel import Group
-from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 from ganflow.runner.speed import Choice, choose
 from ganflow.trainer import Trainer
@@ -66,7 +65,7 @@ class Parts:
             torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
         random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
         np.random.seed(train.seed % 2**32)
-        self.composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+        self.composition = recipe.composition()
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data, group=group)
         self.choice = before.choice(choose(recipe, self.game, measure=measure and not before.threads and group is None))

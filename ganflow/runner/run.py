@@ -16,6 +16,7 @@ from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import describe
 from ganflow.errors import GanflowError
 from ganflow.game import Game
+from ganflow.game.build import twin
 from ganflow.game.compiled import NotCompilable
 from ganflow.game.cost import worth_compiling
 from ganflow.game.meeting import Lost
@@ -184,7 +185,7 @@ class Run(Parts):
             return chosen
         say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
         try:
-            self.trainer.compile(whole=chosen["mode"] == "round")
+            self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game))
         except NotCompilable as error:
             if train.compile != "auto":
                 raise GanflowError(f"train.compile: {error}; set compile: never") from error

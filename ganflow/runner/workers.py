@@ -24,7 +24,7 @@ from ganflow.recipe import Recipe
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.faults import plugins_fault
 from ganflow.runner.parts import Before, Parts, check_shares
-from ganflow.trainer import Diverged
+from ganflow.trainer import Apart, Diverged
 
 TOLD, LEFT = 3, 4
 """Exit codes of a worker that told why it ended, and of one that ended because another had."""
@@ -70,7 +70,8 @@ def serve(recipe: Recipe, group: Group) -> int:
     """Be one of the further workers of a run (rank 1, 2, …) until it ends; returns the rounds played.
 
     Writes nothing and shows nothing. `run_started`, `critic_stepped` and `generator_stepped` are called as on rank 0, the
-    other events are not. That a term was not finite is found by all workers at once and is rank 0's to tell.
+    other events are not. That a term was not finite, or that workers' states differ, is found by all workers at once and is
+    rank 0's to tell.
 
     Raises:
         Lost: another worker died.
@@ -87,7 +88,7 @@ def serve(recipe: Recipe, group: Group) -> int:
             trainer.advance(cadence.next_stop(trainer.round))
     except Lost:
         raise
-    except Diverged:
+    except (Apart, Diverged):
         pass
     except BaseException as error:
         group.meeting.tell(_said(error, parts), "".join(traceback.format_exception(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from ganflow.data import Data, Field, TensorData
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Player, Round
+from ganflow.game.held import losses_in
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
@@ -40,25 +42,27 @@ def check(component: Component, data: Data | None, values: dict[str, Any]) -> No
     """See ganflow.testing.check_component."""
     documented(component)
     with in_a_sentence(component):
-        chosen = Chosen(component, component.settings(**{**default_parts(component), **given(component, values)}))
+        parts = {name: part for name, part in default_parts(component).items() if name not in values}
+        inside = {name: part.settings for name, part in parts.items()}
+        chosen = Chosen(component, component.settings(**inside, **given(component, values)))
         if component.role in ("data", "encoder"):
             {"data": check_data, "encoder": check_encoder}[component.role](chosen)
             return
     refusals: list[str] = []
     for examples in [[points(), images()], translations(), [captioned()]] if data is None else [[data]]:
-        if taken(chosen, examples, refusals):
+        if taken(chosen, list(parts.values()), examples, refusals):
             return
     raise AssertionError(f"{component} takes no data that was tried: {'; '.join(refusals)}")
 
 
-def taken(chosen: Chosen, examples: list[Data], refusals: list[str]) -> bool:
+def taken(chosen: Chosen, parts: list[Chosen], examples: list[Data], refusals: list[str]) -> bool:
     """Whether a component takes one kind of data at least. A clear refusal is noted: networks for images need not take points,
     nor translators either."""
     before = len(refusals)
     for example in examples:
         try:
             with in_a_sentence(chosen.component, example):
-                Trial(chosen, example).run()
+                Trial(chosen, parts, example).run()
         except GanflowError as error:
             refusals.append(f"{example.name}: {error}")
     return len(refusals) < before + len(examples)
@@ -96,13 +100,15 @@ def given(component: Component, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def default_parts(component: Component) -> dict[str, Any]:
-    """The settings of the components that a component has inside where a recipe names none."""
+def default_parts(component: Component) -> dict[str, Chosen]:
+    """The components that a component has inside where a recipe names none, by key."""
     made = {}
     for key in keys(component.settings):
         if key.notes.role is not None and isinstance(default := key.default, Mapping):
-            inner = load_catalogue().find(key.notes.role, default["use"]).settings
-            made[key.name] = inner(**{name: value for name, value in default.items() if name != "use"})
+            inner = load_catalogue().find(key.notes.role, default["use"])
+            here = (key.notes.within or {}).get(inner.qualified, {})
+            values = {**here, **{name: value for name, value in default.items() if name != "use"}}
+            made[key.name] = Chosen(inner, inner.settings(**values))
     return made
 
 
@@ -114,9 +120,9 @@ def documented(component: Component) -> None:
 
 
 class Trial:
-    """A game of stand-ins around one component."""
+    """A game of stand-ins around one component and its parts."""
 
-    def __init__(self, chosen: Chosen, data: Data) -> None:
+    def __init__(self, chosen: Chosen, parts: list[Chosen], data: Data) -> None:
         self.chosen, self.component, self.data = chosen, chosen.component, data
         self.ways = ways_of(data.fields)
         role = self.component.role
@@ -126,7 +132,7 @@ class Trial:
             for slot in names
         }
         self.loss: Loss
-        self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"))
+        self.composition = Composition(slots, [chosen] * (role == "modifier"), [chosen] * (role == "metric"), parts)
 
     def run(self) -> None:
         """Build the game, try what the component built or wrapped, then play two rounds."""
@@ -285,6 +291,33 @@ class Trial:
             found = torch.autograd.grad(total, parameters, allow_unused=True)
             reached = any(g is not None and bool(g.any()) for g in found)
             self.expect(reached, f"no gradient of the {player}'s terms reaches its network")
+        if all(part.mean_over_examples for part in losses_in(loss)):
+            self.try_halves()
+
+    def try_halves(self) -> None:
+        """What `mean_over_examples = True` declares: the terms of two halves of a batch average to the whole's, in double
+        precision (where nothing is drawn at random), and no state changes while they are computed."""
+        players, self.game.players = self.game.players, {}
+        game = copy.deepcopy(self.game, {id(self.data): self.data}).double()
+        self.game.players = players
+        whole = {name: t.double() for name, t in self.batch().items()}
+        halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
+        state = {name: t.clone() for name, t in game.extras.state_dict().items()}
+        aside = [name for part in losses_in(game.loss) for name in part.whole_batch]
+        for player in sorted(players):
+            randoms = torch.get_rng_state()
+            found, *parts = [getattr(game.loss, f"{player}_terms")(game, dict(batch)) for batch in (whole, *halves)]
+            for name, t in game.extras.state_dict().items():
+                remedy = "change it in critic_stepped or generator_stepped, or do not declare mean_over_examples"
+                self.expect(torch.equal(t, state[name]), f"{name} changes while the {player}'s terms are computed; {remedy}")
+            if not torch.equal(randoms, torch.get_rng_state()):
+                continue
+            for name, term in found.items():
+                value, mean = float(term.detach()), sum(float(part[name].detach()) for part in parts) / 2
+                same = math.isclose(mean, value, rel_tol=1e-9, abs_tol=1e-12)
+                known = any(name == other or name.startswith(f"{other}_") for other in aside)
+                text = f"the {player}'s term '{name}' is {value:.6g}, and {mean:.6g} as the mean of two halves' terms"
+                self.expect(same or known, f"{text}; name it in whole_batch, or do not declare mean_over_examples")
 
     def try_optimizer(self) -> None:
         """Ten steps down |p|²: the parameters change, the sum falls, and the state goes through a checkpoint."""

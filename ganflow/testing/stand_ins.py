@@ -74,6 +74,8 @@ class NormalPrior(Prior):
 class ScoreDifference(ScoreLoss):
     """The critic raises real scores and lowers generated ones, the generator raises its own."""
 
+    mean_over_examples = True
+
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
 
@@ -97,6 +99,7 @@ class Recolouring(Translator):
 class ScoresEachWay(ScoreDifference):
     """The same for translations: of pairs, whose critic sees both images, or in two domains."""
 
+    mean_over_examples = True
     generator_needs_data = True
 
     def __init__(self, ways: Mapping[str, str]) -> None:
@@ -118,6 +121,7 @@ class ScoresEachWay(ScoreDifference):
 class ScoresWhatIsTold(ScoreDifference):
     """The same for a generator and a critic that are given a sentence's vector, too."""
 
+    mean_over_examples = True
     reads = ("real", "text")
     generator_needs_data = True
 

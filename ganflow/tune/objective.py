@@ -40,9 +40,7 @@ class Reports:
 
     @cached_property
     def composition(self) -> Composition:
-        from ganflow.plugins import Composition
-
-        return Composition(self.recipe.slots(), self.recipe.modifiers, self.recipe.metrics)
+        return self.recipe.composition()
 
     @cached_property
     def data(self) -> Data:

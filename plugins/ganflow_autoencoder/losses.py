@@ -39,6 +39,7 @@ class ReconstructionLoss(AutoencoderLoss):
     """The mean distance of x from its reconstruction D(E(x))."""
 
     name = "reconstruction"
+    mean_over_examples = True
 
     def __init__(self, distance: str) -> None:
         self.distance = distance
@@ -67,9 +68,15 @@ class ELBOLoss(AutoencoderLoss):
     over the batch inside the maximum (Kingma et al. 2016, eq. 15)."""
 
     name = "elbo"
+    mean_over_examples = True
 
     def __init__(self, likelihood: str, sigma: float, beta: float, free_bits: float, samples: int) -> None:
         self.likelihood, self.sigma, self.beta, self.free_bits, self.samples = likelihood, sigma, beta, free_bits, samples
+
+    @property
+    def whole_batch(self) -> dict[str, str]:
+        free = isinstance(self.free_bits, Tensor) or self.free_bits > 0  # a tensor in packed trials
+        return {"kl": "loss.free_bits are compared with the divergence's mean over the whole batch"} if free else {}
 
     def check(self, game: Game) -> None:
         network = vae_of(game, self.name)

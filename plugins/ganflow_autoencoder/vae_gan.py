@@ -36,6 +36,7 @@ class VAEGANLoss(nn.Module, ScoreLoss):
     """
 
     generator_needs_data = True
+    mean_over_examples = True
 
     def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str, augmented: bool = False) -> None:
         super().__init__()
@@ -49,6 +50,10 @@ class VAEGANLoss(nn.Module, ScoreLoss):
     @property
     def name(self) -> str:
         return self.adversarial.name
+
+    @property
+    def whole_batch(self) -> dict[str, str]:
+        return {self.name: "the critic sees draws from the prior in one half of a batch, and reconstructions in the other"}
 
     def check(self, game: Game) -> None:
         vae_of(game, "vae_gan")

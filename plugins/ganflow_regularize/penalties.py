@@ -18,6 +18,7 @@ class WithR1(SquaredSlope):
     """At real examples."""
 
     term = "r1"
+    mean_over_examples = True
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
         return real
@@ -27,6 +28,7 @@ class WithR2(SquaredSlope):
     """At generated examples."""
 
     term = "r2"
+    mean_over_examples = True
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake

@@ -31,6 +31,7 @@ class StackGANLoss(ScoreLoss):
 
     reads = ("real", "text")
     generator_needs_data = True  # its sentences
+    mean_over_examples = True
 
     def __init__(self, adversarial: ScoreLoss, mismatch: float, kl: float, match: float) -> None:
         self.adversarial, self.mismatch, self.kl, self.match = adversarial, mismatch, kl, match
@@ -42,6 +43,14 @@ class StackGANLoss(ScoreLoss):
     @property
     def compares(self) -> bool:
         return self.adversarial.compares
+
+    @property
+    def whole_batch(self) -> dict[str, str]:
+        why = {
+            "mismatch": "a picture's wrong sentence is the next example's",
+            "match": "the text encoder's loss sets every picture against all sentences of the batch",
+        }
+        return {name: text for name, text in why.items() if getattr(self, name)}
 
     def check(self, game: Game) -> None:
         self.of(game)

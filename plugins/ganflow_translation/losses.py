@@ -54,7 +54,7 @@ class Cycle:
     def loss(self):
         from ganflow_translation.systems.cycle import CycleLoss
 
-        return CycleLoss(self.adversarial.loss(), self.cycle, self.identity, self.critic_weight)
+        return CycleLoss(self.adversarial.loss(), self.cycle, self.identity, self.critic_weight, self.pool)
 
     @hookimpl
     def run_started(self, game):

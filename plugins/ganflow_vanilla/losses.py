@@ -6,6 +6,7 @@ softplus(s) = log(1 + eˢ), so −log D = softplus(−f) and −log(1 − D) = s
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
@@ -37,6 +38,7 @@ class MinimaxLoss(CrossEntropyLoss):
     """The generator descends E log(1 − D(G(z)))."""
 
     name = "minimax"
+    mean_over_examples = True
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake).mean()
@@ -46,6 +48,7 @@ class NonSaturatingLoss(CrossEntropyLoss):
     """The generator descends −E log D(G(z))."""
 
     name = "non_saturating"
+    mean_over_examples = True
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake).mean()
@@ -55,6 +58,7 @@ class LeastSquaresLoss(ScoreLoss):
     """Critic: ½ E (f(x) − b)² + ½ E (f(G(z)) − a)². Generator: ½ E (f(G(z)) − c)². Without `half` none of the ½."""
 
     name = "lsgan"
+    mean_over_examples = True
 
     def __init__(self, a: float, b: float, c: float, half: bool = True) -> None:
         self.a, self.b, self.c, self.factor = a, b, c, 0.5 if half else 1.0
@@ -70,6 +74,7 @@ class HingeLoss(ScoreLoss):
     """Critic: E max(0, 1 − f(x)) + E max(0, 1 + f(G(z))). Generator: −E f(G(z))."""
 
     name = "hinge"
+    mean_over_examples = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()
@@ -83,6 +88,7 @@ class RelativisticLoss(ScoreLoss):
 
     name = "relativistic"
     generator_needs_data = True
+    mean_over_examples = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake - real).mean()
@@ -93,6 +99,9 @@ class RelativisticLoss(ScoreLoss):
 
 class RelativisticAverageLoss(RelativisticLoss):
     """Critic: E softplus(E f(G(z)) − f(x)) + E softplus(f(G(z)) − E f(x)). Generator: the roles swapped."""
+
+    mean_over_examples = True
+    whole_batch = MappingProxyType({"relativistic": "with average it compares with the mean score of the whole batch"})
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()

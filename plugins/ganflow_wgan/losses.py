@@ -12,6 +12,7 @@ class WassersteinLoss(ScoreLoss):
     """Critic: E f(G(z)) − E f(x). Generator: −E f(G(z))."""
 
     name = "wasserstein"
+    mean_over_examples = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -29,6 +30,7 @@ class WithGradientPenalty(SlopePenalty):
     """weight · E(‖∇f(x̂)‖₂ − target)² at points x̂ between real and generated examples."""
 
     term = "gradient_penalty"
+    mean_over_examples = True
 
     def __init__(
         self, loss: Loss, weight: float, target: float = 1.0, one_sided: bool = False, allow_batch_norm: bool = False

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from ganflow.data import TensorData
 from ganflow.data.feed import feed
 from ganflow.game import Round, build_game
-from ganflow.game.build import DTYPES
+from ganflow.game.build import DTYPES, twin
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.trainer import Trainer
@@ -125,7 +125,7 @@ def by_ganflow(game: str, changes: list[str], device: str) -> tuple[Play, float]
     trainer = Trainer(played, draws, round, train.batch_size)
     started = time.perf_counter()
     if mode:
-        trainer.compile(whole=mode == "round")
+        trainer.compile(mode == "round", lambda: twin(recipe, played))
     return lambda rounds: trainer.advance(trainer.round + rounds), time.perf_counter() - started
 
 

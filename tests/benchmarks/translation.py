@@ -14,6 +14,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from ganflow_translation.measures import compare
@@ -24,6 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from ganflow.data import TensorData
 from ganflow.data.feed import feed
 from ganflow.game import build_game, build_round
+from ganflow.game.build import twin
 from ganflow.game.compiled import NotCompilable
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
@@ -206,12 +208,13 @@ def speed(seconds: float, compiled: bool) -> None:
         recipe = read_recipe(name, same)
         plays: dict[str, Play] = {"by hand": hand(recipe)}
         for what, changes in WAYS.items():
-            ours = trainer_of(read_recipe(name, [*same, *(change for change in changes if "=" in change)]))
+            other = read_recipe(name, [*same, *(change for change in changes if "=" in change)])
+            ours = trainer_of(other)
             if "step" in changes:
                 if not compiled:
                     continue
                 try:
-                    ours.compile(whole=False)
+                    ours.compile(False, partial(twin, other, ours.game))
                 except NotCompilable as error:
                     print(f"  {what}: {error}", flush=True)
                     continue

@@ -1,11 +1,13 @@
 """On a CUDA device: the rounds of the CPU, in every way of playing them; runs that go on bit for bit; packed trials."""
 
 import copy
+import functools
 
 import pytest
 import torch
 
 from ganflow.checkpoint import newest
+from ganflow.game.build import twin
 from ganflow.game.compiled import compile_round
 from ganflow.game.state import game_state, load_game_state, load_random_state
 from ganflow.packed import Member, PackedTrainer
@@ -95,7 +97,8 @@ def test_compiled_rounds_are_the_eager_ones(recipe, game, whole):
     eager, compiled = (parts_of(recipe(game, *changes)) for _ in range(2))
     if game == "dcgan":  # a captured graph draws its ε elsewhere in the device's stream
         eager, compiled = (parts_of(recipe(game, *changes, "modifiers=[{use: r1}, {use: ema, decay: 0.9}]")) for _ in range(2))
-    play = compile_round(compiled.round, compiled.trainer.peek(2), whole)
+    double = functools.partial(twin, compiled.recipe, compiled.game)
+    play = compile_round(compiled.round, double, compiled.trainer.peek(3), whole)
     for _ in range(10):
         draws = eager.trainer.draw()
         expected = torch.stack(eager.round(draws))
@@ -111,7 +114,7 @@ def test_half_precision_stays_near(recipe, game, mode):
     halved = ["train.precision=bf16", "train.channels_last=true"]
     parts = parts_of(recipe(game, *halved, "train.device=cuda", f"train.compile={mode}"))
     if mode != "never":
-        parts.trainer.compile(whole=mode == "round")
+        parts.trainer.compile(mode == "round", functools.partial(twin, parts.recipe, parts.game))
     report = parts.trainer.advance(10)
     single = parts_of(recipe(game, "train.device=cuda")).trainer.advance(10)
     for name, value in single.terms.items():

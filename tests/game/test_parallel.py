@@ -18,6 +18,7 @@ from ganflow.game.state import game_state
 from ganflow.game.sync_norm import synchronize
 from ganflow.recipe import read_recipe
 from ganflow.runner.parts import Parts
+from ganflow.trainer import Apart
 
 WGAN = """\
 name: shared
@@ -176,6 +177,81 @@ def test_synchronized_batch_norm_is_the_whole_batchs(kind):
     for net in nets:
         assert net.state_dict().keys() == whole.state_dict().keys()
         assert_close(net.state_dict(), whole.state_dict())
+
+
+REMEMBERS = '''
+import torch
+from torch import nn
+
+from ganflow import hookimpl, key, settings
+from ganflow.loss import ScoreLoss
+
+
+class Balanced(nn.Module, ScoreLoss):
+    name, mean_over_examples = "balanced", True
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+        self.register_buffer("k", torch.zeros(()))
+        self.ahead = torch.zeros(())
+
+    def critic_loss(self, real, fake):
+        self.ahead = (real.mean() - fake.mean()).detach()
+        return (1 - self.k) * fake.mean() - real.mean()
+
+    def generator_loss(self, fake, real=None):
+        return -fake.mean()
+
+
+@settings
+class BalancedSettings:
+    """Follows its scores, or counts."""
+
+    what: str = key("scores", "which")
+
+    @hookimpl
+    def loss(self):
+        self.made = Balanced(self.what)
+        return self.made
+
+    @hookimpl
+    def critic_stepped(self, game):
+        self.made.k.add_(1e-3 * (self.made.ahead if self.what == "scores" else 1))
+
+
+@hookimpl
+def register(offer):
+    offer("loss", "balanced", BalancedSettings)
+'''
+
+
+@pytest.mark.parametrize("what", ["scores", "rounds"])
+def test_state_that_follows_from_a_workers_examples_is_refused_after_the_first_round(recipe, workshop, what):
+    """What is the same on all workers, as an average of the generator is, may be kept."""
+    workshop.install("balanced", REMEMBERS)
+    workshop.catalogue()
+    reads = [recipe(WGAN, f"loss={{use: balanced, what: {what}}}", "+modifiers={use: ema}") for _ in range(2)]
+    if what == "rounds":
+        trainers = [trainer for trainer, _ in together(2, lambda group: played(reads[group.rank], group, rounds=4))]
+        assert [float(t.game.state_dict()["extras.loss.0.k"]) for t in trainers] == [pytest.approx(0.02)] * 2
+        return
+    rounds = []
+
+    def work(group):
+        with BUILDING:
+            parts = Parts(reads[group.rank], group)
+            for listener in parts.composition.listeners("run_started"):
+                listener(game=parts.game)
+        group.join(parts.game.device)
+        with pytest.raises(Apart, match=r"^--workers: 'loss\.0\.k' follows from the examples of each worker .*; train with one$"):
+            parts.trainer.advance(10)
+        rounds.append(parts.trainer.round)
+        parts.feed.close()
+        group.close()
+
+    together(2, work)
+    assert rounds == [1, 1]
 
 
 def test_a_batch_norm_of_its_own_kind_is_refused():

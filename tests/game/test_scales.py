@@ -5,7 +5,6 @@ import torch
 from torch.nn.functional import softplus
 
 from ganflow.game import build_game
-from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 
 RECIPE = """
@@ -24,7 +23,7 @@ def played(tmp_path):
     def make(*changes):
         (tmp_path / "scales.yaml").write_text(RECIPE)
         recipe = read_recipe(tmp_path / "scales.yaml", changes)
-        composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+        composition = recipe.composition()
         game = build_game(recipe, composition, composition.build("data"), players=False)
         return game, {name: t[:3].double() for name, t in game.data.held_out.items()}
 

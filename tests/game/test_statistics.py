@@ -10,7 +10,6 @@ from ganflow.checkpoint import load_game, newest
 from ganflow.data.feed import feed
 from ganflow.game import build_game, build_round
 from ganflow.game.build import DTYPES
-from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 from ganflow.trainer import Trainer
@@ -39,11 +38,10 @@ def recipe(tmp_path):
 
 
 def trainer_of(recipe):
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    composition = recipe.composition()
     data = composition.build("data")
     game = build_game(recipe, composition, data)
-    for listener in composition.listeners("run_started"):
-        listener(game=game)
+    composition.begin(game)
     draws = feed(data, recipe.train.batch_size, recipe.train.seed, dtype=DTYPES[recipe.train.precision])
     return Trainer(game, draws, build_round(recipe, composition, game), recipe.train.batch_size, recipe.train.seed)
 

@@ -214,6 +214,53 @@ def test_losses():
     refused("loss", lambda self: Cut(), "the critic's terms carry no gradient")
 
 
+def test_losses_that_declare_means_over_examples():
+    class Spread(ScoreDifference):
+        mean_over_examples = True
+
+        def critic_loss(self, real, fake):
+            return super().critic_loss(real, fake) + real.std()
+
+    told = "as the mean of two halves' terms; name it in whole_batch, or do not declare mean_over_examples"
+    refused("loss", lambda self: Spread(), told)
+
+    class Said(Spread):
+        mean_over_examples = True
+        whole_batch = {"said": "the spread is that of the whole batch"}  # noqa: RUF012
+
+    check("loss", "loss", lambda self: Said())
+
+    class Silent(Spread):
+        pass
+
+    check("loss", "loss", lambda self: Silent())
+
+    class Keeps(nn.Module, ScoreDifference):
+        mean_over_examples = True
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("last", torch.zeros(()))
+
+        def critic_loss(self, real, fake):
+            self.last.copy_(real.mean().detach())
+            return super().critic_loss(real, fake)
+
+    changes = "loss.0.last changes while the critic's terms are computed; change it in critic_stepped"
+    refused("loss", lambda self: Keeps(), changes)
+
+    class Penalty(AddedTerms):
+        mean_over_examples = True
+
+        def more_critic_terms(self, game, batch):
+            return {"spread": self.score(game, batch["real"], batch).std()}
+
+    def penalty(self):
+        return Penalty((yield))
+
+    refused("modifier", penalty, told, hook="loss", wrapper=True)
+
+
 def test_optimizers_and_schedules():
     refused("optimizer", lambda self, parameters: torch.optim.SGD(parameters, lr=0.0), "ten steps change nothing")
     refused("optimizer", lambda self, parameters: torch.optim.SGD(parameters, lr=0.1, maximize=True), "go up")

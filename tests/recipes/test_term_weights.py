@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ganflow.game import build_game
-from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 from ganflow.recipe.stages import read_stages
 
@@ -23,7 +22,7 @@ SMALL = ["modifiers=[]", "metrics=[]", *TRAIN]
 def game_of(name, *changes, stage=None):
     changes = [*changes, *SMALL]
     recipe = read_recipe(name, changes) if stage is None else read_stages(name, changes).recipes[stage]
-    composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
+    composition = recipe.composition()
     game = build_game(recipe, composition, composition.build("data"), players=False)
     return game.eval()  # codes without noise: the terms can be computed again
 

@@ -262,6 +262,49 @@ def test_a_plugin_that_fails_ends_one_trial(pack, plugin):
     assert_free(packed)
 
 
+PHASED = '''
+from ganflow import hookimpl, key, settings
+
+
+@settings
+class Phased:
+    """Changes what it does when something is reported."""
+
+    last: int = key(1000, "round after which it does")
+
+    @hookimpl
+    def run_started(self, game):
+        self.on = False
+
+    @hookimpl
+    def generator_stepped(self, game):
+        if self.on:
+            game.parameters_of("generator")[0].detach().mul_(0.5)
+
+    @hookimpl
+    def round_reported(self, game, report):
+        self.on = report.round >= self.last
+
+
+@hookimpl
+def register(offer):
+    offer("modifier", "phased", Phased)
+'''
+
+
+def test_what_a_report_changes_ends_a_packed_trial(pack, plugin):
+    """Packed rounds would go on as they were traced."""
+    plugin("phased", PHASED)
+    trials = pack("phased", "train.rounds=40", "+modifiers={use: phased, last: 20}", trials=TRIALS[:2])
+    over = play(trials)[-1]
+    for (_, folder, _), error in zip(trials, over, strict=True):
+        text = "modifiers[2].on changed from False to True at a report, and packed rounds cannot follow it; set tune.pack=1"
+        assert text in str(error)
+        assert last_round(folder) == 20
+    rest = pack("plain", "train.rounds=40", "+modifiers={use: phased}", trials=TRIALS[:2])
+    assert play(rest)[-1] == [None, None]
+
+
 def test_a_leader_of_shared_draws_may_end(pack):
     """Trials of one seed share their draws: those of a trial that is over go on."""
     trials = [["optimizer.lr=1e200", "modifiers[0].c=1e200"], *(own[:2] for own in TRIALS)]

@@ -21,11 +21,18 @@ class CycleLoss(TranslationLoss):
 
     reads = ("a", "b")
     domains = ("b", "a")
+    mean_over_examples = True
 
-    def __init__(self, adversarial: Loss, cycle: float, identity: float, critic_weight: float) -> None:
+    def __init__(self, adversarial: Loss, cycle: float, identity: float, critic_weight: float, pool: int = 0) -> None:
         super().__init__(adversarial, critic_weight)
+        self.pool = pool
         self.cycle, self.identity = cycle, identity
         self.keeps = isinstance(identity, Tensor) or identity > 0  # a tensor in packed trials
+
+    @property
+    def whole_batch(self) -> dict[str, str]:
+        why = "the pool of earlier fakes (loss.pool) serves whole batches and is one worker's; or set loss.pool=0"
+        return {self.name: why} if self.pool else {}
 
     def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
         fake: Tensor = game.generator(batch[UNPAIRED[domain]], domain)

@@ -18,6 +18,7 @@ class Pix2PixLoss(TranslationLoss):
     """Critic: the adversarial loss's, from D(x, y) and D(x, G(x)). Generator: its own, plus λ E|y − G(x)| (or squared)."""
 
     reads = ("source", "target")
+    mean_over_examples = True
 
     def __init__(self, adversarial: Loss, weight: float, distance: str, critic_weight: float) -> None:
         super().__init__(adversarial, critic_weight)

@@ -22,6 +22,7 @@ class UNITLoss(TranslationLoss):
 
     reads = ("a", "b")
     domains = ("b", "a")
+    mean_over_examples = True
 
     def __init__(
         self, adversarial: Loss, gan: float, kl: float, reconstruction: float, cycle: float, critic_weight: float
