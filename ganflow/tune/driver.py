@@ -120,8 +120,9 @@ def _tune(
     from ganflow.tune.preflight import preflight
     from ganflow.tune.proposals import Proposals
     from ganflow.tune.resources import bundles, workers
+    from ganflow.tune.room import AHEAD, InTurn, Room
     from ganflow.tune.schedulers import make_scheduler
-    from ganflow.tune.search import make_searcher
+    from ganflow.tune.search import LearningSearch, make_searcher
     from ganflow.tune.trial import Trial
     from ganflow.tune.watch import Watcher
     from ganflow.tune.watchdog import guarded
@@ -142,11 +143,13 @@ def _tune(
         records,
     )
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    scheduler: Any = make_scheduler(plan.tune, plan.mode, rounds)
-    unfinished = remember(book, plan.metric, searcher, scheduler)
+    room = Room(1 if address == "local" or isinstance(searcher, LearningSearch) else AHEAD)
+    rule = make_scheduler(plan.tune, plan.mode, rounds, room)
+    unfinished = remember(book, plan.metric, searcher, rule)
+    scheduler: Any = rule or InTurn(room)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed)
+        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
     if not unfinished and len(records) >= searcher.total:
@@ -160,7 +163,7 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Pack if pack > 1 else Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(book, plan.space, searcher, unfinished, pack),
+                search_alg=Proposals(book, plan.space, searcher, unfinished, room, pack),
                 scheduler=scheduler,
                 num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,
@@ -170,7 +173,7 @@ def _tune(
                 name="sweep",
                 storage_path=str(scratch),
                 verbose=0,
-                callbacks=[watcher],
+                callbacks=[watcher, room],
                 failure_config=tune.FailureConfig(max_failures=plan.tune.retries),
                 stop=_stopper(folder, watcher, interruption),
             ),
@@ -229,6 +232,7 @@ def _habits() -> None:
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's end is told in one line
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
+        "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # how many may wait is `Room`'s to say
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
         "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
         "RAY_USAGE_STATS_ENABLED": "0",

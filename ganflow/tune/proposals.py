@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher as RaySearcher
 
 from ganflow.tune.book import Book
+from ganflow.tune.room import Room
 from ganflow.tune.search import Searcher
 from ganflow.tune.space import Space
 
@@ -16,16 +17,21 @@ class Proposals(RaySearcher):
 
     Args:
         unfinished: numbers of recorded trials to go on with.
+        room: whether there is any for a further trial of Ray's.
         pack: trials of the sweep that are one of Ray's.
     """
 
-    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], pack: int = 1) -> None:
+    def __init__(
+        self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1
+    ) -> None:
         super().__init__()
-        self.book, self.space, self._source, self.pack = book, space, searcher, pack
+        self.book, self.space, self._source, self.room, self.pack = book, space, searcher, room, pack
         self._unfinished = list(unfinished)
         self._next = 0
 
     def suggest(self, trial_id: str) -> Any:
+        if not self.room.admits():
+            return None  # not now
         numbers = self._left_over() or self._new()
         if not numbers:
             return self.FINISHED

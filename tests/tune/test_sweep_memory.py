@@ -21,6 +21,7 @@ from ganflow.tune.memory import remember
 from ganflow.tune.places import begin
 from ganflow.tune.plan import make_plan
 from ganflow.tune.proposals import Proposals
+from ganflow.tune.room import Room
 from ganflow.tune.schedulers import make_scheduler
 from ganflow.tune.search import make_searcher
 from ganflow.tune.trial import copy_run
@@ -139,12 +140,17 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
     assert sweep.trial(1).about()["status"] == "stopped"
 
 
+class Plenty(Room):
+    def admits(self):
+        return True
+
+
 def test_trials_that_are_not_in_the_records_are_proposed(planned):
     plan, sweep = planned
     begin_trial(sweep, 0, state="finished")
     begin_trial(sweep, 2)
     book = Book(sweep, {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}, [], sweep.mended())
-    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2])
+    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2], Plenty())
     asked = [proposals.suggest(f"trial {i}") for i in range(4)]
     assert [json.loads(told["orders"])[0]["number"] for told in asked[:3]] == [2, 1, 3]
     assert asked[3] == Proposals.FINISHED
