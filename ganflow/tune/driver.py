@@ -7,13 +7,15 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow import runs
 from ganflow.errors import GanflowError
-from ganflow.tune.folder import SweepFolder, TrialRecord
+from ganflow.machine import Broken, broken
+from ganflow.tune.folder import MACHINE, SweepFolder, TrialRecord
 from ganflow.tune.plan import Plan, in_common, rounds_of
 
 if TYPE_CHECKING:
@@ -28,18 +30,21 @@ class Outcome:
         status: "finished" or "interrupted".
         signal: the number of the signal that interrupted it, else 0.
         failed: how many trials died more often than they may.
+        retriable: how many of them for what the machine did: a sweep that goes on tries them again.
     """
 
     folder: SweepFolder
     status: str
     signal: int
     failed: int
+    retriable: int = 0
 
 
 def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool = False) -> Outcome:
     """Run every trial of the sweep that is not over yet.
 
     Raises:
+        Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
     from ganflow.runner.loop import interruptible
@@ -72,11 +77,16 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         try:
             _tune(folder, plan, records, address, display, interruption)
             status = "interrupted" if interruption.signal else "finished"
-        except (GanflowError, KeyboardInterrupt):
-            status = "interrupted"
+        except BaseException as error:
+            fault = broken(error, folder.path) if isinstance(error, Exception) else None
+            if fault or isinstance(error, (GanflowError, KeyboardInterrupt)):
+                status = "interrupted"
+            if fault and fault is not error:
+                raise fault from error
             raise
         finally:
-            folder.note(status=status)
+            with suppress(OSError):  # a full disk must not hide what was raised
+                folder.note(status=status)
         if status == "finished":
             for missing in summarize(folder, plan.recipe).missing:
                 display.note(missing)
@@ -84,8 +94,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
                 display.note(str(unsent))
-        failed = sum(t.state == "failed" for t in folder.trials().values())
-        return Outcome(folder, status, interruption.signal, failed)
+        failed = [t for t in folder.trials().values() if t.state == "failed"]
+        return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed))
 
 
 @contextmanager
@@ -138,6 +148,7 @@ def _tune(
             "mode": plan.mode,
             "stop": plan.tune.stop,
             "workers": workers(plan.tune),
+            "data": _data(plan),
         },
         in_common(plan),
         records,
@@ -181,8 +192,18 @@ def _tune(
         try:
             tuner.fit()
         finally:
-            watcher.end()
-            shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                watcher.end()
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        if watcher.broken:
+            raise Broken(watcher.broken)
+
+
+def _data(plan: Plan) -> str:
+    """The folder, or file, of the sweep's data; "" where there is none, or it is not there."""
+    path = getattr(plan.recipe.data.settings, "path", None)
+    return os.path.abspath(path) if isinstance(path, (str, Path)) and str(path) and os.path.exists(path) else ""
 
 
 def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> None:
@@ -211,13 +232,18 @@ def _stopper(folder: SweepFolder, watcher: Any, interruption: Interruption) -> A
     from ray import tune
 
     class WhenInterrupted(tune.Stopper):
+        said = False
+
         def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
             return False
 
         def stop_all(self) -> bool:
-            if interruption.signal and not watcher.stopping:
+            if (interruption.signal or watcher.broken) and not watcher.stopping:
                 watcher.stopping = True
-                folder.note(status="interrupted")  # by which the trials know that they are to go on
+                with suppress(OSError):
+                    folder.note(status="interrupted")  # by which the trials know that they are to go on
+            if interruption.signal and not self.said:
+                self.said = True
                 watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
             return bool(watcher.stopping)
 

@@ -1,0 +1,287 @@
+"""Sweeps on machines that fail, for real: full disks, disks with errors, mounts that are lost, too little memory."""
+
+import gc
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster_helpers import OwnCluster
+from sweep_helpers import TINY, Tuning, played, recipe, resume, tune
+
+from ganflow.tune.folder import SweepFolder
+
+pytestmark = pytest.mark.slow
+
+HOG = """
+import errno, os, signal, time
+from pathlib import Path
+from ganflow import hookimpl, key, settings
+
+@settings
+class Hog:
+    way: str = key("", "how it fails")
+    folder: str = key("", "in which a file of that name says that it does")
+
+    @hookimpl
+    def round_reported(self, game, report):
+        if not self.way or report.round < 200 or not (Path(self.folder) / self.way).exists():
+            return
+        if self.way == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.way == "kernel":
+            group = Path((Path(self.folder) / self.way).read_text())
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(400)]
+        elif self.way == "ray":
+            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(120)]
+            time.sleep(60)
+        elif self.way == "memory":
+            raise MemoryError("Unable to allocate 3 GiB")
+        elif self.way == "gpu":
+            import torch
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+        else:
+            number = getattr(errno, self.way)
+            raise OSError(number, os.strerror(number), "/mnt/x")
+
+@hookimpl
+def register(offer):
+    offer("modifier", "hog", Hog)
+"""
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def remount(disk, options):
+    assert run("mount", "-o", f"remount,{options}", str(disk)).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mount a disk in memory where runs are kept, or elsewhere."""
+    mounted = []
+
+    def mount(options, where="runs"):
+        folder = tmp_path / where
+        folder.mkdir()
+        done = run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    gc.collect()
+    for folder in mounted:
+        if os.path.ismount(folder):
+            assert run("umount", "-l", str(folder)).returncode == 0
+
+
+@pytest.fixture
+def errors(tmp_path):
+    """A disk where runs are kept, and a function after which it has nothing but errors, or none again."""
+    image, name, folder = tmp_path / "image", f"ganflow-{os.getpid()}", tmp_path / "runs"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    loop = run("losetup", "--show", "-f", str(image)).stdout.strip()
+    good, bad = f"0 131072 linear {loop} 0", "0 131072 error"
+    made = loop and all(
+        run(*command).returncode == 0
+        for command in (("dmsetup", "create", name, "--table", good), ("mkfs.ext4", "-q", f"/dev/mapper/{name}"),
+                        ("mount", f"/dev/mapper/{name}", str(folder)))
+    )  # fmt: skip
+
+    def change(table):
+        for command in (("suspend", "--noflush", name), ("load", name, "--table", table), ("resume", name)):
+            assert run("dmsetup", *command).returncode == 0
+
+    def breaks(broken):
+        if not broken:
+            assert run("umount", str(folder)).returncode == 0
+        change(bad if broken else good)
+        if not broken:
+            run("e2fsck", "-y", f"/dev/mapper/{name}")
+            assert run("mount", f"/dev/mapper/{name}", str(folder)).returncode == 0
+
+    try:
+        if not made:
+            pytest.skip("no disk with errors can be made here: it needs losetup, dmsetup and root")
+        yield breaks
+    finally:
+        gc.collect()
+        run("umount", "-l", str(folder))
+        run("dmsetup", "remove", "--retry", name)
+        run("losetup", "-d", loop)
+
+
+@pytest.fixture
+def hog(tmp_path):
+    """A plugin that fails in the second trial of a grid as long as a file says so; changes for a sweep, and its environment."""
+    site = tmp_path / "site"
+    OwnCluster.site(None, site, gf_hog="1.0")
+    (site / "gf_hog.py").write_text(HOG)
+
+    def fails(way, text=""):
+        (tmp_path / way).write_text(text)
+        recipe(tmp_path)
+        more = f"+modifiers={{use: hog, folder: {tmp_path}}}"
+        space = f"tune.space={{'modifiers[1].way': {{grid: ['', {way}, no]}}}}"
+        changes = (more, space, "tune.search=grid", "tune.retries=1", "train.rounds=1000")
+        return changes, {"PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+
+    return fails
+
+
+def assert_interrupted(code, out, err, sweep, *said):
+    """In one sentence, which says how to go on; nothing is lost."""
+    assert (code, out) == (2, ""), out + err
+    assert err.count("\n") == 1, err
+    assert all(word in err for word in said), err
+    assert err.endswith(f", then go on with: ganflow tune --resume {sweep.sweep}\n")
+    assert {t.state for t in sweep.trials().values()} <= {"waiting", "running", "finished"}
+    assert not list(Path("/tmp").glob(f"ganflow-ray-{os.getpid()}-*"))
+
+
+def assert_finished(folder, sweep, count, **env):
+    code, out, err = resume(folder, sweep.sweep, "-q", **env)
+    assert code == 0, err
+    assert f"{count} trials are over" in out
+    for number, trial in sweep.trials().items():
+        assert (trial.state, trial.error, trial.cause) == ("finished", "", "")
+        rounds = played(sweep.trial(number))
+        assert rounds == sorted(set(rounds))
+        assert sweep.trial(number).about()["status"] == "finished"
+    assert sweep.about()["status"] == "finished"
+
+
+@pytest.mark.parametrize("kib", [100, 300, 1000, 2000])
+def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(kib, tmp_path, disk):
+    place = disk(f"size={kib}k")
+    recipe(tmp_path)
+    changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000")
+    code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
+    sweep = SweepFolder(place / "full")
+    assert_interrupted(code, out, err, sweep, "No space left on device; ", "make room", f"{place}")
+    remount(place, "size=500m")
+    assert_finished(tmp_path, sweep, 4)
+
+
+def test_packed_trials_too(tmp_path, disk):
+    place = disk("size=1500k")
+    recipe(tmp_path)
+    changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000", "tune.pack=2")
+    code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
+    sweep = SweepFolder(place / "full")
+    assert_interrupted(code, out, err, sweep, "No space left on device; ", "make room", f"{place}")
+    remount(place, "size=500m")
+    assert_finished(tmp_path, sweep, 4)
+
+
+def test_a_disk_with_errors(tmp_path, errors):
+    recipe(tmp_path)
+    with Tuning.new(tmp_path, "bad", options=["-q"]) as process:
+        process.playing(600)
+        errors(True)
+        code, out, err = process.end()
+    errors(False)
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"))
+    assert "Input/output error; " in err or "Read-only file system; " in err
+    assert_finished(tmp_path, process.sweep, 4)
+
+
+@pytest.mark.parametrize("name", ["EDQUOT", "ESTALE", "ENOTCONN"])
+def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
+    changes, env = hog(name)
+    code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "net")
+    words = os.strerror(getattr(__import__("errno"), name))
+    assert_interrupted(code, out, err, sweep, f"ganflow: /mnt/x: {words}; ")
+    (tmp_path / name).unlink()
+    assert_finished(tmp_path, sweep, 3, **env)
+
+
+def test_data_on_a_mount_that_is_lost(tmp_path, disk):
+    mount = disk("size=10m", "data")
+    images = mount / "images"
+    images.mkdir()
+    script = "from PIL import Image; import sys; [Image.new('RGB', (16, 16), (i, i, i)).save(f'{sys.argv[1]}/{i}.png') for i in range(64)]"
+    assert run(os.sys.executable, "-c", script, str(images)).returncode == 0
+    text = TINY.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 8}}")
+    text = text.replace("generator: {use: mlp, width: 8, depth: 1}", "generator: {use: dcgan, width: 4}")
+    text = text.replace("critic: {use: mlp, width: 8, depth: 1}", "critic: {use: dcgan, width: 4}")
+    recipe(tmp_path, text)
+    with Tuning.new(tmp_path, "data", "train.rounds=600", "tune.concurrency=1", options=["-q"]) as process:
+        process.playing(20)
+        assert run("umount", "-l", str(mount)).returncode == 0
+        code, out, err = process.end()
+    assert_interrupted(code, out, err, process.sweep, f"ganflow: {images}: No such file or directory; see to that disk or mount")
+
+
+def assert_one_failed(code, out, sweep, error):
+    assert code == 1, out
+    assert [t.state for t in sweep.trials().values()] == ["finished", "failed", "finished"]
+    assert sweep.trials()[1].error == error
+    assert "1 trial failed; see: ganflow sweeps show m\n" in out
+
+
+REASONS = {
+    "killed": "its process died at once; was it killed, for want of memory? (2 times)",
+    "kernel": "its process died at once; was it killed, for want of memory? (2 times)",
+    "ray": "its process was ended: the node ran out of memory (2 times)",
+    "memory": "the machine had too little memory: Unable to allocate 3 GiB (2 times)",
+}
+
+
+@pytest.fixture
+def cgroup():
+    """A group of processes that may have no more memory than 700 MB."""
+    group = Path(f"/sys/fs/cgroup/memory/ganflow-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(700 << 20))
+    except OSError as error:
+        pytest.skip(f"no memory can be limited here: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.parametrize("way", REASONS)
+def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog, request):
+    changes, env = hog(way, str(request.getfixturevalue("cgroup")) if way == "kernel" else "")
+    if way == "ray":
+        total, free = (int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()[:3:2])
+        if free < 8 << 20:
+            pytest.skip("too little memory is free to take 6 GB of it")
+        env |= {"RAY_memory_usage_threshold": str(1 - (free - (3 << 20)) / total), "RAY_memory_monitor_refresh_ms": "50"}
+    code, out, _ = tune(tmp_path, "m", *changes, "tune.concurrency=1", options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "m")
+    assert_one_failed(code, out, sweep, REASONS[way])
+    assert out.endswith("1 for no reason of its own; try again: ganflow tune --resume m\n")
+    (tmp_path / way).unlink()
+    assert_finished(tmp_path, sweep, 3, **env)
+
+
+def test_a_gpu_that_is_too_small_is_the_trials_own_trouble(tmp_path, hog):
+    changes, env = hog("gpu")
+    code, out, _ = tune(tmp_path, "m", *changes, options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "m")
+    assert_one_failed(code, out, sweep, "CUDA out of memory. Tried to allocate 20 GiB. (2 times)")
+    assert "try again" not in out
+    (tmp_path / "gpu").unlink()
+    code, out, _ = resume(tmp_path, "m", "-q", **env)
+    assert_one_failed(code, out, sweep, "CUDA out of memory. Tried to allocate 20 GiB. (2 times)")
+
+
+def test_a_signal_is_still_a_signal(tmp_path, disk):
+    disk("size=50m")
+    recipe(tmp_path)
+    with Tuning.new(tmp_path, "s", options=["-q"]) as process:
+        process.playing(600)
+        process.send(signal.SIGTERM)
+        code, out, _ = process.end()
+    assert (code, out) == (143, "stopped; go on with: ganflow tune --resume s\n")
