@@ -22,9 +22,7 @@ class Proposals(RaySearcher):
         pack: trials of the sweep that are one of Ray's.
     """
 
-    def __init__(
-        self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1
-    ) -> None:
+    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1) -> None:
         super().__init__()
         self.book, self.space, self._source, self.room, self.pack = book, space, searcher, room, pack
         self._unfinished = list(unfinished)

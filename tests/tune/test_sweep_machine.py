@@ -1,13 +1,16 @@
 """Sweeps on machines that fail, for real: full disks, disks with errors, mounts that are lost, too little memory."""
 
+import errno
 import gc
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cluster_helpers import OwnCluster
+from PIL import Image
 from sweep_helpers import TINY, Tuning, played, recipe, resume, tune
 
 from ganflow.tune.folder import SweepFolder
@@ -82,41 +85,39 @@ def disk(tmp_path):
 
 
 @pytest.fixture
-def errors(tmp_path):
-    """A disk where runs are kept, and a function after which it has nothing but errors, or none again."""
-    image, name, folder = tmp_path / "image", f"ganflow-{os.getpid()}", tmp_path / "runs"
+def errors(tmp_path, disk):
+    """A disk where runs are kept that has errors as soon as it is written to more than a little: what is under it is full.
+    Yields a function that mends it."""
+    under, folder = disk("size=6m", "under"), tmp_path / "runs"
+    image = under / "image"
     folder.mkdir()
     with image.open("wb") as file:
         file.truncate(64 << 20)
-    loop = run("losetup", "--show", "-f", str(image)).stdout.strip()
-    good, bad = f"0 131072 linear {loop} 0", "0 131072 error"
-    made = loop and all(
-        run(*command).returncode == 0
-        for command in (("dmsetup", "create", name, "--table", good), ("mkfs.ext4", "-q", f"/dev/mapper/{name}"),
-                        ("mount", f"/dev/mapper/{name}", str(folder)))
-    )  # fmt: skip
+    options = ("-q", "-E", "lazy_itable_init=1,nodiscard", "-J", "size=1")
+    if run("mkfs.ext4", *options, str(image)).returncode or run("mount", "-o", "loop", str(image), str(folder)).returncode:
+        pytest.skip("no disk with errors can be made here: it needs loop devices and root")
 
-    def change(table):
-        for command in (("suspend", "--noflush", name), ("load", name, "--table", table), ("resume", name)):
-            assert run("dmsetup", *command).returncode == 0
+    def mend():
+        remount(under, "size=100m")
+        assert run("umount", str(folder)).returncode == 0
+        run("e2fsck", "-y", str(image))
+        assert run("mount", "-o", "loop", str(image), str(folder)).returncode == 0
 
-    def breaks(broken):
-        if not broken:
-            assert run("umount", str(folder)).returncode == 0
-        change(bad if broken else good)
-        if not broken:
-            run("e2fsck", "-y", f"/dev/mapper/{name}")
-            assert run("mount", f"/dev/mapper/{name}", str(folder)).returncode == 0
+    yield mend
+    gc.collect()
+    run("umount", "-l", str(folder))
 
-    try:
-        if not made:
-            pytest.skip("no disk with errors can be made here: it needs losetup, dmsetup and root")
-        yield breaks
-    finally:
-        gc.collect()
-        run("umount", "-l", str(folder))
-        run("dmsetup", "remove", "--retry", name)
-        run("losetup", "-d", loop)
+
+def lose(folder):
+    """Mount a file system of another process, that has ended, on a folder: any use of it fails with ENOTCONN."""
+    script = (
+        "import ctypes, os, sys; fd = os.open('/dev/fuse', os.O_RDWR); libc = ctypes.CDLL(None, use_errno=True); "
+        "data = f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode(); "
+        "sys.exit(libc.mount(b'lost', sys.argv[1].encode(), b'fuse', 0, data) and 1)"
+    )
+    done = run(sys.executable, "-c", script, str(folder))
+    if done.returncode:
+        pytest.skip(f"no mount can be lost here: {done.stderr.strip().splitlines()[-1:]}")
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def hog(tmp_path):
         (tmp_path / way).write_text(text)
         recipe(tmp_path)
         more = f"+modifiers={{use: hog, folder: {tmp_path}}}"
-        space = f"tune.space={{'modifiers[1].way': {{grid: ['', {way}, no]}}}}"
+        space = f"tune.space={{'modifiers[1].way': {{grid: ['', {way}, none]}}}}"
         changes = (more, space, "tune.search=grid", "tune.retries=1", "train.rounds=1000")
         return changes, {"PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
 
@@ -166,7 +167,7 @@ def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(kib,
     changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000")
     code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
     sweep = SweepFolder(place / "full")
-    assert_interrupted(code, out, err, sweep, "No space left on device; ", "make room", f"{place}")
+    assert_interrupted(code, out, err, sweep, "No space left on device", "; make room, then", f"{place}")
     remount(place, "size=500m")
     assert_finished(tmp_path, sweep, 4)
 
@@ -177,20 +178,30 @@ def test_packed_trials_too(tmp_path, disk):
     changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000", "tune.pack=2")
     code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
     sweep = SweepFolder(place / "full")
-    assert_interrupted(code, out, err, sweep, "No space left on device; ", "make room", f"{place}")
+    assert_interrupted(code, out, err, sweep, "No space left on device", "; make room, then", f"{place}")
     remount(place, "size=500m")
     assert_finished(tmp_path, sweep, 4)
 
 
 def test_a_disk_with_errors(tmp_path, errors):
     recipe(tmp_path)
-    with Tuning.new(tmp_path, "bad", options=["-q"]) as process:
+    code, out, err = tune(tmp_path, "bad", "train.keep=100000", "train.checkpoint_every=20", options=["-q"])
+    errors()
+    sweep = SweepFolder(tmp_path / "runs" / "bad")
+    assert_interrupted(code, out, err, sweep, str(tmp_path / "runs"))
+    assert "Input/output error" in err or "Read-only file system" in err
+    assert_finished(tmp_path, sweep, 4)
+
+
+def test_runs_on_a_mount_that_is_lost(tmp_path):
+    recipe(tmp_path)
+    with Tuning.new(tmp_path, "gone", options=["-q"]) as process:
         process.playing(600)
-        errors(True)
+        lose(tmp_path / "runs")
         code, out, err = process.end()
-    errors(False)
-    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"))
-    assert "Input/output error; " in err or "Read-only file system; " in err
+    assert run("umount", "-l", str(tmp_path / "runs")).returncode == 0
+    words = "Transport endpoint is not connected; see to that disk"
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), words)
     assert_finished(tmp_path, process.sweep, 4)
 
 
@@ -199,27 +210,30 @@ def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
     changes, env = hog(name)
     code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
     sweep = SweepFolder(tmp_path / "runs" / "net")
-    words = os.strerror(getattr(__import__("errno"), name))
+    words = os.strerror(getattr(errno, name))
     assert_interrupted(code, out, err, sweep, f"ganflow: /mnt/x: {words}; ")
     (tmp_path / name).unlink()
     assert_finished(tmp_path, sweep, 3, **env)
 
 
-def test_data_on_a_mount_that_is_lost(tmp_path, disk):
+@pytest.mark.parametrize("how", ["gone", "dead"])
+def test_data_on_a_mount_that_is_lost(how, tmp_path, disk):
     mount = disk("size=10m", "data")
     images = mount / "images"
     images.mkdir()
-    script = "from PIL import Image; import sys; [Image.new('RGB', (16, 16), (i, i, i)).save(f'{sys.argv[1]}/{i}.png') for i in range(64)]"
-    assert run(os.sys.executable, "-c", script, str(images)).returncode == 0
-    text = TINY.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 8}}")
-    text = text.replace("generator: {use: mlp, width: 8, depth: 1}", "generator: {use: dcgan, width: 4}")
-    text = text.replace("critic: {use: mlp, width: 8, depth: 1}", "critic: {use: dcgan, width: 4}")
+    for grey in range(64):
+        Image.new("RGB", (16, 16), (grey, grey, grey)).save(images / f"{grey}.png")
+    text = TINY.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 16}}")
+    text = text.replace("{use: mlp, width: 8, depth: 1}", "{use: dcgan, width: 4}")
     recipe(tmp_path, text)
     with Tuning.new(tmp_path, "data", "train.rounds=600", "tune.concurrency=1", options=["-q"]) as process:
         process.playing(20)
         assert run("umount", "-l", str(mount)).returncode == 0
+        if how == "dead":
+            lose(mount)
         code, out, err = process.end()
-    assert_interrupted(code, out, err, process.sweep, f"ganflow: {images}: No such file or directory; see to that disk or mount")
+    words = "No such file or directory" if how == "gone" else "Transport endpoint is not connected"
+    assert_interrupted(code, out, err, process.sweep, f"{images}", f": {words}; see to that disk or mount")
 
 
 def assert_one_failed(code, out, sweep, error):
