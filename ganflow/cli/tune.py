@@ -70,10 +70,10 @@ def main(args: argparse.Namespace) -> int:
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
     except GanflowError as error:
+        if isinstance(error, Broken):
+            raise Broken(f"{error}, then go on with: {again}") from error
         if not args.resume and not folder.records.exists():  # nothing was begun
             shutil.rmtree(folder.path, ignore_errors=True)
-        elif isinstance(error, Broken):
-            raise Broken(f"{error}, then go on with: {again}") from error
         raise
     except KeyboardInterrupt:
         print(f"stopped at once; go on from the last checkpoints with: {again}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.machine import broken, of_memory
+from ganflow.runner.workers import Lost
 
 DIED = "its process died"
 _MEMORY = "its process was ended: the node ran out of memory"
@@ -56,6 +57,8 @@ def reason(text: str) -> Reason:
             return Reason(str(fault), machine=True, broken=True)
         if of_memory(lines[-1]):
             return Reason(f"the machine had too little memory: {said}", machine=True)
+        if lines[-1].startswith(f"{Lost.__module__}.{Lost.__name__}: "):
+            return Reason(said, machine=True)
     for pattern, words in _WORDS.items():
         if re.search(pattern, text):
             return Reason(words, machine=True)

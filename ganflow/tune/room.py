@@ -46,7 +46,10 @@ class Room(tune.Callback):
         started = time.monotonic()
         if not live or started < self._next:
             return
-        groups = Counter(states())
+        try:
+            groups = Counter(states())
+        except Exception:  # the cluster's head is away for a moment, or for good, which the watchdog finds
+            return
         held = groups["CREATED"]  # by a trial that runs or whose process is starting, or by a process that became free
         without = sum(live[status] for status in LIVE) - held
         self.waiting = max(0, groups["PENDING"], without)

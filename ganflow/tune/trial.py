@@ -46,8 +46,8 @@ class FromFolders(tune.Trainable):
     _broken: Broken | None = None
 
     def step(self) -> dict[str, Any]:
-        """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, what to tell the user. The driver
-        then interrupts the sweep."""
+        """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, what to tell the user, and `host`.
+        The driver then interrupts the sweep."""
         if self._broken:
             time.sleep(STEP)  # until it does
         else:
@@ -57,7 +57,7 @@ class FromFolders(tune.Trainable):
                 self._broken = broken(error, *self.needed)
                 if self._broken is None:
                     raise
-        return {"trials": [], "state": "broken", "broken": str(self._broken), "done": False}
+        return {"trials": [], "state": "broken", "broken": str(self._broken), "host": os.uname().nodename, "done": False}
 
     def play(self) -> dict[str, Any]:
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol
@@ -78,7 +79,8 @@ class Watcher(tune.Callback):
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
         if result.get("broken"):
-            self.breaks(result["broken"])
+            there = result["host"]
+            self.breaks(result["broken"] if there == os.uname().nodename else f"on {there}: {result['broken']}")
         if result.get("note") and result["note"] not in self._noted:
             self._noted.add(result["note"])
             self.display.note(result["note"])

@@ -87,7 +87,7 @@ class Many:
 
 
 def many(command: list[object], folder: Path) -> Many:
-    """Short trials by a process, which leaves, or whose runs leave, files in the folder that say when they ended, and their pids."""
+    """Short trials by a process; files in the folder, its own or its runs', say when each ended, and in which process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     _, seconds = timed(command)
     while True:  # Ray's processes, too, which have become this one's children

@@ -14,6 +14,7 @@ from ganflow.checkpoint import BEST, Writer, read
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner.folders import clear_unfinished
+from ganflow.runner.workers import Lost
 from ganflow.tracking import Journal
 from ganflow.tune.book import Book
 from ganflow.tune.deaths import Reason, reason
@@ -268,6 +269,7 @@ def test_a_sweep_that_cannot_go_on_now_is_kept(planned, command):
         ("Traceback (most recent call last):\n  File …\nValueError: what a pity\n", "what a pity", False),
         (f"{TRACED}torch.OutOfMemoryError: CUDA out of memory. Tried", "CUDA out of memory. Tried", False),
         (f"{TRACED}MemoryError: too much", "the machine had too little memory: too much", True),
+        (f"{TRACED}{Lost.__module__}.Lost: worker 1 of 2 (pid 7) died", "worker 1 of 2 (pid 7) died", True),
         (LOW, "its process was ended: the node ran out of memory", True),
     ],
 )
