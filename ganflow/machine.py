@@ -1,53 +1,102 @@
-"""What this machine has for this process, and how busy it is."""
+"""What of the machine failed under a run: its disk, a mount, its memory. All of ganflow asks here whether an error is the
+machine's: nothing is wrong with the recipe then, and what was interrupted can go on when that is mended."""
 
 from __future__ import annotations
 
-import math
+import errno
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-_GROUPS = Path("/sys/fs/cgroup")
+from ganflow.errors import GanflowError
+
+_MOUNT = "see to that disk or mount"
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or have the quota raised",
+    errno.EROFS: "see to it that it can be written",
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EREMOTEIO, errno.EUCLEAN), _MOUNT),
+}
+"""Numbers of the system's errors that are a disk's or a mount's, and what to do."""
+_OF_FILES = {errno.ENODEV: _MOUNT, errno.ENXIO: _MOUNT, errno.ETIMEDOUT: _MOUNT, errno.EHOSTDOWN: _MOUNT, errno.ENOENT: _MOUNT}
+"""Those that are a mount's where a folder cannot be found that was there before."""
+_IN_WORDS = {os.strerror(number): number for number in _REMEDIES if number != errno.ENOTCONN}  # which sockets say, too
+_NUMBER = re.compile(r"\[Errno (\d+)\] [^'\n]*?(?:: '([^'\n]+)')?(?:\n|;|$)")
+"""An OSError as text: of another process, or in a traceback."""
+_MEMORY = re.compile(r"MemoryError\b|[Cc]an(?:not|'t) allocate memory|Unable to allocate|bad_alloc")
+_OF_A_GPU = re.compile(r"CUDA out of memory|torch(?:\.cuda)?\.OutOfMemoryError|CUDA error: out of memory|HIP out of memory")
 
 
-def cores() -> int:
-    """Cores that this process may use: its affinity, and what a container's limit leaves of it."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(math.ceil(limit) for limit in _limits(_GROUPS, _own_group()))]))
+class Broken(GanflowError):
+    """A disk or a mount failed under a run: what, where, and what to do before going on."""
 
 
-def load() -> tuple[float, int]:
-    """How many processes wanted a core over the last minute, on average, and how many cores the machine has."""
-    average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return average, os.cpu_count() or 1
+def broken(error: BaseException, *folders: Path) -> Broken | None:
+    """The disk's or the mount's failure that an exception comes of; None where it comes of something else.
+
+    Args:
+        folders: that were there when the run began: the run's, the data's. One that is gone now is the machine's failure, and
+            where the exception does not say what failed, one that cannot be used is named.
+    """
+    if isinstance(error, Broken):
+        return error
+    sentence = ""
+    for each in _causes(error):
+        number, file = _number(each)
+        if isinstance(each, GanflowError) and not sentence:
+            sentence = str(each)
+        if number:
+            return Broken(f"{_said(number, sentence, file, folders)}; {_REMEDIES[number]}")
+    for folder in folders:
+        number = _trouble(folder)
+        if number:
+            return Broken(f"{folder}: {os.strerror(number)}; {(_REMEDIES | _OF_FILES)[number]}")
+    return None
 
 
-def _own_group() -> str:
-    """The path of this process's control group (version 2)."""
+def of_memory(text: str) -> bool:
+    """Whether an error's text says that the machine, not a GPU, had too little memory."""
+    return bool(_MEMORY.search(text)) and not _OF_A_GPU.search(text)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, what it was raised from or while handling, and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _number(error: BaseException) -> tuple[int, str]:
+    """(number, file) of a disk's failure; (0, "") for another error."""
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        return error.errno, str(error.filename or "")
+    text = str(error)
+    for found in _NUMBER.finditer(text):
+        if int(found[1]) in _REMEDIES:
+            return int(found[1]), found[2] or ""
+    for words, number in _IN_WORDS.items():
+        if words in text:
+            return number, ""
+    return 0, ""
+
+
+def _said(number: int, sentence: str, file: str, folders: tuple[Path, ...]) -> str:
+    """What failed, and where: a sentence that says so already, or one about the file, or about a folder."""
+    words = os.strerror(number)
+    if words in sentence and "\n" not in sentence:
+        return sentence
+    if not file and folders:
+        file = str(next((folder for folder in folders if _trouble(folder)), folders[0]))
+    return f"{file}: {words}" if file else words
+
+
+def _trouble(folder: Path) -> int:
+    """The number of the error of asking for a folder, where that is a mount's; 0 where it is there."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
-
-
-def _limits(root: Path, group: str) -> list[float]:
-    """The limits in cores of a control group and of those above it, of either version of the interface."""
-    found = []
-    for folder in [root / group, *(root / group).parents]:
-        if not folder.is_relative_to(root):
-            break
-        found.append(_ratio(_read(folder / "cpu.max").split()))
-    found.append(_ratio([_read(root / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")]))
-    return [limit for limit in found if limit]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
-def _ratio(words: list[str]) -> float | None:
-    """Quota over period; None where there is no limit ("max", −1) or nothing that can be read."""
-    return int(words[0]) / int(words[1]) if len(words) == 2 and all(word.isdigit() and word != "0" for word in words) else None
+        os.stat(folder)
+    except OSError as error:
+        return error.errno if error.errno in _REMEDIES | _OF_FILES else 0
+    return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import re
 import sys
 from collections.abc import Sequence
@@ -89,8 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _exhausted(error: BaseException) -> str | None:
     """What the machine has too little of for what was asked; None where that is not the trouble."""
     if isinstance(error, OSError):
-        what = f" for {error.filename}" if error.filename else ""
-        return f"there is no space left on the disk{what}; make room and try again" if error.errno == errno.ENOSPC else None
+        from ganflow.machine import broken
+
+        fault = broken(error)
+        return f"{fault}, and try again" if fault else None
     if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no class for it on a CPU
         amount = re.search(r"allocate ([\d.]+ \w+)", str(error))
         wanted = f" ({amount[1]} more were wanted)" if amount else ""

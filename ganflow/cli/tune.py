@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
+    from ganflow.machine import Broken
     from ganflow.recipe import is_override
     from ganflow.runs import DEFAULT_ROOT
 
@@ -71,7 +72,9 @@ def main(args: argparse.Namespace) -> int:
     again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
-    except GanflowError:
+    except GanflowError as error:
+        if isinstance(error, Broken):
+            raise Broken(f"{error}, then go on with: {again}") from error
         if not args.resume and not folder.records.exists():  # nothing was begun
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
@@ -89,6 +92,8 @@ def main(args: argparse.Namespace) -> int:
     print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
         print(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
+        if outcome.retriable:
+            print(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
         return 1
     return 0
 

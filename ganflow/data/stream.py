@@ -12,7 +12,7 @@ from torch import Tensor
 from ganflow.data.base import Field, StreamData
 from ganflow.data.feed import Feed, generator
 from ganflow.errors import GanflowError
-from ganflow.machine import cores
+from ganflow.processors import cores
 
 Item = dict[str, Tensor]
 _AHEAD_BYTES = 2**28  # what items loaded in advance may take

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-
 import torch
 
 from ganflow.errors import GanflowError, PluginError
+from ganflow.machine import broken
 from ganflow.plugins import blame
 
 
 def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> PluginError | None:
-    """The sentence for an exception in a plugin's code; None where it is nobody's, the machine's (too little memory, a full
-    disk) or one sentence already."""
+    """The sentence for an exception in a plugin's code; None where it is nobody's, the machine's (too little memory, a disk
+    or mount that fails) or one sentence already."""
     if isinstance(error, (GanflowError, MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
         return None
-    plugin = None if isinstance(error, OSError) and error.errno == errno.ENOSPC else blame(error)
+    plugin = None if broken(error) else blame(error)
     if plugin is None:
         return None
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

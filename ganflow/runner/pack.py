@@ -11,6 +11,7 @@ from ganflow.checkpoint import BEST, Damaged, read
 from ganflow.errors import GanflowError
 from ganflow.game.compiled import NotCompilable
 from ganflow.game.cost import arithmetic
+from ganflow.machine import broken
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.recipe import Recipe
 from ganflow.runner.loop import Loop, Step
@@ -150,7 +151,8 @@ class PackSession:
 
     @contextmanager
     def _own_fault(self, i: int) -> Iterator[None]:
-        """What goes wrong in here ends one trial, in whose folder it is noted. What is nobody's fault ends them all."""
+        """What goes wrong in here ends one trial, in whose folder it is noted. What is nobody's fault, or the disk's, ends them
+        all."""
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -161,6 +163,8 @@ class PackSession:
                 failure = told
             if not isinstance(failure, GanflowError):
                 raise
+            if broken(failure):
+                raise failure from error
             self.over[i] = failure
             if self._packed:
                 self._packed.drop(self._row[i])

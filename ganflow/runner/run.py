@@ -21,6 +21,7 @@ from ganflow.game.compiled import NotCompilable
 from ganflow.game.cost import worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
+from ganflow.machine import broken
 from ganflow.recipe import Recipe
 from ganflow.runner.faults import plugins_fault
 from ganflow.runner.folders import changes, origin, write_recipe
@@ -223,7 +224,7 @@ class Run(Parts):
                 self.loop.writer.wait()
         failure: BaseException = error
         status = "failed"
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) or broken(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
             found, _ = checkpoint.newest(folder.checkpoints)

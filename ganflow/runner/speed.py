@@ -22,7 +22,7 @@ from ganflow.game.game import Game
 from ganflow.game.round import Draws, Round, total
 from ganflow.game.state import kept_random
 from ganflow.loss import Batch, Terms
-from ganflow.machine import cores, load
+from ganflow.processors import cores, load
 from ganflow.recipe import Recipe
 
 BUDGET, FIRST = 0.6, 0.15

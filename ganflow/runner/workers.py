@@ -19,7 +19,7 @@ from ganflow.errors import GanflowError
 from ganflow.game.build import pick_device
 from ganflow.game.meeting import Failed, Lost
 from ganflow.game.parallel import Group
-from ganflow.machine import cores
+from ganflow.processors import cores
 from ganflow.recipe import Recipe
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.faults import plugins_fault

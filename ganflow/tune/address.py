@@ -159,7 +159,8 @@ def _init(**options: Any) -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the sweep itself says which trials failed
+    for part in ("ray.tune", "ray.train"):  # the sweep itself says which trials failed, and that a disk did
+        logging.getLogger(part).setLevel(logging.CRITICAL)
     _hush()
     before = signal.getsignal(signal.SIGTERM)
     try:

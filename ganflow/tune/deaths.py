@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ray.tune.experiment import Trial as RayTrial
 
+from ganflow.machine import broken, of_memory
+from ganflow.runner.workers import Lost
+
 DIED = "its process died"
+_MEMORY = "its process was ended: the node ran out of memory"
 _WORDS = {
-    r"low on memory|OutOfMemory|OOM killer killed": "its process was ended: the node ran out of memory",
+    r"low on memory|ray\.exceptions\.OutOfMemoryError": _MEMORY,
     r"node (has )?died|node was (terminated|removed|dead)|node is dead|NODE_DIED": "its node was lost",
     r"[Pp]lacement group .*(removed|not found)": "its place in the cluster was lost",
     r"ActorUnavailable|actor .*is (temporarily )?unavailable": "its process, or its node, was lost",
+    r"connection error code 2": f"{DIED} at once; was it killed, for want of memory?",
     r"ActorDied|actor (has )?died|actor is dead|RayActorError": DIED,
 }
+"""What Ray says where no part of the trial said anything."""
 
 
-def why(trial: RayTrial) -> str:
+@dataclass(frozen=True)
+class Reason:
+    """Why a trial ended.
+
+    Attributes:
+        machine: it is no fault of the trial's: another attempt may end well.
+        broken: a disk or a mount failed: all trials would end so.
+    """
+
+    words: str
+    machine: bool = False
+    broken: bool = False
+
+
+def why(trial: RayTrial) -> Reason:
     """Why a trial of Ray's failed the last time."""
     text = ""
     with suppress(OSError, TypeError):  # no file
         text = Path(trial.error_file).read_text()
-    return in_words(re.split(r"^Failure # \d+ .*$", text, flags=re.MULTILINE)[-1])
+    return reason(re.split(r"^Failure # \d+ .*$", text, flags=re.MULTILINE)[-1])
 
 
-def in_words(text: str) -> str:
+def reason(text: str) -> Reason:
     """What Ray's text means; the last line of a traceback where it is one."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    said = re.sub(r"^[\w.]+: ", "", lines[-1])[:300] if lines else DIED
+    if re.search(r"^Traceback |^ +File ", text, flags=re.MULTILINE):
+        fault = broken(RuntimeError(lines[-1]))
+        if fault:
+            return Reason(str(fault), machine=True, broken=True)
+        if of_memory(lines[-1]):
+            return Reason(f"the machine had too little memory: {said}", machine=True)
+        if lines[-1].startswith(f"{Lost.__module__}.{Lost.__name__}: "):
+            return Reason(said, machine=True)
     for pattern, words in _WORDS.items():
         if re.search(pattern, text):
-            return words
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return re.sub(r"^[\w.]+: ", "", lines[-1])[:300] if lines else DIED
+            return Reason(words, machine=True)
+    return Reason(said, machine=not lines)

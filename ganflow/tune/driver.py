@@ -7,13 +7,15 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow import runs
 from ganflow.errors import GanflowError
-from ganflow.tune.folder import SweepFolder, TrialRecord
+from ganflow.machine import Broken, broken
+from ganflow.tune.folder import MACHINE, SweepFolder, TrialRecord
 from ganflow.tune.plan import Plan, in_common, rounds_of
 
 if TYPE_CHECKING:
@@ -28,18 +30,21 @@ class Outcome:
         status: "finished" or "interrupted".
         signal: the number of the signal that interrupted it, else 0.
         failed: how many trials died more often than they may.
+        retriable: how many of them for what the machine did: a sweep that goes on tries them again.
     """
 
     folder: SweepFolder
     status: str
     signal: int
     failed: int
+    retriable: int = 0
 
 
 def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool = False) -> Outcome:
     """Run every trial of the sweep that is not over yet.
 
     Raises:
+        Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
     from ganflow.runner.loop import interruptible
@@ -72,11 +77,16 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         try:
             _tune(folder, plan, records, address, display, interruption)
             status = "interrupted" if interruption.signal else "finished"
-        except (GanflowError, KeyboardInterrupt):
-            status = "interrupted"
+        except BaseException as error:
+            fault = broken(error, folder.path) if isinstance(error, Exception) else None
+            if fault or isinstance(error, (GanflowError, KeyboardInterrupt)):
+                status = "interrupted"
+            if fault and fault is not error:
+                raise fault from error
             raise
         finally:
-            folder.note(status=status)
+            with suppress(OSError):  # a full disk must not hide what was raised
+                folder.note(status=status)
         if status == "finished":
             for missing in summarize(folder, plan.recipe).missing:
                 display.note(missing)
@@ -84,8 +94,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
                 display.note(str(unsent))
-        failed = sum(t.state == "failed" for t in folder.trials().values())
-        return Outcome(folder, status, interruption.signal, failed)
+        failed = [t for t in folder.trials().values() if t.state == "failed"]
+        return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed))
 
 
 @contextmanager
@@ -120,8 +130,9 @@ def _tune(
     from ganflow.tune.preflight import preflight
     from ganflow.tune.proposals import Proposals
     from ganflow.tune.resources import bundles, workers
+    from ganflow.tune.room import AHEAD, InTurn, Room
     from ganflow.tune.schedulers import make_scheduler
-    from ganflow.tune.search import make_searcher
+    from ganflow.tune.search import LearningSearch, make_searcher
     from ganflow.tune.trial import Trial
     from ganflow.tune.watch import Watcher
     from ganflow.tune.watchdog import guarded
@@ -137,16 +148,19 @@ def _tune(
             "mode": plan.mode,
             "stop": plan.tune.stop,
             "workers": workers(plan.tune),
+            "data": _data(plan),
         },
         in_common(plan),
         records,
     )
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    scheduler: Any = make_scheduler(plan.tune, plan.mode, rounds)
-    unfinished = remember(book, plan.metric, searcher, scheduler)
+    room = Room(1 if address == "local" or isinstance(searcher, LearningSearch) else AHEAD)
+    rule = make_scheduler(plan.tune, plan.mode, rounds, room)
+    unfinished = remember(book, plan.metric, searcher, rule)
+    scheduler: Any = rule or InTurn(room)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed)
+        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(book, journal, plan.mode, display)
     if not unfinished and len(records) >= searcher.total:
@@ -160,7 +174,7 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Pack if pack > 1 else Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(book, plan.space, searcher, unfinished, pack),
+                search_alg=Proposals(book, plan.space, searcher, unfinished, room, pack),
                 scheduler=scheduler,
                 num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,
@@ -170,7 +184,7 @@ def _tune(
                 name="sweep",
                 storage_path=str(scratch),
                 verbose=0,
-                callbacks=[watcher],
+                callbacks=[watcher, room],
                 failure_config=tune.FailureConfig(max_failures=plan.tune.retries),
                 stop=_stopper(folder, watcher, interruption),
             ),
@@ -178,8 +192,18 @@ def _tune(
         try:
             tuner.fit()
         finally:
-            watcher.end()
-            shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                watcher.end()
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        if watcher.broken:
+            raise Broken(watcher.broken)
+
+
+def _data(plan: Plan) -> str:
+    """The folder, or file, of the sweep's data; "" where there is none, or it is not there."""
+    path = getattr(plan.recipe.data.settings, "path", None)
+    return os.path.abspath(path) if isinstance(path, (str, Path)) and str(path) and os.path.exists(path) else ""
 
 
 def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> None:
@@ -208,13 +232,18 @@ def _stopper(folder: SweepFolder, watcher: Any, interruption: Interruption) -> A
     from ray import tune
 
     class WhenInterrupted(tune.Stopper):
+        said = False
+
         def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
             return False
 
         def stop_all(self) -> bool:
-            if interruption.signal and not watcher.stopping:
+            if (interruption.signal or watcher.broken) and not watcher.stopping:
                 watcher.stopping = True
-                folder.note(status="interrupted")  # by which the trials know that they are to go on
+                with suppress(OSError):
+                    folder.note(status="interrupted")  # by which the trials know that they are to go on
+            if interruption.signal and not self.said:
+                self.said = True
                 watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
             return bool(watcher.stopping)
 
@@ -229,6 +258,7 @@ def _habits() -> None:
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's end is told in one line
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
+        "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # how many may wait is `Room`'s to say
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
         "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
         "RAY_USAGE_STATS_ENABLED": "0",

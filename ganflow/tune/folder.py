@@ -24,6 +24,7 @@ from ganflow.runs import RunFolder
 
 OVER = ("finished", "stopped", "diverged", "failed")
 """States in which a trial is over. "stopped": early, by the scheduler; "failed": died more often than it may be retried."""
+MACHINE = "machine"
 
 
 @dataclass
@@ -37,6 +38,7 @@ class TrialRecord:
         score: the last value of the sweep's metric; None where there is none yet.
         round: rounds played when it was reported.
         error: why it diverged or failed.
+        cause: MACHINE where it failed for no reason of its own: a sweep that goes on tries it again.
         place: where it runs, or ran: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
     """
@@ -47,6 +49,7 @@ class TrialRecord:
     score: float | None = None
     round: int = 0
     error: str = ""
+    cause: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ganflow.runs import RunFolder
 from ganflow.tracking import entries
 from ganflow.tune.book import Book
+from ganflow.tune.folder import MACHINE
 from ganflow.tune.schedulers import Stopping
 from ganflow.tune.search import Searcher
 
@@ -15,7 +16,7 @@ Report = tuple[float, int, float]  # time, round, score
 
 
 def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
-    """Tell searcher and scheduler of the recorded trials.
+    """Tell searcher and scheduler of the recorded trials. Those that the machine broke are to be tried again.
 
     Returns:
         The numbers of the trials that are to go on.
@@ -24,6 +25,8 @@ def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | 
         GanflowError: a journal is damaged.
     """
     for number, record in sorted(book.trials.items()):
+        if record.state == "failed" and record.cause == MACHINE:
+            book.record(number, state="waiting", error="", cause="")
         score = record.score if record.state in ("finished", "stopped") else None
         searcher.restore(number, record.config, score, record.over)
     unfinished = [number for number, record in sorted(book.trials.items()) if not record.over]

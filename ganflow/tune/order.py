@@ -29,6 +29,7 @@ class Order:
         metric, mode: what the trial is judged by.
         stop: values at which the trial ends.
         copy, copy_at: pbt: a run's folder whose checkpoint to go on from, and at which round.
+        data: the folder, or file, of its data, where there is one.
         workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
@@ -46,6 +47,7 @@ class Order:
     copy_at: int = 0
     copies: int = 0
     workers: int = 1
+    data: str = ""
 
 
 @dataclass

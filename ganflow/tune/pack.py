@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
+from ganflow.machine import broken
 from ganflow.packed import NotPackable
 from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
@@ -16,7 +17,7 @@ from ganflow.runner.pack import PackSession
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
 from ganflow.tune.order import Order, Standing
-from ganflow.tune.trial import STEP, FromFolders, sweep_of, wait_for
+from ganflow.tune.trial import STEP, FromFolders, needed, sweep_of, wait_for
 
 Reported = list[tuple[int, Step | GanflowError | None]]
 
@@ -28,6 +29,7 @@ class Pack(FromFolders):
         self.orders = [Order(**order) for order in json.loads(config["orders"])]
         self.standings = [Standing(order) for order in self.orders]
         self.sweep = sweep_of(self.orders[0])
+        self.needed = needed(self.sweep, self.orders)
         known = self.sweep.trials()  # if the pack died, some may be over
         self.over = {i for i, order in enumerate(self.orders) if order.number in known and known[order.number].over}
         self.note = ""
@@ -35,7 +37,7 @@ class Pack(FromFolders):
         self._steps: Iterator[Reported] | None = None
         self._ending = False
 
-    def step(self) -> dict[str, Any]:
+    def play(self) -> dict[str, Any]:
         """Play for a while. Keys: `trials`, what is new of each trial (see `Standing.told`), `note`, `done`."""
         self._steps = self._steps or self._played()
         told: dict[int, dict[str, Any]] = {}
@@ -48,6 +50,8 @@ class Pack(FromFolders):
         except Lost:  # Ray begins it again
             raise
         except GanflowError as error:  # of the whole pack
+            if broken(error, *self.needed):
+                raise
             self._take([(i, error) for i in range(len(self.orders))], told)
         return {"trials": list(told.values()), "note": self.note, "done": len(self.over) == len(self.orders)}
 
@@ -103,6 +107,8 @@ class Pack(FromFolders):
                     yield [(i, step)]
                 yield [(i, None)]
             except GanflowError as error:
+                if broken(error, *self.needed):
+                    raise
                 yield [(i, error)]
 
     def end(self, status: str) -> None:

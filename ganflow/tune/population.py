@@ -8,15 +8,16 @@ import random
 from typing import Any
 
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from ganflow.tune.book import Book
+from ganflow.tune.room import InTurn, Room
 from ganflow.tune.space import Space
 
 QUARTER = 0.25
 
 
-class Population(FIFOScheduler):
+class Population(InTurn):
     """Where more trials live than fit on the cluster, they take turns.
 
     Args:
@@ -25,8 +26,8 @@ class Population(FIFOScheduler):
         seed: of the choices.
     """
 
-    def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int, room: Room) -> None:
+        super().__init__(room)
         self.book, self.space, self.rounds, self.every = book, space, rounds, every
         self.sign = 1 if mode == "min" else -1
         self._random = random.Random(f"population {seed}")
@@ -34,9 +35,9 @@ class Population(FIFOScheduler):
         self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
-        number, round = result["trial"], result["round"]
         if result["state"] != "running":
             return TrialScheduler.CONTINUE
+        number, round = result["trial"], result["round"]
         turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
         if result.get("score") is not None:
             self._scores[number] = result["score"]
@@ -53,8 +54,7 @@ class Population(FIFOScheduler):
             tune_controller.pause_trial(trial, should_checkpoint=False)
             trial.set_config(self.book.as_config([self.book.order(number, self.space.changes(config))]))
             return TrialScheduler.NOOP
-        waiting = any(t.status in (RayTrial.PENDING, RayTrial.PAUSED) for t in tune_controller.get_trials())
-        return TrialScheduler.PAUSE if waiting else TrialScheduler.CONTINUE
+        return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
 
     def _source(self, number: int) -> int | None:
         """The trial that this one becomes a copy of; None where it may stay what it is."""
@@ -68,5 +68,11 @@ class Population(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
         """The one that is furthest behind."""
-        ready = [t for t in tune_controller.get_trials() if t.status in (RayTrial.PENDING, RayTrial.PAUSED)]
+        ready = self._ready(tune_controller)
         return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id][0]].round, default=None)
+
+    def _ready(self, tune_controller: Any) -> list[RayTrial]:
+        """Trials that could go on in a process that became free."""
+        trials = tune_controller.get_trials()
+        new = self.room.first(trials)
+        return [*([new] if new else []), *(t for t in trials if t.status == RayTrial.PAUSED)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ray.tune.search import Searcher as RaySearcher
 
 from ganflow.tune.book import Book
+from ganflow.tune.room import Room
 from ganflow.tune.search import Searcher
 from ganflow.tune.space import Space
 
@@ -16,16 +18,21 @@ class Proposals(RaySearcher):
 
     Args:
         unfinished: numbers of recorded trials to go on with.
+        room: whether there is any for a further trial of Ray's.
         pack: trials of the sweep that are one of Ray's.
     """
 
-    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], pack: int = 1) -> None:
+    def __init__(self, book: Book, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1) -> None:
         super().__init__()
-        self.book, self.space, self._source, self.pack = book, space, searcher, pack
+        self.book, self.space, self._source, self.room, self.pack = book, space, searcher, room, pack
         self._unfinished = list(unfinished)
         self._next = 0
+        self._told: set[int] = set()
 
     def suggest(self, trial_id: str) -> Any:
+        if not self.room.admits():
+            return None  # not now
+        self._tell([n for numbers in self.book.numbers.values() for n in numbers if self.book.trials[n].over])
         numbers = self._left_over() or self._new()
         if not numbers:
             return self.FINISHED
@@ -52,10 +59,15 @@ class Proposals(RaySearcher):
         return numbers
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        for number in self.book.numbers[trial_id]:
+        self._tell(self.book.numbers[trial_id], error)
+
+    def _tell(self, numbers: Iterable[int], error: bool = False) -> None:
+        """Tell the searcher of trials that are over, as soon as they are: Ray does so a step later."""
+        for number in set(numbers) - self._told:
             known = self.book.trials[number]
             sound = known.state not in ("diverged", "failed") and not (error and not known.over)
             self._source.tell(number, known.config, known.score if sound else None)
+            self._told.add(number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from ganflow.recipe import Tune
+from ganflow.tune.room import InTurn, Room
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class StandIn:
     trial_id: str
 
 
-class Stopping(FIFOScheduler):
+class Stopping(InTurn):
     """Lets a rule of Ray's say which trials stop.
 
     Args:
@@ -29,8 +30,8 @@ class Stopping(FIFOScheduler):
         rounds: of a trial: one that has played them all is not stopped.
     """
 
-    def __init__(self, rule: TrialScheduler, rounds: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, rule: TrialScheduler, rounds: int, room: Room) -> None:
+        super().__init__(room)
         self.rule, self.rounds = rule, rounds
         self._judged: dict[int, int] = {}  # trial → the last round that it was judged at
 
@@ -60,8 +61,9 @@ class Stopping(FIFOScheduler):
         return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
 
 
-def make_scheduler(tune: Tune, mode: str, rounds: int) -> Stopping | None:
+def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None) -> Stopping | None:
     """The rule of a recipe whose trials play at most `rounds` rounds; None where nothing stops a trial early."""
+    room = room or Room()
     grace = max(1, round(tune.grace * rounds))
     if tune.scheduler == "asha":
         return Stopping(
@@ -75,6 +77,7 @@ def make_scheduler(tune: Tune, mode: str, rounds: int) -> Stopping | None:
                 stop_last_trials=False,
             ),
             rounds,
+            room,
         )
     if tune.scheduler == "median":
         never: Any = float("inf")  # it would pause trials to let others catch up
@@ -86,5 +89,5 @@ def make_scheduler(tune: Tune, mode: str, rounds: int) -> Stopping | None:
             min_time_slice=never,
             hard_stop=False,  # says "pause" for stop, and bears a trial that goes on all the same
         )
-        return Stopping(rule, rounds)
+        return Stopping(rule, rounds, room)
     return None

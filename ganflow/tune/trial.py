@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ray import tune
 from ganflow import runs
 from ganflow.checkpoint import BEST, Damaged, newest, read
 from ganflow.errors import GanflowError
+from ganflow.machine import Broken, broken
 from ganflow.recipe import read_recipe
 from ganflow.runner import Session, Step, open_trial
 from ganflow.runner.workers import Lost
@@ -37,9 +38,29 @@ class FromFolders(tune.Trainable):
 
     Attributes:
         sweep: the folder of the sweep, set by `setup`.
+        needed: folders without which it cannot play, by `setup`, too.
     """
 
     sweep: SweepFolder
+    needed: tuple[Path, ...] = ()
+    _broken: Broken | None = None
+
+    def step(self) -> dict[str, Any]:
+        """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, what to tell the user, and `host`.
+        The driver then interrupts the sweep."""
+        if self._broken:
+            time.sleep(STEP)  # until it does
+        else:
+            try:
+                return self.play()
+            except Exception as error:
+                self._broken = broken(error, *self.needed)
+                if self._broken is None:
+                    raise
+        return {"trials": [], "state": "broken", "broken": str(self._broken), "host": os.uname().nodename, "done": False}
+
+    def play(self) -> dict[str, Any]:
+        raise NotImplementedError
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -56,8 +77,15 @@ class FromFolders(tune.Trainable):
 
     def cleanup(self) -> None:
         """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
-        with suppress(GanflowError):  # which its run noted; the next trial has nothing to do with it
-            self.end("interrupted" if self._sweep_status() == "interrupted" else "stopped")
+        self._broken, before = None, self._broken
+        status = "interrupted" if before or self._sweep_status() == "interrupted" else "stopped"
+        try:
+            self.end(status)
+        except GanflowError:  # which its run noted; the next trial has nothing to do with it
+            pass
+        except OSError as error:
+            if not broken(error):
+                raise
 
     def end(self, status: str) -> None:
         """Keep a checkpoint and close the runs, if they are in the middle."""
@@ -76,17 +104,20 @@ class Trial(FromFolders):
     def setup(self, config: dict[str, Any]) -> None:
         self.order = Order(**json.loads(config["orders"])[0])
         self.sweep = sweep_of(self.order)
+        self.needed = needed(self.sweep, [self.order])
         self._session: Session | None = None
         self._steps: Iterator[Step] = iter(())
         self.standing = Standing(self.order)
 
-    def step(self) -> dict[str, Any]:
+    def play(self) -> dict[str, Any]:
         """Play for a while. Keys: `round`, `score` (only where there is a new one), `state`, `done`."""
         try:
             return self._advance()
         except Lost:  # a worker died: Ray begins the trial again
             raise
         except GanflowError as error:  # the same would happen again: no use in a retry
+            if broken(error, *self.needed):
+                raise
             return {**self.standing.failed(error), "done": True}
 
     def _advance(self) -> dict[str, Any]:
@@ -142,6 +173,11 @@ def wait_for(folder: RunFolder) -> None:
 def sweep_of(order: Order) -> SweepFolder:
     """The sweep that a trial is part of."""
     return SweepFolder(Path(order.folder).parent)
+
+
+def needed(sweep: SweepFolder, orders: Sequence[Order]) -> tuple[Path, ...]:
+    """The sweep's folder, and the data's where its recipe says where that is."""
+    return (sweep.path, *sorted({Path(order.data) for order in orders if order.data}))
 
 
 def newest_round(folder: RunFolder) -> int | None:

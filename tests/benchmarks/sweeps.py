@@ -1,18 +1,23 @@
 """What a sweep costs besides its training, and what packing gains: ganflow tune against a bare Ray Tune script, as ratios.
 
     python tests/benchmarks/sweeps.py [--times 3] [--trials 8] [--rounds 2000]
+    python tests/benchmarks/sweeps.py --short 200 [--times 3]     that many trials of 20 rounds of recipes/ring.yaml, instead
 
 Both train the game of recipes/sweeps/packed.yaml, one trial per core. The bare script builds the same game by ganflow,
 plays the same rounds with its trainer, evaluates as often, and reports with tune.report; it keeps no checkpoints, journals
 or pictures. Everything is interleaved; the figures are medians. (Trials that are not packed are extrapolated to a packed
-sweep's number.)
+sweep's number.) Short trials are nearly all cost: of Ray, of processes, of files. A script's may have a process each, as Ray
+does by itself, or go on in the process of another. CPU seconds are those of all processes, Ray's too.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "sweeps" / "packed.yaml"
+RING = Path(__file__).parents[2] / "recipes" / "ring.yaml"
+SHORT = 20  # rounds
 PACK = 32
 POINTS = 2000  # reported by the run whose reports are timed
 
@@ -60,6 +67,93 @@ def by_ray(folder: Path, rounds: int, trials: int) -> Sweep:
     marks = list(folder.glob("first-*"))
     assert len(marks) == trials
     return Sweep(min(float(mark.read_text()) for mark in marks) - started, seconds, trials)
+
+
+@dataclass
+class Many:
+    """Of a sweep of short trials: seconds from the process's start to its end, and between the first and the last trial's last
+    reports; CPU seconds of all its processes; processes that trained; trials."""
+
+    seconds: float
+    between: float
+    cpu: float
+    processes: int
+    trials: int
+
+    @property
+    def figures(self) -> list[float]:
+        """Trials per minute, in all and once they run; CPU seconds per trial; processes."""
+        return [60 * self.trials / self.seconds, 60 * (self.trials - 1) / self.between, self.cpu / self.trials, self.processes]
+
+
+def many(command: list[object], folder: Path) -> Many:
+    """Short trials by a process; files in the folder, its own or its runs', say when each ended, and in which process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _, seconds = timed(command)
+    while True:  # Ray's processes, too, which have become this one's children
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ends = [path for path in folder.rglob("run.json") if "-t" in path.parent.name] or list(folder.glob("ended-*"))
+    times = [path.stat().st_mtime for path in ends]
+    pids = {json.loads(path.read_text())["pid"] for path in ends}
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Many(seconds, max(times) - min(times), cpu, len(pids), len(ends))
+
+
+def short(root: Path, trials: int, times: int) -> None:
+    """Print the table of short trials."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    recipe = root / "ring.yaml"
+    tune = f"tune: {{trials: {trials}, rounds: {SHORT}, space: {{optimizer.lr: {{loguniform: [1.0e-4, 1.0e-2]}}}}}}"
+    recipe.write_text(f"{RING.read_text()}\ntrack: {{mlflow: false}}\n{tune}\n")
+    own = [sys.executable, "-m", "ganflow", "tune", recipe, "--name", "s", "-q", "--runs"]
+    script = [sys.executable, __file__, "--trials", trials, "--rounds", SHORT, "--bare-short"]
+    ways = {
+        "bare Ray Tune, a process each": lambda folder: [*script, folder],
+        "bare Ray Tune, processes reused": lambda folder: [*script, folder, "--reuse"],
+        "ganflow tune": lambda folder: [*own, folder],
+    }
+    found: dict[str, list[list[float]]] = {name: [] for name in ways}
+    for i in range(times):
+        for j, (name, command) in enumerate(random.Random(i).sample(list(ways.items()), len(ways))):
+            folder = root / f"{i}-{j}"
+            folder.mkdir()
+            found[name].append(many(command(folder), folder).figures)
+    print(f"{trials} trials of {SHORT} rounds of {RING.name}, {times} times, {len(os.sched_getaffinity(0))} cores")
+    print(f"{'':34} trials per minute   once they run   CPU s per trial   processes that trained")
+    for name, figures in found.items():
+        per_minute, running, cpu, processes = map(statistics.median, zip(*figures, strict=True))
+        print(f"  {name:32} {per_minute:17.1f}   {running:13.1f}   {cpu:15.2f}   {processes:8.0f}")
+
+
+def bare_short(folder: Path, rounds: int, trials: int, reuse: bool) -> None:
+    """Short trials as a script would have them."""
+    import ray
+    from ray import tune
+
+    def train(config: dict[str, Any]) -> None:
+        from ganflow.recipe import read_recipe
+        from ganflow.runner.parts import Parts
+
+        parts = Parts(read_recipe(RING, [f"optimizer.lr={config['lr']}", f"train.rounds={rounds}", "train.threads=1"]))
+        for listener in parts.composition.listeners("run_started"):
+            listener(game=parts.game)
+        parts.trainer.advance(rounds)
+        (metric,) = parts.composition.build_metrics(parts.data)
+        tune.report({"round": rounds, **metric.evaluate(parts.trainer.game)})
+        (folder / f"ended-{config['lr']}").write_text(json.dumps({"pid": os.getpid()}))
+
+    ray.init(include_dashboard=False, log_to_driver=False)
+    tuner = tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        param_space={"lr": tune.loguniform(1e-4, 1e-2)},
+        tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=reuse),
+        run_config=tune.RunConfig(storage_path=str(folder / "ray"), verbose=0),
+    )
+    assert not tuner.fit().errors
 
 
 def timed(command: list[object]) -> tuple[float, float]:
@@ -132,8 +226,18 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--trials", type=int, default=8, help="of the sweeps that are not packed")
     parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--short", type=int, metavar="TRIALS", help="short trials instead, so many")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bare-short", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--reuse", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.bare_short:
+        bare_short(args.bare_short, args.rounds, args.trials, args.reuse)
+        return
+    if args.short:
+        with tempfile.TemporaryDirectory() as temporary:
+            short(Path(temporary), args.short, args.times)
+        return
     if args.bare:
         bare(args.bare, args.rounds, args.trials)
         return

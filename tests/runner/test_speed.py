@@ -6,7 +6,7 @@ import pytest
 import torch
 from runner_helpers import assert_same_state
 
-from ganflow import machine
+from ganflow import processors
 from ganflow.game.state import copy_of_state
 from ganflow.loss import ScoreLoss
 from ganflow.recipe import read_recipe
@@ -263,5 +263,5 @@ def test_a_containers_limit(tmp_path, files, limits):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    assert machine._limits(tmp_path, "a/b") == limits
-    assert machine.cores() >= 1
+    assert processors._limits(tmp_path, "a/b") == limits
+    assert processors.cores() >= 1

@@ -14,18 +14,25 @@ from ganflow.checkpoint import BEST, Writer, read
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner.folders import clear_unfinished
+from ganflow.runner.workers import Lost
 from ganflow.tracking import Journal
 from ganflow.tune.book import Book
-from ganflow.tune.deaths import in_words
+from ganflow.tune.deaths import Reason, reason
 from ganflow.tune.memory import remember
 from ganflow.tune.places import begin
 from ganflow.tune.plan import make_plan
 from ganflow.tune.proposals import Proposals
+from ganflow.tune.room import Room
 from ganflow.tune.schedulers import make_scheduler
 from ganflow.tune.search import make_searcher
 from ganflow.tune.trial import copy_run
 
 METRIC = "sliced_w1_256"
+DEAD = "The actor died unexpectedly before finishing this task."
+AWAY = "unavailable: The actor is temporarily unavailable: RpcError"
+LOW = "Task was killed due to the node running low on memory."
+KILLED = f"{DEAD} Worker unexpectedly exits with a connection error code 2. End of file. Common causes: (1) the OOM killer"
+TRACED = "ray::Trial.train() (pid=1, ip=127.0.0.1)\n  File \"x.py\", line 3, in step\n    f()\n"
 
 
 @pytest.fixture
@@ -139,12 +146,17 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
     assert sweep.trial(1).about()["status"] == "stopped"
 
 
+class Plenty(Room):
+    def admits(self):
+        return True
+
+
 def test_trials_that_are_not_in_the_records_are_proposed(planned):
     plan, sweep = planned
     begin_trial(sweep, 0, state="finished")
     begin_trial(sweep, 2)
     book = Book(sweep, {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}, [], sweep.mended())
-    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2])
+    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2], Plenty())
     asked = [proposals.suggest(f"trial {i}") for i in range(4)]
     assert [json.loads(told["orders"])[0]["number"] for told in asked[:3]] == [2, 1, 3]
     assert asked[3] == Proposals.FINISHED
@@ -247,18 +259,39 @@ def test_a_sweep_that_cannot_go_on_now_is_kept(planned, command):
 
 
 @pytest.mark.parametrize(
-    ("of_ray", "said"),
+    ("of_ray", "said", "machines"),
     [
-        ("", "its process died"),
-        ("The actor died unexpectedly before finishing this task.\n\tclass_name: Trial\n\tpid: 12", "its process died"),
-        ("The actor 40c7 is unavailable: The actor is temporarily unavailable: RpcError", "its process, or its node, was lost"),
-        ("The actor died because its node has died. Node Id: 1", "its node was lost"),
-        ("Traceback (most recent call last):\n  File …\nValueError: what a pity\n", "what a pity"),
-        ("Task was killed due to the node running low on memory.", "its process was ended: the node ran out of memory"),
+        ("", "its process died", True),
+        (f"{DEAD}\n\tclass_name: Trial\n\tpid: 12", "its process died", True),
+        (KILLED, "its process died at once; was it killed, for want of memory?", True),
+        (f"The actor 40c7 is {AWAY}", "its process, or its node, was lost", True),
+        ("The actor died because its node has died. Node Id: 1", "its node was lost", True),
+        ("Traceback (most recent call last):\n  File …\nValueError: what a pity\n", "what a pity", False),
+        (f"{TRACED}torch.OutOfMemoryError: CUDA out of memory. Tried", "CUDA out of memory. Tried", False),
+        (f"{TRACED}MemoryError: too much", "the machine had too little memory: too much", True),
+        (f"{TRACED}{Lost.__module__}.Lost: worker 1 of 2 (pid 7) died", "worker 1 of 2 (pid 7) died", True),
+        (LOW, "its process was ended: the node ran out of memory", True),
     ],
 )
-def test_why_a_process_died(of_ray, said):
-    assert in_words(of_ray) == said
+def test_why_a_process_died(of_ray, said, machines):
+    assert reason(of_ray) == Reason(said, machines)
+
+
+def test_a_disk_that_failed_is_known_by_rays_text():
+    text = f"{TRACED}OSError: [Errno 28] No space left on device: '/runs/s/x'\n"
+    assert reason(text) == Reason("/runs/s/x: No space left on device; make room", machine=True, broken=True)
+
+
+def test_what_the_machine_broke_is_tried_again_and_what_is_a_trials_own_is_not(planned):
+    plan, sweep = planned
+    begin_trial(sweep, 0, [(100, 1.0)], "failed", error="its process died", cause="machine")
+    begin_trial(sweep, 1, [(100, 1.0)], "failed", error="CUDA out of memory.")
+    begin_trial(sweep, 2, [(100, 1.0)], "finished", score=1.0, round=100)
+    book = Book(sweep, {}, [], sweep.mended())
+    assert remember(book, METRIC, make_searcher(plan.tune, plan.space, "min"), None) == [0]
+    assert [(t.state, t.error, t.cause) for t in sweep.trials().values()] == [
+        ("waiting", "", ""), ("failed", "CUDA out of memory.", ""), ("finished", "", "")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

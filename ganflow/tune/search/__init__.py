@@ -6,10 +6,11 @@ from typing import Literal
 
 from ganflow.recipe import Tune
 from ganflow.tune.search.base import Searcher
+from ganflow.tune.search.learning import LearningSearch
 from ganflow.tune.search.plain import GridSearch, RandomSearch
 from ganflow.tune.space import Space
 
-__all__ = ["Searcher", "make_searcher"]
+__all__ = ["LearningSearch", "Searcher", "make_searcher"]
 
 
 def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"]) -> Searcher:

@@ -1,0 +1,317 @@
+"""Sweeps on machines that fail, for real: full disks, disks with errors, mounts that are lost, too little memory."""
+
+import errno
+import fcntl
+import gc
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cluster_helpers import OwnCluster
+from PIL import Image
+from sweep_helpers import TINY, Tuning, played, recipe, resume, tune
+
+from ganflow.tune.folder import SweepFolder
+
+pytestmark = pytest.mark.slow
+
+WIDE = TINY.replace("{cpus: 0.5}", "{cpus: 1}")  # of fewer processes, which take seconds to start
+HOG = """
+import errno, os, signal, time
+from pathlib import Path
+from ganflow import hookimpl, key, settings
+
+@settings
+class Hog:
+    way: str = key("", "how it fails")
+    folder: str = key("", "in which a file of that name says that it does")
+
+    @hookimpl
+    def round_reported(self, game, report):
+        if not self.way or report.round < 200 or not (Path(self.folder) / self.way).exists():
+            return
+        if self.way == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.way == "kernel":
+            group = Path((Path(self.folder) / self.way).read_text())
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(400)]
+        elif self.way == "ray":
+            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(120)]
+            time.sleep(60)
+        elif self.way == "memory":
+            raise MemoryError("Unable to allocate 3 GiB")
+        elif self.way == "gpu":
+            import torch
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+        else:
+            number = getattr(errno, self.way)
+            raise OSError(number, os.strerror(number), "/mnt/x")
+
+@hookimpl
+def register(offer):
+    offer("modifier", "hog", Hog)
+"""
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def remount(disk, options):
+    assert run("mount", "-o", f"remount,{options}", str(disk)).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mount a disk in memory where runs are kept, or elsewhere."""
+    mounted = []
+
+    def mount(options, where="runs"):
+        folder = tmp_path / where
+        folder.mkdir()
+        done = run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    gc.collect()
+    for folder in mounted:
+        if os.path.ismount(folder):
+            assert run("umount", "-l", str(folder)).returncode == 0
+
+
+@pytest.fixture
+def errors(tmp_path):
+    """A disk where runs are kept: a function after which everything on it fails with EIO, and one that mends it."""
+    image, folder = tmp_path / "image", tmp_path / "runs"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    if run("mkfs.ext4", "-q", str(image)).returncode or run("mount", "-o", "loop", str(image), str(folder)).returncode:
+        pytest.skip("no disk with errors can be made here: it needs loop devices and root")
+
+    def fail():
+        disk = os.open(folder, os.O_RDONLY)
+        fcntl.ioctl(disk, 0x8004587D, struct.pack("I", 0))  # EXT4_IOC_SHUTDOWN: as after an error of the device
+        os.close(disk)
+
+    def mend():
+        assert run("umount", str(folder)).returncode == 0
+        run("e2fsck", "-y", str(image))
+        assert run("mount", "-o", "loop", str(image), str(folder)).returncode == 0
+
+    yield fail, mend
+    gc.collect()
+    run("umount", "-l", str(folder))
+
+
+@pytest.fixture
+def lose():
+    """Mount a file system of another process, that has ended, on a folder: any use of it fails with ENOTCONN."""
+    lost = []
+
+    def lose(folder):
+        script = (
+            "import ctypes, os, sys; fd = os.open('/dev/fuse', os.O_RDWR); libc = ctypes.CDLL(None, use_errno=True); "
+            "data = f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode(); "
+            "sys.exit(libc.mount(b'lost', sys.argv[1].encode(), b'fuse', 0, data) and 1)"
+        )
+        done = run(sys.executable, "-c", script, str(folder))
+        if done.returncode:
+            pytest.skip(f"no mount can be lost here: {done.stderr.strip().splitlines()[-1:]}")
+        lost.append(folder)
+
+    yield lose
+    for folder in lost:
+        run("umount", "-l", str(folder))
+
+
+@pytest.fixture
+def hog(tmp_path):
+    """A plugin that fails in the second trial of a grid as long as a file says so; changes for a sweep, and its environment."""
+    site = tmp_path / "site"
+    OwnCluster.site(None, site, gf_hog="1.0")
+    (site / "gf_hog.py").write_text(HOG)
+
+    def fails(way, text=""):
+        (tmp_path / way).write_text(text)
+        recipe(tmp_path, WIDE)
+        more = f"+modifiers={{use: hog, folder: {tmp_path}}}"
+        space = f"tune.space={{'modifiers[1].way': {{grid: ['', {way}, none]}}}}"
+        changes = (more, space, "tune.search=grid", "tune.retries=1", "train.rounds=1000")
+        return changes, {"PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+
+    return fails
+
+
+def assert_interrupted(code, out, err, sweep, *said):
+    """In one sentence, which says how to go on; nothing is lost."""
+    assert (code, out) == (2, ""), out + err
+    assert err.count("\n") == 1, err
+    assert all(word in err for word in said), err
+    assert err.endswith(f", then go on with: ganflow tune --resume {sweep.sweep}\n")
+    assert {t.state for t in sweep.trials().values()} <= {"waiting", "running", "finished"}
+    assert not list(Path("/tmp").glob(f"ganflow-ray-{os.getpid()}-*"))
+
+
+def assert_finished(folder, sweep, count, **env):
+    code, out, err = resume(folder, sweep.sweep, "-q", **env)
+    assert code == 0, err
+    assert f"{count} trials are over" in out
+    for number, trial in sweep.trials().items():
+        assert (trial.state, trial.error, trial.cause) == ("finished", "", "")
+        rounds = played(sweep.trial(number))
+        assert rounds == sorted(set(rounds))
+        assert sweep.trial(number).about()["status"] == "finished"
+    assert sweep.about()["status"] == "finished"
+
+
+@pytest.mark.parametrize("kib", [100, 300, 1000])
+def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(kib, tmp_path, disk):
+    place = disk(f"size={kib}k")
+    recipe(tmp_path, WIDE)
+    changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000")
+    code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
+    sweep = SweepFolder(place / "full")
+    assert_interrupted(code, out, err, sweep, "No space left on device", "; make room, then", f"{place}")
+    remount(place, "size=500m")
+    assert_finished(tmp_path, sweep, 4)
+
+
+def test_packed_trials_too(tmp_path, disk):
+    place = disk("size=1500k")
+    recipe(tmp_path, WIDE)
+    changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000", "tune.pack=2")
+    code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
+    sweep = SweepFolder(place / "full")
+    assert_interrupted(code, out, err, sweep, "No space left on device", "; make room, then", f"{place}")
+    remount(place, "size=500m")
+    assert_finished(tmp_path, sweep, 4)
+
+
+def test_a_disk_with_errors(tmp_path, errors):
+    fail, mend = errors
+    recipe(tmp_path, WIDE)
+    with Tuning.new(tmp_path, "bad", options=["-q"]) as process:
+        process.playing(600)
+        fail()
+        code, out, err = process.end()
+    mend()
+    words = "Input/output error; see to that disk or mount, then"
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), words)
+    assert_finished(tmp_path, process.sweep, 4)
+
+
+def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
+    recipe(tmp_path, WIDE)
+    with Tuning.new(tmp_path, "gone", options=["-q"]) as process:
+        process.playing(600)
+        lose(tmp_path / "runs")
+        code, out, err = process.end()
+    assert run("umount", "-l", str(tmp_path / "runs")).returncode == 0
+    words = "Transport endpoint is not connected; see to that disk or mount, then"
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), words)
+    assert_finished(tmp_path, process.sweep, 4)
+
+
+@pytest.mark.parametrize("name", ["EDQUOT", "ESTALE", "ENOTCONN"])
+def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
+    changes, env = hog(name)
+    code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "net")
+    words = os.strerror(getattr(errno, name))
+    assert_interrupted(code, out, err, sweep, f"ganflow: /mnt/x: {words}; ")
+    (tmp_path / name).unlink()
+    assert_finished(tmp_path, sweep, 3, **env)
+
+
+@pytest.mark.parametrize("how", ["gone", "dead"])
+def test_data_on_a_mount_that_is_lost(how, tmp_path, disk, lose):
+    mount = disk("size=10m", "data")
+    images = mount / "images"
+    images.mkdir()
+    for grey in range(64):
+        Image.new("RGB", (16, 16), (grey, grey, grey)).save(images / f"{grey}.png")
+    text = WIDE.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 16}}")
+    text = text.replace("{use: mlp, width: 8, depth: 1}", "{use: dcgan, width: 4}")
+    recipe(tmp_path, text)
+    with Tuning.new(tmp_path, "data", "train.rounds=600", "tune.concurrency=1", options=["-q"]) as process:
+        process.playing(20)
+        assert run("umount", "-l", str(mount)).returncode == 0
+        if how == "dead":
+            lose(mount)
+        code, out, err = process.end()
+    words = "No such file or directory" if how == "gone" else "Transport endpoint is not connected"
+    assert_interrupted(code, out, err, process.sweep, f"{images}", f": {words}; see to that disk or mount")
+
+
+def assert_one_failed(code, out, sweep, error):
+    assert code == 1, out
+    assert [t.state for t in sweep.trials().values()] == ["finished", "failed", "finished"]
+    assert sweep.trials()[1].error == error
+    assert "1 trial failed; see: ganflow sweeps show m\n" in out
+
+
+REASONS = {
+    "killed": "its process died at once; was it killed, for want of memory? (2 times)",
+    "kernel": "its process died at once; was it killed, for want of memory? (2 times)",
+    "ray": "its process was ended: the node ran out of memory (2 times)",
+    "memory": "the machine had too little memory: Unable to allocate 3 GiB (2 times)",
+}
+
+
+@pytest.fixture
+def cgroup():
+    """A group of processes that may have no more memory than 700 MB."""
+    group = Path(f"/sys/fs/cgroup/memory/ganflow-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(700 << 20))
+    except OSError as error:
+        pytest.skip(f"no memory can be limited here: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.parametrize("way", REASONS)
+def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog, request):
+    changes, env = hog(way, str(request.getfixturevalue("cgroup")) if way == "kernel" else "")
+    if way == "ray":
+        total, free = (int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()[:3:2])
+        if free < 8 << 20:
+            pytest.skip("too little memory is free to take 6 GB of it")
+        env |= {"RAY_memory_usage_threshold": str(1 - (free - (3 << 20)) / total), "RAY_memory_monitor_refresh_ms": "50"}
+    code, out, _ = tune(tmp_path, "m", *changes, "tune.concurrency=1", options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "m")
+    assert_one_failed(code, out, sweep, REASONS[way])
+    assert out.endswith("1 for no reason of its own; try again: ganflow tune --resume m\n")
+    (tmp_path / way).unlink()
+    assert_finished(tmp_path, sweep, 3, **env)
+
+
+def test_a_gpu_that_is_too_small_is_the_trials_own_trouble(tmp_path, hog):
+    changes, env = hog("gpu")
+    code, out, _ = tune(tmp_path, "m", *changes, options=["-q"], **env)
+    sweep = SweepFolder(tmp_path / "runs" / "m")
+    assert_one_failed(code, out, sweep, "CUDA out of memory. Tried to allocate 20 GiB. (2 times)")
+    assert "try again" not in out
+    (tmp_path / "gpu").unlink()
+    code, out, _ = resume(tmp_path, "m", "-q", **env)
+    assert_one_failed(code, out, sweep, "CUDA out of memory. Tried to allocate 20 GiB. (2 times)")
+
+
+def test_a_signal_is_still_a_signal(tmp_path, disk):
+    disk("size=50m")
+    recipe(tmp_path, WIDE)
+    with Tuning.new(tmp_path, "s", options=["-q"]) as process:
+        process.playing(600)
+        process.send(signal.SIGTERM)
+        code, out, _ = process.end()
+    assert (code, out) == (143, "stopped; go on with: ganflow tune --resume s\n")

@@ -1,0 +1,155 @@
+"""How many trials run at once, counted by their own processes and journals; and what a searcher knows when it is asked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from cluster_helpers import OwnCluster
+from sweep_helpers import TINY, Tuning, middle, recipe, records, tune
+
+from ganflow.tracking import entries
+from ganflow.tune.folder import SweepFolder
+
+FOREVER = "train.rounds=100000000"
+
+
+def at_once(sweep):
+    """The trials that are playing, by their processes."""
+    if not sweep.is_run():
+        return {}
+    pids = {n: middle(sweep, n) for n in sweep.trials()}
+    return {n: pid for n, pid in pids.items() if pid is not None and os.path.exists(f"/proc/{pid}")}
+
+
+def most_at_once(sweep):
+    """How many trials reported within the same time, at most."""
+    spans = [[e.time for e in entries(sweep.trial(n).journal)] for n in sweep.trials()]
+    return max(sum(min(span) <= at <= max(span) for span in spans) for at in map(min, spans))
+
+
+def processes_of(sweep):
+    return {sweep.trial(n).about()["pid"] for n in sweep.trials() if sweep.trial(n).is_run()}
+
+
+@pytest.mark.slow
+def test_short_trials_run_on_both_cores(tmp_path):
+    recipe(tmp_path)
+    with OwnCluster(cpus=2, dashboard=False) as cluster:
+        changes = ("tune.trials=10", "tune.resources={cpus: 1}", "train.rounds=600")
+        code, _, err = tune(tmp_path, "two", *changes, options=["--address", cluster.head, "-q"], **cluster.environment())
+    assert code == 0, err
+    sweep = SweepFolder(tmp_path / "runs" / "two")
+    assert len(sweep.trials()) == 10
+    assert most_at_once(sweep) == 2
+    assert len(processes_of(sweep)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "packs"),
+    [
+        (("tune.pack=2", "tune.trials=8"), 4),
+        (("tune.concurrency=1", "tune.trials=4"), 4),
+        (("tune.search=optuna", "tune.trials=8", "tune.scheduler=asha"), 8),
+    ],
+)
+def test_packed_ones_too_and_as_few_as_the_recipe_says(changes, packs, tmp_path):
+    recipe(tmp_path)
+    resources = "tune.resources={cpus: 1}"
+    code, _, err = tune(tmp_path, "more", resources, *changes, "train.rounds=1500", options=["-q"])
+    assert code == 0, err
+    sweep = SweepFolder(tmp_path / "runs" / "more")
+    cores = 1 if "tune.concurrency=1" in changes else min(packs, len(os.sched_getaffinity(0)))
+    assert len(processes_of(sweep)) == cores
+    assert most_at_once(sweep) == cores * len(sweep.trials()) // packs
+
+
+@pytest.mark.slow
+def test_eight_halves_of_four_gpus(tmp_path):
+    recipe(tmp_path)
+    with OwnCluster(cpus=0, dashboard=False) as cluster:
+        cluster.add("--num-cpus", 2, "--num-gpus", 4)
+        changes = ("tune.resources={cpus: 0.25, gpus: 0.5}", "train.device=cpu", "tune.trials=10", "tune.search=optuna", FOREVER)
+        with Tuning.new(tmp_path, "h", *changes, options=["--address", cluster.head], **cluster.environment()) as process:
+            process.until(lambda: len(at_once(process.sweep)) == 8)
+            proposed = process.until(lambda: len(process.sweep.trials()) > 8 and process.sweep.trials())
+            assert len(proposed) == 9  # eight that play, and one that waits
+            process.send(signal.SIGTERM)
+            assert process.end()[0] == 143
+    assert len(set(processes_of(process.sweep))) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["optuna", "random"])
+def test_nodes_that_join_are_used_and_one_that_goes_is_waited_for(search, tmp_path):
+    """On a cluster of others' making, where nothing is learnt, all trials wait: for an autoscaler to see them."""
+    recipe(tmp_path)
+    with OwnCluster(cpus=0, dashboard=False) as cluster:
+        cluster.add("--num-cpus", 1)
+        changes = ("tune.resources={cpus: 1}", "tune.trials=7", "tune.retries=5", f"tune.search={search}", FOREVER)
+        with Tuning.new(tmp_path, "j", *changes, options=["--address", cluster.head], **cluster.environment()) as process:
+            sweep = process.sweep
+
+            def playing(count, proposed):
+                found = process.until(lambda: len(at_once(sweep)) == count and len(sweep.trials()) >= proposed and at_once(sweep))
+                assert len(sweep.trials()) == (proposed if search == "optuna" else 7)
+                return found
+
+            playing(1, 2)
+            cluster.add("--num-cpus", 2)
+            before = playing(3, 4)
+            node = cluster.processes[-1]
+            os.killpg(node.pid, signal.SIGKILL)
+            left = playing(1, 4)
+            assert left.items() <= before.items()
+            cluster.add("--num-cpus", 3)
+            again = playing(4, 5)
+            if search == "optuna":  # those that were lost go on before any that is new
+                assert set(before) <= set(again)
+            process.send(signal.SIGTERM)
+            assert process.end()[0] == 143
+
+
+ASKED = """
+import json, sys
+from ganflow.cli.main import main
+from ganflow.tune.search.with_optuna import OptunaSearch
+
+propose = OptunaSearch.propose
+
+def noted(self, number):
+    with open("asked.jsonl", "a") as file:
+        print(json.dumps([number, sorted(n for n, told in self.trials.items() if told.over)]), file=file)
+    return propose(self, number)
+
+OptunaSearch.propose = noted
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpus", [1, 0.5])
+def test_what_optuna_knows_when_it_is_asked(cpus, tmp_path):
+    """A proposal is made as soon as all trials before it have got resources or are over: all but those that play are known."""
+    recipe(tmp_path, TINY.replace("rounds: 6000", "rounds: 600"))
+    script = tmp_path / "asked.py"
+    script.write_text(ASKED)
+    slots = int(2 / cpus)
+    with OwnCluster(cpus=2, dashboard=False) as cluster:
+        changes = ["tune.search=optuna", "tune.trials=16", f"tune.resources={{cpus: {cpus}}}"]
+        command = [sys.executable, script, "tune", "tiny.yaml", "--name", "o", "-q", "--address", cluster.head, *changes]
+        subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, env=cluster.environment(), stdout=subprocess.DEVNULL)
+    asked = dict(json.loads(line) for line in (tmp_path / "asked.jsonl").read_text().splitlines())
+    assert sorted(asked) == [*range(16), 16] or sorted(asked) == list(range(16))
+    for number in range(16):
+        assert number - slots <= len(asked[number]) <= number, asked
+    # by the sweep's records, too: what was over when each was written down
+    over = 0
+    for line in records(SweepFolder(tmp_path / "runs" / "o")):
+        if "config" in line:
+            assert over == len(asked[line["trial"]])
+        over += line.get("state") == "finished"
+    assert over == 16
