@@ -18,7 +18,7 @@ from ganflow.errors import GanflowError
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.plugins import Composition
-from ganflow.recipe import read_recipe
+from ganflow.recipe import kept_recipe
 from ganflow.runs import ENCODER, RunFolder
 
 
@@ -54,7 +54,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     checkpoint = find_checkpoint(folder, which)
-    recipe = read_recipe(folder.recipe)
+    recipe = kept_recipe(folder.recipe)
     recipe.train.device = "cpu"
     composition = Composition(recipe.slots(), recipe.modifiers, recipe.metrics)
     data = DescribedData(folder.about()["data"])
@@ -71,7 +71,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = read_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()

@@ -6,6 +6,7 @@ import re
 from typing import Any, Literal
 
 from ganflow import key, settings
+from ganflow.addresses import password_problem
 from ganflow.errors import SettingsError
 
 PLAYERS = ("generator", "critic")
@@ -91,6 +92,11 @@ class Track:
     images: bool = key(True, "send the sample pictures")
     log_model: bool = key(True, "send the trained generator as a model that can be served")
     wait: float = key(60.0, "seconds to wait at the end for what is not yet sent", ge=0)
+
+    def __post_init__(self) -> None:
+        problem = password_problem(self.uri) if self.uri else None
+        if problem:
+            raise SettingsError([("uri", problem)])
 
 
 SEARCHERS = ("random", "grid", "optuna", "hyperopt")

@@ -29,6 +29,7 @@ from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Parts
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
+from ganflow.tracking.destination import address
 from ganflow.trainer import Diverged
 
 ERROR = "error.txt"
@@ -208,7 +209,8 @@ class Run(Parts):
             "data": describe(self.data),
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "tracking": {k: getattr(track, k) for k in ("mlflow", "uri", "experiment", "run_name", "images", "log_model")}
+            "tracking": {k: getattr(track, k) for k in ("mlflow", "experiment", "run_name", "images", "log_model")}
+            | address(track.uri, self.before.get("tracking") or {})
             | {**self.tracking},
         }
 

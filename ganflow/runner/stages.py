@@ -59,10 +59,13 @@ def resume_stages(
 def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
     while outcome.status == "finished" and (then := outcome.folder.about().get("then")):
         begun = outcome.folder.about().get("next")
-        if begun and RunFolder(Path(begun)).is_run():
-            outcome = resume(RunFolder(Path(begun)), quiet=quiet, workers=workers)
+        following = RunFolder(runs.moved(begun, outcome.folder.path.parent.parent)) if begun else None
+        if following and following.is_run():
+            outcome = resume(following, quiet=quiet, workers=workers)
         else:
             recipe = recipe_of(then[0])
-            recipe.train.start_from = str(outcome.folder.path)
+            here = outcome.folder.path.parent.parent == root.absolute()
+            # an id is right in a folder that is moved, too
+            recipe.train.start_from = outcome.folder.id if here else str(outcome.folder.path)
             outcome = start(recipe, root, quiet=quiet, workers=workers or 1, then=then[1:], after=outcome.folder)
         yield outcome

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import redacted
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.pending import Settings
@@ -29,7 +30,7 @@ def parameters(folder: RunFolder) -> dict[str, str]:
     """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}."""
     import yaml
 
-    recipe = yaml.safe_load(folder.recipe.read_text()) if folder.recipe.exists() else {}
+    recipe = yaml.safe_load(redacted(folder.recipe.read_text())) if folder.recipe.exists() else {}
     return {_name(key): value[:_LONGEST_PARAMETER] for key, value in flat(recipe or {})}
 
 

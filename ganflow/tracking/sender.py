@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import describe, journal, store
@@ -15,6 +18,8 @@ from ganflow.tracking.pending import ENDS, Point, Settings, State, points, sampl
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from ganflow.tracking.artifacts import Artifacts
 
 _AT_ONCE = 1000  # metrics in a request, MLflow's limit
 _MANY = 100  # parameters or tags in a request, MLflow's limit
@@ -44,6 +49,7 @@ class Sender:
         self.result: SyncResult = SyncResult(uri=connection.uri)
         self.sweep = is_sweep(folder)
         self._seen = self.state.seen if self.state.status in ENDS and not self.state.error else []
+        self._artifacts: Artifacts
         self._asked = False  # whether it is known what the server has
         self._described: list[int] = []
         self._told: dict[str, str] = {}  # tags of a sweep's standing
@@ -74,7 +80,7 @@ class Sender:
             self._seen, self.result.error = now, str(error)
             return False
         except Exception as error:  # whatever MLflow raises: the folder has it all, and the next attempt sends it
-            self._seen, self.result.error = [], store.reason(error)
+            self._seen, self.result.error = [], self.connection.reason(error)
             self._asked = False  # the server is asked again what it has
             self.connection.lost()
             return True
@@ -98,7 +104,7 @@ class Sender:
         if self.sweep:
             self._send_standing(client)
         if self.sweep or status in ENDS:
-            self._send_files(client, settings.files)
+            self._send_files(settings.files)
         if status not in ENDS:
             return whole
         problem = self._send_model(client) if status == "finished" and settings.log_model else None
@@ -115,9 +121,10 @@ class Sender:
     def _ask(self, client: MlflowClient) -> None:
         """Find or make the run, learn from the server what it has, and describe it."""
         run = self.connection.run(self.folder)
+        self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
         self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
-        self.state.images = images_of(client, run.info.run_id) if "mlflow.loggedImages" in run.data.tags else []
+        self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
@@ -139,7 +146,7 @@ class Sender:
         for i in range(0, max(len(new), len(changed)), _MANY):
             client.log_batch(run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
         if self.folder.recipe.exists():
-            client.log_artifact(run_id, str(self.folder.recipe))
+            self._send_file(self.folder.recipe, None)
         data = describe.dataset(self.folder)
         if data is not None and not run.inputs.dataset_inputs:
             client.log_inputs(run_id, [data])
@@ -159,7 +166,7 @@ class Sender:
     def _send_images(self, client: MlflowClient) -> bool:
         new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
         for round, path in new:
-            if log_image(client, self.state.run_id, round, path):
+            if log_image(client, self._artifacts, round, path):
                 self._noted(images=[*self.state.images, round])
                 self.result.images += 1
         return all(round in self.state.images for round, _ in new)
@@ -174,15 +181,25 @@ class Sender:
             client.log_batch(self.state.run_id, tags=changed)
             self._told = standing
 
-    def _send_files(self, client: MlflowClient, names: tuple[str, ...]) -> None:
+    def _send_files(self, names: tuple[str, ...]) -> None:
         """The plots, and what run.json asks for besides; each again when it has changed."""
         asked = [self.folder.path / name for name in names]
         for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
             name, changed = path.relative_to(self.folder.path), path.stat().st_mtime
             if self.state.files.get(name.as_posix()) != changed:
                 place = name.parent.as_posix()
-                client.log_artifact(self.state.run_id, str(path), None if place == "." else place)
+                self._send_file(path, None if place == "." else place)
                 self._noted(files={**self.state.files, name.as_posix(): changed})
+
+    def _send_file(self, path: Path, place: str | None) -> None:
+        """One file; a text without the passwords that earlier versions kept in it."""
+        text = path.read_text(errors="replace") if path.suffix in (".yaml", ".csv", ".json", ".txt") else ""
+        if redacted(text) == text:
+            self._artifacts.put(path, place)
+            return
+        with TemporaryDirectory() as scratch:
+            Path(scratch, path.name).write_text(redacted(text))
+            self._artifacts.put(Path(scratch, path.name), place)
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
         """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
@@ -191,7 +208,8 @@ class Sender:
         try:
             from ganflow.tracking.model import log_generator
 
-            self._noted(model=log_generator(client, self.folder, self.state.experiment_id, self.state.run_id))
+            ids = self.state.experiment_id, self.state.run_id
+            self._noted(model=log_generator(client, self.folder, *ids, self.connection.artifacts))
         except Exception as error:
             return error
         self.result.model = self.state.model is not None
