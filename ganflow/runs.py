@@ -118,6 +118,11 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
+def here(path: Path) -> Path:
+    """A path as one would type it where the program runs."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def moved(path: str, runs: Path) -> Path:
     """Where a path of a runs folder is, which was noted before the folder was moved: the same names below the folder of now.
     A path that is there, and one of which nothing is found, is left as it is."""

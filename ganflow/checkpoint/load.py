@@ -14,7 +14,7 @@ from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
 from ganflow.conditional import Staged
 from ganflow.data import Data, Field
 from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.plugins import Composition
@@ -86,13 +86,19 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     """The checkpoint that "last", "best" or a file's path means.
 
     Raises:
-        GanflowError: there is none, or it is damaged.
+        GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
             why = f"has only damaged checkpoints: {'; '.join(map(str, wrong))}" if wrong else "has no checkpoint yet"
             raise GanflowError(f"run {folder.id} {why}")
+        if wrong:
+            raise NewestDamaged(
+                f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "
+                f"{checkpoint.path.name}, of round {checkpoint.round}",
+                checkpoint.path,
+            )
         return checkpoint
     path = folder.checkpoints / BEST if which == "best" else Path(which)
     try:

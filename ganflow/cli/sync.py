@@ -20,6 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
     parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own; it gets your credentials, "
                                       "and is remembered as yours")  # fmt: skip
+    which = "whose generator is logged as a model: last, best, or a file (default: last)"
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
@@ -43,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     failed = False
     for folder in folders:
         try:
-            result = sync(folder, args.follow, uri=args.uri, over=over)
+            result = sync(folder, args.follow, uri=args.uri, over=over, checkpoint=args.checkpoint)
         except GanflowError as error:
             if len(folders) == 1:
                 raise

@@ -68,7 +68,9 @@ class Train:
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
     keep: int = key(3, "checkpoints kept, besides the best", ge=1)
-    start_from: str | None = key(None, "a run whose players' weights to start from: a path, an id, a name or 'latest'")
+    start_from: str | None = key(
+        None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"
+    )
 
     def __post_init__(self) -> None:
         problems = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from ganflow import checkpoint, runs
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import find_checkpoint, take_over
 from ganflow.conditional import Staged
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game.parallel import Group
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.runner.folders import alone, clear_unfinished, fill_folder, new_folder, noted
@@ -101,12 +102,28 @@ def inherited(run: Run, root: Path) -> dict[str, Any] | None:
     """
     source = run.recipe.train.start_from
     if source:
-        return take_over(run.game, find_checkpoint(runs.find(source, root)), source)
+        return take_over(run.game, _source(source, root), source)
     if isinstance(run.game.generator, Staged):
         name = run.recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
                            "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip
     return None
+
+
+def _source(source: str, root: Path) -> Checkpoint:
+    """The checkpoint that `train.start_from` means: a run's last, or a file.
+
+    Raises:
+        GanflowError: there is none, or it is damaged.
+    """
+    file = Path(source)
+    if file.suffix == ".safetensors" and file.is_file():
+        return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
+    try:
+        return find_checkpoint(runs.find(source, root))
+    except NewestDamaged as error:
+        this = shlex.quote(f"train.start_from={runs.here(error.instead)}")
+        raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None
 
 
 def open_trial(

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganflow import runs
+from ganflow.checkpoint import newest
+from ganflow.errors import GanflowError
 from ganflow.recipe import Recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
@@ -48,7 +50,8 @@ def resume_stages(
         GanflowError: as `resume`.
     """
     about = noted(folder)
-    if about.get("then") and about["status"] == "finished" and recipe is None and not overrides:
+    over = about.get("then") and about["status"] == "finished" and recipe is None and not overrides
+    if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again
         outcome = Outcome(folder, "finished", about["round"])
     else:
         outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers)
@@ -63,6 +66,9 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> I
         if following and following.is_run():
             outcome = resume(following, quiet=quiet, workers=workers)
         else:
+            if newest(outcome.folder.checkpoints)[1]:
+                how = f"play its last rounds again: ganflow run --resume {outcome.folder.id}"
+                raise GanflowError(f"the newest checkpoint of run {outcome.folder.id} is damaged, which the next starts from; {how}")
             recipe = recipe_of(then[0])
             here = outcome.folder.path.parent.parent == root.absolute()
             # an id is right in a folder that is moved, too

@@ -26,15 +26,17 @@ SERVING = Path(__file__).with_name("serving.py")
 
 
 def log_generator(
-    client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str, artifacts: Callable[[str, str], Artifacts]
+    client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str, artifacts: Callable[[str, str], Artifacts],
+    which: str = "last"
 ) -> int | None:
-    """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where it is
+    """Log the generator of a checkpoint, averaged where the recipe keeps an average; its round, or None where it is
     neither fed from a prior nor a translator. Input: float32 latents (n, *prior.shape), or images of any size to be translated
     the usual way; output: float32 samples (n, *data.shape), or images. A conditional generator takes
     {"z": latents, "text": what it is told}; the text encoder is exported with it.
 
     Args:
         artifacts: where files go, by a model's id and the address that the store gives.
+        which: the checkpoint: "last", "best" or a file.
 
     Raises:
         GanflowError: there is no checkpoint.
@@ -45,7 +47,7 @@ def log_generator(
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    game = load_game(folder)
+    game = load_game(folder, which)
     if isinstance(game.averaged, Translator):
         to, fields = game.averaged.usual, game.data.fields
         taken: tuple[int, ...] = (-1, fields[game.averaged.ways[to]].shape[0], -1, -1)
@@ -66,7 +68,7 @@ def log_generator(
     signature = ModelSignature(Schema(inputs), Schema([TensorSpec(single, made)]))
     with TemporaryDirectory() as scratch:
         exported, saved = Path(scratch, NAME), Path(scratch, "model")
-        round = export(folder, exported)
+        round = export(folder, exported, which)
         logged = client.create_logged_model(experiment_id, NAME, source_run_id=run_id, model_type=NAME)
         try:
             files = artifacts(str(logged.model_id), str(logged.artifact_location))
@@ -90,10 +92,10 @@ def log_generator(
     return round
 
 
-def export(folder: RunFolder, to: Path) -> int:
+def export(folder: RunFolder, to: Path, which: str = "last") -> int:
     """A run's folder with nothing but what its networks are made from: the recipe, the shapes of the data, the weights
-    of the last checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
-    checkpoint = find_checkpoint(folder)
+    of a checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
+    checkpoint = find_checkpoint(folder, which)
     small = RunFolder(to)
     small.checkpoints.mkdir(parents=True)
     small.recipe.write_text(redacted(folder.recipe.read_text()))

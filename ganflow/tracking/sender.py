@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import redacted
-from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, is_sweep
-from ganflow.tracking import describe, journal, store
+from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.runs import RunFolder, here, is_sweep
+from ganflow.tracking import describe, journal
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.images import images_of, log_image
 from ganflow.tracking.pending import ENDS, Point, Settings, State, points, samples, seen
@@ -38,10 +39,14 @@ class SyncResult:
 
 
 class Sender:
-    """Sends one folder, a run's or a sweep's own; knows what was sent. Nobody else may send it meanwhile."""
+    """Sends one folder, a run's or a sweep's own; knows what was sent. Nobody else may send it meanwhile.
 
-    def __init__(self, folder: RunFolder, connection: Connection) -> None:
-        self.folder, self.connection = folder, connection
+    Args:
+        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+    """
+
+    def __init__(self, folder: RunFolder, connection: Connection, checkpoint: str = "last") -> None:
+        self.folder, self.connection, self.checkpoint = folder, connection, checkpoint
         self.state = State.read(folder)
         if connection.uri != self.state.uri:  # another store: it is asked what it has
             self.state = State(uri=connection.uri)
@@ -115,7 +120,11 @@ class Sender:
         if (self.state.status, self.state.seen) != (status, now):
             self._noted(status=status, seen=now)
         if problem is not None:
-            raise GanflowError(f"the generator could not be logged as a model: {store.reason(problem)}") from problem
+            why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
+            if isinstance(problem, NewestDamaged):
+                file, run = (shlex.quote(str(here(path))) for path in (problem.instead, self.folder.path))
+                why += f"; to log that: ganflow sync {run} --checkpoint {file}"
+            raise GanflowError(f"the generator could not be logged as a model: {why}") from problem
         return whole
 
     def _ask(self, client: MlflowClient) -> None:
@@ -209,7 +218,7 @@ class Sender:
             from ganflow.tracking.model import log_generator
 
             ids = self.state.experiment_id, self.state.run_id
-            self._noted(model=log_generator(client, self.folder, *ids, self.connection.artifacts))
+            self._noted(model=log_generator(client, self.folder, *ids, self.connection.artifacts, self.checkpoint))
         except Exception as error:
             return error
         self.result.model = self.state.model is not None

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Protocol
 
 from ganflow import runs
@@ -48,6 +47,7 @@ def sync(
     uri: str | None = None,
     over: threading.Event | None = None,
     every: float = EVERY,
+    checkpoint: str = "last",
 ) -> SyncResult:
     """Send what MLflow has not got yet. Nothing is sent twice, and one folder is one MLflow run, however often it is
     interrupted, resumed or sent. Of a sweep all trials are sent too, as children of its own run.
@@ -59,6 +59,7 @@ def sync(
         over: set when the training process has ended: what is there is sent, and a store that is away is not waited for.
             A run that still calls itself running then was killed.
         every: seconds between looks.
+        checkpoint: whose generator is logged as a model: "last", "best" or a file.
 
     Raises:
         GanflowError: the folder names a store that may not be used, or a server that the user has not named himself and that is
@@ -71,7 +72,9 @@ def sync(
     try:
         with _alone(folder, timeout=60 if follow else 2), nullcontext() if where.given else without_credentials():
             connection = Connection(to, where, barred)
-            look: Look = Sweep(folder, connection, over is None) if runs.is_sweep(folder) else Sender(folder, connection)
+            look: Look = Sender(folder, connection, checkpoint)
+            if runs.is_sweep(folder):
+                look = Sweep(folder, connection, over is None)
             if follow:
                 _follow(look, folder, over, every, to)
             else:
@@ -84,8 +87,7 @@ def sync(
 def _allowed(folder: RunFolder, uri: str | None, attached: bool) -> Destination:
     """Where the folder is to be sent, if that may be."""
     where = of_folder(folder, uri)
-    here = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
-    type_this = f"ganflow sync {shlex.quote(str(here))} --uri {shlex.quote(bare(where.uri))}"
+    type_this = f"ganflow sync {shlex.quote(str(runs.here(folder.path)))} --uri {shlex.quote(bare(where.uri))}"
     problem = None if where.given else password_problem(where.uri)
     if problem:
         raise GanflowError(f"{family.title(folder)}: {problem}; then: {type_this}")
