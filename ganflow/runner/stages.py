@@ -67,8 +67,9 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> I
             outcome = resume(following, quiet=quiet, workers=workers)
         else:
             if newest(outcome.folder.checkpoints)[1]:
-                how = f"play its last rounds again: ganflow run --resume {outcome.folder.id}"
-                raise GanflowError(f"the newest checkpoint of run {outcome.folder.id} is damaged, which the next starts from; {how}")
+                run = outcome.folder.id
+                raise GanflowError(f"the newest checkpoint of run {run} is damaged, which the next starts from; play its last rounds "
+                                   f"again: ganflow run --resume {run}")  # fmt: skip
             recipe = recipe_of(then[0])
             here = outcome.folder.path.parent.parent == root.absolute()
             # an id is right in a folder that is moved, too
