@@ -68,8 +68,8 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> I
         else:
             if newest(outcome.folder.checkpoints)[1]:
                 run = outcome.folder.id
-                raise GanflowError(f"the newest checkpoint of run {run} is damaged, which the next starts from; play its last rounds "
-                                   f"again: ganflow run --resume {run}")  # fmt: skip
+                raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
+                                   f"rounds again: ganflow run --resume {run}")  # fmt: skip
             recipe = recipe_of(then[0])
             here = outcome.folder.path.parent.parent == root.absolute()
             # an id is right in a folder that is moved, too

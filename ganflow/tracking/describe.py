@@ -54,7 +54,8 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
     sweep = folder if is_sweep(folder) else family.sweep_of(folder)
     name = sweep.path.name if sweep else folder.name
-    found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": str(folder.path)}
+    below = folder.path.relative_to(family.root(folder)).as_posix()  # of the runs folder, which may be moved
+    found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": below}
     found |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}"}
     if sweep:
         found["ganflow.sweep"] = sweep.path.name

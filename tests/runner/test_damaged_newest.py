@@ -1,6 +1,7 @@
 """A damaged newest checkpoint: nobody silently gets older weights."""
 
 import shlex
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from runner_helpers import only_run
 
 from ganflow.checkpoint import load_game
 from ganflow.errors import NewestDamaged
+from ganflow.tune.folder import TrialRecord
 
 
 def damage(run, round):
@@ -100,3 +102,25 @@ def test_a_resumed_run_says_so_also_when_quiet_and_notes_it(run, ganflow):
     assert ganflow("sample", "tiny", "-n", "4")[0] == 0
     assert ganflow("run", "--resume", "latest", "-q")[2] == ""
     assert len(run.about()["damaged"]) == 1
+
+
+def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
+    """Without Ray: the trial's run, and what the driver makes of it when it is over."""
+    from ganflow.recipe import read_recipe
+    from ganflow.runner import open_trial
+    from ganflow.tune.watch import Watcher
+
+    session = open_trial(read_recipe(work / "tiny.yaml", ["~metrics"]), run, {})
+    assert session.finish().round == 6
+    assert [file["gone_on_from"] for file in run.about()["damaged"]] == [5]
+
+    said = []
+    driver = SimpleNamespace(trial=lambda number: run, note=lambda **values: None)
+    book = SimpleNamespace(folder=driver, trials={0: TrialRecord(0, {"a": 1}, "running")})
+    journal = SimpleNamespace(rewind=lambda round: None, close=lambda: None)
+    display = SimpleNamespace(warn=said.append, note=said.append, update=lambda trials: None)
+    book.record = lambda number, **values: None
+    Watcher(book, journal, "min", display).end()
+    assert said == [
+        "trial 0: damaged checkpoint passed over: round-00000006.safetensors does not match its digest; gone on from round 5"
+    ]
