@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class GanflowError(Exception):
     """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2."""
 
     exit_code = 2
+
+
+class NewestDamaged(GanflowError):
+    """The newest checkpoint of a run is damaged, and there is an older one, which nobody has asked for: the file `instead`."""
+
+    def __init__(self, text: str, instead: Path) -> None:
+        self.instead = instead
+        super().__init__(text)
 
 
 class PluginError(GanflowError):

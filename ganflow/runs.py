@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ganflow.addresses import without_secrets
 from ganflow.errors import GanflowError
 
 DEFAULT_ROOT = Path("runs")
 _ABOUT = "run.json"
 ENCODER = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
+HERE = "<runs>"
+"""In run.json and tracking.json: the runs folder, wherever it is now."""
+_VERBATIM = ("data", "then")  # of run.json: what the user wrote
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,64 @@ class RunFolder:
         return (self.path / _ABOUT).exists()
 
     def about(self) -> dict[str, Any]:
-        """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, …"""
-        about: dict[str, Any] = json.loads((self.path / _ABOUT).read_text())
-        return about
+        """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, … Passwords in addresses,
+        which earlier versions kept, are hidden."""
+        about = without_secrets(json.loads((self.path / _ABOUT).read_text()))
+        if not isinstance(about, dict):
+            raise ValueError("it is not a mapping")
+        return {**about, **expanded(_changing(about), runs_of(self.path, about))}
 
     def note(self, **values: Any) -> None:
-        """Merge values into run.json, atomically."""
-        about = self.about() if (self.path / _ABOUT).exists() else {}
-        write_json(self.path / _ABOUT, {**about, **values})
+        """Merge values into run.json, atomically. Paths below the runs folder are kept as such, so that it can be moved."""
+        about = {**(self.about() if (self.path / _ABOUT).exists() else {}), **values}
+        write_json(self.path / _ABOUT, {**about, **portable(_changing(about), runs_of(self.path, about))})
+
+
+def runs_of(folder: Path, about: dict[str, Any]) -> Path:
+    """The runs folder that a run's, or a sweep's, folder is in."""
+    return folder.parent if about.get("kind") == "sweep" else folder.parent.parent
+
+
+def _changing(about: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in about.items() if key not in _VERBATIM}
+
+
+def portable(value: Any, runs: Path) -> Any:
+    """Plain data in which every path below the runs folder begins with HERE."""
+    if len(runs.parts) < 2:  # the root of all
+        return value
+    below = re.compile(rf"(?<![\w.-]){re.escape(str(runs))}(?=$|[{re.escape(os.sep)}\s;,:)'\"])")
+    return _each_text(value, lambda text: below.sub(lambda _: HERE, text))
+
+
+def expanded(value: Any, runs: Path) -> Any:
+    """The data of which `portable` made this, the runs folder being where it is now."""
+    return _each_text(value, lambda text: text.replace(HERE, str(runs)))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(item, change) for item in value]
+    return value
+
+
+def here(path: Path) -> Path:
+    """A path as one would type it where the program runs."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def moved(path: str, runs: Path) -> Path:
+    """Where a path of a runs folder is, which was noted before the folder was moved: the same names below the folder of now.
+    A path that is there, and one of which nothing is found, is left as it is."""
+    noted = Path(path)
+    if noted.exists():
+        return noted
+    ends = (runs.joinpath(*noted.parts[i:]) for i in range(1, len(noted.parts) - 1))
+    return next((end for end in ends if end.exists()), noted)
 
 
 def write_json(path: Path, value: Any) -> None:

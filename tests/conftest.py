@@ -38,9 +38,10 @@ def register(offer):
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):
-    """What tests learn is not kept in the user's cache folder."""
+    """What tests learn is not kept in the user's cache folder, nor in that of his state."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GANFLOW_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -14,10 +14,10 @@ from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
 from ganflow.conditional import Staged
 from ganflow.data import Data, Field
 from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
-from ganflow.recipe import read_recipe
+from ganflow.recipe import kept_recipe
 from ganflow.runs import ENCODER, RunFolder
 
 
@@ -53,7 +53,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     checkpoint = find_checkpoint(folder, which)
-    recipe = read_recipe(folder.recipe)
+    recipe = kept_recipe(folder.recipe)
     recipe.train.device = "cpu"
     composition = recipe.composition()
     data = DescribedData(folder.about()["data"])
@@ -69,7 +69,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = read_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -84,13 +84,19 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     """The checkpoint that "last", "best" or a file's path means.
 
     Raises:
-        GanflowError: there is none, or it is damaged.
+        GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
             why = f"has only damaged checkpoints: {'; '.join(map(str, wrong))}" if wrong else "has no checkpoint yet"
             raise GanflowError(f"run {folder.id} {why}")
+        if wrong:
+            raise NewestDamaged(
+                f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "
+                f"{checkpoint.path.name}, of round {checkpoint.round}",
+                checkpoint.path,
+            )
         return checkpoint
     path = folder.checkpoints / BEST if which == "best" else Path(which)
     try:

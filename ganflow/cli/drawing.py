@@ -76,10 +76,10 @@ def open_game(folder: RunFolder, which: str) -> Game:
 def truth(folder: RunFolder) -> Data | None:
     """The run's data, to draw beside what is generated; None where it cannot be had any more."""
     from ganflow.errors import GanflowError
-    from ganflow.recipe import read_recipe
+    from ganflow.recipe import kept_recipe
 
     try:
-        recipe = read_recipe(folder.recipe)
+        recipe = kept_recipe(folder.recipe)
         data: Data = recipe.composition().build("data")
     except (GanflowError, OSError):
         return None

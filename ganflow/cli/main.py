@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import ganflow
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NewestDamaged
 
 COMMANDS = {
     "run": "train a recipe, or go on with a run",
@@ -117,8 +119,24 @@ def _run(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     command.arguments(parser)
-    code: int = command.main(parser.parse_intermixed_args(rest) if _mixes(parser) else parser.parse_args(rest))
+    parsed = parser.parse_intermixed_args(rest) if _mixes(parser) else parser.parse_args(rest)
+    try:
+        code: int = command.main(parsed)
+    except NewestDamaged as error:
+        if hasattr(parsed, "checkpoint"):
+            raise GanflowError(f"{error}; to use that: {with_checkpoint(arguments, error.instead)}") from None
+        raise
     return code
+
+
+def with_checkpoint(arguments: Sequence[str], file: Path) -> str:
+    """What to type to have a command take this checkpoint."""
+    from ganflow.runs import here
+
+    name, *rest = arguments
+    named = [i for i, a in enumerate(rest) if a == "--checkpoint" or (i and rest[i - 1] == "--checkpoint")]
+    left = [a for i, a in enumerate(rest) if i not in named and not a.startswith("--checkpoint=")]
+    return shlex.join(["ganflow", name, "--checkpoint", str(here(file)), *left])
 
 
 def _brought(name: str) -> ModuleType:

@@ -18,7 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name (also a sweep's), 'latest'")
     parser.add_argument("--all", action="store_true", help="every run and sweep in the runs folder")
     parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
-    parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own")
+    parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own; it gets your credentials, "
+                                      "and is remembered as yours")  # fmt: skip
+    which = "whose generator is logged as a model: last, best, or a file (default: last)"
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
@@ -41,7 +44,14 @@ def main(args: argparse.Namespace) -> int:
     over = _when_training_ends() if args.attached else None
     failed = False
     for folder in folders:
-        result = sync(folder, args.follow, uri=args.uri, over=over)
+        try:
+            result = sync(folder, args.follow, uri=args.uri, over=over, checkpoint=args.checkpoint)
+        except GanflowError as error:
+            if len(folders) == 1:
+                raise
+            failed = True
+            print(f"not sent: {error}", flush=True)
+            continue
         sent = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((result.points, "point"), (result.images, "picture")) if n]
         sent += ["the generator as a model"] if result.model else []
         if sent or not result.error:

@@ -23,7 +23,9 @@ def main(args: argparse.Namespace) -> int:
     import os
     from pathlib import Path
 
+    from ganflow.addresses import is_http
     from ganflow.errors import GanflowError
+    from ganflow.tracking.destination import Destination
     from ganflow.tracking.pending import absolute, default_uri
     from ganflow.tracking.server import Server
 
@@ -31,7 +33,8 @@ def main(args: argparse.Namespace) -> int:
         raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")
     runs = Path(args.runs).absolute()
     uri = absolute(args.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(runs))
-    if uri.startswith(("http://", "https://")):
+    Destination(uri, runs, given=True).check("")
+    if is_http(uri):
         print(f"the runs are tracked by the MLflow server at {uri}")
         _browse(uri, args.no_browser)
         return 0
@@ -52,7 +55,7 @@ def _serve(server: Server, no_browser: bool) -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        client(server.uri)  # makes the store if it is missing
+        client(server.uri, server.runs)  # makes the store if it is missing
         with server:
             server.wait_until_ready()
             _browse(server.url, no_browser)

@@ -4,7 +4,7 @@ from ganflow.recipe.library import Shipped, find_shipped, shipped
 from ganflow.recipe.overrides import is_override, split
 from ganflow.recipe.recipe import Recipe, differences
 from ganflow.recipe.sections import Track, Train, Tune
-from ganflow.recipe.source import locate, read_recipe
+from ganflow.recipe.source import kept_recipe, locate, read_recipe
 
 __all__ = [
     "Recipe",
@@ -15,6 +15,7 @@ __all__ = [
     "differences",
     "find_shipped",
     "is_override",
+    "kept_recipe",
     "locate",
     "read_recipe",
     "shipped",

@@ -6,6 +6,7 @@ import re
 from typing import Any, Literal
 
 from ganflow import key, settings
+from ganflow.addresses import password_problem
 from ganflow.errors import SettingsError
 
 PLAYERS = ("generator", "critic")
@@ -86,7 +87,9 @@ class Train:
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
     keep: int = key(3, "checkpoints kept, besides the best", ge=1)
-    start_from: str | None = key(None, "a run whose players' weights to start from: a path, an id, a name or 'latest'")
+    start_from: str | None = key(
+        None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"
+    )
 
     def __post_init__(self) -> None:
         problems = []
@@ -110,6 +113,11 @@ class Track:
     images: bool = key(True, "send the sample pictures")
     log_model: bool = key(True, "send the trained generator as a model that can be served")
     wait: float = key(60.0, "seconds to wait at the end for what is not yet sent", ge=0)
+
+    def __post_init__(self) -> None:
+        problem = password_problem(self.uri) if self.uri else None
+        if problem:
+            raise SettingsError([("uri", problem)])
 
 
 SEARCHERS = ("random", "grid", "optuna", "hyperopt")

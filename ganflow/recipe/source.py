@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
@@ -36,6 +37,18 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
         GanflowError: there is no such recipe, or it cannot be read.
     """
     return draft(source, overrides).build(catalogue=catalogue)
+
+
+def kept_recipe(path: Path) -> Recipe:
+    """The recipe that a run's folder keeps, to be read and not to be trained. A password in its tracking address, which
+    earlier versions kept, is left out.
+
+    Raises:
+        RecipeError, GanflowError: as `read_recipe`.
+    """
+    kept = draft(path)
+    _without_password(kept.root)
+    return kept.build()
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,15 @@ def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> R
     root = read_yaml(to_yaml(dict(plain)), problems)
     if root is None:
         raise RecipeError(problems)
+    _without_password(root)
     return Draft(root, str(plain.get("name")), problems, OLDEST).build(catalogue=catalogue)
+
+
+def _without_password(root: Node) -> None:
+    track: Node | None = root.value.get("track")
+    uri: Node | None = track.value.get("uri") if track is not None and isinstance(track.value, dict) else None
+    if uri is not None and isinstance(uri.value, str):
+        uri.value = bare(uri.value)
 
 
 def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:

@@ -22,6 +22,7 @@ from ganflow.runner.cadence import Cadence
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
 from ganflow.tracking import Follower, Journal, entries
+from ganflow.tracking.destination import bar_of, typed
 from ganflow.trainer import Diverged, Report, Trainer
 
 GRID = 64
@@ -95,12 +96,14 @@ class Loop:
         self._kept = trainer.round  # the round of the last checkpoint
         self._settled = -1  # the round in which the game was last made ready to be looked at
         self._trial = trial
-        self.follower = Follower(folder) if recipe.track.mlflow and not trial else None
+        self.follower = Follower(folder, typed(recipe)) if recipe.track.mlflow and not trial else None
 
     def begin(self) -> None:
         """Before the first round that is played."""
         if self.follower:
             self.follower.start()
+            if bar := bar_of(self.folder, typed(self.recipe)):
+                self.progress.note(bar)
         # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
         if self.trainer.round == 0 and not (self._trial and self.cadence.sample >= self.cadence.rounds):
             self._draw(0)

@@ -35,7 +35,7 @@ class Shown:
     lines anywhere else.
 
     Args:
-        quiet: show nothing at all.
+        quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
 
@@ -58,6 +58,13 @@ class Shown:
         else:
             self._print(text)
 
+    def warn(self, text: str) -> None:
+        """A line that must not be missed: it is also shown when quiet."""
+        if self.quiet:
+            print(text, file=self.stream, flush=True)
+        else:
+            self.note(text)
+
     def _print(self, line: str) -> None:
         if not self.quiet:
             print(line, file=self.stream, flush=True)
@@ -73,7 +80,7 @@ class Progress(Shown):
         rounds: of the whole run.
         start: rounds played before, in a run that is resumed.
         title: the run's name.
-        quiet: show nothing at all.
+        quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
 

@@ -29,6 +29,7 @@ from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Before, Parts
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
+from ganflow.tracking.destination import address
 from ganflow.trainer import Diverged
 
 ERROR = "error.txt"
@@ -111,7 +112,7 @@ class Run(Parts):
                 self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
-                best = self._load(folder, found, damaged, progress.note) if self.before else {}
+                best = self._load(folder, found, damaged, progress) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)
                 progress.note(_networks(self.recipe, self.game))
@@ -138,11 +139,18 @@ class Run(Parts):
     def _stop(self) -> None:
         self.trainer.stop = True
 
-    def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], say: Say) -> dict[str, Any]:
-        """Put everything back where it was; returns what the best score was."""
+    def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], progress: Progress) -> dict[str, Any]:
+        """Put everything back where it was; returns what the best score was. Damaged checkpoints are put aside, which is said in
+        any case, and noted."""
+        say, known = progress.note, list(self.before.get("damaged", []))
         for file in damaged:
             file.path.replace(file.path.with_suffix(".damaged"))
-            say(f"damaged checkpoint passed over: {file}")
+            known.append({"checkpoint": file.path.name, "why": str(file), "gone_on_from": found.round if found else 0})
+            (say if self.alone else progress.warn)(f"damaged checkpoint passed over: {file}")
+        if damaged:
+            folder.note(damaged=known)
+            if not self.alone and self.quiet:
+                progress.warn(f"going on from round {found.round if found else 0}")
         for difference in changes(self.before, self.about):
             say(difference)
         (folder.path / ERROR).unlink(missing_ok=True)
@@ -213,7 +221,8 @@ class Run(Parts):
             "data": describe(self.data),
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "tracking": {k: getattr(track, k) for k in ("mlflow", "uri", "experiment", "run_name", "images", "log_model")}
+            "tracking": {k: getattr(track, k) for k in ("mlflow", "experiment", "run_name", "images", "log_model")}
+            | address(track.uri, self.before.get("tracking") or {})
             | {**self.tracking},
         }
 

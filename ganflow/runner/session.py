@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,15 +12,16 @@ from ganflow import checkpoint, runs
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import find_checkpoint, take_over
 from ganflow.conditional import Staged
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game.parallel import Group
-from ganflow.recipe import Recipe, differences, read_recipe
+from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.runner.folders import alone, clear_unfinished, fill_folder, new_folder, noted
 from ganflow.runner.loop import Step
 from ganflow.runner.progress import Progress
 from ganflow.runner.run import Outcome, Run, built
 from ganflow.runner.workers import hired
 from ganflow.runs import RunFolder
+from ganflow.tracking.destination import check_recipe
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
               "train.keep", "track.")  # fmt: skip
@@ -81,6 +83,7 @@ def start(
             trained until the last checkpoint is kept.
         Lost: (a GanflowError) a worker died; the run can go on.
     """
+    check_recipe(recipe, root)
     with ExitStack() as held:
         run = built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
         start_from = inherited(run, root)
@@ -99,12 +102,28 @@ def inherited(run: Run, root: Path) -> dict[str, Any] | None:
     """
     source = run.recipe.train.start_from
     if source:
-        return take_over(run.game, find_checkpoint(runs.find(source, root)), source)
+        return take_over(run.game, _source(source, root), source)
     if isinstance(run.game.generator, Staged):
         name = run.recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
                            "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip
     return None
+
+
+def _source(source: str, root: Path) -> Checkpoint:
+    """The checkpoint that `train.start_from` means: a run's last, or a file.
+
+    Raises:
+        GanflowError: there is none, or it is damaged.
+    """
+    file = Path(source)
+    if file.suffix == ".safetensors" and file.is_file():
+        return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
+    try:
+        return find_checkpoint(runs.find(source, root))
+    except NewestDamaged as error:
+        this = shlex.quote(f"train.start_from={runs.here(error.instead)}")
+        raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None
 
 
 def open_trial(
@@ -171,12 +190,13 @@ def resume(
         GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
             are damaged, or as `start`.
     """
-    kept = read_recipe(folder.recipe)
+    kept = kept_recipe(folder.recipe)
     wanted = recipe or read_recipe(folder.recipe, overrides)
     different = differences(kept, wanted)
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
+    check_recipe(wanted, folder.path.parent.parent)
     with ExitStack() as held:
         held.enter_context(alone(folder))
         before = noted(folder)
@@ -195,7 +215,8 @@ def resume(
         run = built(wanted, quiet, before, group)
         start_from = before.get("start_from")
         if start_from and not found:
-            earlier = RunFolder(Path(start_from["run"]))
-            take_over(run.game, find_checkpoint(earlier, start_from["checkpoint"]), earlier.id)
+            root = folder.path.parent.parent
+            earlier, of = RunFolder(runs.moved(start_from["run"], root)), runs.moved(start_from["checkpoint"], root)
+            take_over(run.game, find_checkpoint(earlier, str(of)), earlier.id)
         steps = run.steps(folder, found, damaged, changed=bool(different))
         return Session(run, steps, folder, held.pop_all()).finish()

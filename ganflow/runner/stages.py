@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganflow import runs
+from ganflow.checkpoint import newest
+from ganflow.errors import GanflowError
 from ganflow.recipe import Recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
@@ -48,7 +50,8 @@ def resume_stages(
         GanflowError: as `resume`.
     """
     about = noted(folder)
-    if about.get("then") and about["status"] == "finished" and recipe is None and not overrides:
+    over = about.get("then") and about["status"] == "finished" and recipe is None and not overrides
+    if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again
         outcome = Outcome(folder, "finished", about["round"])
     else:
         outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers)
@@ -59,10 +62,17 @@ def resume_stages(
 def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
     while outcome.status == "finished" and (then := outcome.folder.about().get("then")):
         begun = outcome.folder.about().get("next")
-        if begun and RunFolder(Path(begun)).is_run():
-            outcome = resume(RunFolder(Path(begun)), quiet=quiet, workers=workers)
+        following = RunFolder(runs.moved(begun, outcome.folder.path.parent.parent)) if begun else None
+        if following and following.is_run():
+            outcome = resume(following, quiet=quiet, workers=workers)
         else:
+            if newest(outcome.folder.checkpoints)[1]:
+                run = outcome.folder.id
+                raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
+                                   f"rounds again: ganflow run --resume {run}")  # fmt: skip
             recipe = recipe_of(then[0])
-            recipe.train.start_from = str(outcome.folder.path)
+            here = outcome.folder.path.parent.parent == root.absolute()
+            # an id is right in a folder that is moved, too
+            recipe.train.start_from = outcome.folder.id if here else str(outcome.folder.path)
             outcome = start(recipe, root, quiet=quiet, workers=workers or 1, then=then[1:], after=outcome.folder)
         yield outcome

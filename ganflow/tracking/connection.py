@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import is_http
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import describe, family, store
+from ganflow.tracking.artifacts import Artifacts
 from ganflow.tracking.lock import locked
+from ganflow.tracking.moves import check_artifacts
 from ganflow.tracking.pending import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from ganflow.tracking.destination import Destination
+
 
 class Connection:
-    """To a store; made when it is first used, and again after it was `lost`."""
+    """To a store; made when it is first used, and again after it was `lost`.
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    Args:
+        where: what is known of the store besides its address; without it, it is the user's.
+        barred: why it gets no credentials.
+    """
+
+    def __init__(self, uri: str, where: Destination | None = None, barred: str | None = None) -> None:
+        self.uri, self.where, self.barred = uri, where, barred
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
         self._parents: dict[str, str] = {}
 
     def client(self) -> MlflowClient:
         if self._client is None:
-            self._client = store.client(self.uri)
+            self._client = store.client(self.uri, self.where.runs if self.where else None)
         return self._client
+
+    def artifacts(self, id: str, uri: str) -> Artifacts:
+        """Where a run's, or a model's, artifacts go, by what the store says; see `check_artifacts`."""
+        if self.where is None or (self.where.given and not self.where.own):
+            return Artifacts(self.client(), id)
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        check_artifacts(uri, id, server=is_http(self.uri))
+        return Artifacts(self.client(), id, get_artifact_repository(uri, tracking_uri=self.uri))
+
+    def reason(self, error: BaseException) -> str:
+        """Why something failed, in a few words."""
+        why = store.reason(error)
+        if self.barred and why.startswith(store.BARRED):
+            return f"{store.BARRED}: {self.barred}, add --uri {shlex.quote(self.uri)}"
+        return why
 
     def lost(self) -> None:
         """Something failed: nothing that was learnt about the store is relied on any more."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import redacted
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.pending import Settings
@@ -29,7 +30,7 @@ def parameters(folder: RunFolder) -> dict[str, str]:
     """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}."""
     import yaml
 
-    recipe = yaml.safe_load(folder.recipe.read_text()) if folder.recipe.exists() else {}
+    recipe = yaml.safe_load(redacted(folder.recipe.read_text())) if folder.recipe.exists() else {}
     return {_name(key): value[:_LONGEST_PARAMETER] for key, value in flat(recipe or {})}
 
 
@@ -53,7 +54,8 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
     sweep = folder if is_sweep(folder) else family.sweep_of(folder)
     name = sweep.path.name if sweep else folder.name
-    found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": str(folder.path)}
+    below = folder.path.relative_to(family.root(folder)).as_posix()  # of the runs folder, which may be moved
+    found |= {RUN_ID: family.identity(folder), "ganflow.name": name, "ganflow.folder": below}
     found |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}"}
     if sweep:
         found["ganflow.sweep"] = sweep.path.name

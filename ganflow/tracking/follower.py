@@ -10,16 +10,20 @@ from dataclasses import replace
 
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
-from ganflow.tracking.pending import MISSING, Unsent, unsent
+from ganflow.tracking.pending import MISSING, Unsent, absolute, unsent
 
 LOG = "tracking.log"
 
 class Follower:
     """Starts and ends the process. It is told that training is over by a pipe closing, which also happens when training
-    is killed; it runs in its own session, so that Ctrl-C does not reach it, at low priority and without a GPU."""
+    is killed; it runs in its own session, so that Ctrl-C does not reach it, at low priority and without a GPU.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
+    Args:
+        given: the store's address, where the user typed it himself.
+    """
+
+    def __init__(self, folder: RunFolder, given: str | None = None) -> None:
+        self.folder, self.given = folder, given
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -31,6 +35,8 @@ class Follower:
         if importlib.util.find_spec("mlflow") is None:
             raise GanflowError(MISSING)
         command = [sys.executable, "-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
+        if self.given:
+            command += ["--uri", absolute(self.given)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with (self.folder.path / LOG).open("ab") as log:
             self._process = subprocess.Popen(

@@ -12,11 +12,13 @@ from ganflow.tracking.pending import metric_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from ganflow.tracking.artifacts import Artifacts
+
 KEY = "samples"
 _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 
 
-def log_image(client: MlflowClient, run_id: str, round: int, path: Path) -> bool:
+def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> bool:
     """Send a picture, under the names that MlflowClient.log_image gives but for their random part: sent again after it was
     cut off, it takes its own place. Returns whether it was whole; one that is still being written is not sent."""
     from PIL import Image
@@ -26,20 +28,20 @@ def log_image(client: MlflowClient, run_id: str, round: int, path: Path) -> bool
         image.load()
     except OSError:
         return False
-    name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{run_id} {round}')}"
+    name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{artifacts.id} {round}')}"
     scale = _THUMBNAIL / max(image.size)
     small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
     with TemporaryDirectory() as scratch:
         image.save(Path(scratch, f"{name}.png"))
         small.save(Path(scratch, f"{name}+compressed.webp"))
-        client.log_artifact(run_id, str(Path(scratch, f"{name}.png")), "images")
-        client.log_artifact(run_id, str(Path(scratch, f"{name}+compressed.webp")), "images")
-    client.set_tag(run_id, "mlflow.loggedImages", True)
+        artifacts.put(Path(scratch, f"{name}.png"), "images")
+        artifacts.put(Path(scratch, f"{name}+compressed.webp"), "images")
+    client.set_tag(artifacts.id, "mlflow.loggedImages", True)
     return True
 
 
-def images_of(client: MlflowClient, run_id: str) -> list[int]:
+def images_of(artifacts: Artifacts) -> list[int]:
     """The rounds whose samples the server has; the picture itself is written first, then its thumbnail."""
     start = f"images/{metric_name(KEY)}+step+"
-    names = [artifact.path for artifact in client.list_artifacts(run_id, "images")]
+    names = artifacts.names("images")
     return sorted({int(n.removeprefix(start).split("+")[0]) for n in names if n.startswith(start) and n.endswith(".webp")})

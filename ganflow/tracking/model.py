@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import redacted
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
 from ganflow.runs import ENCODER, RunFolder, write_json
@@ -17,15 +19,24 @@ from ganflow.translator import Translator
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from ganflow.tracking.artifacts import Artifacts
+
 NAME = "generator"
 SERVING = Path(__file__).with_name("serving.py")
 
 
-def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str) -> int | None:
-    """Log the generator of the last checkpoint, averaged where the recipe keeps an average; its round, or None where it is
+def log_generator(
+    client: MlflowClient, folder: RunFolder, experiment_id: str, run_id: str, artifacts: Callable[[str, str], Artifacts],
+    which: str = "last"
+) -> int | None:
+    """Log the generator of a checkpoint, averaged where the recipe keeps an average; its round, or None where it is
     neither fed from a prior nor a translator. Input: float32 latents (n, *prior.shape), or images of any size to be translated
     the usual way; output: float32 samples (n, *data.shape), or images. A conditional generator takes
     {"z": latents, "text": what it is told}; the text encoder is exported with it.
+
+    Args:
+        artifacts: where files go, by a model's id and the address that the store gives.
+        which: the checkpoint: "last", "best" or a file.
 
     Raises:
         GanflowError: there is no checkpoint.
@@ -36,7 +47,7 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    game = load_game(folder)
+    game = load_game(folder, which)
     if isinstance(game.averaged, Translator):
         to, fields = game.averaged.usual, game.data.fields
         taken: tuple[int, ...] = (-1, fields[game.averaged.ways[to]].shape[0], -1, -1)
@@ -57,9 +68,10 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     signature = ModelSignature(Schema(inputs), Schema([TensorSpec(single, made)]))
     with TemporaryDirectory() as scratch:
         exported, saved = Path(scratch, NAME), Path(scratch, "model")
-        round = export(folder, exported)
+        round = export(folder, exported, which)
         logged = client.create_logged_model(experiment_id, NAME, source_run_id=run_id, model_type=NAME)
         try:
+            files = artifacts(str(logged.model_id), str(logged.artifact_location))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that predict has no type hints: the signature says more
                 pyfunc.save_model(
@@ -71,7 +83,7 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
                     pip_requirements=requirements(folder),
                     mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
                 )
-            client.log_model_artifacts(logged.model_id, str(saved))
+            files.put_model(saved)
         except BaseException:
             client.finalize_logged_model(logged.model_id, "FAILED")
             raise
@@ -80,13 +92,13 @@ def log_generator(client: MlflowClient, folder: RunFolder, experiment_id: str, r
     return round
 
 
-def export(folder: RunFolder, to: Path) -> int:
+def export(folder: RunFolder, to: Path, which: str = "last") -> int:
     """A run's folder with nothing but what its networks are made from: the recipe, the shapes of the data, the weights
-    of the last checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
-    checkpoint = find_checkpoint(folder)
+    of a checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
+    checkpoint = find_checkpoint(folder, which)
     small = RunFolder(to)
     small.checkpoints.mkdir(parents=True)
-    shutil.copyfile(folder.recipe, small.recipe)
+    small.recipe.write_text(redacted(folder.recipe.read_text()))
     if (folder.path / ENCODER).exists():
         shutil.copyfile(folder.path / ENCODER, small.path / ENCODER)
     write_json(small.path / "run.json", {"data": folder.about()["data"]})

@@ -8,13 +8,15 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganflow.runs import RunFolder, is_sweep, write_json
+from ganflow.addresses import plain_file, without_secrets
+from ganflow.runs import HERE, RunFolder, expanded, is_sweep, portable, write_json
 from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
+from ganflow.tracking.known import ENVIRONMENT, known
 
 ENDS = {
     "finished": "FINISHED",
@@ -26,6 +28,7 @@ ENDS = {
 }
 """MLflow's word for how a run ended."""
 MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.mlflow=false)"
+STORE = "mlflow.db"
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 
 
@@ -84,13 +87,18 @@ class State:
 
     @classmethod
     def read(cls, folder: RunFolder) -> State:
+        runs = family.root(folder)
         try:
-            return cls(**json.loads(folder.tracking.read_text()))
+            state = cls(**without_secrets(expanded(json.loads(folder.tracking.read_text()), runs)))
         except (OSError, ValueError, TypeError):  # none yet, or another version's
             return cls()
+        return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state
 
     def write(self, folder: RunFolder) -> None:
-        write_json(folder.tracking, asdict(self))
+        """Keep it, with paths below the runs folder as such: the folder can be moved."""
+        runs = family.root(folder)
+        own = self.uri == default_uri(runs)
+        write_json(folder.tracking, portable(asdict(self), runs) | ({"uri": f"{HERE}/{STORE}"} if own else {}))
 
 
 def seen(folder: RunFolder) -> list[int]:
@@ -184,18 +192,26 @@ def _unsent(folder: RunFolder) -> Unsent | None:
 def store_uri(folder: RunFolder, uri: str | None = None) -> str:
     """Where a run's points go: what is asked for, what its recipe says, MLFLOW_TRACKING_URI, where they went before, or
     a SQLite file beside the runs. A SQLite file's path is made absolute."""
-    return absolute(
-        uri
-        or Settings.of(folder).uri
-        or os.environ.get("MLFLOW_TRACKING_URI")
-        or State.read(folder).uri
-        or default_uri(family.root(folder))
-    )
+    runs = family.root(folder)
+    named = uri or Settings.of(folder).uri or os.environ.get(ENVIRONMENT)
+    return absolute(named or _still(State.read(folder).uri, runs) or default_uri(runs))
+
+
+def _still(before: str, runs: Path) -> str:
+    """Where points went before. The runs folder's own store is still that, where the folder was moved, or copied."""
+    file = plain_file(before)
+    away = file is not None and file.name == STORE and not inside(file, runs) and not known(before)
+    return default_uri(runs) if away else before
+
+
+def inside(file: Path, runs: Path) -> bool:
+    """Whether a file lies below the runs folder, links followed."""
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(runs))
 
 
 def default_uri(runs: Path) -> str:
     """The store of a runs folder when no other is named."""
-    return f"sqlite:///{(runs.absolute() / 'mlflow.db').as_posix()}"
+    return f"sqlite:///{(runs.absolute() / STORE).as_posix()}"
 
 
 def artifacts(runs: Path) -> Path:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, is_sweep
-from ganflow.tracking import describe, journal, store
+from ganflow.addresses import redacted
+from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.runs import RunFolder, here, is_sweep
+from ganflow.tracking import describe, journal
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.images import images_of, log_image
 from ganflow.tracking.pending import ENDS, Point, Settings, State, points, samples, seen
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from ganflow.tracking.artifacts import Artifacts
 
 _AT_ONCE = 1000  # metrics in a request, MLflow's limit
 _MANY = 100  # parameters or tags in a request, MLflow's limit
@@ -33,10 +39,14 @@ class SyncResult:
 
 
 class Sender:
-    """Sends one folder, a run's or a sweep's own; knows what was sent. Nobody else may send it meanwhile."""
+    """Sends one folder, a run's or a sweep's own; knows what was sent. Nobody else may send it meanwhile.
 
-    def __init__(self, folder: RunFolder, connection: Connection) -> None:
-        self.folder, self.connection = folder, connection
+    Args:
+        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+    """
+
+    def __init__(self, folder: RunFolder, connection: Connection, checkpoint: str = "last") -> None:
+        self.folder, self.connection, self.checkpoint = folder, connection, checkpoint
         self.state = State.read(folder)
         if connection.uri != self.state.uri:  # another store: it is asked what it has
             self.state = State(uri=connection.uri)
@@ -44,6 +54,7 @@ class Sender:
         self.result: SyncResult = SyncResult(uri=connection.uri)
         self.sweep = is_sweep(folder)
         self._seen = self.state.seen if self.state.status in ENDS and not self.state.error else []
+        self._artifacts: Artifacts
         self._asked = False  # whether it is known what the server has
         self._described: list[int] = []
         self._told: dict[str, str] = {}  # tags of a sweep's standing
@@ -74,7 +85,7 @@ class Sender:
             self._seen, self.result.error = now, str(error)
             return False
         except Exception as error:  # whatever MLflow raises: the folder has it all, and the next attempt sends it
-            self._seen, self.result.error = [], store.reason(error)
+            self._seen, self.result.error = [], self.connection.reason(error)
             self._asked = False  # the server is asked again what it has
             self.connection.lost()
             return True
@@ -98,7 +109,7 @@ class Sender:
         if self.sweep:
             self._send_standing(client)
         if self.sweep or status in ENDS:
-            self._send_files(client, settings.files)
+            self._send_files(settings.files)
         if status not in ENDS:
             return whole
         problem = self._send_model(client) if status == "finished" and settings.log_model else None
@@ -109,15 +120,20 @@ class Sender:
         if (self.state.status, self.state.seen) != (status, now):
             self._noted(status=status, seen=now)
         if problem is not None:
-            raise GanflowError(f"the generator could not be logged as a model: {store.reason(problem)}") from problem
+            why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
+            if isinstance(problem, NewestDamaged):
+                file, run = (shlex.quote(str(here(path))) for path in (problem.instead, self.folder.path))
+                why += f"; to log that: ganflow sync {run} --checkpoint {file}"
+            raise GanflowError(f"the generator could not be logged as a model: {why}") from problem
         return whole
 
     def _ask(self, client: MlflowClient) -> None:
         """Find or make the run, learn from the server what it has, and describe it."""
         run = self.connection.run(self.folder)
+        self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
         self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
-        self.state.images = images_of(client, run.info.run_id) if "mlflow.loggedImages" in run.data.tags else []
+        self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
@@ -139,7 +155,7 @@ class Sender:
         for i in range(0, max(len(new), len(changed)), _MANY):
             client.log_batch(run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
         if self.folder.recipe.exists():
-            client.log_artifact(run_id, str(self.folder.recipe))
+            self._send_file(self.folder.recipe, None)
         data = describe.dataset(self.folder)
         if data is not None and not run.inputs.dataset_inputs:
             client.log_inputs(run_id, [data])
@@ -159,7 +175,7 @@ class Sender:
     def _send_images(self, client: MlflowClient) -> bool:
         new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
         for round, path in new:
-            if log_image(client, self.state.run_id, round, path):
+            if log_image(client, self._artifacts, round, path):
                 self._noted(images=[*self.state.images, round])
                 self.result.images += 1
         return all(round in self.state.images for round, _ in new)
@@ -174,15 +190,25 @@ class Sender:
             client.log_batch(self.state.run_id, tags=changed)
             self._told = standing
 
-    def _send_files(self, client: MlflowClient, names: tuple[str, ...]) -> None:
+    def _send_files(self, names: tuple[str, ...]) -> None:
         """The plots, and what run.json asks for besides; each again when it has changed."""
         asked = [self.folder.path / name for name in names]
         for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
             name, changed = path.relative_to(self.folder.path), path.stat().st_mtime
             if self.state.files.get(name.as_posix()) != changed:
                 place = name.parent.as_posix()
-                client.log_artifact(self.state.run_id, str(path), None if place == "." else place)
+                self._send_file(path, None if place == "." else place)
                 self._noted(files={**self.state.files, name.as_posix(): changed})
+
+    def _send_file(self, path: Path, place: str | None) -> None:
+        """One file; a text without the passwords that earlier versions kept in it."""
+        text = path.read_text(errors="replace") if path.suffix in (".yaml", ".csv", ".json", ".txt") else ""
+        if redacted(text) == text:
+            self._artifacts.put(path, place)
+            return
+        with TemporaryDirectory() as scratch:
+            Path(scratch, path.name).write_text(redacted(text))
+            self._artifacts.put(Path(scratch, path.name), place)
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
         """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
@@ -191,7 +217,8 @@ class Sender:
         try:
             from ganflow.tracking.model import log_generator
 
-            self._noted(model=log_generator(client, self.folder, self.state.experiment_id, self.state.run_id))
+            ids = self.state.experiment_id, self.state.run_id
+            self._noted(model=log_generator(client, self.folder, *ids, self.connection.artifacts, self.checkpoint))
         except Exception as error:
             return error
         self.result.model = self.state.model is not None

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
 from ganflow.tracking.lock import Held, locked
-from ganflow.tracking.pending import MISSING, absolute, artifacts
+from ganflow.tracking.moves import follow_folder
+from ganflow.tracking.pending import MISSING, absolute, artifacts, default_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,9 +29,12 @@ _HABITS = {
 }
 
 
-def client(uri: str) -> MlflowClient:
+def client(uri: str, runs: Path | None = None) -> MlflowClient:
     """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
     process at a time: several at once break a fresh one.
+
+    Args:
+        runs: the runs folder; its own store is told where it is now, in case that it was moved.
 
     Raises:
         GanflowError: MLflow is not installed.
@@ -46,7 +51,10 @@ def client(uri: str) -> MlflowClient:
         return MlflowClient(uri)
     uri = absolute(uri)
     with _setting_up(uri):
-        return MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
+        made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
+        if runs is not None and uri == default_uri(runs):
+            follow_folder(runs)
+        return made
 
 
 def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
@@ -89,13 +97,14 @@ def _setting_up(uri: str) -> Iterator[None]:
         raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
 
 
+BARRED = "not allowed in"
 _REASONS = (
     ("connection refused", "connection refused"),
     ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
     ("timed out", "no answer in time"),
     ("no route to host|network is unreachable", "no route to it"),
     ("remote end closed|connection reset|connection aborted", "connection lost"),
-    ("unauthorized", "not allowed in; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
     ("database is locked", "the database is busy"),
     ("no space left", "no space left on the disk"),
 )
@@ -107,4 +116,4 @@ def reason(error: BaseException) -> str:
     for signs, words in _REASONS:
         if re.search(signs, text, re.IGNORECASE):
             return words
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from ganflow import runs
+from ganflow.addresses import bare, is_http, password_problem
+from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.connection import Connection
+from ganflow.tracking.destination import Destination, of_folder
+from ganflow.tracking.known import remember, without_credentials
 from ganflow.tracking.lock import Held, locked
-from ganflow.tracking.pending import store_uri
 from ganflow.tracking.sender import Sender, SyncResult
 from ganflow.tracking.sweep import Sweep
 
@@ -43,6 +47,7 @@ def sync(
     uri: str | None = None,
     over: threading.Event | None = None,
     every: float = EVERY,
+    checkpoint: str = "last",
 ) -> SyncResult:
     """Send what MLflow has not got yet. Nothing is sent twice, and one folder is one MLflow run, however often it is
     interrupted, resumed or sent. Of a sweep all trials are sent too, as children of its own run.
@@ -50,16 +55,26 @@ def sync(
     Args:
         folder: the run, or the sweep.
         follow: go on until the run is over; a store that is away is tried again and again.
-        uri: send to this store instead of the run's own.
+        uri: send to this store instead of the run's own. The user gave it: it gets his credentials, and is remembered.
         over: set when the training process has ended: what is there is sent, and a store that is away is not waited for.
             A run that still calls itself running then was killed.
         every: seconds between looks.
+        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+
+    Raises:
+        GanflowError: the folder names a store that may not be used, or a server that the user has not named himself and that is
+            not the one of a training which goes on.
     """
-    to = store_uri(folder, uri)
+    where = _allowed(folder, uri, attached=over is not None)
+    to, barred = where.uri, where.barred()
+    if where.given and not where.own:
+        remember(to)
     try:
-        with _alone(folder, timeout=60 if follow else 2):
-            connection = Connection(to)
-            look: Look = Sweep(folder, connection, over is None) if runs.is_sweep(folder) else Sender(folder, connection)
+        with _alone(folder, timeout=60 if follow else 2), nullcontext() if where.given else without_credentials():
+            connection = Connection(to, where, barred)
+            look: Look = Sender(folder, connection, checkpoint)
+            if runs.is_sweep(folder):
+                look = Sweep(folder, connection, over is None)
             if follow:
                 _follow(look, folder, over, every, to)
             else:
@@ -67,6 +82,20 @@ def sync(
             return look.result
     except Held:
         return SyncResult(error="another process is sending this run", uri=to)
+
+
+def _allowed(folder: RunFolder, uri: str | None, attached: bool) -> Destination:
+    """Where the folder is to be sent, if that may be."""
+    where = of_folder(folder, uri)
+    type_this = f"ganflow sync {shlex.quote(str(runs.here(folder.path)))} --uri {shlex.quote(bare(where.uri))}"
+    problem = None if where.given else password_problem(where.uri)
+    if problem:
+        raise GanflowError(f"{family.title(folder)}: {problem}; then: {type_this}")
+    where.check(type_this)
+    if not where.given and not attached and is_http(where.uri):
+        raise GanflowError(f"{family.title(folder)} says that it is to be sent to {where.uri}, an address that you have not "
+                           f"typed yet; if you mean it: {type_this}")  # fmt: skip
+    return where
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Display(Shown):
         keys: of the recipe that are searched.
         total: trials that there will be; None or 0 where that is not known.
         rounds: of a trial; 0 where that is not known.
-        quiet: show nothing at all.
+        quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
 

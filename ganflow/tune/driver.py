@@ -49,9 +49,11 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
     """
     from ganflow.runner.loop import interruptible
     from ganflow.tracking import Follower
+    from ganflow.tracking.destination import bar_of, check_recipe, typed
     from ganflow.tune.display import Display
     from ganflow.tune.summary import summarize
 
+    check_recipe(plan.recipe, folder.path.parent)
     with ExitStack() as stack:
         stack.enter_context(_alone(folder))
         about = folder.about()
@@ -69,10 +71,12 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             )
         )
         interruption = stack.enter_context(interruptible())
-        follower = Follower(folder) if plan.recipe.track.mlflow else None
+        follower = Follower(folder, typed(plan.recipe)) if plan.recipe.track.mlflow else None
         if follower:
             follower.start()
             stack.callback(follower.stop)
+            if bar := bar_of(folder, typed(plan.recipe)):
+                display.note(bar)
         status = "failed"
         try:
             _tune(folder, plan, records, address, display, interruption)

@@ -8,6 +8,7 @@ from typing import Any
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.recipe.sections import NAME
+from ganflow.tracking.destination import address, check_recipe
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.plan import Plan, rounds_of
 
@@ -20,6 +21,7 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     """
     if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    check_recipe(plan.recipe, root)
     folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "seed": plan.tune.seed,
         "tracking": {
             "mlflow": track.mlflow,
-            "uri": track.uri,
+            **address(track.uri, {}),
             "experiment": track.experiment,
             "run_name": track.run_name or folder.sweep,
             "images": False,

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ganflow.addresses import is_http
 from ganflow.errors import GanflowError
 from ganflow.settings import keys
+from ganflow.tracking.destination import check_address, typed
+from ganflow.tracking.known import known
 from ganflow.tune.address import Address
 from ganflow.tune.cluster import TOKENS
 from ganflow.tune.preflight import distributions, tracking_uri
@@ -71,6 +74,8 @@ def submit(
             f"a job needs the folder for its runs as the cluster's nodes see it: --runs /an/absolute/path on storage that all of "
             f"them mount, not {str(runs)!r}"
         )
+    if recipe and (uri := tracking_uri(recipe)):
+        check_address(uri)
     check_dashboard(address.text)
     options = ["--resume", resume] if resume else [RECIPE, *(["--name", name] if name else [])]
     command = ["python", "-m", "ganflow", "tune", *options, "--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
@@ -105,7 +110,7 @@ def runtime_env(recipe: Recipe | None, scratch: Path) -> dict[str, Any]:
         names = distributions(recipe)
         (folder / RECIPE).write_text(recipe.to_yaml())
         uri = tracking_uri(recipe)
-        if uri and uri.startswith("http") and not _is_here(uri):
+        if uri and is_http(uri) and not _is_here(uri) and (typed(recipe) or known(uri)):  # as the user's, with no other's rights
             variables["MLFLOW_TRACKING_URI"] = uri
     return {"working_dir": str(folder), "py_modules": list(map(str, build_wheels(names, scratch))), "env_vars": variables}
 

@@ -138,10 +138,10 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
 
 def _recipe(path: Path) -> Recipe | None:
     """A recipe, where it is there and can be read with what is installed now."""
-    from ganflow.recipe import read_recipe
+    from ganflow.recipe import kept_recipe
 
     try:
-        return read_recipe(path)
+        return kept_recipe(path)
     except (GanflowError, OSError):
         return None
 

@@ -43,6 +43,7 @@ class Shows(Protocol):
 
     def update(self, trials: list[TrialRecord]) -> None: ...
     def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
 
 
 class Watcher(tune.Callback):
@@ -67,6 +68,7 @@ class Watcher(tune.Callback):
     def _end(self) -> None:
         for number in [t.number for t in self.book.trials.values() if not t.over]:
             self.book.record(number, state="waiting", error="")
+            self._warn(number)
         for number in [t.number for t in self.book.trials.values() if t.state == "stopped"]:
             self._settle(number)
 
@@ -148,7 +150,21 @@ class Watcher(tune.Callback):
         told = {name: getattr(known, name) for name in names}
         self.book.folder.record(number, **told)
         self._over += 1
+        self._warn(number)
         self.note_best()
+
+    def _warn(self, number: int) -> None:
+        """Say that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
+        run = self.book.folder.trial(number)
+        try:
+            damaged = run.about().get("damaged", [])
+        except (OSError, ValueError):
+            return
+        for file in damaged:
+            text = f"trial {number}: damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
+            if text not in self._noted:
+                self._noted.add(text)
+                self.display.warn(text)
 
     def note_best(self) -> None:
         """The best so far, in run.json, and in the journal by the number of trials that are over."""

@@ -171,3 +171,22 @@ def test_a_conditional_generator_is_told_what_to_make(tmp_path: Path, database: 
     finally:
         mlflow.set_tracking_uri(None)
     np.testing.assert_array_equal(drawn, game.sample(z, told).numpy())
+
+
+def test_an_older_checkpoint_is_logged_only_when_asked_for(
+    trained: RunFolder, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ganflow.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    newest = max(trained.checkpoints.glob("round-*.safetensors"))
+    older = newest.with_name("round-00000003.safetensors")
+    older.write_bytes(newest.read_bytes())
+    newest.write_bytes(newest.read_bytes()[:-8])
+    result = sync(trained)
+    assert not result.model
+    line = f"ganflow sync runs/ring/{trained.id} --checkpoint runs/ring/{trained.id}/checkpoints/{older.name}"
+    assert f"the newest checkpoint of run {trained.id} is damaged" in result.error
+    assert result.error.endswith(f"; to log that: {line}")
+    assert main(line.split()[1:]) == 0
+    assert "the generator as a model sent to" in capsys.readouterr().out
