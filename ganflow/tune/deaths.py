@@ -6,7 +6,10 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.machine import broken, of_memory
@@ -37,6 +40,22 @@ class Reason:
     words: str
     machine: bool = False
     broken: bool = False
+
+
+def tell_all() -> None:
+    """Let Ray Tune see the end of a process in whatever Ray raises of it. Ray's own watch over a node's memory raises what Tune
+    does not know (as of Ray 2.60), and the whole sweep would end with it."""
+    manager: Any = RayActorManager
+    manager._actor_task_failed = _task_failed
+
+
+_known = RayActorManager._actor_task_failed
+
+
+def _task_failed(manager: RayActorManager, task: Any, error: Exception) -> None:
+    if isinstance(error, RayError) and not isinstance(error, (RayActorError, RayTaskError)):
+        error = RayActorError(error_msg=str(error))
+    _known(manager, task, error)
 
 
 def why(trial: RayTrial) -> Reason:

@@ -128,6 +128,7 @@ def _tune(
     from ganflow.tracking import Journal
     from ganflow.tune.address import connect
     from ganflow.tune.book import Book
+    from ganflow.tune.deaths import tell_all
     from ganflow.tune.memory import remember
     from ganflow.tune.pack import Pack
     from ganflow.tune.population import Population
@@ -141,6 +142,7 @@ def _tune(
     from ganflow.tune.watch import Watcher
     from ganflow.tune.watchdog import guarded
 
+    tell_all()
     rounds = rounds_of(plan)
     tracking = {"parent": folder.id, "log_model": False}
     book = Book(
