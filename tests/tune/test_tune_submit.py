@@ -111,6 +111,17 @@ def test_what_is_sent(workshop, tmp_path, monkeypatch):
     assert int(environment["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > 60
 
 
+def test_a_recipes_server_does_not_become_the_users(workshop, tmp_path, monkeypatch):
+    """An address in a job's environment gets the credentials that the cluster has."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = "track.uri=http://mlflow.example:5000"
+    (tmp_path / "grid.yaml").write_text(read_recipe("grid", [uri]).to_yaml())
+    for number, (recipe, passed) in enumerate([(read_recipe(tmp_path / "grid.yaml"), False), (read_recipe("grid", [uri]), True)]):
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        assert ("MLFLOW_TRACKING_URI" in runtime_env(recipe, scratch)["env_vars"]) is passed
+
+
 def test_what_is_sent_to_go_on_with_a_sweep(workshop, tmp_path, monkeypatch):
     """There is no recipe here that says which plugins it needs."""
     workshop.install("acme")
