@@ -229,7 +229,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     for origin, names in origins.items():
         yield row("plugins", f"{', '.join(names)} (from {origin})")
     if git := about.get("git"):
-        yield row("git", f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}")
+        changes = {None: " (changes since are not known)", True: " with changes"}.get(git.get("dirty"), "")
+        yield row("git", f"{git.get('commit')}{changes}")
     if run["last"]:
         yield row("last", "  ".join(value(*pair) for pair in run["last"].items()))
     if run["scores"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.plugins import versions
 from ganflow.recipe import Recipe
+from ganflow.runner.commit import git_commit
 from ganflow.runs import RunFolder
 
 
@@ -116,14 +116,3 @@ def origin(recipe: Recipe) -> dict[str, Any]:
         "plugins": versions(recipe.chosen()),
         "git": git_commit(),
     }
-
-
-def git_commit() -> dict[str, Any] | None:
-    """The commit of the working directory, and whether it has changes; None outside a repository."""
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain", "-uno"], **options)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(status.stdout.strip())}

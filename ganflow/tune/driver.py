@@ -137,6 +137,7 @@ def _tune(
             "mode": plan.mode,
             "stop": plan.tune.stop,
             "workers": workers(plan.tune),
+            "home": os.getcwd(),
         },
         in_common(plan),
         records,

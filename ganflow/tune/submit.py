@@ -73,7 +73,8 @@ def submit(
         )
     check_dashboard(address.text)
     options = ["--resume", resume] if resume else [RECIPE, *(["--name", name] if name else [])]
-    command = ["python", "-m", "ganflow", "tune", *options, "--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
+    options += ["--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
+    command = ["python", "-P", "-m", "ganflow", "tune", *options]
     for note in _only_here(recipe) if recipe else []:
         say(note)
     with tempfile.TemporaryDirectory(prefix="ganflow-job-") as scratch, _no_override():
