@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -36,13 +37,13 @@ def write_new(path: Path, text: str) -> None:
         file.write(text)
 
 
-def foreign(folder: Path, passed_over: str = "run.json") -> str | None:
+def foreign(folder: Path, passed_over: Callable[[str], bool] = lambda name: False) -> str | None:
     """What in a folder does not belong to it, in a few words: "samples is a link to …"; None where there is nothing.
 
     That is a link that leads out of the folder, and what is neither a file nor a folder.
 
     Args:
-        passed_over: folders within it that hold a file of this name are not searched.
+        passed_over: whether what is in a folder of this name is left to others.
     """
     root = os.path.realpath(folder)
     within = [""]
@@ -56,8 +57,8 @@ def foreign(folder: Path, passed_over: str = "run.json") -> str | None:
                     if to != root and not to.startswith(os.path.join(root, "")):
                         return f"{inner} is a link to {to}"
                 elif entry.is_dir():
-                    if not os.path.lexists(os.path.join(entry.path, passed_over)):
+                    if not passed_over(inner):
                         within.append(inner)
-                elif not entry.is_file():
+                elif not entry.is_file() and os.path.lexists(entry.path):  # it may be removed meanwhile
                     return f"{inner} is neither a file nor a folder"
     return None

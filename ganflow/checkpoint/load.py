@@ -19,7 +19,7 @@ from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
-from ganflow.runs import ENCODER, RunFolder
+from ganflow.runs import ENCODER, RunFolder, check
 
 
 class DescribedData(Data):
@@ -53,6 +53,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     Raises:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
+    check(folder)
     checkpoint = find_checkpoint(folder, which)
     recipe = read_recipe(folder.recipe)
     recipe.train.device = "cpu"

@@ -63,9 +63,13 @@ def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
 
 def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     """What the folder tells of its run; with `everything` also what it was made of, and its files."""
+    from ganflow.errors import GanflowError
+    from ganflow.runs import check
+
     try:
+        check(folder)
         about = folder.about()
-    except (OSError, ValueError):
+    except (OSError, ValueError, GanflowError):
         return {"name": folder.name, "id": folder.id, "status": "unreadable", "folder": str(folder.path)}
     report, evaluation = last_entries(folder)
     best, scores = about.get("best") or {}, evaluation.values if evaluation else {}

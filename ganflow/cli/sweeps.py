@@ -90,11 +90,13 @@ def all_known(root: Path) -> list[dict[str, Any]]:
 def known(folder: SweepFolder) -> dict[str, Any]:
     """What the folder tells of the sweep."""
     from ganflow.errors import GanflowError
+    from ganflow.runs import check
     from ganflow.tune.table import best_of, counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "unreadable", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}}
     try:
+        check(folder)
         about, trials = folder.about(), folder.trials().values()
     except (OSError, ValueError, GanflowError):
         return facts

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 from dataclasses import replace
 
 from ganflow import child
 from ganflow.errors import GanflowError
+from ganflow.inside import open_file
 from ganflow.runs import RunFolder
 from ganflow.tracking.pending import MISSING, Unsent, unsent
 
@@ -31,7 +33,7 @@ class Follower:
             raise GanflowError(MISSING)
         command = ["-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        with (self.folder.path / LOG).open("ab") as log:
+        with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from ganflow import runs
+from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.connection import Connection
@@ -55,6 +56,11 @@ def sync(
             A run that still calls itself running then was killed.
         every: seconds between looks.
     """
+    try:
+        for opened in filter(None, (folder, family.sweep_of(folder))):
+            runs.check(opened)
+    except GanflowError as error:
+        return SyncResult(error=str(error), uri=uri or "MLflow")
     to = store_uri(folder, uri)
     try:
         with _alone(folder, timeout=60 if follow else 2):

@@ -49,6 +49,7 @@ def find(name: str, root: Path) -> SweepFolder:
             raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
         raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
     folder = there[0]
+    runs.check(folder)
     try:
         about = folder.about()
     except ValueError as error:
