@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     from ganflow.runner.run import Outcome
 
@@ -77,8 +79,8 @@ def told(outcome: Outcome) -> int:
     if shown.is_relative_to(Path.cwd()):
         shown = shown.relative_to(Path.cwd())
     if outcome.status == "interrupted":
-        print(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
+        say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
         return 128 + outcome.signal
     picture = last_picture(outcome.folder)
-    print(f"{shown}: {outcome.round} rounds" + (f"; look at {shown / 'samples' / picture.name}" if picture else ""))
+    say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown / 'samples' / picture.name}" if picture else ""))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from ganflow.runs import RunFolder
@@ -28,7 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import json
 
     from ganflow.errors import GanflowError
     from ganflow.runs import find
@@ -37,15 +37,18 @@ def main(args: argparse.Namespace) -> int:
         if not args.run:
             raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
         facts = known(find(args.run, args.runs), everything=True)
-        print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else "\n".join(described(facts)))
+        if args.json:
+            say_json(facts)
+        else:
+            say(*described(facts))
         return 0
     runs = everything(args.runs, args.all)
     if args.json:
-        print(json.dumps(runs, indent=2, ensure_ascii=False))
+        say_json(runs)
     elif runs:
-        print("\n".join(table(runs)))
+        say(*table(runs))
     else:
-        print(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
     return 0
 
 

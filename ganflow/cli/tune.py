@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     from ganflow.tune.plan import Plan
 
@@ -73,19 +75,19 @@ def main(args: argparse.Namespace) -> int:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        print(f"stopped at once; go on from the last checkpoints with: {again}")
+        say(f"stopped at once; go on from the last checkpoints with: {again}")
         raise
     if outcome.status == "interrupted":
-        print(f"stopped; go on with: {again}")
+        say(f"stopped; go on with: {again}")
         return 128 + outcome.signal
     trials = list(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        print("\n".join(table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20)))
+        say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
     best = f"; train the best one in full: ganflow run {shown / folder.best.name}" if folder.best.exists() else ""
-    print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
+    say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
-        print(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
+        say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
         return 1
     return 0
 
@@ -97,12 +99,12 @@ def _dry_run(plan: Plan) -> int:
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
     total = searcher.total
-    print(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
+    say(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
     for number in range(min(total, 10)):
         config = searcher.propose(number)
         if config is None:
             break
-        print(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
+        say(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
     if total > 10:
-        print(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
+        say(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
     return 0

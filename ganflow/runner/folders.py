@@ -16,6 +16,7 @@ import ganflow
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.plugins import versions
+from ganflow.printing import escaped
 from ganflow.recipe import Recipe
 from ganflow.runner.commit import git_commit
 from ganflow.runs import RunFolder
@@ -88,7 +89,7 @@ def clear_unfinished(folder: RunFolder) -> None:
 
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
     """Put the resolved recipe into the folder, atomically."""
-    runs.write_text(folder.recipe, f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
+    runs.write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

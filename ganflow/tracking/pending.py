@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from ganflow.runs import RunFolder, is_sweep, write_json
 from ganflow.tracking import family
@@ -195,7 +196,21 @@ def store_uri(folder: RunFolder, uri: str | None = None) -> str:
 
 def default_uri(runs: Path) -> str:
     """The store of a runs folder when no other is named."""
-    return f"sqlite:///{(runs.absolute() / 'mlflow.db').as_posix()}"
+    return sqlite_uri(runs.absolute() / "mlflow.db")
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a SQLite file. In one, `?` begins the options and `%` a code; MLflow makes an empty folder of the name as it
+    is written here, so nothing else is quoted."""
+    return f"sqlite:///{quote(file.as_posix(), safe=_PLAIN)}"
+
+
+def sqlite_file(uri: str) -> Path:
+    """The other way."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+_PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
 
 
 def artifacts(runs: Path) -> Path:

@@ -19,6 +19,7 @@ from types import TracebackType
 from ganflow import child
 from ganflow.errors import GanflowError
 from ganflow.tracking.pending import artifacts
+from ganflow.tracking.store import no_other_folder
 
 
 class Server:
@@ -58,6 +59,7 @@ class Server:
         }
         where = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
         store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
+        self._held.enter_context(no_other_folder(self.uri))
         self._process = child.start(
             ["-m", "mlflow", "server", *where, *store],
             environment,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
 from ganflow.tracking.lock import Held, locked
-from ganflow.tracking.pending import MISSING, absolute, artifacts
+from ganflow.tracking.pending import MISSING, absolute, artifacts, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,15 +78,28 @@ def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
 
 @contextmanager
 def _setting_up(uri: str) -> Iterator[None]:
-    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    file = sqlite_file(uri)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(file.with_name(f".{file.name}.lock"), timeout=120):
+        with locked(file.with_name(f".{file.name}.lock"), timeout=120), no_other_folder(uri):
             yield
     except Held:
         raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
     except OSError as error:
         raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
+
+
+@contextmanager
+def no_other_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
+    written = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
+    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
 
 
 _REASONS = (

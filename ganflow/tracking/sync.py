@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ganflow import runs
 from ganflow.errors import GanflowError
+from ganflow.printing import say
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.connection import Connection
@@ -96,7 +97,7 @@ def _follow(look: Look, folder: RunFolder, over: threading.Event | None, every: 
         before = look.result.error
         away = look.attempt(status)
         if look.result.error != before:
-            print(f"{uri}: {look.result.error or 'sending again'}", flush=True)
+            say(f"{uri}: {look.result.error or 'sending again'}")
         if ended or (not attached and not away and status != "running"):
             return
         wait = min(max(2.0, 2 * wait), _SLOWEST) if look.result.error else every

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ganflow import printing
 from ganflow.errors import GanflowError
 from ganflow.settings import keys
 from ganflow.tune.address import Address
@@ -47,7 +48,7 @@ def submit(
     resume: str | None = None,
     quiet: bool = False,
     entrypoint: Sequence[str] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = printing.say,
 ) -> int:
     """Run a sweep as a job and follow it. Ctrl-C ends the following, not the job.
 
@@ -111,7 +112,7 @@ def runtime_env(recipe: Recipe | None, scratch: Path) -> dict[str, Any]:
     return {"working_dir": str(folder), "py_modules": list(map(str, build_wheels(names, scratch))), "env_vars": variables}
 
 
-def follow(client: Any, job: str, address: str, say: Callable[[str], None] = print) -> int:
+def follow(client: Any, job: str, address: str, say: Callable[[str], None] = printing.say) -> int:
     """Print a job's output as it comes, until it is over. Ctrl-C ends only that.
 
     Returns:
@@ -127,7 +128,7 @@ def follow(client: Any, job: str, address: str, say: Callable[[str], None] = pri
             new = text[max(0, shown - passed) :]  # a connection that was made again begins at the beginning
             passed += len(text)
             shown = max(shown, passed)
-            print(new, end="", flush=True)
+            printing.say_text(new)
 
     try:
         while True:
