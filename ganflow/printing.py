@@ -99,6 +99,10 @@ class Unread:
     def isatty(self) -> bool:
         return self.error is None and bool(self.stream.isatty())
 
+    def __reduce__(self) -> tuple[type[Unread], tuple[None]]:
+        """In another process it leads nowhere: Ray copies what belongs to a sweep."""
+        return Unread, (None,)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 

@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import random
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +241,11 @@ class TestUnread:
         stream.write("x")
         stream.flush()
         assert isinstance(stream.error, OSError)
+
+    def test_a_copy_for_another_process(self) -> None:
+        copy = pickle.loads(pickle.dumps(Unread(sys.stdout)))
+        assert copy.write("x") == 1
+        assert copy.error is not None
 
     def test_an_encoding_that_has_few_characters(self) -> None:
         raw = io.BytesIO()

@@ -173,7 +173,7 @@ class TestRelativePaths:
 class TestMatplotlibrc:
     """Of the working folder. The user's own is obeyed."""
 
-    @pytest.mark.parametrize("text", [b"text.usetex: true\n", b"\xff\xfe", b"backend: module://planted\n", b"\x1b[31m: red\n"])
+    @pytest.mark.parametrize("text", [b"text.usetex: true\nbackend: module://planted\n\x1b[31m: red\n", b"\xff\xfe"])
     @pytest.mark.parametrize("first", ["", "import matplotlib; "], ids=["ours", "imported before"])
     def test_it_is_not_obeyed(self, work: Path, text: bytes, first: str) -> None:
         if first and text == b"\xff\xfe":
