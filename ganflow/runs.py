@@ -16,9 +16,11 @@ from typing import Any
 
 from ganflow.addresses import without_secrets
 from ganflow.errors import GanflowError
+from ganflow.inside import foreign, open_file, read_bytes, write_new
 
 DEFAULT_ROOT = Path("runs")
 _ABOUT = "run.json"
+_ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
 ENCODER = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 HERE = "<runs>"
@@ -75,7 +77,7 @@ class RunFolder:
     def about(self) -> dict[str, Any]:
         """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, … Passwords in addresses,
         which earlier versions kept, are hidden."""
-        about = without_secrets(json.loads((self.path / _ABOUT).read_text()))
+        about = without_secrets(json.loads(read_bytes(self.path / _ABOUT)))
         if not isinstance(about, dict):
             raise ValueError("it is not a mapping")
         return {**about, **expanded(_changing(about), runs_of(self.path, about))}
@@ -142,7 +144,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file atomically: a reader sees the old or the new one, whole. On failure the old one is left alone."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(text)
+        write_new(scratch, text)
         os.replace(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
@@ -204,30 +206,63 @@ def _cannot_make(folder: RunFolder, error: OSError) -> GanflowError:
     return GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs")
 
 
+def check(folder: RunFolder) -> None:
+    """See that nothing in a run's, or a sweep's, folder leads out of it: it may come from a stranger. The folder itself, and
+    those above it, may be links; a sweep's trials are checked when they are opened.
+
+    Raises:
+        GanflowError: something does, or would be waited for.
+    """
+    sweep = is_sweep(folder)
+    try:
+        found = foreign(folder.path, lambda name: sweep and _TRIAL.fullmatch(name) is not None)
+    except OSError as error:
+        raise GanflowError(f"cannot read {error.filename or folder.path}: {error.strerror}") from None
+    if found:
+        why = "and nothing in its folder may lead out of it; remove it, or put there what it stands for"
+        raise GanflowError(f"run {folder.path.name}: {found}, {why}: {folder.path}")
+
+
 @contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
     """Alone in this run. The lock goes with the process, however that ends.
 
     Raises:
-        GanflowError: another process trains this run.
+        GanflowError: another process trains this run, or something in its folder leads out of it.
     """
-    import fcntl
-
-    with (folder.path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise GanflowError(f"run {folder.id} is being trained by another process (pid {folder.about().get('pid')})") from None
+    check(folder)
+    with _lock(folder) as alone:
+        if not alone:
+            raise GanflowError(f"run {folder.id} is being trained by another process (pid {folder.about().get('pid')})")
         yield
 
 
 def is_locked(folder: RunFolder) -> bool:
     """Whether a process trains this run at this moment."""
     try:
-        with locked(folder):
+        with _lock(folder) as alone:
+            return not alone
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link, which nobody locks
             return False
-    except GanflowError:
-        return True
+        raise
+
+
+@contextmanager
+def _lock(folder: RunFolder) -> Iterator[bool]:
+    """Take the lock if it is free; whether it was."""
+    import fcntl
+
+    file = open_file(folder.path / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(file)
 
 
 def alive(pid: int) -> bool:
@@ -262,14 +297,24 @@ def all_sweeps(root: Path) -> Iterator[RunFolder]:
 
 
 def find_sweep(name: str, root: Path) -> RunFolder | None:
-    """The sweep that a path, or its name, means."""
+    """The sweep that a path, or its name, means.
+
+    Raises:
+        GanflowError: something in its folder leads out of it.
+    """
     meant = (RunFolder(path.absolute()) for path in (Path(name), root / name))
-    return next(filter(is_sweep, meant), None)
+    found = next(filter(is_sweep, meant), None)
+    if found:
+        check(found)
+    return found
 
 
 def trial(sweep: RunFolder, number: int) -> RunFolder:
     """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
-    return RunFolder(sweep.path / f"{sweep.about()['id']}-t{number:04d}")
+    id = str(sweep.about()["id"])
+    if not _ID.fullmatch(id):
+        raise GanflowError(f"{sweep.path / _ABOUT} is damaged: {id!r} is not the id of a sweep")
+    return RunFolder(sweep.path / f"{id}-t{number:04d}")
 
 
 def best_trial(sweep: RunFolder) -> RunFolder:
@@ -289,8 +334,14 @@ def find(run: str, root: Path) -> RunFolder:
     id means its best trial's run.
 
     Raises:
-        GanflowError: no run, or more than one, is meant.
+        GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
     """
+    found = _find(run, root)
+    check(found)
+    return found
+
+
+def _find(run: str, root: Path) -> RunFolder:
     sweep = find_sweep(run, root)
     if sweep is not None:
         return best_trial(sweep)

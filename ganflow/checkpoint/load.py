@@ -18,7 +18,7 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.recipe import kept_recipe
-from ganflow.runs import ENCODER, RunFolder
+from ganflow.runs import ENCODER, RunFolder, check
 
 
 class DescribedData(Data):
@@ -52,6 +52,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     Raises:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
+    check(folder)
     checkpoint = find_checkpoint(folder, which)
     recipe = kept_recipe(folder.recipe)
     recipe.train.device = "cpu"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ganflow.printing import say, say_text
+
 HELP = "find every mistake in recipes, train nothing"
 
 
@@ -17,7 +19,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import sys
 
     from ganflow.errors import GanflowError
     from ganflow.recipe import Recipe, read_recipe, split
@@ -35,10 +36,10 @@ def main(args: argparse.Namespace) -> int:
 
                 read_space(read, recipe, overrides)
         except GanflowError as error:
-            print(error, file=sys.stderr)
+            say_text(f"{error}\n", err=True)
             code = error.exit_code
         else:
             for note in read.notes:
-                print(f"{recipe}: {note}", file=sys.stderr)
-            print(f"{recipe}: ok")
+                say(f"{recipe}: {note}", err=True)
+            say(f"{recipe}: ok")
     return code

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import MOST, check_output, run_arguments, whole, write
+from ganflow.printing import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ def understood(sentences: list[str], encoder: TextEncoder, folder: RunFolder) ->
             raise GanflowError(f"run {folder.name} {folder.id} knows no word of {sentence!r}")
         if unknown:
             several = "these words, which are" if len(unknown) > 1 else "this word, which is"
-            print(f"ganflow: the run does not know {several} passed over: {', '.join(unknown)}", file=sys.stderr)
+            say(f"ganflow: the run does not know {several} passed over: {', '.join(unknown)}", err=True)
     return encoder.encode(sentences)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     from ganflow.data import Data
     from ganflow.game import Game
@@ -96,4 +98,4 @@ def write(path: Path, save: Callable[[Path], object], what: str) -> None:
     """Save, and say so; what was there before is replaced, which is said, too."""
     verb = "replaced" if path.exists() else "wrote"
     save(path)
-    print(f"{verb} {shown(path)}: {what}")
+    say(f"{verb} {shown(path)}: {what}")

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import NoReturn
 
 import ganflow
+from ganflow import printing
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.printing import say, say_text
 
 COMMANDS = {
     "run": "train a recipe, or go on with a run",
@@ -62,29 +64,46 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for a mistake in the input, 128 + n after a signal."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # else this is somebody else's process
+        sys.excepthook = _traceback
     debug = "--debug" in arguments
+    with printing.unread() as out:
+        code = _answered([a for a in arguments if a != "--debug"], debug)
+    if out.error is None or code or arguments[:1] in (["run"], ["tune"]):  # which have done more than print
+        return code
+    if isinstance(out.error, BrokenPipeError):  # `ganflow runs | head`
+        return 141
+    say(f"ganflow: cannot write what is to be printed: {getattr(out.error, 'strerror', None) or out.error}", err=True)
+    return GanflowError.exit_code
+
+
+def _answered(arguments: list[str], debug: bool) -> int:
+    """Run a command, with a user's mistake in one sentence; returns the exit code."""
     try:
-        return _run([a for a in arguments if a != "--debug"])
+        return _run(arguments)
     except GanflowError as error:
         if debug:
             raise
         said = str(error)
         if isinstance(error.__cause__, (MemoryError, RuntimeError)):  # out of memory is no part's own fault
             said = _exhausted(error.__cause__) or said
-        print(f"ganflow: {said}" if "\n" not in said else said, file=sys.stderr)
+        say_text(f"ganflow: {said}\n" if "\n" not in said else f"{said}\n", err=True)
         return error.exit_code
     except KeyboardInterrupt:
-        print("\nganflow: interrupted", file=sys.stderr)
+        say("", "ganflow: interrupted", err=True)
         return 130
-    except BrokenPipeError:  # `ganflow runs | head`
-        sys.stderr.close()
-        return 141
     except (MemoryError, OSError, RuntimeError) as error:
         exhausted = _exhausted(error)
         if debug or not exhausted:
             raise
-        print(f"ganflow: {exhausted}", file=sys.stderr)
+        say(f"ganflow: {exhausted}", err=True)
         return GanflowError.exit_code
+
+
+def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    import traceback
+
+    say_text("".join(traceback.format_exception(kind, error, trace)), file=printing.Unread(sys.stderr))
 
 
 def _exhausted(error: BaseException) -> str | None:
@@ -105,10 +124,10 @@ def _run(arguments: list[str]) -> int:
     if len(arguments) > 1 and arguments[0] == "help":  # `ganflow help run`
         arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
+        say_text(f"{_help()}\n")
         return 0
     if arguments[0] in ("-V", "--version"):
-        print(f"ganflow {ganflow.__version__}")
+        say(f"ganflow {ganflow.__version__}")
         return 0
     name, *rest = arguments
     command = import_module(f"ganflow.cli.{name}") if name in COMMANDS else _brought(name)

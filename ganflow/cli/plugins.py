@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ganflow.printing import escaped, say, say_json
+
 if TYPE_CHECKING:
     from ganflow.plugins import Catalogue, Component, Plugin
     from ganflow.settings import Key
@@ -23,8 +25,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import json
-    import sys
 
     from ganflow.errors import GanflowError
     from ganflow.plugins import load_catalogue
@@ -35,19 +35,19 @@ def main(args: argparse.Namespace) -> int:
     if args.action:
         chosen = [component for name in args.names for component in matching(catalogue, name)]
         if args.json:
-            print(json.dumps([component_facts(component) for component in chosen], indent=2, default=str))
+            say_json([component_facts(component) for component in chosen], default=str)
         else:
             write(line for component in chosen for line in described(component, catalogue))
         return 0
     if args.json:
-        print(json.dumps([plugin_facts(plugin) for plugin in catalogue.plugins], indent=2, default=str))
+        say_json([plugin_facts(plugin) for plugin in catalogue.plugins], default=str)
     else:
         write(line for plugin in catalogue.plugins for line in listed(plugin, args.brief))
     for text in clashes(catalogue):
-        print(f"ganflow: {text}", file=sys.stderr)
+        say(f"ganflow: {text}", err=True)
     if catalogue.broken:
         names = ", ".join(plugin.name for plugin in catalogue.broken)
-        print(f"ganflow: {len(catalogue.broken)} of {len(catalogue.plugins)} plugins broken: {names}", file=sys.stderr)
+        say(f"ganflow: {len(catalogue.broken)} of {len(catalogue.plugins)} plugins broken: {names}", err=True)
     return 0
 
 
@@ -209,4 +209,4 @@ def write(lines: Iterator[Line]) -> None:
 
     console = Console(highlight=False)
     for text, style in lines:
-        console.print(Text(text, style), soft_wrap=True)
+        console.print(Text(escaped(text), style), soft_wrap=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ganflow.printing import escaped, say, say_json
+
 HELP = "list the recipes that come with ganflow, or copy one"
 
 
@@ -23,18 +25,17 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> int:
-    import json
 
     from ganflow.recipe import shipped
 
     recipes = shipped()
     if as_json:
         listed = [{"name": r.name, "path": str(r.path), "command": r.command, "shows": r.shows} for r in recipes]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        say_json(listed)
         return 0
     width = max((len(r.name) for r in recipes), default=0)
     for recipe in recipes:
-        print(f"{recipe.name:{width}}  {recipe.shows}".rstrip())
+        say(f"{recipe.name:{width}}  {recipe.shows}".rstrip())
     return 0
 
 
@@ -55,7 +56,7 @@ def _copy(name: str, target: str, force: bool) -> int:
         path = path / recipe.path.name
     first, *rest = recipe.path.read_text(encoding="utf-8").splitlines(keepends=True)
     # The comment's command runs the shipped recipe; in the copy it should run the copy.
-    first = first.replace(f"recipes/{recipe.name}.yaml", str(path))
+    first = first.replace(f"recipes/{recipe.name}.yaml", escaped(str(path)))
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write("".join([first, *rest]))
@@ -63,5 +64,5 @@ def _copy(name: str, target: str, force: bool) -> int:
         raise GanflowError(f"{path} exists; choose another name, or overwrite it with --force") from None
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from None
-    print(f"{path}: edit it, then: ganflow run {path}")
+    say(f"{path}: edit it, then: ganflow run {path}")
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     from ganflow.runner.run import Outcome
 
@@ -27,7 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import sys
     from pathlib import Path
 
     from ganflow import runs
@@ -49,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     recipe = read_recipe(args.recipe, overrides) if args.recipe and not stages else None
     read = stages or recipe
     for note in read.notes if read and not args.quiet else []:
-        print(note, file=sys.stderr)
+        say(note, err=True)
     root = Path(args.runs)
     if args.resume and (sweep := runs.find_sweep(args.resume, root)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
@@ -81,8 +82,8 @@ def told(outcome: Outcome) -> int:
     if shown.is_relative_to(Path.cwd()):
         shown = shown.relative_to(Path.cwd())
     if outcome.status == "interrupted":
-        print(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
+        say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
         return 128 + outcome.signal
     picture = last_picture(outcome.folder)
-    print(f"{shown}: {outcome.round} rounds" + (f"; look at {shown / 'samples' / picture.name}" if picture else ""))
+    say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown / 'samples' / picture.name}" if picture else ""))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from ganflow.runs import RunFolder
@@ -28,7 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import json
 
     from ganflow.errors import GanflowError
     from ganflow.runs import find
@@ -37,15 +37,18 @@ def main(args: argparse.Namespace) -> int:
         if not args.run:
             raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
         facts = known(find(args.run, args.runs), everything=True)
-        print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else "\n".join(described(facts)))
+        if args.json:
+            say_json(facts)
+        else:
+            say(*described(facts))
         return 0
     runs = everything(args.runs, args.all)
     if args.json:
-        print(json.dumps(runs, indent=2, ensure_ascii=False))
+        say_json(runs)
     elif runs:
-        print("\n".join(table(runs)))
+        say(*table(runs))
     else:
-        print(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
     return 0
 
 
@@ -63,9 +66,13 @@ def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
 
 def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     """What the folder tells of its run; with `everything` also what it was made of, and its files."""
+    from ganflow.errors import GanflowError
+    from ganflow.runs import check
+
     try:
+        check(folder)
         about = folder.about()
-    except (OSError, ValueError):
+    except (OSError, ValueError, GanflowError):
         return {"name": folder.name, "id": folder.id, "status": "unreadable", "folder": str(folder.path)}
     report, evaluation = last_entries(folder)
     best, scores = about.get("best") or {}, evaluation.values if evaluation else {}
@@ -229,7 +236,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     for origin, names in origins.items():
         yield row("plugins", f"{', '.join(names)} (from {origin})")
     if git := about.get("git"):
-        yield row("git", f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}")
+        changes = {None: " (changes since are not known)", True: " with changes"}.get(git.get("dirty"), "")
+        yield row("git", f"{git.get('commit')}{changes}")
     if run["last"]:
         yield row("last", "  ".join(value(*pair) for pair in run["last"].items()))
     if run["scores"]:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import MOST, check_output, open_game, run_arguments, truth, whole, write
+from ganflow.printing import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         write(output, lambda path: _save_arrays(path, samples, z), what)
     if isinstance(game.averaged, Autoencoder) and not isinstance(game.averaged, VariationalAutoencoder):
-        print("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
+        say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ganflow.printing import say, say_json, say_text
+
 HELP = "print a recipe with every default filled in"
 
 
@@ -14,7 +16,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import json
     import sys
 
     from ganflow.recipe import read_recipe
@@ -22,14 +23,14 @@ def main(args: argparse.Namespace) -> int:
 
     recipe = read_stages(args.recipe, args.overrides) or read_recipe(args.recipe, args.overrides)
     for note in recipe.notes:
-        print(note, file=sys.stderr)
+        say(note, err=True)
     if args.json:
-        print(json.dumps(recipe.resolved(), indent=2, ensure_ascii=False))
+        say_json(recipe.resolved())
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.syntax import Syntax
 
         Console().print(Syntax(recipe.to_yaml(), "yaml", background_color="default"))
     else:
-        print(recipe.to_yaml(), end="")
+        say_text(recipe.to_yaml())
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown
 from ganflow.cli.runs import age, last_entries, of_trials, status
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from ganflow.tune.folder import SweepFolder, TrialRecord
@@ -26,7 +27,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import json
 
     from ganflow.errors import GanflowError
 
@@ -37,18 +37,18 @@ def main(args: argparse.Namespace) -> int:
     if not args.action:
         sweeps = all_known(args.runs)
         if args.json:
-            print(json.dumps(sweeps, indent=2, ensure_ascii=False))
+            say_json(sweeps)
         else:
-            print("\n".join(table(sweeps)) if sweeps else f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan")
+            say(*(table(sweeps) if sweeps else [f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan"]))
         return 0
     folder = find(args.sweep, args.runs)
     if args.write:
         _write(folder)
     sweep, trials = known(folder), seen(folder)
     if args.json:
-        print(json.dumps({**sweep, **details(folder, trials)}, indent=2, ensure_ascii=False))
+        say_json({**sweep, **details(folder, trials)})
     else:
-        print("\n".join(described(folder, sweep, trials)))
+        say(*described(folder, sweep, trials))
     return 0
 
 
@@ -90,11 +90,13 @@ def all_known(root: Path) -> list[dict[str, Any]]:
 def known(folder: SweepFolder) -> dict[str, Any]:
     """What the folder tells of the sweep."""
     from ganflow.errors import GanflowError
+    from ganflow.runs import check
     from ganflow.tune.table import best_of, counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "unreadable", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}}
     try:
+        check(folder)
         about, trials = folder.about(), folder.trials().values()
     except (OSError, ValueError, GanflowError):
         return facts
@@ -200,9 +202,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
 
 
 def _write(folder: SweepFolder) -> None:
-    import sys
 
     from ganflow.tune.summary import summarize
 
     for missing in summarize(folder).missing:
-        print(f"ganflow: {missing}", file=sys.stderr)
+        say(f"ganflow: {missing}", err=True)

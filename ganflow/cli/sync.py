@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
@@ -50,16 +52,16 @@ def main(args: argparse.Namespace) -> int:
             if len(folders) == 1:
                 raise
             failed = True
-            print(f"not sent: {error}", flush=True)
+            say(f"not sent: {error}")
             continue
         sent = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((result.points, "point"), (result.images, "picture")) if n]
         sent += ["the generator as a model"] if result.model else []
         if sent or not result.error:
             what = f"{', '.join(sent)} sent to" if sent else "nothing to send; everything is in"
-            print(f"{family.title(folder)}: {what} {result.uri}", flush=True)
+            say(f"{family.title(folder)}: {what} {result.uri}")
         if result.error:
             failed = True
-            print(f"{family.title(folder)}: not everything sent to {result.uri}: {result.error}", flush=True)
+            say(f"{family.title(folder)}: not everything sent to {result.uri}: {result.error}")
     return 1 if failed else 0
 
 

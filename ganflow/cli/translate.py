@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import check_output, run_arguments, shown, truth, whole, write
+from ganflow.printing import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     _check_sizes(way, files)
     _translate(way, files, targets, args.truth, args.compare)
     where = targets[0] if len(files) == 1 else targets[0].parent
-    print(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown(where)}")
+    say(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown(where)}")
     return 0
 
 
@@ -205,8 +206,8 @@ def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | No
             picture = grid(coloured(made), scale=1, gap=0)
         save_png(picture, target)
     if grey:
-        print(f"ganflow: {grey} of {len(files)} images {'is' if grey == 1 else 'are'} grey; read as colour, which the run was "
-              "trained on", file=sys.stderr)  # fmt: skip
+        say(f"ganflow: {grey} of {len(files)} images {'is' if grey == 1 else 'are'} grey; read as colour, which the run was "
+              "trained on", err=True)  # fmt: skip
 
 
 def _true(path: Path, file: Path, made: Tensor, channels: int) -> Tensor:

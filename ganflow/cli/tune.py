@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ganflow.printing import say
 
 if TYPE_CHECKING:
     from ganflow.tune.plan import Plan
@@ -67,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
         plan = make_plan(args.recipe, overrides)
         folder = begin(plan, args.runs, args.name)
     for note in [] if args.quiet else plan.recipe.notes:
-        print(note, file=sys.stderr)
+        say(note, err=True)
     shown = folder.path.relative_to(Path.cwd()) if folder.path.is_relative_to(Path.cwd()) else folder.path
     again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
     try:
@@ -79,21 +80,21 @@ def main(args: argparse.Namespace) -> int:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        print(f"stopped at once; go on from the last checkpoints with: {again}")
+        say(f"stopped at once; go on from the last checkpoints with: {again}")
         raise
     if outcome.status == "interrupted":
-        print(f"stopped; go on with: {again}")
+        say(f"stopped; go on with: {again}")
         return 128 + outcome.signal
     trials = list(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        print("\n".join(table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20)))
+        say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
     best = f"; train the best one in full: ganflow run {shown / folder.best.name}" if folder.best.exists() else ""
-    print(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
+    say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
-        print(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
+        say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
         if outcome.retriable:
-            print(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
+            say(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
         return 1
     return 0
 
@@ -105,12 +106,12 @@ def _dry_run(plan: Plan) -> int:
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
     total = searcher.total
-    print(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
+    say(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
     for number in range(min(total, 10)):
         config = searcher.propose(number)
         if config is None:
             break
-        print(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
+        say(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
     if total > 10:
-        print(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
+        say(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ganflow.printing import say
+
 if TYPE_CHECKING:
     from ganflow.tracking.server import Server
 
@@ -35,14 +37,14 @@ def main(args: argparse.Namespace) -> int:
     uri = absolute(args.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(runs))
     Destination(uri, runs, given=True).check("")
     if is_http(uri):
-        print(f"the runs are tracked by the MLflow server at {uri}")
+        say(f"the runs are tracked by the MLflow server at {uri}")
         _browse(uri, args.no_browser)
         return 0
     server = Server(uri, runs, args.host, args.port)
     server.check_free()
-    print(f"MLflow at {server.url} (Ctrl-C ends it)", flush=True)
+    say(f"MLflow at {server.url} (Ctrl-C ends it)")
     if not any(runs.glob("*/*/run.json")):
-        print(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan", flush=True)
+        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
     return _serve(server, args.no_browser)
 
 
@@ -61,7 +63,7 @@ def _serve(server: Server, no_browser: bool) -> int:
             _browse(server.url, no_browser)
             server.wait()
     except KeyboardInterrupt:
-        print()
+        say()
     return 0
 
 

@@ -3,11 +3,31 @@ no pyplot, so no state that threads would share and no window system."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
+
+_RC = "matplotlibrc"
+if "matplotlib" not in sys.modules:
+    # On import matplotlib obeys a file of this name in the working folder, before the user's own and without a way to turn that
+    # off: a stranger's `text.usetex: true` would end a training. (Changing the folder meanwhile would mislead other threads.)
+    _exists = os.path.exists
+    os.path.exists = lambda path: path != _RC and _exists(path)
+    try:
+        import matplotlib
+    finally:
+        os.path.exists = _exists
+else:
+    import matplotlib
+
+    if matplotlib.matplotlib_fname() == _RC:  # a plugin imported it, and it obeyed
+        matplotlib.rcdefaults()
+
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 DPI = 100
 INK, FAINT = "#333333", "#cfcfcf"

@@ -23,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        scratch.unlink(missing_ok=True)  # which may be a link
         yield scratch
         os.replace(scratch, path)
     except OSError as error:

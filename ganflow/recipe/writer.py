@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ganflow.printing import escaped
 from ganflow.recipe.reader import scalar
 
 
@@ -18,8 +19,8 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = None
     if not isinstance(scalar(text), str):
         style = "'"  # PyYAML quotes what it would not read as text itself; to it, 5e-5 is text
-    elif any(c in text for c in "\x85\u2028\u2029\ufeff"):
-        style = '"'  # other styles lose the rarer line breaks
+    elif escaped(text, keep="\n\t") != text:
+        style = '"'  # the only style with escapes, which `escaped` writes
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
@@ -41,10 +42,10 @@ _Flow.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag
 def to_yaml(data: Any) -> str:
     """One key per line, in the order of `data`; lists of single values on one line."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
-    return text
+    return escaped(text, keep="\n\t")
 
 
 def to_flow(value: Any) -> str:
     """A value on one line, as an override has it: 0.0003, {use: hinge}."""
     text: str = yaml.dump([value], Dumper=_Flow, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True)
-    return text.strip()[1:-1]
+    return escaped(text.strip()[1:-1], keep="\n\t")

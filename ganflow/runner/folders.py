@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,9 @@ import ganflow
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.plugins import versions
+from ganflow.printing import escaped
 from ganflow.recipe import Recipe
+from ganflow.runner.commit import git_commit
 from ganflow.runs import RunFolder
 
 
@@ -88,7 +89,7 @@ def clear_unfinished(folder: RunFolder) -> None:
 
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
     """Put the resolved recipe into the folder, atomically."""
-    runs.write_text(folder.recipe, f"# ganflow run {folder.recipe}\n" + recipe.to_yaml())
+    runs.write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -117,14 +118,3 @@ def origin(recipe: Recipe) -> dict[str, Any]:
         "plugins": versions(recipe.chosen()),
         "git": git_commit(),
     }
-
-
-def git_commit() -> dict[str, Any] | None:
-    """The commit of the working directory, and whether it has changes; None outside a repository."""
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain", "-uno"], **options)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(status.stdout.strip())}

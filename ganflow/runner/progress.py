@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from ganflow.printing import Unread, escaped, say
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -40,7 +42,8 @@ class Shown:
     """
 
     def __init__(self, quiet: bool, stream: TextIO | None) -> None:
-        self.quiet, self.stream = quiet, stream or sys.stderr
+        self.stream: Any = Unread(stream or sys.stderr)  # what nobody reads ends no training
+        self.quiet = quiet
         self._live: Any = None
 
     def _go_live(self) -> bool:
@@ -54,20 +57,20 @@ class Shown:
     def note(self, text: str) -> None:
         """A line of its own, above what is drawn: "samples/round-00000500.png"."""
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)
         else:
             self._print(text)
 
     def warn(self, text: str) -> None:
         """A line that must not be missed: it is also shown when quiet."""
         if self.quiet:
-            print(text, file=self.stream, flush=True)
+            say(text, file=self.stream)
         else:
             self.note(text)
 
     def _print(self, line: str) -> None:
         if not self.quiet:
-            print(line, file=self.stream, flush=True)
+            say(line, file=self.stream)
 
 
 class Progress(Shown):
@@ -163,7 +166,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-def live(shown: Any, stream: TextIO) -> Any:
+def live(shown: Any, stream: Any) -> Any:
     """rich's live display of what rich can show; None where rich is not installed."""
     try:
         from rich.console import Console
@@ -174,8 +177,9 @@ def live(shown: Any, stream: TextIO) -> Any:
         shown,
         console=Console(file=stream),
         refresh_per_second=REFRESHES,
-        redirect_stdout=sys.stdout.isatty(),  # what a plugin prints goes above the display, unless it is piped elsewhere
-        redirect_stderr=sys.stderr.isatty(),
+        # what a plugin prints goes above the display, unless it is piped elsewhere
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+        redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
     )
 
 
@@ -194,7 +198,7 @@ def _display(progress: Progress) -> RenderableType:
     head.add_column(no_wrap=True, justify="right")
     share = progress.round / max(1, progress.rounds)
     head.add_row(
-        Text(progress.title or "round", style="bold"),
+        Text(escaped(progress.title) or "round", style="bold"),
         ProgressBar(total=1.0, completed=share, complete_style="green" if done else "cyan", finished_style="green"),
         Text.assemble((f"{progress.round}", "bold"), f"/{progress.rounds}"),
         Text(f"{share:4.0%}"),
@@ -212,7 +216,7 @@ def _display(progress: Progress) -> RenderableType:
     body.add_column(style="dim", no_wrap=True)
     body.add_column()
     for player, terms in rows.items():
-        pairs = [Text.assemble((name, "cyan"), " ", (f"{number(v):<9}", "bold")) for name, v in terms.items()]
-        body.add_row(player, Text("  ").join(pairs))
+        pairs = [Text.assemble((escaped(name), "cyan"), " ", (f"{number(v):<9}", "bold")) for name, v in terms.items()]
+        body.add_row(Text(escaped(player)), Text("  ").join(pairs))
     body.add_row("speed", Text("   ").join(Text(t) for t in times))
     return Group(head, body)

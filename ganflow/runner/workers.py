@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ganflow import child
 from ganflow.errors import GanflowError
 from ganflow.game.build import pick_device
 from ganflow.game.meeting import Failed, Lost
@@ -125,15 +124,8 @@ def _begin(order: dict[str, object]) -> subprocess.Popen[str]:
     """Start a worker. It ends when its stdin is closed, which happens however this process ends.
 
     In a process group of its own: Ctrl-C in a terminal is rank 0's alone."""
-    search = os.pathsep.join(place or os.getcwd() for place in sys.path)  # it finds every module where this process does
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "ganflow.runner.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": search},
-        text=True,
-        process_group=0,
-    )
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    process = child.start(["-m", "ganflow.runner.worker"], stdin=pipe, stdout=nothing, text=True, process_group=0)
     assert process.stdin is not None
     process.stdin.write(json.dumps(order) + "\n")
     process.stdin.flush()

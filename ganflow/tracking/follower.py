@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from dataclasses import replace
 
+from ganflow import child
 from ganflow.errors import GanflowError
+from ganflow.inside import open_file
 from ganflow.runs import RunFolder
 from ganflow.tracking.pending import MISSING, Unsent, absolute, unsent
 
@@ -34,19 +35,13 @@ class Follower:
         """
         if importlib.util.find_spec("mlflow") is None:
             raise GanflowError(MISSING)
-        command = [sys.executable, "-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
+        command = ["-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
         if self.given:
             command += ["--uri", absolute(self.given)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        with (self.folder.path / LOG).open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **quiet},
-                start_new_session=True,
-            )
+        with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
+            pipe = subprocess.PIPE
+            self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
 
     def finish(self, timeout: float) -> Unsent | None:
         """Tell it that the run is over (run.json says how, so note that first) and wait for it to send the rest.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganflow.errors import GanflowError
+from ganflow.inside import open_file
 from ganflow.runs import append_line
 
 
@@ -64,7 +65,7 @@ class Journal:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    return open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
 
 def entries(path: Path) -> Iterator[Entry]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ganflow.inside import open_file
+
 
 class Held(Exception):
     """Another process holds the lock, and did not let go in time."""
@@ -18,7 +20,7 @@ class Held(Exception):
 def locked(path: Path, timeout: float, shared: bool = False) -> Iterator[None]:
     """Hold the lock of this file, waiting for it up to `timeout` seconds; raises Held. Several may share it, where the
     system can (not Windows), while nobody has it alone."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    file = open_file(path, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + timeout
     try:
         while not _take(file, shared):

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
-from ganflow.addresses import plain_file, without_secrets
+from ganflow.addresses import SQLITE, without_secrets
 from ganflow.runs import HERE, RunFolder, expanded, is_sweep, portable, write_json
 from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
@@ -199,7 +200,7 @@ def store_uri(folder: RunFolder, uri: str | None = None) -> str:
 
 def _still(before: str, runs: Path) -> str:
     """Where points went before. The runs folder's own store is still that, where the folder was moved, or copied."""
-    file = plain_file(before)
+    file = sqlite_file(before) if before.startswith(SQLITE) and "?" not in before else None
     away = file is not None and file.name == STORE and not inside(file, runs) and not known(before)
     return default_uri(runs) if away else before
 
@@ -211,7 +212,21 @@ def inside(file: Path, runs: Path) -> bool:
 
 def default_uri(runs: Path) -> str:
     """The store of a runs folder when no other is named."""
-    return f"sqlite:///{(runs.absolute() / STORE).as_posix()}"
+    return sqlite_uri(runs.absolute() / STORE)
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a SQLite file. In one, `?` begins the options and `%` a code; MLflow makes an empty folder of the name as it
+    is written here, so nothing else is quoted."""
+    return f"sqlite:///{quote(file.as_posix(), safe=_PLAIN)}"
+
+
+def sqlite_file(uri: str) -> Path:
+    """The other way."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+_PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
 
 
 def artifacts(runs: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.runs import RunFolder, here, is_sweep
+from ganflow.runs import RunFolder, check, here, is_sweep
 from ganflow.tracking import describe, journal
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.images import images_of, log_image
@@ -96,6 +96,7 @@ class Sender:
 
     def _send(self, status: str, now: list[int]) -> bool:
         """Returns whether everything was whole; a picture that is still being written is not."""
+        check(self.folder)
         client, settings = self.connection.client(), Settings.of(self.folder)
         if not self._asked or self._described != _recipe(now):
             self._ask(client)
@@ -193,6 +194,9 @@ class Sender:
     def _send_files(self, names: tuple[str, ...]) -> None:
         """The plots, and what run.json asks for besides; each again when it has changed."""
         asked = [self.folder.path / name for name in names]
+        outside = [path for path in asked if not path.resolve().is_relative_to(self.folder.path.resolve())]
+        if outside:
+            raise GanflowError(f"run.json asks for {names[asked.index(outside[0])]} to be sent, which is not in the run's folder")
         for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
             name, changed = path.relative_to(self.folder.path), path.stat().st_mtime
             if self.state.files.get(name.as_posix()) != changed:

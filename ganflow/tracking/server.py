@@ -16,8 +16,10 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from ganflow import child
 from ganflow.errors import GanflowError
 from ganflow.tracking.pending import artifacts
+from ganflow.tracking.store import no_other_folder
 
 
 class Server:
@@ -49,18 +51,19 @@ class Server:
             raise GanflowError(why) from None
 
     def __enter__(self) -> Server:
-        self._output = tempfile.TemporaryFile()
-        environment = {
-            **os.environ,
+        self._output, self._held = tempfile.TemporaryFile(), contextlib.ExitStack()
+        environment: dict[str, str | None] = {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for things that we have not got
             "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+            "MLFLOW_TRACKING_URI": None,
         }
-        environment.pop("MLFLOW_TRACKING_URI", None)
         where = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
         store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *store],
-            env=environment,
+        self._held.enter_context(no_other_folder(self.uri))
+        self._process = child.start(
+            ["-m", "mlflow", "server", *where, *store],
+            environment,
+            cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -75,6 +78,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
         self._output.close()
+        self._held.close()
 
     def kill(self) -> None:
         """End it without asking."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
 from ganflow.tracking.lock import Held, locked
 from ganflow.tracking.moves import follow_folder
-from ganflow.tracking.pending import MISSING, absolute, artifacts, default_uri
+from ganflow.tracking.pending import MISSING, absolute, artifacts, default_uri, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -86,10 +86,10 @@ def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
 
 @contextmanager
 def _setting_up(uri: str) -> Iterator[None]:
-    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    file = sqlite_file(uri)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(file.with_name(f".{file.name}.lock"), timeout=120):
+        with locked(file.with_name(f".{file.name}.lock"), timeout=120), no_other_folder(uri):
             yield
     except Held:
         raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
@@ -98,6 +98,21 @@ def _setting_up(uri: str) -> Iterator[None]:
 
 
 BARRED = "not allowed in"
+
+
+@contextmanager
+def no_other_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
+    written = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
+    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
 _REASONS = (
     ("connection refused", "connection refused"),
     ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),

@@ -12,6 +12,7 @@ from typing import Protocol
 from ganflow import runs
 from ganflow.addresses import bare, is_http, password_problem
 from ganflow.errors import GanflowError
+from ganflow.printing import say
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.connection import Connection
@@ -65,6 +66,11 @@ def sync(
         GanflowError: the folder names a store that may not be used, or a server that the user has not named himself and that is
             not the one of a training which goes on.
     """
+    try:
+        for opened in filter(None, (folder, family.sweep_of(folder))):
+            runs.check(opened)
+    except GanflowError as error:
+        return SyncResult(error=str(error), uri=uri or "MLflow")
     where = _allowed(folder, uri, attached=over is not None)
     to, barred = where.uri, where.barred()
     if where.given and not where.own:
@@ -119,7 +125,7 @@ def _follow(look: Look, folder: RunFolder, over: threading.Event | None, every: 
         before = look.result.error
         away = look.attempt(status)
         if look.result.error != before:
-            print(f"{uri}: {look.result.error or 'sending again'}", flush=True)
+            say(f"{uri}: {look.result.error or 'sending again'}")
         if ended or (not attached and not away and status != "running"):
             return
         wait = min(max(2.0, 2 * wait), _SLOWEST) if look.result.error else every

@@ -11,12 +11,13 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ganflow import child
 from ganflow.errors import GanflowError, first_line
 from ganflow.plugins.wording import did_you_mean
 from ganflow.runs import alive
@@ -118,21 +119,23 @@ def connect(
         yield
         return
     with ExitStack() as held:
+        elsewhere = held.enter_context(child.empty_folder())
         if address.kind == "local":
-            _start(held.enter_context(_folder()), cpus, gpus)
+            _start(held.enter_context(_folder()), elsewhere, cpus, gpus)
         else:
-            _join(address)
+            _join(address, elsewhere)
         held.callback(ray.shutdown)
         yield
 
 
-def _start(folder: Path, cpus: float | None, gpus: float | None) -> None:
+def _start(folder: Path, elsewhere: Path, cpus: float | None, gpus: float | None) -> None:
     """A cluster of this machine alone, that nobody else can use: its token is known to this process and its children."""
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if cpus is None and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) != os.cpu_count():
         cpus = len(os.sched_getaffinity(0))  # Ray itself looks at the container's share, not at this
     try:
         _init(
+            elsewhere,
             address="local",
             num_cpus=cpus,
             num_gpus=gpus,
@@ -144,17 +147,24 @@ def _start(folder: Path, cpus: float | None, gpus: float | None) -> None:
         raise GanflowError(f"Ray does not start on this machine: {first_line(error)[:300]}") from error
 
 
-def _join(address: Address) -> None:
+def _join(address: Address, elsewhere: Path) -> None:
     """Become a driver of a cluster that is known to answer."""
     told = check_cluster(address.text)
     try:
-        _init(address="auto" if address.kind == "auto" else told["address"])
+        _init(elsewhere, address="auto" if address.kind == "auto" else told["address"])
     except Exception as error:
         raise GanflowError(f"the Ray cluster at {told['address']} cannot be joined: {first_line(error)[:300]}") from error
 
 
-def _init(**options: Any) -> None:
-    """ray.init, quietly. It takes SIGTERM for itself, and ends the process at once: whoever had the signal gets it back."""
+def _init(elsewhere: Path, **options: Any) -> None:
+    """ray.init, quietly. It takes SIGTERM for itself, and ends the process at once: whoever had the signal gets it back.
+
+    Workers have the driver's working folder in their search path, and here as their own: they are to run no module that happens
+    to be there. A trial's relative paths are made absolute (see ganflow.recipe.anchors).
+
+    Args:
+        elsewhere: an empty folder to be that instead.
+    """
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -164,7 +174,8 @@ def _init(**options: Any) -> None:
     _hush()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        with child.applied({"PYTHONPATH": child.variables()["PYTHONPATH"]}), chdir(elsewhere):
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)

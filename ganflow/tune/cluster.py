@@ -6,10 +6,10 @@ import json
 import platform
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from ganflow import child
 from ganflow.errors import GanflowError
 
 TOKENS = "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH with a file that holds it"
@@ -66,10 +66,9 @@ def _answers(text: str) -> None:
 
 
 def _asked(address: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", str(Path(__file__).with_name("reach.py")), address]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        printed = child.output([str(Path(__file__).with_name("reach.py")), address], timeout=60)
+        told: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return told
     except (subprocess.TimeoutExpired, IndexError, ValueError):
         return {"fault": "silent"}

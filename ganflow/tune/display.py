@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
+from ganflow.printing import escaped
 from ganflow.runner.progress import Shown, clock
 from ganflow.tune import table
 from ganflow.tune.folder import TrialRecord
@@ -164,11 +165,11 @@ class Display(Shown):
         grid.add_column()
         states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
         parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
-        grid.add_row(Text(self.name, style="bold"), Text("  ").join(parts))
+        grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
         best = table.best_of(self.trials, self.mode)
         if best:
-            score = (f"{self.metric} {table.number(best.score)}", "bold green")
-            grid.add_row("best", Text.assemble(score, f"  trial {best.number}  {self._config(best)}"))
+            score = (escaped(f"{self.metric} {table.number(best.score)}"), "bold green")
+            grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
         return grid
 
     def _table(self, height: int) -> list[RenderableType]:
@@ -185,15 +186,16 @@ class Display(Shown):
         best = table.best_of(trials, self.mode)
         body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for heading in ("trial", "state", self.metric, "round"):
-            body.add_column(heading, no_wrap=True, justify="right" if heading in ("trial", self.metric) else "left")
+            side: Literal["left", "right"] = "right" if heading in ("trial", self.metric) else "left"
+            body.add_column(Text(escaped(heading)), no_wrap=True, justify=side)
         for key in keys:
-            body.add_column(Text(names[key]), no_wrap=True, overflow="ellipsis")
+            body.add_column(Text(escaped(names[key])), no_wrap=True, overflow="ellipsis")
         body.add_column("where", no_wrap=True, overflow="ellipsis", style="dim")
         for trial in rows:
-            values = [Text(table.shown(trial.config, key)) for key in keys]
-            state = Text(trial.state, style=COLOURS.get(trial.state, ""))
+            values = [Text(escaped(table.shown(trial.config, key))) for key in keys]
+            state = Text(escaped(trial.state), style=COLOURS.get(trial.state, ""))
             score = Text(table.number(trial.score), style="bold green" if trial is best else "")
-            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(trial.place))
+            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]
 

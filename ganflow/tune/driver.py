@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
+from ganflow.printing import say
 from ganflow.tune.folder import MACHINE, SweepFolder, TrialRecord
 from ganflow.tune.plan import Plan, in_common, rounds_of
 
@@ -155,6 +155,7 @@ def _tune(
             "stop": plan.tune.stop,
             "workers": workers(plan.tune),
             "data": _data(plan),
+            "home": os.getcwd(),
         },
         in_common(plan),
         records,
@@ -216,7 +217,7 @@ def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> N
     """The cluster is gone: end the process at once. What is in the sweep's folder is all that is needed to go on."""
     folder.note(status="interrupted")
     display.__exit__(None, None, None)
-    print(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", file=sys.stderr, flush=True)
+    say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", err=True)
     os._exit(128 + interruption.signal if interruption.signal else 1)
 
 

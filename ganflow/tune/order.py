@@ -6,10 +6,13 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
+from ganflow.recipe import read_recipe
+from ganflow.recipe.anchors import anchored
 from ganflow.runner import Step
 from ganflow.runs import RunFolder
 from ganflow.tracking import entries
@@ -33,6 +36,7 @@ class Order:
         workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
+        home: the folder where the sweep was begun, or went on: what a recipe's relative paths are relative to.
     """
 
     number: int
@@ -48,6 +52,14 @@ class Order:
     copies: int = 0
     workers: int = 1
     data: str = ""
+    home: str = ""
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """The changes, and those by which the recipe's relative paths mean the same in the worker's working folder."""
+        if not self.home:
+            return self.changes
+        return [*self.changes, *anchored(read_recipe(self.recipe, self.changes), Path(self.home))]
 
 
 @dataclass

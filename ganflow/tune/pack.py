@@ -84,7 +84,7 @@ class Pack(FromFolders):
         """What is reported of each trial, by its place among the orders; None where it has finished."""
         left = [i for i in range(len(self.orders)) if i not in self.over]
         orders = [self.orders[i] for i in left]
-        trials = [(read_recipe(o.recipe, o.changes), RunFolder(Path(o.folder)), o.about) for o in orders]
+        trials = [(read_recipe(o.recipe, o.overrides), RunFolder(Path(o.folder)), o.about) for o in orders]
         for _, folder, _ in trials:
             wait_for(folder)
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ganflow import runs
 from ganflow.errors import GanflowError
+from ganflow.printing import escaped
 from ganflow.recipe.sections import NAME
 from ganflow.tracking.destination import address, check_recipe
 from ganflow.tune.folder import SweepFolder
@@ -27,7 +28,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
         folder.plots.mkdir()
-        runs.write_text(folder.recipe, f"# ganflow tune {folder.recipe}\n" + plan.space.draft.to_yaml())  # with its references
+        comment = f"# ganflow tune {escaped(str(folder.recipe))}\n"
+        runs.write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
         folder.note(**_about(plan, folder))
     except FileExistsError:
         how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
@@ -51,6 +53,7 @@ def find(name: str, root: Path) -> SweepFolder:
             raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
         raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
     folder = there[0]
+    runs.check(folder)
     try:
         about = folder.about()
     except ValueError as error:

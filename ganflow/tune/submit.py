@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ganflow import printing
 from ganflow.addresses import is_http
 from ganflow.errors import GanflowError
 from ganflow.settings import keys
@@ -50,7 +51,7 @@ def submit(
     resume: str | None = None,
     quiet: bool = False,
     entrypoint: Sequence[str] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = printing.say,
 ) -> int:
     """Run a sweep as a job and follow it. Ctrl-C ends the following, not the job.
 
@@ -78,7 +79,8 @@ def submit(
         check_address(uri)
     check_dashboard(address.text)
     options = ["--resume", resume] if resume else [RECIPE, *(["--name", name] if name else [])]
-    command = ["python", "-m", "ganflow", "tune", *options, "--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
+    options += ["--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
+    command = ["python", "-P", "-m", "ganflow", "tune", *options]
     for note in _only_here(recipe) if recipe else []:
         say(note)
     with tempfile.TemporaryDirectory(prefix="ganflow-job-") as scratch, _no_override():
@@ -115,7 +117,7 @@ def runtime_env(recipe: Recipe | None, scratch: Path) -> dict[str, Any]:
     return {"working_dir": str(folder), "py_modules": list(map(str, build_wheels(names, scratch))), "env_vars": variables}
 
 
-def follow(client: Any, job: str, address: str, say: Callable[[str], None] = print) -> int:
+def follow(client: Any, job: str, address: str, say: Callable[[str], None] = printing.say) -> int:
     """Print a job's output as it comes, until it is over. Ctrl-C ends only that.
 
     Returns:
@@ -131,7 +133,7 @@ def follow(client: Any, job: str, address: str, say: Callable[[str], None] = pri
             new = text[max(0, shown - passed) :]  # a connection that was made again begins at the beginning
             passed += len(text)
             shown = max(shown, passed)
-            print(new, end="", flush=True)
+            printing.say_text(new)
 
     try:
         while True:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow import runs
 from ganflow.errors import GanflowError
+from ganflow.printing import escaped
 from ganflow.tune.folder import SweepFolder, TrialRecord
 from ganflow.tune.table import best_of, config_line, differing, keys_of, number, ranking, score_of
 
@@ -106,7 +107,7 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
         recipe = replace(recipe, train=replace(recipe.train, **own))
     if best.copied:
         lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
-    return "".join(f"# {line}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
+    return "".join(f"# {escaped(line)}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
 
 
 def _pictures(

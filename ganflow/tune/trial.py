@@ -135,14 +135,14 @@ class Trial(FromFolders):
 
     def _open(self) -> Session:
         order = self.order
-        recipe = read_recipe(order.recipe, order.changes)
+        recipe = read_recipe(order.recipe, order.overrides)
         folder = RunFolder(Path(order.folder))
         wait_for(folder)
         if order.copy and folder.about().get("copies", 0) < order.copies:
             at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, recipe.train.rounds)
             folder.note(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
         copied = bool(order.copy) and newest_round(folder) == folder.about().get("copied_at")
-        group = hire(order.recipe, order.changes, order.workers) if order.workers > 1 else None
+        group = hire(order.recipe, order.overrides, order.workers) if order.workers > 1 else None
         return open_trial(recipe, folder, order.about, copied=copied, group=group)
 
     def end(self, status: str) -> None:

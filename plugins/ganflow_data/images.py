@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -18,6 +17,7 @@ from ganflow.data import Data, Field, StreamData, TensorData
 from ganflow.data.base import IMAGE_RANGE
 from ganflow.errors import GanflowError
 from ganflow.pictures.reading import UNREADABLE, why
+from ganflow.printing import say
 from ganflow_data.decode import Transform
 from ganflow_data.split import split
 
@@ -126,7 +126,7 @@ class Images(StreamData):
             with self._lock:
                 if file not in self.skipped:
                     self.skipped.append(file)
-                    print(f"ganflow: left out {self._folder / file}: {why(error)}", file=sys.stderr)
+                    say(f"ganflow: left out {self._folder / file}: {why(error)}", err=True)
             return None
 
     def fingerprint(self) -> str:

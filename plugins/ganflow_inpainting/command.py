@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import check_output, open_game, run_arguments, shown, truth, whole, write
+from ganflow.printing import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +187,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
     if (height, width) == shape[1:]:
         return image
     taken = f"its middle is taken, at the run's {shape[2]} × {shape[1]}"
-    print(f"ganflow: {path} is {width} × {height} pixels; {taken}", file=sys.stderr)
+    say(f"ganflow: {path} is {width} × {height} pixels; {taken}", err=True)
     scale = max(shape[1] / height, shape[2] / width)
     size = [max(shape[1], round(height * scale)), max(shape[2], round(width * scale))]
     image = interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(-1, 1)
@@ -233,7 +234,7 @@ def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) 
         for name, made in zip(given.names, results, strict=True):
             for i, image in enumerate(made, 1):
                 save_png(grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
-        print(f"wrote {shown(output)}/: {what}")
+        say(f"wrote {shown(output)}/: {what}")
 
 
 def draw(given: Given, results: Tensor):

@@ -150,9 +150,9 @@ class TestClusterFiles:
         job = yaml.safe_load((folder() / "cluster" / "rayjob.yaml").read_text())
         assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
         words = job["spec"]["entrypoint"].split()
-        assert words[:4] == ["python", "-m", "ganflow", "tune"]
+        assert words[:5] == ["python", "-P", "-m", "ganflow", "tune"]
         assert words[words.index("--address") + 1] == "auto"
-        read_recipe(words[4])
+        read_recipe(words[5])
         runs = words[words.index("--runs") + 1]
         cluster = job["spec"]["rayClusterSpec"]
         pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]

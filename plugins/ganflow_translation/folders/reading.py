@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.pictures.reading import UNREADABLE, flat, one_hot, signed, why
+from ganflow.printing import say
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -148,7 +148,7 @@ class Reader:
             for b in bad:
                 if b.file not in self.skipped:
                     self.skipped.append(b.file)
-                    print(f"ganflow: left out {self.root / b.file}: {b.why}", file=sys.stderr)
+                    say(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -162,7 +162,7 @@ def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> 
     grey = [file for file, header in headers if header.grey] if channels == 3 else []
     if grey:
         count = "1 grey image is" if len(grey) == 1 else f"{len(grey)} grey images are"
-        print(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", file=sys.stderr)
+        say(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
 
 
 def pixels(image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
