@@ -259,7 +259,7 @@ def test_compiled_rounds_are_traced(recipe, system):
     """The graph of a whole round, pools and all, does what the eager round does."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from ganflow.game.compiled import plain_batch_norm
+    from ganflow.game.tracing import plain_batch_norm
 
     trainer = made(recipe(SYSTEMS[system]))
     for player in trainer.game.players.values():
