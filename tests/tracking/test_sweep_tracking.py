@@ -18,6 +18,7 @@ from tracking_helpers import draw, followed, history, report, until
 from ganflow import runs
 from ganflow.runs import RunFolder
 from ganflow.tracking import Follower, Journal, store, unsent
+from ganflow.tracking.artifacts import Artifacts
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.journal import Reader, rewind
 from ganflow.tracking.pending import State
@@ -263,20 +264,18 @@ def test_a_trial_that_is_deleted_while_the_sweep_is_followed(sweep: ByHand, data
 def test_a_picture_that_was_cut_off_takes_its_own_place(
     sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow import MlflowClient
+    send = Artifacts.put
 
-    send = MlflowClient.log_artifact
-
-    def cut_off(self: Any, run_id: str, path: str, *others: Any) -> None:
-        if path.endswith(".webp"):
+    def cut_off(self: Artifacts, path: Path, folder: str | None = None) -> None:
+        if path.suffix == ".webp":
             raise ConnectionError("Remote end closed connection")
-        send(self, run_id, path, *others)
+        send(self, path, folder)
 
     trial = sweep.trial(0, status="finished")
     draw(trial, 5)
     sweep.folder.note(status="finished")
     with monkeypatch.context() as patched:
-        patched.setattr(MlflowClient, "log_artifact", cut_off)
+        patched.setattr(Artifacts, "put", cut_off)
         assert sync(sweep.folder).error.endswith("connection lost")
     assert sync(sweep.folder) == SyncResult(images=1, uri=database)
     artifacts = Path(everyone(database)[trial.id].info.artifact_uri.removeprefix("file://"))
