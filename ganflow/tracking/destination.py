@@ -18,7 +18,7 @@ from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.known import ENVIRONMENT, has_credentials, known
 from ganflow.tracking.lock import Held, locked
-from ganflow.tracking.pending import STORE, absolute, default_uri, inside, store_uri
+from ganflow.tracking.pending import STORE, absolute, default_uri, inside, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -157,7 +157,7 @@ def check_address(uri: str) -> None:
 
 def check_file(uri: str, runs: Path) -> None:
     """Raises GanflowError: a SQLite file is there that MLflow has not made."""
-    file = runs / STORE if uri == default_uri(runs) else Path(uri.removeprefix(SQLITE).partition("?")[0])
+    file = sqlite_file(uri)
     if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
     tables = _tables(file)
