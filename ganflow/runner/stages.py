@@ -6,6 +6,7 @@ that was begun from it. So any stage can be interrupted, and `--resume` finds it
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,7 +63,13 @@ def resume_stages(
 def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
     while outcome.status == "finished" and (then := outcome.folder.about().get("then")):
         begun = outcome.folder.about().get("next")
-        following = RunFolder(runs.moved(begun, outcome.folder.path.parent.parent)) if begun else None
+        around = outcome.folder.path.parent.parent
+        following = RunFolder(runs.moved(begun, around)) if begun else None
+        if following and not following.path.resolve().is_relative_to(around.resolve()):
+            raise GanflowError(
+                f"run.json of run {outcome.folder.id} says that it goes on in {following.path}, which is not in the runs folder "
+                f"{around}; to go on there: ganflow run --resume {shlex.quote(str(following.path))}"
+            )
         if following and following.is_run():
             outcome = resume(following, quiet=quiet, workers=workers)
         else:

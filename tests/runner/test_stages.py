@@ -1,6 +1,7 @@
 """Recipes in stages: read, run, interrupted, gone on with; and a stage without the one before it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,17 @@ def test_the_next_stage_follows_when_a_finished_one_is_resumed(files):
     assert (second.folder.name, second.status) == ("second", "finished")
     assert [o.folder for o in resume_stages(first.folder, quiet=True)] == [second.folder]
     assert len(list(runs.all_runs(Path("runs")))) == 2
+
+
+def test_a_next_stage_outside_of_the_runs_folder_is_not_gone_on_with(files, tmp_path):
+    *_, last_outcome = start_stages(read_stages("both.yaml"), Path("runs"), quiet=True)
+    stranger = tmp_path / "elsewhere" / "second" / "1"
+    shutil.copytree(last_outcome.folder.path, stranger)
+    before = {path: path.stat().st_mtime_ns for path in stranger.rglob("*")}
+    newest("first").note(next=str(stranger))
+    with pytest.raises(GanflowError, match="which is not in the runs folder"):
+        list(resume_stages(newest("first"), root=Path("runs"), quiet=True))
+    assert {path: path.stat().st_mtime_ns for path in stranger.rglob("*")} == before
 
 
 @pytest.mark.parametrize("stage", [pytest.param("first", marks=pytest.mark.slow), "second"])
