@@ -13,8 +13,8 @@ from ganflow.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "constraints.txt", "ganflow", "plugins",
-    "pyproject.toml", "recipes", "tests",
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "constraints.txt", "docs", "ganflow",
+    "plugins", "pyproject.toml", "recipes", "tests",
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_no_file_knows_a_machine_or_a_package_registry():
     registry = re.compile(r"\b(?:py[p]i\.org|python[h]osted|download\.py[t]orch|ana[c]onda\.org|--(?:extra-)?in[d]ex-url)")
     found = []
     for path in files():
-        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if machine.search(line) or registry.search(line):
                 found.append(f"{path}:{number}: {line.strip()}")
     assert not found, "\n".join(found)
