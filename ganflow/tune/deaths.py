@@ -52,10 +52,10 @@ def tell_all() -> None:
 _known = RayActorManager._actor_task_failed
 
 
-def _task_failed(manager: RayActorManager, task: Any, error: Exception) -> None:
-    if isinstance(error, RayError) and not isinstance(error, (RayActorError, RayTaskError)):
-        error = RayActorError(error_msg=str(error))
-    _known(manager, task, error)
+def _task_failed(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    if isinstance(exception, RayError) and not isinstance(exception, (RayActorError, RayTaskError)):
+        exception = RayActorError(error_msg=str(exception))
+    _known(manager, tracked_actor_task, exception)
 
 
 def why(trial: RayTrial) -> Reason:

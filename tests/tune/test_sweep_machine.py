@@ -41,7 +41,7 @@ class Hog:
             (group / "cgroup.procs").write_text(str(os.getpid()))
             kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(400)]
         elif self.way == "ray":
-            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(120)]
+            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(160)]
             time.sleep(60)
         elif self.way == "memory":
             raise MemoryError("Unable to allocate 3 GiB")
@@ -282,13 +282,14 @@ def cgroup():
 
 @pytest.mark.parametrize("way", REASONS)
 def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog, request):
+    limit = {}
     changes, env = hog(way, str(request.getfixturevalue("cgroup")) if way == "kernel" else "")
     if way == "ray":
         total, free = (int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()[:3:2])
-        if free < 8 << 20:
-            pytest.skip("too little memory is free to take 6 GB of it")
-        env |= {"RAY_memory_usage_threshold": str(1 - (free - (3 << 20)) / total), "RAY_memory_monitor_refresh_ms": "50"}
-    code, out, _ = tune(tmp_path, "m", *changes, "tune.concurrency=1", options=["-q"], **env)
+        if free < 10 << 20:
+            pytest.skip("too little memory is free to take 8 GB of it")
+        limit = {"RAY_memory_usage_threshold": str(1 - (free - (4 << 20)) / total), "RAY_memory_monitor_refresh_ms": "50"}
+    code, out, _ = tune(tmp_path, "m", *changes, "tune.concurrency=1", options=["-q"], **env, **limit)
     sweep = SweepFolder(tmp_path / "runs" / "m")
     assert_one_failed(code, out, sweep, REASONS[way])
     assert out.endswith("1 for no reason of its own; try again: ganflow tune --resume m\n")
