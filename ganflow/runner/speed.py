@@ -132,7 +132,8 @@ def choose(recipe: Recipe, game: Game, *, measure: bool = True, clock: Clock = t
             threads = most
         torch.set_num_threads(threads)
         if half:
-            precision, said = _precision(_Tries(recipe, game, clock), train.precision)
+            worth = 0.0 if train.precision == "auto" else WORTH  # products of matrices do not say what small networks gain
+            precision, said = _precision(_Tries(recipe, game, clock, worth), train.precision)
             notes += said
     return Choice(threads, precision, tuple(notes))
 
@@ -141,7 +142,7 @@ class _Tries:
     """What is tried: rounds of the game, cut to a few examples where they would take long; a product of matrices where rounds
     cannot be tried, or take long all the same."""
 
-    def __init__(self, recipe: Recipe, game: Game, clock: Clock) -> None:
+    def __init__(self, recipe: Recipe, game: Game, clock: Clock, worth: float = WORTH) -> None:
         train, self.clock = recipe.train, clock
         batch = train.batch_size // train.accumulate
         self.rehearsal: Rehearsal | None = None
@@ -151,7 +152,7 @@ class _Tries:
             work, besides = made.seconds(batch)
             self.seconds = (work + besides) * train.accumulate * train.rounds
             examples = max(2, min(batch, int(batch * LONGEST / max(work, 1e-9))))
-            if self.seconds >= WORTH and work * examples / batch < 10 * LONGEST:
+            if self.seconds >= worth and work * examples / batch < 10 * LONGEST:
                 made.make(examples)
                 made.play("fp32")
                 self.rehearsal = made
@@ -209,8 +210,8 @@ def fewest(seconds: Mapping[int, float]) -> int:
 
 def _precision(tries: _Tries, asked: str) -> tuple[str, list[str]]:
     """"fp32" or "bf16" for `auto`; a warning for a bf16 that is slower."""
-    if tries.rehearsal is None and asked == "bf16" and tries.seconds < WORTH:
-        return asked, []
+    if tries.rehearsal is None and (asked == "auto" or tries.seconds < WORTH):
+        return "fp32" if asked == "auto" else asked, []
     seconds = timed({name: partial(tries.round, name) for name in ("fp32", "bf16")}, tries.clock)
     ratio = seconds["bf16"] / seconds["fp32"]
     if asked == "auto":
