@@ -94,6 +94,7 @@ def test_no_program_of_a_repository_is_run(way: str, tmp_path: Path) -> None:
     assert (tmp_path / "was-run").exists()  # it would have been run
 
 
+@pytest.mark.slow
 def test_a_run_in_such_a_repository(tmp_path: Path) -> None:
     work = repository(tmp_path / "work")
     commit = git(work, "rev-parse", "HEAD")

@@ -173,7 +173,7 @@ def printed(folder: Path, trained: Path, attempt: tuple[str, tuple[Any, ...], tu
 def test_no_text_of_a_stranger_is_obeyed(tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     every = attempts(trained)
     wrong = {}
-    for number, attempt in enumerate(random.Random(1).sample(every, 30)):
+    for number, attempt in enumerate(random.Random(1).sample(every, 15)):
         if found := obeyed(printed(tmp_path / str(number), trained, attempt, capsys)):
             wrong[attempt] = found
     assert not wrong
@@ -208,7 +208,7 @@ class TestPaths:
             assert out + err
             assert not obeyed(out + err), command
 
-    @pytest.mark.parametrize("name", ["new\nline\u2028", "escape\x1b[31m\u202e", "x y#z?a=b%20&c;é'\""])
+    @pytest.mark.parametrize("name", ["new\nline\u2028 escape\x1b[31m\u202e", "x y#z?a=b%20&c;é'\""])
     def test_a_runs_folder_of_any_name(self, name: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "small.yaml").write_text(RECIPE)

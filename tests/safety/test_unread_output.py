@@ -65,7 +65,7 @@ def assert_trained(folder: Path, rounds: int) -> None:
     assert run.journal.read_bytes().count(b"\n") == rounds  # and nothing that was printed
 
 
-@pytest.mark.parametrize("way", ["head", "all closed"])
+@pytest.mark.parametrize("way", ["head", pytest.param("all closed", marks=pytest.mark.slow)])
 def test_a_training_goes_on_to_its_end(way: str, work: Path) -> None:
     rounds = ["train.rounds=40", "train.report_every=1", "track.mlflow=false"]
     assert shell(work, f"run small.yaml {' '.join(rounds)}", WAYS[way]) == 0
@@ -114,7 +114,6 @@ def test_a_sweep(way: str, work: Path) -> None:
     [
         ("recipes", "| true", 141),  # as the shell has it for a program that a pipe ended
         ("recipes", ">/dev/full", 2),
-        ("show wgan", ">/dev/full", 2),
         ("check nothing", "2>/dev/full", 2),
         ("check nothing", "2>&-", 2),
     ],
@@ -130,6 +129,7 @@ def test_it_is_said_why(work: Path) -> None:
     assert done.stderr == "ganflow: cannot write what is to be printed: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_from_a_script_without_stderr(work: Path) -> None:
     script = (
         "from ganflow.recipe import read_recipe; from ganflow.runner import start; "
