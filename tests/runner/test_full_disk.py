@@ -109,7 +109,7 @@ def test_a_quota_that_is_used_up(work, ganflow, monkeypatch):
         path.touch()
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))  # as from write(2): without the file's name
 
-    monkeypatch.setattr(type(run.path), "write_text", write_text)
+    monkeypatch.setattr("ganflow.runs.write_new", write_text)
     code, out, err = ganflow("run", "--resume", "latest", "train.rounds=8", "-q")
     assert (code, out, err) == (2, "", f"ganflow: run {run.id}: cannot write {run.recipe}: Disk quota exceeded\n")
     monkeypatch.undo()

@@ -130,7 +130,7 @@ def test_every_trial_is_a_complete_run(pack, work):
 
 
 def test_a_packed_trial_goes_on_by_itself(pack):
-    packed, unpacked = pack("packed", "train.rounds=60"), pack("alone")
+    packed, unpacked = pack("packed", "train.rounds=50"), pack("alone")
     play(packed)
     alone(unpacked)
     for run, other in zip(folders(packed), folders(unpacked), strict=True):

@@ -78,7 +78,7 @@ def test_progress_and_sweeps() -> None:
     class Report:
         round, terms, estimates, rounds_per_second = 5, {f"critic/{EVIL}": 1.0}, {EVIL: 2.0}, 3.0
 
-    trial = TrialRecord(0, {f"optimizer.{EVIL}": EVIL}, "failed", 1.0, 5, EVIL, EVIL, [(1, 2)])
+    trial = TrialRecord(0, {f"optimizer.{EVIL}": EVIL}, "failed", 1.0, 5, EVIL, place=EVIL, copied=[(1, 2)])
     plain, live = io.StringIO(), Terminal()
     for stream in (plain, live):
         with Progress(10, title=EVIL, stream=stream) as progress:
