@@ -10,8 +10,8 @@ the hole of the training example that is nearest on the known pixels (wanted: �
 as a ratio to that as one batch, on one thread (wanted: ≥ 10). Words like starts=4 are fields of ganflow_inpainting.search.Search.
 
 Measured on a shared core: inpainting_digits with the defaults (4 starts) 0.488, 50.6 %, 5.4 ×; with starts=1 weight=0.1
-0.491, 52.8 %, 16 ×. vae_digits with the defaults 0.383, 66.7 %; with starts=1 0.407, 67.2 %. A few starts of one image keep a core
-busy already, so that with more of them a batch gains less: with 2 of the GAN's 8 ×.
+0.491, 52.8 %, 16 ×. vae_digits with the defaults 0.383, 66.7 %; with starts=1 0.407, 67.2 %. A few starts of one image keep a
+core busy already, so that with more of them a batch gains less: with 2 of the GAN's 8 ×.
 """
 
 from __future__ import annotations
