@@ -42,7 +42,7 @@ def place(tmp_path_factory):
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT, cwd=place)
     acme = place / "acme"
     (acme / "gf_acme").mkdir(parents=True)
-    blocks = dict(re.findall(r"^```(python|toml)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    blocks = dict(reversed(re.findall(r"^```(python|toml)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)))  # the first of each
     (acme / "gf_acme" / "__init__.py").write_text(blocks["python"], encoding="utf-8")
     (acme / "pyproject.toml").write_text(PACKAGE + blocks["toml"], encoding="utf-8")
     venv.create(place / "venv", with_pip=True)

@@ -33,6 +33,7 @@ def remount(disk, options):
     subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_and_is_given_room(work, ganflow, disk):
     place = disk("size=400k")
     code, out, err = finished(work, "run", "tiny.yaml", "-q", "train.rounds=12", "train.keep=100")

@@ -80,6 +80,7 @@ def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, owne
     assert numbers(run) == numbers(only_run(work / "alone"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_a_round_that_hangs(work, plugin):
     site = plugin("sleepy", SLEEPY)
     with Process(work, "run", "tiny.yaml", "+modifiers={use: sleepy}", path=[site]) as process:

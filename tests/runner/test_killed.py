@@ -59,6 +59,7 @@ def check(folder, run, rounds, *changes):
     assert not unfinished(run)
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(work):
     run, hits = killed_again_and_again(work, 1, 3, "train.rounds=40")
     assert hits["kills"] == 3

@@ -138,6 +138,7 @@ def test_a_packed_trial_goes_on_by_itself(pack):
         assert_same_checkpoint(last(run), last(other))
 
 
+@pytest.mark.slow
 def test_trials_that_ran_by_themselves_go_on_packed(pack):
     packed, unpacked = pack("packed"), pack("alone")
     for recipe, folder, told in packed:
@@ -152,6 +153,7 @@ def test_trials_that_ran_by_themselves_go_on_packed(pack):
         assert_same_run(run, other)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pack_keeps_the_round_in_hand(pack):
     packed, unpacked = pack("packed"), pack("alone")
     session = PackSession(packed)
@@ -335,6 +337,7 @@ def test_trials_that_report_at_other_rounds_are_not_packed(pack):
         PackSession(pack("packed", trials=[TRIALS[0], [*TRIALS[1], "train.evaluate_every=7"]]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack):
     packed, undisturbed = pack("packed"), pack("undisturbed")
     session = PackSession(packed)

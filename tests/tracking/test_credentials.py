@@ -408,6 +408,7 @@ def test_addresses_are_remembered_in_one_form(state: Path, monkeypatch: pytest.M
     assert known("https://host.lab")
 
 
+@pytest.mark.slow
 def test_an_address_that_was_typed_for_a_run_serves_a_recipe_later(
     listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -190,6 +190,7 @@ def ganflow(folder: Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_paths_in_a_moved_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Stages, a run that starts from another, a database of the recipe's in the runs folder: all of them in a moved folder."""
     old, new = tmp_path / "old", tmp_path / "new"

@@ -218,6 +218,7 @@ def test_the_live_table_fits_the_terminal_and_tells_what_runs_and_what_is_best()
     assert "trial 60 diverged  20/50 rounds  critic/hinge became nan  61/70 over" in plain
 
 
+@pytest.mark.slow
 def test_the_live_table_without_a_trial():
     assert "starting" in on_a_terminal("""
         with Display("sweep-9", "frechet", "min", ["optimizer.lr"], 4, rounds=50) as display:
