@@ -11,7 +11,7 @@ from ganflow.cli.main import _exhausted
 from ganflow.errors import GanflowError
 from ganflow.game.meeting import Failed, Lost
 from ganflow.machine import Broken, broken, of_memory
-from ganflow.runner.faults import plugins_fault
+from ganflow.runner.faults import ended_from_outside, plugins_fault
 
 MACHINES = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "ENOTCONN", "EREMOTEIO", "EUCLEAN"]
 OTHERS = ["ENOENT", "EACCES", "EPERM", "EISDIR", "ECONNREFUSED", "EPIPE", "ENOMEM", "EINVAL", "ENODEV"]
@@ -63,6 +63,14 @@ def test_what_is_no_disks(tmp_path):
     for error in (ValueError("no"), GanflowError("no"), Lost("worker 1 of 2 died"), KeyboardInterrupt(), MemoryError()):
         assert broken(error, tmp_path) is None
     assert broken(RuntimeError("[c10d] The socket has failed (errno: 107 - Transport endpoint is not connected)")) is None
+
+
+def test_a_process_that_ray_ends_is_no_plugins_fault():
+    ended = SystemExit(1)
+    ended.ray_terminate_msg = "The process receives a SIGTERM."  # as Ray raises it
+    assert plugins_fault(ended, "now", "here") is None
+    assert ended_from_outside(ended)
+    assert not ended_from_outside(SystemExit(1))
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):
