@@ -38,15 +38,15 @@ def raised(error, cause=None, hidden=False):
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_disks_error_is_one_however_it_is_wrapped(name):
     words = os.strerror(getattr(errno, name))
-    plain = numbered(name, "/data/x.png")
-    assert str(broken(plain)).startswith(f"/data/x.png: {words}; ")
+    plain = numbered(name, "photos/x.png")
+    assert str(broken(plain)).startswith(f"photos/x.png: {words}; ")
     for hidden in (False, True):
-        sentence = raised(GanflowError(f"cannot write /runs/x: {words}; earlier ones are intact"), numbered(name), hidden)
-        assert str(broken(sentence)).startswith(f"cannot write /runs/x: {words}; earlier ones are intact; ")
-        vague = raised(GanflowError("the image /data/x.png cannot be read"), plain, hidden)
-        assert str(broken(vague)).startswith(f"/data/x.png: {words}; ")
+        sentence = raised(GanflowError(f"cannot write runs/x: {words}; earlier ones are intact"), numbered(name), hidden)
+        assert str(broken(sentence)).startswith(f"cannot write runs/x: {words}; earlier ones are intact; ")
+        vague = raised(GanflowError("the image photos/x.png cannot be read"), plain, hidden)
+        assert str(broken(vague)).startswith(f"photos/x.png: {words}; ")
     assert str(broken(Failed(f"OSError: {plain}"))).startswith(f"OSError: {plain}; ")  # from another process, as text
-    assert str(broken(RuntimeError(f"worker: {plain}"))).startswith(f"/data/x.png: {words}; ")
+    assert str(broken(RuntimeError(f"worker: {plain}"))).startswith(f"photos/x.png: {words}; ")
     assert isinstance(pickle.loads(pickle.dumps(broken(plain))), Broken)
     assert plugins_fault(plain, "now", "here") is None
     assert _exhausted(plain) == f"{broken(plain)}, and try again"
@@ -54,7 +54,7 @@ def test_a_disks_error_is_one_however_it_is_wrapped(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_errors_of_the_system_are_not(name):
-    for error in (numbered(name), numbered(name, "/data/x.png"), raised(GanflowError("no"), numbered(name))):
+    for error in (numbered(name), numbered(name, "photos/x.png"), raised(GanflowError("no"), numbered(name))):
         assert broken(error) is None
     assert broken(RuntimeError(str(numbered(name, "/x")))) is None
 
