@@ -11,7 +11,7 @@ from ganflow.cli.main import _exhausted
 from ganflow.errors import GanflowError
 from ganflow.game.meeting import Failed, Lost
 from ganflow.machine import Broken, broken, of_memory
-from ganflow.runner.faults import plugins_fault
+from ganflow.runner.faults import ended_from_outside, plugins_fault
 
 MACHINES = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "ENOTCONN", "EREMOTEIO", "EUCLEAN"]
 OTHERS = ["ENOENT", "EACCES", "EPERM", "EISDIR", "ECONNREFUSED", "EPIPE", "ENOMEM", "EINVAL", "ENODEV"]
@@ -38,15 +38,15 @@ def raised(error, cause=None, hidden=False):
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_disks_error_is_one_however_it_is_wrapped(name):
     words = os.strerror(getattr(errno, name))
-    plain = numbered(name, "/disk/x.png")
-    assert str(broken(plain)).startswith(f"/disk/x.png: {words}; ")
+    plain = numbered(name, "photos/x.png")
+    assert str(broken(plain)).startswith(f"photos/x.png: {words}; ")
     for hidden in (False, True):
-        sentence = raised(GanflowError(f"cannot write /runs/x: {words}; earlier ones are intact"), numbered(name), hidden)
-        assert str(broken(sentence)).startswith(f"cannot write /runs/x: {words}; earlier ones are intact; ")
-        vague = raised(GanflowError("the image /disk/x.png cannot be read"), plain, hidden)
-        assert str(broken(vague)).startswith(f"/disk/x.png: {words}; ")
+        sentence = raised(GanflowError(f"cannot write runs/x: {words}; earlier ones are intact"), numbered(name), hidden)
+        assert str(broken(sentence)).startswith(f"cannot write runs/x: {words}; earlier ones are intact; ")
+        vague = raised(GanflowError("the image photos/x.png cannot be read"), plain, hidden)
+        assert str(broken(vague)).startswith(f"photos/x.png: {words}; ")
     assert str(broken(Failed(f"OSError: {plain}"))).startswith(f"OSError: {plain}; ")  # from another process, as text
-    assert str(broken(RuntimeError(f"worker: {plain}"))).startswith(f"/disk/x.png: {words}; ")
+    assert str(broken(RuntimeError(f"worker: {plain}"))).startswith(f"photos/x.png: {words}; ")
     assert isinstance(pickle.loads(pickle.dumps(broken(plain))), Broken)
     assert plugins_fault(plain, "now", "here") is None
     assert _exhausted(plain) == f"{broken(plain)}, and try again"
@@ -54,7 +54,7 @@ def test_a_disks_error_is_one_however_it_is_wrapped(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_errors_of_the_system_are_not(name):
-    for error in (numbered(name), numbered(name, "/disk/x.png"), raised(GanflowError("no"), numbered(name))):
+    for error in (numbered(name), numbered(name, "photos/x.png"), raised(GanflowError("no"), numbered(name))):
         assert broken(error) is None
     assert broken(RuntimeError(str(numbered(name, "/x")))) is None
 
@@ -63,6 +63,14 @@ def test_what_is_no_disks(tmp_path):
     for error in (ValueError("no"), GanflowError("no"), Lost("worker 1 of 2 died"), KeyboardInterrupt(), MemoryError()):
         assert broken(error, tmp_path) is None
     assert broken(RuntimeError("[c10d] The socket has failed (errno: 107 - Transport endpoint is not connected)")) is None
+
+
+def test_a_process_that_ray_ends_is_no_plugins_fault():
+    ended = SystemExit(1)
+    ended.ray_terminate_msg = "The process receives a SIGTERM."  # as Ray raises it
+    assert plugins_fault(ended, "now", "here") is None
+    assert ended_from_outside(ended)
+    assert not ended_from_outside(SystemExit(1))
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):

@@ -23,7 +23,7 @@ from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
 from ganflow.machine import broken
 from ganflow.recipe import Recipe
-from ganflow.runner.faults import plugins_fault
+from ganflow.runner.faults import ended_from_outside, plugins_fault
 from ganflow.runner.folders import changes, origin, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Before, Parts
@@ -233,7 +233,7 @@ class Run(Parts):
                 self.loop.writer.wait()
         failure: BaseException = error
         status = "failed"
-        if isinstance(error, KeyboardInterrupt) or broken(error):
+        if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
             found, _ = checkpoint.newest(folder.checkpoints)

@@ -17,11 +17,11 @@ import ctypes
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,19 +88,35 @@ class Many:
 
 def many(command: list[object], folder: Path) -> Many:
     """Short trials by a process; files in the folder, its own or its runs', say when each ended, and in which process."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used: dict[tuple[int, int], float] = {}
+    over = threading.Event()
+    watch = threading.Thread(target=lambda: [used.update(descendants()) for _ in iter(lambda: over.wait(0.1), True)])
+    watch.start()
     _, seconds = timed(command)
-    while True:  # Ray's processes, too, which have become this one's children
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    over.set()
+    watch.join()
     ends = [path for path in folder.rglob("run.json") if "-t" in path.parent.name] or list(folder.glob("ended-*"))
     times = [path.stat().st_mtime for path in ends]
     pids = {json.loads(path.read_text())["pid"] for path in ends}
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Many(seconds, max(times) - min(times), cpu, len(pids), len(ends))
+    return Many(seconds, max(times) - min(times), sum(used.values()), len(pids), len(ends))
+
+
+def descendants() -> dict[tuple[int, int], float]:
+    """CPU seconds of this process's children, their children, …, by process id and time of start. Ray's belong to them: this
+    process has those that lost their parents."""
+    about: dict[int, tuple[int, int, float]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = entry.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        ticks = int(words[11]) + int(words[12])
+        about[int(entry.parent.name)] = int(words[1]), int(words[19]), ticks / os.sysconf("SC_CLK_TCK")
+    found, more = set(), {os.getpid()}
+    while more:
+        more = {pid for pid, (parent, _, _) in about.items() if parent in more} - found
+        found |= more
+    return {(pid, about[pid][1]): about[pid][2] for pid in found}
 
 
 def short(root: Path, trials: int, times: int) -> None:

@@ -255,7 +255,7 @@ def test_mlflows_server_goes_and_comes_back(tmp_path):
     database, uri = f"sqlite:///{tmp_path}/mlflow.db", f"http://127.0.0.1:{port}"
     with Server(database, tmp_path / "runs", port=port) as server:
         server.wait_until_ready()
-        changes = ("track.mlflow=true", f"track.uri={uri}", "track.wait=120")
+        changes = ("track.mlflow=true", f"track.uri={uri}", "track.wait=120", "tune.concurrency=1")
         with Tuning.new(tmp_path, "away", *changes, MLFLOW_TRACKING_URI=uri) as process:
             process.playing(1000)
             process.until(lambda: State.read(process.sweep.trial(0)).steps)

@@ -50,7 +50,7 @@ class Hog:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
         else:
             number = getattr(errno, self.way)
-            raise OSError(number, os.strerror(number), "/disk/x")
+            raise OSError(number, os.strerror(number), "mount/x")
 
 @hookimpl
 def register(offer):
@@ -227,7 +227,7 @@ def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
     code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
     sweep = SweepFolder(tmp_path / "runs" / "net")
     words = os.strerror(getattr(errno, name))
-    assert_interrupted(code, out, err, sweep, f"ganflow: /disk/x: {words}; ")
+    assert_interrupted(code, out, err, sweep, f"ganflow: mount/x: {words}; ")
     (tmp_path / name).unlink()
     assert_finished(tmp_path, sweep, 3, **env)
 
