@@ -27,11 +27,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def run(*command, cwd):
-    """What it printed; fails with that where the command does."""
+    """What it printed on stdout; fails with all of it where the command does."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLFLOW"))}
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, env=clean, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout[-5000:]
+    done = subprocess.run(words, cwd=cwd, env=clean, text=True, capture_output=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return done.stdout
 
 
