@@ -219,8 +219,8 @@ def check(folder: RunFolder) -> None:
     except OSError as error:
         raise GanflowError(f"cannot read {error.filename or folder.path}: {error.strerror}") from None
     if found:
-        why = "and nothing in its folder may lead out of it; remove it, or put there what it stands for"
-        raise GanflowError(f"run {folder.path.name}: {found}, {why}: {folder.path}")
+        why = "and nothing in a run's folder may lead out of it"
+        raise GanflowError(f"run {folder.path.name}: {found}, {why}; take it out of {folder.path}, or put a copy in its place")
 
 
 @contextmanager

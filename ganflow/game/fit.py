@@ -23,7 +23,8 @@ def check_fit(recipe: Recipe, game: Game) -> None:
         GanflowError: parts do not fit each other.
     """
     if game.one_pass and game.critic is not None and mixes_examples(game.critic):
-        raise GanflowError("train.one_pass: the critic has batch norm, which would mix real and fake examples; take it out")
+        remedy = "give the critic another norm (critic.norm=layer, instance or none), or set train.one_pass=false"
+        raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
     if game.critic is None:
         for chosen in recipe.modifiers:
             if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:

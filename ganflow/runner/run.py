@@ -112,6 +112,8 @@ class Run(Parts):
                 self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
+                for path in (folder.samples, folder.plots, folder.checkpoints):
+                    path.mkdir(exist_ok=True)  # one may have been taken out since the run began
                 best = self._load(folder, found, damaged, progress) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)
@@ -122,7 +124,8 @@ class Run(Parts):
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
-                    progress.note(f"{self.workers} workers, {self.recipe.train.batch_size // self.workers} examples each")
+                    examples = self.recipe.train.batch_size // self.workers
+                    progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
                 own = self.recipe, self.trainer, self.metrics, self.composition
                 self.loop = Loop(*own, folder, progress, best, trial=self.alone)
                 yield self.loop

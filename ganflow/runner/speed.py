@@ -194,7 +194,8 @@ def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, 
         return most, []
     average, machine = load()
     tried = seconds if most in seconds else products
-    how = f"{most} would take {tried[most] / tried[best]:.1f} times as long"
+    times = tried[most] / tried[best]
+    how = f"{most} would take {times:.1f} times as long" if times > 1.05 else f"{most} would hardly be faster"
     return best, [f"{best} of {most} threads: now {how} (the load is {average:.1f} on {machine} cores)"]
 
 

@@ -1,6 +1,7 @@
 """Going on with a run: from every kind of data and round, with every kind of trouble."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -363,3 +364,14 @@ def test_a_new_process_says_what_it_does(trained):
     assert out.startswith(f"runs/tiny/{trained.id}: 8 rounds; look at runs/tiny/{trained.id}/samples/")
     assert out.count("\n") == 1
     assert err.splitlines()[:2] == [f"tiny · {trained.id}", "going on from round 6"]
+
+
+def test_a_folder_that_was_taken_out_of_a_run_is_there_again(work, ganflow):
+    assert ganflow("run", "tiny.yaml", "-q")[0] == 0
+    run = only_run(work / "runs")
+    for folder in (run.samples, run.plots):
+        shutil.rmtree(folder)
+    code, _, err = ganflow("run", "--resume", "latest", "train.rounds=8", "-q")
+    assert (code, err) == (0, "")
+    assert list(run.samples.glob("round-00000008.png"))
+    assert run.plots.is_dir()

@@ -140,7 +140,7 @@ class TestRefused:
         code = main([word.format(run="latest") for word in words])
         out, err = capsys.readouterr()
         assert (code, out) == (2, "")
-        leads = f"plots is a link to {stranger.victim}, and nothing in its folder may lead out of it"
+        leads = f"plots is a link to {stranger.victim}, and nothing in a run's folder may lead out of it"
         assert err.startswith(f"ganflow: run {stranger.run.id}: {leads}")
         assert len(err.splitlines()) == 1
 

@@ -31,7 +31,7 @@ class CycleLoss(TranslationLoss):
 
     @property
     def whole_batch(self) -> dict[str, str]:
-        why = "the pool of earlier fakes (loss.pool) serves whole batches and is one worker's; or set loss.pool=0"
+        why = "the pool of earlier fakes serves whole batches and is one worker's (loss.pool=0 leaves it out)"
         return {self.name: why} if self.pool else {}
 
     def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
