@@ -204,8 +204,8 @@ def test_a_disk_with_errors(tmp_path, errors):
         fail()
         code, out, err = process.end()
     mend()
-    words = "Input/output error; see to that disk or mount, then"
-    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), words)
+    words = "Input/output error; ", "; see to that disk or mount, then"  # a checkpoint's sentence says more between them
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), *words)
     assert_finished(tmp_path, process.sweep, 4)
 
 
@@ -216,8 +216,8 @@ def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
         lose(tmp_path / "runs")
         code, out, err = process.end()
     assert run("umount", "-l", str(tmp_path / "runs")).returncode == 0
-    words = "Transport endpoint is not connected; see to that disk or mount, then"
-    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), words)
+    words = "Transport endpoint is not connected; ", "; see to that disk or mount, then"
+    assert_interrupted(code, out, err, process.sweep, str(tmp_path / "runs"), *words)
     assert_finished(tmp_path, process.sweep, 4)
 
 
