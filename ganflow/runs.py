@@ -194,12 +194,17 @@ def make(folder: RunFolder) -> RunFolder:
     except OSError as error:
         raise _cannot_make(folder, error) from None
     try:
-        for path in (folder.samples, folder.plots, folder.checkpoints):
-            path.mkdir()
+        make_inner(folder)
     except OSError as error:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise _cannot_make(folder, error) from None
     return folder
+
+
+def make_inner(folder: RunFolder) -> None:
+    """Make the folders in a run's folder that are not there (any more)."""
+    for path in (folder.samples, folder.plots, folder.checkpoints):
+        path.mkdir(exist_ok=True)
 
 
 def _cannot_make(folder: RunFolder, error: OSError) -> GanflowError:

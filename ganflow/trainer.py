@@ -89,10 +89,7 @@ class Trainer:
         self._compared = False  # the workers' states, once at least
         self._halted = False  # all workers know that no further round is played
         self._dtype = next(game.generator.parameters()).dtype
-        if game.version > 1:  # not seeded plainly: the numbers would be those that the initial weights were made of
-            self.prior_draws = stream_of("prior", seed, device=game.device)
-        else:
-            self.prior_draws = torch.Generator(device=game.device).manual_seed(seed)
+        self.prior_draws = game.stream("prior", seed, game.device)
 
     def compile(self, whole: bool, copy: Callable[[], Round]) -> None:
         """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss.

@@ -20,6 +20,7 @@ from ganflow.game.held import modules_in
 from ganflow.game.player import Player
 from ganflow.loss import Batch, Loss
 from ganflow.prior import Prior
+from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.translator import Translator
 
 
@@ -68,7 +69,7 @@ class Game(nn.Module):
         critic: nn.Module | None,
         loss: Loss,
         one_pass: bool = False,
-        version: int = 2,
+        version: int = RECIPE_VERSION,
     ) -> None:
         super().__init__()
         self.data, self.prior, self.one_pass, self.version = data, prior, one_pass, version
@@ -120,13 +121,17 @@ class Game(nn.Module):
     def device(self) -> torch.device:
         return next(self.generator.parameters()).device
 
+    def stream(self, purpose: str, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """Random numbers for one purpose: none that another purpose has, nor those that the initial weights were made of, which a
+        plain seed would give (and gave before version 2)."""
+        return stream_of(purpose, seed, device=device) if self.version > 1 else torch.Generator(device).manual_seed(seed)
+
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """n draws from the prior on the CPU, the same on every device: (n, *prior.shape). None of them is trained on: their
         stream is none of a run's."""
         if self.prior is None:
             raise ValueError("this game has no prior to draw from")
-        stream = stream_of("latents", seed) if self.version > 1 else torch.Generator().manual_seed(seed)
-        return self.prior.sample(n, generator=stream)
+        return self.prior.sample(n, generator=self.stream("latents", seed))
 
     def blank(self, n: int) -> dict[str, Tensor]:
         """A batch of zeros with draws from the prior, for trying what shapes and work a step has: on the generator's device, in

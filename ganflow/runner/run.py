@@ -28,7 +28,7 @@ from ganflow.runner.folders import changes, origin, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
 from ganflow.runner.parts import Before, Parts
 from ganflow.runner.progress import Progress
-from ganflow.runs import RunFolder
+from ganflow.runs import RunFolder, make_inner
 from ganflow.tracking.destination import address
 from ganflow.trainer import Diverged
 
@@ -112,8 +112,7 @@ class Run(Parts):
                 self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
-                for path in (folder.samples, folder.plots, folder.checkpoints):
-                    path.mkdir(exist_ok=True)  # one may have been taken out since the run began
+                make_inner(folder)
                 best = self._load(folder, found, damaged, progress) if self.before else {}
                 if changed:
                     write_recipe(folder, self.recipe)
