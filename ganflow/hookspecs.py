@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from ganflow.data import Data
     from ganflow.encoder import TextEncoder
-    from ganflow.game import Game
-    from ganflow.loss import Loss
+    from ganflow.loss import AddedTerms, Loss
     from ganflow.metrics import Metric
+    from ganflow.playing import Game
     from ganflow.prior import Prior
-    from ganflow.trainer import Report
+    from ganflow.report import Report
 
-CONTRACT = 1
-"""Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 1` in its module;
-one that says nothing was written for version 1."""
+CONTRACT = 2
+"""Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 2` in its module;
+one that says nothing was written for version 1. docs/porting.md says what changed."""
 
 ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "encoder", "modifier")
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
@@ -43,8 +43,8 @@ hookspec = HookspecMarker("ganflow")
 
 
 class Builders:
-    """Made once per run, in this order: data, prior, generator, critic, loss, then per player optimizer and schedule,
-    then the metrics."""
+    """Made once per run, in this order: data, prior, generator, critic, loss, the modifiers' terms, then per player optimizer and
+    schedule, then the metrics."""
 
     @hookspec(firstresult=True)
     def data(self) -> Data:
@@ -55,18 +55,25 @@ class Builders:
         """The distribution that the generator's input z is drawn from."""
 
     @hookspec(firstresult=True)
-    def generator(self, data: Data, prior: Prior | None) -> nn.Module:
-        """A network from z, shape (batch, *prior.shape), to samples, shape (batch, *data.shape) within the data's range."""
+    def generator(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
+        """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape), and
+        for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the data's
+        range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that contains
+        an earlier run's, which `train.start_from` fills, has it as `earlier`."""
 
     @hookspec(firstresult=True)
-    def critic(self, data: Data) -> nn.Module:
-        """A network from samples, shape (batch, *data.shape), to scores, shape (batch,), or (batch, …) for patches.
-        High means real. No sigmoid at the end. A critic whose attribute `summed_scales` is k > 1 gives the scores of k scales
-        along dimension 1; a loss is then the sum over them."""
+    def critic(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
+        """A network from samples to scores, shape (batch,), or (batch, …) for patches, called `critic(x, **condition)`, and with
+        `domain="a"` where several fields are generated. High means real. No sigmoid at the end. Several scores are a mapping
+        name → tensor; an attribute `score_weights` may weigh them (1 each), and those in an attribute `auxiliary` are no scores."""
 
     @hookspec(firstresult=True)
-    def loss(self) -> Loss:
+    def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:
         """What each player descends: see ganflow.loss."""
+
+    @hookspec(firstresult=True)
+    def terms(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> AddedTerms:
+        """What a modifier adds to the loss: see ganflow.loss.AddedTerms."""
 
     @hookspec(firstresult=True)
     def optimizer(self, parameters: list[nn.Parameter], player: str) -> torch.optim.Optimizer:
@@ -90,20 +97,23 @@ class Builders:
 
 
 class Events:
-    """The call list of a run: run_started, then per round n_critic × critic_stepped and one generator_stepped; at
-    their intervals round_reported, evaluated, checkpointed; at the end run_ended.
+    """The call list of a run: game_built, run_started, then per round n_critic × critic_stepped and one generator_stepped; at
+    their intervals round_reported, evaluated, checkpointed; at the end run_ended. A run that is only sampled from has game_built
+    alone.
 
-    Where several workers train together, each of them calls run_started, critic_stepped and generator_stepped on its own
-    game, and only the first the others. What is put into `game.extras` must be the same on all of them. A step's terms must be
-    means over examples, and the loss must declare it (`Loss.mean_over_examples`): then the average of the workers' gradients is
-    that of the whole batch. The same holds for micro-batches."""
+    Where several workers train together, each of them calls game_built, critic_stepped and generator_stepped on its own game, and
+    only the first the others."""
+
+    @hookspec
+    def game_built(self, game: Game) -> None:
+        """The game is built, nothing is trained. A checkpoint, if there is one, is loaded after this. Things with state (an
+        average) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with a method
+        `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training does
+        not miss."""
 
     @hookspec
     def run_started(self, game: Game) -> None:
-        """The game is built, nothing is trained. A checkpoint, if the run resumes, is loaded after this. Things with
-        state (an average, a pool) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with
-        a method `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that
-        training does not miss."""
+        """The first round is about to be played, or where a run goes on, the next one."""
 
     @hookspec
     def critic_stepped(self, game: Game) -> None:
@@ -115,7 +125,7 @@ class Events:
 
     @hookspec
     def round_reported(self, game: Game, report: Report) -> None:
-        """The terms of the last rounds were read from the device."""
+        """The terms of the last rounds were read from the device. `report.log(name, value)` adds a number of one's own."""
 
     @hookspec
     def evaluated(self, game: Game, round: int, scores: dict[str, float]) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +21,8 @@ from ganflow.game.parallel import Group
 from ganflow.game.round import split
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
 from ganflow.loss import Batch
+from ganflow.report import Report
+from ganflow.signature import Z
 
 Tensors = dict[str, Tensor]
 
@@ -36,31 +37,6 @@ class Diverged(GanflowError):
 
 class Apart(GanflowError):
     """State of one run that must be the same on all of its workers, and is not."""
-
-
-@dataclass
-class Report:
-    """What happened since the last report.
-
-    Attributes:
-        round: rounds played so far.
-        terms: means of the terms over the rounds since the last report, "critic/wasserstein", …
-        estimates: what the loss derives from them ("w_estimate").
-        rates: learning rates, by player.
-        rounds_per_second: since the last report.
-    """
-
-    round: int
-    terms: dict[str, float] = field(default_factory=dict)
-    estimates: dict[str, float] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
-    rounds_per_second: float = 0.0
-
-    @property
-    def values(self) -> dict[str, float]:
-        """Everything with a curve of its own."""
-        rates = {f"lr/{player}": rate for player, rate in self.rates.items()}
-        return {**self.terms, **self.estimates, **rates, "rounds_per_second": self.rounds_per_second}
 
 
 class Trainer:
@@ -91,15 +67,16 @@ class Trainer:
         self._dtype = next(game.generator.parameters()).dtype
         self.prior_draws = game.stream("prior", seed, game.device)
 
-    def compile(self, whole: bool, copy: Callable[[], Round]) -> None:
+    def compile(self, whole: bool, copy: Callable[[], Round], rounds: int = 0) -> None:
         """Compile the rounds to come; raises NotCompilable. Draws nothing that training would miss.
 
         Args:
             whole: the round, not its steps.
             copy: makes the round of a copy of the game in double precision (ganflow.game.build.twin).
+            rounds: until which round the game is played: terms may take part in some of them.
         """
         assert isinstance(self.play, Round)
-        self.play = compile_round(self.play, copy, self.peek(3), whole)
+        self.play = compile_round(self.play, copy, self.peek(3), whole, self.play.phases(rounds, self.round))
 
     def changed(self, look: bool | None = None) -> str | None:
         """Why compiled rounds would not be what the eager ones are any more, in words; None where they would, or are not
@@ -131,26 +108,32 @@ class Trainer:
         """
         started, first = time.perf_counter(), self.round
         rows: list[list[Tensor]] = []
+        named: list[tuple[list[str], frozenset[str]]] = []
         while self.round < until and self._goes_on():
-            for player in self.game.players.values():
-                player.start_round(self.round)
+            self.play.begin(self.round)
             rows.append(self.play(self.draw()))
+            named.append((self.play.names, self.play.descended))
             self.round += 1
             if self.group and not self._compared:
                 self._compare()
         if not rows:
             return Report(self.round)
-        terms_of_rows = torch.stack([t for row in rows for t in row]).float().view(len(rows), -1)
+        line = torch.stack([t for row in rows for t in row]).float()
         if self.group:
             self._compare()
-            (terms_of_rows,) = self.group.mean([terms_of_rows])
-        table = terms_of_rows.tolist()  # the only read
-        names = self.play.names
-        for i, values in enumerate(table):
-            for name, value in zip(names, values, strict=True):
+            (line,) = self.group.mean([line])
+        values = iter(line.tolist())  # the only read
+        columns: dict[str, list[float]] = {}
+        for i, (names, descended) in enumerate(named):
+            row = dict(zip(names, values, strict=False))
+            for name, value in row.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
-        terms = {name: sum(column) / len(rows) for name, column in zip(names, zip(*table, strict=True), strict=True)}
+            for player in self.game.players:
+                row[f"{player}_loss"] = sum(row[name] for name in names if name in descended and name.startswith(f"{player}/"))
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
+        terms = {name: sum(column) / len(column) for name, column in columns.items()}
         rates = {name: rate for name, p in self.game.players.items() if (rate := p.learning_rate) is not None}
         seconds = time.perf_counter() - started
         return Report(self.round, terms, self.game.estimates(terms), rates, len(rows) / seconds)
@@ -209,7 +192,7 @@ class Trainer:
             z = self.game.prior.sample(
                 rounds * self.play.prior_draws, self.batch_size, generator=self.prior_draws, device=self.game.device
             )
-            draws["z"] = self._mine(z)
+            draws[Z] = self._mine(z)
         return draws
 
     def settle(self) -> None:
@@ -220,13 +203,13 @@ class Trainer:
         """k batches for the generator: z from a stream that depends on seed and round alone; data, where the loss reads them in
         the generator's step, as the next rounds draw them."""
         draws: Tensors = {}
-        if self.game.loss.generator_needs_data:
+        if self.game.needs["generator"]:
             before = self.feed.state()
             draws = self.feed.draw(k)
             self.feed.load_state(before)
         if self.game.prior is not None:
             stream = stream_of("settle", self.seed, self.round, device=self.game.device)
-            draws["z"] = self._mine(self.game.prior.sample(k, self.batch_size, generator=stream, device=self.game.device))
+            draws[Z] = self._mine(self.game.prior.sample(k, self.batch_size, generator=stream, device=self.game.device))
         return split(draws)
 
     def _mine(self, z: Tensor) -> Tensor:

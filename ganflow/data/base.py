@@ -24,10 +24,15 @@ class Field:
     shape: tuple[int, ...]
     low: float | None = None
     high: float | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
+
+    def blank(self, n: int) -> Tensor:
+        """Zeros, (n, *shape)."""
+        return torch.zeros(n, *self.shape)
 
 
 IMAGE_RANGE = (-1.0, 1.0)

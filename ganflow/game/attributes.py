@@ -23,7 +23,7 @@ from ganflow.data import Data
 from ganflow.game.held import losses_in
 from ganflow.game.parallel import Group
 from ganflow.game.player import Player
-from ganflow.loss import AddedTerms
+from ganflow.loss import Loss
 
 if TYPE_CHECKING:
     from ganflow.game.round import Round
@@ -39,7 +39,6 @@ LONG, LARGE = 10_000, 2**20
 """Of containers with more items only the length is seen; arrays of more bytes are not."""
 ASIDE = {
     Player: {"module", "flat", "leaves", "updated", "schedule", "group"},
-    AddedTerms: {"loss"},
     nn.Module: {"_parameters", "_buffers"},
 }
 """Attributes that change anyway, or are other parts': a schedule works outside of the round."""
@@ -77,8 +76,8 @@ def _parts(round: Round) -> Iterator[tuple[str, Any]]:
     """Settings first, under the names that a recipe has for them."""
     game = round.game
     yield from round.settings.items()
-    for loss in reversed(losses_in(game.loss)):
-        yield "loss" if not isinstance(loss, AddedTerms) else type(loss).__name__, loss
+    for part in reversed(losses_in(game.parts)):
+        yield "loss" if isinstance(part, Loss) else type(part).__name__, part
     yield from {"generator": game.generator, "critic": game.critic, "extras": game.extras}.items()
     yield from game.players.items()
     for event in ("critic_stepped", "generator_stepped"):

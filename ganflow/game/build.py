@@ -18,6 +18,7 @@ from ganflow.game.round import Round
 from ganflow.game.state import game_state, load_game_state
 from ganflow.game.sync_norm import synchronize
 from ganflow.plugins import Composition
+from ganflow.plugins.wording import did_you_mean
 from ganflow.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}
@@ -63,11 +64,14 @@ def build_game(
     train = recipe.train
     device = pick_device((group.device if group else None) or train.device)
     torch.manual_seed(train.seed)
+    condition = condition_of(recipe, data)
+    composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None
-    generator: nn.Module = composition.build("generator", data=data, prior=prior)
-    critic: nn.Module | None = composition.build("critic", data=data) if recipe.critic else None
-    loss = composition.build("loss")
-    game = Game(data, prior, generator, critic, loss, one_pass=train.one_pass, version=recipe.version)
+    about = {"data": data, "prior": prior, "condition": condition}
+    generator: nn.Module = composition.build("generator", **about)
+    critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
+    loss, terms = composition.build("loss", **about), composition.build_terms(**about)
+    game = Game(data, prior, generator, critic, loss, terms, condition=condition, one_pass=train.one_pass, version=recipe.version)
     check_fit(recipe, game)
     if group and train.batch_norm == "sync":
         synchronize(game, group)
@@ -79,6 +83,24 @@ def build_game(
         names = ("generator", "critic")[: 1 + bool(critic)]
         game.players = {name: _player(recipe, composition, game, name, group) for name in names}
     return game
+
+
+def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:
+    """The data's fields that generator and critic get besides: the recipe's `condition`, or what follows from the data.
+
+    Raises:
+        GanflowError: the data lack one.
+    """
+    wanted = recipe.condition
+    if wanted is None:
+        pairs = set(data.fields) == {"source", "target"}
+        return ("source",) if pairs else ("text",) if "text" in data.fields else ()
+    for name in wanted:
+        if name not in data.fields:
+            hint = did_you_mean(name, data.fields)
+            classes = "; such data have classes: digits, or image_folder with a folder for each class" if name == "label" else ""
+            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {', '.join(data.fields)}){classes}")
+    return tuple(wanted)
 
 
 def build_round(recipe: Recipe, composition: Composition, game: Game, precision: str = "") -> Round:

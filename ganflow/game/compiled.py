@@ -28,6 +28,7 @@ from ganflow.game.attributes import attributes, changes
 from ganflow.game.round import Draws, Round, split
 from ganflow.game.state import copy_of_state, kept_random, random_state, untouched
 from ganflow.game.tracing import Read, Unread, difference, trace_step
+from ganflow.loss import AddedTerms
 
 if TYPE_CHECKING:
     from torch import fx
@@ -44,6 +45,10 @@ PART = 0.01
 """Share of the time since the last tracing that the next one may take."""
 
 
+Key = tuple[Any, ...]
+"""What is traced, and the ids of the terms that take part."""
+
+
 class NotCompilable(Exception):
     """Says why a round cannot be compiled."""
 
@@ -53,16 +58,25 @@ class CompiledRound:
 
     def __init__(self, round: Round, whole: bool, *, plain: bool = False) -> None:
         self.round, self.whole, self.plain = round, whole, plain
-        self._programs: dict[str, Callable[[list[Tensor]], Any]] = {}
-        self._traced: dict[str, tuple[fx.GraphModule, Callable[[Draws], list[Tensor]], Draws]] = {}
+        self._programs: dict[Key, Callable[[list[Tensor]], Any]] = {}
+        self._traced: dict[Key, tuple[fx.GraphModule, Callable[[Draws], list[Tensor]], Draws, tuple[AddedTerms, ...]]] = {}
+        self._named: dict[Key, tuple[list[str], frozenset[str]]] = {}
         self._seen = attributes(round)
         self._restless: set[str] = set()  # attributes that changed, and the graphs did not
         self._looked = -math.inf  # when the round was traced last
         self._cost = 0.0  # seconds that it took
 
+    def begin(self, number: int) -> None:
+        """As of Round."""
+        self.round.begin(number)
+
     @property
     def names(self) -> list[str]:
         return self.round.names
+
+    @property
+    def descended(self) -> frozenset[str]:
+        return self.round.descended
 
     @property
     def data_draws(self) -> int:
@@ -74,12 +88,18 @@ class CompiledRound:
 
     def __call__(self, draws: Draws) -> list[Tensor]:
         if self.whole:
-            return self._run("round", self.round, draws)
-        steps = split(draws)
-        terms: list[Tensor] = []
+            values = self._run("round", self.round, draws)
+            self.round.names, self.round.descended = self._named["round", *map(id, self.round.active)]
+            return values
+        steps, named, values = split(draws), [], []
         for i in range(self.round.n_critic):
-            terms = self._run("critic's step", self._critic_step, steps[i])
-        return [*terms, *self._run("generator's step", self._generator_step, steps[self.round.generator_draw])]
+            values = self._run("critic's step", self._critic_step, steps[i])
+            named = [self._named["critic's step", *map(id, self.round.active)]]
+        values = [*values, *self._run("generator's step", self._generator_step, steps[self.round.generator_draw])]
+        named.append(self._named["generator's step", *map(id, self.round.active)])
+        self.round.names = [name for names, _ in named for name in names]
+        self.round.descended = frozenset[str]().union(*(descended for _, descended in named))
+        return values
 
     def changed(self, look: bool) -> str | None:
         """Why rounds would not be the compiled ones any more, in words; None where they would, as far as was looked: attributes
@@ -106,33 +126,42 @@ class CompiledRound:
         return time.monotonic() - self._looked > self._cost / PART
 
     def _traced_again(self) -> str | None:
-        began = time.monotonic()
+        began, active = time.monotonic(), self.round.active
         try:
             with untouched(self.round.game):
-                for name, (graph, function, inputs) in self._traced.items():
+                for (name, *_), (graph, function, inputs, self.round.active) in self._traced.items():
                     if what := difference(graph, trace_step(self.round.game, function, inputs)):
                         return f"{name}: {what}"
             return None
         except Exception as error:
             return first_words(error)
         finally:
+            self.round.active = active
             self._looked = time.monotonic()
             self._cost = self._looked - began
 
     def _critic_step(self, batch: Draws) -> list[Tensor]:
-        return list(self.round.critic_step(dict(batch)).values())
+        return self._noted("critic", self.round.critic_step(batch))
 
     def _generator_step(self, batch: Draws) -> list[Tensor]:
-        return list(self.round.generator_step(dict(batch)).values())
+        return self._noted("generator", self.round.generator_step(batch))
+
+    def _noted(self, player: str, values: dict[str, Tensor]) -> list[Tensor]:
+        self.round.names = [f"{player}/{name}" for name in values]
+        self.round.descended = frozenset(f"{player}/{name}" for name in self.round.descends)
+        return list(values.values())
 
     def _run(self, name: str, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> list[Tensor]:
-        if name not in self._programs:
+        """A program for each set of terms that take part together."""
+        key: Key = (name, *map(id, self.round.active))
+        if key not in self._programs:
             kept = {key: t.clone() for key, t in inputs.items()}
             graph = trace_step(self.round.game, function, inputs)
-            self._traced[name] = graph, function, kept
-            self._programs[name] = graph if self.plain else self._compiled(graph)
+            self._traced[key] = graph, function, kept, self.round.active
+            self._named[key] = self.round.names, self.round.descended
+            self._programs[key] = graph if self.plain else self._compiled(graph)
         with torch.no_grad():
-            result: list[Tensor] = self._programs[name](list(inputs.values()))
+            result: list[Tensor] = self._programs[key](list(inputs.values()))
         return [t.clone() for t in result] if self.round.game.device.type == "cuda" else result
 
     def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
@@ -143,7 +172,9 @@ class CompiledRound:
         return torch.compile(graph, fullgraph=True, dynamic=False, **options)
 
 
-def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Draws], whole: bool) -> CompiledRound:
+def compile_round(
+    round: Round, copy: Callable[[], Round], examples: Sequence[Draws], whole: bool, rounds: Sequence[int] = (0,)
+) -> CompiledRound:
     """Compile a round (`whole`) or its two steps, and check it against the eager one on some draws.
 
     The game and all random numbers are left as they were.
@@ -151,6 +182,7 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
     Args:
         copy: makes the same round of another game, in the same state and in double precision, to be tried on.
         examples: the draws of two rounds or more.
+        rounds: one for every set of terms that take part together, the next to be played first (`Round.phases`).
 
     Raises:
         NotCompilable: with the reason.
@@ -162,7 +194,7 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
     with kept_random(game.device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            verify(copy(), examples, whole)
+            verify(copy(), examples, whole, rounds)
         except (NotCompilable, Read) as error:
             raise NotCompilable(str(error)) from error
         except Exception as error:
@@ -170,6 +202,7 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
     for player in game.players.values():
         player.optimizer.traceable()  # type: ignore[attr-defined]
     before = copy_of_state(game)
+    round.begin(rounds[0])
     with untouched(game):
         for draws in examples:
             round(draws)
@@ -189,8 +222,9 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
     return compiled
 
 
-def verify(copy: Round, examples: Sequence[Draws], whole: bool) -> None:
-    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do.
+def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence[int] = (0,)) -> None:
+    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do, once for every set
+    of terms.
 
     Raises:
         NotCompilable, Read: with the reason.
@@ -200,19 +234,21 @@ def verify(copy: Round, examples: Sequence[Draws], whole: bool) -> None:
         player.optimizer.traceable()  # type: ignore[attr-defined]
     few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
     before = copy_of_state(game)
-    with untouched(game):
-        expected = check_steady(copy, few)
-    with untouched(game):
-        graphs = CompiledRound(copy, whole, plain=True)
+    for number in rounds:
+        copy.begin(number)
         with untouched(game):
-            graphs(few[0])
-        for draws in few[:2]:
-            graphs(draws)
-        found = copy_of_state(game)
-    _compare(found, expected, before, SHARE, "traced")
+            expected = check_steady(copy, few, number)
+        with untouched(game):
+            graphs = CompiledRound(copy, whole, plain=True)
+            with untouched(game):
+                graphs(few[0])
+            for draws in few[:2]:
+                graphs(draws)
+            found = copy_of_state(game)
+        _compare(found, expected, before, SHARE, "traced")
 
 
-def check_steady(round: Round, examples: Sequence[Draws]) -> dict[str, Tensor]:
+def check_steady(round: Round, examples: Sequence[Draws], number: int = 0) -> dict[str, Tensor]:
     """Play two rounds and more, and see that nothing but tensors changes from one to the next.
 
     Returns:
@@ -231,8 +267,9 @@ def check_steady(round: Round, examples: Sequence[Draws]) -> dict[str, Tensor]:
     state = copy_of_state(game)
     round(examples[-1])
     for player in game.players.values():
-        for number in range(3):
-            player.start_round(number)
+        for i in range(3):
+            player.start_round(number + i)
+        player.start_round(number)
     seen.append(attributes(round))
     for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
         for text in changed.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,14 +52,14 @@ def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
     return batch_size * work / (25e9 * torch.get_num_threads() if game.device.type == "cpu" else 10e12)
 
 
-def counted(game: Game, step: str) -> dict[str, float]:
+def counted(game: Game, step: Literal["critic", "generator"]) -> dict[str, float]:
     """Floating-point operations per example that each network's forward passes take in a player's step.
 
     Counted by hooks while the loss plays: torch's own counter imports torch._dynamo, a second of every start."""
     networks = {"generator": game.generator, "critic": game.critic}
     playing = {name: network for name, network in networks.items() if network is not None}
     with untouched(game), evaluating(game), torch.enable_grad(), operations(playing) as counts:
-        getattr(game.loss, f"{step}_terms")(game, game.blank(TRIED))
+        game.terms_of(game.step(step, game.blank(TRIED)))
     return {name: counts[name] / TRIED for name in networks}
 
 

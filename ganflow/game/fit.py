@@ -3,21 +3,24 @@ anything trains."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game, evaluating, fork_rng
 from ganflow.game.held import losses_in
-from ganflow.loss import AddedTerms, Batch, mixes_examples
+from ganflow.loss import mixes_examples
 from ganflow.recipe import Recipe
 
 
 def check_fit(recipe: Recipe, game: Game) -> None:
-    """Send two examples through the networks.
+    """Send two examples through the networks, and play each player's step on them.
 
     Raises:
         GanflowError: parts do not fit each other.
@@ -29,30 +32,22 @@ def check_fit(recipe: Recipe, game: Game) -> None:
         for chosen in recipe.modifiers:
             if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
                 raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
-    loss: Any = game.loss
-    fields, fit = game.data.fields, _Fit(recipe, game)
-    if missing := [name for name in loss.reads if name not in fields]:
-        raise GanflowError(
-            f"loss '{recipe.loss.component.name}' reads {_listed(loss.reads)} of every example; {fit.data} has only "
-            f"{_listed(fields)}, not {_listed(missing)}: choose other data, or another loss"
-        )
-    for part in (loss, *losses_in(loss)[1:]):  # a loss by whose formulas another plays may have needs, too
+    for part in losses_in(game.parts):
         part.check(game)
-    batch = game.blank(2)
+    fit = _Fit(recipe, game)
+    step = game.step("generator", game.blank(2))
     with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
-        if hasattr(loss, "score"):  # a ScoreLoss, under modifiers or not
-            for domain in loss.domains:
-                fit.check_generator(loss.reals(batch, domain), lambda of=domain: loss.generate(game, batch, of))
-                fit.check_critic(loss.reals(batch, domain), batch, domain)
-        elif game.prior is not None and "real" in fields:
-            fit.check_generator(batch["real"], lambda: game.generator(batch["z"]))
+        for domain in game.domains:
+            fit.check_generator(step, domain)
+            fit.check_critic(step, domain)
+    game.discover()
 
 
 def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
     """See that a batch which is cut, into micro-batches or between workers, trains what the whole batch would.
 
     Raises:
-        GanflowError: a term is no mean over examples, is not declared to be one, or changes state when it is computed.
+        GanflowError: a term is no mean over examples, or changes state when it is computed.
     """
     parts, cuts = recipe.train.accumulate, []
     if parts > 1:
@@ -60,38 +55,54 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
     if workers > 1:
         cuts.append(("--workers", f"shared by {workers} workers", "train with one"))
     for key, cut, advice in cuts:
-        for loss in losses_in(game.loss):
-            kind: Any = type(loss)  # a modifier's terms pass on their loss's name
-            name = getattr(kind, "term", None) or (None if isinstance(loss, AddedTerms) else getattr(loss, "name", None))
-            what = f"the loss {name or kind.__name__}"
-            if not loss.mean_over_examples:
-                unsure = "does not declare that its terms are means over examples (mean_over_examples = True)"
-                raise GanflowError(f"{key}: {what} {unsure}, and only such a batch can be {cut}; {advice}")
-            for term, why in loss.whole_batch.items():
+        for part in losses_in(game.parts):
+            for term, why in part.whole_batch.items():
                 raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
-        for key_of_state in changed_by_terms(game):
-            what = f"the loss's state {key_of_state} changes when its terms are computed"
-            raise GanflowError(f"{key}: {what}, so a batch cannot be {cut}; {advice}")
+    if cuts:
+        key, cut, advice = cuts[0]
+        for what in differences_of_halves(game):
+            raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
 
 
-def changed_by_terms(game: Game) -> list[str]:
-    """The names of the loss's state that a step's terms change: what it keeps of examples."""
-    if "loss" not in game.extras:
-        return []
-    state = game.extras["loss"].state_dict(keep_vars=True)
-    before = {name: t.detach().clone() for name, t in state.items()}
-    steps = [game.loss.critic_terms, game.loss.generator_terms] if game.critic is not None else [game.loss.generator_terms]
-    changed: dict[str, None] = {}
-    with fork_rng(game.device), evaluating(game), torch.enable_grad():
-        for number in range(2):  # the first may bring what is kept where it was already
-            batch = {name: t + 0.1 * number for name, t in game.blank(2).items()}
-            for terms in steps:
-                terms(game, dict(batch))
-            changed |= dict.fromkeys(name for name, t in state.items() if not torch.equal(t, before[name]))
-    with torch.no_grad():
-        for name, t in state.items():
-            t.copy_(before[name])
-    return list(changed)
+def differences_of_halves(game: Game) -> list[str]:
+    """What tells that terms are no means over examples: terms that are not, on a batch of four, the mean of two halves' terms, and
+    state that changes while they are computed. Tried on a copy in double precision, its random numbers all alike."""
+    shared = [part for part in (game.data, game.prior) if part is not None]
+    tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
+    whole = {name: _varied(t) for name, t in tried.blank(4).items()}
+    halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
+    state = {name: t.clone() for name, t in tried.extras.state_dict().items()}
+    players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
+    found: list[str] = []
+    with fork_rng(tried.device), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
+        for player in players:
+            values, *parts = [tried.terms_of(tried.step(player, batch)) for batch in (whole, *halves)]
+            for name, term in values.items():
+                value, mean = float(term.detach()), sum(float(part[name].detach()) for part in parts) / 2
+                if math.isfinite(value) and not math.isclose(mean, value, rel_tol=1e-9, abs_tol=1e-12):
+                    found.append(f"the {player}'s term '{name}' is no mean over examples ({value:.6g} for a batch, {mean:.6g} for "
+                                 "the mean of its halves), and does not say why (whole_batch)")  # fmt: skip
+            for name, t in tried.extras.state_dict().items():
+                if not torch.equal(t, state[name]):
+                    found.append(f"the loss's state {name} changes while the {player}'s terms are computed, not after the step")
+    return found
+
+
+class Alike(TorchDispatchMode):
+    """While this lasts, every random number is the same as all others of its kind."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags and isinstance(made, Tensor):
+            made.fill_(0.25) if made.is_floating_point() else made.zero_()
+        return made
+
+
+def _varied(t: Tensor) -> Tensor:
+    """Different numbers in [−1, 1]; zeros of another type."""
+    if not t.is_floating_point():
+        return t
+    return torch.linspace(-1, 1, t.numel(), dtype=torch.float64).sin().mul(7).sin().reshape(t.shape).to(t.device)
 
 
 class _Fit:
@@ -99,37 +110,38 @@ class _Fit:
         self.game, self.data = game, f"data '{recipe.data.component.name}'"
         self.generator = f"generator '{recipe.generator.component.name}'"
         self.critic = f"critic '{recipe.critic.component.name}'" if recipe.critic else ""
-        self.loss = f"loss '{recipe.loss.component.name}'"
         self.prior = f"prior '{recipe.prior.component.name}'" if recipe.prior else ""
 
-    def check_generator(self, real: Tensor, generate: Any) -> None:
+    def check_generator(self, step: Any, domain: str) -> None:
+        wanted = (2, *self.game.data.fields[domain].shape)
+        inputs: Mapping[str, str] = self.game.signatures[self.game.makers[domain]].inputs
         try:
-            fake = generate()
-        except (RuntimeError, TypeError, KeyError) as error:
-            if self.game.prior is not None:
+            fake = step.fake(domain)
+        except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+            if self.game.prior is not None and set(inputs.values()) == {"z"}:
                 what = f"latents of shape {self.game.prior.shape} from {self.prior}"
             else:
-                what = f"what {self.loss} gives it"
+                what = _listed(inputs)
             raise GanflowError(f"{self.generator} does not take {what}: {error}") from error
-        if fake.shape != real.shape:
-            raise GanflowError(
-                f"{self.generator} makes examples of shape {tuple(fake.shape[1:])}; {self.data} has shape {tuple(real.shape[1:])}"
-            )
+        if tuple(fake.shape) != wanted:
+            raise GanflowError(f"{self.generator} makes examples of shape {tuple(fake.shape[1:])}; {self.data} has shape {wanted[1:]}")
 
-    def check_critic(self, real: Tensor, batch: Batch, domain: str) -> None:
+    def check_critic(self, step: Any, domain: str) -> None:
         if self.game.critic is None:
             return
+        x = step.real(domain)
         try:
-            scores = self.game.loss.score(self.game, real, batch, domain)  # type: ignore[attr-defined]
-        except (RuntimeError, TypeError) as error:
+            scores = step.score(x, domain)
+        except (RuntimeError, TypeError, KeyError) as error:
+            besides = f" with {_listed(self.game.condition)}" if self.game.condition else ""
             raise GanflowError(
-                f"{self.critic} does not take examples of shape {tuple(real.shape[1:])}, which {self.data} has: {error}"
+                f"{self.critic} does not take examples of shape {tuple(x.shape[1:])}{besides}, which {self.data} has: {error}"
             ) from error
-        if scores.shape[:1] != (2,):
-            raise GanflowError(
-                f"{self.critic} gives scores of shape {tuple(scores.shape)} for a batch of 2; "
-                "the first dimension must be the batch"
-            )
+        for one in scores.values() if isinstance(scores, Mapping) else [scores]:
+            if one.shape[:1] != (2,):
+                raise GanflowError(
+                    f"{self.critic} gives scores of shape {tuple(one.shape)} for a batch of 2; the first dimension must be the batch"
+                )
 
 
 def _listed(names: Iterable[str]) -> str:

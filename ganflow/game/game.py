@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ganflow.autoencoder import Autoencoder
-from ganflow.conditional import Conditional
 from ganflow.data import Data
 from ganflow.data.feed import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken
 from ganflow.game.held import modules_in
 from ganflow.game.player import Player
-from ganflow.loss import Batch, Loss
+from ganflow.game.step import PlayedStep
+from ganflow.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.prior import Prior
 from ganflow.recipe.sections import RECIPE_VERSION
-from ganflow.translator import Translator
+from ganflow.signature import Z, played, signatures_of
 
 
 class Extras(nn.ModuleDict):
@@ -45,21 +44,29 @@ class Extras(nn.ModuleDict):
 
 
 class Game(nn.Module):
-    """Two players, their loss, and whatever else has state.
+    """Two players, what they descend, and whatever else has state.
 
     Attributes:
         generator, critic: the networks; `critic` is None in critic-free recipes.
-        extras: modules that modifiers put here (the average of the generator, a pool), part of every checkpoint.
+        extras: modules that modifiers put here (the average of the generator), and those of losses and added terms: part of every
+            checkpoint.
         data, prior: what the game is played on.
+        loss, terms: the loss, and what modifiers add to it.
+        condition: the data's fields that generator and critic get besides.
+        signatures: of the generator, by name; `makers` those by which a field is generated in training, and `domains` these fields.
         players: "generator" and "critic", with their optimizers. Empty in a game that is only sampled from.
         one_pass: real and fake examples go through the critic together.
-        summed_scales: how many scales' losses are summed: 1, unless the critic has an attribute `summed_scales`. Its scores
-            then lie along dimension 1, one slice a scale.
+        auxiliary, score_weights: of the critic's outputs: which are no scores, and how much a named score weighs (1 if not given).
+        needs: player → the fields of the data that its step reads.
+        layers: of the critic, whose features the terms ask for.
+        round: rounds played, a 0-dim int64 tensor; of no checkpoint.
 
     Args:
         version: of the recipe (see RECIPE_VERSION): before 2, latents of seed s were the first z that a run of seed s trained on,
             and these the numbers of its initial weights.
     """
+
+    round: Tensor
 
     def __init__(
         self,
@@ -68,28 +75,87 @@ class Game(nn.Module):
         generator: nn.Module,
         critic: nn.Module | None,
         loss: Loss,
+        terms: Sequence[AddedTerms] = (),
+        *,
+        condition: Sequence[str] = (),
         one_pass: bool = False,
         version: int = RECIPE_VERSION,
     ) -> None:
         super().__init__()
         self.data, self.prior, self.one_pass, self.version = data, prior, one_pass, version
-        self.summed_scales = int(getattr(critic, "summed_scales", 1))
-        self.generator, self.critic = generator, critic
+        self.generator, self.critic, self.condition = generator, critic, tuple(condition)
+        self.signatures = signatures_of(generator, data, prior, self.condition)
+        self.makers = played(self.signatures, data, prior)
+        self.domains = tuple(self.makers)
+        if not self.domains:
+            raise GanflowError(f"the generator makes no field of data {data.name} ({', '.join(data.fields)}) from what a batch holds")
+        self.auxiliary: frozenset[str] = frozenset(getattr(critic, "auxiliary", ()))
+        self.score_weights: dict[str, float] = dict(getattr(critic, "score_weights", {}))
+        self.together = one_pass and not mixes_examples(generator)
+        self.needs: dict[str, set[str]] = {}
+        self.layers: set[str] = set()
         self.extras = Extras()
         self.players: dict[str, Player] = {}
-        self.__dict__["_loss"] = loss  # registered below, where it has state, under the modifiers' wrappers too
-        if stateful := modules_in(loss):
+        self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.__dict__["parts"] = (loss, *terms)  # registered below, where they have state
+        if stateful := modules_in(self.parts):
             self.extras["loss"] = nn.ModuleList(stateful)
 
     @property
+    def parts(self) -> tuple[AddedTerms, ...]:
+        """The loss and the added terms."""
+        found: tuple[AddedTerms, ...] = self.__dict__["parts"]
+        return found
+
+    @property
     def loss(self) -> Loss:
-        """What the players descend, with the modifiers' terms."""
-        loss: Loss = self.__dict__["_loss"]
+        loss: Any = self.parts[0]
         return loss
 
+    @property
+    def terms(self) -> tuple[AddedTerms, ...]:
+        return self.parts[1:]
+
+    def step(self, player: Literal["critic", "generator"], batch: Batch, **arguments: Any) -> PlayedStep:
+        """A player's step on a batch; arguments as of PlayedStep."""
+        return PlayedStep(self, player, batch, **arguments)
+
+    def terms_of(self, step: PlayedStep, parts: Sequence[AddedTerms] | None = None) -> Terms:
+        """The named scalars that the step's player descends.
+
+        Args:
+            parts: of the loss and the added terms; all by default.
+
+        Raises:
+            GanflowError: two of them have one name, or one is no scalar.
+        """
+        terms: Terms = {}
+        for part in self.parts if parts is None else parts:
+            found = getattr(part, f"{step.player}_terms")(step)
+            for name, term in found.items():
+                if name in terms:
+                    raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
+                if term.dim():
+                    raise GanflowError(f"the loss's term '{name}' has shape {tuple(term.shape)}; a term must be a scalar")
+                terms[name] = part.every * term if part.every > 1 else term
+        return terms
+
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the loss derives from its terms' means; of scales that are summed, from their average."""
-        return self.loss.estimates({name: mean / self.summed_scales for name, mean in means.items()})
+        """What the parts derive from the terms' means; of several named scores, from their weighted average."""
+        means = {name: mean / self.score_weight for name, mean in means.items()}
+        return {name: value for part in self.parts for name, value in part.estimates(means).items()}
+
+    def discover(self) -> None:
+        """Find out what the players' steps read and ask for, by playing each on a blank batch. Changes nothing else."""
+        self.score_weight = 1.0
+        players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
+        with evaluating(self), fork_rng(self.device), torch.enable_grad():
+            for player in players:
+                step = self.step(player, self.blank(2))
+                self.terms_of(step)
+                self.needs[player] = step.fields.read - {Z}
+                self.layers |= step.layers
+                self.score_weight = max(self.score_weight, step.score_weight)
 
     def played_by(self, network: nn.Module) -> Game:
         """The same game with another generator. This one is left as it is; the parts are shared."""
@@ -137,98 +203,91 @@ class Game(nn.Module):
         """A batch of zeros with draws from the prior, for trying what shapes and work a step has: on the generator's device, in
         its dtype."""
         like = next(self.generator.parameters())
-        batch = {name: torch.zeros(n, *field.shape) for name, field in self.data.fields.items()}
+        batch = {name: field.blank(n) for name, field in self.data.fields.items()}
         if self.prior is not None:
-            batch["z"] = self.latents(n)
-        return {name: t.to(like.device, like.dtype) for name, t in batch.items()}
-
-    def samples(self, n: int, seed: int = 0) -> Tensor:
-        """n generated examples on the CPU, float32: (n, *data.shape). Training's random numbers stay untouched. A conditional
-        generator is told what held-out examples are told, drawn at random: see `conditions`."""
-        return self.sample(self.latents(n, seed), self.conditions(n, seed) if self.conditional else None)
+            batch[Z] = self.latents(n)
+        return {name: t.to(like.device, like.dtype if t.is_floating_point() else None) for name, t in batch.items()}
 
     @property
-    def conditional(self) -> bool:
-        """Whether the generator is told what to make."""
-        return isinstance(self.generator, Conditional)
+    def maker(self) -> str:
+        """The signature by which the first domain is generated."""
+        return self.makers[self.domains[0]]
 
-    def conditions(self, n: int, seed: int = 0) -> Tensor:
-        """The conditions of n held-out examples, drawn with replacement, on the CPU.
+    def samples(self, n: int, seed: int = 0) -> Tensor:
+        """n generated examples of the first domain on the CPU, float32: (n, *shape). Training's random numbers stay untouched.
+        What the generator takes besides z is drawn: see `conditions`."""
+        return self.call(self.maker, **self.conditions(n, seed), **self.drawn(n, seed))
+
+    def drawn(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+        """n latents, by the argument that takes them."""
+        inputs = self.signatures[self.maker].inputs
+        return {argument: self.latents(n, seed) for argument, source in inputs.items() if source == Z}
+
+    def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Tensor]:
+        """What n samples are conditioned on, by argument, on the CPU: classes as often as the training examples have them, anything
+        else of held-out examples, drawn with replacement.
+
+        Args:
+            balanced: every class as often as the others, in turn.
 
         Raises:
             GanflowError: there are no held-out examples (in a run's folder there are none: the data are not loaded).
         """
-        held_out = self.data.held_out.get(str(self.generator.condition))
-        if held_out is None or not len(held_out):
-            what = f"the generator is told what to make, and data {self.data.name} has no held-out examples to tell it"
-            raise GanflowError(f"{what}; raise held_out")
-        chosen: Tensor = held_out[torch.randint(len(held_out), (n,), generator=torch.Generator().manual_seed(seed))]
-        return chosen
+        wanted = {argument: source for argument, source in self.signatures[self.maker].inputs.items() if source != Z}
+        found: dict[str, Tensor] = {}
+        rows: Tensor | None = None
+        for argument, source in wanted.items():
+            field = self.data.fields[source]
+            if field.classes:
+                found[argument] = field.draw(n, torch.Generator().manual_seed(seed), balanced)
+                continue
+            held_out = self.data.held_out.get(source)
+            if held_out is None or not len(held_out):
+                what = f"the generator takes '{source}' besides z, and data {self.data.name} has no held-out examples of it"
+                raise GanflowError(f"{what}; raise held_out")
+            if rows is None:
+                rows = torch.randint(len(held_out), (n,), generator=torch.Generator().manual_seed(seed))
+            found[argument] = held_out[rows]
+        return found
 
     @torch.no_grad()
-    def sample(self, z: Tensor, condition: Tensor | None = None, batch: int = 256) -> Tensor:
-        """Generated examples for the latents z (n, *prior.shape), and as many conditions where the generator is conditional, by
-        the averaged generator in evaluation mode, on the CPU in float32: (n, *data.shape)."""
-        network = self.averaged
-        like = next(network.parameters())
-        given = [t.to(like.device, like.dtype).split(batch) for t in (z, condition) if t is not None]
-        with evaluating(network), fork_rng(like.device):
-            torch.manual_seed(0)  # for a network that is random when it is evaluated, too
-            pieces = [network(*piece).float().cpu() for piece in zip(*given, strict=True)]
-        return torch.cat(pieces)
+    def call(self, name: str, *, seed: int = 0, batch: int = 256, **inputs: Tensor) -> Tensor:
+        """What the averaged generator makes by one of its signatures in evaluation mode, on the CPU in float32. For looking only:
+        torch's random numbers stay untouched.
 
-    @torch.no_grad()
-    def encode(self, x: Tensor, batch: int = 256) -> Tensor:
-        """Codes (n, *prior.shape) of examples x (n, *data.shape), by the averaged generator in evaluation mode, on the CPU in
-        float32; of a variational autoencoder the means. `sample` decodes them.
-
-        Raises:
-            ValueError: the generator is no autoencoder.
-        """
-        network = self.averaged
-        if not isinstance(network, Autoencoder):
-            raise ValueError("this game's generator has no encoder")
-        like = next(network.parameters())
-        with evaluating(network), fork_rng(like.device):
-            torch.manual_seed(0)
-            pieces = [network.encode(piece.to(like.device, like.dtype)).float().cpu() for piece in x.split(batch)]
-        return torch.cat(pieces)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """What the averaged generator makes of the codes of examples x: same shape, on the CPU in float32.
-
-        Raises:
-            ValueError: the generator is no autoencoder.
-        """
-        return self.sample(self.encode(x))
-
-    @torch.no_grad()
-    def translate(self, x: Tensor, to: str, seed: int = 0) -> Tensor:
-        """Images x (n, channels, height, width) of the domain that `to` is made from, as images of the domain `to`, by the
-        averaged generator in evaluation mode, on the CPU in float32, with the same height and width: where the network
-        wants multiples of some number, the images are padded with their last row and column, and cropped afterwards.
+        Images are padded with their last row and column to what multiple the signature wants, and what is made is cropped.
 
         Args:
-            seed: for a network that is random when it translates, too (dropout kept on).
+            name: of the signature.
+            seed: for a network that is random when it is evaluated, too (dropout kept on).
+            batch: examples at a time.
+            inputs: by the signature's arguments, (n, …) each.
 
         Raises:
-            ValueError: the generator does not translate, or not this way, or the images are too small for it.
+            ValueError: the generator has no such signature, or images are too small for it.
         """
-        network = self.averaged
-        if not isinstance(network, Translator) or to not in network.ways:
-            raise ValueError(f"this game's generator does not translate to '{to}'")
-        height, width = x.shape[2:]
-        if min(height, width) < network.smallest:
-            raise ValueError(f"images of {height} × {width} are too small: the generator takes {network.smallest} pixels or more")
-        spare = [-side % network.multiple for side in (width, height)]
+        if name not in self.signatures:
+            raise ValueError(f"this game's generator has no signature '{name}' (there are: {', '.join(self.signatures)})")
+        signature, network = self.signatures[name], self.averaged
+        sizes = [t.shape[2:] for t in inputs.values() if t.dim() == 4]
+        height, width = sizes[0] if sizes else (0, 0)
+        if sizes and min(height, width) < signature.smallest:
+            raise ValueError(f"images of {height} × {width} are too small: the generator takes {signature.smallest} pixels or more")
+        spare = [-side % signature.multiple for side in (width, height)]
+        if mixes_evaluated(network):
+            batch = 1
         like = next(network.parameters())
-        batch = 1 if mixes_evaluated(network) else 32
+
+        def prepared(t: Tensor) -> Tensor:
+            t = t.to(like.device, like.dtype if t.is_floating_point() else None)
+            return pad(t, (0, spare[0], 0, spare[1]), mode="replicate") if t.dim() == 4 and any(spare) else t
+
+        pieces: list[Tensor] = []
         with evaluating(network), fork_rng(like.device):
             torch.manual_seed(seed)
-            pieces = []
-            for piece in x.split(batch):
-                padded = pad(piece.to(like.device, like.dtype), (0, spare[0], 0, spare[1]), mode="replicate")
-                pieces.append(network(padded, to)[:, :, :height, :width].float().cpu())
+            for piece in zip(*(t.split(batch) for t in inputs.values()), strict=True):
+                made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
+                pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
         return torch.cat(pieces)
 
 

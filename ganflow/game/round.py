@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.game.game import Game
-from ganflow.loss import Batch, Loss, ScoreLoss, Terms, in_domain, mixes_examples
+from ganflow.game.held import losses_in
+from ganflow.game.step import PlayedStep
+from ganflow.loss import AddedTerms, Batch, Loss, Terms
 
 Listener = Callable[..., None]
 Draws = dict[str, Tensor]
+Player = Literal["critic", "generator"]
 
 
 class Round:
@@ -29,8 +32,12 @@ class Round:
         critic_stepped, generator_stepped: called after the steps, with `game`.
         settings: of the components that play, by place in the recipe; for messages on what changes in them.
 
-    A call takes the round's draws, one tensor (`draws`, m, …) per name, "z" among them, and returns the terms, in the
-    order of `names`: the critic's of its last step, then the generator's.
+    Attributes:
+        active: the loss and the added terms that take part in the round that `begin` began.
+        names: of the terms and logged numbers that the last call returned: the critic's of its last step, then the generator's.
+        descended: those of them that a player descends; `descends` the same of the last step, without the player.
+
+    A call takes the round's draws, one tensor (`draws`, m, …) per name, "z" among them, and returns the values of `names`.
     """
 
     def __init__(
@@ -45,21 +52,45 @@ class Round:
         generator_stepped: list[Listener] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
+        if not game.needs:
+            game.discover()
         self.game, self.accumulate, self.precision = game, accumulate, precision
         self.settings = dict(settings or {})
         self.n_critic = n_critic if game.critic is not None else 0
         self.one_batch = one_batch and self.n_critic > 0
         self.critic_stepped, self.generator_stepped = critic_stepped or [], generator_stepped or []
+        self.active: tuple[AddedTerms, ...] = game.parts
         self.names: list[str] = []
+        self.descended: frozenset[str] = frozenset()
+        self.descends: Collection[str] = ()
+        self._keeping = {  # what changes state after a step, by event and by the part that holds it
+            event: [(outer, part) for outer in game.parts for part in losses_in([outer])
+                    if getattr(type(part), event) is not getattr(AddedTerms, event)]
+            for event in ("critic_stepped", "generator_stepped")
+        }  # fmt: skip
         self._autocast = self._make_autocast()
         several = self.n_critic > 0 and not self.one_batch
-        at_once = game.one_pass and several and not mixes_examples(game.generator)
-        self._one_generator_pass = at_once and generates_row_by_row(game.loss)
+        self._one_generator_pass = game.together and several and generates_row_by_row(game.loss)
+
+    def begin(self, number: int) -> None:
+        """Begin a round, of so many played before: learning rates, the game's clock, and which terms take part."""
+        self.game.round.fill_(number)
+        for player in self.game.players.values():
+            player.start_round(number)
+        self.active = tuple(part for part in self.game.parts if part.active(number))
+
+    def phases(self, rounds: int, first: int = 0) -> list[int]:
+        """For each set of terms that take part together in one of the rounds first … rounds − 1, the first such round."""
+        seen: dict[tuple[bool, ...], int] = {}
+        spans = any(part.every > 1 or part.begin or part.end is not None for part in self.game.parts)
+        for number in range(first, rounds if spans else first + 1):
+            seen.setdefault(tuple(part.active(number) for part in self.game.parts), number)
+        return list(seen.values())
 
     @property
     def data_draws(self) -> int:
         """Real batches that a round draws."""
-        return self.n_critic + int(self.game.loss.generator_needs_data and not self.one_batch)
+        return self.n_critic + int(bool(self.game.needs["generator"]) and not self.one_batch)
 
     @property
     def prior_draws(self) -> int:
@@ -72,61 +103,89 @@ class Round:
         return self.n_critic - int(self.one_batch)
 
     def __call__(self, draws: Draws) -> list[Tensor]:
-        steps = split(draws)
-        terms: Terms = {}
-        if self._one_generator_pass:
-            self._generate_at_once(draws, steps)
+        batches = split(draws)
+        values: Terms = {}
+        descended: set[str] = set()
+        fakes = self._generated_at_once(draws) if self._one_generator_pass else [None] * len(batches)
+        last: PlayedStep | None = None
         for i in range(self.n_critic):
+            shared = fakes[i]
             if self.one_batch and i == self.generator_draw and self.accumulate == 1:
+                last = self.game.step("generator", batches[i])
                 with self._autocast:  # the critic's step does not change the generator: its pass serves both
-                    self.game.loss.prepare(self.game, steps[i])
-            terms = self.critic_step(steps[i])
-        named = {f"critic/{name}": t for name, t in terms.items()}
-        named |= {f"generator/{name}": t for name, t in self.generator_step(steps[self.generator_draw]).items()}
+                    shared = {domain: last.generated(domain).detach() for domain in self.game.domains}
+            values = self.critic_step(batches[i], shared)
+            descended = {f"critic/{name}" for name in self.descends}
+        named = {f"critic/{name}": t for name, t in values.items()}
+        named |= {f"generator/{name}": t for name, t in self.generator_step(batches[self.generator_draw], last).items()}
+        self.descended = frozenset({*descended, *(f"generator/{name}" for name in self.descends)})
         self.names = list(named)
         return list(named.values())
 
-    def critic_step(self, batch: Batch) -> Terms:
+    def critic_step(self, batch: Batch, fakes: Mapping[str, Tensor] | None = None) -> Terms:
         """One descent of the critic; then whoever listens (clipping)."""
-        terms = self._step("critic", self.game.loss.critic_terms, batch)
-        for listener in self.critic_stepped:
-            listener(game=self.game)
-        return terms
+        return self._play("critic", [self.game.step("critic", batch, fakes=fakes)] if self.accumulate == 1 else batch)
 
-    def generator_step(self, batch: Batch) -> Terms:
+    def generator_step(self, batch: Batch, step: PlayedStep | None = None) -> Terms:
         """One descent of the generator; then whoever listens (averaging)."""
-        terms = self._step("generator", self.game.loss.generator_terms, batch)
-        for listener in self.generator_stepped:
-            listener(game=self.game)
-        return terms
+        whole = step or self.game.step("generator", batch)
+        return self._play("generator", [whole] if self.accumulate == 1 else batch)
 
-    def _step(self, name: str, terms_of: Callable[[Game, Batch], Terms], batch: Batch) -> Terms:
+    def _play(self, name: Player, steps: Sequence[PlayedStep] | Batch) -> Terms:
+        """Terms and logged numbers of a player's step, from one PlayedStep or a batch that is cut."""
         player = self.game.players[name]
-        if self.accumulate == 1:
-            with self._autocast:
-                terms = terms_of(self.game, batch)
-            player.descend(total(terms))
-            return {name: t.detach() for name, t in terms.items()}
         gradients: list[Tensor] = []
-        sums: Terms = {}
-        for part in _micro_batches(batch, self.accumulate):
+        values: Terms = {}
+        parts = self._micro_steps(name, steps) if isinstance(steps, Mapping) else iter(steps)
+        for step in parts:
             with self._autocast:
-                terms = terms_of(self.game, part)
-            found = player.gradients(total(terms) / self.accumulate)
-            gradients = [a + b for a, b in zip(gradients, found, strict=True)] if gradients else [g.clone() for g in found]
-            sums = {name: sums.get(name, 0) + t.detach() / self.accumulate for name, t in terms.items()}
-        player.update(gradients)
-        return sums
+                terms = self.game.terms_of(step, self.active)
+            if alike := terms.keys() & step.logged.keys():
+                raise GanflowError(f"a number is logged as '{min(alike)}', which is the name of a term: use another name")
+            self.descends = terms.keys()
+            found = {**{key: t.detach() for key, t in terms.items()}, **step.logged}
+            if self.accumulate == 1:
+                player.descend(total(name, terms, self.game))
+                values = found
+                break
+            new = player.gradients(total(name, terms, self.game) / self.accumulate)
+            gradients = [a + b for a, b in zip(gradients, new, strict=True)] if gradients else [g.clone() for g in new]
+            values = {key: values.get(key, 0) + t / self.accumulate for key, t in found.items()}
+        if gradients:
+            player.update(gradients)
+        step.write()
+        self._tell(name, values)
+        return values
 
-    def _generate_at_once(self, draws: Draws, steps: list[Batch]) -> None:
+    def _tell(self, name: Player, values: Terms) -> None:
+        """Call what keeps state, and whoever listens."""
+        event = f"{name}_stepped"
+        keeping = [part for outer, part in self._keeping[event] if outer in self.active]
+        if keeping:
+            group = self.game.players[name].group
+            means = values
+            if group is not None:
+                (line,) = group.mean([torch.stack([t.float() for t in values.values()])])
+                means = dict(zip(values, line.unbind(), strict=True))
+            with torch.no_grad():
+                for part in keeping:
+                    getattr(part, event)(means)
+        for listener in getattr(self, event):
+            listener(game=self.game)
+
+    def _micro_steps(self, name: Player, batch: Batch) -> Iterator[PlayedStep]:
+        cut = {key: t.chunk(self.accumulate) for key, t in batch.items()}
+        pending: dict[int, tuple[Tensor, Tensor]] = {}
+        for i in range(self.accumulate):
+            yield self.game.step(name, {key: ts[i] for key, ts in cut.items()}, pending=pending)
+
+    def _generated_at_once(self, draws: Draws) -> Sequence[Mapping[str, Tensor] | None]:
         """The fakes of all critic steps in one generator pass: the generator does not change between them."""
-        loss: Any = self.game.loss
         flat = {name: t[: self.n_critic].flatten(0, 1) for name, t in draws.items() if len(t) >= self.n_critic}
-        for domain in loss.domains:
-            with self._autocast:
-                fakes = loss.fakes(self.game, flat, domain)
-            for step, fake in zip(steps, fakes.unflatten(0, (self.n_critic, -1)).unbind(), strict=False):
-                step[in_domain("fake", domain)] = fake
+        step = self.game.step("critic", flat)
+        with self._autocast:
+            made = {domain: step.generated(domain).unflatten(0, (self.n_critic, -1)).unbind() for domain in self.game.domains}
+        return [{domain: fakes[i] for domain, fakes in made.items()} for i in range(self.n_critic)]
 
     def _make_autocast(self) -> AbstractContextManager[object]:
         if self.precision == "bf16":
@@ -135,24 +194,17 @@ class Round:
 
 
 def generates_row_by_row(loss: Loss) -> bool:
-    """Whether a loss generates from each row of a batch alone, so that batches which are put together give the same fakes: from
-    z, as a ScoreLoss does, or by its declaration that a batch can be cut."""
-    fakes, generate = getattr(loss, "fakes", None), getattr(loss, "generate", None)
-    if getattr(fakes, "__func__", None) is not ScoreLoss.fakes:  # none, or through a pool, say
-        return False
-    if getattr(generate, "__func__", None) is ScoreLoss.generate:
-        return True
-    owner: Any = getattr(generate, "__self__", None)
-    return isinstance(owner, Loss) and owner.mean_over_examples and not owner.whole_batch
+    """Whether a loss generates from each row of a batch alone, so that batches which are put together give the same fakes."""
+    return type(loss).generate is Loss.generate or (loss.row_by_row and not loss.whole_batch)
 
 
-def total(terms: Terms) -> Tensor:
+def total(player: str, terms: Terms, game: Game) -> Tensor:
     """The sum that a player descends."""
-    for name, term in terms.items():
-        if term.dim():
-            raise GanflowError(f"the loss's term '{name}' has shape {tuple(term.shape)}; a term must be a scalar")
     values = iter(terms.values())
-    result = next(values)
+    result = next(values, None)
+    if result is None:
+        advice = "take the critic out of the recipe" if player == "critic" else "use another loss"
+        raise GanflowError(f"the loss {type(game.loss).__name__} gives the {player} nothing to descend: {advice}")
     for value in values:
         result = result + value
     return result
@@ -163,8 +215,3 @@ def split(draws: Draws) -> list[Batch]:
     unbound = {name: t.unbind() for name, t in draws.items()}
     steps = max(map(len, unbound.values()))
     return [{name: ts[i] for name, ts in unbound.items() if i < len(ts)} for i in range(steps)]
-
-
-def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
-    cut = {name: t.chunk(parts) for name, t in batch.items()}
-    return [{name: ts[i] for name, ts in cut.items()} for i in range(parts)]

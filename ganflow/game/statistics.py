@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -32,16 +31,15 @@ def estimate(game: Game, network: nn.Module, draw: Callable[[int], list[Batch]],
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not norms:
         return
-    loss: Any = game.loss
     played = game.played_by(network)
     with torch.no_grad(), evaluating(played), fork_rng(game.device), _gathering(norms):
         torch.manual_seed(0)  # for a network that is random (the codes of a VAE): a resumed run must find the same
         for batch in draw(batches):
-            if not hasattr(loss, "generate"):
-                loss.generator_terms(played, batch)
-                continue
-            for domain in loss.domains:
-                loss.generate(played, batch, domain)
+            step = played.step("generator", batch)
+            if game.critic is None:
+                played.terms_of(step)
+            for domain in game.domains if game.critic is not None else ():
+                step.fake(domain)
 
 
 @contextmanager

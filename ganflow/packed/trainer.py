@@ -155,7 +155,7 @@ class PackedTrainer:
             return self.lost[i]
         means = dict(zip(names, terms.mean(0).tolist(), strict=True))
         rates = {name: lr for name, p in game.players.items() if (lr := p.learning_rate) is not None}
-        return Report(self.round, means, game.loss.estimates(means), rates, rate)
+        return Report(self.round, means, game.estimates(means), rates, rate)
 
     def _set_rates(self) -> None:
         for name in self._scheduled:

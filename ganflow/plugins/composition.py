@@ -8,7 +8,7 @@ from typing import Any
 
 from pluggy import HookimplOpts, PluginManager
 
-from ganflow.errors import KeyTaken, PluginError
+from ganflow.errors import GanflowError, KeyTaken, PluginError
 from ganflow.hookspecs import EVENTS, Builders, Events
 from ganflow.plugins.catalogue import Chosen
 from ganflow.plugins.marks import Hook, arguments_of, hooks_of
@@ -88,18 +88,43 @@ class Composition:
         """The metrics, in the recipe's order."""
         return [self._build("metric", member, {"data": data}) for member in self._metrics]
 
+    def build_terms(self, **arguments: Any) -> list[Any]:
+        """What the modifiers add to the loss, in the recipe's order; arguments as of the builder `terms`."""
+        adding = [m for m in self._members if m.chosen.component.role == "modifier" and "terms" in m.marks]
+        made = []
+        for member in adding:
+            others = [m for m in self._members if m is not member and "terms" in m.marks]
+            made.append(self._manager.subset_hook_caller("terms", others)(**arguments))
+        return made
+
+    def check_condition(self, condition: tuple[str, ...]) -> None:
+        """See that the generator and the critic take what they are to be conditioned on.
+
+        Raises:
+            GanflowError: the hook of one does not name `condition`.
+        """
+        for role in ("generator", "critic") if condition else ():
+            if role not in self._slots:
+                continue
+            chosen = self._slots[role].chosen
+            (hook,) = (h for h in hooks_of(type(chosen.settings)) if h.name == role and not h.wrapper)
+            if "condition" not in [p.name for p in hook.parameters]:
+                listed = ", ".join(condition)
+                raise GanflowError(f"condition: {role} '{chosen.component.name}' takes no condition, and the recipe's is {listed}; use "
+                                   f"another {role}, or condition: []")  # fmt: skip
+
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
         others = [m for m in self._members if m.chosen.component.role == role and m is not member]
         return self._manager.subset_hook_caller(role, others)(**arguments)
 
     def begin(self, game: Any) -> None:
-        """Call everything that listens to `run_started`, in the recipe's order.
+        """Call everything that listens to `game_built`, in the recipe's order.
 
         Raises:
             PluginError: two components keep their state under one key of `game.extras`.
         """
         users = dict.fromkeys(game.extras, self._slots.get("loss"))  # the game has put its state there
-        calls = zip(self._manager.hook.run_started.get_hookimpls(), self.listeners("run_started"), strict=True)
+        calls = zip(self._manager.hook.game_built.get_hookimpls(), self.listeners("game_built"), strict=True)
         for impl, listener in calls:
             try:
                 listener(game=game)

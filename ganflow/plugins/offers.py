@@ -88,12 +88,13 @@ def hook_problems(role: str, settings: type) -> Iterator[str]:
     for hook in hooks:
         yield from _mark_problems(hook)
         yield from _argument_problems(hook)
-        if hook.name in BUILDERS and not hook.wrapper and hook.name != role:
+        if hook.name in BUILDERS and not hook.wrapper and hook.name != role and (role, hook.name) != ("modifier", "terms"):
             own = f"offer it as a {hook.name} of its own"
             remedy = "mark it @hookimpl(wrapper=True) and yield" if role == "modifier" else own
             yield f"hook '{hook.name}' would replace the recipe's {hook.name}; {remedy}"
     if role == "modifier" and not hooks:
-        yield "a modifier wraps a builder (@hookimpl(wrapper=True)) or listens to an event (@hookimpl); this one does neither"
+        yield ("a modifier adds terms (@hookimpl), wraps a builder (@hookimpl(wrapper=True)) or listens to an event (@hookimpl); "
+               "this one does none of it")  # fmt: skip
     if role != "modifier" and not any(hook.name == role and not hook.wrapper for hook in hooks):
         there = "is not marked with @hookimpl" if callable(getattr(settings, role, None)) else "is missing"
         there = "must build, not wrap" if any(hook.name == role for hook in hooks) else there

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -19,8 +19,9 @@ from torch import Tensor
 from ganflow.game.build import settled
 from ganflow.game.cost import arithmetic, operations_of
 from ganflow.game.game import Game
-from ganflow.game.round import Draws, Round, total
+from ganflow.game.round import Draws, Player, Round, total
 from ganflow.game.state import kept_random
+from ganflow.game.step import PlayedStep
 from ganflow.loss import Batch, Terms
 from ganflow.processors import cores, load
 from ganflow.recipe import Recipe
@@ -63,11 +64,12 @@ class Choice:
 class Gradients(Round):
     """A round as far as its gradients: nothing is updated, and no event is called."""
 
-    def _step(self, name: str, terms_of: Callable[[Game, Batch], Terms], batch: Batch) -> Terms:
+    def _play(self, name: Player, steps: Sequence[PlayedStep] | Batch) -> Terms:
+        assert not isinstance(steps, Mapping)
         with self._autocast:
-            terms = terms_of(self.game, batch)
+            terms = self.game.terms_of(steps[0])
         parameters = [p for p in self.game.get_submodule(name).parameters() if p.requires_grad]
-        torch.autograd.grad(total(terms), parameters, allow_unused=True)
+        torch.autograd.grad(total(name, terms, self.game), parameters, allow_unused=True)
         return {}
 
 
@@ -90,7 +92,7 @@ class Rehearsal:
         """Make up a batch."""
         self.batch = self.game.blank(examples)
         for name, part in self.batch.items():
-            if name in self.game.data.fields:
+            if name in self.game.data.fields and part.is_floating_point():
                 part.uniform_(-1, 1)
             if self.train.channels_last and part.dim() == 4:
                 self.batch[name] = part.contiguous(memory_format=torch.channels_last)

@@ -90,7 +90,8 @@ class Reports:
                 Trainer(game, source, play, train.batch_size, train.seed).advance(1)
         finally:
             source.close()
-        return play.names, list(game.loss.estimates(dict.fromkeys(play.names, 1.0)))
+        sums = [f"{player}_loss" for player in game.players]
+        return [*play.names, *sums], list(game.estimates(dict.fromkeys(play.names, 1.0)))
 
     def known(self) -> str:
         """All names, for a message."""
