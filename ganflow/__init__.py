@@ -1,7 +1,7 @@
 """ganflow: adversarial-training experiments from recipes and plugins.
 
-A plugin needs three names from here: `hookimpl`, `settings` and, to document and bound its keys, `key` (and `part` for
-a key that holds another component). See ganflow.hookspecs for the contract.
+All that a plugin needs is imported from here: `from ganflow import GanflowError, TensorData, hookimpl, key, settings`. What is
+not in `__all__` belongs to ganflow itself and changes without notice. See ganflow.hookspecs for the contract.
 """
 
 import os
@@ -11,12 +11,86 @@ _started = sys.argv[:1] == ["-m"] and "ganflow" in sys.orig_argv  # by `python -
 if _started and not sys.flags.safe_path and os.path.join(sys.path[0], "ganflow") != __path__[0]:
     del sys.path[0]  # the working folder, whose modules are not ganflow's
 
-from pluggy import HookimplMarker  # noqa: E402
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
-from ganflow.hookspecs import CONTRACT  # noqa: E402
+from ganflow.hookspecs import CONTRACT, hookimpl  # noqa: E402
 from ganflow.settings import key, part, settings  # noqa: E402
+from ganflow.version import __version__  # noqa: E402
 
-__version__ = "0.1.0"
-__all__ = ["CONTRACT", "hookimpl", "key", "part", "settings"]
+if TYPE_CHECKING:
+    from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
+    from ganflow.cli.drawing import (
+        add_run_arguments,
+        check_output_path,
+        data_of_run,
+        open_game,
+        shown_path,
+        whole_number,
+        write_output,
+    )
+    from ganflow.conditional import Conditional, Staged
+    from ganflow.data.base import IMAGE_RANGE, Data, Field, StreamData, TensorData
+    from ganflow.encoder import Pictures, TextEncoder
+    from ganflow.errors import GanflowError, SettingsError
+    from ganflow.game.game import Game, evaluating, fork_rng
+    from ganflow.game.statistics import estimate_norm_statistics
+    from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, in_domain, mixes_examples
+    from ganflow.metrics import Metric
+    from ganflow.pictures.files import replacing_file, save_png
+    from ganflow.pictures.images import image_grid
+    from ganflow.pictures.points import real_examples
+    from ganflow.pictures.reading import IMAGE_ERRORS, image_error_text, image_tensor, one_hot, read_image, to_eight_bits
+    from ganflow.pictures.sheet import image_sheet
+    from ganflow.printing import print_lines
+    from ganflow.prior import Prior
+    from ganflow.runs import ENCODER_FILE, RunFolder, find_run
+    from ganflow.trainer import Report
+    from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
 
-hookimpl = HookimplMarker("ganflow")
+__all__ = [
+    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "PAIRED", "UNPAIRED", "AddedTerms", "Autoencoder", "Batch",
+    "Conditional", "Data", "Field", "Game", "GanflowError", "Gaussian", "Loss", "Metric", "Pictures", "Prior",
+    "Report", "RunFolder", "ScoreLoss", "SettingsError", "SlopePenalty", "Staged", "StreamData", "TensorData", "Terms",
+    "TextEncoder", "Translator", "VariationalAutoencoder", "__version__", "add_run_arguments", "check_output_path",
+    "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text",
+    "image_grid", "image_sheet", "image_tensor", "in_domain", "key", "mixes_examples", "one_hot", "open_game", "part",
+    "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
+    "ways_of", "whole_number", "write_output",
+]  # fmt: skip
+
+_ROOMS = {
+    "autoencoder": "Autoencoder Gaussian VariationalAutoencoder",
+    "cli.drawing": "add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
+    "conditional": "Conditional Staged",
+    "data.base": "IMAGE_RANGE Data Field StreamData TensorData",
+    "encoder": "Pictures TextEncoder",
+    "errors": "GanflowError SettingsError",
+    "game.game": "Game evaluating fork_rng",
+    "game.statistics": "estimate_norm_statistics",
+    "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms in_domain mixes_examples",
+    "metrics": "Metric",
+    "pictures.files": "replacing_file save_png",
+    "pictures.images": "image_grid",
+    "pictures.points": "real_examples",
+    "pictures.reading": "IMAGE_ERRORS image_error_text image_tensor one_hot read_image to_eight_bits",
+    "pictures.sheet": "image_sheet",
+    "printing": "print_lines",
+    "prior": "Prior",
+    "runs": "ENCODER_FILE RunFolder find_run",
+    "trainer": "Report",
+    "translator": "PAIRED UNPAIRED Translator ways_of",
+}
+_ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+if not TYPE_CHECKING:  # a type checker would believe that there is every name
+
+    def __getattr__(name):
+        """A name's object, imported when it is first asked for: `import ganflow` takes milliseconds, torch a second."""
+        if name not in _ROOM:
+            raise AttributeError(f"module 'ganflow' has no attribute '{name}'")
+        return getattr(import_module(f"ganflow.{_ROOM[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookspecMarker
+from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,7 @@ ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule"
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
 captions: `data: {encoder: {use: NAME}}`."""
 
+hookimpl = HookimplMarker("ganflow")
 hookspec = HookspecMarker("ganflow")
 
 

@@ -25,6 +25,10 @@ def say(*lines: object, err: bool = False, file: Any = None) -> None:
     _put("".join(f"{escaped(str(line))}\n" for line in lines or ("",)), stream)
 
 
+print_lines = say
+"""Its public name."""
+
+
 def say_text(text: object, err: bool = False, file: Any = None) -> None:
     """Print a text of several lines as it is but for its other control characters, and nothing after it."""
     _put(escaped(str(text), keep="\n\t"), file if file is not None else sys.stderr if err else sys.stdout)

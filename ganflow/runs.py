@@ -21,7 +21,7 @@ from ganflow.inside import foreign, open_file, read_bytes, write_new
 DEFAULT_ROOT = Path("runs")
 _ABOUT = "run.json"
 _ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
-ENCODER = "encoder.safetensors"
+ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
@@ -334,7 +334,7 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     return trial(sweep, best["trial"])
 
 
-def find(run: str, root: Path) -> RunFolder:
+def find_run(run: str, root: Path) -> RunFolder:
     """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
     id means its best trial's run.
 

@@ -18,7 +18,7 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.recipe import kept_recipe
-from ganflow.runs import ENCODER, RunFolder, check
+from ganflow.runs import ENCODER_FILE, RunFolder, check
 
 
 class DescribedData(Data):
@@ -74,10 +74,11 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
+    path = folder.path / ENCODER_FILE
     try:
-        encoder.load_state(load_file(folder.path / ENCODER))
+        encoder.load_state(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise GanflowError(f"the text encoder of run {folder.id} cannot be read: {folder.path / ENCODER} ({error})") from None
+        raise GanflowError(f"the text encoder of run {folder.id} cannot be read: {path} ({error})") from None
     return encoder
 
 
@@ -114,7 +115,7 @@ def same_sentences(data: Data, source: Checkpoint, name: str) -> None:
     Raises:
         GanflowError: their encoders differ.
     """
-    kept, encoder = source.path.parent.parent / ENCODER, getattr(data, "encoder", None)
+    kept, encoder = source.path.parent.parent / ENCODER_FILE, getattr(data, "encoder", None)
     if encoder is None or not kept.exists():
         return
     mine, theirs = encoder.state(), load_file(kept)

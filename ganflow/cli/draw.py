@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, check_output, run_arguments, whole, write
+from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, whole_number, write_output
 from ganflow.printing import say
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ HELP = "draw what sentences say, from a text-to-image run"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    run_arguments(parser, "a .png with a row for each sentence (default: NAME-drawn.png)")
+    add_run_arguments(parser, "a .png with a row for each sentence (default: NAME-drawn.png)")
     parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="what to draw, in quotes")
-    parser.add_argument("-n", type=whole(1), default=8, metavar="N", help="pictures of each sentence (default: 8)")
+    parser.add_argument("-n", type=whole_number(1), default=8, metavar="N", help="pictures of each sentence (default: 8)")
     between = "the way between two sentences, N pictures in each row, every row from one latent point"
     parser.add_argument("--between", action="store_true", help=between)
-    parser.add_argument("--rows", type=whole(1), default=4, metavar="N", help="with --between: rows (default: 4)")
+    parser.add_argument("--rows", type=whole_number(1), default=4, metavar="N", help="with --between: rows (default: 4)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -32,11 +32,11 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.checkpoint import load_game
     from ganflow.checkpoint.load import load_encoder
     from ganflow.errors import GanflowError
-    from ganflow.pictures import grid, save_png
-    from ganflow.runs import find
+    from ganflow.pictures import image_grid, save_png
+    from ganflow.runs import find_run
 
-    folder = find(args.run, args.runs)
-    output = check_output(args.output or Path(f"{folder.name}-drawn.png"), (".png",))
+    folder = find_run(args.run, args.runs)
+    output = check_output_path(args.output or Path(f"{folder.name}-drawn.png"), (".png",))
     if args.between and len(args.sentences) != 2:
         raise GanflowError(f"--between goes from one sentence to another: give two, not {len(args.sentences)}")
     rows = args.rows if args.between else len(args.sentences)
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     what = f"the way between two sentences, {rows} times" if args.between else f"{args.n} pictures of each of {rows} sentences"
     what = what.replace("each of 1 sentences", "a sentence")
     what = f"{what} by {folder.name} ({folder.id}), seed {args.seed}"
-    write(output, lambda path: save_png(grid(pictures, columns=args.n), path), what)
+    write_output(output, lambda path: save_png(image_grid(pictures, columns=args.n), path), what)
     return 0
 
 

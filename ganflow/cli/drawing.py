@@ -18,7 +18,7 @@ MOST = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
 
 
-def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
+def whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     """An argument's type: a whole number within bounds."""
 
     def parse(text: str) -> int:
@@ -34,19 +34,19 @@ def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     return parse
 
 
-def run_arguments(
+def add_run_arguments(
     parser: argparse.ArgumentParser, output: str, latent: bool = True, seed: str = "of the latent points"
 ) -> None:
     """The run, where the result goes and, for what asks the networks, from which checkpoint and with which seed."""
     parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
     if latent:
-        parser.add_argument("--seed", type=whole(0), default=0, help=f"{seed} (default: 0)")
+        parser.add_argument("--seed", type=whole_number(0), default=0, help=f"{seed} (default: 0)")
         parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
     parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
 
 
-def check_output(path: Path, endings: tuple[str, ...]) -> Path:
+def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
     """Refuse a file that cannot be written before anything is computed."""
     from ganflow.errors import GanflowError
 
@@ -71,11 +71,11 @@ def open_game(folder: RunFolder, which: str) -> Game:
         raise GanflowError(f"run {folder.name} {folder.id} draws what it is told: ganflow draw {folder.id} \"…\"")
     if game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
-                           f"and cannot draw new ones; its pictures are in {shown(folder.samples)}/")  # fmt: skip
+                           f"and cannot draw new ones; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
     return game
 
 
-def truth(folder: RunFolder) -> Data | None:
+def data_of_run(folder: RunFolder) -> Data | None:
     """The run's data, to draw beside what is generated; None where it cannot be had any more."""
     from ganflow.errors import GanflowError
     from ganflow.recipe import kept_recipe
@@ -88,14 +88,14 @@ def truth(folder: RunFolder) -> Data | None:
     return data
 
 
-def shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """A path as one would type it here."""
     absolute = path.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def write(path: Path, save: Callable[[Path], object], what: str) -> None:
+def write_output(path: Path, save: Callable[[Path], object], what: str) -> None:
     """Save, and say so; what was there before is replaced, which is said, too."""
     verb = "replaced" if path.exists() else "wrote"
     save(path)
-    say(f"{verb} {shown(path)}: {what}")
+    say(f"{verb} {shown_path(path)}: {what}")

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, check_output, open_game, run_arguments, truth, whole, write
+from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, data_of_run, open_game, whole_number, write_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,11 +18,13 @@ STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rows", type=whole(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
+    parser.add_argument("--rows", type=whole_number(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
     steps = f"points on a way, ends included (default: {STEPS}; {FINE} in the plane; in a .gif, its frames: {FRAMES})"
-    parser.add_argument("--steps", type=whole(2), metavar="N", help=steps)
-    parser.add_argument("--fps", type=whole(1, 50), default=16, metavar="N", help="frames per second of a .gif (default: 16)")
-    run_arguments(parser, "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)")
+    parser.add_argument("--steps", type=whole_number(2), metavar="N", help=steps)
+    parser.add_argument("--fps", type=whole_number(1, 50), default=16, metavar="N",
+                        help="frames per second of a .gif (default: 16)")  # fmt: skip
+    output = "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)"
+    add_run_arguments(parser, output)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -31,11 +33,11 @@ def main(args: argparse.Namespace) -> int:
     import torch
 
     from ganflow.errors import GanflowError
-    from ganflow.pictures import gif, grid, save_png, ways
-    from ganflow.runs import find
+    from ganflow.pictures import gif, image_grid, save_png, ways
+    from ganflow.runs import find_run
 
-    folder = find(args.run, args.runs)
-    output = check_output(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
+    folder = find_run(args.run, args.runs)
+    output = check_output_path(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
     moving = output.suffix.lower() == ".gif"
     game = open_game(folder, args.checkpoint)
     shape = game.data.shape
@@ -52,12 +54,12 @@ def main(args: argparse.Namespace) -> int:
     samples = _walk(game, args.rows, t, args.seed)
     what = f"{args.rows} way{'s' if args.rows > 1 else ''} between latent points of {folder.name} ({folder.id}), seed {args.seed}"
     if moving:
-        frames = [grid(samples[:, i]) for i in range(steps)]
-        write(output, lambda path: gif(frames, path, args.fps, hold=False), what)
+        frames = [image_grid(samples[:, i]) for i in range(steps)]
+        write_output(output, lambda path: gif(frames, path, args.fps, hold=False), what)
     elif game.data.main.is_image:
-        write(output, lambda path: save_png(grid(samples.flatten(0, 1), columns=steps), path), what)
+        write_output(output, lambda path: save_png(image_grid(samples.flatten(0, 1), columns=steps), path), what)
     else:
-        write(output, lambda path: save_png(ways(truth(folder), samples), path), what)
+        write_output(output, lambda path: save_png(ways(data_of_run(folder), samples), path), what)
     return 0
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import NoReturn
 
-import ganflow
 from ganflow import printing
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.printing import say, say_text
+from ganflow.version import __version__
 
 COMMANDS = {
     "run": "train a recipe, or go on with a run",
@@ -127,7 +127,7 @@ def _run(arguments: list[str]) -> int:
         say_text(f"{_help()}\n")
         return 0
     if arguments[0] in ("-V", "--version"):
-        say(f"ganflow {ganflow.__version__}")
+        say(f"ganflow {__version__}")
         return 0
     name, *rest = arguments
     command = import_module(f"ganflow.cli.{name}") if name in COMMANDS else _brought(name)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, check_output, run_arguments, truth, whole, write
+from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, data_of_run, whole_number, write_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,11 +24,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     given = "files to reconstruct, of the run's size and colours; without them, held-out examples"
     count = f"how many held-out examples (default: {IMAGES} images, or {POINTS} points; on a map {MAPPED})"
     latent = "for codes of two numbers: what the latent plane decodes to, beside where held-out examples lie in it"
-    run_arguments(
+    add_run_arguments(
         parser, "a .png picture; .npz with `original`, `reconstructed`, `code` (default: NAME-reconstruction.png)", latent=False
     )
     parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help=given)
-    parser.add_argument("-n", type=whole(1, MOST), metavar="N", help=count)
+    parser.add_argument("-n", type=whole_number(1, MOST), metavar="N", help=count)
     parser.add_argument("--map", action="store_true", help=latent)
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
 
@@ -37,11 +37,11 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.autoencoder import Autoencoder
     from ganflow.checkpoint import load_game
     from ganflow.errors import GanflowError
-    from ganflow.runs import find
+    from ganflow.runs import find_run
 
-    folder = find(args.run, args.runs)
+    folder = find_run(args.run, args.runs)
     drawn, endings = ("map", (".png",)) if args.map else ("reconstruction", (".png", ".npz"))
-    output = check_output(args.output or Path(f"{folder.name}-{drawn}.png"), endings)
+    output = check_output_path(args.output or Path(f"{folder.name}-{drawn}.png"), endings)
     if args.images and (args.map or args.n):
         raise GanflowError(f"{'--map' if args.map else '-n'} is about held-out examples; leave it out, or the images")
     game = load_game(folder, args.checkpoint)
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     if args.images:
         data, x = None, _read(args.images, game, folder)
     else:
-        data = truth(folder)
+        data = data_of_run(folder)
         x = _held_out(data, folder)[: args.n or (MAPPED if args.map else IMAGES if game.data.main.is_image else POINTS)]
     of = f"{folder.name} ({folder.id})"
     if args.map:
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
     code = game.encode(x)
     reconstructed = game.sample(code)
     if output.suffix.lower() == ".npz":
-        write(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
+        write_output(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
         return 0
     from ganflow.pictures import pairs
 
@@ -140,13 +140,13 @@ def _map(game: Game, x: Tensor) -> Image:
 def _write_picture(output: Path, picture: Image, what: str) -> None:
     from ganflow.pictures import save_png
 
-    write(output, lambda path: save_png(picture, path), what)
+    write_output(output, lambda path: save_png(picture, path), what)
 
 
 def _save_arrays(path: Path, **arrays: Tensor) -> None:
     import numpy as np
 
-    from ganflow.pictures import replacing
+    from ganflow.pictures import replacing_file
 
-    with replacing(path) as scratch, scratch.open("wb") as file:
+    with replacing_file(path) as scratch, scratch.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     root = Path(args.runs)
     if args.resume and (sweep := runs.find_sweep(args.resume, root)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
-    folder = runs.find(args.resume, root) if args.resume else None
+    folder = runs.find_run(args.resume, root) if args.resume else None
 
     from ganflow.runner import start
     from ganflow.runner.stages import resume_stages, start_stages

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import shown
+from ganflow.cli.drawing import shown_path
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
 
     from ganflow.errors import GanflowError
-    from ganflow.runs import find
+    from ganflow.runs import find_run
 
     if args.action:
         if not args.run:
             raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
-        facts = known(find(args.run, args.runs), everything=True)
+        facts = known(find_run(args.run, args.runs), everything=True)
         if args.json:
             say_json(facts)
         else:
@@ -207,12 +207,12 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         return f"  {name:12}{text}"
 
     yield f"{run['name']}  {run['id']}  {run['status']}"
-    yield row("folder", shown(Path(run["folder"])))
+    yield row("folder", shown_path(Path(run["folder"])))
     if "about" not in run:
         yield row("run.json", "cannot be read")
         return
     about = run["about"]
-    yield row("recipe", shown(Path(run["recipe"])))
+    yield row("recipe", shown_path(Path(run["recipe"])))
     yield row("round", f"{run['round']} of {run['rounds'] or '?'}")
     if run["created"]:
         yield row("created", f"{run['created']}, {age(run['created'])} ago")
@@ -247,4 +247,4 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     for kind, files in run["files"].items():
         if files:
             newest = Path(files[-1]).name
-            yield row(kind, f"{len(files)} in {shown(Path(files[-1]).parent)}/, newest {newest}")
+            yield row(kind, f"{len(files)} in {shown_path(Path(files[-1]).parent)}/, newest {newest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, check_output, open_game, run_arguments, truth, whole, write
+from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, data_of_run, open_game, whole_number, write_output
 from ganflow.printing import say
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ IMAGES, POINTS = 64, 2000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", type=whole(1), metavar="N", help=f"how many (default: {IMAGES} images, or {POINTS} points)")
-    run_arguments(parser, "a .png picture; .npz with `samples` and their latents `z`; or .npy (default: NAME-samples.png)")
+    parser.add_argument("-n", type=whole_number(1), metavar="N", help=f"how many (default: {IMAGES} images, or {POINTS} points)")
+    add_run_arguments(parser, "a .png picture; .npz with `samples` and their latents `z`; or .npy (default: NAME-samples.png)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -27,10 +27,10 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
     from ganflow.errors import GanflowError
-    from ganflow.runs import find
+    from ganflow.runs import find_run
 
-    folder = find(args.run, args.runs)
-    output = check_output(args.output or Path(f"{folder.name}-samples.png"), (".png", ".npz", ".npy"))
+    folder = find_run(args.run, args.runs)
+    output = check_output_path(args.output or Path(f"{folder.name}-samples.png"), (".png", ".npz", ".npy"))
     drawn = output.suffix.lower() == ".png"
     game = open_game(folder, args.checkpoint)
     n = args.n or (IMAGES if game.data.main.is_image else POINTS)
@@ -48,13 +48,13 @@ def main(args: argparse.Namespace) -> int:
     if drawn:
         from ganflow.pictures import sample_picture, save_png
 
-        picture = sample_picture(None if samples.dim() == 4 else truth(folder), samples)
+        picture = sample_picture(None if samples.dim() == 4 else data_of_run(folder), samples)
         if picture is None:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; write them as numbers: "
                                f"-o {output.with_suffix('.npz')}")  # fmt: skip
-        write(output, lambda path: save_png(picture, path), what)
+        write_output(output, lambda path: save_png(picture, path), what)
     else:
-        write(output, lambda path: _save_arrays(path, samples, z), what)
+        write_output(output, lambda path: _save_arrays(path, samples, z), what)
     if isinstance(game.averaged, Autoencoder) and not isinstance(game.averaged, VariationalAutoencoder):
         say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
@@ -63,9 +63,9 @@ def main(args: argparse.Namespace) -> int:
 def _save_arrays(path: Path, samples: Tensor, z: Tensor) -> None:
     import numpy as np
 
-    from ganflow.pictures import replacing
+    from ganflow.pictures import replacing_file
 
-    with replacing(path) as scratch, scratch.open("wb") as file:
+    with replacing_file(path) as scratch, scratch.open("wb") as file:
         if path.suffix.lower() == ".npz":
             np.savez(file, samples=samples.numpy(), z=z.numpy())
         else:

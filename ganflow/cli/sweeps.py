@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import shown
+from ganflow.cli.drawing import shown_path
 from ganflow.cli.runs import age, last_entries, of_trials, status
 from ganflow.printing import say, say_json
 
@@ -178,7 +178,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
 
     about = folder.about()
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
-    yield row("folder", shown(folder.path))
+    yield row("folder", shown_path(folder.path))
     yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
     yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
     if sweep["created"]:
@@ -190,11 +190,11 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if best is not None:
         yield row("best", f"trial {best.number} with {number(best.score)}: {config_line(best.config, list(best.config), 60)}")
         if folder.best.exists():
-            yield row("run it", f"ganflow run {shown(folder.best)}")
+            yield row("run it", f"ganflow run {shown_path(folder.best)}")
     if sweep["status"] in ("interrupted", "killed", "failed"):
         yield row("go on", f"ganflow tune --resume {sweep['name']}")
     if left := files(folder):
-        yield row("files", f"in {shown(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
+        yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -67,11 +67,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _meant(name: str, root: Path) -> RunFolder:
     """A sweep by its name or path, also where its trials are the latest runs; else a run."""
-    from ganflow.runs import find, find_sweep
+    from ganflow.runs import find_run, find_sweep
     from ganflow.tracking.family import sweep_of
 
     sweep = find_sweep(name, root)
-    run = sweep or find(name, root)
+    run = sweep or find_run(name, root)
     return sweep_of(run) or run if name == "latest" else run
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import check_output, run_arguments, shown, truth, whole, write
+from ganflow.cli.drawing import add_run_arguments, check_output_path, data_of_run, shown_path, whole_number, write_output
 from ganflow.printing import say
 
 if TYPE_CHECKING:
@@ -25,15 +25,16 @@ HELD_OUT = 8
 def arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    run_arguments(parser, "a .png for one image or for held-out examples, else a folder (default: NAME-to-DOMAIN)",
-                  seed="for a network that is random when it translates")  # fmt: skip
+    add_run_arguments(parser, "a .png for one image or for held-out examples, else a folder (default: NAME-to-DOMAIN)",
+                      seed="for a network that is random when it translates")  # fmt: skip
     parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path,
                         help="images, or folders of images; without any, held-out examples of the run's data")  # fmt: skip
     parser.add_argument("--to", metavar="DOMAIN", help="which way, by the domain that is made: target; b (the default) or a")
     parser.add_argument("--compare", action="store_true",
                         help="write sheets: input, output, what comes back of it, and the truth where it is known")  # fmt: skip
     parser.add_argument("--truth", metavar="PATH", type=Path, help="for --compare: the true image, or a folder of them")
-    parser.add_argument("-n", type=whole(1), default=HELD_OUT, metavar="N", help=f"held-out examples (default: {HELD_OUT})")
+    parser.add_argument("-n", type=whole_number(1), default=HELD_OUT, metavar="N",
+                        help=f"held-out examples (default: {HELD_OUT})")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Way:
 
 def main(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
-    from ganflow.runs import find
+    from ganflow.runs import find_run
 
-    folder = find(args.run, args.runs)
+    folder = find_run(args.run, args.runs)
     way = _way(folder, args.to, args.checkpoint, args.seed)
     if args.truth and not args.compare:
         raise GanflowError("--truth is drawn by --compare: give both")
@@ -78,13 +79,13 @@ def main(args: argparse.Namespace) -> int:
     if args.output is not None and args.output.suffix:
         if len(files) > 1:
             raise GanflowError(f"{len(files)} images do not fit into {args.output}: let -o name a folder")
-        targets = [check_output(args.output, (".png",))]
+        targets = [check_output_path(args.output, (".png",))]
     else:
         targets = _into(args.output, f"{folder.name}-to-{way.to}", files)
     _check_sizes(way, files)
     _translate(way, files, targets, args.truth, args.compare)
     where = targets[0] if len(files) == 1 else targets[0].parent
-    say(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown(where)}")
+    say(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown_path(where)}")
     return 0
 
 
@@ -110,17 +111,18 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
     from pathlib import Path
 
     from ganflow.errors import GanflowError
-    from ganflow.pictures import save_png, sheet
+    from ganflow.pictures import image_sheet, save_png
 
-    output = check_output(args.output or Path(f"{folder.name}-to-{way.to}.png"), (".png",))
-    data = truth(folder)
+    output = check_output_path(args.output or Path(f"{folder.name}-to-{way.to}.png"), (".png",))
+    data = data_of_run(folder)
     x = data.held_out[way.origin][: args.n] if data else None
     if data is None or x is None or not len(x):
         raise GanflowError(f"the data of run {folder.name} {folder.id} cannot be had any more, or keeps nothing from training: "
                            "name images to translate")  # fmt: skip
     true = data.held_out[way.to][: args.n] if data.aligned else None
-    picture = sheet(way.rows(x, way(x), true))
-    write(output, lambda path: save_png(picture, path), f"{len(x)} held-out examples of {data.name}, {way.origin} to {way.to}")
+    picture = image_sheet(way.rows(x, way(x), true))
+    what = f"{len(x)} held-out examples of {data.name}, {way.origin} to {way.to}"
+    write_output(output, lambda path: save_png(picture, path), what)
     return 0
 
 
@@ -167,7 +169,7 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
     from PIL import Image
 
     from ganflow.errors import GanflowError
-    from ganflow.pictures.reading import UNREADABLE
+    from ganflow.pictures.reading import IMAGE_ERRORS
 
     network: Any = way.game.averaged
     least, small = network.smallest, []
@@ -176,7 +178,7 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
             with Image.open(file) as opened:
                 if min(opened.size) < least:
                     small.append(f"{file} ({opened.width} × {opened.height})")
-        except UNREADABLE:
+        except IMAGE_ERRORS:
             continue  # said when it is read
     if small:
         more = f" and {len(small) - 5} more" if len(small) > 5 else ""
@@ -188,7 +190,7 @@ def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | No
 
     from rich.progress import track
 
-    from ganflow.pictures import grid, save_png, sheet
+    from ganflow.pictures import image_grid, image_sheet, save_png
     from ganflow.pictures.reading import is_grey, read_image
     from ganflow.pictures.sheet import coloured
 
@@ -201,9 +203,9 @@ def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | No
         grey += channels[way.origin] == 3 and is_grey(file)
         made = way(x)
         if compare:
-            picture = sheet(way.rows(x, made, _true(true, file, made, channels[way.to]) if true else None))
+            picture = image_sheet(way.rows(x, made, _true(true, file, made, channels[way.to]) if true else None))
         else:
-            picture = grid(coloured(made), scale=1, gap=0)
+            picture = image_grid(coloured(made), scale=1, gap=0)
         save_png(picture, target)
     if grey:
         say(f"ganflow: {grey} of {len(files)} images {'is' if grey == 1 else 'are'} grey; read as colour, which the run was "

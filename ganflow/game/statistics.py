@@ -18,7 +18,7 @@ from ganflow.game.sync_norm import Synced
 from ganflow.loss import Batch
 
 
-def estimate(game: Game, network: nn.Module, draw: Callable[[int], list[Batch]], batches: int) -> None:
+def estimate_norm_statistics(game: Game, network: nn.Module, draw: Callable[[int], list[Batch]], batches: int) -> None:
     """Replace a network's running statistics by the average of those of some batches. Costs nothing where it has none.
 
     What passes through the network is what the game's loss passes through its generator. Random numbers and everything else in

@@ -5,25 +5,25 @@ Images need Pillow alone and take milliseconds. What needs matplotlib (a second 
 
 from ganflow.pictures.animation import captioned, gif
 from ganflow.pictures.curves import loss_curves
-from ganflow.pictures.files import replacing, save_png
-from ganflow.pictures.images import grid
+from ganflow.pictures.files import replacing_file, save_png
+from ganflow.pictures.images import image_grid
 from ganflow.pictures.latent import latent_map
 from ganflow.pictures.pairs import pairs
 from ganflow.pictures.points import density, ways
 from ganflow.pictures.samples import sample_picture
-from ganflow.pictures.sheet import sheet
+from ganflow.pictures.sheet import image_sheet
 
 __all__ = [
     "captioned",
     "density",
     "gif",
-    "grid",
+    "image_grid",
+    "image_sheet",
     "latent_map",
     "loss_curves",
     "pairs",
-    "replacing",
+    "replacing_file",
     "sample_picture",
     "save_png",
-    "sheet",
     "ways",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
-from ganflow.pictures.files import replacing
+from ganflow.pictures.files import replacing_file
 
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame stays, so that one can look at the result
@@ -42,7 +42,7 @@ def gif(
     if hold:
         durations[-1] = max(each, LAST)
     first, *others = (p if p.mode == "L" else p.convert("RGB").quantize(dither=Image.Dither.NONE) for p in pictures)
-    with replacing(out) as scratch:
+    with replacing_file(out) as scratch:
         first.save(scratch, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
 
 

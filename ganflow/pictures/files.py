@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing_file(path: Path) -> Iterator[Path]:
     """A scratch file beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
     Raises:
@@ -38,5 +38,5 @@ def save_png(image: Image, path: Path) -> None:
     Raises:
         GanflowError: the file cannot be written.
     """
-    with replacing(path) as scratch:
+    with replacing_file(path) as scratch:
         image.save(scratch, format="PNG", compress_level=3)  # half the time of level 6, a tenth more bytes

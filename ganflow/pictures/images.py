@@ -16,7 +16,7 @@ TILE = 64  # small images are enlarged to about this many pixels
 BACKGROUND = 255
 
 
-def grid(images: Tensor, columns: int | None = None, scale: int | None = None, gap: int = GAP) -> Image.Image:
+def image_grid(images: Tensor, columns: int | None = None, scale: int | None = None, gap: int = GAP) -> Image.Image:
     """The images as tiles, row by row.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ganflow.pictures.images import BACKGROUND, GAP, grid
+from ganflow.pictures.images import BACKGROUND, GAP, image_grid
 from ganflow.pictures.sheet import coloured
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, places: Ten
     side = min(20, max(8, PANEL // (scale * max(height, width) + GAP)))
     steps = (torch.arange(side) + 0.5) / side
     up, right = torch.meshgrid(steps.flip(0), steps, indexing="ij")
-    decoded = grid(coloured(decode(torch.stack((right, up), -1).reshape(-1, 2))), columns=side, scale=scale).convert("RGB")
+    decoded = image_grid(coloured(decode(torch.stack((right, up), -1).reshape(-1, 2))), columns=side, scale=scale).convert("RGB")
     scatter = Image.new("RGB", decoded.size, (BACKGROUND,) * 3)
     spare = (decoded.width - width * scale, decoded.height - height * scale)
     for example, (x, y) in zip(coloured(examples), places.tolist(), strict=True):
-        tile = grid(example[None], scale=scale).convert("RGB").crop((GAP, GAP, GAP + width * scale, GAP + height * scale))
+        tile = image_grid(example[None], scale=scale).convert("RGB").crop((GAP, GAP, GAP + width * scale, GAP + height * scale))
         scatter.paste(tile, (round(x * spare[0]), round((1 - y) * spare[1])))
     canvas = Image.new("RGB", (2 * decoded.width + 8 * GAP, decoded.height), (BACKGROUND,) * 3)
     canvas.paste(decoded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganflow.pictures import points
-from ganflow.pictures.sheet import sheet
+from ganflow.pictures.sheet import image_sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,7 @@ def pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | Non
                 part = slice(first, first + COLUMNS)
                 number = f" {first + 1} to {min(first + COLUMNS, len(originals))}" if len(originals) > COLUMNS else ""
                 rows[f"{title}{number}"], rows[f"reconstructed{number}"] = originals[part], reconstructed[part]
-            return sheet(rows)
+            return image_sheet(rows)
         case (2,):
             import torch
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # what Pillow raises for bad files
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -29,11 +29,11 @@ def read_image(path: Path, channels: int) -> Tensor:
     try:
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
-            return signed(flat(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
+            return image_tensor(to_eight_bits(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
     except FileNotFoundError:
         raise GanflowError(f"there is no image {path}") from None
-    except UNREADABLE as error:
-        raise GanflowError(f"cannot read the image {path}: {why(error)}") from error
+    except IMAGE_ERRORS as error:
+        raise GanflowError(f"cannot read the image {path}: {image_error_text(error)}") from error
 
 
 def is_grey(path: Path) -> bool:
@@ -42,7 +42,7 @@ def is_grey(path: Path) -> bool:
         return opened.mode in ("1", "L", "LA", "La", "I", "I;16", "F")
 
 
-def signed(image: Image.Image) -> Tensor:
+def image_tensor(image: Image.Image) -> Tensor:
     """A picture of 8 bits a channel as (channels, height, width) in [-1, 1]."""
     import torch
 
@@ -75,12 +75,12 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     return hot.scatter_(1, labels[:, None].long(), 1.0)
 
 
-def why(error: BaseException) -> str:
-    """What one of UNREADABLE says of a file."""
+def image_error_text(error: BaseException) -> str:
+    """What one of IMAGE_ERRORS says of a file."""
     return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
 
 
-def flat(image: Image.Image, channels: int) -> Image.Image:
+def to_eight_bits(image: Image.Image, channels: int) -> Image.Image:
     """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
     mode = "RGB" if channels == 3 else "L"
     if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip

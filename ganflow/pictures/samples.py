@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganflow.pictures import points
-from ganflow.pictures.images import grid
+from ganflow.pictures.images import image_grid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ def sample_picture(data: Data | None, samples: Tensor, round: int | None = None)
     """
     match tuple(samples.shape[1:]):
         case (_, _, _):
-            return grid(samples)
+            return image_grid(samples)
         case (1,):
             return points.histogram(data, samples, round)
         case (2,):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ganflow.pictures.images import BACKGROUND, GAP, grid
+from ganflow.pictures.images import BACKGROUND, GAP, image_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 HEADING = 14  # pixels above every row
 
 
-def sheet(rows: Mapping[str, Tensor]) -> Image.Image:
+def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
     """One row of tiles per entry, (n, channels, height, width) in [-1, 1], under its name.
 
     More than three channels are a label map: every pixel gets the colour of its greatest channel.
     """
-    strips = [(name, grid(coloured(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
+    strips = [(name, image_grid(coloured(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
     width = max(strip.width for _, strip in strips)
     canvas = Image.new("RGB", (width, sum(HEADING + strip.height for _, strip in strips)), (BACKGROUND,) * 3)
     pen, font, y = ImageDraw.Draw(canvas), ImageFont.load_default(size=11), 0

@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import ganflow
-
 CLUSTER = "cluster"
 """The folder of files for Ray clusters, which are YAML and no recipes."""
 
@@ -32,7 +30,7 @@ class Shipped:
 
 def folder() -> Path:
     """Where the shipped recipes are."""
-    package = Path(ganflow.__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 

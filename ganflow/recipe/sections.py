@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from ganflow import key, settings
 from ganflow.addresses import password_problem
 from ganflow.errors import SettingsError
+from ganflow.settings import key, settings
 
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-import ganflow
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.plugins import versions
@@ -20,6 +19,7 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe
 from ganflow.runner.commit import git_commit
 from ganflow.runs import RunFolder
+from ganflow.version import __version__
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def origin(recipe: Recipe) -> dict[str, Any]:
     """When, from what and by which versions a run or a sweep of a recipe was made."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"ganflow": ganflow.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {"ganflow": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "recipe_version": recipe.version,
         "plugins": versions(recipe.chosen()),
         "git": git_commit(),

@@ -186,7 +186,7 @@ class Loop:
         samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
 
         def save(pictures: Any) -> None:
-            picture = pictures.sheet(rows) if rows else pictures.sample_picture(game.data, samples, round)
+            picture = pictures.image_sheet(rows) if rows else pictures.sample_picture(game.data, samples, round)
             if picture is not None:
                 pictures.save_png(picture, self.folder.samples / f"round-{round:08d}.png")
 

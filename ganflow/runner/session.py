@@ -120,7 +120,7 @@ def _source(source: str, root: Path) -> Checkpoint:
     if file.suffix == ".safetensors" and file.is_file():
         return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
     try:
-        return find_checkpoint(runs.find(source, root))
+        return find_checkpoint(runs.find_run(source, root))
     except NewestDamaged as error:
         this = shlex.quote(f"train.start_from={runs.here(error.instead)}")
         raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ganflow import hookimpl, settings
 from ganflow.autoencoder import Gaussian, VariationalAutoencoder
 from ganflow.conditional import Conditional
 from ganflow.data import Data, Field, TensorData
+from ganflow.hookspecs import hookimpl
 from ganflow.loss import Batch, ScoreLoss
 from ganflow.plugins import Chosen, Component
 from ganflow.prior import Prior
+from ganflow.settings import settings
 from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow.addresses import redacted
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
-from ganflow.runs import ENCODER, RunFolder, write_json
+from ganflow.runs import ENCODER_FILE, RunFolder, write_json
 from ganflow.translator import Translator
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def export(folder: RunFolder, to: Path, which: str = "last") -> int:
     small = RunFolder(to)
     small.checkpoints.mkdir(parents=True)
     small.recipe.write_text(redacted(folder.recipe.read_text()))
-    if (folder.path / ENCODER).exists():
-        shutil.copyfile(folder.path / ENCODER, small.path / ENCODER)
+    if (folder.path / ENCODER_FILE).exists():
+        shutil.copyfile(folder.path / ENCODER_FILE, small.path / ENCODER_FILE)
     write_json(small.path / "run.json", {"data": folder.about()["data"]})
     weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
     writer = Writer(small.checkpoints, keep=1)

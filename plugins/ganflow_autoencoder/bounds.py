@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ganflow.autoencoder import VariationalAutoencoder
-from ganflow.errors import GanflowError
-from ganflow.game.game import evaluating, fork_rng
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric, VariationalAutoencoder, evaluating, fork_rng
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 AT_ONCE = 4096  # codes decoded in one pass
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 
 def find_layer(critic: nn.Module, name: str) -> nn.Module:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
-from ganflow.errors import GanflowError
-from ganflow.loss import Batch, Loss, Terms
+from ganflow import Autoencoder, Batch, GanflowError, Loss, Terms, VariationalAutoencoder
 from ganflow_autoencoder.likelihoods import bernoulli, gaussian
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class AutoencoderLoss(Loss):

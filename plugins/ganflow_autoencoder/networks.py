@@ -11,11 +11,10 @@ from ganflow_networks import mlp as perceptrons
 from ganflow_networks.common import image_shape, size_of_z
 from torch import Tensor, nn
 
-from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
+from ganflow import Autoencoder, Gaussian, VariationalAutoencoder
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.prior import Prior
+    from ganflow import Data, Prior
 
 
 class PlainAutoencoder(Autoencoder):

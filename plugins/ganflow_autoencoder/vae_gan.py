@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.autoencoder import Gaussian
-from ganflow.errors import GanflowError
-from ganflow.loss import Batch, Loss, ScoreLoss, Terms
+from ganflow import Batch, GanflowError, Gaussian, Loss, ScoreLoss, Terms
 from ganflow_autoencoder.features import find_layer, inner_features, is_random
 from ganflow_autoencoder.losses import reconstructions, vae_of
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class VAEGANLoss(nn.Module, ScoreLoss):

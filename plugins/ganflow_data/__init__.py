@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from ganflow import hookimpl, key, settings
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 HELD_OUT = "examples kept from training, for metrics: below 1 a share, from 1 on a number"
 

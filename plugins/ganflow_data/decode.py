@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganflow.pictures.reading import flat, signed
+from ganflow import image_tensor, to_eight_bits
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Transform(Framing):
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.
 
         Raises:
-            one of UNREADABLE: it is no image, or a damaged one.
+            one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
         with Image.open(file) as opened:
-            image = flat(ImageOps.exif_transpose(opened), self.channels)
-        return signed(self.cut(image.width, image.height, rng).of(image))
+            image = to_eight_bits(ImageOps.exif_transpose(opened), self.channels)
+        return image_tensor(self.cut(image.width, image.height, rng).of(image))

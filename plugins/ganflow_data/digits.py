@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from ganflow.data import TensorData
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, TensorData
 from ganflow_data.split import split
 
 

@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.data import Data, Field, StreamData, TensorData
-from ganflow.data.base import IMAGE_RANGE
-from ganflow.errors import GanflowError
-from ganflow.pictures.reading import UNREADABLE, why
-from ganflow.printing import say
+from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData, image_error_text, print_lines
 from ganflow_data.decode import Transform
 from ganflow_data.split import split
 
@@ -117,16 +113,16 @@ class Images(StreamData):
     def _decode(self, file: str, rng: torch.Generator | None = None) -> Tensor | None:
         try:
             return self._transform(self._folder / file, rng)
-        except UNREADABLE as error:
+        except IMAGE_ERRORS as error:
             if not self._skip:
                 raise GanflowError(
-                    f"data.path: cannot read the image {self._folder / file}: {why(error)}; "
+                    f"data.path: cannot read the image {self._folder / file}: {image_error_text(error)}; "
                     "mend or remove it, or leave such files out with on_error: skip"
                 ) from error
             with self._lock:
                 if file not in self.skipped:
                     self.skipped.append(file)
-                    say(f"ganflow: left out {self._folder / file}: {why(error)}", err=True)
+                    print_lines(f"ganflow: left out {self._folder / file}: {image_error_text(error)}", err=True)
             return None
 
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow.data import TensorData
+from ganflow import TensorData
 
 SEED = 0  # the points are the same for every run; a run's own seed fixes the order in which they are drawn
 

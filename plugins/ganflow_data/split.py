@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 
 def split(n: int, held_out: float, of: str) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow.data import TensorData
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, TensorData
 from ganflow_data.split import split
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told

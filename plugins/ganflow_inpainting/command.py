@@ -7,16 +7,23 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import check_output, open_game, run_arguments, shown, truth, whole, write
-from ganflow.printing import say
+from ganflow import (
+    add_run_arguments,
+    check_output_path,
+    data_of_run,
+    open_game,
+    print_lines,
+    shown_path,
+    whole_number,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from ganflow.game import Game
-    from ganflow.runs import RunFolder
+    from ganflow import Game, RunFolder
     from ganflow_inpainting.search import Found, Search
 
 HELP = "fill holes of images with what a run's generator has learnt"
@@ -27,24 +34,25 @@ COLUMNS = 12  # images beside each other on a sheet
 def arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    run_arguments(parser, "a .png sheet, a .npz with all there is, or a folder for a .png each (default: NAME-inpainted.png)",
-                  seed="of the starts and of random masks")  # fmt: skip
+    add_run_arguments(parser, "a .png sheet, a .npz with all there is, or a folder for a .png each (default: NAME-inpainted.png)",
+                      seed="of the starts and of random masks")  # fmt: skip
     parser.add_argument("images", nargs="*", metavar="IMAGE", type=Path, help="image files")
-    parser.add_argument("--held-out", type=whole(1), metavar="N",
+    parser.add_argument("--held-out", type=whole_number(1), metavar="N",
                         help="held-out examples of the run's data instead (default: 8 if there is no IMAGE)")  # fmt: skip
     parser.add_argument("--mask", default="centre", metavar="WHAT",
                         help="centre, left, right, top, bottom, random:SHARE, or a picture, white where the hole is "
                              "(default: centre)")  # fmt: skip
-    parser.add_argument("-n", type=whole(1), default=3, metavar="N", help="results for each image, best first (default: 3)")
+    parser.add_argument("-n", type=whole_number(1), default=3, metavar="N",
+                        help="results for each image, best first (default: 3)")  # fmt: skip
     parser.add_argument("--blend", choices=("poisson", "paste"), default="poisson",
                         help="how a result is joined with what is known (default: poisson)")  # fmt: skip
     of = parser.add_argument_group("the search")
-    of.add_argument("--starts", type=whole(1), default=4, metavar="N", help="latent points to start from (default: 4)")
-    of.add_argument("--candidates", type=whole(1), metavar="N",
+    of.add_argument("--starts", type=whole_number(1), default=4, metavar="N", help="latent points to start from (default: 4)")
+    of.add_argument("--candidates", type=whole_number(1), metavar="N",
                     help="draws of which each image takes the nearest as its starts (default: 1024; paper: none)")  # fmt: skip
-    of.add_argument("--iterations", type=whole(0), default=100, metavar="N", help="(default: 100; the paper: 1500)")
+    of.add_argument("--iterations", type=whole_number(0), default=100, metavar="N", help="(default: 100; the paper: 1500)")
     of.add_argument("--lr", type=number(above=0), default=0.05, metavar="X", help="Adam's rate (default: 0.05)")
-    of.add_argument("--window", type=whole(3), default=7, metavar="N",
+    of.add_argument("--window", type=whole_number(3), default=7, metavar="N",
                     help="known pixels count by the share of missing ones in a window, so wide (default: 7)")  # fmt: skip
     of.add_argument("--prior-loss", choices=("critic", "norm", "none"),
                     help="the generator's loss by the run's critic; ½‖z‖², for normal priors; or none "
@@ -81,14 +89,14 @@ class Given:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ganflow.runs import find
+    from ganflow import find_run
     from ganflow_inpainting.blend import blend, paste
     from ganflow_inpainting.masks import make_mask
 
-    folder = find(args.run, args.runs)
+    folder = find_run(args.run, args.runs)
     output = args.output or Path(f"{folder.name}-inpainted.png")
     if output.suffix:
-        check_output(output, ENDINGS)
+        check_output_path(output, ENDINGS)
     game = open_game(folder, args.checkpoint)
     check_game(game, folder)
     _, height, width = game.data.shape
@@ -112,7 +120,7 @@ def check_game(game: Game, folder: RunFolder) -> None:
     Raises:
         GanflowError: it does not make images, or not from its prior alone.
     """
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError
 
     who = f"run {folder.name} {folder.id}"
     if not game.data.main.is_image:
@@ -152,7 +160,7 @@ def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[
     """Names and images: the files', or held-out ones."""
     import torch
 
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError
 
     shape = game.data.shape
     if args.images and args.held_out:
@@ -165,7 +173,7 @@ def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[
         if twice:
             raise GanflowError(f"several images are called {', '.join(twice)}; inpaint them one by one")
         return names, torch.stack([_read(path, shape) for path in args.images])
-    data = truth(folder)
+    data = data_of_run(folder)
     kept = None if data is None else data.held_out.get("real")
     if kept is None or not len(kept):
         raise GanflowError(f"the data of run {folder.name} {folder.id} cannot be had any more, or keeps nothing from training: "
@@ -180,14 +188,14 @@ def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
     """An image file at the run's size."""
     from torch.nn.functional import interpolate
 
-    from ganflow.pictures.reading import read_image
+    from ganflow import read_image
 
     image = read_image(path, shape[0])
     height, width = image.shape[1:]
     if (height, width) == shape[1:]:
         return image
     taken = f"its middle is taken, at the run's {shape[2]} × {shape[1]}"
-    say(f"ganflow: {path} is {width} × {height} pixels; {taken}", err=True)
+    print_lines(f"ganflow: {path} is {width} × {height} pixels; {taken}", err=True)
     scale = max(shape[1] / height, shape[2] / width)
     size = [max(shape[1], round(height * scale)), max(shape[2], round(width * scale))]
     image = interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(-1, 1)
@@ -204,9 +212,9 @@ def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
 
     real = None
     if how.prior == "critic" and how.weight and game.loss.generator_needs_data:
-        from ganflow.pictures.points import real_examples
+        from ganflow import real_examples
 
-        some = real_examples(truth(folder))
+        some = real_examples(data_of_run(folder))
         if some is not None:
             import torch
 
@@ -218,14 +226,14 @@ def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
 
 def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) -> None:
     """results: (n, how many, channels, height, width)."""
-    from ganflow.pictures import grid, save_png
+    from ganflow import image_grid, save_png
 
     if output.suffix.lower() == ".npz":
-        write(output, lambda path: _save_arrays(path, given, results, found), what)
+        write_output(output, lambda path: _save_arrays(path, given, results, found), what)
     elif output.suffix:
-        write(output, lambda path: save_png(draw(given, results), path), what)
+        write_output(output, lambda path: save_png(draw(given, results), path), what)
     else:
-        from ganflow.errors import GanflowError
+        from ganflow import GanflowError
 
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -233,8 +241,8 @@ def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) 
             raise GanflowError(f"cannot make the folder {output}: {error.strerror}") from error
         for name, made in zip(given.names, results, strict=True):
             for i, image in enumerate(made, 1):
-                save_png(grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
-        say(f"wrote {shown(output)}/: {what}")
+                save_png(image_grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
+        print_lines(f"wrote {shown_path(output)}/: {what}")
 
 
 def draw(given: Given, results: Tensor):
@@ -242,14 +250,14 @@ def draw(given: Given, results: Tensor):
     import torch
     from PIL import Image
 
-    from ganflow.pictures import sheet
+    from ganflow import image_sheet
 
     bands = []
     for i in range(0, len(results), COLUMNS):
         images, made = given.images[i : i + COLUMNS], results[i : i + COLUMNS]
         rows = {"with the hole": torch.where(given.known, images, 0.0)}
         rows |= {f"result {k + 1}" if k else "best result": made[:, k] for k in range(made.shape[1])}
-        bands.append(sheet({**rows, "as given": images}))
+        bands.append(image_sheet({**rows, "as given": images}))
     whole = Image.new("RGB", (max(b.width for b in bands), sum(b.height for b in bands)), "white")
     y = 0
     for band in bands:
@@ -261,10 +269,10 @@ def draw(given: Given, results: Tensor):
 def _save_arrays(path: Path, given: Given, results: Tensor, found: Found) -> None:
     import numpy as np
 
-    from ganflow.pictures import replacing
+    from ganflow import replacing_file
 
     keep = results.shape[1]
     arrays = {name: getattr(found, name)[:, :keep].float().cpu().numpy() for name in ("z", "made", "context", "prior", "loss")}
-    with replacing(path) as scratch, scratch.open("wb") as file:
+    with replacing_file(path) as scratch, scratch.open("wb") as file:
         np.savez(file, names=np.array(given.names), images=given.images.numpy(), known=given.known.numpy(),
                  results=results.numpy(), **arrays)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 HALVES = ("left", "right", "top", "bottom")
 KINDS = f"centre, random:SHARE, {', '.join(HALVES)}, or a picture that is white where the hole is"
@@ -51,7 +51,7 @@ def _share(text: str, share: str) -> float:
 
 
 def _read(text: str, height: int, width: int) -> Tensor:
-    from ganflow.pictures.reading import read_image
+    from ganflow import read_image
 
     path = Path(text)
     if not path.exists():

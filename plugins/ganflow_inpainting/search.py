@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from ganflow import hookimpl, key, settings
 
 if TYPE_CHECKING:
-    from ganflow.metrics import Metric
+    from ganflow import Metric
 
 SEED = "of the prior's draws (and of the projections), the same at every evaluation"
 

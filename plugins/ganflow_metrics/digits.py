@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.data import TensorData
-from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
 from ganflow_metrics.distances import Gaussian, between
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 FEWEST = 200  # real digits
 SPLITS, DRAWS = 64, 4

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 
 def held_out(data: Data, metric: str, at_least: int) -> Tensor:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 
 class ModesMetric(Metric):

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 if TYPE_CHECKING:
-    from ganflow.data import Data, Field
-    from ganflow.prior import Prior
+    from ganflow import Data, Field, Prior
 
 SMALLEST, LARGEST = 16, 128  # sides of images in pixels
 

@@ -10,8 +10,7 @@ from torch import nn
 from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.prior import Prior
+    from ganflow import Data, Prior
 
 
 def generator(data: Data, prior: Prior | None, width: int, norm: str) -> nn.Module:

@@ -11,8 +11,7 @@ from torch import nn
 from ganflow_networks.common import output, size_of_z
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.prior import Prior
+    from ganflow import Data, Prior
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.prior import Prior
+    from ganflow import Data, Prior
 
 
 class Mean(nn.Module):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 def augmented(critic: nn.Module, policy: list[str], data: Data) -> nn.Module:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.game.statistics import estimate
+from ganflow import estimate_norm_statistics
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
-    from ganflow.loss import Batch
+    from ganflow import Batch, Game
 
 
 def copy_of(network: nn.Module) -> nn.Module:
@@ -52,7 +51,7 @@ class Statistics(nn.Module):
         self.batches = batches
 
     def settle(self, game: Game, draw: Callable[[int], list[Batch]]) -> None:
-        estimate(game, game.averaged, draw, self.batches)
+        estimate_norm_statistics(game, game.averaged, draw, self.batches)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganflow.loss import SlopePenalty
+from ganflow import SlopePenalty
 
 
 class SquaredSlope(SlopePenalty):

@@ -12,10 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganflow.data import Field, StreamData
-from ganflow.data.base import IMAGE_RANGE
-from ganflow.encoder import TextEncoder
-from ganflow.runs import ENCODER
+from ganflow import ENCODER_FILE, IMAGE_RANGE, Field, StreamData, TextEncoder
 from ganflow_text.encoding.cache import cached, key
 
 Captions = Sequence[Sequence[str]]
@@ -99,4 +96,4 @@ class CaptionedData(StreamData):
         return hashlib.sha256(f"{self.digest} {self.encoder.about()} {self.shape}".encode()).hexdigest()[:16]
 
     def keep(self, folder: Path) -> None:
-        save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER)
+        save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER_FILE)

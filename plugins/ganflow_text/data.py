@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ganflow import hookimpl, key, part, settings
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 @settings

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.conditional import Conditional
-from ganflow.errors import GanflowError
-from ganflow.loss import Batch, ScoreLoss, Terms
+from ganflow import Batch, Conditional, GanflowError, ScoreLoss, Terms
 
 if TYPE_CHECKING:
-    from ganflow.encoder import TextEncoder
-    from ganflow.game import Game
+    from ganflow import Game, TextEncoder
 
 SHOWN = 7  # pictures drawn for a sentence of the sheet, beside the true one
 

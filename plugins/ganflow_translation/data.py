@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from ganflow import hookimpl, key, settings
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 SIZE = "height and width in pixels"
 TRAIN = "scenes to train on; more of them are these and further ones"

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
-from ganflow.translator import PAIRED, ways_of
+from ganflow import PAIRED, GanflowError, Metric, ways_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 
 SCORES = ("psnr", "ssim", "sharpness")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ganflow import hookimpl, key, settings
-from ganflow.errors import SettingsError
+from ganflow import SettingsError, hookimpl, key, settings
 
 FIELDS = [1, *(9 * 2**layers - 2 for layers in range(7))]  # 1, then with 0, 1, 2, … layers of stride 2
 

@@ -29,7 +29,7 @@ class Uniform:
 
     def __post_init__(self):
         if not self.low < self.high:
-            from ganflow.errors import SettingsError
+            from ganflow import SettingsError
 
             raise SettingsError([("high", f"{self.high:g} is not above low ({self.low:g})")])
 

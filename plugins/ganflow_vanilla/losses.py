@@ -11,7 +11,7 @@ from types import MappingProxyType
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from ganflow.loss import ScoreLoss
+from ganflow import ScoreLoss
 
 
 class CrossEntropyLoss(ScoreLoss):

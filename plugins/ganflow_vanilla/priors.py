@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganflow.prior import Prior
+from ganflow import Prior
 
 
 def _column(t: Tensor, like: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganflow.loss import Loss, ScoreLoss, SlopePenalty
+from ganflow import Loss, ScoreLoss, SlopePenalty
 
 
 class WassersteinLoss(ScoreLoss):

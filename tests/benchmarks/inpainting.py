@@ -30,12 +30,12 @@ from ganflow_inpainting.masks import make_mask
 from ganflow_inpainting.search import Found, Search, search
 
 from ganflow.checkpoint import load_game
-from ganflow.cli.drawing import truth
+from ganflow.cli.drawing import data_of_run
 from ganflow.cli.main import main as ganflow
 from ganflow.data import TensorData
 from ganflow.game import Game
-from ganflow.pictures import save_png, sheet
-from ganflow.runs import find
+from ganflow.pictures import image_sheet, save_png
+from ganflow.runs import find_run
 
 
 def fill(game: Game, images: torch.Tensor, known: torch.Tensor, how: Search) -> tuple[Found, torch.Tensor]:
@@ -94,8 +94,8 @@ def main() -> None:
         if ganflow(["run", args.recipe, "track.mlflow=false", "--runs", scratch.name, "-q"]):
             return
         print(f"trained {args.recipe} in {time.perf_counter() - began:.0f} s")
-    folder = find(args.run, args.runs)
-    game, data = load_game(folder), truth(folder)
+    folder = find_run(args.run, args.runs)
+    game, data = load_game(folder), data_of_run(folder)
     assert isinstance(data, TensorData)
     how = defaults(game)
     for name, value in (change.split("=") for change in args.changes):
@@ -114,7 +114,7 @@ def main() -> None:
     print(f"  context loss {found.context[:, 0].mean():.4f}, prior loss {found.prior[:, 0].mean():.4f}, {took:.1f} s")
     if args.picture:
         rows = {"hole": torch.where(known, images, 0.0), "generated": found.made[:, 0], "blended": results, "truth": images}
-        save_png(sheet({name: t[:16] for name, t in rows.items()}), args.picture)
+        save_png(image_sheet({name: t[:16] for name, t in rows.items()}), args.picture)
     if args.times:
         ratios = speed(game, images[:64], known, how, args.times)
         print(f"  one batch is faster {statistics.median(ratios):.1f} × ({min(ratios):.1f} … {max(ratios):.1f})")

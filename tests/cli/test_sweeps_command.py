@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, find
+from ganflow.runs import RunFolder, find_run
 from ganflow.tune.folder import SweepFolder
 
 ROOT = Path("runs")
@@ -191,26 +191,26 @@ def test_what_means_a_sweep_means_its_best_trial(make_sweep):
     folder = make_sweep()
     best = folder.trial(1)
     for meant in ("wgan-sweep-1", "runs/wgan-sweep-1", str(folder.path), folder.id, "20260102-03", "latest"):
-        assert find(meant, ROOT) == best
-    assert find(folder.trial(2).id, ROOT) == folder.trial(2)
-    assert find(str(folder.trial(0).path), ROOT) == folder.trial(0)
+        assert find_run(meant, ROOT) == best
+    assert find_run(folder.trial(2).id, ROOT) == folder.trial(2)
+    assert find_run(str(folder.trial(0).path), ROOT) == folder.trial(0)
     newer = make_run("wgan", "20260103-000000-0000")
-    assert find("latest", ROOT) == newer
+    assert find_run("latest", ROOT) == newer
     with pytest.raises(GanflowError, match=r"'2026010' is the beginning of 4 runs"):
-        find("2026010", ROOT)
+        find_run("2026010", ROOT)
 
 
 def test_many_runs_of_one_beginning_are_not_all_listed(make_sweep):
     make_sweep(scores=[1.0] * 30)
     with pytest.raises(GanflowError) as told:
-        find("20260102-030405-0000-t00", ROOT)
+        find_run("20260102-030405-0000-t00", ROOT)
     assert len(str(told.value)) < 300
 
 
 def test_a_sweep_without_a_score_has_no_best(make_sweep):
     make_sweep(scores=(None,))
     with pytest.raises(GanflowError, match="no trial of the sweep wgan-sweep-1 has a score yet"):
-        find("wgan-sweep-1", ROOT)
+        find_run("wgan-sweep-1", ROOT)
 
 
 def test_hundreds_of_trials_are_listed_without_opening_their_folders(make_sweep, command, monkeypatch):

@@ -100,9 +100,9 @@ def trained(monkeypatch):
             return game
 
         monkeypatch.setattr("ganflow.checkpoint.load_game", load_game)
-        monkeypatch.setattr("ganflow.cli.drawing.truth", lambda folder: data)
+        monkeypatch.setattr("ganflow.cli.drawing.data_of_run", lambda folder: data)
         for command in ("sample", "interpolate"):
-            monkeypatch.setattr(f"ganflow.cli.{command}.truth", lambda folder: data)
+            monkeypatch.setattr(f"ganflow.cli.{command}.data_of_run", lambda folder: data)
         return asked
 
     return put

@@ -19,7 +19,7 @@ def digits(make_run, trained, monkeypatch):
     trained((1, 4, 4))
     kept = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     data = TensorData("toy", {"real": torch.zeros(5, 1, 4, 4)}, {"real": kept})
-    monkeypatch.setattr(ganflow_inpainting.command, "truth", lambda folder: data)
+    monkeypatch.setattr(ganflow_inpainting.command, "data_of_run", lambda folder: data)
     return folder, kept
 
 
@@ -147,7 +147,7 @@ def test_runs_that_are_not_for_it(make_run, trained, ganflow, monkeypatch):
     trained((1, 4, 4), prior=False)
     code, err = ganflow("inpaint", "wgan")
     assert (code, "has no prior: its generator translates" in err) == (2, True)
-    monkeypatch.setattr("ganflow_inpainting.command.truth", lambda folder: None)
+    monkeypatch.setattr("ganflow_inpainting.command.data_of_run", lambda folder: None)
     trained((1, 4, 4))
     code, err = ganflow("inpaint", "wgan")
     assert (code, "cannot be had any more, or keeps nothing from training: name images to inpaint" in err) == (2, True)

@@ -79,7 +79,7 @@ def trained(monkeypatch, make_run):
         toy = TensorData("toy", {"real": torch.zeros(5, *shape)}, {"real": examples})
         game = Game(toy, Square(), network() if network is Generator else network(shape), None, Nothing())
         monkeypatch.setattr("ganflow.checkpoint.load_game", lambda folder, which="last": game)
-        monkeypatch.setattr("ganflow.cli.reconstruct.truth", lambda folder: toy if data else None)
+        monkeypatch.setattr("ganflow.cli.reconstruct.data_of_run", lambda folder: toy if data else None)
         return folder, examples
 
     return put

@@ -11,7 +11,7 @@ from ganflow.checkpoint import load_game
 from ganflow.cli.main import COMMANDS, main
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
-from ganflow.runs import find
+from ganflow.runs import find_run
 
 RECIPES = {
     "paired": """
@@ -87,7 +87,7 @@ def test_help_says_the_same_in_both_places():
 def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):
     code, out = translate("both", runs / "day.png", "-o", "night.png")
     assert (code, out) == (0, "wrote 1 image: night.png\n")
-    game = load_game(find("both", runs / "runs"))
+    game = load_game(find_run("both", runs / "runs"))
     with Image.open(runs / "day.png") as image:
         x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
     expected = ((game.translate(x, "b")[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()

@@ -77,7 +77,7 @@ def test_the_plugin_trains(command, workshop):
     shorter = ["train.rounds=2", "train.batch_size=8", "train.compile=never", "track.mlflow=false", "generator.width=8"]
     code, _, err = command("run", "my.yaml", *shorter, "-q")
     assert (code, err) == (0, "")
-    run = runs.find("latest", Path("runs"))
+    run = runs.find_run("latest", Path("runs"))
     assert run.about()["plugins"]["acme"] == {"distribution": "gf-acme", "version": "1.0"}
     trained = load_game(run).critic
     assert sorted(tuple(p.shape) for p in trained.parameters()) == [(1,), (1, 32, 4, 4), (32,), (32, 1, 4, 4)]

@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 
 from ganflow.errors import GanflowError
-from ganflow.pictures import captioned, gif, grid, replacing, save_png
+from ganflow.pictures import captioned, gif, image_grid, replacing_file, save_png
 
 
 def test_every_pixel_of_a_grid_is_where_it_belongs():
     images = torch.full((3, 1, 2, 2), -1.0)
     images[1] = 1.0
     images[2, 0, 1, 0] = 0.0  # mid-grey: 127.5 rounds to the even 128
-    picture = np.asarray(grid(images, columns=2, scale=3))
+    picture = np.asarray(image_grid(images, columns=2, scale=3))
     # two rows of two tiles, 6 pixels each, with gaps of 2 between and around
     assert picture.shape == (2 + 6 + 2 + 6 + 2, 2 + 6 + 2 + 6 + 2)
     assert (picture[2:8, 2:8] == 0).all()
@@ -31,25 +31,25 @@ def test_every_pixel_of_a_grid_is_where_it_belongs():
 def test_colours_keep_their_places():
     images = torch.full((1, 3, 4, 4), -1.0)
     images[0, 0], images[0, 2] = 1.0, 0.5
-    picture = np.asarray(grid(images, scale=1))
+    picture = np.asarray(image_grid(images, scale=1))
     assert picture[3, 3].tolist() == [255, 0, 191]  # (0.5 + 1) · 127.5 = 191.25
 
 
 @pytest.mark.parametrize(("side", "scale"), [(8, 8), (16, 4), (28, 2), (32, 2), (64, 1), (256, 1)])
 def test_small_images_are_enlarged_by_a_whole_factor(side, scale):
-    assert grid(torch.zeros(4, 1, side, side)).width == 2 * (side * scale + 2) + 2
+    assert image_grid(torch.zeros(4, 1, side, side)).width == 2 * (side * scale + 2) + 2
 
 
 @pytest.mark.parametrize(("channels", "mode", "tile"), [(1, "L", 8), (2, "L", 16), (3, "RGB", 8), (5, "RGB", 8)])
 def test_any_number_of_channels(channels, mode, tile):
-    picture = grid(torch.zeros(1, channels, 8, 8), scale=1)
+    picture = image_grid(torch.zeros(1, channels, 8, 8), scale=1)
     assert picture.mode == mode
     assert picture.size == (tile + 4, 12)
 
 
 def test_values_out_of_range_are_clipped_and_no_number_is_grey():
     images = torch.tensor([-7.0, 7.0, float("nan"), float("inf")]).view(1, 1, 2, 2)
-    picture = np.asarray(grid(images, scale=1))[2:4, 2:4]
+    picture = np.asarray(image_grid(images, scale=1))[2:4, 2:4]
     assert picture.tolist() == [[0, 255], [128, 255]]
 
 
@@ -57,26 +57,26 @@ def test_values_out_of_range_are_clipped_and_no_number_is_grey():
     ("n", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (4, 2, 2), (7, 3, 3), (8, 4, 2), (10, 5, 2), (64, 8, 8), (97, 10, 10)]
 )
 def test_a_grid_is_about_as_wide_as_high_and_full_where_it_can_be(n, columns, rows):
-    picture = grid(torch.zeros(n, 1, 8, 8), scale=1)
+    picture = image_grid(torch.zeros(n, 1, 8, 8), scale=1)
     assert ((picture.width - 2) / 10, (picture.height - 2) / 10) == (columns, rows)
 
 
 def test_the_images_given_are_left_as_they_were():
     images = torch.rand(4, 1, 8, 8, requires_grad=True) * 4 - 2
     before = images.detach().clone()
-    grid(images)
+    image_grid(images)
     assert torch.equal(images, before)
 
 
 def test_what_is_no_image_is_refused():
     with pytest.raises(ValueError, match="shape"):
-        grid(torch.zeros(4, 8, 8))
+        image_grid(torch.zeros(4, 8, 8))
     with pytest.raises(ValueError, match="shape"):
-        grid(torch.zeros(0, 1, 8, 8))
+        image_grid(torch.zeros(0, 1, 8, 8))
 
 
 def test_a_picture_comes_back_as_it_was_saved_and_its_bytes_are_always_the_same(tmp_path):
-    picture = grid(torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    picture = image_grid(torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
     save_png(picture, tmp_path / "a.png")
     save_png(picture, tmp_path / "b.png")
     with Image.open(tmp_path / "a.png") as read:
@@ -90,7 +90,7 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path):
     path.write_text("old")
 
     def write_half() -> None:
-        with replacing(path) as scratch:
+        with replacing_file(path) as scratch:
             scratch.write_text("half")
             raise OSError(28, "No space left on device")
 

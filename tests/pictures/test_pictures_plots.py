@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganflow.data import StreamData, TensorData
-from ganflow.pictures import density, grid, loss_curves, sample_picture, ways
+from ganflow.pictures import density, image_grid, loss_curves, sample_picture, ways
 from ganflow.pictures.curves import _panels, smooth
 from ganflow.pictures.points import real_examples
 
@@ -163,7 +163,7 @@ def test_streamed_examples_are_loaded_and_bad_ones_left_out():
 def test_the_picture_suits_the_shape():
     data = Known()
     images = torch.rand(4, 1, 8, 8)
-    assert np.array_equal(pixels(sample_picture(data, images).convert("RGB")), pixels(grid(images).convert("RGB")))
+    assert np.array_equal(pixels(sample_picture(data, images).convert("RGB")), pixels(image_grid(images).convert("RGB")))
     points = torch.randn(10, 2)
     assert np.array_equal(pixels(sample_picture(data, points, 3)), pixels(density(data, points, round=3)))
     for width in (1, 5):

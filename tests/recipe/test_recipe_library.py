@@ -81,7 +81,7 @@ def test_installed_recipes_are_inside_the_package(tmp_path, monkeypatch):
     package = tmp_path / "ganflow"
     (tmp_path / "recipes").mkdir()
     package.mkdir()
-    monkeypatch.setattr(ganflow, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr("ganflow.recipe.library.__file__", str(package / "recipe" / "library.py"))
     assert library.folder() == tmp_path / "recipes"
     (package / "recipes").mkdir()
     assert library.folder() == package / "recipes"

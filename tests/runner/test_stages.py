@@ -48,7 +48,7 @@ def files(tmp_path, monkeypatch):
 
 
 def newest(name):
-    return runs.find(name, Path("runs"))
+    return runs.find_run(name, Path("runs"))
 
 
 def weights(run, prefix):
@@ -119,7 +119,7 @@ def test_both_stages_run_and_the_second_stands_on_the_first(files, command):
     assert inside.keys() == averaged.keys()
     assert all(torch.equal(t, averaged[key]) for key, t in inside.items())
     assert weights(second, "game.extras.average.earlier.").keys() == averaged.keys()
-    assert (second.path / runs.ENCODER).read_bytes() == (first.path / runs.ENCODER).read_bytes()
+    assert (second.path / runs.ENCODER_FILE).read_bytes() == (first.path / runs.ENCODER_FILE).read_bytes()
 
 
 def test_a_second_stage_without_a_first(files, command):
@@ -181,7 +181,7 @@ def test_killed_in_either_stage_it_goes_on_to_the_same_weights(files, stage):
         process.kill()
     assert finished(files, "run", "--resume", "latest", "-q")[0] == 0
     for name in ("first", "second"):
-        assert_same_state(runs.find(name, whole / "runs"), newest(name))
+        assert_same_state(runs.find_run(name, whole / "runs"), newest(name))
 
 
 def test_what_is_kept_of_a_run_is_enough_to_draw(files, command):

@@ -12,7 +12,7 @@ from PIL import Image
 from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
 from ganflow.runner import open_trial
-from ganflow.runs import RunFolder, find
+from ganflow.runs import RunFolder, find_run
 from ganflow.tune.axis import count_axis, key_axis, score_axis
 from ganflow.tune.folder import SweepFolder, TrialRecord
 from ganflow.tune.plots import best_picture, trials_picture
@@ -110,7 +110,7 @@ def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):
     out = tmp_path / "x.png"
     assert main(["sample", "small-1", "--runs", str(trained.path.parent), "-n", "4", "-o", str(out)]) == 0
     assert out.exists()
-    assert find("small-1", trained.path.parent) == find(str(trained.path), trained.path.parent) == trained.trial(1)
+    assert find_run("small-1", trained.path.parent) == find_run(str(trained.path), trained.path.parent) == trained.trial(1)
     assert main(["run", "--resume", "small-1", "--runs", str(trained.path.parent)]) == 2
     assert "is a sweep; go on with it: ganflow tune --resume small-1" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, signed
 from ganflow_translation.scenes.tensors import drawn as scenes
 from torch import Tensor
 
-from ganflow.encoder import TextEncoder
+from ganflow import TextEncoder
 from ganflow_text.birds import drawing
 from ganflow_text.birds.grammar import Caption, caption
 from ganflow_text.captioned import CaptionedData

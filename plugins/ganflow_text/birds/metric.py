@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ganflow.errors import GanflowError
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric
 from ganflow_text.birds.data import Birds
 from ganflow_text.birds.measure import accuracy
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.game import Game
+    from ganflow import Data, Game
 
 
 class BirdColours(Metric):

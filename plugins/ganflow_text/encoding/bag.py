@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow.encoder import Pictures, TextEncoder
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, Pictures, TextEncoder
 from ganflow_text.encoding.words import UNKNOWN, Vocabulary
 
 

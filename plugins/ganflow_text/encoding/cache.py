@@ -13,8 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ganflow.errors import GanflowError
-from ganflow.pictures import replacing
+from ganflow import GanflowError, replacing_file
 
 Tensors = dict[str, Tensor]
 SEAL = "ganflow.seal"
@@ -43,7 +42,7 @@ def cached(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
     made = {tensor: t.contiguous() for tensor, t in make().items()}
     with suppress(OSError, GanflowError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as scratch:
+        with replacing_file(file) as scratch:
             scratch.write_bytes(save({**made, SEAL: seal(name, key, made)}))
     return made
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganflow.encoder import Pictures, TextEncoder
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, Pictures, TextEncoder
 from ganflow_text.encoding.matching import PictureNet, SentenceNet, matching_loss
 from ganflow_text.encoding.words import Vocabulary
 

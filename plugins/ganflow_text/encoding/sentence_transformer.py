@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, TextEncoder
 from ganflow_text.encoding.words import tokens
 
 DIGEST = "digest"

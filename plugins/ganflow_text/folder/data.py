@@ -14,9 +14,7 @@ from ganflow_data.images import digest
 from ganflow_data.split import split
 from torch import Tensor
 
-from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
-from ganflow.pictures.reading import UNREADABLE, why
+from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text
 from ganflow_text.captioned import CaptionedData
 from ganflow_text.encoding.cache import key
 from ganflow_text.folder.layout import captioned
@@ -74,6 +72,6 @@ class Folder(CaptionedData):
     def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:
         try:
             return transform(self._root / file, rng)
-        except UNREADABLE as error:
-            raise GanflowError(f"data.path: cannot read the image {self._root / file}: {why(error)}; mend it, or remove it and "
-                               "its captions") from error  # fmt: skip
+        except IMAGE_ERRORS as error:
+            raise GanflowError(f"data.path: cannot read the image {self._root / file}: {image_error_text(error)}; mend it, or "
+                               "remove it and its captions") from error  # fmt: skip

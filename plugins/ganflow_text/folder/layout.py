@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganflow_data.images import find
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 TABLES = (".csv", ".jsonl")
 PICTURE_COLUMNS = ("image", "file", "file_name", "filename", "path")

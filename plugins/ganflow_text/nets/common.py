@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ganflow_translation.nets.blocks import ResizeConv
 from torch import nn
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 COARSEST = 4  # pixels a side where generators begin and critics end
 TEXT = "text"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ganflow_text.nets.common import COARSEST, halvings, shapes
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 class Critic(nn.Module):

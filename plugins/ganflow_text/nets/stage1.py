@@ -10,13 +10,12 @@ from ganflow_networks.common import output, size_of_z
 from ganflow_networks.dcgan import initialize
 from torch import Tensor, nn
 
-from ganflow.conditional import Conditional
+from ganflow import Conditional
 from ganflow_text.nets.augmentation import Augmentation
 from ganflow_text.nets.common import COARSEST, halvings, shapes, up
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
-    from ganflow.prior import Prior
+    from ganflow import Data, Prior
 
 
 class Stage1(Conditional):

@@ -11,8 +11,7 @@ from ganflow_networks.dcgan import initialize
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganflow.conditional import Conditional, Staged
-from ganflow.data import Data, Field
+from ganflow import Conditional, Data, Field, Staged
 from ganflow_text.nets.augmentation import Augmentation
 from ganflow_text.nets.common import conv, shapes, up
 

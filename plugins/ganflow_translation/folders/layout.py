@@ -10,7 +10,7 @@ from typing import TypeVar
 from ganflow_data.images import find
 from ganflow_data.split import split
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 from ganflow_translation.folders.reading import listed
 
 Example = TypeVar("Example")

@@ -16,9 +16,7 @@ from ganflow_data.decode import Cut
 from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
-from ganflow.errors import GanflowError
-from ganflow.pictures.reading import UNREADABLE, flat, one_hot, signed, why
-from ganflow.printing import say
+from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, print_lines, to_eight_bits
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -89,8 +87,8 @@ class Reader:
                 known = "exif" in image.info or image.format == "TIFF"  # getexif() would decode the whole of a PNG
                 turned = known and image.getexif().get(_ORIENTATION) in _TURNED
                 return file, Header(image.size[::-1] if turned else image.size, image.mode)
-        except UNREADABLE as error:
-            raise Unusable(file, why(error)) from error
+        except IMAGE_ERRORS as error:
+            raise Unusable(file, image_error_text(error)) from error
 
     def open(self, file: str) -> Image.Image:
         """The image, decoded and upright.
@@ -101,8 +99,8 @@ class Reader:
         try:
             with Image.open(self.root / file) as opened:
                 return ImageOps.exif_transpose(opened)
-        except UNREADABLE as error:
-            raise Unusable(file, why(error)) from error
+        except IMAGE_ERRORS as error:
+            raise Unusable(file, image_error_text(error)) from error
 
     def every(self, make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
         """What `make` makes of each item, in their order, without those that are left out.
@@ -148,7 +146,7 @@ class Reader:
             for b in bad:
                 if b.file not in self.skipped:
                     self.skipped.append(b.file)
-                    say(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
+                    print_lines(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -162,15 +160,15 @@ def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> 
     grey = [file for file, header in headers if header.grey] if channels == 3 else []
     if grey:
         count = "1 grey image is" if len(grey) == 1 else f"{len(grey)} grey images are"
-        say(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
+        print_lines(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
 
 
 def pixels(image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
     """(channels, size, size) in [-1, 1]."""
     try:
-        return signed(cut.of(flat(image, channels)))
-    except UNREADABLE as error:
-        raise Unusable(file, why(error)) from error
+        return image_tensor(cut.of(to_eight_bits(image, channels)))
+    except IMAGE_ERRORS as error:
+        raise Unusable(file, image_error_text(error)) from error
 
 
 def classes(image: Image.Image, file: str, count: int, cut: Cut) -> Tensor:

@@ -9,9 +9,7 @@ import torch
 from ganflow_data.images import digest
 from torch import Tensor
 
-from ganflow.data import Data, Field, StreamData, TensorData
-from ganflow.data.base import IMAGE_RANGE
-from ganflow.errors import GanflowError
+from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
 from ganflow_translation.folders.augmentation import framing, resident, still
 from ganflow_translation.folders.layout import divided, domain, root
 from ganflow_translation.folders.reading import Reader, pixels, say_grey

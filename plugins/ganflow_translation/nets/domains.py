@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
-from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
+from ganflow import PAIRED, UNPAIRED, GanflowError, Translator, ways_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 @dataclass(frozen=True)

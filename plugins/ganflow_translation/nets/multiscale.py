@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 from ganflow_translation.nets.domains import critic_of
 from ganflow_translation.nets.patch import Patch, chain, receptive_field
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 MOST = 3  # scales, where the recipe does not say how many
 

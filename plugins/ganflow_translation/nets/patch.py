@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 from ganflow_translation.nets.blocks import initialize, normalization
 from ganflow_translation.nets.domains import critic_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 SMALLEST_WHOLE = 8  # pixels a side
 

@@ -11,7 +11,7 @@ from ganflow_translation.nets.blocks import Residual, doubling, initialize, norm
 from ganflow_translation.nets.domains import NetworkEachWay, check_size, domains_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 def network(

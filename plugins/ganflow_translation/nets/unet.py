@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganflow.errors import GanflowError
+from ganflow import GanflowError
 from ganflow_translation.nets.blocks import doubling, initialize, normalization
 from ganflow_translation.nets.domains import Domains, NetworkEachWay, domains_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 SHALLOWEST = 2  # layers that an image's size has to allow, where the recipe names no depth
 DROPPED = 3  # decoder layers with dropout

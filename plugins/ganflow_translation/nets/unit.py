@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
-from ganflow.translator import Translator
+from ganflow import GanflowError, Translator
 from ganflow_translation.nets.blocks import Residual, doubling, initialize
 from ganflow_translation.nets.domains import Domains, check_size, domains_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow import Data
 
 
 class Unit(Translator):

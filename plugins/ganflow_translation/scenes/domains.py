@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ganflow.data import TensorData
+from ganflow import TensorData
 from ganflow_translation.scenes.tensors import HELD_OUT, OTHER, TRAIN, drawn, signed
 
 Scene = TypeVar("Scene")

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow.data import TensorData
-from ganflow.pictures.reading import one_hot
+from ganflow import TensorData, one_hot
 from ganflow_translation.scenes.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
 from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, drawn, signed
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.loss import Batch, Loss, Terms, in_domain, mixes_examples
-from ganflow.translator import UNPAIRED
+from ganflow import UNPAIRED, Batch, Loss, Terms, in_domain, mixes_examples
 from ganflow_translation.systems.translation import TranslationLoss, distance
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class CycleLoss(TranslationLoss):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow.loss import Batch, Loss, Terms
+from ganflow import Batch, Loss, Terms
 from ganflow_translation.systems.translation import TranslationLoss, distance
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class Pix2PixLoss(TranslationLoss):

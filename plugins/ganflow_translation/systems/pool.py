@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
-from ganflow.loss import in_domain
+from ganflow import GanflowError, in_domain
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class Pool(nn.Module):

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
-from ganflow.loss import Batch, Loss, ScoreLoss, Terms, in_domain
-from ganflow.translator import Translator
+from ganflow import Batch, GanflowError, Loss, ScoreLoss, Terms, Translator, in_domain
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class TranslationLoss(nn.Module, ScoreLoss):

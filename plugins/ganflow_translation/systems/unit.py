@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ganflow.errors import GanflowError
-from ganflow.loss import Batch, Loss, Terms, in_domain
-from ganflow.translator import UNPAIRED
+from ganflow import UNPAIRED, Batch, GanflowError, Loss, Terms, in_domain
 from ganflow_translation.systems.translation import TranslationLoss, distance
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow import Game
 
 
 class UNITLoss(TranslationLoss):
