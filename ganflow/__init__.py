@@ -19,7 +19,6 @@ from ganflow.settings import key, part, settings  # noqa: E402
 from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
     from ganflow.cli.drawing import (
         add_run_arguments,
         check_output_path,
@@ -29,57 +28,59 @@ if TYPE_CHECKING:
         whole_number,
         write_output,
     )
-    from ganflow.conditional import Conditional, Staged
     from ganflow.data.base import IMAGE_RANGE, Data, Field, StreamData, TensorData
     from ganflow.encoder import Pictures, TextEncoder
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.game.game import Game, evaluating, fork_rng
+    from ganflow.game.game import evaluating, fork_rng
     from ganflow.game.statistics import estimate_norm_statistics
-    from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, in_domain, mixes_examples
+    from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
     from ganflow.metrics import Metric
     from ganflow.pictures.files import replacing_file, save_png
     from ganflow.pictures.images import image_grid
     from ganflow.pictures.points import real_examples
     from ganflow.pictures.reading import IMAGE_ERRORS, image_error_text, image_tensor, one_hot, read_image, to_eight_bits
     from ganflow.pictures.sheet import image_sheet
+    from ganflow.playing import Game
+    from ganflow.plugins.marks import build_part
     from ganflow.printing import print_lines
     from ganflow.prior import Prior
+    from ganflow.report import Report
     from ganflow.runs import ENCODER_FILE, RunFolder, find_run
-    from ganflow.trainer import Report
-    from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
+    from ganflow.signature import Signature
+    from ganflow.step import Step
 
 __all__ = [
-    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "PAIRED", "UNPAIRED", "AddedTerms", "Autoencoder", "Batch",
-    "Conditional", "Data", "Field", "Game", "GanflowError", "Gaussian", "Loss", "Metric", "Pictures", "Prior",
-    "Report", "RunFolder", "ScoreLoss", "SettingsError", "SlopePenalty", "Staged", "StreamData", "TensorData", "Terms",
-    "TextEncoder", "Translator", "VariationalAutoencoder", "__version__", "add_run_arguments", "check_output_path",
-    "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text",
-    "image_grid", "image_sheet", "image_tensor", "in_domain", "key", "mixes_examples", "one_hot", "open_game", "part",
+    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "AddedTerms", "Batch", "Data", "Field", "Game", "GanflowError",
+    "Loss", "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
+    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "__version__", "add_run_arguments", "build_part", "check_inner",
+    "check_output_path", "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl",
+    "image_error_text", "image_grid", "image_sheet", "image_tensor", "key", "mixes_examples", "one_hot", "open_game", "part",
     "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
-    "ways_of", "whole_number", "write_output",
+    "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
-    "autoencoder": "Autoencoder Gaussian VariationalAutoencoder",
     "cli.drawing": "add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
-    "conditional": "Conditional Staged",
     "data.base": "IMAGE_RANGE Data Field StreamData TensorData",
     "encoder": "Pictures TextEncoder",
     "errors": "GanflowError SettingsError",
-    "game.game": "Game evaluating fork_rng",
+    "game.game": "evaluating fork_rng",
     "game.statistics": "estimate_norm_statistics",
-    "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms in_domain mixes_examples",
+    "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",
     "metrics": "Metric",
     "pictures.files": "replacing_file save_png",
     "pictures.images": "image_grid",
     "pictures.points": "real_examples",
     "pictures.reading": "IMAGE_ERRORS image_error_text image_tensor one_hot read_image to_eight_bits",
     "pictures.sheet": "image_sheet",
+    "playing": "Game",
+    "plugins.marks": "build_part",
     "printing": "print_lines",
     "prior": "Prior",
+    "report": "Report",
     "runs": "ENCODER_FILE RunFolder find_run",
-    "trainer": "Report",
-    "translator": "PAIRED UNPAIRED Translator ways_of",
+    "signature": "Signature",
+    "step": "Step",
 }
 _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -121,6 +121,17 @@ class ScoreLoss(Loss):
         """The terms' name in logs."""
         return type(self).__name__.lower()
 
+    def estimate(self, critic: float) -> dict[str, float]:
+        """Quantities that follow from the critic's term in a domain: see `estimates`."""
+        return {}
+
+    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+        found, own = {}, f"critic/{self.name}"
+        for term, mean in means.items():
+            if term == own or term.startswith(f"{own}_"):  # the domain's name behind it
+                found |= {f"{name}{term.removeprefix(own)}": value for name, value in self.estimate(mean).items()}
+        return found
+
     def critic_terms(self, step: Step) -> Terms:
         return {step.named(self.name, domain): step.over(self.critic_loss, *step.scores(domain)) for domain in step.domains}
 
@@ -174,6 +185,23 @@ class SlopePenalty(AddedTerms):
             at_x = lambda scores, x=x: self.cost(slopes(scores, x)).mean()  # noqa: E731
             terms[step.named(self.term, domain)] = self.weight * step.over(at_x, step.score(x, domain))
         return terms
+
+
+def check_inner(loss: AddedTerms, key: str) -> None:
+    """See that a loss may play within another one, which says how examples are generated.
+
+    Args:
+        key: of the recipe that names it, for messages.
+
+    Raises:
+        GanflowError: it generates examples in a way of its own.
+    """
+    if isinstance(loss, Loss) and (type(loss).generate, type(loss).shown) == (Loss.generate, Loss.shown):
+        return
+    raise GanflowError(
+        f"{key}: {type(loss).__name__} does not follow from scores of real and generated examples "
+        "alone: take minimax, non_saturating, lsgan, hinge, wasserstein, relativistic or another such loss"
+    )
 
 
 def slopes(scores: Tensor, x: Tensor) -> Tensor:

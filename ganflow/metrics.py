@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from ganflow.game import Game
+    from ganflow.playing import Game
 
 
 class Metric(ABC):

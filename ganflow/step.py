@@ -28,6 +28,7 @@ class Step(ABC):
         condition: the fields that generator and critic get besides.
         signatures: of the generator, by name.
         makers: domain → the signature by which it is generated.
+        judged: whether there is a critic.
         together: whether several batches may go through the generator in one pass (`train.one_pass`, no batch norm in it).
     """
 
@@ -39,6 +40,7 @@ class Step(ABC):
     condition: tuple[str, ...]
     signatures: Mapping[str, Signature]
     makers: Mapping[str, str]
+    judged: bool
     together: bool
 
     @abstractmethod

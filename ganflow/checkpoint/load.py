@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ganflow.checkpoint.store import BEST, Checkpoint, Damaged, newest, read
-from ganflow.conditional import Staged
 from ganflow.data import Data, Field
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError, NewestDamaged
@@ -139,8 +138,9 @@ def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     """
     same_sentences(game.data, source, name)
     networks: dict[str, nn.Module | None] = {"generator": game.generator, "critic": game.critic}
-    if isinstance(game.generator, Staged) and not any(key.startswith("game.generator.earlier.") for key in source.tensors):
-        networks = {"generator": game.generator.earlier}  # the critic of an earlier stage judged other pictures
+    earlier: Any = getattr(game.generator, "earlier", None)
+    if earlier is not None and not any(key.startswith("game.generator.earlier.") for key in source.tensors):
+        networks = {"generator": earlier}  # the critic of an earlier stage judged other pictures
     for player, network in networks.items():
         averaged = "game.extras.average."
         within = network is not getattr(game, player) and any(key.startswith(averaged) for key in source.tensors)

@@ -45,12 +45,12 @@ def main(args: argparse.Namespace) -> int:
     encoder = load_encoder(folder)
     text = understood(args.sentences, encoder, folder)
     game = load_game(folder, args.checkpoint)
-    if not game.conditional or game.prior is None:
+    if "text" not in game.signatures[game.maker].inputs.values() or game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} does not draw what sentences say: ganflow sample {folder.id}")
     z, said = ways(game.latents(rows, args.seed), text, args.n) if args.between else same(
         game.latents(args.n, args.seed), text
     )  # fmt: skip
-    pictures = game.sample(z, said)
+    pictures = game.call(game.maker, z=z, text=said)
     what = f"the way between two sentences, {rows} times" if args.between else f"{args.n} pictures of each of {rows} sentences"
     what = what.replace("each of 1 sentences", "a sentence")
     what = f"{what} by {folder.name} ({folder.id}), seed {args.seed}"

@@ -67,7 +67,7 @@ def open_game(folder: RunFolder, which: str) -> Game:
     from ganflow.errors import GanflowError
 
     game = load_game(folder, which)
-    if game.conditional:
+    if "text" in game.condition:
         raise GanflowError(f"run {folder.name} {folder.id} draws what it is told: ganflow draw {folder.id} \"…\"")
     if game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "

@@ -70,5 +70,5 @@ def _walk(game: Game, rows: int, t: Tensor, seed: int) -> Tensor:
     assert game.prior is not None
     ends = game.latents(2 * rows, seed)
     z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
-    samples = game.sample(z)
+    samples = game.call(game.maker, z=z)
     return samples.reshape(rows, len(t), *samples.shape[1:])

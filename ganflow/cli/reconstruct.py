@@ -34,7 +34,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ganflow.autoencoder import Autoencoder
     from ganflow.checkpoint import load_game
     from ganflow.errors import GanflowError
     from ganflow.runs import find_run
@@ -45,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     if args.images and (args.map or args.n):
         raise GanflowError(f"{'--map' if args.map else '-n'} is about held-out examples; leave it out, or the images")
     game = load_game(folder, args.checkpoint)
-    if not isinstance(game.averaged, Autoencoder):
+    if "encode" not in game.signatures:
         raise GanflowError(f"run {folder.name} {folder.id} reconstructs nothing: its generator has no encoder; "
                            "the recipes vae_digits and autoencoder_digits have one")  # fmt: skip
     if args.images:
@@ -59,8 +58,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     kind = "given" if args.images else "held-out"
     what = f"{_examples(x, kind)}, and what {of} makes of {'it' if len(x) == 1 else 'them'}"
-    code = game.encode(x)
-    reconstructed = game.sample(code)
+    code = game.call("encode", x=x)
+    reconstructed = game.call("sample", z=code)
     if output.suffix.lower() == ".npz":
         write_output(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
         return 0
@@ -118,21 +117,20 @@ def _map(game: Game, x: Tensor) -> Image:
     """The latent plane over the quantiles of the prior or, where no prior shaped the codes, of the examples' codes."""
     import torch
 
-    from ganflow.autoencoder import VariationalAutoencoder
     from ganflow.errors import GanflowError
     from ganflow.pictures import latent_map
 
-    code = game.encode(x)
+    code = game.call("encode", x=x)
     if tuple(code.shape[1:]) != (2,):
         raise GanflowError(f"--map draws codes of two numbers; this run's have {code[0].numel()}: train it with prior.dim=2")
     if not game.data.main.is_image:
         raise GanflowError("--map draws images; this run is about other data")
-    shaped = isinstance(game.averaged, VariationalAutoencoder)
+    shaped = "posterior" in game.signatures
     reference = (game.latents(50_000) if shaped else code).sort(0).values
     places = torch.stack([torch.searchsorted(reference[:, i].contiguous(), code[:, i].contiguous()) for i in (0, 1)], 1)
 
     def decode(places: Tensor) -> Tensor:
-        return game.sample(torch.stack([torch.quantile(reference[:, i], places[:, i]) for i in (0, 1)], 1))
+        return game.call("sample", z=torch.stack([torch.quantile(reference[:, i], places[:, i]) for i in (0, 1)], 1))
 
     return latent_map(decode, x, places / len(reference))
 

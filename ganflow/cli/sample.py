@@ -25,7 +25,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
     from ganflow.errors import GanflowError
     from ganflow.runs import find_run
 
@@ -39,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
                            f"write them as numbers: -o {output.with_suffix('.npz')}")  # fmt: skip
     try:
         z = game.latents(n, args.seed)
-        samples = game.sample(z)
+        samples = game.call(game.maker, z=z)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
             raise
@@ -55,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
         write_output(output, lambda path: save_png(picture, path), what)
     else:
         write_output(output, lambda path: _save_arrays(path, samples, z), what)
-    if isinstance(game.averaged, Autoencoder) and not isinstance(game.averaged, VariationalAutoencoder):
+    if "encode" in game.signatures and "posterior" not in game.signatures:
         say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_run_arguments, check_output_path, data_of_run, shown_path, whole_number, write_output
 from ganflow.printing import say
@@ -53,13 +53,17 @@ class Way:
     seed: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.game.translate(x, self.to, self.seed)
+        return self._to(x, self.to)
+
+    def _to(self, x: Tensor, domain: str) -> Tensor:
+        name = self.game.makers[domain]
+        return self.game.call(name, seed=self.seed, batch=32, **{next(iter(self.game.signatures[name].inputs)): x})
 
     def rows(self, x: Tensor, made: Tensor, true: Tensor | None) -> dict[str, Tensor]:
         """What a sheet shows."""
         rows = {self.origin: x, f"{self.origin} to {self.to}": made}
         if self.back:
-            rows[f"{self.origin} to {self.to} to {self.origin}"] = self.game.translate(made, self.origin, self.seed)
+            rows[f"{self.origin} to {self.to} to {self.origin}"] = self._to(made, self.origin)
         return rows if true is None else {**rows, f"true {self.to}": true}
 
 
@@ -92,18 +96,18 @@ def main(args: argparse.Namespace) -> int:
 def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int) -> Way:
     from ganflow.checkpoint import load_game
     from ganflow.errors import GanflowError
-    from ganflow.translator import Translator
 
     game = load_game(folder, checkpoint)
-    network = game.averaged
-    if not isinstance(network, Translator):
+    fields = game.data.fields
+    origins = {to: next(iter(game.signatures[name].inputs.values())) for to, name in game.makers.items()}
+    ways = {to: origin for to, origin in origins.items() if origin in fields and fields[origin].is_image and origin != to}
+    if not ways:
         raise GanflowError(f"run {folder.name} {folder.id} does not translate: its generator draws from a prior; "
                            f"use ganflow sample {folder.id}")  # fmt: skip
-    to = to or network.usual
-    if to not in network.ways:
-        known = " or ".join(network.ways)
-        raise GanflowError(f"--to {to}: run {folder.name} {folder.id} translates to {known}")
-    return Way(game, to, network.ways[to], network.ways[to] in network.ways, seed)
+    to = to or next(iter(ways))
+    if to not in ways:
+        raise GanflowError(f"--to {to}: run {folder.name} {folder.id} translates to {' or '.join(ways)}")
+    return Way(game, to, ways[to], ways[to] in ways, seed)
 
 
 def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
@@ -171,8 +175,7 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
     from ganflow.errors import GanflowError
     from ganflow.pictures.reading import IMAGE_ERRORS
 
-    network: Any = way.game.averaged
-    least, small = network.smallest, []
+    least, small = way.game.signatures[way.game.makers[way.to]].smallest, []
     for file in files:
         try:
             with Image.open(file) as opened:

@@ -129,7 +129,8 @@ class CompiledRound:
         began, active = time.monotonic(), self.round.active
         try:
             with untouched(self.round.game):
-                for (name, *_), (graph, function, inputs, self.round.active) in self._traced.items():
+                for (name, *_), (graph, function, inputs, taking_part) in self._traced.items():
+                    self.round.active = taking_part
                     if what := difference(graph, trace_step(self.round.game, function, inputs)):
                         return f"{name}: {what}"
             return None

@@ -37,11 +37,21 @@ def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None
 
 def load_networks(game: Game, tensors: Tensors) -> None:
     """Only the networks and extras. Raises ValueError where they are another game's."""
-    own = {name.removeprefix("game."): t for name, t in tensors.items() if name.startswith("game.")}
+    own = {_today(name.removeprefix("game."), game): t for name, t in tensors.items() if name.startswith("game.")}
     try:
         game.load_state_dict(own)
     except RuntimeError as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def _today(name: str, game: Game) -> str:
+    """The name of a tensor of the game's state, where a part of the loss says that it had another (`former_keys`: among the extras,
+    by its own name)."""
+    above, _, rest = name.removeprefix("extras.").partition(".")
+    for i, part in enumerate(game.extras["loss"] if "loss" in game.extras and name.startswith("extras.") else ()):  # type: ignore[arg-type]
+        if above in getattr(part, "former_keys", {}):
+            return f"extras.loss.{i}.{part.former_keys[above]}.{rest}"
+    return name
 
 
 def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:

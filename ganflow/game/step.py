@@ -64,7 +64,7 @@ class PlayedStep(Step):
         self.game, self.player, self.round, self.data = game, player, game.round, game.data
         self.batch = self.fields = Fields(batch)
         self.domains, self.condition, self.signatures, self.makers = game.domains, game.condition, game.signatures, game.makers
-        self.together = game.together
+        self.together, self.judged = game.together, game.critic is not None
         self.logged: dict[str, Tensor] = {}
         self.score_weight = 1.0
         self.layers: set[str] = set()

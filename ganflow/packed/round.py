@@ -86,6 +86,12 @@ class PackedRound:
             for state, values in zip(self._state, stacked.split(self._size), strict=True):
                 state[place] = values
 
+    def set_round(self, number: int) -> None:
+        """Begin a round, of so many played before."""
+        place = self._state_names.index("game.round")
+        for state in self._state:
+            state[place] = torch.full_like(state[place], number)
+
     def rows(self) -> dict[str, Tensor]:
         """The trials' states, stacked, by name."""
         return {name: torch.cat([state[i] for state in self._state]) for i, name in enumerate(self._state_names)}

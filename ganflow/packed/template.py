@@ -18,6 +18,7 @@ from ganflow.game.round import Draws, Round
 from ganflow.packed.numbers import NotPackable, Number, Watch, template
 from ganflow.plugins import blame
 from ganflow.recipe import Recipe
+from ganflow.signature import Z
 
 
 def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
@@ -35,7 +36,7 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
             player.optimizer.traceable()
     if recipe.train.accumulate > 1 or not _each_alone(made.game, example):
         return made
-    made.game.one_pass = True
+    made.game.one_pass = made.game.together = True
     return Round(
         made.game,
         made.n_critic,
@@ -50,7 +51,7 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
 def _each_alone(game: Game, example: Draws) -> bool:
     """Whether both networks treat every example alone, without randomness or state: then what they get in several passes
     may go through in one. Tried, in double precision."""
-    if game.critic is None or game.prior is None or not hasattr(game.loss, "fakes"):
+    if game.critic is None or set(game.signatures[game.maker].inputs) != {Z} or game.condition or len(game.domains) > 1:
         return False
     z = example["z"][:2].double()
     try:

@@ -22,7 +22,8 @@ from ganflow.packed.round import PackedRound
 from ganflow.packed.verify import furthest, verify
 from ganflow.plugins.marks import hooks_of
 from ganflow.recipe import Recipe
-from ganflow.trainer import Diverged, Report, Trainer
+from ganflow.report import Report
+from ganflow.trainer import Diverged, Trainer
 
 BETWEEN = ("round_reported", "evaluated", "checkpointed")
 """Events that are not part of a round."""
@@ -72,6 +73,8 @@ class PackedTrainer:
         if len(plays) < len(self.trainers):
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
+        if any(len(play.phases(recipe.train.rounds, self.round)) > 1 for play, recipe in zip(plays, recipes, strict=True)):
+            raise NotPackable("some terms take part in some rounds only")
         self.packed = PackedRound(recipes, plays, [m.random for m in members], self.trainers[0].peek(1)[0])
         self._check_draws()
         self._draws = StackedDraws(recipes, self.trainers)
@@ -104,6 +107,7 @@ class PackedTrainer:
             count = self._draws.ahead if until - self.round >= self._draws.ahead else 1
             for draws in self._draws.next(count):
                 self._set_rates()
+                self.packed.set_round(self.round)
                 rows.append(self.packed(draws))
                 self.round += 1
         if not rows:

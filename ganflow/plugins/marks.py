@@ -68,3 +68,16 @@ def hooks_of(cls: type) -> list[Hook]:
             name = options.get("specname") or attribute
             found.append(Hook(attribute, name, function, options, not isinstance(value, staticmethod)))
     return found
+
+
+def build_part(settings: Any, role: str, **arguments: Any) -> Any:
+    """What a component within another's key builds: `build_part(self.adversarial, "loss", data=data)`.
+
+    Args:
+        settings: the component's, as the key holds them.
+        role: of the component; its hook.
+        arguments: of the hook, of which it gets those that it names.
+    """
+    hook = next(hook for hook in hooks_of(type(settings)) if hook.name == role and not hook.wrapper)
+    named = [parameter.name for parameter in hook.parameters]
+    return getattr(settings, hook.attribute)(**{name: value for name, value in arguments.items() if name in named})

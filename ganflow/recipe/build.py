@@ -67,6 +67,7 @@ class _Builder:
             track=plain["track"],
             tune=plain.get("tune"),
             version=self.version,
+            condition=None if head.condition is None else list(head.condition),
             lines=given,
             parts=self.parts,
             notes=list(dict.fromkeys(self.notes)),
@@ -76,7 +77,7 @@ class _Builder:
 
     def _head(self, sections: dict[str, Node], name: str) -> Head | None:
         """The keys outside all sections; None if there is a problem."""
-        filled = {"name": name, "recipe_version": self.version}
+        filled = {"name": name, "recipe_version": self.version, "condition": None}
         for key, value in filled.items():
             if key not in sections or (sections[key].value is None and not sections[key].bad):
                 sections[key] = node_of(value, self.root.line)

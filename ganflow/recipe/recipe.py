@@ -30,6 +30,7 @@ class Recipe:
         schedules: by player; a player without one keeps its learning rate.
         tune: None where the recipe has no such section.
         version: which meaning of recipes it has, see RECIPE_VERSION.
+        condition: the data's fields that generator and critic get besides; None for what follows from the data.
         lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
         parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
             field of the settings that hold it.
@@ -51,6 +52,7 @@ class Recipe:
     track: Track
     tune: Tune | None = None
     version: int = RECIPE_VERSION
+    condition: list[str] | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     parts: dict[str, Chosen] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list, compare=False, repr=False)
@@ -86,6 +88,8 @@ class Recipe:
         """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""
         slots = {slot: self._section(chosen, slot) for slot, chosen in self.slots().items()}
         data: dict[str, Any] = {"name": self.name, "recipe_version": self.version}
+        if self.condition is not None:
+            data["condition"] = self.condition
         for slot, section in slots.items():
             above, _, player = slot.partition(".")
             if player:

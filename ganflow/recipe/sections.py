@@ -13,7 +13,7 @@ PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
 PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
 MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
-SECTIONS = ("name", "recipe_version", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
+SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
 RECIPE_VERSION = 2
@@ -35,8 +35,17 @@ class Head:
 
     recipe_version: int = key(RECIPE_VERSION, "which meaning of recipes this one was written for", ge=1)
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
+    condition: Any = key(
+        None, "fields of the data that generator and critic get besides: label, text, source, or a list; not given: source of pairs, "
+        "text of captions; []: none"
+    )
 
     def __post_init__(self) -> None:
+        if isinstance(self.condition, str):
+            self.condition = [self.condition]
+        wanted = [] if self.condition is None else self.condition
+        if not (isinstance(wanted, (list, tuple)) and all(isinstance(name, str) for name in wanted)):
+            raise SettingsError([("condition", "give the name of a field of the data (label, text, source), or a list of names")])
         if self.recipe_version > RECIPE_VERSION:
             newer = f"{self.recipe_version} is a newer ganflow's; this one reads recipes up to {RECIPE_VERSION}: upgrade ganflow"
             raise SettingsError([("recipe_version", newer)])

@@ -15,15 +15,18 @@ import torch
 
 from ganflow.checkpoint import Writer
 from ganflow.errors import GanflowError
+from ganflow.game.showing import rows_of
 from ganflow.metrics import Metric, Scores
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
+from ganflow.report import Report
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.progress import Progress
 from ganflow.runs import RunFolder
+from ganflow.signature import Z
 from ganflow.tracking import Follower, Journal, entries
 from ganflow.tracking.destination import bar_of, typed
-from ganflow.trainer import Diverged, Report, Trainer
+from ganflow.trainer import Diverged, Trainer
 
 GRID = 64
 """Latent points whose samples are drawn again and again over training."""
@@ -86,7 +89,7 @@ class Loop:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.folder, self.progress = Scores(metrics), folder, progress
         self.cadence = Cadence.of(recipe.train)
-        events = ("round_reported", "evaluated", "checkpointed", "run_ended")
+        events = ("run_started", "round_reported", "evaluated", "checkpointed", "run_ended")
         self.listeners = {event: composition.listeners(event) for event in events}
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
@@ -100,6 +103,7 @@ class Loop:
 
     def begin(self) -> None:
         """Before the first round that is played."""
+        self._tell("run_started")
         if self.follower:
             self.follower.start()
             if bar := bar_of(self.folder, typed(self.recipe)):
@@ -171,17 +175,17 @@ class Loop:
         return Step(round, {**report.values, **scores})
 
     def _report(self, report: Report) -> None:
+        self._tell("round_reported", report=report)  # which may add numbers
         self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))
         self.progress.update(report)
-        self._tell("round_reported", report=report)
 
     def _draw(self, round: int) -> None:
         """A picture of what the loss shows of held-out examples, or of the fixed latents' samples."""
         self._settle()
         game = self.game
         shown = {name: examples[:SHEET] for name, examples in game.data.held_out.items()}
-        rows = game.loss.sheet(game, shown) if all(map(len, shown.values())) else {}
-        if not rows and (game.prior is None or game.conditional):  # nothing to draw from, or nobody to say what
+        rows = rows_of(game, shown)
+        if not rows and set(game.signatures[game.maker].inputs.values()) != {Z}:  # nothing to draw from
             return
         samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
 

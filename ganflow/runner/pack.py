@@ -17,7 +17,8 @@ from ganflow.recipe import Recipe
 from ganflow.runner.loop import Loop, Step
 from ganflow.runner.session import prepare_trial
 from ganflow.runs import RunFolder
-from ganflow.trainer import Diverged, Report
+from ganflow.report import Report
+from ganflow.trainer import Diverged
 
 OPERATIONS = 1e-3
 """Seconds that a packed round's operations take besides their arithmetic."""

@@ -196,7 +196,7 @@ class Run(Parts):
             return chosen
         say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
         try:
-            self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game))
+            self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game), train.rounds)
         except NotCompilable as error:
             if train.compile != "auto":
                 raise GanflowError(f"train.compile: {error}; set compile: never") from error

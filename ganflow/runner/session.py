@@ -11,7 +11,6 @@ from typing import Any
 from ganflow import checkpoint, runs
 from ganflow.checkpoint import Checkpoint, Damaged
 from ganflow.checkpoint.load import find_checkpoint, take_over
-from ganflow.conditional import Staged
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game.parallel import Group
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
@@ -103,7 +102,7 @@ def inherited(run: Run, root: Path) -> dict[str, Any] | None:
     source = run.recipe.train.start_from
     if source:
         return take_over(run.game, _source(source, root), source)
-    if isinstance(run.game.generator, Staged):
+    if hasattr(run.game.generator, "earlier"):
         name = run.recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
                            "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip

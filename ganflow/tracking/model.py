@@ -14,7 +14,7 @@ from ganflow.addresses import redacted
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
 from ganflow.runs import ENCODER_FILE, RunFolder, write_json
-from ganflow.translator import Translator
+from ganflow.signature import Z
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,9 +30,9 @@ def log_generator(
     which: str = "last"
 ) -> int | None:
     """Log the generator of a checkpoint, averaged where the recipe keeps an average; its round, or None where it is
-    neither fed from a prior nor a translator. Input: float32 latents (n, *prior.shape), or images of any size to be translated
-    the usual way; output: float32 samples (n, *data.shape), or images. A conditional generator takes
-    {"z": latents, "text": what it is told}; the text encoder is exported with it.
+    fed from nothing. Input: float32 latents (n, *prior.shape), or images of any size to be translated; output: float32 samples
+    (n, *data.shape), or images. A conditional generator takes a mapping by the arguments of its signature, {"z": latents,
+    "label": int64 classes}; the text encoder, where there is one, is exported with it.
 
     Args:
         artifacts: where files go, by a model's id and the address that the store gives.
@@ -48,24 +48,24 @@ def log_generator(
     from mlflow.types import Schema, TensorSpec
 
     game = load_game(folder, which)
-    if isinstance(game.averaged, Translator):
-        to, fields = game.averaged.usual, game.data.fields
-        taken: tuple[int, ...] = (-1, fields[game.averaged.ways[to]].shape[0], -1, -1)
-        made: tuple[int, ...] = (-1, fields[to].shape[0], -1, -1)
-        example = np.zeros((1, *fields[game.averaged.ways[to]].shape), np.float32)
-    elif game.prior is not None:
-        taken, made, example = (-1, *game.prior.shape), (-1, *game.data.shape), game.latents(2).numpy()
-    else:
+    played, fields = game.signatures[game.maker], game.data.fields
+    if game.prior is None and Z in played.inputs.values():
         return None
-    single = np.dtype(np.float32)
-    inputs: list[Any] = [TensorSpec(single, taken)]
-    shown: Any = example
-    if game.conditional:
-        told = str(game.generator.condition)
-        shape = game.data.fields[told].shape
-        inputs = [TensorSpec(single, taken, "z"), TensorSpec(single, (-1, *shape), told)]
-        shown = {"z": example, told: np.zeros((len(example), *shape), np.float32)}
-    signature = ModelSignature(Schema(inputs), Schema([TensorSpec(single, made)]))
+    sized = any(fields[source].is_image for source in played.inputs.values() if source != Z)  # images of any size are translated
+    inputs: list[Any] = []
+    examples: dict[str, Any] = {}
+    for argument, source in played.inputs.items():
+        shape: tuple[int, ...] = game.prior.shape if source == Z and game.prior else fields[source].shape
+        kind = np.dtype(np.int64 if source != Z and fields[source].classes else np.float32)
+        shown = game.latents(2).numpy() if source == Z else np.zeros((1 if sized else 2, *shape), kind)
+        inputs.append(TensorSpec(kind, (-1, shape[0], -1, -1) if sized else (-1, *shape), argument))
+        examples[argument] = shown
+    made = fields[played.output].shape
+    output = TensorSpec(np.dtype(np.float32), (-1, made[0], -1, -1) if sized else (-1, *made))
+    example: Any = examples
+    if len(inputs) == 1:
+        inputs, example = [TensorSpec(inputs[0].type, inputs[0].shape)], next(iter(examples.values()))
+    signature = ModelSignature(Schema(inputs), Schema([output]))
     with TemporaryDirectory() as scratch:
         exported, saved = Path(scratch, NAME), Path(scratch, "model")
         round = export(folder, exported, which)
@@ -79,7 +79,7 @@ def log_generator(
                     python_model=str(SERVING),
                     artifacts={NAME: str(exported)},
                     signature=signature,
-                    input_example=shown,
+                    input_example=example,
                     pip_requirements=requirements(folder),
                     mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
                 )

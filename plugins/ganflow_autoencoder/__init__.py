@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganflow import hookimpl, key, part, settings
+from ganflow import build_part, hookimpl, key, part, settings
+
+GANFLOW_CONTRACT = 2
 
 VARIATIONAL = "the encoder gives each number of the code a mean and a variance (for losses elbo and vae_gan), not a value"
 LEARN_SIGMA = "learn the standard deviation of examples around their reconstructions, one number for all values (see loss elbo)"
@@ -126,10 +128,11 @@ class VAEGAN:
     )
 
     @hookimpl
-    def loss(self):
+    def loss(self, data, prior, condition):
         from ganflow_autoencoder.vae_gan import VAEGANLoss
 
-        return VAEGANLoss(self.adversarial.loss(), self.gamma, self.beta, self.layer, self.augmented)
+        adversarial = build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)
+        return VAEGANLoss(adversarial, self.gamma, self.beta, self.layer, self.augmented)
 
 
 @settings

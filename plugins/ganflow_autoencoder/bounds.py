@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, Metric, VariationalAutoencoder, evaluating, fork_rng
+from ganflow import GanflowError, Metric, evaluating, fork_rng
+from ganflow_autoencoder.base import VariationalAutoencoder
+from ganflow_autoencoder.losses import ELBOLoss
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -52,9 +54,8 @@ def log_weights(game: Game, x: Tensor, k: int, seed: int) -> Tensor:
         GanflowError: the game has no likelihood.
     """
     network, loss = game.averaged, game.loss
-    if not isinstance(network, VariationalAutoencoder) or not hasattr(loss, "log_likelihood"):
+    if not isinstance(network, VariationalAutoencoder) or not isinstance(loss, ELBOLoss):
         raise GanflowError("metric iwae needs the likelihood of examples, which only a VAE has: use loss elbo, or take it out")
-    likelihood: Any = loss.log_likelihood
     like = next(network.parameters())
     pieces = []
     with evaluating(network), fork_rng(like.device):
@@ -63,7 +64,7 @@ def log_weights(game: Game, x: Tensor, k: int, seed: int) -> Tensor:
             q = network.posterior(piece)
             z = q.sample(k)
             ratio = (_standard_normal(z) - q.log_prob(z)).flatten(2).sum(2)
-            pieces.append((likelihood(game, network, piece, z) + ratio).cpu())
+            pieces.append((loss.log_likelihood(network, network.log_sigma, game.data, piece, z) + ratio).cpu())
     return torch.cat(pieces, dim=1)
 
 

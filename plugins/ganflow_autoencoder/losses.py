@@ -3,70 +3,46 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganflow import Autoencoder, Batch, GanflowError, Loss, Terms, VariationalAutoencoder
+from ganflow import Data, Field, Game, GanflowError, Loss, Step, Terms
 from ganflow_autoencoder.likelihoods import bernoulli, gaussian
 
-if TYPE_CHECKING:
-    from ganflow import Game
 
-
-class AutoencoderLoss(Loss):
-    """A loss that reconstructs examples.
-
-    Attributes:
-        name: of the loss, for messages.
-    """
-
-    reads = ("real",)
-    generator_needs_data = True
-    name: str
-
-    def check(self, game: Game) -> None:
-        autoencoder_of(game, self.name)
-
-    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
-        return reconstructions(game, batch)
-
-
-class ReconstructionLoss(AutoencoderLoss):
+class ReconstructionLoss(Loss):
     """The mean distance of x from its reconstruction D(E(x))."""
 
     name = "reconstruction"
-    mean_over_examples = True
 
     def __init__(self, distance: str) -> None:
         self.distance = distance
 
     def check(self, game: Game) -> None:
-        super().check(game)
+        check_autoencoder(game, self.name)
         if self.distance == "cross_entropy":
-            range_of(game, "loss 'reconstruction' with distance: cross_entropy")
+            range_of(game.data, "loss 'reconstruction' with distance: cross_entropy")
 
-    def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        x = batch["real"]
-        made = single(autoencoder_of(game, self.name).reconstruct(x))
-        return {"reconstruction": self.between(game, x, made)}
+    def generator_terms(self, step: Step) -> Terms:
+        x = step.real()
+        return {"reconstruction": self.between(step.data, x, single(step.call("reconstruct", x=x)))}
 
-    def between(self, game: Game, x: Tensor, made: Tensor) -> Tensor:
+    def between(self, data: Data, x: Tensor, made: Tensor) -> Tensor:
         """The mean distance of values of examples x from those made of them."""
         if self.distance == "squared":
             return (x - made).square().mean()
         if self.distance == "absolute":
             return (x - made).abs().mean()
-        return -bernoulli(x, made, *range_of(game, "cross_entropy")).mean() / math.prod(x.shape[1:])
+        return -bernoulli(x, made, *range_of(data, "cross_entropy")).mean() / math.prod(x.shape[1:])
 
 
-class ELBOLoss(AutoencoderLoss):
+class ELBOLoss(Loss):
     """−E log p(x|z) + β Σ max(free bits, KL(q(zⱼ|x) ‖ N(0, 1))), z ~ q(z|x), with the KL divergences' mean
     over the batch inside the maximum (Kingma et al. 2016, eq. 15)."""
 
     name = "elbo"
-    mean_over_examples = True
 
     def __init__(self, likelihood: str, sigma: float, beta: float, free_bits: float, samples: int) -> None:
         self.likelihood, self.sigma, self.beta, self.free_bits, self.samples = likelihood, sigma, beta, free_bits, samples
@@ -77,29 +53,40 @@ class ELBOLoss(AutoencoderLoss):
         return {"kl": "loss.free_bits are compared with the divergence's mean over the whole batch"} if free else {}
 
     def check(self, game: Game) -> None:
-        network = vae_of(game, self.name)
+        check_variational(game, self.name)
         if self.likelihood == "bernoulli":
-            range_of(game, "loss 'elbo' with likelihood: bernoulli")
-            if network.log_sigma is not None:
+            range_of(game.data, "loss 'elbo' with likelihood: bernoulli")
+            if getattr(game.generator, "log_sigma", None) is not None:
                 raise GanflowError(
                     "loss 'elbo' with likelihood: bernoulli has no standard deviation to learn; "
                     "take learn_sigma out of the generator, or set likelihood: gaussian"
                 )
 
-    def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        q = vae_of(game, self.name).posterior(batch["real"])
-        likelihood = self.log_likelihood(game, game.generator, batch["real"], q.sample(self.samples))
+    def generator_terms(self, step: Step) -> Terms:
+        x = step.real()
+        q = step.call("posterior", x=x)
+
+        def decode(z: Tensor) -> Tensor:
+            made: Tensor = step.call("sample", z=z)
+            return made
+
+        likelihood = self.log_likelihood(decode, step.call("log_sigma", x=x), step.data, x, q.sample(self.samples))
         kl = q.divergence().mean(0).clamp(min=self.free_bits).sum()
         return {"reconstruction": -likelihood.mean(), "kl": self.beta * kl}
 
-    def log_likelihood(self, game: Game, network: nn.Module, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (k, n), of examples x (n, *data.shape), given codes z (k, n, *prior.shape), by this
-        network (the game's generator, or its average)."""
-        mean = single(network(z.flatten(0, 1))).unflatten(0, z.shape[:2])
+    def log_likelihood(
+        self, decode: Callable[[Tensor], Tensor], log_sigma: Tensor | None, data: Data, x: Tensor, z: Tensor
+    ) -> Tensor:
+        """log p(x | z) in nats, shape (k, n), of examples x (n, *data.shape), given codes z (k, n, *prior.shape).
+
+        Args:
+            decode: from codes (k · n, …) to means.
+            log_sigma: as the generator learns it; None for the loss's own.
+        """
+        mean = single(decode(z.flatten(0, 1))).unflatten(0, z.shape[:2])
         if self.likelihood == "bernoulli":
-            return bernoulli(x, mean, *range_of(game, "bernoulli"))
-        learnt = getattr(network, "log_sigma", None)
-        return gaussian(x, mean, torch.as_tensor(self.sigma).log() if learnt is None else learnt)
+            return bernoulli(x, mean, *range_of(data, "bernoulli"))
+        return gaussian(x, mean, torch.as_tensor(self.sigma).log() if log_sigma is None else log_sigma)
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """The ELBO of training examples, in nats."""
@@ -107,44 +94,32 @@ class ELBOLoss(AutoencoderLoss):
         return {"elbo": -means["generator/reconstruction"] - means["generator/kl"]} if plain else {}
 
 
-def autoencoder_of(game: Game, loss: str) -> Autoencoder:
-    """The generator, which must be one."""
-    if not isinstance(game.generator, Autoencoder):
+def check_autoencoder(game: Game, loss: str) -> None:
+    """Refuse a generator that has no encoder."""
+    if "reconstruct" not in game.signatures:
         raise GanflowError(
             f"loss '{loss}' needs a generator that encodes examples, too: use generator conv_autoencoder or mlp_autoencoder"
         )
-    return game.generator
 
 
-def vae_of(game: Game, loss: str) -> VariationalAutoencoder:
-    """The generator, which must be one, with a prior that can be N(0, I)."""
-    network = autoencoder_of(game, loss)
-    if not isinstance(network, VariationalAutoencoder):
+def check_variational(game: Game, loss: str) -> None:
+    """Refuse a generator whose codes are no distributions, and a prior that is not N(0, I)."""
+    check_autoencoder(game, loss)
+    if "posterior" not in game.signatures:
         raise GanflowError(
             f"loss '{loss}' needs an encoder that gives distributions of codes: set generator.variational: true, or use loss "
             "reconstruction"
         )
     if game.prior is None or game.prior.support is not None:
         raise GanflowError(f"loss '{loss}' compares codes with a standard normal distribution: set prior: {{use: normal}}")
-    return network
 
 
-def range_of(game: Game, what: str) -> tuple[float, float]:
+def range_of(data: Data, what: str) -> tuple[float, float]:
     """The lowest and highest value of an example."""
-    field = game.data.main
+    field: Field = data.main
     if field.low is None or field.high is None:
-        raise GanflowError(f"{what} needs values with bounds; data '{game.data.name}' has none: use gaussian, or squared")
+        raise GanflowError(f"{what} needs values with bounds; data '{data.name}' has none: use gaussian, or squared")
     return field.low, field.high
-
-
-def reconstructions(game: Game, batch: Batch) -> dict[str, Tensor]:
-    """The sheet: held-out images, their reconstructions and, where there is a prior, samples. Nothing for other data."""
-    if not game.data.main.is_image or "real" not in batch:
-        return {}
-    rows = {"held-out": batch["real"], "reconstructed": game.reconstruct(batch["real"])}
-    if game.prior is not None:
-        rows["drawn from the prior"] = game.samples(len(batch["real"]))
-    return rows
 
 
 def single(x: Tensor) -> Tensor:

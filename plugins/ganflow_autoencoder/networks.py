@@ -11,7 +11,7 @@ from ganflow_networks import mlp as perceptrons
 from ganflow_networks.common import image_shape, size_of_z
 from torch import Tensor, nn
 
-from ganflow import Autoencoder, Gaussian, VariationalAutoencoder
+from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior

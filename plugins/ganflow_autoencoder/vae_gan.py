@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganflow import Batch, GanflowError, Gaussian, Loss, ScoreLoss, Terms
-from ganflow_autoencoder.features import find_layer, inner_features, is_random
-from ganflow_autoencoder.losses import reconstructions, vae_of
-
-if TYPE_CHECKING:
-    from ganflow import Game
+from ganflow import Game, GanflowError, Loss, Step, Terms, check_inner, fork_rng
+from ganflow_autoencoder.base import Gaussian
+from ganflow_autoencoder.losses import check_variational
 
 
-class VAEGANLoss(nn.Module, ScoreLoss):
+class VAEGANLoss(Loss):
     """With q = q(z|x), z ~ q, x̃ = D(z) and f the critic's features, ½‖f(x) − f(x̃)‖² is −log N(f(x); f(x̃), I) but for a constant.
 
     Encoder: β KL(q ‖ N(0, I)) + ½‖f(x) − f(x̃)‖². Decoder: γ ½‖f(x) − f(x̃)‖² and the adversarial loss of its images, which are
@@ -24,93 +20,89 @@ class VAEGANLoss(nn.Module, ScoreLoss):
     of γ ½‖…‖² is divided by γ on its way from x̃ into the encoder, and that of the adversarial loss ends there.
 
     Args:
-        adversarial: from whose formulas critic and decoder play.
+        adversarial: by which critic and decoder play.
         gamma, beta: γ and β.
-        layer: of the critic; see `features`.
+        layer: of the critic; see `Step.features`.
         augmented: compare what the critic sees of altered images (diffaugment), x and x̃ each altered in its own way.
 
     Raises:
-        GanflowError: the adversarial loss is not a plain loss from scores.
+        GanflowError: the adversarial loss generates examples in a way of its own.
     """
 
-    generator_needs_data = True
-    mean_over_examples = True
-
     def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str, augmented: bool = False) -> None:
-        super().__init__()
-        if not isinstance(adversarial, ScoreLoss) or type(adversarial).generator_terms is not ScoreLoss.generator_terms:
-            raise GanflowError(
-                f"loss.adversarial: {type(adversarial).__name__} does not follow from scores of real and generated examples "
-                "alone: take non_saturating, hinge, wasserstein or another such loss"
-            )
+        check_inner(adversarial, "loss.adversarial")
         self.adversarial, self.gamma, self.beta, self.layer, self.augmented = adversarial, gamma, beta, layer, augmented
 
     @property
-    def name(self) -> str:
-        return self.adversarial.name
-
-    @property
     def whole_batch(self) -> dict[str, str]:
-        return {self.name: "the critic sees draws from the prior in one half of a batch, and reconstructions in the other"}
+        why = "the critic sees draws from the prior in one half of a batch, and reconstructions in the other"
+        return {getattr(self.adversarial, "name", "adversarial"): why}
 
     def check(self, game: Game) -> None:
-        vae_of(game, "vae_gan")
+        check_variational(game, "vae_gan")
         if game.critic is None:
             raise GanflowError("loss 'vae_gan' needs a critic, and the recipe has none; without one, use loss elbo")
-        find_layer(game.critic, self.layer)
         like = next(game.critic.parameters())
         x = torch.linspace(-1, 1, 2 * math.prod(game.data.shape)).view(2, *game.data.shape).to(like.device, like.dtype)
-        if not self.augmented and is_random(game.critic, x, self.layer):
+        if is_random(game, x, self.layer) and not self.augmented:
             raise GanflowError(
                 "loss 'vae_gan' compares what the critic sees in x and in its reconstruction, and this critic sees the same x "
                 "differently each time it looks: take dropout or noise out of it (in front of it, as diffaugment, they may stay)"
             )
 
-    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return self.adversarial.critic_loss(real, fake)
-
-    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return self.adversarial.generator_loss(fake, real)
-
-    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
+    def generate(self, step: Step, domain: str) -> Tensor:
         """Half of them decoded draws from the prior, half reconstructions, whose graph ends at their codes."""
-        z, code = batch["z"], self.code(game, batch)[1].detach()
+        z, code = step.batch["z"], self.code(step)[1].detach()
         half = len(z) // 2
-        fake: Tensor = game.generator(torch.cat((z[:half], code[half:])))
+        fake: Tensor = step.call("sample", z=torch.cat((z[:half], code[half:])))
         return fake
 
-    def code(self, game: Game, batch: Batch) -> tuple[Gaussian, Tensor]:
-        """q(z|x) and a draw from it, once per batch: the same codes are judged and compared."""
-        if "code" not in batch:
-            q = vae_of(game, "vae_gan").posterior(batch["real"])
-            batch["code_mean"], batch["code_log_variance"], batch["code"] = q.mean, q.log_variance, q.sample()
-        return Gaussian(batch["code_mean"], batch["code_log_variance"]), batch["code"]
+    def code(self, step: Step) -> tuple[Gaussian, Tensor]:
+        """q(z|x) and a draw from it, once per step: the same codes are judged and compared."""
 
-    def generator_terms(self, game: Game, batch: Batch) -> Terms:
-        q, z = self.code(game, batch)
-        fake, real = self.score(game, self.generated(game, batch), batch), None
-        if self.adversarial.generator_needs_data:
-            real = self.score(game, batch["real"], batch).detach()
+        def draw() -> tuple[Gaussian, Tensor]:
+            q = step.call("posterior", x=step.real())
+            return q, q.sample()
+
+        return step.once("code", draw)
+
+    def critic_terms(self, step: Step) -> Terms:
+        return self.adversarial.critic_terms(step)
+
+    def generator_terms(self, step: Step) -> Terms:
+        q, z = self.code(step)
         return {
-            self.name: self.over_scales(game, self.generator_loss, fake, real),
+            **self.adversarial.generator_terms(step),
             "kl": self.beta * q.divergence().flatten(1).sum(1).mean(),
-            "features": self.gamma * self.distance(game, batch["real"], game.generator(slowed(z, self.gamma))),
+            "features": self.gamma * self.distance(step, step.real(), step.call("sample", z=slowed(z, self.gamma))),
         }
 
-    def distance(self, game: Game, x: Tensor, reconstructed: Tensor) -> Tensor:
+    def distance(self, step: Step, x: Tensor, reconstructed: Tensor) -> Tensor:
         """½‖f(x) − f(x̃)‖², the mean over examples."""
-        assert game.critic is not None
         with torch.no_grad():
-            wanted = inner_features(game.critic, x, self.layer, self.augmented)
-        found = inner_features(game.critic, reconstructed, self.layer, self.augmented)
+            wanted = step.features(x, self.layer, augmented=self.augmented)
+        found = step.features(reconstructed, self.layer, augmented=self.augmented)
         return (wanted - found).square().sum(1).mean() / 2
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """The adversarial loss's own."""
         return self.adversarial.estimates(means)
 
-    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
-        return reconstructions(game, batch)
+
+def is_random(game: Game, x: Tensor, layer: str) -> bool:
+    """Whether in training the critic's features of the same examples x (n, *shape) differ from one pass to the next, as under
+    dropout. The critic and torch's random numbers are left as they were."""
+    assert game.critic is not None
+    buffers = [(b, b.clone()) for b in game.critic.buffers()]
+    seen = []
+    with torch.no_grad(), fork_rng(game.device):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            step = game.step("critic", {game.domains[0]: x})
+            seen.append(step.features(x, layer, augmented=False))
+            for buffer, before in buffers:  # a power iteration, or running statistics
+                buffer.copy_(before)
+    return not torch.equal(*seen)
 
 
 def slowed(z: Tensor, factor: float) -> Tensor:

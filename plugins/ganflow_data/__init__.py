@@ -9,6 +9,8 @@ from ganflow import hookimpl, key, settings
 if TYPE_CHECKING:
     from ganflow import Data
 
+GANFLOW_CONTRACT = 2
+
 HELD_OUT = "examples kept from training, for metrics: below 1 a share, from 1 on a number"
 
 

@@ -125,9 +125,9 @@ def check_game(game: Game, folder: RunFolder) -> None:
     who = f"run {folder.name} {folder.id}"
     if not game.data.main.is_image:
         raise GanflowError(f"{who} generates examples of shape {game.data.shape}, and inpaint fills holes of images")
-    others = [name for name in game.data.fields if name != "real"]
-    if others:
-        raise GanflowError(f"{who} is conditional: its data have {', '.join(game.data.fields)}, and inpaint works on runs that "
+    inputs = set(game.signatures[game.makers[game.domains[0]]].inputs.values())
+    if inputs != {"z"}:
+        raise GanflowError(f"{who} is conditional: it makes images from {', '.join(sorted(inputs))}, and inpaint works on runs that "
                            "make images from their prior alone")  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
     from ganflow_inpainting.search import search
 
     real = None
-    if how.prior == "critic" and how.weight and game.loss.generator_needs_data:
+    if how.prior == "critic" and how.weight and getattr(game.loss, "compares", False):
         from ganflow import real_examples
 
         some = real_examples(data_of_run(folder))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from ganflow import GanflowError
+from ganflow import GanflowError, ScoreLoss
 
 if TYPE_CHECKING:
     from ganflow import Game
@@ -122,7 +122,7 @@ def _starts(game: Game, y: Tensor, weights: Tensor, how: Search) -> Tensor:
     z = game.latents(max(how.candidates, how.starts), how.seed)
     if len(z) == how.starts:
         return z.to(y).expand(len(y), *z.shape).clone()
-    made = game.sample(z).to(y)
+    made = game.call(game.maker, z=z).to(y)
     chosen = [_context(made, one, weights).argsort(dim=0, stable=True)[: how.starts] for one in y]
     return z.to(y)[torch.stack(chosen)]
 
@@ -134,22 +134,30 @@ def _prior_loss(game: Game, how: Search, real: Tensor | None) -> Callable[[Tenso
     if how.prior == "none" or how.weight == 0:
         return lambda z, made: z.new_zeros(len(z))
     loss = game.loss
-    if not judges(game):
+    if not (isinstance(loss, ScoreLoss) and judges(game)):
         raise GanflowError("the run's loss does not judge examples by a critic's scores; take --prior-loss norm or none")
+    like, domain = next(game.generator.parameters()), game.domains[0]
+    if loss.compares and real is None:
+        raise GanflowError("the run's loss compares with real examples, and its data cannot be had any more; "
+                           "take --prior-loss norm or none")  # fmt: skip
+    examples = torch.zeros(1, *game.data.shape) if real is None else real
+    step = game.step("generator", {domain: examples.to(like)})
     scores = None
-    if loss.generator_needs_data:
-        if real is None:
-            raise GanflowError("the run's loss compares with real examples, and its data cannot be had any more; "
-                               "take --prior-loss norm or none")  # fmt: skip
+    if loss.compares:
         with torch.no_grad():
-            scores = loss.score(game, real.to(next(game.generator.parameters())), {})
-    one = torch.func.vmap(lambda score: loss.over_scales(game, loss.generator_loss, score[None], scores))
-    return lambda z, made: one(loss.score(game, made, {}))
+            scores = step.score(step.real())
+
+    def one(score: Any) -> Tensor:
+        alone = score[None] if isinstance(score, Tensor) else {name: t[None] for name, t in score.items()}
+        return step.over(loss.generator_loss, alone, scores)
+
+    each = torch.func.vmap(one)
+    return lambda z, made: each(game.step("generator", {domain: made}).score(made))
 
 
 def judges(game: Game) -> bool:
     """Whether the game's critic can say how real a generated example looks."""
-    return game.critic is not None and hasattr(game.loss, "generator_loss") and hasattr(game.loss, "score")
+    return game.critic is not None and isinstance(game.loss, ScoreLoss)
 
 
 def _ranked(t: Tensor, order: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from ganflow import hookimpl, key, settings
 if TYPE_CHECKING:
     from ganflow import Metric
 
+GANFLOW_CONTRACT = 2
+
 SEED = "of the prior's draws (and of the projections), the same at every evaluation"
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class MLPGenerator:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import torch
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Adam:

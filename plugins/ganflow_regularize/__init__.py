@@ -4,6 +4,8 @@ from typing import Literal
 
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 BATCH_NORM = "accept a critic with batch norm, in which the slope at one example depends on the rest of its batch"
 
 
@@ -14,12 +16,11 @@ class R1:
     weight: float = key(10.0, "γ", ge=0)
     allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        from ganflow_regularize.penalties import WithR1
+    @hookimpl
+    def terms(self):
+        from ganflow_regularize.penalties import R1Penalty
 
-        loss = yield
-        return WithR1(loss, self.weight, self.allow_batch_norm)
+        return R1Penalty(self.weight, self.allow_batch_norm)
 
 
 @settings
@@ -30,12 +31,11 @@ class R2:
     weight: float = key(10.0, "γ", ge=0)
     allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        from ganflow_regularize.penalties import WithR2
+    @hookimpl
+    def terms(self):
+        from ganflow_regularize.penalties import R2Penalty
 
-        loss = yield
-        return WithR2(loss, self.weight, self.allow_batch_norm)
+        return R2Penalty(self.weight, self.allow_batch_norm)
 
 
 @settings
@@ -83,7 +83,7 @@ class Average:
     )
 
     @hookimpl
-    def run_started(self, game):
+    def game_built(self, game):
         from ganflow_regularize.average import Count, Statistics, copy_of
 
         game.extras["average"] = copy_of(game.generator)

@@ -14,21 +14,19 @@ class SquaredSlope(SlopePenalty):
         return slopes.square().sum(1) / 2
 
 
-class WithR1(SquaredSlope):
+class R1Penalty(SquaredSlope):
     """At real examples."""
 
     term = "r1"
-    mean_over_examples = True
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
         return real
 
 
-class WithR2(SquaredSlope):
+class R2Penalty(SquaredSlope):
     """At generated examples."""
 
     term = "r2"
-    mean_over_examples = True
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake

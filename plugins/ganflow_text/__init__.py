@@ -3,6 +3,8 @@
 from ganflow import hookimpl
 from ganflow_text import data, encoders, losses, metrics, networks
 
+GANFLOW_CONTRACT = 2
+
 
 @hookimpl
 def register(offer):

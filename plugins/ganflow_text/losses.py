@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganflow import hookimpl, key, part, settings
+from ganflow import build_part, hookimpl, key, part, settings
 
 
 @settings
@@ -23,10 +23,11 @@ class StackGAN:
     match: float = key(0.0, "weight of the text encoder's loss on generated pictures; it needs encoder matched", ge=0)
 
     @hookimpl
-    def loss(self):
+    def loss(self, data, prior, condition):
         from ganflow_text.loss import StackGANLoss
 
-        return StackGANLoss(self.adversarial.loss(), self.mismatch, self.kl, self.match)
+        adversarial = build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)
+        return StackGANLoss(adversarial, self.mismatch, self.kl, self.match, getattr(data, "encoder", None))
 
 
 OFFERS = [("loss", "stackgan", StackGAN)]

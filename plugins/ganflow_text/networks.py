@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganflow import hookimpl, key, part, settings
+from ganflow import build_part, hookimpl, key, part, settings
 
 DIM = "numbers of c, what the generator is told of a sentence"
 AUGMENT = "draw c from N(μ(e), σ(e)²) in training, as in the paper; false: c = μ(e)"
@@ -24,7 +24,7 @@ class Stage1:
     augment: bool = key(True, AUGMENT)
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
         from ganflow_text.nets.stage1 import Stage1 as Network
 
         return Network(data, prior, self.width, self.dim, self.augment)
@@ -47,11 +47,11 @@ class Stage2:
     augment: bool = key(True, AUGMENT)
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
         from ganflow_text.nets.stage2 import Stage2 as Network
 
         def earlier(smaller):
-            return self.stage1.generator(data=smaller, prior=prior)
+            return build_part(self.stage1, "generator", data=smaller, prior=prior, condition=condition)
 
         return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment, self.onto)
 
@@ -70,7 +70,7 @@ class Critic:
     projection: bool = key(False, "add the product of picture and sentence (Miyato & Koyama 2018, arXiv:1802.05637)")
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
         from ganflow_text.nets.critic import Critic as Network
 
         return Network(data, self.width, self.dim, self.norm, self.projection)

@@ -4,6 +4,8 @@ space (UNIT). Scenes to try them on, folders, networks, losses."""
 from ganflow import hookimpl
 from ganflow_translation import data, losses, metrics, networks
 
+GANFLOW_CONTRACT = 2
+
 
 @hookimpl
 def register(offer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganflow import hookimpl, key, part, settings
+from ganflow import build_part, hookimpl, key, part, settings
 
 ADVERSARIAL = "how critic and generator play: any loss from scores, also a third party's"
 PLAIN_SQUARES = {"vanilla/lsgan": {"half": False}}
@@ -26,10 +26,11 @@ class Pix2Pix:
     critic_weight: float = key(0.5, "factor on the critic's loss", gt=0)
 
     @hookimpl
-    def loss(self):
+    def loss(self, data, prior, condition):
         from ganflow_translation.systems.pix2pix import Pix2PixLoss
 
-        return Pix2PixLoss(self.adversarial.loss(), self.weight, self.distance, self.critic_weight)
+        adversarial = build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)
+        return Pix2PixLoss(adversarial, self.weight, self.distance, self.critic_weight)
 
 
 @settings
@@ -51,16 +52,12 @@ class Cycle:
     critic_weight: float = key(0.5, "factor on the critic's loss", gt=0)
 
     @hookimpl
-    def loss(self):
+    def loss(self, data, prior, condition):
         from ganflow_translation.systems.cycle import CycleLoss
 
-        return CycleLoss(self.adversarial.loss(), self.cycle, self.identity, self.critic_weight, self.pool)
-
-    @hookimpl
-    def run_started(self, game):
-        from ganflow_translation.systems.pool import add_pools
-
-        add_pools(game, self.pool)
+        adversarial = build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)
+        shapes = {name: field.shape for name, field in data.fields.items()}
+        return CycleLoss(adversarial, self.cycle, self.identity, self.critic_weight, self.pool, shapes)
 
 
 @settings
@@ -80,10 +77,11 @@ class UNIT:
     critic_weight: float = key(1.0, "factor on the critic's loss", gt=0)
 
     @hookimpl
-    def loss(self):
+    def loss(self, data, prior, condition):
         from ganflow_translation.systems.unit import UNITLoss
 
-        return UNITLoss(self.adversarial.loss(), self.gan, self.kl, self.reconstruction, self.cycle, self.critic_weight)
+        adversarial = build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)
+        return UNITLoss(adversarial, self.gan, self.kl, self.reconstruction, self.cycle, self.critic_weight)
 
 
 OFFERS = [

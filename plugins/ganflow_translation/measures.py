@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ganflow import PAIRED, GanflowError, Metric, ways_of
+from ganflow import GanflowError, Metric
+from ganflow_translation.ways import PAIRED, ways_of
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -46,13 +47,23 @@ class PairsMetric(Metric):
         scores: dict[str, float] = {}
         cycles: dict[str, float] = {}
         for to, origin in self.ways.items():
-            made = game.translate(self.held_out[origin], to)
+            made = translate(game, self.held_out[origin], to)
             if self.aligned:
                 scores |= {self.name(score, to): value for score, value in compare(made, self.held_out[to]).items()}
             if origin in self.ways:
-                back = game.translate(made, origin)
+                back = translate(game, made, origin)
                 cycles[f"cycle_l1_{origin}"] = (back - self.held_out[origin]).abs().mean().item() / 2
         return scores | cycles
+
+
+def translate(game: Game, x: Tensor, to: str, seed: int = 0) -> Tensor:
+    """Images x as images of the domain `to`, on the CPU in float32, by the averaged generator.
+
+    Args:
+        seed: for a network that is random when it translates, too (dropout kept on).
+    """
+    name = game.makers[to]
+    return game.call(name, seed=seed, batch=32, **{next(iter(game.signatures[name].inputs)): x})
 
 
 def compare(made: Tensor, true: Tensor) -> dict[str, float]:

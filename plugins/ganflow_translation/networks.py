@@ -32,7 +32,7 @@ class UNet:
     )
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
         from ganflow_translation.nets.unet import generator
 
         return generator(
@@ -60,7 +60,7 @@ class ResNetTranslator:
     )
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
         from ganflow_translation.nets.resnet import generator
 
         return generator(data, self.width, self.blocks, self.downs, self.norm, self.dropout, self.upsample)
@@ -84,7 +84,7 @@ class Unit:
     )
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
         from ganflow_translation.nets.unit import generator
 
         return generator(data, self.width, self.blocks, self.shared, self.downs, self.upsample)
@@ -112,10 +112,10 @@ class Patch:
             raise SettingsError([("receptive_field", f"no layers have {self.receptive_field}: take {listed} or full")])
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
         from ganflow_translation.nets.patch import critic
 
-        return critic(data, self.width, self.norm, self.receptive_field, self.layers)
+        return critic(data, condition, self.width, self.norm, self.receptive_field, self.layers)
 
 
 @settings
@@ -136,10 +136,10 @@ class Multiscale:
     reduction: Literal["sum", "mean"] = key("sum", "of the scales' losses", before={2: "mean"})
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
         from ganflow_translation.nets.multiscale import critic
 
-        return critic(data, self.width, self.norm, self.scales, self.layers, self.reduction == "sum")
+        return critic(data, condition, self.width, self.norm, self.scales, self.layers, self.reduction == "sum")
 
 
 OFFERS = [

@@ -5,6 +5,8 @@ Scores: high means real; D(x) = sigmoid(f(x)) is the probability that x is real.
 
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Normal:

@@ -6,7 +6,6 @@ softplus(s) = log(1 + eˢ), so −log D = softplus(−f) and −log(1 − D) = s
 from __future__ import annotations
 
 import math
-from types import MappingProxyType
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
@@ -28,17 +27,16 @@ class CrossEntropyLoss(ScoreLoss):
         smoothed = isinstance(self.label_smoothing, Tensor) or self.label_smoothing  # a tensor in packed trials
         return loss + self.label_smoothing * real.mean() if smoothed else loss
 
-    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+    def estimate(self, critic: float) -> dict[str, float]:
         """log 2 − ½ · (critic's term), in nats: a lower bound of JSD(p_data, p_G), reached by the optimal critic
         D* = p_data / (p_data + p_G). Smoothed labels bound nothing, and give no estimate."""
-        return {} if self.label_smoothing else {"jsd_estimate": math.log(2) - means[f"critic/{self.name}"] / 2}
+        return {} if self.label_smoothing else {"jsd_estimate": math.log(2) - critic / 2}
 
 
 class MinimaxLoss(CrossEntropyLoss):
     """The generator descends E log(1 − D(G(z)))."""
 
     name = "minimax"
-    mean_over_examples = True
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake).mean()
@@ -48,7 +46,6 @@ class NonSaturatingLoss(CrossEntropyLoss):
     """The generator descends −E log D(G(z))."""
 
     name = "non_saturating"
-    mean_over_examples = True
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake).mean()
@@ -58,7 +55,6 @@ class LeastSquaresLoss(ScoreLoss):
     """Critic: ½ E (f(x) − b)² + ½ E (f(G(z)) − a)². Generator: ½ E (f(G(z)) − c)². Without `half` none of the ½."""
 
     name = "lsgan"
-    mean_over_examples = True
 
     def __init__(self, a: float, b: float, c: float, half: bool = True) -> None:
         self.a, self.b, self.c, self.factor = a, b, c, 0.5 if half else 1.0
@@ -74,7 +70,6 @@ class HingeLoss(ScoreLoss):
     """Critic: E max(0, 1 − f(x)) + E max(0, 1 + f(G(z))). Generator: −E f(G(z))."""
 
     name = "hinge"
-    mean_over_examples = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()
@@ -87,8 +82,7 @@ class RelativisticLoss(ScoreLoss):
     """Critic: E softplus(f(G(z)) − f(x)), over pairs of a real and a generated example. Generator: the roles swapped."""
 
     name = "relativistic"
-    generator_needs_data = True
-    mean_over_examples = True
+    compares = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake - real).mean()
@@ -100,8 +94,9 @@ class RelativisticLoss(ScoreLoss):
 class RelativisticAverageLoss(RelativisticLoss):
     """Critic: E softplus(E f(G(z)) − f(x)) + E softplus(f(G(z)) − E f(x)). Generator: the roles swapped."""
 
-    mean_over_examples = True
-    whole_batch = MappingProxyType({"relativistic": "with average it compares with the mean score of the whole batch"})
+    @property
+    def whole_batch(self) -> dict[str, str]:
+        return {self.name: "with average it compares with the mean score of the whole batch"}
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()

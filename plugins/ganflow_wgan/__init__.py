@@ -2,6 +2,8 @@
 
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Wasserstein:
@@ -48,12 +50,11 @@ class GradientPenalty:
         before={2: True},
     )
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        from ganflow_wgan.losses import WithGradientPenalty
+    @hookimpl
+    def terms(self):
+        from ganflow_wgan import losses
 
-        loss = yield
-        return WithGradientPenalty(loss, self.weight, self.target, self.one_sided, self.allow_batch_norm)
+        return losses.GradientPenalty(self.weight, self.target, self.one_sided, self.allow_batch_norm)
 
 
 @hookimpl

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganflow import Loss, ScoreLoss, SlopePenalty
+from ganflow import ScoreLoss, SlopePenalty
 
 
 class WassersteinLoss(ScoreLoss):
     """Critic: E f(G(z)) − E f(x). Generator: −E f(G(z))."""
 
     name = "wasserstein"
-    mean_over_examples = True
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -20,22 +19,21 @@ class WassersteinLoss(ScoreLoss):
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
 
-    def estimates(self, means: dict[str, float]) -> dict[str, float]:
+    def estimate(self, critic: float) -> dict[str, float]:
         """E f(x) − E f(G(z)): for a K-Lipschitz critic at most K · W₁(p_data, p_G) (Kantorovich–Rubinstein duality), and
         not negative once the critic is better than a constant."""
-        return {"w_estimate": -means[f"critic/{self.name}"]}
+        return {"w_estimate": -critic}
 
 
-class WithGradientPenalty(SlopePenalty):
+class GradientPenalty(SlopePenalty):
     """weight · E(‖∇f(x̂)‖₂ − target)² at points x̂ between real and generated examples."""
 
     term = "gradient_penalty"
-    mean_over_examples = True
 
     def __init__(
-        self, loss: Loss, weight: float, target: float = 1.0, one_sided: bool = False, allow_batch_norm: bool = False
+        self, weight: float, target: float = 1.0, one_sided: bool = False, allow_batch_norm: bool = False
     ) -> None:
-        super().__init__(loss, weight, allow_batch_norm)
+        super().__init__(weight, allow_batch_norm)
         self.target, self.one_sided = target, one_sided
 
     def points(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class BirdColours(Metric):
 
     def evaluate(self, game: Game) -> dict[str, float]:
         rows = torch.arange(self._samples) % len(self._data.held_out_colours)
-        pictures = game.sample(game.latents(self._samples, self._seed), self._data.held_out["text"][rows])
+        z, text = game.latents(self._samples, self._seed), self._data.held_out["text"][rows]
+        pictures = game.call("sample", z=z, text=text)
         named = [self._data.held_out_captions[row][0].named for row in rows.tolist()]
         return {self.names[0]: float(accuracy(pictures, self._data.held_out_colours[rows], named).mean())}

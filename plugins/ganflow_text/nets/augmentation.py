@@ -5,6 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganflow import Signature
+
+
+def drawing(main: str, random: bool) -> dict[str, Signature]:
+    """The signatures of a generator that is called `generator(z, text=…)` and has an `Augmentation`.
+
+    Args:
+        main: the field of the pictures.
+        random: whether c is drawn in training.
+    """
+    made = {"sample": Signature({"z": "z", "text": "text"}, main)}
+    return {**made, "divergence": Signature({"text": "text"}, "divergence", "divergence")} if random else made
+
 
 class Augmentation(nn.Module):
     """c ~ N(μ(e), diag σ(e)²) of a sentence's vector e (StackGAN, section 3.2); neither μ nor log σ² is rectified.

@@ -10,15 +10,14 @@ from ganflow_networks.common import output, size_of_z
 from ganflow_networks.dcgan import initialize
 from torch import Tensor, nn
 
-from ganflow import Conditional
-from ganflow_text.nets.augmentation import Augmentation
+from ganflow_text.nets.augmentation import Augmentation, drawing
 from ganflow_text.nets.common import COARSEST, halvings, shapes, up
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior
 
 
-class Stage1(Conditional):
+class Stage1(nn.Module):
     """z and c, side by side, through a linear layer to 4 × 4, doubled until the picture has its size."""
 
     def __init__(self, data: Data, prior: Prior | None, width: int, dim: int, augment: bool) -> None:
@@ -27,6 +26,7 @@ class Stage1(Conditional):
         widths = [width << i for i in range(halvings(side))][::-1]
         widths = [2 * widths[0], *widths]
         self.augmentation = Augmentation(numbers, dim, augment)
+        self.signatures = drawing(next(iter(data.fields)), augment)
         start = widths[0] * COARSEST**2
         self.start = nn.Sequential(
             nn.Linear(size_of_z(prior, "stackgan_stage1") + dim, start, bias=False),
@@ -38,9 +38,9 @@ class Stage1(Conditional):
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1), *output(data.main))
         initialize(self)
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        picture: Tensor = self.ups(self.start(torch.cat((z.flatten(1), self.augmentation(condition)), 1)))
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        picture: Tensor = self.ups(self.start(torch.cat((z.flatten(1), self.augmentation(text)), 1)))
         return picture
 
-    def divergence(self, condition: Tensor) -> Tensor | None:
-        return self.augmentation.divergence(condition)
+    def divergence(self, text: Tensor) -> Tensor | None:
+        return self.augmentation.divergence(text)

@@ -11,9 +11,10 @@ from ganflow_networks.dcgan import initialize
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganflow import Conditional, Data, Field, Staged
-from ganflow_text.nets.augmentation import Augmentation
+from ganflow import Data, Field
+from ganflow_text.nets.augmentation import Augmentation, drawing
 from ganflow_text.nets.common import conv, shapes, up
+from ganflow_text.staged import Staged
 
 SHRUNK = 0.98  # so that what tanh gave has an inverse
 
@@ -44,7 +45,7 @@ class Residual(nn.Module):
         return (x + self.long(x)).relu()
 
 
-class Stage2(Conditional, Staged):
+class Stage2(Staged):
     """Stage I's picture is halved twice, joined with the sentence's c at every place, passed through residual blocks, and doubled
     until the picture has its size.
 
@@ -70,6 +71,7 @@ class Stage2(Conditional, Staged):
         channels, _, numbers = shapes(data, "generator 'stackgan_stage2'")
         self.freeze(make_earlier(Smaller(data, factor)))
         self.augmentation = Augmentation(numbers, dim, augment)
+        self.signatures = drawing(next(iter(data.fields)), augment)
         down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
         for inputs in (width, 2 * width):
             down += [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
@@ -83,10 +85,10 @@ class Stage2(Conditional, Staged):
         for own in (self.augmentation, self.down, self.joined, self.ups):
             initialize(own)
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
         with torch.no_grad():
-            small = self.earlier(z, condition)
-        coarse, c = self.down(small), self.augmentation(condition)
+            small = self.earlier(z, text=text)
+        coarse, c = self.down(small), self.augmentation(text)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
         painted = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
         if self.onto:
@@ -95,5 +97,5 @@ class Stage2(Conditional, Staged):
         picture: Tensor = self.output(painted)
         return picture
 
-    def divergence(self, condition: Tensor) -> Tensor | None:
-        return self.augmentation.divergence(condition)
+    def divergence(self, text: Tensor) -> Tensor | None:
+        return self.augmentation.divergence(text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
-from ganflow import PAIRED, UNPAIRED, GanflowError, Translator, ways_of
+from ganflow import GanflowError, Signature
+from ganflow_translation.ways import PAIRED, ways_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -81,19 +83,26 @@ def check_size(domains: Domains, generator: str, downs: int, multiple: int, smal
         )
 
 
-class NetworkEachWay(Translator):
+def translations(ways: Mapping[str, str], multiple: int, smallest: int) -> dict[str, Signature]:
+    """The signatures of a module that is called `module(x, to=DOMAIN)`: to_b and to_a, or to_target."""
+    return {
+        f"to_{to}": Signature({"x": origin}, to, constants={"to": to}, multiple=multiple, smallest=smallest)
+        for to, origin in ways.items()
+    }
+
+
+class NetworkEachWay(nn.Module):
     """For every way a network of its own.
 
     Args:
         domains: between which.
         build: makes a network from its numbers of input and output channels.
-        multiple, smallest: the sizes that it takes, see Translator.
+        multiple, smallest: the sizes that it takes, see ganflow.Signature.
     """
 
     def __init__(self, domains: Domains, build: Callable[[int, int], nn.Module], multiple: int, smallest: int) -> None:
         super().__init__()
-        self.ways, self.multiple, self.smallest = dict(domains.ways), multiple, smallest
-        channels = domains.channels
+        self.signatures, channels = translations(domains.ways, multiple, smallest), domains.channels
         self.networks = nn.ModuleDict({to: build(channels[origin], channels[to]) for to, origin in domains.ways.items()})
 
     def forward(self, x: Tensor, to: str) -> Tensor:
@@ -106,7 +115,7 @@ class CriticEachDomain(nn.Module):
 
     Attributes:
         receptive_field: of each, in pixels a side.
-        summed_scales: of each; see ganflow.game.Game.
+        score_weights: of each; see the hook `critic`.
     """
 
     receptive_field: int
@@ -116,36 +125,43 @@ class CriticEachDomain(nn.Module):
         self.critics = nn.ModuleDict(critics)
         one = next(iter(critics.values()))
         self.receptive_field = one.receptive_field  # type: ignore[assignment]
-        self.summed_scales = getattr(one, "summed_scales", 1)
+        self.score_weights = getattr(one, "score_weights", {})
 
-    def forward(self, x: Tensor, domain: str) -> Tensor:
+    def forward(self, x: Tensor, domain: str) -> Any:
         """Scores of images x, said to be of this domain: as the domain's critic gives them."""
-        scores: Tensor = self.critics[domain](x)
-        return scores
+        return self.critics[domain](x)
 
 
-def critic_of(data: Data, critic: str, build: Callable[[int, int, int], nn.Module]) -> nn.Module:
-    """The critic that the data ask for. Unconditional images: one of the image. Paired data: one of source and target, their
-    channels one after the other. Unpaired data: one for each domain.
+def critic_of(data: Data, condition: Sequence[str], critic: str, build: Callable[[int, int, int], nn.Module]) -> nn.Module:
+    """The critic that the data ask for: of images, their channels after those of the images that it is conditioned on; of unpaired
+    data one for each domain.
 
     Args:
         data: images.
+        condition: fields of images of the same size.
         critic: its name, for messages.
-        build: makes a critic from channels, height and width.
+        build: makes a critic from channels, height and width; it is called `critic(x, **condition)`.
 
     Raises:
         GanflowError: the data are none of these.
     """
     who = f"critic '{critic}' scores images (fields real, or source and target, or a and b); "
     ways = ways_of(data.fields)
-    if ways is None and set(data.fields) != {"real"}:
-        raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use other data, or another critic")
-    for name, field in data.fields.items():
+    judged = [name for name in (ways or list(data.fields)[:1]) if name not in condition]
+    for name in (*judged, *condition):
+        field = data.fields[name]
         if not field.is_image:
-            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use critic mlp")
-    shapes = {name: field.shape for name, field in data.fields.items()}
-    if ways == UNPAIRED:
-        return CriticEachDomain({name: build(*shape) for name, shape in shapes.items()})
+            remedy = "use another critic" if name in condition else "use critic mlp"
+            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: {remedy}")
+    shapes = {name: data.fields[name].shape for name in (*judged, *condition)}
+    if len(judged) > 1:
+        return CriticEachDomain({name: build(*shapes[name]) for name in data.fields if name in judged})
     if len({shape[1:] for shape in shapes.values()}) > 1:
-        raise GanflowError(f"{who}source and target of data '{data.name}' differ in size: give them the same")
-    return build(sum(shape[0] for shape in shapes.values()), *data.shape[1:])
+        listed = " and ".join(shapes)
+        raise GanflowError(f"{who}{listed} of data '{data.name}' differ in size: give them the same")
+    return build(sum(shape[0] for shape in shapes.values()), *shapes[judged[0]][1:])
+
+
+def beside(x: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+    """Images x after those that they are judged with, channel by channel: (n, channels of all, height, width)."""
+    return torch.cat((*condition.values(), x), 1) if condition else x

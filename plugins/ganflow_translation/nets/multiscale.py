@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ganflow import GanflowError
-from ganflow_translation.nets.domains import critic_of
+from ganflow_translation.nets.domains import beside, critic_of
 from ganflow_translation.nets.patch import Patch, chain, receptive_field
 
 if TYPE_CHECKING:
     from ganflow import Data
 
+NAMES = ("full", "half", "quarter", *(f"1/{2**i}" for i in range(3, 8)))
 MOST = 3  # scales, where the recipe does not say how many
 
 
 class Multiscale(nn.Module):
-    """Images, shape (n, channels, height, width), to maps of scores, shape (n, scales, h, w): one critic each for the image,
-    for its half, its quarter, …
-
-    The maps of smaller images are enlarged to the largest one by repeating scores, so that in a mean over all scores every
-    scale weighs the same.
+    """Images, shape (n, channels, height, width), to maps of scores (n, 1, h, w) by name: one critic each for the image ("full"),
+    for its half ("half"), its quarter, …
 
     Args:
         critics: of each scale, the image's own first.
         summed: whether a loss is the sum over the scales, not their mean.
 
     Attributes:
-        summed_scales: over how many scales losses are summed; 1 where they are averaged.
+        score_weights: 1 of each scale where their losses are summed, else their equal shares.
         receptive_fields: how many pixels of the image, a side, a score of each scale depends on.
         receptive_field: the largest of them.
     """
 
     def __init__(self, critics: list[Patch], summed: bool) -> None:
         super().__init__()
-        self.summed_scales = len(critics) if summed else 1
+        self.score_weights = {name: 1.0 if summed else 1 / len(critics) for name in NAMES[: len(critics)]}
         self.halved = nn.AvgPool2d(2)
         self.critics = nn.ModuleList(critics)
         self.receptive_fields = [receptive_field([self.halved] * i + list(c)) for i, c in enumerate(critics)]
         self.receptive_field = self.receptive_fields[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        maps: list[Tensor] = []
-        for i, critic in enumerate(self.critics):
+    def forward(self, x: Tensor, **condition: Tensor) -> dict[str, Tensor]:
+        x, maps = beside(x, condition), {}
+        for i, (name, critic) in enumerate(zip(self.score_weights, self.critics, strict=True)):
             x = self.halved(x) if i else x
-            scores = critic(x)
-            maps.append(F.interpolate(scores, size=maps[0].shape[2:], mode="nearest") if i else scores)
-        return torch.cat(maps, 1)
+            maps[name] = critic(x)
+        return maps
 
     def extra_repr(self) -> str:
         return f"receptive_fields={self.receptive_fields}"
 
 
-def critic(data: Data, width: int, norm: str, scales: int, layers: int, summed: bool) -> nn.Module:
+def critic(data: Data, condition: Sequence[str], width: int, norm: str, scales: int, layers: int, summed: bool) -> nn.Module:
     """Critics of several scales for the data: see `critic_of`. Zero scales: three, or as many as the image is large enough for.
 
     Raises:
@@ -78,4 +74,4 @@ def critic(data: Data, width: int, norm: str, scales: int, layers: int, summed: 
         patches = [Patch(*chain(channels, widths, [(4, 2)] * layers + [(1, 1)], norm)) for _ in range(count)]
         return Multiscale(patches, summed)
 
-    return critic_of(data, "multiscale", build)
+    return critic_of(data, condition, "multiscale", build)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from ganflow import GanflowError
 from ganflow_translation.nets.blocks import initialize, normalization
-from ganflow_translation.nets.domains import critic_of
+from ganflow_translation.nets.domains import beside, critic_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -45,6 +45,11 @@ class Patch(nn.Sequential):
         super().__init__(*layers)
         self.receptive_field = receptive_field(self)
         initialize(self)
+
+    def forward(self, x: Tensor, **condition: Tensor) -> Tensor:
+        """Maps of scores of images x, judged together with those of the condition."""
+        scores: Tensor = super().forward(beside(x, condition))
+        return scores
 
     def extra_repr(self) -> str:
         return f"receptive_field={self.receptive_field}"
@@ -97,11 +102,12 @@ def layers_of(field: int) -> int | None:
     return layers if layers >= 0 and 9 * 2**layers - 2 == field else None
 
 
-def critic(data: Data, width: int, norm: str, field: int | str, layers: int) -> nn.Module:
+def critic(data: Data, condition: Sequence[str], width: int, norm: str, field: int | str, layers: int) -> nn.Module:
     """Critics of patches for the data: see `critic_of`.
 
     Args:
         data: images.
+        condition: fields that it is judged with.
         width: channels of the first layer.
         norm: batch, instance or none.
         field: the receptive field in pixels: 1, or what a number of layers gives; or "full".
@@ -129,4 +135,4 @@ def critic(data: Data, width: int, norm: str, field: int | str, layers: int) -> 
         refuse(9 * 2**strided - 2, 3 * 2**strided, height, width_px, "full, or a smaller one")
         return patches(channels, width, norm, strided)
 
-    return critic_of(data, "patch", build)
+    return critic_of(data, condition, "patch", build)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganflow import GanflowError, Translator
+from ganflow import GanflowError, Signature
 from ganflow_translation.nets.blocks import Residual, doubling, initialize
-from ganflow_translation.nets.domains import Domains, check_size, domains_of
+from ganflow_translation.nets.domains import Domains, check_size, domains_of, translations
 
 if TYPE_CHECKING:
     from ganflow import Data
 
 
-class Unit(Translator):
+class Unit(nn.Module):
     """An encoder and a decoder for each domain. The blocks next to the code, `shared_encoder` and `shared_decoder`, are one
     and the same for both domains: the paper's assumption that corresponding images have the same code.
 
@@ -33,7 +33,14 @@ class Unit(Translator):
 
     def __init__(self, domains: Domains, width: int, blocks: int, shared: int, downs: int, upsample: str) -> None:
         super().__init__()
-        self.ways, self.multiple, self.smallest = dict(domains.ways), 2**downs, 2 * 2**downs  # norms need 2 pixels or more
+        self.ways, multiple, smallest = dict(domains.ways), 2**downs, 2 * 2**downs  # norms need 2 pixels or more
+        limits = {"multiple": multiple, "smallest": smallest}
+        self.signatures = {
+            **translations(domains.ways, **limits),
+            **{f"encode_{d}": Signature({"x": d}, "code", "encode", {"domain": d}, **limits) for d in domains.channels},
+            **{f"decode_{d}": Signature({"code": "code"}, d, "decode", {"domain": d}) for d in domains.channels},
+            "noisy": Signature({"code": "code"}, "code", "noisy"),
+        }
         deepest = width * 2**downs
 
         def residual(count: int) -> list[nn.Module]:
@@ -88,5 +95,5 @@ def generator(data: Data, width: int, blocks: int, shared: int, downs: int, upsa
             "use generator unet or resnet_translator, or unpaired data"
         )
     made = Unit(domains, width, blocks, shared, downs, upsample)
-    check_size(domains, "unit", downs, made.multiple, made.smallest)
+    check_size(domains, "unit", downs, made.signatures["to_a"].multiple, made.signatures["to_a"].smallest)
     return made

@@ -1,23 +1,21 @@
-"""A pool of earlier fakes, so that a critic does not forget them (Shrivastava et al. 2016, arXiv:1612.07828)."""
+"""Pools of earlier fakes, so that a critic does not forget them (Shrivastava et al. 2016, arXiv:1612.07828)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from ganflow import GanflowError, in_domain
-
-if TYPE_CHECKING:
-    from ganflow import Game
+from ganflow import GanflowError, Step
 
 
 class Pool(nn.Module):
     """The last fakes, some of them older: while it fills, what comes in is kept and given back; then half of what comes in takes
     the places of earlier fakes, which are given back instead.
 
-    Its contents are buffers: part of every checkpoint. All of it is tensor operations, so that it can be traced.
+    Its contents are buffers: part of every checkpoint, of each worker's own. All of it is tensor operations, so that it can be
+    traced; they change when the critic has made its step.
 
     Args:
         size: how many it holds.
@@ -33,29 +31,37 @@ class Pool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def forward(self, fakes: Tensor) -> Tensor:
+    def exchange(self, step: Step, fakes: Tensor) -> Tensor:
         """Fakes (n, *shape) in, as many out, n at most the pool's size."""
         n, size = len(fakes), len(self.kept)
         if n > size:
             raise GanflowError(f"loss.pool: a pool of {size} cannot serve batches of {n}: make it as large as a batch, or 0")
-        place = self.count + torch.arange(n, device=fakes.device)
+        kept, count = step.state(self.kept), step.state(self.count)
+        place = count + torch.arange(n, device=fakes.device)
         new = place < size
         # Different places for all, so that no fake of this batch overwrites, or is exchanged for, another of it. While the
         # pool fills up within a batch, the places that are just being filled are left alone.
-        chosen = torch.rand(size, device=fakes.device) + (torch.arange(size, device=fakes.device) >= self.count)
+        chosen = torch.rand(size, device=fakes.device) + (torch.arange(size, device=fakes.device) >= count)
         place = torch.where(new, place, chosen.argsort()[:n])
         swapped = ~new & (torch.rand(n, device=fakes.device) < 0.5)
-        old = self.kept.index_select(0, place)
+        old = kept.index_select(0, place)
         wide = (-1, *[1] * (fakes.dim() - 1))
-        self.kept.index_copy_(0, place, torch.where((new | swapped).view(wide), fakes.to(old.dtype), old))
-        self.count.add_(n).clamp_(max=size)
+        step.change(self.kept, kept.index_copy(0, place, torch.where((new | swapped).view(wide), fakes.to(old.dtype), old)))
+        step.change(self.count, (count + n).clamp(max=size))
         return torch.where(swapped.view(wide), old.to(fakes.dtype), fakes)
 
 
-def add_pools(game: Game, size: int) -> None:
-    """A pool for each domain, among the game's extras."""
-    if not size or game.critic is None:
-        return
-    like = next(game.generator.parameters())
-    for domain in game.loss.domains:  # type: ignore[attr-defined]
-        game.extras[in_domain("pool", domain)] = Pool(size, game.data.fields[domain].shape).to(like.device, like.dtype)
+class Pools(nn.ModuleDict):
+    """A pool for each domain.
+
+    Attributes:
+        former_keys: under which earlier versions' checkpoints have them.
+    """
+
+    def __init__(self, size: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__({domain: Pool(size, shape) for domain, shape in shapes.items()})
+        self.former_keys = {f"pool_{domain}": domain for domain in shapes}
+
+    def exchange(self, step: Step, domain: str, fakes: Tensor) -> Tensor:
+        pool: Pool = self[domain]  # type: ignore[assignment]
+        return pool.exchange(step, fakes)

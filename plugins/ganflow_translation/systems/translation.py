@@ -1,82 +1,75 @@
-"""What the systems share: an adversarial loss that any loss from scores can be, and the sheet of translations."""
+"""What the systems share: an adversarial loss that any loss can be, and translations by the generator's signatures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from torch import Tensor
 
-from torch import Tensor, nn
-
-from ganflow import Batch, GanflowError, Loss, ScoreLoss, Terms, Translator, in_domain
-
-if TYPE_CHECKING:
-    from ganflow import Game
+from ganflow import Game, GanflowError, Loss, Step, Terms, check_inner
 
 
-class TranslationLoss(nn.Module, ScoreLoss):
-    """An adversarial loss whose formulas are another's.
+class TranslationLoss(Loss):
+    """An adversarial loss that is another's, the critic's part weighted.
 
     Args:
-        adversarial: from whose formulas critic and generator play.
-        critic_weight: factor on its critic's.
+        adversarial: by which critic and generator play.
+        critic_weight: factor on its critic's terms.
 
     Raises:
-        GanflowError: it is not a plain loss from scores.
+        GanflowError: it generates examples in a way of its own.
     """
 
-    generator_needs_data = True
+    row_by_row = True
 
     def __init__(self, adversarial: Loss, critic_weight: float) -> None:
-        super().__init__()
-        if not isinstance(adversarial, ScoreLoss) or isinstance(adversarial, TranslationLoss):
-            raise GanflowError(
-                f"loss.adversarial: {type(adversarial).__name__} does not follow from scores of real and generated examples "
-                "alone: take minimax, non_saturating, lsgan, hinge, wasserstein, relativistic or another such loss"
-            )
+        check_inner(adversarial, "loss.adversarial")
         self.adversarial, self.critic_weight = adversarial, critic_weight
 
     @property
     def name(self) -> str:
-        return self.adversarial.name
+        """Of the adversarial terms."""
+        return getattr(self.adversarial, "name", "adversarial")
 
-    @property
-    def compares(self) -> bool:
-        return self.adversarial.compares
+    def critic_terms(self, step: Step) -> Terms:
+        return {name: self.critic_weight * term for name, term in self.adversarial.critic_terms(step).items()}
 
-    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return self.critic_weight * self.adversarial.critic_loss(real, fake)
-
-    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return self.adversarial.generator_loss(fake, real)
-
-    def adversarial_terms(self, game: Game, batch: Batch) -> Terms:
-        """The generator's adversarial term in each domain; none in a game without a critic, in which the other terms are left."""
-        return ScoreLoss.generator_terms(self, game, batch) if game.critic is not None else {}
+    def adversarial_terms(self, step: Step) -> Terms:
+        """The generator's adversarial terms; none in a game without a critic, in which the other terms are left."""
+        return self.adversarial.generator_terms(step) if step.judged else {}
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """The adversarial loss's own, in each domain."""
-        found = {}
-        for domain in self.domains:
-            term = f"critic/{in_domain(self.name, domain)}"
-            if term not in means:
-                continue
-            mean = means[term] / float(self.critic_weight)
-            estimated = self.adversarial.estimates({f"critic/{self.name}": mean})
-            found |= {in_domain(name, domain): value for name, value in estimated.items()}
-        return found
+        """The adversarial loss's own."""
+        weight = float(self.critic_weight)
+        return self.adversarial.estimates(
+            {name: mean / weight if name.startswith("critic/") else mean for name, mean in means.items()}
+        )
 
-    def sheet(self, game: Game, batch: Batch) -> dict[str, Tensor]:
-        """For each way held-out examples, their translations, what comes back of these, and the truth where it is known."""
-        translator: Any = game.generator
-        assert isinstance(translator, Translator)
-        rows: dict[str, Tensor] = {}
-        for to, origin in translator.ways.items():
-            rows[origin] = batch[origin]
-            made = rows[f"{origin} to {to}"] = game.translate(batch[origin], to)
-            if origin in translator.ways:
-                rows[f"{origin} to {to} to {origin}"] = game.translate(made, origin)
-            if game.data.aligned:
-                rows[f"true {to}"] = batch[to]
-        return rows
+
+def check_cycles(game: Game, loss: str) -> None:
+    """See that the generator translates between two fields, there and back.
+
+    Raises:
+        GanflowError: it does not.
+    """
+    origins = {domain: origin_of(game, domain) for domain in game.domains}
+    if len(origins) != 2 or any(origins.get(origin) != domain for domain, origin in origins.items()):
+        fields = " and ".join(f"'{name}'" for name in game.data.fields)
+        raise GanflowError(
+            f"loss '{loss}' needs a generator that translates between two domains there and back; data '{game.data.name}' has "
+            f"{fields}, of which this one makes {' and '.join(map(repr, game.domains))}: choose data with fields a and b (street, "
+            "horses, unpaired_folder) and a translator, or another loss"
+        )
+
+
+def origin_of(game: Game | Step, domain: str) -> str:
+    """The field from which a domain's examples are made."""
+    return next(iter(game.signatures[game.makers[domain]].inputs.values()))
+
+
+def translated(step: Step, x: Tensor, to: str) -> Tensor:
+    """Images x as images of the domain `to`."""
+    name = step.makers[to]
+    made: Tensor = step.call(name, **{next(iter(step.signatures[name].inputs)): x})
+    return made
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

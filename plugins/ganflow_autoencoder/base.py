@@ -1,4 +1,4 @@
-"""What an autoencoder is: a generator that also encodes, so that examples can be reconstructed from their codes."""
+"""What autoencoders are: generators that also encode, so that examples can be reconstructed from their codes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ganflow import Signature
+
 
 class Autoencoder(nn.Module, ABC):
     """A generator with an encoder. Called with codes, as with draws from a prior, it decodes them; so whatever works on a
-    generator works on an autoencoder."""
+    generator works on an autoencoder.
+
+    Attributes:
+        field: of the data, whose examples it is about.
+    """
+
+    field: str = "real"
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        x = {"x": self.field}
+        return {
+            "sample": Signature({"z": "z"}, self.field),
+            "encode": Signature(x, "z", method="encode"),
+            "reconstruct": Signature(x, self.field, method="reconstruct"),
+        }
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
@@ -43,12 +60,25 @@ class VariationalAutoencoder(Autoencoder):
         super().__init__()
         self.register_parameter("log_sigma", None)
 
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        x = {"x": self.field}
+        return {
+            **super().signatures,
+            "posterior": Signature(x, "posterior", method="posterior"),
+            "log_sigma": Signature(x, "log_sigma", method="spread"),
+        }
+
     @abstractmethod
     def posterior(self, x: Tensor) -> Gaussian:
         """q(z | x) of examples x, shape (n, *data.shape)."""
 
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x).mean
+
+    def spread(self, x: Tensor) -> Tensor | None:
+        """`log_sigma`, for any x."""
+        return self.log_sigma
 
 
 @dataclass(frozen=True)
