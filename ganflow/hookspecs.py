@@ -57,16 +57,17 @@ class Builders:
 
     @hookspec(firstresult=True)
     def generator(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
-        """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape), and
-        for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the data's
-        range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that contains
-        an earlier run's, which `train.start_from` fills, has it as `earlier`."""
+        """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape),
+        and for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the
+        data's range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that
+        contains an earlier run's, which `train.start_from` fills, has it as `earlier`."""
 
     @hookspec(firstresult=True)
     def critic(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
         """A network from samples to scores, shape (batch,), or (batch, …) for patches, called `critic(x, **condition)`, and with
         `domain="a"` where several fields are generated. High means real. No sigmoid at the end. Several scores are a mapping
-        name → tensor; an attribute `score_weights` may weigh them (1 each), and those in an attribute `auxiliary` are no scores."""
+        name → tensor; an attribute `score_weights` may weigh them (1 each), and those that an attribute `auxiliary` names are
+        no scores."""
 
     @hookspec(firstresult=True)
     def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:
@@ -109,8 +110,8 @@ class Events:
     def game_built(self, game: Game) -> None:
         """The game is built, nothing is trained. A checkpoint, if there is one, is loaded after this. Things with state (an
         average) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with a method
-        `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training does
-        not miss."""
+        `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training
+        does not miss."""
 
     @hookspec
     def run_started(self, game: Game) -> None:

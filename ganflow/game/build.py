@@ -67,7 +67,7 @@ def build_game(
     condition = condition_of(recipe, data)
     composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None
-    about = {"data": data, "prior": prior, "condition": condition}
+    about: dict[str, Any] = {"data": data, "prior": prior, "condition": condition}
     generator: nn.Module = composition.build("generator", **about)
     critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
     loss, terms = composition.build("loss", **about), composition.build_terms(**about)
@@ -99,7 +99,8 @@ def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:
         if name not in data.fields:
             hint = did_you_mean(name, data.fields)
             classes = "; such data have classes: digits, or image_folder with a folder for each class" if name == "label" else ""
-            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {', '.join(data.fields)}){classes}")
+            there = ", ".join(data.fields)
+            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {there}){classes}")
     return tuple(wanted)
 
 

@@ -93,9 +93,9 @@ class CompiledRound:
             return values
         steps, named, values = split(draws), [], []
         for i in range(self.round.n_critic):
-            values = self._run("critic's step", self._critic_step, steps[i])
+            values = self._run("critic's step", self._critic_step, dict(steps[i]))
             named = [self._named["critic's step", *map(id, self.round.active)]]
-        values = [*values, *self._run("generator's step", self._generator_step, steps[self.round.generator_draw])]
+        values = [*values, *self._run("generator's step", self._generator_step, dict(steps[self.round.generator_draw]))]
         named.append(self._named["generator's step", *map(id, self.round.active)])
         self.round.names = [name for names, _ in named for name in names]
         self.round.descended = frozenset[str]().union(*(descended for _, descended in named))
@@ -224,8 +224,8 @@ def compile_round(
 
 
 def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence[int] = (0,)) -> None:
-    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do, once for every set
-    of terms.
+    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do, once for every
+    set of terms.
 
     Raises:
         NotCompilable, Read: with the reason.

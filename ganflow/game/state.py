@@ -45,10 +45,11 @@ def load_networks(game: Game, tensors: Tensors) -> None:
 
 
 def _today(name: str, game: Game) -> str:
-    """The name of a tensor of the game's state, where a part of the loss says that it had another (`former_keys`: among the extras,
-    by its own name)."""
+    """The name of a tensor of the game's state, which earlier checkpoints may have under another: a part of the loss says so by
+    an attribute `former_keys`, {key among the extras: its key in the part}."""
     above, _, rest = name.removeprefix("extras.").partition(".")
-    for i, part in enumerate(game.extras["loss"] if "loss" in game.extras and name.startswith("extras.") else ()):  # type: ignore[arg-type]
+    parts: Any = game.extras["loss"] if name.startswith("extras.") and "loss" in game.extras else ()
+    for i, part in enumerate(parts):
         if above in getattr(part, "former_keys", {}):
             return f"extras.loss.{i}.{part.former_keys[above]}.{rest}"
     return name

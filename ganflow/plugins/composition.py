@@ -109,9 +109,8 @@ class Composition:
             chosen = self._slots[role].chosen
             (hook,) = (h for h in hooks_of(type(chosen.settings)) if h.name == role and not h.wrapper)
             if "condition" not in [p.name for p in hook.parameters]:
-                listed = ", ".join(condition)
-                raise GanflowError(f"condition: {role} '{chosen.component.name}' takes no condition, and the recipe's is {listed}; use "
-                                   f"another {role}, or condition: []")  # fmt: skip
+                who, listed = f"{role} '{chosen.component.name}'", ", ".join(condition)
+                raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; use another {role}, or condition=[]")
 
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
         others = [m for m in self._members if m.chosen.component.role == role and m is not member]

@@ -36,8 +36,9 @@ class Head:
     recipe_version: int = key(RECIPE_VERSION, "which meaning of recipes this one was written for", ge=1)
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
     condition: Any = key(
-        None, "fields of the data that generator and critic get besides: label, text, source, or a list; not given: source of pairs, "
-        "text of captions; []: none"
+        None,
+        "fields of the data that generator and critic get besides: label, text, source, or a list; not given: source of pairs, "
+        "text of captions; []: none",
     )
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class Generator(PythonModel):
         inputs = self.game.signatures[self.game.maker].inputs
         given = model_input if len(inputs) > 1 else {next(iter(inputs)): model_input}
         arrays = {name: np.array(given[name]) for name in inputs}
-        tensors = {name: torch.from_numpy(a if a.dtype == np.int64 else a.astype(np.float32)) for name, a in arrays.items()}
+        tensors: dict[str, Any] = {name: torch.from_numpy(a if a.dtype == np.int64 else a.astype(np.float32)) for name, a in arrays.items()}
         return self.game.call(self.game.maker, **tensors).numpy()
 
 

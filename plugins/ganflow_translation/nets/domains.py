@@ -133,8 +133,8 @@ class CriticEachDomain(nn.Module):
 
 
 def critic_of(data: Data, condition: Sequence[str], critic: str, build: Callable[[int, int, int], nn.Module]) -> nn.Module:
-    """The critic that the data ask for: of images, their channels after those of the images that it is conditioned on; of unpaired
-    data one for each domain.
+    """The critic that the data ask for: of images, their channels after those of the images that it is conditioned on; of
+    unpaired data one for each domain.
 
     Args:
         data: images.
