@@ -66,7 +66,7 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
 
 def differences_of_halves(game: Game) -> list[str]:
     """What tells that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms,
-    and state that changes while they are computed. Tried on a copy in double precision, with random numbers that are all alike."""
+    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     whole = {name: _varied(t) for name, t in tried.blank(4).items()}

@@ -110,7 +110,8 @@ class Composition:
             (hook,) = (h for h in hooks_of(type(chosen.settings)) if h.name == role and not h.wrapper)
             if "condition" not in [p.name for p in hook.parameters]:
                 who, listed = f"{role} '{chosen.component.name}'", ", ".join(condition)
-                raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; use another {role}, or condition=[]")
+                advice = f"use another {role}, or condition=[]"
+                raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; {advice}")
 
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
         others = [m for m in self._members if m.chosen.component.role == role and m is not member]
