@@ -55,14 +55,15 @@ class Builders:
         """The distribution that the generator's input z is drawn from."""
 
     @hookspec(firstresult=True)
-    def generator(self, data: Data, prior: Prior | None) -> nn.Module:
-        """A network from z, shape (batch, *prior.shape), to samples, shape (batch, *data.shape) within the data's range."""
+    def generator(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
+        """A network from z, shape (batch, *prior.shape), to samples, shape (batch, *data.shape) within the data's range. Where
+        the recipe has a condition, some of the data's fields, it is called `generator(z, **condition)`."""
 
     @hookspec(firstresult=True)
-    def critic(self, data: Data) -> nn.Module:
+    def critic(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
         """A network from samples, shape (batch, *data.shape), to scores, shape (batch,), or (batch, …) for patches.
-        High means real. No sigmoid at the end. A critic whose attribute `summed_scales` is k > 1 gives the scores of k scales
-        along dimension 1; a loss is then the sum over them."""
+        High means real. No sigmoid at the end. With a condition it is called `critic(x, **condition)`. A critic whose
+        attribute `summed_scales` is k > 1 gives the scores of k scales along dimension 1; a loss is then the sum over them."""
 
     @hookspec(firstresult=True)
     def loss(self) -> Loss:

@@ -64,8 +64,8 @@ def build_game(
     device = pick_device((group.device if group else None) or train.device)
     torch.manual_seed(train.seed)
     prior = composition.build("prior") if recipe.prior else None
-    generator: nn.Module = composition.build("generator", data=data, prior=prior)
-    critic: nn.Module | None = composition.build("critic", data=data) if recipe.critic else None
+    generator: nn.Module = composition.build("generator", data=data, prior=prior, condition=())
+    critic: nn.Module | None = composition.build("critic", data=data, prior=prior, condition=()) if recipe.critic else None
     loss = composition.build("loss")
     game = Game(data, prior, generator, critic, loss, one_pass=train.one_pass, version=recipe.version)
     check_fit(recipe, game)

@@ -117,8 +117,7 @@ def check_game(game: Game, folder: RunFolder) -> None:
     who = f"run {folder.name} {folder.id}"
     if not game.data.main.is_image:
         raise GanflowError(f"{who} generates examples of shape {game.data.shape}, and inpaint fills holes of images")
-    others = [name for name in game.data.fields if name != "real"]
-    if others:
+    if any(name != "real" and field.kind != "class" for name, field in game.data.fields.items()):
         raise GanflowError(f"{who} is conditional: its data have {', '.join(game.data.fields)}, and inpaint works on runs that "
                            "make images from their prior alone")  # fmt: skip
 

@@ -12,7 +12,7 @@ from ganflow.errors import GanflowError
 from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow.data import Data, Field
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,27 @@ def domains_of(data: Data, generator: str) -> Domains:
     Raises:
         GanflowError: the data are neither paired nor unpaired images in [−1, 1] of one size.
     """
-    ways = ways_of(data.fields)
+    fields = _shown(data)
+    ways = ways_of(fields)
     who = f"generator '{generator}' translates between two domains of images (fields source and target, or a and b); "
     if ways is None:
         raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use data facades, street, horses or a folder of pairs")
-    for name, field in data.fields.items():
+    for name, field in fields.items():
         if not field.is_image:
             raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use images")
         if (field.low, field.high) != (-1, 1):
             raise GanflowError(f"{who}in data '{data.name}' values of '{name}' are not between −1 and 1: scale them")
-    sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in data.fields.items()}
+    sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in fields.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"'{name}' {size}" for name, size in sizes.items())
         raise GanflowError(f"{who}those of data '{data.name}' differ in size ({listed}): give them the same")
     height, width = data.shape[1:]
-    return Domains(data.name, ways, {name: field.shape[0] for name, field in data.fields.items()}, height, width)
+    return Domains(data.name, ways, {name: field.shape[0] for name, field in fields.items()}, height, width)
+
+
+def _shown(data: Data) -> dict[str, Field]:
+    """The fields but for the classes, which neither end of a translation is."""
+    return {name: field for name, field in data.fields.items() if field.kind != "class"}
 
 
 def _names(data: Data) -> str:
@@ -138,13 +144,14 @@ def critic_of(data: Data, critic: str, build: Callable[[int, int, int], nn.Modul
         GanflowError: the data are none of these.
     """
     who = f"critic '{critic}' scores images (fields real, or source and target, or a and b); "
-    ways = ways_of(data.fields)
-    if ways is None and set(data.fields) != {"real"}:
+    fields = _shown(data)
+    ways = ways_of(fields)
+    if ways is None and set(fields) != {"real"}:
         raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use other data, or another critic")
-    for name, field in data.fields.items():
+    for name, field in fields.items():
         if not field.is_image:
             raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use critic mlp")
-    shapes = {name: field.shape for name, field in data.fields.items()}
+    shapes = {name: field.shape for name, field in fields.items()}
     if ways == UNPAIRED:
         return CriticEachDomain({name: build(*shape) for name, shape in shapes.items()})
     if len({shape[1:] for shape in shapes.values()}) > 1:
