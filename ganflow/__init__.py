@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         whole_number,
         write_output,
     )
-    from ganflow.data.base import IMAGE_RANGE, Data, Field, StreamData, TensorData
+    from ganflow.data.base import IMAGE_RANGE, Data, Field, StreamData, TensorData, class_field
     from ganflow.encoder import Pictures, TextEncoder
     from ganflow.errors import GanflowError, SettingsError
     from ganflow.game.game import evaluating, fork_rng
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "AddedTerms", "Batch", "Data", "Field", "Game", "GanflowError",
     "Loss", "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
-    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "__version__", "add_run_arguments", "build_part", "check_inner",
+    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "__version__", "add_run_arguments", "build_part", "check_inner", "class_field",
     "check_output_path", "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl",
     "image_error_text", "image_grid", "image_sheet", "image_tensor", "key", "mixes_examples", "one_hot", "open_game", "part",
     "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
@@ -61,7 +61,7 @@ __all__ = [
 
 _ROOMS = {
     "cli.drawing": "add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
-    "data.base": "IMAGE_RANGE Data Field StreamData TensorData",
+    "data.base": "IMAGE_RANGE Data Field StreamData TensorData class_field",
     "encoder": "Pictures TextEncoder",
     "errors": "GanflowError SettingsError",
     "game.game": "evaluating fork_rng",

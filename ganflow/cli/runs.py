@@ -224,7 +224,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         if about.get(name) is not None:
             yield row(name, about[name])
     if data := about.get("data"):
-        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in data.get("fields", {}).items())
+        classes = {name: f"of {len(names)} classes" for name, names in data.get("classes", {}).items()}
+        shapes = ", ".join(f"{name} {classes.get(name, tuple(shape))}" for name, shape in data.get("fields", {}).items())
         yield row("data", f"{data.get('name')}: {data.get('size')} examples, {shapes}, fingerprint {data.get('fingerprint')}")
     if compiled := about.get("compile"):
         yield row("compiled", f"{compiled.get('mode')}: {compiled.get('why')}")

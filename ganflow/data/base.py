@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +17,57 @@ class Field:
     """What one tensor of a batch looks like, without the batch dimension.
 
     Attributes:
-        shape: (channels, height, width) for images, (d,) for points.
+        shape: (channels, height, width) for images, (d,) for points and embeddings, () for classes.
         low, high: the range of values, None where unbounded. Images are in [-1, 1].
+        classes: names of the classes 0, 1, …; empty where the field is none of classes, whose tensors are int64.
+        frequencies: the share of each class among the training examples, where it is known.
+        kind: one of KINDS. Left empty: "class" where there are classes, "image" for three dimensions, else "points".
+
+    Raises:
+        ValueError: the kind is unknown, or does not go with the classes.
     """
 
     shape: tuple[int, ...]
     low: float | None = None
     high: float | None = None
     classes: tuple[str, ...] = ()
+    frequencies: tuple[float, ...] | None = None
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        usual = "class" if self.classes else "image" if len(self.shape) == 3 else "points"
+        object.__setattr__(self, "kind", self.kind or usual)
+        if self.kind not in KINDS:
+            raise ValueError(f"a field of kind '{self.kind}'; kinds: {', '.join(KINDS)}")
+        if (self.kind == "class") != bool(self.classes):
+            raise ValueError(f"a field of kind '{self.kind}' with {len(self.classes)} classes; kind 'class' needs their names")
+        if self.classes and (self.shape or len(set(self.classes)) < len(self.classes)):
+            raise ValueError(f"a class field has shape () and classes of different names, not shape {self.shape}, {self.classes}")
+        if self.frequencies is not None and len(self.frequencies) != len(self.classes):
+            raise ValueError(f"{len(self.frequencies)} frequencies of {len(self.classes)} classes")
 
     @property
     def is_image(self) -> bool:
-        return len(self.shape) == 3
+        return self.kind == "image"
 
     def blank(self, n: int) -> Tensor:
-        """Zeros, (n, *shape)."""
-        return torch.zeros(n, *self.shape)
+        """n examples of zeros, (n, *shape): int64 for classes, else float32."""
+        return torch.zeros(n, *self.shape, dtype=torch.int64 if self.kind == "class" else torch.float32)
+
+    def draw(self, n: int, generator: torch.Generator, balanced: bool = False) -> Tensor:
+        """n classes, (n,): as often as the training examples have them, where that is known.
+
+        Args:
+            balanced: every class as often as the others, in turn.
+        """
+        count = len(self.classes)
+        if balanced:
+            return torch.arange(n) % count
+        weights = torch.tensor(self.frequencies or [1 / count] * count)
+        return torch.multinomial(weights, n, replacement=True, generator=generator)
 
 
+KINDS = ("image", "points", "embedding", "class")
 IMAGE_RANGE = (-1.0, 1.0)
 
 
@@ -94,11 +127,16 @@ class TensorData(Data):
 
     Args:
         name: for logs.
-        train: one float tensor (n, *shape) per field; all with the same n, where they are paired.
+        train: one tensor (n, *shape) per field, int64 (n,) for classes, else float; all with the same n, where they are paired.
         held_out: the same fields, not trained on.
         ranges: (low, high) per field; image fields (3 dimensions) default to (-1, 1), others to unbounded.
         source: where they come from.
         paired: whether the i-th examples of all fields belong together. Where not, each field is drawn by itself.
+        classes: names of the classes 0, 1, … of the fields that hold such.
+        derived: fields that follow from the others, and so are left out of the fingerprint: what a digit shows.
+
+    Raises:
+        ValueError: fields differ in length where they are paired, or a tensor of classes does not hold what it should.
     """
 
     def __init__(
@@ -109,9 +147,11 @@ class TensorData(Data):
         ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
         source: str = "",
         paired: bool = True,
+        classes: Mapping[str, Sequence[str]] | None = None,
+        derived: Collection[str] = (),
     ) -> None:
         self.name, self.train, self.held_out, self.source = name, dict(train), dict(held_out or {}), source
-        self.paired = paired
+        self.paired, self._derived = paired, frozenset(derived)
         sizes = {len(t) for t in self.train.values()}
         if paired and len(sizes) != 1:
             raise ValueError(f"fields of {name} differ in length: { {k: len(t) for k, t in self.train.items()} }")
@@ -120,14 +160,29 @@ class TensorData(Data):
             field: Field(tuple(t.shape[1:]), *((ranges or {}).get(field) or (IMAGE_RANGE if t.dim() == 4 else (None, None))))
             for field, t in self.train.items()
         }
+        for field, names in (classes or {}).items():
+            for part in (self.train, self.held_out):
+                if field in part and not _numbers_classes(part[field], len(names)):
+                    raise ValueError(f"field {field} of {name} is not int64 of shape (n,) between 0 and {len(names) - 1}")
+            self.fields[field] = class_field(names, self.train[field])
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for name in sorted(self.train):
+        for name in sorted(self.train.keys() - self._derived):
             t = self.train[name].contiguous()
             digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
             digest.update(t.view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
+
+
+def class_field(names: Sequence[str], labels: Tensor) -> Field:
+    """The field of the classes of these names, as often as they are among the labels (n,) of the training examples."""
+    counts = labels.bincount(minlength=len(names)).double()
+    return Field((), classes=tuple(names), frequencies=tuple((counts / max(1, len(labels))).tolist()))
+
+
+def _numbers_classes(labels: Tensor, classes: int) -> bool:
+    return labels.dtype == torch.int64 and labels.dim() == 1 and bool(((labels >= 0) & (labels < classes)).all())
 
 
 class StreamData(Data):

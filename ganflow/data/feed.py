@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
-from ganflow.data.base import Data, StreamData, TensorData
+from ganflow.data.base import Data, Field, StreamData, TensorData
 from ganflow.errors import GanflowError
 
 
@@ -45,6 +45,7 @@ def feed(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
     share: Sequence[int] | None = None,
+    fields: Collection[str] | None = None,
 ) -> Feed:
     """The feed for this kind of data.
 
@@ -56,26 +57,35 @@ def feed(
         dtype: of floating-point fields; others keep theirs.
         channels_last: whether every drawn batch (draw["real"][i]) of images lies channels-last in memory.
         share: places in every batch whose examples are drawn, the others being other workers'; None for all.
+        fields: which fields are drawn; None for all. The others change nothing of what is drawn of these.
 
     Raises:
         GanflowError: there are no training examples.
+        KeyError: the data have no such field.
     """
     if data.size < 1:
         raise GanflowError(f"data {data.name} has no training examples")
     if isinstance(data, TensorData):
-        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share)
+        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share, fields)
     if isinstance(data, StreamData):
         from ganflow.data.stream import StreamFeed
 
-        return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share)
+        return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share, fields=fields)
     raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData nor a StreamData")
+
+
+def drawn_fields(data: Data, fields: Collection[str] | None) -> dict[str, Field]:
+    """The fields that are drawn, in the data's order; None means all."""
+    if unknown := set(fields or ()) - set(data.fields):
+        raise KeyError(f"data {data.name} has no field {', '.join(sorted(unknown))}; it has {', '.join(data.fields)}")
+    return {name: field for name, field in data.fields.items() if fields is None or name in fields}
 
 
 class ResidentFeed(Feed):
     """Samples tensors that live on the device, uniformly with replacement, as Algorithm 1 of WGAN draws them.
 
-    One draw is one `randint` (one per field, where they are not paired) and one `index_select` per field, whatever k: a few
-    microseconds on a CPU. The indices come from a generator of this feed's own, on the device, so the order is the same on
+    One draw is one `randint` (one per field, where they are not paired) and one `index_select` per drawn field, whatever k: a
+    few microseconds on a CPU. The indices come from a generator of this feed's own, on the device, so the order is the same on
     every run on that kind of device.
     """
 
@@ -88,13 +98,16 @@ class ResidentFeed(Feed):
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         share: Sequence[int] | None = None,
+        fields: Collection[str] | None = None,
     ) -> None:
         self._device, self._batch_size = torch.device(device), batch_size
         self._size, self._paired = data.size, data.paired
         self._share = None if share is None else torch.tensor(list(share), device=self._device)
         self._generator = generator(seed, device=self._device)
-        self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
-        self._tensors = {name: self._resident(name, tensor, dtype) for name, tensor in data.train.items()}
+        drawn = drawn_fields(data, fields)
+        self._permuted = {name for name, field in drawn.items() if channels_last and field.is_image}
+        self._sizes = {name: len(tensor) for name, tensor in data.train.items()}
+        self._tensors = {name: self._resident(name, data.train[name], dtype) for name in drawn}
 
     def _resident(self, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         moved = tensor.to(self._device, dtype if tensor.is_floating_point() else None)
@@ -104,8 +117,10 @@ class ResidentFeed(Feed):
     def draw(self, k: int) -> dict[str, Tensor]:
         batches: dict[str, Tensor] = {}
         shared = self._rows(k, self._size) if self._paired else None
-        for name, tensor in self._tensors.items():
-            rows = self._rows(k, len(tensor)) if shared is None else shared
+        for name, size in self._sizes.items():
+            rows = self._rows(k, size) if shared is None else shared  # of fields that are not drawn, too: for the rest's sake
+            if (tensor := self._tensors.get(name)) is None:
+                continue
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches

@@ -156,7 +156,7 @@ class Trial:
     def _game(self) -> Game:
         build = self.composition.build
         prior = None if self.ways else build("prior")
-        generator, critic = build("generator", data=self.data, prior=prior), build("critic", data=self.data)
+        generator, critic = (build(player, data=self.data, prior=prior, condition=()) for player in ("generator", "critic"))
         loss = self.loss = build("loss")
         for hook, made in {"prior": prior, "generator": generator, "critic": critic, "loss": loss}.items():
             if hook == "prior" and self.ways:

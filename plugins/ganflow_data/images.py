@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData, image_error_text, print_lines
+from ganflow import (
+    IMAGE_ERRORS,
+    IMAGE_RANGE,
+    Data,
+    Field,
+    GanflowError,
+    StreamData,
+    TensorData,
+    class_field,
+    image_error_text,
+    print_lines,
+)
 from ganflow_data.decode import Transform
 from ganflow_data.split import split
 
@@ -27,7 +38,7 @@ CONTENT_BYTES = 2**28  # folders up to here are fingerprinted by every byte
 
 
 def image_folder(settings: ImageFolder) -> Data:
-    """Field "real", (channels, size, size) in [-1, 1].
+    """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
     Raises:
         GanflowError: the folder is missing, not readable or without images; with on_error: refuse, an image is damaged.
@@ -67,6 +78,12 @@ def find(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
     return sorted(found)
 
 
+def classes_of(files: Sequence[str]) -> list[str]:
+    """The names of the sub-folders that the images lie in, sorted, where all of them do and there are two or more; else none."""
+    folders = {file.partition("/")[0] for file in files}
+    return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
+
+
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
 
@@ -80,6 +97,9 @@ class Images(StreamData):
         self._train, self._kept = [files[i] for i in train], [files[i] for i in kept]
         self.size = len(self._train)
         self.fields = {"real": Field((settings.channels, settings.size, settings.size), *IMAGE_RANGE)}
+        self._classes = {name: label for label, name in enumerate(classes_of(files) if settings.labels == "auto" else [])}
+        if self._classes:
+            self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file in self._train]))
         self.skipped: list[str] = []
         self._lock = threading.Lock()
 
@@ -90,25 +110,36 @@ class Images(StreamData):
 
     @cached_property
     def held_out(self) -> dict[str, Tensor]:
-        return {"real": self._decoded(self._kept)}
+        return self._decoded(self._kept)
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        image = self._decode(self._train[index], rng)
-        return None if image is None else {"real": image}
+        file = self._train[index]
+        image = self._decode(file, rng)
+        if image is None:
+            return None
+        return {"real": image, "label": torch.tensor(self._label(file))} if self._classes else {"real": image}
 
     def resident(self) -> TensorData:
         """The same examples, not augmented, in memory."""
         train = self._decoded(self._train)
-        if not len(train):
+        if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
-        data = TensorData(self.name, {"real": train}, self.held_out, source=self.source)
+        # Of the labels nothing in the fingerprint: the pictures' sequence, by folder, is in it.
+        classes = {"label": list(self._classes)} if self._classes else {}
+        data = TensorData(self.name, train, self.held_out, source=self.source, classes=classes, derived=classes)
         data.skipped = self.skipped
         return data
 
-    def _decoded(self, files: list[str]) -> Tensor:
+    def _label(self, file: str) -> int:
+        return self._classes[file.partition("/")[0]]
+
+    def _decoded(self, files: list[str]) -> dict[str, Tensor]:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            images = [image for image in pool.map(self._decode, files) if image is not None]
-        return torch.stack(images) if images else torch.empty(0, *self.shape)
+            read = [(image, file) for image, file in zip(pool.map(self._decode, files), files, strict=True) if image is not None]
+        made = {"real": torch.stack([image for image, _ in read]) if read else torch.empty(0, *self.shape)}
+        if self._classes:
+            made["label"] = torch.tensor([self._label(file) for _, file in read], dtype=torch.int64)
+        return made
 
     def _decode(self, file: str, rng: torch.Generator | None = None) -> Tensor | None:
         try:

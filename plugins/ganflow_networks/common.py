@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,6 +76,20 @@ def normalization(norm: str, channels: int) -> list[nn.Module]:
     if norm == "instance":
         return [nn.InstanceNorm2d(channels, affine=True)]
     return [nn.GroupNorm(1, channels)]
+
+
+class Conditioned(nn.Module):
+    """A layer that is called with the condition, by name of field, besides its input."""
+
+
+def through(layer: nn.Module, x: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+    """x through a layer, or one after the other, and the condition to those that are called with it."""
+    if isinstance(layer, nn.Sequential):
+        for inner in layer:
+            x = through(inner, x, condition)
+        return x
+    made: Tensor = layer(x, condition) if isinstance(layer, Conditioned) else layer(x)
+    return made
 
 
 class Between(nn.Module):

@@ -35,12 +35,14 @@ def layers(inputs: int, widths: list[int], outputs: int, activation: str, batch_
     return [*made, nn.Linear(inputs, outputs)]
 
 
-def generator(data: Data, prior: Prior | None, widths: list[int], activation: str, batch_norm: bool) -> nn.Module:
-    """z, shape (n, *prior.shape), to samples, shape (n, *data.shape)."""
-    hidden = layers(size_of_z(prior, "mlp"), widths, math.prod(data.shape), activation, batch_norm)
+def generator(
+    data: Data, prior: Prior | None, widths: list[int], activation: str, batch_norm: bool, further: int = 0
+) -> nn.Module:
+    """z, shape (n, *prior.shape), to samples, shape (n, *data.shape); with `further` numbers, both flattened."""
+    hidden = layers(size_of_z(prior, "mlp") + further, widths, math.prod(data.shape), activation, batch_norm)
     return nn.Sequential(nn.Flatten(), *hidden, *output(data.main), nn.Unflatten(1, data.shape))
 
 
-def critic(data: Data, widths: list[int], activation: str) -> nn.Module:
-    """Samples, shape (n, *data.shape), to scores, shape (n,)."""
-    return nn.Sequential(nn.Flatten(), *layers(math.prod(data.shape), widths, 1, activation), nn.Flatten(0))
+def critic(data: Data, widths: list[int], activation: str, further: int = 0) -> nn.Sequential:
+    """Samples, shape (n, *data.shape), to scores, shape (n,); with `further` numbers, both flattened."""
+    return nn.Sequential(nn.Flatten(), *layers(math.prod(data.shape) + further, widths, 1, activation), nn.Flatten(0))

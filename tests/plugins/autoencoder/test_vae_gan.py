@@ -30,7 +30,7 @@ def make(adversarial=None, norm="none", **keys):
     torch.manual_seed(0)
     data = TensorData("toy", {"real": X})
     network = plugin.ConvAutoencoder(width=2, norm=norm).generator(data, type("P", (), {"shape": (3,)})).double()
-    critic = DCGANCritic(width=2, norm=norm).critic(data).double()
+    critic = DCGANCritic(width=2, norm=norm).critic(data, ()).double()
     for p in [*network.parameters(), *critic.parameters()]:  # larger than initial weights, so that nothing is near zero
         p.data.mul_(8)
     loss = plugin.VAEGAN(adversarial=adversarial or NonSaturating(), **keys).loss()
@@ -153,7 +153,7 @@ def test_features_under_spectral_norm():
         return Chosen(Component(role, "part", "acme", type(component)), component)
 
     critic = Composition({"critic": chosen("critic", DCGANCritic(width=2, norm="none"))}, [chosen("modifier", SpectralNorm())])
-    network = critic.build("critic", data=data).double().eval()
+    network = critic.build("critic", data=data, prior=None, condition=()).double().eval()
     assert find_layer(network, "") is network[-2]
     torch.testing.assert_close(inner_features(network, X, ""), network[:-2](X).flatten(1))
 
