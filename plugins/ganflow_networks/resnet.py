@@ -6,9 +6,8 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import halvings, image_shape, normalization, output, pyramid, size_of_z
 from torch import Tensor, nn
-
-from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior

@@ -12,11 +12,11 @@ import torch
 from ganflow_data.decode import Transform
 from ganflow_data.images import digest
 from ganflow_data.split import split
+from ganflow_layers.cache import cache_key
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text
 from ganflow_text.captioned import CaptionedData
-from ganflow_text.encoding.cache import key
 from ganflow_text.folder.layout import captioned
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Folder(CaptionedData):
             [said[file] for file in self._files],
             [said[file] for file in self._kept_files],
             encoder,
-            key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
+            cache_key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
