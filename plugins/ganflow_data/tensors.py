@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_data.split import split
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.decode import Transform
-from ganflow_data.images import digest
-from ganflow_data.split import split
 from ganflow_layers.cache import cache_key
+from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
+from ganflow_layers.framing import Transform
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text
@@ -21,8 +21,6 @@ from ganflow_text.folder.layout import captioned
 
 if TYPE_CHECKING:
     from ganflow_text.data import CaptionedFolder
-
-RESIDENT_BYTES = 2**28
 
 
 class Folder(CaptionedData):
@@ -44,7 +42,7 @@ class Folder(CaptionedData):
         self._still = Transform(settings.size, settings.size, "none" if crop == "none" else "centre", False, 3)
         few = len(self._files) * 12 * settings.size**2 <= RESIDENT_BYTES
         self._decoded = self._every(self._files, self._still) if few and crop != "random" and not settings.flip else None
-        self._digest_of = digest(self._root, self._files, "")
+        self._digest_of = digest_of_files(self._root, self._files, "")
         super().__init__(
             f"captioned ({self._root.resolve().name})",
             str(self._root),

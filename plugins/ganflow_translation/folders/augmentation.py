@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganflow_data.decode import Framing
-from ganflow_data.images import RESIDENT_BYTES
+from ganflow_layers.files import RESIDENT_BYTES
+from ganflow_layers.framing import Framing
 
 if TYPE_CHECKING:
     from ganflow_translation.data import PairedFolder, UnpairedFolder

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.images import digest
+from ganflow_layers.files import digest_of_files
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
@@ -132,6 +132,6 @@ class Pairs(StreamData):
         }
 
     def fingerprint(self) -> str:
-        """Of the files and of what is done to them: see ganflow_data.images.digest."""
+        """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
         treatment = repr((self._framing, self._direction, self._channels, self._classes))
-        return digest(self._reader.root, [file for pair in self._train for file in pair.files], treatment)
+        return digest_of_files(self._reader.root, [file for pair in self._train for file in pair.files], treatment)

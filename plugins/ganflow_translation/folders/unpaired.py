@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.images import digest
+from ganflow_layers.files import digest_of_files
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
@@ -110,5 +110,5 @@ class Unpaired(StreamData):
         return pixels(image, file, self._channels[name], cut)
 
     def fingerprint(self) -> str:
-        """Of the files and of what is done to them: see ganflow_data.images.digest."""
-        return digest(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))
+        """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
+        return digest_of_files(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))
