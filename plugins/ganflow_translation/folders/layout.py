@@ -36,14 +36,16 @@ def root(path: str) -> Path:
 
 
 def pairs(
-    folder: Path, layout: str, a: str | None, b: str | None, extensions: list[str]
+    folder: Path, layout: str, two: tuple[str, str] | None, extensions: list[str]
 ) -> tuple[list[Pair], list[Pair] | None]:
     """The pairs to train on, and those of a val or test folder, None where there is none.
+
+    Args:
+        two: the folders of A and B; None to look for them.
 
     Raises:
         GanflowError: a folder is missing or without images, or names do not match.
     """
-    two = (a, b) if a is not None and b is not None else None
     if two is None and layout != "side_by_side":
         two = next((names for names in (("trainA", "trainB"), ("A", "B")) if any((folder / n).is_dir() for n in names)), None)
     if two is None:
