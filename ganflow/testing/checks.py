@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import Data, Field, TensorData
 from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, innermost
 from ganflow.game import Game, Player, Round
 from ganflow.game.held import losses_in
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
-from ganflow.plugins.culprit import innermost
 from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary

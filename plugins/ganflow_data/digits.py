@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ganflow_layers.split import split
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from ganflow import GanflowError, TensorData
-from ganflow_data.split import split
 
 
 def digits(size: int, classes: list[int], held_out: float) -> TensorData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
+from ganflow_layers.framing import Transform
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import (
@@ -25,16 +27,11 @@ from ganflow import (
     image_error_text,
     print_lines,
 )
-from ganflow_data.decode import Transform
-from ganflow_data.split import split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ganflow_data import ImageFolder
-
-RESIDENT_BYTES = 2**28
-CONTENT_BYTES = 2**28  # folders up to here are fingerprinted by every byte
 
 
 def image_folder(settings: ImageFolder) -> Data:
@@ -44,38 +41,10 @@ def image_folder(settings: ImageFolder) -> Data:
         GanflowError: the folder is missing, not readable or without images; with on_error: refuse, an image is damaged.
     """
     folder = Path(settings.path).expanduser()
-    files = find(folder, settings.extensions, settings.recursive)
+    files = find_images(folder, settings.extensions, settings.recursive)
     data = Images(folder, files, settings)
     small = len(files) * data.image_bytes <= RESIDENT_BYTES and not settings.augmented
     return data.resident() if settings.in_memory == "always" or (settings.in_memory == "auto" and small) else data
-
-
-def find(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
-    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed."""
-    wanted = {"." + e.lower().lstrip(".") for e in extensions}
-    found, seen = [], set()
-
-    def refuse(error: OSError) -> None:
-        raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
-
-    try:
-        os.scandir(folder).close()
-    except FileNotFoundError as error:
-        raise GanflowError(f"data.path: there is no folder {folder}") from error
-    except OSError as error:  # a file, or no permission
-        refuse(error)
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [f for f in folders if not f.startswith(".")] if recursive and real not in seen else []
-        if real in seen:  # a link that leads back
-            continue
-        seen.add(real)
-        here = Path(place).relative_to(folder)
-        found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
-    if not found:
-        where = f"in {folder} or below" if recursive else f"in {folder}"
-        raise GanflowError(f"data.path: no images {where}; files that count: {', '.join(sorted(wanted))}")
-    return sorted(found)
 
 
 def classes_of(files: Sequence[str]) -> list[str]:
@@ -158,15 +127,4 @@ class Images(StreamData):
 
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
-        return digest(self._folder, self._train, repr(self._transform))
-
-
-def digest(folder: Path, files: Sequence[str], treatment: str) -> str:
-    """A short digest of the files' names, what is done to them and, up to 256 MiB, their bytes; beyond, sizes and times."""
-    stats = [(folder / file).stat() for file in files]
-    by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
-    sha = hashlib.sha256(treatment.encode())
-    for file, stat in zip(files, stats, strict=True):
-        sha.update(f"\0{file}\0{stat.st_size}\0".encode())
-        sha.update((folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
-    return sha.hexdigest()[:16]
+        return digest_of_files(self._folder, self._train, repr(self._transform))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_data.split import split
 
 if TYPE_CHECKING:
     from ganflow_data import TensorFile

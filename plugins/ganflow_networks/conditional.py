@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.blocks import Conditioned, through
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganflow import GanflowError
-from ganflow_networks.common import Conditioned, through
 
 if TYPE_CHECKING:
     from ganflow import Data, Field

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import halvings, image_shape, initialize, normalization, output, pyramid, size_of_z
+from ganflow_layers.stacks import halving
 from torch import nn
-
-from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior
@@ -42,32 +41,3 @@ def critic(data: Data, width: int, norm: str, further: int = 0) -> nn.Sequential
     colors, height, width_px = image_shape(data, "critic", "dcgan")
     return initialize(nn.Sequential(*halving((colors + further, height, width_px), width, norm, 1), nn.Flatten(0)))
 
-
-def halving(shape: tuple[int, int, int], width: int, norm: str, outputs: int) -> list[nn.Module]:
-    """Layers from images, (n, *shape), to numbers, (n, outputs, 1, 1).
-
-    Convolutions of kernel 4 and stride 2 halve the image, rounding down; the last layer spans what is left.
-    """
-    colors, height, width_px = shape
-    count = halvings(height, width_px)
-    channels = [width * 2**i for i in range(count)]
-
-    made: list[nn.Module] = [nn.Conv2d(colors, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    for before, after in pairwise(channels):
-        made.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=norm == "none"))
-        made += [*normalization(norm, after), nn.LeakyReLU(0.2)]
-    return [*made, nn.Conv2d(channels[-1], outputs, (height >> count, width_px >> count))]
-
-
-def initialize(network: nn.Sequential) -> nn.Sequential:
-    """The paper's section 4: weights of convolutions from N(0, 0.02²), of norms from N(1, 0.02²); biases 0."""
-    for layer in network.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-        elif isinstance(layer, (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
-            nn.init.normal_(layer.weight, 1.0, 0.02)
-        else:
-            continue
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    return network

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import Conditioned, halvings, image_shape, normalization, output, pyramid, size_of_z, through
 from torch import Tensor, nn
-
-from ganflow_networks.common import Conditioned, halvings, image_shape, normalization, output, pyramid, size_of_z, through
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior
