@@ -19,6 +19,7 @@ from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
 from ganflow.game.parallel import Group
+from ganflow.game.player import learning_rates
 from ganflow.game.round import split
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
 from ganflow.loss import Batch
@@ -46,7 +47,7 @@ class Report:
         round: rounds played so far.
         terms: means of the terms over the rounds since the last report, "critic/wasserstein", …
         estimates: what the loss derives from them ("w_estimate").
-        rates: learning rates, by player.
+        rates: learning rates, by what they train: "generator", "generator.mapping", …
         rounds_per_second: since the last report.
     """
 
@@ -59,7 +60,7 @@ class Report:
     @property
     def values(self) -> dict[str, float]:
         """Everything with a curve of its own."""
-        rates = {f"lr/{player}": rate for player, rate in self.rates.items()}
+        rates = {f"lr/{part}": rate for part, rate in self.rates.items()}
         return {**self.terms, **self.estimates, **rates, "rounds_per_second": self.rounds_per_second}
 
 
@@ -151,9 +152,8 @@ class Trainer:
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
         terms = {name: sum(column) / len(rows) for name, column in zip(names, zip(*table, strict=True), strict=True)}
-        rates = {name: rate for name, p in self.game.players.items() if (rate := p.learning_rate) is not None}
         seconds = time.perf_counter() - started
-        return Report(self.round, terms, self.game.estimates(terms), rates, len(rows) / seconds)
+        return Report(self.round, terms, self.game.estimates(terms), learning_rates(self.game.players), len(rows) / seconds)
 
     def halt(self) -> None:
         """Tell the other workers, which wait for another round, that there will be none."""

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game.attributes import attributes, changes
+from ganflow.game.player import parts_of
 from ganflow.game.round import Draws, Round, split
 from ganflow.game.state import copy_of_state, kept_random, random_state, untouched
 from ganflow.game.tracing import Read, Unread, difference, trace_step
@@ -156,9 +157,9 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
         NotCompilable: with the reason.
     """
     game = round.game
-    for player in game.players.values():
-        if player.flat is None or not hasattr(player.optimizer, "traceable"):
-            raise NotCompilable(f"the {player.name}'s optimizer is not one that a trace can follow")
+    for name, part in parts_of(game.players).items():
+        if not part.traceable:
+            raise NotCompilable(f"the {name}'s optimizer is not one that a trace can follow")
     with kept_random(game.device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -167,8 +168,8 @@ def compile_round(round: Round, copy: Callable[[], Round], examples: Sequence[Dr
             raise NotCompilable(str(error)) from error
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     before = copy_of_state(game)
     with untouched(game):
         for draws in examples:
@@ -196,8 +197,8 @@ def verify(copy: Round, examples: Sequence[Draws], whole: bool) -> None:
         NotCompilable, Read: with the reason.
     """
     game, parts = copy.game, copy.accumulate
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
     before = copy_of_state(game)
     with untouched(game):
