@@ -122,13 +122,14 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     if not named:
         return [[section, part, *rest] for part in keys if is_part(part)]
     part, left = longest_key(keys, rest)
-    if left and makes and (part == "" or not _has_key(keys[part], str(section), left[0], catalogue)):
-        whole = left if _is_component(override.value) else left[:-1]
-        new = ".".join(map(str, rest[: len(rest) - len(left) + len(whole)]))
-        if new and new != part:
-            like = keys.get(part) if whole != left and left[-1] != "use" else None
-            keys[new] = copy.deepcopy(like) if like else Node(None, COMMAND_LINE)
-            part, left = new, left[len(whole) :]
+    above = keys.get(part)
+    if left and makes and not (above and _has_key(above, str(section), left[0], catalogue)):
+        known = left[-1] == "use" or (above is not None and _has_key(above, str(section), left[-1], catalogue))
+        key = [left.pop()] if known or not _is_component(override.value) else []
+        if left:
+            part = join(part, ".".join(map(str, left)))
+            keys[part] = copy.deepcopy(above) if above and key and key != ["use"] else Node(None, COMMAND_LINE)
+        left = key
     return [[section, *([part] if part else []), *left]]
 
 
