@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ganflow.game.statistics import estimate_norm_statistics
     from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
     from ganflow.metrics import Metric
+    from ganflow.optim import Elementwise
     from ganflow.pictures.files import replacing_file, save_png
     from ganflow.pictures.images import image_grid
     from ganflow.pictures.points import real_examples
@@ -57,6 +58,7 @@ __all__ = [
     "AddedTerms",
     "Batch",
     "Data",
+    "Elementwise",
     "Field",
     "Game",
     "GanflowError",
@@ -117,6 +119,7 @@ _ROOMS = {
     "game.statistics": "estimate_norm_statistics",
     "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",
     "metrics": "Metric",
+    "optim": "Elementwise",
     "pictures.files": "replacing_file save_png",
     "pictures.images": "image_grid",
     "pictures.points": "real_examples",

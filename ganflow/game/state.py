@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game.game import Game
+from ganflow.game.player import parts_of
 
 Tensors = dict[str, Tensor]
 _TENSOR, _PAIRS = "$tensor", "$pairs"
@@ -20,7 +21,8 @@ _TENSOR, _PAIRS = "$tensor", "$pairs"
 def game_state(game: Game) -> tuple[Tensors, dict[str, Any]]:
     """Networks, extras and optimizers: live tensors by name (not copies), and the plain values around them."""
     tensors: Tensors = {f"game.{name}": t for name, t in game.state_dict().items()}
-    optimizers = {name: flatten(p.optimizer.state_dict(), f"optimizer.{name}", tensors) for name, p in game.players.items()}
+    parts = parts_of(game.players)
+    optimizers = {name: flatten(part.optimizer.state_dict(), f"optimizer.{name}", tensors) for name, part in parts.items()}
     return tensors, {"optimizers": optimizers}
 
 
@@ -31,8 +33,11 @@ def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None
         ValueError: the state is another game's.
     """
     load_networks(game, tensors)
-    for name, player in game.players.items():
-        player.optimizer.load_state_dict(unflatten(plain["optimizers"][name], tensors))
+    parts = parts_of(game.players)
+    if unlike := parts.keys() ^ plain["optimizers"].keys():
+        raise ValueError(f"optimizers of other parts: {', '.join(sorted(unlike))}")
+    for name, part in parts.items():
+        part.optimizer.load_state_dict(unflatten(plain["optimizers"][name], tensors))
 
 
 def load_networks(game: Game, tensors: Tensors) -> None:

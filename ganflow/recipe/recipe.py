@@ -26,8 +26,9 @@ class Recipe:
     Attributes:
         file: where it was read.
         critic: None where the generator trains alone.
-        optimizers: by player, "generator" and "critic"; a critic-free recipe has no "critic".
-        schedules: by player; a player without one keeps its learning rate.
+        optimizers: by what they train: "generator", "critic" (not where there is none), "generator.mapping", "loss", …: see
+            ganflow.game.parts.
+        schedules: the same; a part without one has that of the longest part above it, or else keeps its learning rate.
         tune: None where the recipe has no such section.
         version: which meaning of recipes it has, see RECIPE_VERSION.
         condition: the data's fields that generator and critic get besides; None for what follows from the data.
@@ -62,8 +63,8 @@ class Recipe:
         one = {"data": self.data, "prior": self.prior, "generator": self.generator, "critic": self.critic, "loss": self.loss}
         return {
             **{slot: chosen for slot, chosen in one.items() if chosen is not None},
-            **{f"optimizer.{player}": chosen for player, chosen in self.optimizers.items()},
-            **{f"schedule.{player}": chosen for player, chosen in self.schedules.items()},
+            **{f"optimizer.{part}": chosen for part, chosen in self.optimizers.items()},
+            **{f"schedule.{part}": chosen for part, chosen in self.schedules.items()},
         }
 
     def chosen(self) -> list[Chosen]:
@@ -91,9 +92,9 @@ class Recipe:
         if self.condition is not None:
             data["condition"] = self.condition
         for slot, section in slots.items():
-            above, _, player = slot.partition(".")
-            if player:
-                data.setdefault(above, {})[player] = section
+            above, _, part = slot.partition(".")
+            if part:
+                data.setdefault(above, {})[part] = section
             else:
                 data[slot] = section
         for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):

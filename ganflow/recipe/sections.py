@@ -11,9 +11,10 @@ from ganflow.settings import key, settings
 
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
-PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
+PARTS = (*PLAYERS, "loss")  # what optimizers train, or, after a dot, what is inside
+PER_PART = ("optimizer", "schedule")  # one component for everything, or one for each part
 MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
-SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
+SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PART, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
 RECIPE_VERSION = 2

@@ -21,6 +21,7 @@ from ganflow.game.compiled import NotCompilable
 from ganflow.game.cost import worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
+from ganflow.game.player import parts_of
 from ganflow.machine import broken
 from ganflow.recipe import Recipe
 from ganflow.runner.faults import ended_from_outside, plugins_fault
@@ -162,8 +163,8 @@ class Run(Parts):
         try:
             self.trainer.load_state(found.tensors, found.plain)
             if self.copied:
-                for player in self.game.players.values():
-                    player.reset_numbers()
+                for part in parts_of(self.game.players).values():
+                    part.reset_numbers()
         except (ValueError, KeyError) as error:
             raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import Data, Field, TensorData
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError, innermost
-from ganflow.game import Game, Player, Round
+from ganflow.game import Game, Round
 from ganflow.game.held import losses_in
+from ganflow.game.parts import make_optimizer, make_players
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
@@ -168,22 +170,8 @@ class Trial:
             critic = None
         game = Game(self.data, prior, generator, critic, loss)
         loss.check(game)
-        for name, network in {"generator": generator, "critic": critic}.items():
-            if network is None:
-                continue
-            optimizer = self.composition.components[f"optimizer.{name}"].settings
-            elementwise = bool(getattr(optimizer, "elementwise", False))
-            schedule = build("schedule", f"schedule.{name}", rounds=10)
-            game.players[name] = Player(name, network, self._optimizer(name), elementwise=elementwise, schedule=schedule)
+        game.players = make_players(game, self.composition, rounds=10)
         return game
-
-    def _optimizer(self, player: str) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-        def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-            made = self.composition.build("optimizer", f"optimizer.{player}", parameters=parameters, player=player)
-            self.expect(isinstance(made, torch.optim.Optimizer), f"hook 'optimizer' gave {type(made).__name__}")
-            return made  # type: ignore[no-any-return]
-
-        return make
 
     def expect(self, true: bool, otherwise: str) -> None:
         if not true:
@@ -321,7 +309,8 @@ class Trial:
     def try_optimizer(self) -> None:
         """Ten steps down |p|²: the parameters change, the sum falls, and the state goes through a checkpoint."""
         parameters = [nn.Parameter(torch.linspace(-1, 1, 12))]
-        optimizer = self._optimizer("critic")(parameters)
+        make = partial(make_optimizer, self.composition, "optimizer.critic", "critic")
+        optimizer = make(parameters)
         before = parameters[0].detach().clone()
         for _ in range(10):
             parameters[0].grad = 2 * parameters[0].detach()
@@ -329,7 +318,7 @@ class Trial:
         after = parameters[0].detach()
         self.expect(not torch.equal(before, after), "ten steps change nothing")
         self.expect(bool(after.square().sum() < before.square().sum()), "ten steps down |p|² go up")
-        self._optimizer("critic")(parameters).load_state_dict(optimizer.state_dict())
+        make(parameters).load_state_dict(optimizer.state_dict())
 
     def try_schedule(self) -> None:
         schedule = self.composition.build("schedule", "schedule.critic", rounds=10)
