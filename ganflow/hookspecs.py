@@ -48,7 +48,8 @@ class Builders:
 
     @hookspec(firstresult=True)
     def data(self) -> Data:
-        """The real examples: fields with shapes and ranges, a training part and a held-out part."""
+        """The real examples: fields with shapes and ranges, a training part and a held-out part. In memory (TensorData), loaded
+        one by one (StreamData), or from an iterable of unknown length (IterableData)."""
 
     @hookspec(firstresult=True)
     def prior(self) -> Prior:

@@ -105,7 +105,9 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             told.append(f"{name} was {was}, is now {now['versions'][name]}")
     was, own = before["data"], now["data"]
     if own["fingerprint"] != was["fingerprint"]:
-        told.append(f"the data {was['name']} changed since the run began: {was['size']} examples then, {own['size']} now")
+        known = None not in (was["size"], own["size"])
+        numbers = f": {was['size']} examples then, {own['size']} now" if known else ""
+        told.append(f"the data {was['name']} changed since the run began{numbers}")
     return told
 
 

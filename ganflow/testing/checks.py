@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import Data, Field, TensorData
+from ganflow.data.feed import feed
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Player, Round
 from ganflow.game.held import losses_in
+from ganflow.game.state import flatten, unflatten
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
@@ -365,12 +368,12 @@ class Trial:
 
 
 def check_data(chosen: Chosen) -> None:
-    """Fields, held-out examples and fingerprint keep the contract of ganflow.data.Data."""
+    """Fields, held-out examples, fingerprint and draws keep the contract of ganflow.data.Data."""
     composition, component = Composition({"data": chosen}), chosen.component
     data = composition.build("data")
     assert isinstance(data, Data), f"{component}: hook 'data' gave {type(data).__name__}"
     assert data.fields, f"{component}: no fields"
-    assert data.size > 0, f"{component}: no training examples"
+    assert data.size is None or data.size > 0, f"{component}: no training examples"
     parts = {"held_out": data.held_out} | ({"train": data.train} if isinstance(data, TensorData) else {})
     for part, tensors in parts.items():
         for name, tensor in tensors.items():
@@ -380,8 +383,35 @@ def check_data(chosen: Chosen) -> None:
             low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
             inside = bool(((tensor >= low) & (tensor <= high)).all())
             assert inside, f"{component}: {part} '{name}' leaves its range [{low}, {high}]"
-    again = composition.build("data").fingerprint()
-    assert data.fingerprint() == again, f"{component}: built twice, its fingerprints differ"
+    again = composition.build("data")
+    assert data.fingerprint() == again.fingerprint(), f"{component}: built twice, its fingerprints differ"
+    if not isinstance(data, TensorData):
+        check_draws(component, data, again)
+
+
+def check_draws(component: Component, data: Data, again: Data) -> None:
+    """What is loaded fits the fields, and goes on from a checkpoint with the same examples: in this process, and in another one,
+    for which `again` stands."""
+    sources = [feed(each, BATCH, 0) for each in (data, again)]
+    try:
+        first, second = (source.draw(2) for source in sources)
+        assert _equal(first, second), f"{component}: built twice, it draws other examples"
+        tensors: dict[str, Tensor] = {}
+        kept = json.dumps(flatten(sources[0].state(), "feed", tensors))
+        tensors = {name: t.clone() for name, t in tensors.items()}
+        wanted = sources[0].draw(3)
+        for source, where in zip(sources, ("in the same process", "in another process"), strict=True):
+            source.load_state(unflatten(json.loads(kept), tensors))
+            assert _equal(source.draw(3), wanted), f"{component}: gone on with {where}, it draws other examples"
+    except GanflowError as error:
+        raise AssertionError(f"{component}: {error}") from error
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(t, b[name]) for name, t in a.items())
 
 
 def check_encoder(chosen: Chosen) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ganflow import hookimpl, key, settings
+from ganflow.data import Field, IterableData
 from ganflow.errors import GanflowError, PluginError
 from ganflow.loss import AddedTerms, ScoreLoss
 from ganflow.metrics import Metric
@@ -319,3 +320,44 @@ def test_data_components():
         return data
 
     refused("data", moved, "held_out 'real' leaves its range [-1.0, 1.0]")
+
+
+class Counting(IterableData):
+    """0, 1, 2, …"""
+
+    name, held_out, fields = "counting", {}, {"real": Field((1,))}  # noqa: RUF012
+
+    def __init__(self):
+        self.at = 0
+
+    def fingerprint(self):
+        return "counting"
+
+    def __iter__(self):
+        while True:
+            self.at += 1
+            yield {"real": torch.tensor([self.at]).float()}
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+def test_iterable_data_pass():
+    check("data", "data", lambda self: Counting())
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "told"),
+    [
+        ("load_state_dict", lambda self, state: None, "gone on with in the same process, it draws other examples"),
+        ("state_dict", lambda self: {"at": b"3"}, "a bytes cannot be kept in a checkpoint"),
+        ("__iter__", lambda self: iter(()), "gives no examples"),
+        ("__iter__", lambda self: iter([{"real": torch.zeros(2)}] * 99), "whose 'real' has shape (2,); the field has (1,)"),
+        ("__iter__", lambda self: ({"real": torch.rand(1)} for _ in range(99)), "built twice, it draws other examples"),
+    ],
+)
+def test_iterable_data_that_break_the_contract(attribute, value, told):
+    refused("data", lambda self: type("Broken", (Counting,), {attribute: value})(), told)
