@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from ganflow.loss import Loss
     from ganflow.metrics import Metric
     from ganflow.prior import Prior
+    from ganflow.tracker import Tracker
     from ganflow.trainer import Report
 
 CONTRACT = 1
 """Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 1` in its module;
 one that says nothing was written for version 1."""
 
-ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "encoder", "modifier")
+ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "encoder", "modifier")
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
 captions: `data: {encoder: {use: NAME}}`."""
 
@@ -44,7 +45,7 @@ hookspec = HookspecMarker("ganflow")
 
 class Builders:
     """Made once per run, in this order: data, prior, generator, critic, loss, then per player optimizer and schedule,
-    then the metrics."""
+    then the metrics and the trackers."""
 
     @hookspec(firstresult=True)
     def data(self) -> Data:
@@ -83,6 +84,11 @@ class Builders:
     @hookspec(firstresult=True)
     def metric(self, data: Data) -> Metric:
         """A score of the generator, evaluated at intervals: see ganflow.metrics."""
+
+    @hookspec(firstresult=True)
+    def tracker(self) -> Tracker:
+        """What is fed with the run's numbers and pictures: see ganflow.tracker. Where several workers train
+        together, the first alone has it."""
 
     @hookspec(firstresult=True)
     def encoder(self) -> TextEncoder:

@@ -124,7 +124,10 @@ class StreamFeed(Feed):
 
     def load_state(self, state: dict[str, Any]) -> None:
         if "position" not in state:
-            raise GanflowError("the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go on with data that is streamed")
+            raise GanflowError(
+                "the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go on with data "
+                "that is streamed"
+            )
         self._go_to(int(state["position"]))
 
     def _go_to(self, position: int) -> None:

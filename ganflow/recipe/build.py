@@ -63,6 +63,7 @@ class _Builder:
             schedules=players["schedule"],
             modifiers=many["modifiers"],
             metrics=many["metrics"],
+            trackers=many["trackers"],
             train=plain["train"],
             track=plain["track"],
             tune=plain.get("tune"),

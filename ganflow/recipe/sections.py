@@ -12,7 +12,7 @@ from ganflow.errors import SettingsError
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
 PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
-MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
+MANY = {"modifiers": "modifier", "metrics": "metric", "trackers": "tracker"}  # sections with a list of components, and their role
 SECTIONS = ("name", "recipe_version", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
@@ -104,7 +104,7 @@ class Train:
 
 @settings
 class Track:
-    """What is told to MLflow."""
+    """What is sent to MLflow. Other trackers are in the section `trackers`, a list of components."""
 
     mlflow: bool = key(True, "record the run in MLflow")
     uri: str | None = key(None, "tracking server or store; if not given MLFLOW_TRACKING_URI, else SQLite in the runs folder")

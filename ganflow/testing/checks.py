@@ -7,9 +7,12 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
@@ -28,6 +31,7 @@ from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary
 from ganflow.testing.stand_ins import captioned, images, is_told, judged, points, stand_in, translations
+from ganflow.tracker import TrackedRun, Tracker
 from ganflow.translator import ways_of
 
 BATCH = 8
@@ -48,8 +52,8 @@ def check(component: Component, data: Data | None, values: dict[str, Any]) -> No
         parts = {name: part for name, part in default_parts(component).items() if name not in values}
         inside = {name: part.settings for name, part in parts.items()}
         chosen = Chosen(component, component.settings(**inside, **given(component, values)))
-        if component.role in ("data", "encoder"):
-            {"data": check_data, "encoder": check_encoder}[component.role](chosen)
+        if component.role in ALONE:
+            ALONE[component.role](chosen)
             return
     refusals: list[str] = []
     for examples in [[points(), images()], translations(), [captioned()]] if data is None else [[data]]:
@@ -436,3 +440,24 @@ def check_encoder(chosen: Chosen) -> None:
     assert torch.equal(vectors, again.encode(sentences)), f"{component}: its state does not say all that it has learnt"
     assert not encoder.unknown(sentences[0]), f"{component}: it does not know the words that it has learnt from"
     assert encoder.about(), f"{component}: it does not say what it is"
+
+
+def check_tracker(chosen: Chosen) -> None:
+    """It takes a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
+    component = chosen.component
+    with TemporaryDirectory() as folder:
+        run = TrackedRun("trial", "20260101-000000-0000", Path(folder), {"name": "trial", "train": {"rounds": 2}})
+        picture = Path(folder) / "round-00000002.png"
+        Image.new("RGB", (4, 4)).save(picture)
+        for status in ("interrupted", "finished"):
+            (tracker,) = Composition({}, trackers=[chosen]).build_trackers()
+            assert isinstance(tracker, Tracker), f"{component}: hook 'tracker' gave {type(tracker).__name__}"
+            tracker.begin(run)
+            for round, value in enumerate((0.5, math.nan, math.inf, -math.inf), 1):
+                tracker.values(round, 1e9 + round, {"critic/wasserstein": value})
+            tracker.picture(2, picture)
+            tracker.end(status)
+
+
+ALONE: dict[str, Callable[[Chosen], None]] = {"data": check_data, "encoder": check_encoder, "tracker": check_tracker}
+"""Roles whose components are tried without a game."""

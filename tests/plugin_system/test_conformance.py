@@ -12,6 +12,7 @@ from ganflow.metrics import Metric
 from ganflow.plugins import Component, UnknownComponent
 from ganflow.testing import check_component, check_plugin, components
 from ganflow.testing.stand_ins import NormalPrior, ScoreDifference, images, points, stand_in
+from ganflow.tracker import Tracker
 from ganflow.translator import Translator, ways_of
 
 
@@ -325,7 +326,7 @@ def test_data_components():
 class Counting(IterableData):
     """0, 1, 2, …"""
 
-    name, held_out, fields = "counting", {}, {"real": Field((1,))}  # noqa: RUF012
+    name, held_out, fields = "counting", {}, {"real": Field((1,))}
 
     def __init__(self):
         self.at = 0
@@ -361,3 +362,33 @@ def test_iterable_data_pass():
 )
 def test_iterable_data_that_break_the_contract(attribute, value, told):
     refused("data", lambda self: type("Broken", (Counting,), {attribute: value})(), told)
+
+
+def test_built_in_trackers_pass():
+    check_plugin("trackers")
+
+
+class Kept(Tracker):
+    """Keeps nothing."""
+
+    def begin(self, run):
+        self.folder = run.folder
+
+    def values(self, round, time, values):
+        assert self.folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("built", "told"),
+    [
+        (lambda self: "a file", "hook 'tracker' gave str"),
+        (lambda self: type("Whole", (Kept,), {"values": lambda s, r, t, v: int(v["critic/wasserstein"])})(), "ValueError"),
+        (lambda self: type("Old", (Kept,), {"end": lambda s: None})(), "TypeError"),
+    ],
+)
+def test_trackers_that_break_the_contract(built, told):
+    refused("tracker", built, told)
+
+
+def test_a_tracker_of_two_methods_passes():
+    check("tracker", "tracker", lambda self: Kept())
