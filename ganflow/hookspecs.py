@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ganflow.data import Data
     from ganflow.encoder import TextEncoder
+    from ganflow.executor import Executor
     from ganflow.game import Game
     from ganflow.loss import Loss
     from ganflow.metrics import Metric
@@ -36,9 +37,12 @@ CONTRACT = 1
 """Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 1` in its module;
 one that says nothing was written for version 1."""
 
-ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "encoder", "modifier")
+ROLES = (
+    "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "executor", "encoder",
+    "modifier",
+)  # fmt: skip
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
-captions: `data: {encoder: {use: NAME}}`."""
+captions, `data: {encoder: {use: NAME}}`, an `executor` within `tune: {executor: {use: NAME}}`."""
 
 hookspec = HookspecMarker("ganflow")
 
@@ -89,6 +93,11 @@ class Builders:
     def tracker(self) -> Tracker:
         """What is fed with the run's numbers and pictures: see ganflow.tracker. Where several workers train
         together, the first alone has it."""
+
+    @hookspec(firstresult=True)
+    def executor(self) -> Executor:
+        """What plays the trials of a sweep: see ganflow.executor. Called in each of the sweep's processes; it cannot
+        be wrapped."""
 
     @hookspec(firstresult=True)
     def encoder(self) -> TextEncoder:

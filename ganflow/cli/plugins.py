@@ -139,6 +139,8 @@ def example(component: Component, catalogue: Catalogue) -> str:
     lists = {role: section for section, role in MANY.items()}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"
+    if component.role == "executor":
+        return f"tune: {{executor: {section}}}"
     return f"{lists[component.role]}: [{section}]" if component.role in lists else f"{component.role}: {section}"
 
 

@@ -13,8 +13,8 @@ from ganflow.recipe.sections import MANY, RECIPE_VERSION, Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
 from ganflow.settings import keys
 
-OUTSIDE = ("data", "prior", "schedule")
-"""Sections of which a round sees what they draw, or set, alone."""
+OUTSIDE = ("data", "prior", "schedule", "metrics", "trackers", "tune")
+"""Sections of which a round sees what they draw, or set, alone, or nothing."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Recipe:
         """The components that a round is made of, by the place where the recipe names them: "loss", "modifiers[0]", …"""
         modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(self.modifiers)}
         every = {**self.slots(), **modifiers, **self.parts}
-        return {place: chosen for place, chosen in every.items() if not place.startswith((*OUTSIDE, "metrics", "trackers"))}
+        return {place: chosen for place, chosen in every.items() if not place.startswith(OUTSIDE)}
 
     def copied(self) -> Recipe:
         """A copy whose settings may be changed. The components are the same."""
@@ -98,18 +98,19 @@ class Recipe:
         for name in ("train", "track", "tune"):
             settings = getattr(self, name)
             if settings is not None:
-                data[name] = {key.name: plain(getattr(settings, key.name)) for key in keys(type(settings))}
+                data[name] = self._values(settings, name)
         return data
 
     def _section(self, chosen: Chosen, slot: str) -> dict[str, Any]:
-        section: dict[str, Any] = {"use": chosen.component.qualified}
-        for key in keys(chosen.component.settings):
-            value, place = getattr(chosen.settings, key.name), join(slot, key.name)
-            if key.notes.role is None or value is None:
-                section[key.name] = plain(value)
-            else:
-                section[key.name] = self._section(self.parts[place], place)
-        return section
+        return {"use": chosen.component.qualified, **self._values(chosen.settings, slot)}
+
+    def _values(self, settings: Any, slot: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key in keys(type(settings)):
+            value, place = getattr(settings, key.name), join(slot, key.name)
+            inner = key.notes.role is not None and value is not None
+            values[key.name] = self._section(self.parts[place], place) if inner else plain(value)
+        return values
 
     def to_yaml(self) -> str:
         """`resolved()` as YAML; reading it gives an equal recipe."""

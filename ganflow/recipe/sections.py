@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from ganflow import key, settings
+from ganflow import key, part, settings
 from ganflow.addresses import password_problem
 from ganflow.errors import SettingsError
 
@@ -150,6 +150,7 @@ class Tune:
     retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
+    executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
 
     def __post_init__(self) -> None:
         problems = []
@@ -169,5 +170,7 @@ class Tune:
         if self.pack > 1 and self.scheduler != "none":
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
+        if self.pack > 1 and self.executor is not None:
+            problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:
             raise SettingsError(problems)

@@ -20,6 +20,7 @@ from ganflow.data import Data, Field, TensorData
 from ganflow.data.feed import feed
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
+from ganflow.executor import Executor
 from ganflow.game import Game, Player, Round
 from ganflow.game.held import losses_in
 from ganflow.game.state import flatten, unflatten
@@ -459,5 +460,19 @@ def check_tracker(chosen: Chosen) -> None:
             tracker.end(status)
 
 
-ALONE: dict[str, Callable[[Chosen], None]] = {"data": check_data, "encoder": check_encoder, "tracker": check_tracker}
+def check_executor(chosen: Chosen) -> None:
+    """It is an executor; what it does with trials is seen in a sweep alone."""
+    executor, component = Composition({"executor": chosen}).build("executor"), chosen.component
+    assert isinstance(executor, Executor), f"{component}: hook 'executor' gave {type(executor).__name__}"
+    together = executor.together
+    assert isinstance(together, int), f"{component}: 'together' is a number of trials, not {together!r}"
+    assert together >= 1, f"{component}: 'together' is a number of trials, not {together!r}"
+
+
+ALONE: dict[str, Callable[[Chosen], None]] = {
+    "data": check_data,
+    "encoder": check_encoder,
+    "tracker": check_tracker,
+    "executor": check_executor,
+}
 """Roles whose components are tried without a game."""

@@ -258,6 +258,7 @@ ARGUMENTS = {
     "schedule": ["rounds"],
     "metric": ["data"],
     "tracker": [],
+    "executor": [],
     "encoder": [],
     "run_started": ["game"],
     "critic_stepped": ["game"],
