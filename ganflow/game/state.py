@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganflow.errors import GanflowError
 from ganflow.game.game import Game
 from ganflow.game.player import parts_of
 
 Tensors = dict[str, Tensor]
-_TENSOR, _PAIRS = "$tensor", "$pairs"
+_TENSOR, _PAIRS, _TUPLE = "$tensor", "$pairs", "$tuple"
 
 
 def game_state(game: Game) -> tuple[Tensors, dict[str, Any]]:
@@ -120,17 +121,22 @@ def untouched(game: Game) -> Iterator[None]:
 
 
 def flatten(tree: Any, name: str, tensors: Tensors) -> Any:
-    """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`."""
+    """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`.
+
+    Raises:
+        GanflowError: something in it is no tensor, number, string or None, nor a list, tuple or dict of them.
+    """
     if isinstance(tree, Tensor):
         tensors[name] = tree.detach()
         return {_TENSOR: name}
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and all(key is None or isinstance(key, (bool, int, float, str)) for key in tree):
         return {_PAIRS: [[key, flatten(value, f"{name}.{key}", tensors)] for key, value in tree.items()]}
     if isinstance(tree, (list, tuple)):
-        return [flatten(value, f"{name}.{i}", tensors) for i, value in enumerate(tree)]
+        values = [flatten(value, f"{name}.{i}", tensors) for i, value in enumerate(tree)]
+        return {_TUPLE: values} if isinstance(tree, tuple) else values
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    raise ValueError(f"{name}: a {type(tree).__name__} cannot be kept in a checkpoint; keep state in tensors and numbers")
+    raise GanflowError(f"{name}: a {type(tree).__name__} cannot be kept in a checkpoint; keep state in tensors and numbers")
 
 
 def unflatten(plain: Any, tensors: Tensors) -> Any:
@@ -140,6 +146,8 @@ def unflatten(plain: Any, tensors: Tensors) -> Any:
     if isinstance(plain, dict):
         if _TENSOR in plain:
             return tensors[plain[_TENSOR]]
+        if _TUPLE in plain:
+            return tuple(unflatten(value, tensors) for value in plain[_TUPLE])
         return {key: unflatten(value, tensors) for key, value in plain[_PAIRS]}
     return plain
 

@@ -64,6 +64,7 @@ class _Builder:
             schedules=per_part["schedule"],
             modifiers=many["modifiers"],
             metrics=many["metrics"],
+            trackers=many["trackers"],
             train=plain["train"],
             track=plain["track"],
             tune=plain.get("tune"),

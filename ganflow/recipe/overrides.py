@@ -3,7 +3,7 @@
     train.rounds=50  modifiers[0].c=0.02   set a key (the value is YAML; a list may be indexed with .0 too)
     critic=mlp  critic.use=mlp             switch a component: the keys that the recipe gave the old one are dropped
     critic={use: mlp, width: 64}           replace a whole section
-    +modifiers={use: ema}  +metrics=swd    append to a list
+    +modifiers={use: ema}  +metrics=swd  +trackers=tensorboard    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
     tune.space.optimizer.lr={…}            the domain of optimizer.lr
 

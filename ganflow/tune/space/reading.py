@@ -27,6 +27,7 @@ _NOT_SEARCHED = {
     "name": "it names the folder of the runs",
     "recipe_version": "it says what the other keys mean",
     "track": "it does not change what is trained",
+    "trackers": "they do not change what is trained",
     "tune": "it is the search itself",
     "metrics": "trials that are measured differently cannot be compared",
     "train.device": "tune.resources says what a trial gets",
