@@ -27,7 +27,8 @@ Condition = Mapping[str, Tensor]
 
 
 class Embeddings(nn.Module):
-    """Numbers (n, width) for each field of a condition: a learnt row for a class, a learnt linear map of an embedding."""
+    """Numbers (n, width) for each field of a condition: a learnt row for a class, a learnt linear map of an embedding. Classes
+    may also be mixed: shares (n, classes) of the rows in place of labels, as between two classes."""
 
     def __init__(self, fields: Mapping[str, Field], width: int) -> None:
         super().__init__()
@@ -38,7 +39,10 @@ class Embeddings(nn.Module):
         )
 
     def forward(self, condition: Condition) -> list[Tensor]:
-        return [table(condition[name]) for name, table in zip(self.names, self.tables, strict=True)]
+        given = zip((condition[name] for name in self.names), self.tables, strict=True)
+        return [
+            t @ table.weight if isinstance(table, nn.Embedding) and t.is_floating_point() else table(t) for t, table in given
+        ]
 
     def spread(self, std: float) -> Embeddings:
         """Itself, its weights drawn from N(0, std²)."""
