@@ -18,10 +18,6 @@ from ganflow import GanflowError
 
 if TYPE_CHECKING:
     from ganflow import Data, Field
-    from ganflow_networks import DCGANCritic, DCGANGenerator, MLPCritic, MLPGenerator, ResNetCritic, ResNetGenerator
-
-    GeneratorSettings = MLPGenerator | DCGANGenerator | ResNetGenerator
-    CriticSettings = MLPCritic | DCGANCritic | ResNetCritic
 
 Condition = Mapping[str, Tensor]
 
@@ -139,12 +135,18 @@ def _size(layer: nn.Linear | nn.Conv2d) -> float:
 
 
 def generator(
-    name: str, settings: GeneratorSettings, plain: Callable[[int], nn.Module], data: Data, condition: tuple[str, ...]
+    name: str,
+    conditioning: str,
+    embedding: int,
+    plain: Callable[[int], nn.Module],
+    data: Data,
+    condition: tuple[str, ...],
 ) -> nn.Module:
     """The generator for a condition; without one, the plain network.
 
     Args:
         name: of the component, for messages.
+        conditioning, embedding: the component's keys.
         plain: makes the network for so many numbers besides z.
 
     Raises:
@@ -153,8 +155,8 @@ def generator(
     if not condition:
         return plain(0)
     fields = fields_of(data, condition, f"generator '{name}'")
-    if settings.conditioning == "concat":
-        return ConditionalGenerator(plain(settings.embedding * len(fields)), Embeddings(fields, settings.embedding))
+    if conditioning == "concat":
+        return ConditionalGenerator(plain(embedding * len(fields)), Embeddings(fields, embedding))
     network = plain(0)
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
@@ -171,7 +173,9 @@ def generator(
 
 def critic(
     name: str,
-    settings: CriticSettings,
+    conditioning: str,
+    embedding: int,
+    classifier: str,
     plain: Callable[[int], nn.Sequential],
     data: Data,
     condition: tuple[str, ...],
@@ -181,13 +185,14 @@ def critic(
 
     Args:
         name: of the component, for messages.
+        conditioning, embedding, classifier: the component's keys.
         plain: makes the network for so many numbers (or channels, with `planes`) besides an example's; its last two layers are
             the one that scores and a flattening one.
 
     Raises:
         GanflowError: it accepts no such condition, or there are no such classes.
     """
-    who, classifier = f"critic '{name}'", settings.classifier
+    who = f"critic '{name}'"
     if classifier:
         there = [field for field, about in data.fields.items() if about.kind == "class"]
         if classifier not in there:
@@ -201,8 +206,8 @@ def critic(
     if not condition:
         return plain(0)
     fields = fields_of(data, condition, who)
-    if settings.conditioning == "concat":
-        return ConcatenationCritic(plain(settings.embedding * len(fields)), Embeddings(fields, settings.embedding), planes)
+    if conditioning == "concat":
+        return ConcatenationCritic(plain(embedding * len(fields)), Embeddings(fields, embedding), planes)
     whole = plain(0)
     return ProjectionCritic(whole[:-2], whole[-2], fields)
 
