@@ -31,7 +31,8 @@ class MLPAutoencoder:
     variational: bool = key(True, VARIATIONAL)
     learn_sigma: bool = key(False, LEARN_SIGMA)
 
-    __post_init__ = check_sigma
+    def __post_init__(self) -> None:
+        check_sigma(self)
 
     @hookimpl
     def generator(self, data, prior):
@@ -55,7 +56,8 @@ class ConvAutoencoder:
     variational: bool = key(True, VARIATIONAL)
     learn_sigma: bool = key(False, LEARN_SIGMA)
 
-    __post_init__ = check_sigma
+    def __post_init__(self) -> None:
+        check_sigma(self)
 
     @hookimpl
     def generator(self, data, prior):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,7 @@ def search(game: Game, images: Tensor, known: Tensor, how: Search, real: Tensor 
     from ganflow_optim.elementwise import Adam
 
     adam = Adam([z], lr=how.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    assert game.prior is not None
     low, high = game.prior.support or (-how.limit, how.limit)
     for _ in range(how.iterations):
         _, context, prior = losses()
@@ -133,7 +134,7 @@ def _prior_loss(game: Game, how: Search, real: Tensor | None) -> Callable[[Tenso
         return lambda z, made: z.flatten(1).square().sum(1) / 2
     if how.prior == "none" or how.weight == 0:
         return lambda z, made: z.new_zeros(len(z))
-    loss = game.loss
+    loss: Any = game.loss
     if not judges(game):
         raise GanflowError("the run's loss does not judge examples by a critic's scores; take --prior-loss norm or none")
     scores = None

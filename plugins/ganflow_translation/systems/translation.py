@@ -54,7 +54,7 @@ class TranslationLoss(nn.Module, ScoreLoss):
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """The adversarial loss's own, in each domain."""
-        found = {}
+        found: dict[str, float] = {}
         for domain in self.domains:
             term = f"critic/{in_domain(self.name, domain)}"
             if term not in means:
