@@ -1,7 +1,7 @@
 """ganflow: adversarial-training experiments from recipes and plugins.
 
-A plugin needs three names from here, and `Elementwise` to write an optimizer: `hookimpl`, `settings` and, to document and bound its keys, `key` (and `part` for
-a key that holds another component). See ganflow.hookspecs for the contract.
+A plugin needs three names from here: `hookimpl`, `settings` and, to document and bound its keys, `key` (and `part` for
+a key that holds another component); `Elementwise` to write an optimizer. See ganflow.hookspecs for the contract.
 """
 
 import os
@@ -11,6 +11,7 @@ _started = sys.argv[:1] == ["-m"] and "ganflow" in sys.orig_argv  # by `python -
 if _started and not sys.flags.safe_path and os.path.join(sys.path[0], "ganflow") != __path__[0]:
     del sys.path[0]  # the working folder, whose modules are not ganflow's
 
+from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from pluggy import HookimplMarker  # noqa: E402
@@ -30,6 +31,4 @@ hookimpl = HookimplMarker("ganflow")
 def __getattr__(name: str) -> Any:  # imported when it is first asked for: it needs torch
     if name != "Elementwise":
         raise AttributeError(f"module 'ganflow' has no attribute '{name}'")
-    from ganflow.optim import Elementwise
-
-    return Elementwise
+    return import_module("ganflow.optim").Elementwise

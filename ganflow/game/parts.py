@@ -19,7 +19,7 @@ from ganflow.game.game import Game
 from ganflow.game.held import losses_in
 from ganflow.game.parallel import Group
 from ganflow.game.player import Part, Player
-from ganflow.loss import Loss
+from ganflow.loss import AddedTerms, Loss
 from ganflow.plugins import Composition
 from ganflow.plugins.wording import did_you_mean
 
@@ -162,7 +162,8 @@ class _Shares:
             for p in every:
                 if p.requires_grad and id(p) not in owner:
                     why = "; the players' differ, so the loss needs its own" if first == "loss" else ""
-                    raise GanflowError(f"{self._name(p)} is trained by no optimizer{why}: add '{first}' to the recipe's optimizers")
+                    text = f"{self._name(p, first)} is trained by no optimizer{why}"
+                    raise GanflowError(f"{text}: add '{first}' to the recipe's optimizers")
         for name, share in shares.items():
             if not any(p.requires_grad for p in share):
                 inner = [n for n in names if n.startswith(f"{name}.")]
@@ -188,17 +189,17 @@ class _Shares:
         inside = {id(p) for p in _parameters(found[0])}
         return [p for p in self.owned[first] if id(p) in inside]
 
-    def _name(self, parameter: nn.Parameter, within: str = "") -> str:
-        """What a parameter is called."""
-        found = (n for n, vs in self.names.items() if n.startswith(within) for v in vs if v is parameter)
-        return next(found, within or "a parameter of the loss")
+    def _name(self, parameter: nn.Parameter, first: str) -> str:
+        """What a parameter of the generator, critic or loss is called."""
+        found = (n for n, values in self.names.items() if n.startswith(f"{first}.") for v in values if v is parameter)
+        return next(found, f"a parameter of the {first}")
 
     def _twice(self, parameter: nn.Parameter, one: str, other: str) -> str:
-        names = [self._name(parameter, name.partition(".")[0]) for name in (one, other)]
-        what = names[0] if names[0] == names[1] else f"{names[0]} and {names[1]} are one parameter, which"
-        both = f"both optimizer.{one} and optimizer.{other} would train"
-        how = "leave one of the two out" if _player_of(one) == _player_of(other) else "one of the players needs a copy, or a frozen one"
-        return f"{what}: {both}; {how}" if what == names[0] else f"{what} {both}; {how}"
+        names = dict.fromkeys(self._name(parameter, name.partition(".")[0]) for name in (one, other))
+        what = f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} one parameter"
+        alike = _player_of(one) == _player_of(other)
+        how = "leave one of the two out" if alike else "give one of the players a copy, or freeze it"
+        return f"{what}, which both optimizer.{one} and optimizer.{other} would train; {how}"
 
 
 def _attributes(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
@@ -210,14 +211,14 @@ def _attributes(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, An
     if isinstance(value, nn.Module):
         plain = {name: item for name, item in vars(value).items() if name not in _EVERY_MODULES}
         items = {**plain, **value._modules, **value._parameters}
-    elif isinstance(value, Loss):
+    elif isinstance(value, (Loss, AddedTerms)):
         items = vars(value)
     elif isinstance(value, dict):
         items = {str(key): item for key, item in value.items()}
     elif isinstance(value, (list, tuple)):
         items = {str(i): item for i, item in enumerate(value)}
     for name, item in items.items():
-        if isinstance(item, (Loss, nn.Module, nn.Parameter, dict, list, tuple)):
+        if isinstance(item, (Loss, AddedTerms, nn.Module, nn.Parameter, dict, list, tuple)):
             yield f"{path}.{name}", item
             yield from _attributes(item, f"{path}.{name}", seen)
 
