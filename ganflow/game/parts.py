@@ -115,7 +115,6 @@ class _Shares:
     """
 
     def __init__(self, game: Game) -> None:
-        self.game = game
         extras = dict(game.extras.items())
         self.modules = {"generator": game.generator, "critic": game.critic, "loss": extras.get("loss")}
         self.owned = {first: list(m.parameters()) if m is not None else [] for first, m in self.modules.items()}
@@ -166,6 +165,8 @@ class _Shares:
                     raise GanflowError(f"{text}: add '{first}' to the recipe's optimizers")
         for name, share in shares.items():
             if not any(p.requires_grad for p in share):
+                if name in ("generator", "critic") and not any(p.requires_grad for p in claimed[name]):
+                    raise GanflowError(f"the {name} has no parameters that can be trained")
                 inner = [n for n in names if n.startswith(f"{name}.")]
                 left = f"{' and '.join(inner)} {'have' if len(inner) > 1 else 'has'} all of them" if inner else ""
                 why = left if any(p.requires_grad for p in claimed[name]) else "it has none that can be trained"
@@ -179,8 +180,9 @@ class _Shares:
         first, _, rest = name.partition(".")
         found = self.names.get(name, [])
         if len(found) > 1:
-            what = f"there are {len(found)} of this name in the loss and the terms added to it"
-            raise GanflowError(f"optimizer.{name}: {what}; name all of it (optimizer.loss), or attributes further inside")
+            exact = [n for n, values in self.names.items() if len(values) == 1 and any(values[0] is v for v in found)]
+            how = f"write {' or '.join(f'optimizer.{n}' for n in exact)}" if exact else "train them together, as optimizer.loss"
+            raise GanflowError(f"optimizer.{name}: the loss and the terms added to it hold {len(found)} of this name; {how}")
         if not found:
             below = [n.partition(".")[2] for n in self.names if n.startswith(f"{first}.")]
             tops = sorted({n.partition(".")[0] for n in below})

@@ -184,7 +184,7 @@ def read_recipe_again(recipe, read):
          "parameters for it: generator.mapping and generator.body have all of them; remove it"),
         ("generator.mapping", "generator.body.1", (), "optimizer.generator.body.1: there are no parameters for it: it has none that "
          "can be trained; remove it"),
-        ("x", "x", ("generator.frozen=true",), "optimizer.generator.mapping: there are no parameters for it: it has none that can be "
+        ("x", "x", ("generator.frozen=mapping",), "optimizer.generator.mapping: there are no parameters for it: it has none that can be "
          "trained; remove it"),
         ("  loss: {use: adamw", "  generator.body: sgd\n  loss: {use: adamw", ("generator.tied=true", "~optimizer.generator"),
          "generator.mapping.2.weight is one parameter, which both optimizer.generator.mapping and optimizer.generator.body would train; "
@@ -193,6 +193,9 @@ def read_recipe_again(recipe, read):
          "has none that can be trained; remove it"),
         ("x", "x", ("loss=wasserstein", "~optimizer.loss", "~optimizer.loss.weights", "schedule={loss: cosine}"), "schedule.loss: the "
          "loss has no parameters to train; remove it"),
+        ("x", "x", ("generator.frozen=all",), "the generator has no parameters that can be trained"),
+        ("x", "x", ("loss=twofold",), "optimizer.loss.weights: the loss and the terms added to it hold 2 of this name; write "
+         "optimizer.loss.first.weights or optimizer.loss.second.weights"),
         ("x", "x", ("loss=outside", "~schedule", "~optimizer.loss", "~optimizer.loss.weights"), "loss.weight is a parameter outside "
          "of every nn.Module, which no checkpoint would keep; derive what holds it from nn.Module"),
     ],
@@ -201,6 +204,15 @@ def test_what_cannot_be(read, old, new, changes, problem):
     with pytest.raises(GanflowError) as caught:
         built(read(*changes, optimizers=PARTS.replace(old, new, 1)))
     assert str(caught.value) == problem
+
+
+def test_what_a_loss_within_a_loss_holds(read):
+    """Is named from the loss of the recipe, or, where that is clear, from the one that has it."""
+    optimizers = PARTS.replace("loss.weights", "loss.second.weights")
+    parts = parts_of(built(read("loss=twofold", optimizers=optimizers)).game.players)
+    assert {name: sum(p.numel() for p in part.updated) for name, part in parts.items() if "loss" in name} == {
+        "loss": 2 + 2 + 2, "loss.second.weights": 2,
+    }  # fmt: skip
 
 
 def test_a_parameter_of_both_players(read):
