@@ -1,12 +1,12 @@
 """ganflow translate, on small runs that were really trained."""
 
+import ganflow_translation.command
 import numpy as np
 import pytest
 import torch
 from ganflow_translation import data as scenes
 from PIL import Image
 
-import ganflow.cli.translate
 from ganflow.checkpoint import load_game
 from ganflow.cli.main import COMMANDS, main
 from ganflow.recipe import read_recipe
@@ -81,7 +81,7 @@ def translate(runs, tmp_path, monkeypatch, ganflow):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["translate"] == ganflow.cli.translate.HELP
+    assert COMMANDS["translate"] == ganflow_translation.command.HELP
 
 
 def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):
