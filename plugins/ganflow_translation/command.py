@@ -210,7 +210,8 @@ def _true(path: Path, file: Path, made: Tensor, channels: int) -> Tensor:
     from ganflow import IMAGE_ENDINGS, GanflowError, read_image
 
     if path.is_dir():
-        found = [path / f"{file.stem}{ending}" for ending in (file.suffix, *IMAGE_ENDINGS) if (path / f"{file.stem}{ending}").exists()]
+        beside = [path / f"{file.stem}{ending}" for ending in (file.suffix, *IMAGE_ENDINGS)]
+        found = [image for image in beside if image.exists()]
         if not found:
             raise GanflowError(f"--truth: there is no {file.stem} in {path}")
         path = found[0]
