@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from ganflow.translator import Translator, ways_of
 from torch import nn
 
 from ganflow import hookimpl, key, settings
@@ -13,7 +14,6 @@ from ganflow.plugins import Component, UnknownComponent
 from ganflow.testing import check_component, check_plugin, components
 from ganflow.testing.stand_ins import NormalPrior, ScoreDifference, images, points, stand_in
 from ganflow.tracker import Tracker
-from ganflow.translator import Translator, ways_of
 
 
 def check(role, hook, build, *, wrapper=False, doc="A part.", **more):

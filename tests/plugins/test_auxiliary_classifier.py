@@ -30,7 +30,8 @@ def batch_of(game, n=6):
 
 def surprise(logits, labels):
     """−E log P(c), in nats, term by term."""
-    each = [-math.log(math.exp(row[c]) / sum(math.exp(v) for v in row)) for row, c in zip(logits.tolist(), labels.tolist(), strict=True)]
+    rows = zip(logits.tolist(), labels.tolist(), strict=True)
+    each = [-math.log(math.exp(row[c]) / sum(math.exp(v) for v in row)) for row, c in rows]
     return sum(each) / len(each)
 
 

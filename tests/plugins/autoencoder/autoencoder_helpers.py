@@ -1,11 +1,11 @@
 """A linear-Gaussian model, whose likelihood and posterior are known, and games on data at hand."""
 
 import torch
+from ganflow.autoencoder import Gaussian, VariationalAutoencoder
 from ganflow_autoencoder.losses import ELBOLoss
 from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 
-from ganflow.autoencoder import Gaussian, VariationalAutoencoder
 from ganflow.data import TensorData
 from ganflow.game import Game
 

@@ -8,12 +8,12 @@ import ganflow_autoencoder as plugin
 import pytest
 import torch
 from autoencoder_helpers import Linear, draw, game_of, linear
+from ganflow.autoencoder import Gaussian
 from ganflow_autoencoder.bounds import log_weights
 from ganflow_autoencoder.likelihoods import bernoulli, gaussian
 from torch import distributions as dist
 from torch import nn
 
-from ganflow.autoencoder import Gaussian
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.loss import AddedTerms

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from autoencoder_helpers import draw, linear
+from ganflow.autoencoder import VariationalAutoencoder
 from ganflow_autoencoder.bounds import log_weights
 from torch import distributions as dist
 
-from ganflow.autoencoder import VariationalAutoencoder
 from ganflow.checkpoint import load_game, newest
 from ganflow.errors import GanflowError
 from ganflow.game import build_game, build_round

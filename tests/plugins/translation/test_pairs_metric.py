@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from ganflow.translator import UNPAIRED, Translator
 from ganflow_translation.measures import PairsMetric, compare, sharpness
 
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.game import Game
 from ganflow.loss import Loss
-from ganflow.translator import UNPAIRED, Translator
 
 
 class Scaled(Translator):

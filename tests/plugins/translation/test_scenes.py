@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from ganflow.translator import PAIRED, UNPAIRED, ways_of
 from ganflow_translation import data as offered
 from ganflow_translation.data import Facades, Horses, Street
 from ganflow_translation.scenes import facades, horses, street
 from ganflow_translation.scenes.facades import CLASSES
 
 from ganflow.data import TensorData
-from ganflow.translator import PAIRED, UNPAIRED, ways_of
 
 KINDS = (Facades, Street, Horses)
 FEW = {"train": 6, "held_out": 3}

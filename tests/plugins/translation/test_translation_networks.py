@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ganflow.translator import Translator
 from ganflow_layers.blocks import ResizeConv
 from ganflow_translation import networks
 from ganflow_translation.nets.blocks import InstanceNorm
@@ -16,7 +17,6 @@ from torch.nn import functional as F
 
 from ganflow.data import Field, TensorData
 from ganflow.errors import GanflowError, SettingsError
-from ganflow.translator import Translator
 
 GENERATORS = {
     "unet": networks.UNet(width=4),
