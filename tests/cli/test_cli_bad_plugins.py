@@ -8,6 +8,8 @@ PATCH = ("critic={use: acme/mosaic}",)
 GOOD = """
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Patch:

@@ -7,6 +7,8 @@ from ganflow.plugins import Chosen, Composition, blame
 CODE = """
     from ganflow import hookimpl, settings
 
+    GANFLOW_CONTRACT = 2
+
     @settings
     class Failing:
         @hookimpl

@@ -173,6 +173,8 @@ def test_a_name_that_two_plugins_offer_needs_the_plugin(workshop):
 MLP = '''
     from ganflow import hookimpl, settings
 
+    GANFLOW_CONTRACT = 2
+
     @settings
     class Mlp:
         """Another one."""

@@ -253,6 +253,8 @@ def test_a_modifier_may_wrap_or_listen_and_others_may_too():
 BAD_OFFER = """
     from ganflow import hookimpl, settings
 
+    GANFLOW_CONTRACT = 2
+
     @settings
     class Good:
         @hookimpl

@@ -16,6 +16,8 @@ import os
 from pathlib import Path
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 @settings
 class Witness:
     folder: str = key("", "where to write which GPUs each process sees")
