@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import ganflow_autoencoder as plugin
 import pytest
 import torch
+from ganflow_autoencoder.base import Autoencoder, VariationalAutoencoder
 from ganflow_vanilla import Hinge
 from torch import nn
 
-from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.testing import check_component, components
