@@ -31,7 +31,7 @@ class Straight(Prior):
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 

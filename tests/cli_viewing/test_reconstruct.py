@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
 from PIL import Image
 from torch import nn
 
 import ganflow.cli.reconstruct
-from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
 from ganflow.cli.main import COMMANDS
 from ganflow.data import TensorData
 from ganflow.game import Game
@@ -16,7 +16,7 @@ from ganflow.prior import Prior
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 
