@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
 from ganflow.printing import say, say_json
+from ganflow.report import SUMS
 
 if TYPE_CHECKING:
     from ganflow.runs import RunFolder
@@ -177,7 +178,7 @@ def of_trials(sweep: dict[str, Any]) -> str:
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
     """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
-    estimates = [name for name in values if "/" not in name and name != "rounds_per_second"]
+    estimates = [name for name in values if "/" not in name and name not in ("rounds_per_second", *SUMS)]
     terms = [name for name in values if name.startswith("generator/")]
     return next(((name, values[name]) for name in (*estimates, *terms)), None)
 

@@ -15,6 +15,7 @@ from ganflow.game import Game
 from ganflow.loss import Loss
 from ganflow.prior import Prior
 from ganflow.runs import RunFolder
+from ganflow.signature import Signature
 
 
 class Straight(Prior):
@@ -89,10 +90,13 @@ def make_run(tidy):
 def trained(monkeypatch):
     """Puts a game in place of the checkpoint's; returns the (folder, checkpoint) pairs that were asked for."""
 
-    def put(shape, prior=True):
+    def put(shape, prior=True, condition=()):
         size = torch.Size(shape).numel()
-        data = TensorData("toy", {"real": torch.zeros(5, *shape)})
-        game = Game(data, Straight(size) if prior else None, Spread(shape), None, Nothing())
+        data = TensorData("toy", {name: torch.zeros(5, *shape) for name in ("real", *condition)})
+        generator = Spread(shape)
+        if not prior:
+            generator.signatures = {"to_real": Signature({"x": "real"}, "real")}
+        game = Game(data, Straight(size) if prior else None, generator, None, Nothing(), condition=condition)
         asked = []
 
         def load_game(folder, which="last"):
