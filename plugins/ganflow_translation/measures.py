@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ class PairsMetric(Metric):
             belong together and no way leads back.
     """
 
-    goal = "max"
+    goal: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(self, data: Data, examples: int) -> None:
         ways = ways_of(data.fields)
@@ -62,8 +62,7 @@ def translate(game: Game, x: Tensor, to: str, seed: int = 0) -> Tensor:
     Args:
         seed: for a network that is random when it translates, too (dropout kept on).
     """
-    name = game.makers[to]
-    return game.call(name, seed=seed, batch=32, **{next(iter(game.signatures[name].inputs)): x})
+    return game.call(game.makers[to], x, seed=seed, batch=32)
 
 
 def compare(made: Tensor, true: Tensor) -> dict[str, float]:

@@ -10,6 +10,7 @@ from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
 from ganflow.plugins import Chosen, Component, Composition
 
 
+
 def chosen(role, instance, name="part", plugin="acme"):
     return Chosen(Component(role, name, plugin, type(instance), "gf-acme", "1.2"), instance)
 
@@ -262,6 +263,8 @@ ARGUMENTS = {
     "optimizer": ["parameters", "player"],
     "schedule": ["rounds"],
     "metric": ["data"],
+    "tracker": [],
+    "executor": [],
     "encoder": [],
     "game_built": ["game"],
     "run_started": ["game"],
@@ -290,6 +293,8 @@ def test_a_hook_gets_all_its_arguments(hook):
         assert Composition({}, [], [chosen("metric", part)]).build_metrics(**arguments) == ["made"]
     elif hook == "terms":
         assert Composition({}, [chosen("modifier", part)]).build_terms(**arguments) == ["made"]
+    elif hook == "tracker":
+        assert Composition({}, trackers=[chosen("tracker", part)]).build_trackers() == ["made"]
     elif hook in BUILDERS:
         assert Composition({hook: chosen(role, part)}).build(hook, **arguments) == "made"
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import initialize
 from torch import Tensor, nn
 
 from ganflow import GanflowError
-from ganflow_translation.nets.blocks import initialize, normalization
+from ganflow_translation.nets.blocks import normalization
 from ganflow_translation.nets.domains import beside, critic_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Patch(nn.Sequential):
         self.receptive_field = receptive_field(self)
         initialize(self)
 
-    def forward(self, x: Tensor, **condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **condition: Tensor) -> Tensor:  # type: ignore[override]  # torch calls it input
         """Maps of scores of images x, judged together with those of the condition."""
         scores: Tensor = super().forward(beside(x, condition))
         return scores

@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 from ganflow import build_part
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
-from ganflow.game import Player, Round
+from ganflow.game import Part, Player, Round
 from ganflow.game.features import find_layer
 from ganflow.plugins import Component, Composition
 from ganflow.plugins.catalogue import Chosen
@@ -90,7 +90,7 @@ def play_both(game):
     """Give the game its players."""
     for name in ("generator", "critic"):
         module = getattr(game, name)
-        game.players[name] = Player(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)
+        game.players[name] = Player(name, [Part(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)])
 
 
 def test_a_generator_step_leaves_the_critic_as_it_was():
