@@ -1,0 +1,182 @@
+"""Generators by their signatures, and critics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganflow.data import Field
+from ganflow.game.game import fork_rng
+from ganflow.signature import Z, Signature
+from ganflow.testing.trial import BATCH, Trial
+
+
+def try_generator(trial: Trial) -> None:
+    """Every signature: shapes, ranges, inputs that matter, sizes. Every parameter gets a gradient, by some signature or by the
+    generator's step."""
+    game, condition = trial.game, trial.example.condition
+    taken = {source for domain in game.domains for source in game.signatures[game.makers[domain]].inputs.values()}
+    for name in condition:
+        trial.expect(name in taken, f"its hook takes the condition, and no signature that makes {' or '.join(game.domains)} has "
+                                    f"'{name}' among its inputs; add it")  # fmt: skip
+    batch, made = trial.batch(), dict[str, Any]()
+    torch.manual_seed(0)
+    for name, signature in game.signatures.items():
+        inputs = inputs_of(signature, {**made, **batch})
+        if inputs is None:
+            continue
+        output = signature(game.generator, inputs)
+        made.setdefault(signature.output, output)
+        made[f"signature {name}"] = output
+        if signature.output in (*trial.data.fields, Z):
+            try_output(trial, name, signature, inputs, output)
+            try_sizes(trial, name, signature, inputs)
+    step = game.step("generator", batch)
+    objective = sum((t.square().sum() for output in made.values() for t in tensors_in(output) if t.requires_grad), torch.zeros(()))
+    objective = objective + sum(game.terms_of(step).values())
+    expect_gradients(trial, "generator", objective, "by no signature and not by the loss; remove it, or say which loss trains it: "
+                                                    "partners={'loss': …}")  # fmt: skip
+
+
+def inputs_of(signature: Signature, there: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A signature's arguments out of what there is; None where one is missing."""
+    sources = signature.inputs.values()
+    return {argument: there[source] for argument, source in signature.inputs.items()} if all(s in there for s in sources) else None
+
+
+def try_output(trial: Trial, name: str, signature: Signature, inputs: Mapping[str, Any], output: Any) -> None:
+    """Shape and range are the field's, and every input matters."""
+    game, prior = trial.game, trial.game.prior
+    field = Field(prior.shape) if signature.output == Z and prior is not None else trial.data.fields[signature.output]
+    trial.expect(isinstance(output, Tensor), f"its signature '{name}' gives a {type(output).__name__}, not a tensor")
+    wanted = (BATCH, *field.shape)
+    trial.expect(output.shape == wanted, f"its signature '{name}' gives shape {tuple(output.shape)}, not {wanted}")
+    low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
+    inside = bool(((output >= low - 1e-6) & (output <= high + 1e-6)).all())
+    trial.expect(inside, f"its signature '{name}' leaves the data's range [{low}, {high}]; end with tanh, say")
+
+    def play(arguments: Mapping[str, Any]) -> Tensor:
+        made: Tensor = signature(game.generator, arguments)
+        return made
+
+    for argument in ignored(game.generator, play, inputs):
+        trial.expect(False, f"what its signature '{name}' gives does not depend on '{argument}'; use it, or leave it out")
+
+
+def try_sizes(trial: Trial, name: str, signature: Signature, inputs: Mapping[str, Any]) -> None:
+    """Images of the sizes that a signature allows, and by `game.call` any above the smallest."""
+    if signature.multiple == signature.smallest == 1 or signature.output == Z:
+        return
+    multiple, smallest = signature.multiple, signature.smallest
+    least = math.ceil(smallest / multiple) * multiple
+    says = f"its signature '{name}' says multiple={multiple} and smallest={smallest}"
+    for height, width, call in ((least, least + multiple, False), (least + multiple, least, False), (least, least + 1, True)):
+        sized = {argument: resized(t, height, width) for argument, t in inputs.items()}
+        try:
+            made = trial.game.call(name, **sized) if call else signature(trial.game.generator, sized)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise AssertionError(f"{trial.component} on {trial.data.name}: {says}, and refuses {height} × {width}: {text}") from error
+        trial.expect(made.shape[2:] == (height, width), f"{says}, and makes {tuple(made.shape[2:])} of {height} × {width}")
+
+
+def resized(t: Any, height: int, width: int) -> Any:
+    return nn.functional.interpolate(t, (height, width)) if isinstance(t, Tensor) and t.dim() == 4 else t
+
+
+def try_critic(trial: Trial) -> None:
+    """Scores and auxiliary outputs, in every domain: shapes, gradients, a condition that matters."""
+    game, batch = trial.game, trial.batch()
+    critic: nn.Module = game.critic  # type: ignore[assignment]
+    objective = torch.zeros(())
+    auxiliary, weights = tuple(getattr(critic, "auxiliary", ())), dict(getattr(critic, "score_weights", {}))
+    for domain in game.domains:
+        besides: dict[str, Any] = {name: batch[name] for name in game.condition if name != domain}
+        last = {"domain": domain} if len(game.domains) > 1 else {}
+        x = batch[domain].clone().requires_grad_()
+        outputs = named(trial, critic(x, **besides, **last))
+        for name in auxiliary:
+            trial.expect(name in outputs, f"its attribute `auxiliary` names '{name}', and it gives {', '.join(outputs)}")
+        scores = {name: t for name, t in outputs.items() if name not in auxiliary}
+        trial.expect(bool(scores), "all that it gives is auxiliary; it must give a score, too")
+        for name in weights:
+            trial.expect(name in scores, f"its attribute `score_weights` names '{name}', and its scores are {', '.join(scores)}")
+        for name, t in outputs.items():
+            trial.expect(t.shape[:1] == (BATCH,), f"{name} of {BATCH} examples have shape {tuple(t.shape)}; the first dimension must "
+                                                  "be the examples'")  # fmt: skip
+            objective = objective + t.sum()
+        for name, t in scores.items():
+            (slope,) = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)
+            arrives = slope is not None and bool(slope.isfinite().all() and slope.any())
+            trial.expect(arrives, f"no gradient of the {name} reaches the examples")
+
+        def play(arguments: Mapping[str, Any], x: Tensor = x, last: Mapping[str, Any] = last) -> Tensor:
+            return torch.cat([t.flatten() for t in named(trial, critic(x, **arguments, **last)).values()])
+
+        if not auxiliary:  # a critic that says itself which class it sees need not be told
+            for name in ignored(critic, play, besides):
+                trial.expect(False, f"its scores do not depend on '{name}', which it is conditioned on; use it")
+    expect_gradients(trial, "critic", objective, "by none of its outputs; remove it")
+
+
+def named(trial: Trial, given: Any) -> dict[str, Tensor]:
+    """A critic's outputs by name."""
+    outputs = dict(given) if isinstance(given, Mapping) else {"scores": given}
+    for t in outputs.values():
+        trial.expect(isinstance(t, Tensor), f"it gives a {type(t).__name__}; it must give a tensor, or a mapping from names to tensors")
+    return outputs
+
+
+def ignored(module: nn.Module, play: Callable[[Mapping[str, Any]], Tensor], inputs: Mapping[str, Any]) -> Iterator[str]:
+    """The inputs on which nothing depends, whatever the weights: what starts from zeros is tried with others."""
+    for argument, t in inputs.items():
+        if not isinstance(t, Tensor) or torch.equal(t, t.roll(1, 0)):
+            continue
+        with torch.no_grad(), fork_rng(t.device), moved(module):
+            found = []
+            for value in (t, t.roll(1, 0)):
+                torch.manual_seed(0)
+                found.append(play({**inputs, argument: value}))
+        if torch.equal(*found):
+            yield argument
+
+
+@contextmanager
+def moved(module: nn.Module) -> Iterator[None]:
+    """The module with other weights; afterwards it has those that it had."""
+    before = {name: t.clone() for name, t in module.state_dict().items()}
+    try:
+        for p in module.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+        yield
+    finally:
+        for name, t in module.state_dict().items():
+            t.copy_(before[name])
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of an output: itself, or those that a mapping, a sequence or a dataclass holds."""
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(item)
+
+
+def expect_gradients(trial: Trial, player: str, objective: Any, otherwise: str) -> None:
+    """Every parameter that is trained has one, and it is finite."""
+    trial.expect(objective.requires_grad, f"the {player}'s output carries no gradient")
+    trained = {name: p for name, p in trial.game.get_submodule(player).named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(objective, list(trained.values()), allow_unused=True)
+    for name, gradient in zip(trained, found, strict=True):
+        trial.expect(gradient is not None, f"the {player}'s parameter {name} has no gradient: it is used {otherwise}")
+        trial.expect(bool(gradient.isfinite().all()), f"the {player}'s parameter {name} has a gradient that is not finite")
