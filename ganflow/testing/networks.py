@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -61,11 +61,7 @@ def try_output(trial: Trial, name: str, signature: Signature, inputs: Mapping[st
     inside = bool(((output >= low - 1e-6) & (output <= high + 1e-6)).all())
     trial.expect(inside, f"its signature '{name}' leaves the data's range [{low}, {high}]; end with tanh, say")
 
-    def play(arguments: Mapping[str, Any]) -> Tensor:
-        made: Tensor = signature(game.generator, arguments)
-        return made
-
-    for argument in ignored(game.generator, play, inputs):
+    for argument in ignored(game.generator, signature, inputs):
         trial.expect(False, f"what its signature '{name}' gives does not depend on '{argument}'; use it, or leave it out")
 
 
@@ -116,8 +112,8 @@ def try_critic(trial: Trial) -> None:
             arrives = slope is not None and bool(slope.isfinite().all() and slope.any())
             trial.expect(arrives, f"no gradient of the {name} reaches the examples")
 
-        def play(arguments: Mapping[str, Any], x: Tensor = x, last: Mapping[str, Any] = last) -> Tensor:
-            return torch.cat([t.flatten() for t in named(trial, critic(x, **arguments, **last)).values()])
+        def play(module: nn.Module, arguments: Mapping[str, Any], x: Tensor = x, last: Mapping[str, Any] = last) -> Tensor:
+            return torch.cat([t.flatten() for t in named(trial, module(x, **arguments, **last)).values()])
 
         if not auxiliary:  # a critic that says itself which class it sees need not be told
             for name in ignored(critic, play, besides):
@@ -133,31 +129,22 @@ def named(trial: Trial, given: Any) -> dict[str, Tensor]:
     return outputs
 
 
-def ignored(module: nn.Module, play: Callable[[Mapping[str, Any]], Tensor], inputs: Mapping[str, Any]) -> Iterator[str]:
-    """The inputs on which nothing depends, whatever the weights: what starts from zeros is tried with others."""
-    for argument, t in inputs.items():
-        if not isinstance(t, Tensor) or torch.equal(t, t.roll(1, 0)):
-            continue
-        with torch.no_grad(), fork_rng(t.device), moved(module):
+def ignored(module: nn.Module, play: Callable[[nn.Module, Mapping[str, Any]], Tensor], inputs: Mapping[str, Any]) -> Iterator[str]:
+    """The inputs on which nothing depends, whatever the weights: a copy in evaluation mode with others than those that it begins
+    with, which may be zeros, is tried."""
+    with torch.no_grad(), fork_rng(torch.device("cpu")):
+        moved = copy.deepcopy(module).eval()
+        for p in moved.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+        for argument, t in inputs.items():
+            if not isinstance(t, Tensor) or torch.equal(t, t.roll(1, 0)):
+                continue
             found = []
             for value in (t, t.roll(1, 0)):
                 torch.manual_seed(0)
-                found.append(play({**inputs, argument: value}))
-        if torch.equal(*found):
-            yield argument
-
-
-@contextmanager
-def moved(module: nn.Module) -> Iterator[None]:
-    """The module with other weights; afterwards it has those that it had."""
-    before = {name: t.clone() for name, t in module.state_dict().items()}
-    try:
-        for p in module.parameters():
-            p.add_(0.1 * torch.randn_like(p))
-        yield
-    finally:
-        for name, t in module.state_dict().items():
-            t.copy_(before[name])
+                found.append(play(moved, {**inputs, argument: value}))
+            if torch.equal(*found):
+                yield argument
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
