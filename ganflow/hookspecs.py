@@ -25,31 +25,37 @@ if TYPE_CHECKING:
 
     from ganflow.data import Data
     from ganflow.encoder import TextEncoder
+    from ganflow.executor import Executor
     from ganflow.loss import AddedTerms, Loss
     from ganflow.metrics import Metric
     from ganflow.playing import Game
     from ganflow.prior import Prior
     from ganflow.report import Report
+    from ganflow.tracker import Tracker
 
 CONTRACT = 2
 """Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 2` in its module;
 one that says nothing was written for version 1. docs/porting.md says what changed."""
 
-ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "encoder", "modifier")
+ROLES = (
+    "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "executor", "encoder",
+    "modifier",
+)  # fmt: skip
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
-captions: `data: {encoder: {use: NAME}}`."""
+captions, `data: {encoder: {use: NAME}}`, an `executor` within `tune: {executor: {use: NAME}}`."""
 
 hookimpl = HookimplMarker("ganflow")
 hookspec = HookspecMarker("ganflow")
 
 
 class Builders:
-    """Made once per run, in this order: data, prior, generator, critic, loss, the modifiers' terms, then per player optimizer and
-    schedule, then the metrics."""
+    """Made once per run, in this order: data, prior, generator, critic, loss, the modifiers' terms, then per part optimizer and
+    schedule, then the metrics and the trackers."""
 
     @hookspec(firstresult=True)
     def data(self) -> Data:
-        """The real examples: fields with shapes and ranges, a training part and a held-out part."""
+        """The real examples: fields with shapes and ranges, a training part and a held-out part. In memory (TensorData), loaded
+        one by one (StreamData), or from an iterable of unknown length (IterableData)."""
 
     @hookspec(firstresult=True)
     def prior(self) -> Prior:
@@ -91,6 +97,16 @@ class Builders:
     @hookspec(firstresult=True)
     def metric(self, data: Data) -> Metric:
         """A score of the generator, evaluated at intervals: see ganflow.metrics."""
+
+    @hookspec(firstresult=True)
+    def tracker(self) -> Tracker:
+        """What is fed with the run's numbers and pictures: see ganflow.tracker. Where several workers train
+        together, the first alone has it."""
+
+    @hookspec(firstresult=True)
+    def executor(self) -> Executor:
+        """What plays the trials of a sweep: see ganflow.executor. Called in each of the sweep's processes; it cannot
+        be wrapped."""
 
     @hookspec(firstresult=True)
     def encoder(self) -> TextEncoder:

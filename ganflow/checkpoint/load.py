@@ -30,7 +30,8 @@ class DescribedData(Data):
         self.fields = {
             name: Field(
                 tuple(shape),
-                *about["ranges"][name],
+                about["ranges"][name][0],
+                about["ranges"][name][1],
                 tuple(classes.get(name, ())),
                 tuple(frequencies[name]) if name in frequencies else None,
                 kinds.get(name, ""),

@@ -1,12 +1,13 @@
-"""What a data component builds: tensors in memory, or items loaded one by one."""
+"""What a data component builds: tensors in memory, items loaded one by one, or an iterable of them."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class Data(ABC):
     Attributes:
         name: short, for logs: "digits".
         fields: what a batch holds, by name. The unconditional field is called "real".
-        size: the number of training examples.
+        size: the number of training examples; None where it is unknown.
         held_out: examples never trained on, one CPU tensor (n, *shape) per field; may be empty.
         aligned: whether the i-th held-out examples of all fields belong together, so that they can be compared.
         source: where the examples come from, for the record: a path, or "scikit-learn".
@@ -86,7 +87,7 @@ class Data(ABC):
 
     name: str
     fields: dict[str, Field]
-    size: int
+    size: int | None
     held_out: dict[str, Tensor]
     aligned: bool = True
     source: str = ""
@@ -138,6 +139,8 @@ class TensorData(Data):
     Raises:
         ValueError: fields differ in length where they are paired, or a tensor of classes does not hold what it should.
     """
+
+    size: int
 
     def __init__(
         self,
@@ -192,8 +195,39 @@ class StreamData(Data):
     index) alone, not on which thread loads it, or when.
     """
 
+    size: int
+
     @abstractmethod
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         """Example `index` in 0 … size − 1: one CPU tensor (*shape) per field, augmented with draws from `rng`.
         None leaves the example out (an unreadable file under on_error: skip); the next one takes its place.
         Called from several threads at once. What it returns must follow from `index` and `rng` alone."""
+
+
+class IterableData(Data):
+    """Examples that come one after another, their number unknown: shards, a simulation, a reader of another library.
+
+    A subclass sets `name`, `fields` and `held_out`, and says by `state_dict` where its iteration stands, as torchdata's stateful
+    data sets and loaders do. An iteration that ends begins again (an epoch); one that never ends is fine. Examples are drawn in
+    the iteration's sequence; a shuffle, and what is read in advance, are the iterable's own. Each of several workers iterates
+    over all examples and keeps its share of every batch, so that all of them must see the same sequence: random numbers come from
+    a generator of the iterable's own, whose seed is a key of the component, and whose state is part of `state_dict`.
+    """
+
+    size = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
+        """Begin an iteration, or go on where `load_state_dict` has put it: one CPU tensor (*shape) per field and example. Only
+        the newest iterator is used."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the last example that the newest iterator gave: tensors, numbers, strings, None, and lists, tuples
+        and dicts of them. Taken at any moment between two examples, before the first and after the last too; often, so it is
+        small."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back, or on, to where `state` was taken: the next `iter()` gives the examples that came after it. Where it was taken
+        after an iteration's last example, that may be none."""

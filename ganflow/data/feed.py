@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganflow.data.base import Data, Field, StreamData, TensorData
+from ganflow.data.base import Data, Field, IterableData, StreamData, TensorData
 from ganflow.errors import GanflowError
 
 
@@ -22,11 +23,12 @@ class Feed(ABC):
         the feed is one of several workers', only its share of every batch."""
 
     @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on bit for bit: a few small CPU tensors."""
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on bit for bit: small CPU tensors and plain values, nested as `ganflow.game.state.flatten`
+        takes them. Later draws leave it as it is."""
 
     @abstractmethod
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Go on from where `state()` was taken.
 
         Raises:
@@ -50,7 +52,8 @@ def feed(
     """The feed for this kind of data.
 
     Args:
-        data: a TensorData (sampled on the device, with replacement) or a StreamData (each example once per epoch).
+        data: a TensorData (sampled on the device, with replacement), a StreamData (each example once per epoch) or an
+            IterableData (in its own sequence).
         batch_size: examples per batch.
         seed: fixes the order of examples and their augmentation.
         device: where batches are wanted.
@@ -63,7 +66,7 @@ def feed(
         GanflowError: there are no training examples.
         KeyError: the data have no such field.
     """
-    if data.size < 1:
+    if data.size is not None and data.size < 1:
         raise GanflowError(f"data {data.name} has no training examples")
     if isinstance(data, TensorData):
         return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share, fields)
@@ -71,7 +74,11 @@ def feed(
         from ganflow.data.stream import StreamFeed
 
         return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share, fields=fields)
-    raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData nor a StreamData")
+    if isinstance(data, IterableData):
+        from ganflow.data.iterable import IterableFeed
+
+        return IterableFeed(data, batch_size, device, dtype, channels_last, share, fields)
+    raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData, a StreamData nor an IterableData")
 
 
 def drawn_fields(data: Data, fields: Collection[str] | None) -> dict[str, Field]:
@@ -130,17 +137,57 @@ class ResidentFeed(Feed):
         rows = torch.randint(size, (k * self._batch_size,), generator=self._generator, device=self._device)
         return rows if self._share is None else rows.view(k, -1)[:, self._share].reshape(-1)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         return {"generator": self._generator.get_state()}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         try:
             self._generator.set_state(state["generator"].cpu())
         except (KeyError, RuntimeError) as error:
             raise GanflowError(
-                "the checkpoint's data order cannot be continued here: it was saved for data of another kind (streamed, not "
-                f"in memory), or on another kind of device than {self._device.type}; resume with the data and device it had"
+                "the checkpoint's data order cannot be continued here: it was saved for data of another kind (not in "
+                f"memory), or on another kind of device than {self._device.type}; resume with the data and device it had"
             ) from error
+
+
+def stacked(
+    data: Data,
+    name: str,
+    items: Sequence[Mapping[str, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    """One field of examples that were loaded one by one, (n, *shape): arguments as those of `feed`.
+
+    Raises:
+        GanflowError: an example lacks the field, or what it has is no tensor, or has another shape or dtype.
+    """
+    field = data.fields[name]
+    for item in items:
+        if problem := _misfit(item, name, field.shape, items[0]):
+            raise GanflowError(f"data {data.name} loaded an example {problem}")
+    first, cuda = items[0][name], device.type == "cuda"
+    host = torch.empty(len(items), *field.shape, dtype=first.dtype, pin_memory=cuda)
+    torch.stack([item[name] for item in items], out=host)
+    batch = host.to(device, dtype if first.is_floating_point() else None, non_blocking=cuda)
+    return batch.contiguous(memory_format=torch.channels_last) if channels_last and field.is_image else batch
+
+
+def _misfit(item: Any, name: str, shape: tuple[int, ...], first: Any) -> str | None:
+    """What is wrong with an example's field `name`, in words; `first`: the example whose dtype all have."""
+    if not isinstance(item, Mapping):
+        return f"that is a {type(item).__name__}, not a mapping from the names of the fields to tensors"
+    if name not in item:
+        return f"without the field '{name}' (it has: {', '.join(map(str, item)) or 'nothing'})"
+    value = item[name]
+    if not isinstance(value, Tensor):
+        return f"whose '{name}' is a {type(value).__name__}, not a tensor"
+    if tuple(value.shape) != shape:
+        return f"whose '{name}' has shape {tuple(value.shape)}; the field has {shape}"
+    if value.dtype != first[name].dtype:
+        return f"whose '{name}' is {value.dtype}; another one's is {first[name].dtype}"
+    return None
 
 
 def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:

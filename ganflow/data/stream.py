@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganflow.data.base import Field, StreamData
-from ganflow.data.feed import Feed, drawn_fields, generator
+from ganflow.data.feed import Feed, drawn_fields, generator, stacked
 from ganflow.errors import GanflowError
 from ganflow.processors import cores
 
@@ -117,25 +118,18 @@ class StreamFeed(Feed):
         return index, generator(self._seed, epoch, index)
 
     def _stack(self, name: str, field: Field, items: list[Item], k: int) -> Tensor:
-        for item in items:
-            if name not in item or tuple(item[name].shape) != field.shape:
-                got = f"of shape {tuple(item[name].shape)}" if name in item else f"without {name!r}"
-                raise ValueError(f"data {self._data.name} loaded an item {got}; field {name!r} has shape {field.shape}")
-        cuda = self._device.type == "cuda"
-        first = items[0][name]
-        host = torch.empty(len(items), *field.shape, dtype=first.dtype, pin_memory=cuda)
-        torch.stack([item[name] for item in items], out=host)
-        batch = host.to(self._device, self._dtype if first.is_floating_point() else None, non_blocking=cuda)
-        if self._channels_last and field.is_image:
-            batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = stacked(self._data, name, items, self._device, self._dtype, self._channels_last)
         return batch.view(k, -1, *field.shape)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         return {"position": torch.tensor(self._position)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         if "position" not in state:
-            raise GanflowError("the checkpoint was saved with data in memory and cannot go on with data that is streamed")
+            raise GanflowError(
+                "the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go on with data "
+                "that is streamed"
+            )
         self._go_to(int(state["position"]))
 
     def _go_to(self, position: int) -> None:

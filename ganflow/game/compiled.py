@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game.attributes import attributes, changes
+from ganflow.game.player import parts_of
 from ganflow.game.round import Draws, Round, split
 from ganflow.game.state import copy_of_state, kept_random, random_state, untouched
 from ganflow.game.tracing import Read, Unread, difference, trace_step
@@ -189,9 +190,9 @@ def compile_round(
         NotCompilable: with the reason.
     """
     game = round.game
-    for player in game.players.values():
-        if player.flat is None or not hasattr(player.optimizer, "traceable"):
-            raise NotCompilable(f"the {player.name}'s optimizer is not one that a trace can follow")
+    for name, part in parts_of(game.players).items():
+        if not part.traceable:
+            raise NotCompilable(f"the {name}'s optimizer is not one that a trace can follow")
     with kept_random(game.device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -200,8 +201,8 @@ def compile_round(
             raise NotCompilable(str(error)) from error
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     before = copy_of_state(game)
     round.begin(rounds[0])
     with untouched(game):
@@ -231,8 +232,8 @@ def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence
         NotCompilable, Read: with the reason.
     """
     game, parts = copy.game, copy.accumulate
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
     before = copy_of_state(game)
     for number in rounds:

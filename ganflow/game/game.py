@@ -90,6 +90,8 @@ class Game(nn.Module):
         if not self.domains:
             fields = ", ".join(data.fields)
             raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds")
+        if both := [name for name in self.condition if name in self.domains]:
+            raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
         self.auxiliary: frozenset[str] = frozenset(getattr(critic, "auxiliary", ()))
         self.score_weights: dict[str, float] = dict(getattr(critic, "score_weights", {}))
         self.together = one_pass and not mixes_examples(generator)

@@ -1,4 +1,4 @@
-"""Components that are tried without a game: data, really loaded, and text encoders."""
+"""Components that are tried without a game: data, really loaded; text encoders; trackers and executors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ganflow.data import Data, Field, StreamData, TensorData
 from ganflow.data.feed import feed, generator
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
+from ganflow.executor import Executor
 from ganflow.game.state import flatten, unflatten
 from ganflow.plugins import Chosen, Component, Composition
 from ganflow.testing.trial import BATCH
+from ganflow.tracker import TrackedRun, Tracker
 
 LOADED = 8
 """Examples that are loaded one by one."""
@@ -141,10 +146,39 @@ def check_encoder(chosen: Chosen) -> None:
         expect(component, badly.requires_grad, "no gradient of match reaches the pictures")
 
 
+def check_tracker(chosen: Chosen) -> None:
+    """It takes a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
+    with TemporaryDirectory() as folder:
+        run = TrackedRun("trial", "20260101-000000-0000", Path(folder), {"name": "trial", "train": {"rounds": 2}})
+        picture = Path(folder) / "round-00000002.png"
+        Image.new("RGB", (4, 4)).save(picture)
+        for status in ("interrupted", "finished"):
+            (tracker,) = Composition({}, trackers=[chosen]).build_trackers()
+            expect(chosen.component, isinstance(tracker, Tracker), f"hook 'tracker' gave {type(tracker).__name__}, not Tracker")
+            tracker.begin(run)
+            for round, value in enumerate((0.5, math.nan, math.inf, -math.inf), 1):
+                tracker.values(round, 1e9 + round, {"critic/wasserstein": value})
+            tracker.picture(2, picture)
+            tracker.end(status)
+
+
+def check_executor(chosen: Chosen) -> None:
+    """It is an executor; what it does with trials is seen in a sweep alone."""
+    executor = Composition({"executor": chosen}).build("executor")
+    expect(chosen.component, isinstance(executor, Executor), f"hook 'executor' gave {type(executor).__name__}, not Executor")
+    fit = isinstance(executor.together, int) and executor.together >= 1
+    expect(chosen.component, fit, f"'together' is a number of trials, not {executor.together!r}")
+
+
 def expect(component: Component, true: Any, otherwise: str) -> None:
     if not true:
         raise AssertionError(f"{component}: {otherwise}")
 
 
-ALONE: dict[str, Callable[[Chosen], None]] = {"data": check_data, "encoder": check_encoder}
+ALONE: dict[str, Callable[[Chosen], None]] = {
+    "data": check_data,
+    "encoder": check_encoder,
+    "tracker": check_tracker,
+    "executor": check_executor,
+}
 """Roles whose components are tried without a game."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ganflow.data import Data
-from ganflow.errors import GanflowError, innermost
+from ganflow.errors import GanflowError, PluginError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.settings import keys, summary
@@ -96,6 +96,8 @@ def in_a_sentence(component: Component, here: Example | None = None) -> Iterator
     """What a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
     try:
         yield
+    except PluginError as error:  # not about the data
+        raise AssertionError(str(error)) from error
     except GanflowError:
         raise
     except Exception as error:

@@ -42,18 +42,18 @@ def try_optimizer(trial: Trial) -> None:
         return [nn.Parameter(part.clone()) for part in torch.linspace(-1, 1, 12).split(sizes)]
 
     parameters = begun(12)
-    optimizer, before = trial.optimizer("critic", parameters), parameters[0].detach().clone()
+    optimizer, before = trial.optimizer(parameters), parameters[0].detach().clone()
     after = descend(optimizer, parameters, 10)
     trial.expect(not torch.equal(before, after), "ten steps change nothing")
     trial.expect(bool(after.square().sum() < before.square().sum()), "ten steps down |p|² go up")
     resumed = [nn.Parameter(after.clone())]
-    other = trial.optimizer("critic", resumed)
+    other = trial.optimizer(resumed)
     other.load_state_dict(optimizer.state_dict())
     same = torch.equal(descend(optimizer, parameters, 2), descend(other, resumed, 2))
     trial.expect(same, "gone on with from its state_dict, it makes other steps; put all that changes into `self.state`")
     if getattr(trial.composition.components["optimizer.critic"].settings, "elementwise", False):
         halves = begun(7, 5)
-        alike = torch.equal(after, descend(trial.optimizer("critic", halves), halves, 10))
+        alike = torch.equal(after, descend(trial.optimizer(halves), halves, 10))
         trial.expect(alike, "it says `elementwise`, and a number's step depends on the others; take `elementwise` out")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ganflow.data import Data, Field, TensorData
 from ganflow.hookspecs import hookimpl
 from ganflow.loss import ScoreLoss
+from ganflow.optim import Elementwise
 from ganflow.plugins import Chosen, Component
 from ganflow.prior import Prior
 from ganflow.settings import settings
@@ -181,25 +182,11 @@ class PlainCritic(nn.Module):
         return made if len(made) > 1 else next(iter(made.values()))
 
 
-class Descent(torch.optim.Optimizer):
-    """Gradient descent that a trace can follow."""
+class Descent(Elementwise):
+    """Gradient descent."""
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    def traceable(self) -> None:
-        """Make the learning rate a tensor."""
-        for group in self.param_groups:
-            group["lr"] = torch.as_tensor(group["lr"], dtype=group["params"][0].dtype)
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.sub_(p.grad * group["lr"])
-
-    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it in a profiler record
+    def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        p.sub_(grad * rule["lr"])
 
 
 @settings

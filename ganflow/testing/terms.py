@@ -60,6 +60,11 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
                 trial.expect(finite, f"a gradient of the {player}'s terms is not finite; keep roots and logarithms away from 0")
         trial.expect(bool(names), "it gives no terms at all; name some in critic_terms or generator_terms")
         trial.expect(arrived, "no gradient of its terms reaches a network; compute them with the step's tensors, not detached ones")
+    learnt = {name: p for name, p in game.extras.named_parameters() if p.requires_grad}
+    if learnt and (total := sum(game.terms_of(game.step("generator", trial.batch())).values())) is not None:
+        for name, gradient in zip(learnt, torch.autograd.grad(total, list(learnt.values()), allow_unused=True), strict=True):
+            trial.expect(gradient is not None, f"its parameter {name} has no gradient in the generator's step, which trains what a "
+                                               "loss holds; use it there, or keep a buffer")  # fmt: skip
     try_cut(trial, names, parts)
     try_one_pass(trial)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from ganflow.errors import GanflowError
-from ganflow.game import Game, Player, Round
+from ganflow.game import Game, Round
 from ganflow.game.compiled import first_words, verify
 from ganflow.game.held import losses_in
+from ganflow.game.parts import make_optimizer, make_players
+from ganflow.game.player import parts_of
 from ganflow.game.state import copy_of_state, flatten, game_state, load_game_state, unflatten
 from ganflow.loss import AddedTerms, Loss
 from ganflow.plugins import Chosen, Composition
 from ganflow.prior import Prior
 from ganflow.report import Report
+from ganflow.signature import played, signatures_of
 from ganflow.testing import RunsEagerly
 from ganflow.testing.stand_ins import Example, stand_in
 
@@ -83,6 +86,8 @@ class Trial:
         critic = self.made("critic", nn.Module, build("critic", **about))
         loss = self.made("loss", Loss, build("loss", **about))
         terms = [self.made("terms", AddedTerms, part) for part in self.composition.build_terms(**about)]
+        domains = played(signatures_of(generator, self.data, prior, condition), self.data, prior)
+        self.expect_domains(critic, len(domains))
         if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss, terms, condition=condition)
@@ -93,25 +98,23 @@ class Trial:
         game.discover()
         if self._double:
             game.double()
-        for name in ("generator", "critic")[: 1 + bool(critic)]:
-            game.players[name] = self.player(game, name)
+        game.players = make_players(game, self.composition, rounds=10)
         return game
+
+    def expect_domains(self, critic: nn.Module, count: int) -> None:
+        """A critic that is to judge several fields has to be told which, and one that takes no `domain` refuses such data."""
+        parameters = inspect.signature(critic.forward).parameters.values()
+        if count > 1 and not any(p.name == "domain" or p.kind is p.VAR_KEYWORD for p in parameters):
+            raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward takes no `domain`")
 
     def made(self, hook: str, kind: type, part: Any) -> Any:
         """What a builder returned, which must be of this kind."""
         self.expect(isinstance(part, kind), f"hook '{hook}' gave {type(part).__name__}, not {kind.__name__}")
         return part
 
-    def player(self, game: Game, name: str) -> Player:
-        settings = self.composition.components[f"optimizer.{name}"].settings
-        schedule: Callable[[int], float] = self.composition.build("schedule", f"schedule.{name}", rounds=10)
-        elementwise = bool(getattr(settings, "elementwise", False))
-        return Player(name, getattr(game, name), partial(self.optimizer, name), elementwise=elementwise, schedule=schedule)
-
-    def optimizer(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The player's optimizer, over some parameters."""
-        made = self.composition.build("optimizer", f"optimizer.{player}", parameters=parameters, player=player)
-        return self.made("optimizer", torch.optim.Optimizer, made)  # type: ignore[no-any-return]
+    def optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The critic's optimizer, over some parameters."""
+        return make_optimizer(self.composition, "optimizer.critic", "critic", parameters)
 
     def expect(self, true: bool, otherwise: str) -> None:
         """Raise an AssertionError that says which component it is, unless something is true."""
@@ -195,8 +198,8 @@ class Trial:
     def trace(self) -> None:
         """Warn where a graph of the round would not do what the round does, and say why."""
         other = self.again(double=True)
-        players = other.game.players.values()
-        why = [f"the {p.name}'s parameters are not one flat tensor" for p in players if p.flat is None]
+        parts = parts_of(other.game.players)
+        why = [f"the {name}'s optimizer is not one that a trace can follow" for name, part in parts.items() if not part.traceable]
         play, draws = other.round(), [other.draws(seed) for seed in range(2)]
         try:
             if not why:

@@ -96,7 +96,7 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
         source_type="local" if on_disk else "external",
         source=json.dumps({"uri": str(Path(source).absolute()) if on_disk else source}),
         schema=json.dumps({"mlflow_tensorspec": {"features": json.dumps(fields), "targets": None}}),
-        profile=json.dumps({"examples": data.get("size")}),
+        profile=None if data.get("size") is None else json.dumps({"examples": data["size"]}),
     )
     return DatasetInput(described, tags=[InputTag("mlflow.data.context", "training")])
 

@@ -128,8 +128,8 @@ def check_game(game: Game, folder: RunFolder) -> None:
     inputs = set(game.signatures[game.makers[game.domains[0]]].inputs.values())
     if inputs != {"z"}:
         listed = ", ".join(sorted(inputs))
-        raise GanflowError(f"{who} is conditional: it makes images from {listed}, and inpaint works on runs that make images from "
-                           "their prior alone")  # fmt: skip
+        raise GanflowError(f"{who} is conditional: it makes images from {listed}, and inpaint works on runs that make images "
+                           "from their prior alone")  # fmt: skip
 
 
 def settings(args: argparse.Namespace, game: Game) -> Search:

@@ -123,8 +123,9 @@ class DiffAugment:
 
 @settings
 class AuxiliaryClassifier:
-    """ACGAN: the critic also says which class it sees, and the generator is to make the class that it was asked for: cross-entropy
-    terms of both players (Odena et al. 2017, arXiv:1610.09585). For a critic with `classifier: label` and `condition: label`."""
+    """ACGAN: the critic also says which class it sees, and the generator is to make the class that it was asked for: terms of
+    cross-entropy for both players (Odena et al. 2017, arXiv:1610.09585). With `condition: label` and a critic that has
+    `classifier: label`."""
 
     field: str = key("label", "the field of classes")
     weight: float = key(1.0, "of the terms; the paper's is 1", gt=0)

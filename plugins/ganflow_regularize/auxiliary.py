@@ -25,11 +25,11 @@ class AuxiliaryClassifier(AddedTerms):
 
     def check(self, game: Game) -> None:
         if OUTPUT not in getattr(game.critic, "auxiliary", ()):
-            raise GanflowError(f"modifier 'auxiliary_classifier' needs a critic that says which class it sees: set critic.classifier="
-                               f"{self.field}")  # fmt: skip
+            raise GanflowError("modifier 'auxiliary_classifier' needs a critic that says which class it sees: set "
+                               f"critic.classifier={self.field}")  # fmt: skip
         if self.field not in game.condition:
-            raise GanflowError(f"modifier 'auxiliary_classifier' compares what the critic sees with what the generator was to make: set "
-                               f"condition={self.field}")  # fmt: skip
+            raise GanflowError("modifier 'auxiliary_classifier' compares what the critic sees with what the generator was to "
+                               f"make: set condition={self.field}")  # fmt: skip
 
     def cost(self, step: Step, x: Tensor) -> Tensor:
         """−E log P(c | x), in nats."""

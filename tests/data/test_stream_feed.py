@@ -128,12 +128,12 @@ def test_an_error_surfaces_and_leaves_the_feed_before_the_draw():
 
 
 @pytest.mark.parametrize(
-    ("item", "says"), [({"real": torch.zeros(1)}, r"shape \(1,\)"), ({"fake": torch.zeros(2)}, "without 'real'")]
+    ("item", "says"), [({"real": torch.zeros(1)}, r"shape \(1,\)"), ({"fake": torch.zeros(2)}, "without the field 'real'")]
 )
 def test_items_of_another_shape_are_refused(item, says):
     data = Numbers()
     data.load = lambda index, rng: item
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(GanflowError, match=says):
         rows(data, 4, [1])
 
 

@@ -259,6 +259,8 @@ ARGUMENTS = {
     "optimizer": ["parameters", "player"],
     "schedule": ["rounds"],
     "metric": ["data"],
+    "tracker": [],
+    "executor": [],
     "encoder": [],
     "run_started": ["game"],
     "critic_stepped": ["game"],
@@ -284,6 +286,8 @@ def test_a_hook_gets_all_its_arguments(hook):
     role = hook if hook in BUILDERS else "modifier"
     if hook == "metric":
         assert Composition({}, [], [chosen("metric", part)]).build_metrics(**arguments) == ["made"]
+    elif hook == "tracker":
+        assert Composition({}, trackers=[chosen("tracker", part)]).build_trackers() == ["made"]
     elif hook in BUILDERS:
         assert Composition({hook: chosen(role, part)}).build(hook, **arguments) == "made"
     else:

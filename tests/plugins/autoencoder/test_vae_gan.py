@@ -85,13 +85,13 @@ def test_the_critic_learns_from_real_against_both_kinds_and_from_no_features():
 
 
 def test_a_generator_step_leaves_the_critic_as_it_was():
-    from ganflow.game import Player, Round
+    from ganflow.game import Part, Player, Round
 
     game = make()
     before = copy.deepcopy(game.critic.state_dict())
     for name in ("generator", "critic"):
         module = getattr(game, name)
-        game.players[name] = Player(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)
+        game.players[name] = Player(name, [Part(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)])
     moved = copy.deepcopy(game.generator.state_dict())
     Round(game, 1).generator_step({"real": X, "z": Z})
     assert all(torch.equal(t, before[name]) for name, t in game.critic.state_dict().items())
