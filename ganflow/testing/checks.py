@@ -66,10 +66,13 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
 
 
 def try_on(trial: Trial, traced: bool) -> None:
-    """Build the game, try what the component built or wrapped, then play, go on as from a checkpoint, and trace."""
+    """Try what the component built or wrapped, networks before anybody else calls them; then play, go on as from a checkpoint, and
+    trace."""
     role, hooks = trial.component.role, hooks_of(trial.component.settings)
     names = {role, *(hook.name for hook in hooks if hook.wrapper or hook.name == "terms")}
     for name, attempt in TRIES.items():
+        if name == "loss":
+            trial.prepare()
         if name in names:
             attempt(trial)
     trial.play()

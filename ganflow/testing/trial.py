@@ -52,7 +52,7 @@ class Trial:
         double: in double precision.
 
     Attributes:
-        game: as it is before the first round.
+        game: as it is built; `prepare` makes it ready to be played.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class Trial:
         """The same from the beginning, as another process would build it; everybody has heard that it is built."""
         chosen, parts, partners = copy.deepcopy(self._unused)
         other = Trial(chosen, parts, partners, self.example, double)
+        other.prepare()
         other.composition.begin(other.game)
         return other
 
     def build(self) -> Game:
-        """Networks, loss, terms and optimizers; the initial weights are always the same."""
+        """Networks, loss and terms; the initial weights are always the same."""
         torch.manual_seed(0)
         build, condition = self.composition.build, self.example.condition
         self.composition.check_condition(condition)
@@ -91,15 +92,16 @@ class Trial:
         if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss, terms, condition=condition)
-        if alike := [domain for domain in game.domains if domain in condition]:
-            raise GanflowError(f"it makes '{alike[0]}', which is the condition; what else it makes it has to say in `signatures`")
         for part in losses_in(game.parts):
             part.check(game)
-        game.discover()
-        if self._double:
-            game.double()
-        game.players = make_players(game, self.composition, rounds=10)
         return game
+
+    def prepare(self) -> None:
+        """Get the game ready to be played: what the steps read, and optimizers."""
+        self.game.discover()
+        if self._double:
+            self.game.double()
+        self.game.players = make_players(self.game, self.composition, rounds=10)
 
     def expect_domains(self, critic: nn.Module, count: int) -> None:
         """A critic that is to judge several fields has to be told which, and one that takes no `domain` refuses such data."""
