@@ -41,7 +41,7 @@ def check_data(chosen: Chosen) -> None:
             expect(component, name in data.fields, f"{part} '{name}' is no field (fields: {', '.join(data.fields)})")
             expect_fit(component, f"{part} '{name}'", tensor, data.fields[name])
     lengths = {len(t) for t in data.held_out.values()}
-    expect(component, not data.aligned or len(lengths) < 2, "its held-out fields differ in length; say aligned = False, or cut them")
+    expect(component, not data.aligned or len(lengths) < 2, "held-out fields differ in length; say aligned = False, or cut them")
     again = composition.build("data")
     expect(component, data.fingerprint() == again.fingerprint(), "built twice, its fingerprints differ")
     if isinstance(data, StreamData):
@@ -87,8 +87,8 @@ def check_load(component: Component, data: StreamData) -> None:
 
 
 def check_draws(component: Component, data: Data, again: Data) -> None:
-    """What a run draws fits the fields, and goes on from a checkpoint with the same examples: in this process, and in another one,
-    for which `again` stands."""
+    """What a run draws fits the fields, and goes on from a checkpoint with the same examples: in this process, and in another
+    one, for which `again` stands."""
     sources = [feed(each, BATCH, 0) for each in (data, again)]
     try:
         first, second = (source.draw(2) for source in sources)

@@ -11,12 +11,12 @@ from ganflow.errors import GanflowError, PluginError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.settings import keys, summary
-from ganflow.testing import Partner
+from ganflow.testing import Partner, RunsEagerly
 from ganflow.testing.alone import ALONE
 from ganflow.testing.networks import try_critic, try_generator
 from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
-from ganflow.testing.terms import try_loss, try_terms
+from ganflow.testing.terms import try_loss, try_scalars, try_terms
 from ganflow.testing.trial import Trial
 
 TRIES = {
@@ -66,12 +66,14 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
 
 
 def try_on(trial: Trial, traced: bool) -> None:
-    """Try what the component built or wrapped, networks before anybody else calls them; then play, go on as from a checkpoint, and
-    trace."""
+    """Try what the component built or wrapped, networks before anybody else calls them; then play, go on as from a checkpoint,
+    and trace."""
     role, hooks = trial.component.role, hooks_of(trial.component.settings)
     names = {role, *(hook.name for hook in hooks if hook.wrapper or hook.name == "terms")}
     for name, attempt in TRIES.items():
         if name == "loss":
+            if names & {"loss", "terms"}:
+                try_scalars(trial)
             trial.prepare()
         if name in names:
             attempt(trial)
@@ -101,7 +103,7 @@ def in_a_sentence(component: Component, here: Example | None = None) -> Iterator
         yield
     except PluginError as error:  # not about the data
         raise AssertionError(str(error)) from error
-    except GanflowError:
+    except (GanflowError, RunsEagerly):
         raise
     except Exception as error:
         who = str(component)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganflow.data import Field
 from ganflow.game.game import fork_rng
-from ganflow.signature import Z, Signature
+from ganflow.signature import Signature, Z
 from ganflow.testing.trial import BATCH, Trial
 
 
@@ -38,16 +38,17 @@ def try_generator(trial: Trial) -> None:
             try_output(trial, name, signature, inputs, output)
             try_sizes(trial, name, signature, inputs)
     step = game.step("generator", batch)
-    objective = sum((t.square().sum() for output in made.values() for t in tensors_in(output) if t.requires_grad), torch.zeros(()))
-    objective = objective + sum(game.terms_of(step).values())
-    expect_gradients(trial, "generator", objective, "by no signature and not by the loss; remove it, or say which loss trains it: "
-                                                    "partners={'loss': …}")  # fmt: skip
+    outputs = [t for output in made.values() for t in tensors_in(output) if t.requires_grad]
+    objective = torch.stack([*(t.square().sum() for t in outputs), *game.terms_of(step).values()]).sum()
+    advice = "by no signature and not by the loss; remove it, or say which loss trains it: partners={'loss': …}"
+    expect_gradients(trial, "generator", objective, advice)
 
 
 def inputs_of(signature: Signature, there: Mapping[str, Any]) -> dict[str, Any] | None:
     """A signature's arguments out of what there is; None where one is missing."""
-    sources = signature.inputs.values()
-    return {argument: there[source] for argument, source in signature.inputs.items()} if all(s in there for s in sources) else None
+    if not there.keys() >= set(signature.inputs.values()):
+        return None
+    return {argument: there[source] for argument, source in signature.inputs.items()}
 
 
 def try_output(trial: Trial, name: str, signature: Signature, inputs: Mapping[str, Any], output: Any) -> None:
@@ -78,7 +79,8 @@ def try_sizes(trial: Trial, name: str, signature: Signature, inputs: Mapping[str
             made = trial.game.call(name, **sized) if call else signature(trial.game.generator, sized)
         except Exception as error:
             text = " ".join(str(error).split())
-            raise AssertionError(f"{trial.component} on {trial.data.name}: {says}, and refuses {height} × {width}: {text}") from error
+            who = f"{trial.component} on {trial.data.name}"
+            raise AssertionError(f"{who}: {says}, and refuses {height} × {width}: {text}") from error
         trial.expect(made.shape[2:] == (height, width), f"{says}, and makes {tuple(made.shape[2:])} of {height} × {width}")
 
 
@@ -104,8 +106,8 @@ def try_critic(trial: Trial) -> None:
         for name in weights:
             trial.expect(name in scores, f"its attribute `score_weights` names '{name}', and its scores are {', '.join(scores)}")
         for name, t in outputs.items():
-            trial.expect(t.shape[:1] == (BATCH,), f"{name} of {BATCH} examples have shape {tuple(t.shape)}; the first dimension must "
-                                                  "be the examples'")  # fmt: skip
+            shape = tuple(t.shape)
+            trial.expect(shape[:1] == (BATCH,), f"{name} of {BATCH} examples have shape {shape}, which must begin with {BATCH}")
             objective = objective + t.sum()
         for name, t in scores.items():
             (slope,) = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)
@@ -125,11 +127,12 @@ def named(trial: Trial, given: Any) -> dict[str, Tensor]:
     """A critic's outputs by name."""
     outputs = dict(given) if isinstance(given, Mapping) else {"scores": given}
     for t in outputs.values():
-        trial.expect(isinstance(t, Tensor), f"it gives a {type(t).__name__}; it must give a tensor, or a mapping from names to tensors")
+        kind = type(t).__name__
+        trial.expect(isinstance(t, Tensor), f"it gives a {kind}; it must give a tensor, or a mapping from names to tensors")
     return outputs
 
 
-def ignored(module: nn.Module, play: Callable[[nn.Module, Mapping[str, Any]], Tensor], inputs: Mapping[str, Any]) -> Iterator[str]:
+def ignored(module: nn.Module, play: Callable[[Any, Mapping[str, Any]], Any], inputs: Mapping[str, Any]) -> Iterator[str]:
     """The inputs on which nothing depends, whatever the weights: a copy in evaluation mode with others than those that it begins
     with, which may be zeros, is tried."""
     with torch.no_grad(), fork_rng(torch.device("cpu")):

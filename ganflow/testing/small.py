@@ -16,7 +16,8 @@ def try_prior(trial: Trial) -> None:
     prior = trial.game.prior
     assert prior is not None
     draws = [prior.sample(3, 5, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
-    trial.expect(draws[0].shape == (3, 5, *prior.shape), f"sample(3, 5) has shape {tuple(draws[0].shape)}, not {(3, 5, *prior.shape)}")
+    shape, wanted = tuple(draws[0].shape), (3, 5, *prior.shape)
+    trial.expect(shape == wanted, f"sample(3, 5) has shape {shape}, not {wanted}")
     trial.expect(torch.equal(*draws), "sample differs between two generators of the same seed; draw with `generator`")
     low, high = prior.support or (-math.inf, math.inf)
     trial.expect(bool(((draws[0] >= low) & (draws[0] <= high)).all()), f"draws leave the support [{low}, {high}]")
@@ -28,8 +29,8 @@ def try_prior(trial: Trial) -> None:
 
 
 def try_optimizer(trial: Trial) -> None:
-    """Ten steps down |p|²: the parameters change, and the sum falls. Gone on with from its state, it makes the same steps. One that
-    says `elementwise` treats two halves as it treats the whole."""
+    """Ten steps down |p|²: the parameters change, and the sum falls. Gone on with from its state, it makes the same steps. One
+    that says `elementwise` treats two parts as it treats the whole."""
 
     def descend(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], steps: int) -> torch.Tensor:
         for _ in range(steps):
@@ -52,8 +53,8 @@ def try_optimizer(trial: Trial) -> None:
     same = torch.equal(descend(optimizer, parameters, 2), descend(other, resumed, 2))
     trial.expect(same, "gone on with from its state_dict, it makes other steps; put all that changes into `self.state`")
     if getattr(trial.composition.components["optimizer.critic"].settings, "elementwise", False):
-        halves = begun(7, 5)
-        alike = torch.equal(after, descend(trial.optimizer(halves), halves, 10))
+        split = begun(7, 5)
+        alike = torch.equal(after, descend(trial.optimizer(split), split, 10))
         trial.expect(alike, "it says `elementwise`, and a number's step depends on the others; take `elementwise` out")
 
 

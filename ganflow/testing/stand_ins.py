@@ -183,10 +183,10 @@ class PlainCritic(nn.Module):
 
 
 class Descent(Elementwise):
-    """Gradient descent."""
+    """Gradient descent in small steps, however steep it is."""
 
     def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        p.sub_(grad * rule["lr"])
+        p.sub_(grad.clamp(-1, 1) * rule["lr"])
 
 
 @settings
@@ -208,7 +208,7 @@ class StandInGenerator:
     def generator(self, data: Data, prior: Prior, condition: tuple[str, ...]) -> nn.Module:
         here = Example(data, condition)
         if here.domains != tuple(data.fields)[:1]:
-            origins = {name: [other for other in data.fields if other != name][0] for name in here.domains}
+            origins = {name: next(other for other in data.fields if other != name) for name in here.domains}
             return Recolouring(origins, data.fields)
         return PlainGenerator(data.shape, prod(prior.shape), {name: data.fields[name] for name in condition})
 

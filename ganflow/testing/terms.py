@@ -17,16 +17,23 @@ from ganflow.loss import AddedTerms, mixes_examples
 from ganflow.testing.trial import Trial
 
 
+def try_scalars(trial: Trial) -> None:
+    """What the component adds to the sums that the players descend, before anybody else computes it."""
+    for part in trial.game.terms or trial.game.parts:
+        for player in trial.players:
+            terms_of(trial, part, player)
+
+
 def try_loss(trial: Trial) -> None:
     """The loss's terms, which train both players."""
     try_parts(trial, (trial.game.loss,))
     for player in trial.players:
-        total = sum(trial.game.terms_of(trial.game.step(player, trial.batch())).values())
-        assert isinstance(total, Tensor)
+        total = sum(trial.game.terms_of(trial.game.step(player, trial.batch())).values(), torch.zeros(()))
         trial.expect(total.requires_grad, f"the {player}'s terms carry no gradient")
         parameters = [p for p in trial.game.get_submodule(player).parameters() if p.requires_grad]
         found = torch.autograd.grad(total, parameters, allow_unused=True)
-        trial.expect(any(g is not None and bool(g.any()) for g in found), f"no gradient of the {player}'s terms reaches its network")
+        arrived = any(g is not None and bool(g.any()) for g in found)
+        trial.expect(arrived, f"no gradient of the {player}'s terms reaches its network")
 
 
 def try_terms(trial: Trial) -> None:
@@ -36,8 +43,8 @@ def try_terms(trial: Trial) -> None:
         for name, number in whole.items():
             fit = isinstance(number, int) and not isinstance(number, bool) and number >= (name == "every")
             trial.expect(fit, f"`{name}` is {number!r}; it must be a whole number, {int(name == 'every')} or more")
-        trial.expect(part.end is None or part.end > part.begin, f"its terms end with round {part.end} and begin with {part.begin}; "
-                                                                "they would never take part")  # fmt: skip
+        ends = part.end is None or part.end > part.begin
+        trial.expect(ends, f"its terms begin with round {part.begin} and end with {part.end}; they would never take part")
     try_parts(trial, trial.game.terms)
 
 
@@ -47,10 +54,10 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
     game, names, arrived = trial.game, set[str](), False
     for part in parts:
         for player in trial.players:
-            terms = terms_of(trial, part, player)
-            again = terms_of(trial, part, player)
-            trial.expect(terms.keys() == again.keys(), f"the {player}'s terms are {', '.join(terms) or 'none'}, then "
-                                                       f"{', '.join(again) or 'none'}; say by begin, end and every when they take part")  # fmt: skip
+            terms, again = (terms_of(trial, part, player) for _ in range(2))
+            listed = [", ".join(found) or "none" for found in (terms, again)]
+            advice = "say by begin, end and every when they take part"
+            trial.expect(terms.keys() == again.keys(), f"the {player}'s terms are {listed[0]}, then {listed[1]}; {advice}")
             names |= terms.keys()
             parameters = [p for p in (*game.get_submodule(player).parameters(), *game.extras.parameters()) if p.requires_grad]
             for term in terms.values():
@@ -59,12 +66,14 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
                 finite = all(bool(g.isfinite().all()) for g in found if g is not None)
                 trial.expect(finite, f"a gradient of the {player}'s terms is not finite; keep roots and logarithms away from 0")
         trial.expect(bool(names), "it gives no terms at all; name some in critic_terms or generator_terms")
-        trial.expect(arrived, "no gradient of its terms reaches a network; compute them with the step's tensors, not detached ones")
+        trial.expect(arrived, "no gradient of its terms reaches a network; compute them without detach")
     learnt = {name: p for name, p in game.extras.named_parameters() if p.requires_grad}
-    if learnt and (total := sum(game.terms_of(game.step("generator", trial.batch())).values())) is not None:
-        for name, gradient in zip(learnt, torch.autograd.grad(total, list(learnt.values()), allow_unused=True), strict=True):
-            trial.expect(gradient is not None, f"its parameter {name} has no gradient in the generator's step, which trains what a "
-                                               "loss holds; use it there, or keep a buffer")  # fmt: skip
+    if learnt:
+        total = sum(game.terms_of(game.step("generator", trial.batch())).values(), torch.zeros(()))
+        found = torch.autograd.grad(total, list(learnt.values()), allow_unused=True)
+        for name, gradient in zip(learnt, found, strict=True):
+            what = f"its parameter {name} has no gradient in the generator's step, in which it is trained"
+            trial.expect(gradient is not None, f"{what}; use it there, or make it a buffer")
     try_cut(trial, names, parts)
     try_one_pass(trial)
 
@@ -72,7 +81,8 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
 def terms_of(trial: Trial, part: AddedTerms, player: str) -> dict[str, Tensor]:
     """A player's terms of one part."""
     terms = getattr(part, f"{player}_terms")(trial.game.step(player, trial.batch()))  # type: ignore[arg-type]
-    trial.expect(isinstance(terms, dict), f"the {player}'s terms are a {type(terms).__name__}; they must be a dict of named scalars")
+    kind = type(terms).__name__
+    trial.expect(isinstance(terms, dict), f"the {player}'s terms are a {kind}; they must be a dict of named scalars")
     for name, term in terms.items():
         scalar = isinstance(term, Tensor) and term.dim() == 0 and bool(term.isfinite())
         trial.expect(scalar, f"the {player}'s term '{name}' is not a finite scalar tensor")
@@ -93,15 +103,15 @@ def try_cut(trial: Trial, names: set[str], parts: tuple[AddedTerms, ...]) -> Non
 
 
 def try_one_pass(trial: Trial) -> None:
-    """Real and generated examples may go through the critic together: the terms are the same. Tried on a copy in double precision,
-    all random numbers alike."""
-    game, random = trial.game, torch.device("cpu")
+    """Real and generated examples may go through the critic together: the terms are the same. Tried on a copy in double
+    precision, all random numbers alike."""
+    game = trial.game
     if game.critic is None or mixes_examples(game.critic):
         return
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     batch = {name: t.double() if t.is_floating_point() else t for name, t in trial.batch().items()}
-    with fork_rng(random), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
+    with fork_rng(torch.device("cpu")), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
         for player in trial.players:
             found: list[Mapping[str, Tensor]] = []
             for together in (False, True):
@@ -109,5 +119,6 @@ def try_one_pass(trial: Trial) -> None:
                 found.append(tried.terms_of(tried.step(player, batch)))
             for name, term in found[0].items():
                 apart, once = float(term.detach()), float(found[1][name].detach())
-                trial.expect(math.isclose(apart, once, rel_tol=1e-9, abs_tol=1e-12), f"with train.one_pass the {player}'s term '{name}' "
-                             f"is {once:.6g}, without {apart:.6g}; score examples by step.scores and step.score")  # fmt: skip
+                what = f"with train.one_pass the {player}'s term '{name}' is {once:.6g}, without {apart:.6g}"
+                same = math.isclose(apart, once, rel_tol=1e-9, abs_tol=1e-12)
+                trial.expect(same, f"{what}; score examples by step.scores and step.score, and do not ask for step.together")

@@ -154,9 +154,11 @@ class Trial:
         logged numbers and weights stay finite."""
         self.composition.begin(self.game)
         self.tell("run_started")
-        cut = [] if any(part.whole_batch for part in losses_in(self.game.parts)) else [{"accumulate": 2}]
+        ways: list[dict[str, Any]] = [{}, {"one_batch": True}, {"accumulate": 2}]
+        if any(part.whole_batch for part in losses_in(self.game.parts)):
+            del ways[-1]
         values: dict[str, float] = {}
-        for options in ({}, {"one_batch": True}, *cut):
+        for options in ways:
             play = self.round(**options)
             for number in self.numbers() if not options else [0]:
                 play.begin(number)
@@ -194,8 +196,9 @@ class Trial:
             play(trial.draws(3))
             ends.append(copy_of_state(trial.game))
         differing = [name for name, t in ends[0].items() if not torch.equal(t, ends[1][name])]
-        self.expect(not differing, f"after a checkpoint the next round ends elsewhere ({', '.join(differing[:2])}): keep all that "
-                                   "changes in buffers, or in game.extras")  # fmt: skip
+        where = ", ".join(differing[:2])
+        advice = "keep all that changes in buffers, or in game.extras"
+        self.expect(not differing, f"after a checkpoint the next round ends elsewhere ({where}): {advice}")
 
     def trace(self) -> None:
         """Warn where a graph of the round would not do what the round does, and say why."""

@@ -1,4 +1,4 @@
-"""ganflow.testing: what there is to be checked, sentences, and the rules of the small roles; each rule has a part that breaks it."""
+"""ganflow.testing: what is checked, sentences, and the rules of the small roles; each rule has a part that breaks it."""
 
 import pytest
 import torch
@@ -88,12 +88,14 @@ def test_a_network_may_refuse_some_data_but_not_all():
 
 def test_partners():
     other = stand_in("critic").component
-    passes("loss", stand_in("loss").settings.loss.__func__, partners={"critic": other, "generator": (part("generator", linear), {})})
+    partners = {"critic": other, "generator": (part("generator", linear), {})}
+    passes("loss", stand_in("loss").settings.loss.__func__, partners=partners)
     refused("critic", stand_in("critic").settings.critic.__func__, "cannot have a partner 'critic'", partners={"critic": other})
     refused("metric", lambda self: None, "cannot have a partner 'data'; partners can be: prior, generator, critic, loss",
             partners={"data": other})  # fmt: skip
     refused("metric", lambda self: None, "has as its partner 'loss' a critic 'testing/stand_in'", partners={"loss": other})
-    refused("metric", lambda self: None, "has no key 'width'", partners={"loss": (stand_in("loss").component, {"width": 3})}, who="")
+    partners = {"loss": (stand_in("loss").component, {"width": 3})}
+    refused("metric", lambda self: None, "loss 'testing/stand_in' (not installed as a package) has no key 'width'", partners=partners)
 
 
 def linear(self):

@@ -40,7 +40,7 @@ class Wide(Generator):
 
 class Constant(Generator):
     def forward(self, z):
-        return super().forward(torch.zeros_like(z)) if self.table is None else super().forward(z, torch.zeros_like(z[:, 0]).long())
+        return super().forward(torch.zeros_like(z))
 
 
 class Deaf(Generator):
@@ -122,8 +122,7 @@ def test_the_parameters_that_a_loss_trains_have_a_gradient_beside_it():
             super().__init__(data)
             del self.signatures["sigma"]
 
-    refused("generator", lambda self, data: Hidden(data), "parameter log_sigma has no gradient: it is used by no signature and not by "
-                                                          "the loss")  # fmt: skip
+    refused("generator", lambda self, data: Hidden(data), "parameter log_sigma has no gradient: it is used by no signature")
 
 
 class Translator(nn.Module):
@@ -210,7 +209,7 @@ class Tuple(Critic):
 class Several(Critic):
     """A score, a second one, and classes."""
 
-    auxiliary, score_weights = ("classes",), {"fine": 0.5}  # noqa: RUF012
+    auxiliary, score_weights = ("classes",), {"fine": 0.5}
 
     def __init__(self, data, condition=()):
         super().__init__(data)
@@ -228,7 +227,7 @@ class NoHead(Several):
 
 
 class HeadAlone(Several):
-    auxiliary, score_weights = ("fine", "coarse", "classes"), {}  # noqa: RUF012
+    auxiliary, score_weights = ("fine", "coarse", "classes"), {}
 
 
 class Weighted(Several):
