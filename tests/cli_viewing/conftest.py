@@ -92,7 +92,9 @@ def trained(monkeypatch):
 
     def put(shape, prior=True, condition=()):
         size = torch.Size(shape).numel()
-        data = TensorData("toy", {name: torch.zeros(5, *shape) for name in ("real", *condition)})
+        conditions = {name: torch.zeros(5, dtype=torch.int64) if name == "label" else torch.zeros(5, *shape) for name in condition}
+        classes = {"label": ("no", "yes")} if "label" in conditions else {}
+        data = TensorData("toy", {"real": torch.zeros(5, *shape), **conditions}, classes=classes)
         generator = Spread(shape)
         if not prior:
             generator.signatures = {"to_real": Signature({"x": "real"}, "real")}

@@ -296,7 +296,8 @@ class Nothing(Loss):
 
 def exchanged(pool, fakes):
     """What a critic's step sees of fakes, of which the pool keeps some when the step is made."""
-    step = Game(TensorData("toy", {"real": torch.zeros(1, 1)}), NormalPrior(1), nn.Linear(1, 1), None, Nothing()).step("critic", {})
+    game = Game(TensorData("toy", {"real": torch.zeros(1, 1)}), NormalPrior(1), nn.Linear(1, 1), None, Nothing())
+    step = game.step("critic", {})
     shown = pool.exchange(step, fakes)
     step.write()
     return shown
