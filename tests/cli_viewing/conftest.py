@@ -92,7 +92,8 @@ def trained(monkeypatch):
 
     def put(shape, prior=True, condition=()):
         size = torch.Size(shape).numel()
-        conditions = {name: torch.zeros(5, dtype=torch.int64) if name == "label" else torch.zeros(5, *shape) for name in condition}
+        labels = torch.zeros(5, dtype=torch.int64)
+        conditions = {name: labels if name == "label" else torch.zeros(5, *shape) for name in condition}
         classes = {"label": ("no", "yes")} if "label" in conditions else {}
         data = TensorData("toy", {"real": torch.zeros(5, *shape), **conditions}, classes=classes)
         generator = Spread(shape)

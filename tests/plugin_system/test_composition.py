@@ -10,7 +10,6 @@ from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
 from ganflow.plugins import Chosen, Component, Composition
 
 
-
 def chosen(role, instance, name="part", plugin="acme"):
     return Chosen(Component(role, name, plugin, type(instance), "gf-acme", "1.2"), instance)
 
