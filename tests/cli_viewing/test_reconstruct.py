@@ -4,7 +4,7 @@ import ganflow_autoencoder.command
 import numpy as np
 import pytest
 import torch
-from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
+from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
 from PIL import Image
 from torch import nn
 
@@ -16,7 +16,7 @@ from ganflow.prior import Prior
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import ganflow_autoencoder as plugin
 import pytest
 import torch
-from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
+from ganflow_autoencoder.base import Autoencoder, VariationalAutoencoder
 from ganflow_vanilla import Hinge
 from torch import nn
 
@@ -102,9 +102,9 @@ LOSSES = {c.name: c for c in components("autoencoder") if c.role == "loss"}
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_keep_the_contract_too(name):
-    """With the stand-in generator, which encodes; without a critic where they have no terms for one."""
+    """With a generator that encodes; without a critic where they have no terms for one."""
     parts = {"adversarial": Hinge()} if name == "vae_gan" else {}
-    check_component(LOSSES[name], **parts)
+    check_component(LOSSES[name], partners={"generator": (GENERATORS["mlp_autoencoder"], {"width": 4})}, **parts)
 
 
 class Halves(Autoencoder):
@@ -121,7 +121,7 @@ class Halves(Autoencoder):
         return self.scale * x.flatten(1)[:, : self.size]
 
 
-@pytest.mark.parametrize(("size", "told"), [(8, None), (6, r"codes have shape \(8, 6\), not \(8, 8\)")])
+@pytest.mark.parametrize(("size", "told"), [(8, None), (6, r"its signature 'encode' gives shape \(8, 6\), not \(8, 8\)")])
 def test_the_contract_of_an_autoencoder_is_checked(size, told):
     from ganflow import hookimpl, settings
     from ganflow.plugins import Component

@@ -11,6 +11,7 @@ from ganflow_translation import data as offered
 from ganflow_translation.data import Facades, Horses, Street
 from ganflow_translation.scenes import facades, horses, street
 from ganflow_translation.scenes.facades import CLASSES
+from ganflow_translation.ways import PAIRED, UNPAIRED, ways_of
 
 from ganflow.data import TensorData
 
