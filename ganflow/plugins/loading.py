@@ -104,8 +104,9 @@ def _form(module: ModuleType) -> str | None:
     """What keeps a module from being a plugin."""
     contract = getattr(module, "GANFLOW_CONTRACT", 1)
     if contract != CONTRACT:
-        fit = "install versions of the two that fit"
-        return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {fit}"
+        older = isinstance(contract, int) and contract < CONTRACT
+        todo = "install a newer version of it, or port it (docs/porting.md)" if older else "install versions of the two that fit"
+        return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {todo}"
     for name, value in vars(module).items():
         if name != "register" and callable(value) and marked(value) is not None:
             return f"a module's only hook is 'register', not '{name}'{did_you_mean(name, ['register'])}"
