@@ -28,13 +28,15 @@ if TYPE_CHECKING:
         whole_number,
         write_output,
     )
-    from ganflow.data.base import IMAGE_RANGE, Data, Field, StreamData, TensorData
+    from ganflow.data.base import IMAGE_RANGE, Data, Field, IterableData, StreamData, TensorData, class_field
     from ganflow.encoder import Pictures, TextEncoder
     from ganflow.errors import GanflowError, SettingsError
+    from ganflow.executor import Executor
     from ganflow.game.game import evaluating, fork_rng
     from ganflow.game.statistics import estimate_norm_statistics
     from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
     from ganflow.metrics import Metric
+    from ganflow.optim import Elementwise
     from ganflow.pictures.files import replacing_file, save_png
     from ganflow.pictures.images import image_grid
     from ganflow.pictures.points import real_examples
@@ -48,26 +50,30 @@ if TYPE_CHECKING:
     from ganflow.runs import ENCODER_FILE, RunFolder, find_run
     from ganflow.signature import Signature
     from ganflow.step import Step
+    from ganflow.tracker import TrackedRun, Tracker
 
 __all__ = [
-    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "AddedTerms", "Batch", "Data", "Field", "Game", "GanflowError",
-    "Loss", "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
-    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "__version__", "add_run_arguments", "build_part", "check_inner",
-    "check_output_path", "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl",
-    "image_error_text", "image_grid", "image_sheet", "image_tensor", "key", "mixes_examples", "one_hot", "open_game", "part",
-    "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
-    "whole_number", "write_output",
+    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "AddedTerms", "Batch", "Data", "Elementwise", "Executor",
+    "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss",
+    "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun",
+    "Tracker", "__version__", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
+    "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text",
+    "image_grid", "image_sheet", "image_tensor", "key", "mixes_examples", "one_hot", "open_game", "part", "print_lines",
+    "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits", "whole_number",
+    "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
     "cli.drawing": "add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
-    "data.base": "IMAGE_RANGE Data Field StreamData TensorData",
+    "data.base": "IMAGE_RANGE Data Field IterableData StreamData TensorData class_field",
     "encoder": "Pictures TextEncoder",
     "errors": "GanflowError SettingsError",
+    "executor": "Executor",
     "game.game": "evaluating fork_rng",
     "game.statistics": "estimate_norm_statistics",
     "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",
     "metrics": "Metric",
+    "optim": "Elementwise",
     "pictures.files": "replacing_file save_png",
     "pictures.images": "image_grid",
     "pictures.points": "real_examples",
@@ -81,6 +87,7 @@ _ROOMS = {
     "runs": "ENCODER_FILE RunFolder find_run",
     "signature": "Signature",
     "step": "Step",
+    "tracker": "TrackedRun Tracker",
 }
 _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 
 class GanflowError(Exception):
@@ -43,6 +47,24 @@ class SettingsError(GanflowError, ValueError):
 def first_line(error: BaseException) -> str:
     """The first line of what another library's error says; its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class Place(NamedTuple):
+    """A frame of a traceback."""
+
+    module: str
+    frame: FrameType
+    line: int
+
+
+def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Place | None:
+    """The frame nearest to where `error` was raised whose module's name is wanted."""
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if wanted(module):
+            found = Place(module, frame, line)
+    return found
 
 
 @dataclass(frozen=True, order=True)

@@ -25,31 +25,37 @@ if TYPE_CHECKING:
 
     from ganflow.data import Data
     from ganflow.encoder import TextEncoder
+    from ganflow.executor import Executor
     from ganflow.loss import AddedTerms, Loss
     from ganflow.metrics import Metric
     from ganflow.playing import Game
     from ganflow.prior import Prior
     from ganflow.report import Report
+    from ganflow.tracker import Tracker
 
 CONTRACT = 2
 """Version of this contract. A plugin says which one it was written for with `GANFLOW_CONTRACT = 2` in its module;
 one that says nothing was written for version 1. docs/porting.md says what changed."""
 
-ROLES = ("data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "encoder", "modifier")
+ROLES = (
+    "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "executor", "encoder",
+    "modifier",
+)  # fmt: skip
 """What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
-captions: `data: {encoder: {use: NAME}}`."""
+captions, `data: {encoder: {use: NAME}}`, an `executor` within `tune: {executor: {use: NAME}}`."""
 
 hookimpl = HookimplMarker("ganflow")
 hookspec = HookspecMarker("ganflow")
 
 
 class Builders:
-    """Made once per run, in this order: data, prior, generator, critic, loss, the modifiers' terms, then per player optimizer and
-    schedule, then the metrics."""
+    """Made once per run, in this order: data, prior, generator, critic, loss, the modifiers' terms, then per part optimizer and
+    schedule, then the metrics and the trackers."""
 
     @hookspec(firstresult=True)
     def data(self) -> Data:
-        """The real examples: fields with shapes and ranges, a training part and a held-out part."""
+        """The real examples: fields with shapes and ranges, a training part and a held-out part. In memory (TensorData), loaded
+        one by one (StreamData), or from an iterable of unknown length (IterableData)."""
 
     @hookspec(firstresult=True)
     def prior(self) -> Prior:
@@ -57,16 +63,17 @@ class Builders:
 
     @hookspec(firstresult=True)
     def generator(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
-        """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape), and
-        for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the data's
-        range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that contains
-        an earlier run's, which `train.start_from` fills, has it as `earlier`."""
+        """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape),
+        and for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the
+        data's range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that
+        contains an earlier run's, which `train.start_from` fills, has it as `earlier`."""
 
     @hookspec(firstresult=True)
     def critic(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
         """A network from samples to scores, shape (batch,), or (batch, …) for patches, called `critic(x, **condition)`, and with
         `domain="a"` where several fields are generated. High means real. No sigmoid at the end. Several scores are a mapping
-        name → tensor; an attribute `score_weights` may weigh them (1 each), and those in an attribute `auxiliary` are no scores."""
+        name → tensor; an attribute `score_weights` may weigh them (1 each), and those that an attribute `auxiliary` names are
+        no scores."""
 
     @hookspec(firstresult=True)
     def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:
@@ -92,6 +99,16 @@ class Builders:
         """A score of the generator, evaluated at intervals: see ganflow.metrics."""
 
     @hookspec(firstresult=True)
+    def tracker(self) -> Tracker:
+        """What is fed with the run's numbers and pictures: see ganflow.tracker. Where several workers train
+        together, the first alone has it."""
+
+    @hookspec(firstresult=True)
+    def executor(self) -> Executor:
+        """What plays the trials of a sweep: see ganflow.executor. Called in each of the sweep's processes; it cannot
+        be wrapped."""
+
+    @hookspec(firstresult=True)
     def encoder(self) -> TextEncoder:
         """What turns captions into vectors: see ganflow.encoder. Called by the data that have it in one of their keys, so
         it cannot be wrapped."""
@@ -109,8 +126,8 @@ class Events:
     def game_built(self, game: Game) -> None:
         """The game is built, nothing is trained. A checkpoint, if there is one, is loaded after this. Things with state (an
         average) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with a method
-        `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training does
-        not miss."""
+        `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training
+        does not miss."""
 
     @hookspec
     def run_started(self, game: Game) -> None:

@@ -77,8 +77,8 @@ class Loss(AddedTerms, ABC):
     call of a signature; `shown` what the critic gets to see of them.
 
     Attributes:
-        row_by_row: whether a `generate` of its own makes each example from its row of the batch alone, so that the fakes of several
-            critic steps may be made in one pass (`train.one_pass`).
+        row_by_row: whether a `generate` of its own makes each example from its row of the batch alone, so that the fakes of
+            several critic steps may be made in one pass (`train.one_pass`).
     """
 
     row_by_row: bool = False
@@ -126,7 +126,8 @@ class ScoreLoss(Loss):
         return {}
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        found, own = {}, f"critic/{self.name}"
+        own = f"critic/{self.name}"
+        found: dict[str, float] = {}
         for term, mean in means.items():
             if term == own or term.startswith(f"{own}_"):  # the domain's name behind it
                 found |= {f"{name}{term.removeprefix(own)}": value for name, value in self.estimate(mean).items()}
@@ -145,8 +146,8 @@ class ScoreLoss(Loss):
 
 
 class SlopePenalty(AddedTerms):
-    """The critic's term weight · E cost(∇f(x)) at some points x; f is the mean of an example's scores. Of several named scores each
-    has its f, and the term is their sum.
+    """The critic's term weight · E cost(∇f(x)) at some points x; f is the mean of an example's scores. Of several named scores
+    each has its f, and the term is their sum.
 
     Args:
         allow_batch_norm: accept a critic with batch norm, where the slope at one example depends on the others.
@@ -215,7 +216,7 @@ def slopes(scores: Tensor, x: Tensor) -> Tensor:
 def generated(step: Step, domain: str) -> Tensor:
     """Examples of a field by the signature that makes it, from the batch."""
     name = step.makers[domain]
-    made: Tensor = step.call(name, **{argument: step.batch[source] for argument, source in step.signatures[name].inputs.items()})
+    made: Tensor = step.call(name, *(step.batch[source] for source in step.signatures[name].inputs.values()))
     return made
 
 

@@ -39,6 +39,18 @@ class Signature:
     multiple: int = 1
     smallest: int = 1
 
+    def arguments(self, first: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments by name, of which the first few are given by position.
+
+        Raises:
+            TypeError: one is missing, or is not among the inputs.
+        """
+        given = {**dict(zip(self.inputs, first, strict=False)), **named}
+        if given.keys() != self.inputs.keys() or len(first) + len(named) != len(given):
+            wanted = ", ".join(self.inputs)
+            raise TypeError(f"a signature with the inputs {wanted} is called with {', '.join(given) or 'nothing'}")
+        return {name: given[name] for name in self.inputs}
+
     def __call__(self, module: Any, inputs: Mapping[str, Any]) -> Any:
         """What the module makes of these arguments."""
         function = module if self.method == "forward" else getattr(module, self.method)

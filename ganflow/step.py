@@ -54,8 +54,8 @@ class Step(ABC):
 
     @abstractmethod
     def score(self, x: Tensor, domain: str | None = None, **condition: Tensor) -> Any:
-        """The critic's scores of examples x, (k · m, *shape), under the batch's condition or another one. A tensor or a mapping, as
-        the critic gives them, without auxiliary outputs; in single precision where the critic runs in half."""
+        """The critic's scores of examples x, (k · m, *shape), under the batch's condition or another one. A tensor or a mapping,
+        as the critic gives them, without auxiliary outputs; in single precision where the critic runs in half."""
 
     @abstractmethod
     def scores(self, domain: str | None = None) -> tuple[Any, Any]:
@@ -76,8 +76,8 @@ class Step(ABC):
         """
 
     @abstractmethod
-    def call(self, signature: str, **inputs: Any) -> Any:
-        """The generator by one of its signatures, as it trains: with gradients."""
+    def call(self, signature: str, *first: Any, **inputs: Any) -> Any:
+        """The generator by one of its signatures, as it trains: with gradients. Inputs by position or by name."""
 
     @abstractmethod
     def over(self, formula: Callable[..., Tensor], *scores: Any) -> Tensor:
@@ -85,7 +85,7 @@ class Step(ABC):
 
     @abstractmethod
     def log(self, name: str, value: Tensor) -> None:
-        """Report a 0-dim tensor beside the terms; nobody descends it. `critic_stepped` and `generator_stepped` get it, too."""
+        """Report a 0-dim tensor beside the terms; nobody descends it. `critic_stepped` and `generator_stepped` get it."""
 
     @abstractmethod
     def once(self, name: str, make: Callable[[], T]) -> T:
@@ -97,7 +97,7 @@ class Step(ABC):
 
     @abstractmethod
     def change(self, buffer: Tensor, value: Tensor) -> None:
-        """Write a value into a buffer when the player has made its step. The next micro-batch of the same step sees it already."""
+        """Write a value into a buffer when the player has made its step. The next micro-batch of the step sees it already."""
 
     def named(self, name: str, domain: str) -> str:
         """A term's name in one of the domains: with the field's where there are several."""

@@ -18,6 +18,7 @@ from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
 from ganflow.game.parallel import Group
+from ganflow.game.player import learning_rates
 from ganflow.game.round import split
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
 from ganflow.loss import Batch
@@ -132,9 +133,8 @@ class Trainer:
             for name, value in {**row, **sums(row, descended, self.game.players)}.items():
                 columns.setdefault(name, []).append(value)
         terms = {name: sum(column) / len(column) for name, column in columns.items()}
-        rates = {name: rate for name, p in self.game.players.items() if (rate := p.learning_rate) is not None}
         seconds = time.perf_counter() - started
-        return Report(self.round, terms, self.game.estimates(terms), rates, len(rows) / seconds)
+        return Report(self.round, terms, self.game.estimates(terms), learning_rates(self.game.players), len(rows) / seconds)
 
     def halt(self) -> None:
         """Tell the other workers, which wait for another round, that there will be none."""

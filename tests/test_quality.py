@@ -63,7 +63,7 @@ def test_layers():
 
 def test_overview_and_commands_agree():
     modules = {path.stem for path in (ROOT / "ganflow" / "cli").glob("*.py")}
-    assert modules - {"__init__", "main", "drawing", "brought"} == set(COMMANDS)
+    assert modules - {"__init__", "main", "drawing", "known", "brought"} == set(COMMANDS)
     for name, text in COMMANDS.items():
         assert text == import_module(f"ganflow.cli.{name}").HELP
 

@@ -26,7 +26,18 @@ class DescribedData(Data):
     def __init__(self, about: dict[str, Any]) -> None:
         self.name, self.size, self.source = about["name"], about["size"], about["source"]
         self.held_out = {}
-        self.fields = {name: Field(tuple(shape), *about["ranges"][name]) for name, shape in about["fields"].items()}
+        kinds, classes, frequencies = (about.get(key, {}) for key in ("kinds", "classes", "frequencies"))  # since contract 2
+        self.fields = {
+            name: Field(
+                tuple(shape),
+                about["ranges"][name][0],
+                about["ranges"][name][1],
+                tuple(classes.get(name, ())),
+                tuple(frequencies[name]) if name in frequencies else None,
+                kinds.get(name, ""),
+            )
+            for name, shape in about["fields"].items()
+        }
         self._fingerprint: str = about["fingerprint"]
 
     def fingerprint(self) -> str:
@@ -42,6 +53,9 @@ def describe(data: Data) -> dict[str, Any]:
         "fingerprint": data.fingerprint(),
         "fields": {name: list(field.shape) for name, field in data.fields.items()},
         "ranges": {name: [field.low, field.high] for name, field in data.fields.items()},
+        "kinds": {name: field.kind for name, field in data.fields.items()},
+        "classes": {name: list(field.classes) for name, field in data.fields.items() if field.classes},
+        "frequencies": {name: list(field.frequencies) for name, field in data.fields.items() if field.frequencies},
     }
 
 

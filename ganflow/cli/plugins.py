@@ -131,13 +131,16 @@ def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
 
 def example(component: Component, catalogue: Catalogue) -> str:
     """The line of a recipe that uses the component; the keys that must be given are left to fill in."""
+    from ganflow.recipe.sections import MANY
     from ganflow.settings import keys
 
     given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
     section = f"{{use: {catalogue.shortest(component)}{given}}}"
-    lists = {"modifier": "modifiers", "metric": "metrics"}
+    lists = {role: section for section, role in MANY.items()}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"
+    if component.role == "executor":
+        return f"tune: {{executor: {section}}}"
     return f"{lists[component.role]}: [{section}]" if component.role in lists else f"{component.role}: {section}"
 
 

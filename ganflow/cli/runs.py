@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
+from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, status
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from ganflow.runs import RunFolder
-    from ganflow.tracking import Entry
 
 HELP = "list the runs, or show one"
-TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 COLUMNS = ("name", "id", "status", "round", "age", "last", "score")
 LEFT_OUT_FIRST = ("age", "last", "score", "name")  # on a narrow terminal
 
@@ -54,12 +53,11 @@ def main(args: argparse.Namespace) -> int:
 
 def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
     """What is known of every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
-    from ganflow.cli.sweeps import all_known
     from ganflow.runs import all_runs
 
     if trials:
         return [known(folder) for folder in all_runs(root)]
-    sweeps = {sweep["folder"]: sweep for sweep in all_known(root)}
+    sweeps = {sweep["folder"]: sweep for sweep in known_sweeps(root)}
     own = [known(folder) for folder in all_runs(root) if str(folder.path.parent) not in sweeps]
     return sorted([*own, *sweeps.values()], key=lambda run: str(run["id"]))
 
@@ -99,41 +97,6 @@ def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     return facts
 
 
-def status(about: dict[str, Any]) -> str:
-    """As the run noted it; "killed" where it says "running" but its process, on this machine, is gone."""
-    import socket
-
-    from ganflow.runs import alive
-
-    noted, pid = str(about.get("status", "unknown")), about.get("pid")
-    if noted != "running" or about.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
-        return noted
-    return noted if alive(pid) else "killed"
-
-
-def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
-    """The last report of terms and the last evaluation, read from the journal's end."""
-    from ganflow.errors import GanflowError
-    from ganflow.tracking.journal import read
-
-    try:
-        with folder.journal.open("rb") as file:
-            start = max(0, file.seek(0, 2) - TAIL)
-            file.seek(start)
-            if start:
-                start += len(file.readline())
-        entries = read(folder.journal, start)[0]
-    except (OSError, GanflowError):
-        return None, None
-    reports = [e for e in entries if is_report(e)]
-    evaluations = [e for e in entries if not is_report(e)]
-    return reports[-1] if reports else None, evaluations[-1] if evaluations else None
-
-
-def is_report(entry: Entry) -> bool:
-    """Whether an entry is of terms. The others are of metrics."""
-    return any(name.startswith(("critic/", "generator/")) for name in entry.values)
-
 
 def table(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Columns as wide as they need to be; on a narrow terminal with fewer of them, so that no line breaks."""
@@ -170,10 +133,6 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def of_trials(sweep: dict[str, Any]) -> str:
-    """How many trials of a sweep are over, "12/16"."""
-    return f"{sweep['over']}/{sweep['trials'] or '?'}"
-
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
     """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
@@ -185,20 +144,6 @@ def main_value(values: dict[str, float]) -> tuple[str, float] | None:
 def value(name: str, number: float) -> str:
     return f"{name} {number:.4g}"
 
-
-def age(created: str | None) -> str:
-    """How long ago: "40 s", "5 min", "3 h", "12 d"."""
-    from datetime import UTC, datetime
-
-    try:
-        began = datetime.fromisoformat(created or "")
-    except ValueError:
-        return ""
-    seconds = (datetime.now(UTC) - began.astimezone(UTC)).total_seconds()
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def described(run: dict[str, Any]) -> Iterator[str]:
@@ -224,7 +169,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         if about.get(name) is not None:
             yield row(name, about[name])
     if data := about.get("data"):
-        shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in data.get("fields", {}).items())
+        classes = {name: f"of {len(names)} classes" for name, names in data.get("classes", {}).items()}
+        shapes = ", ".join(f"{name} {classes.get(name, tuple(shape))}" for name, shape in data.get("fields", {}).items())
         yield row("data", f"{data.get('name')}: {data.get('size')} examples, {shapes}, fingerprint {data.get('fingerprint')}")
     if compiled := about.get("compile"):
         yield row("compiled", f"{compiled.get('mode')}: {compiled.get('why')}")

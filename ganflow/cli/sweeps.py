@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
-from ganflow.cli.runs import age, last_entries, of_trials, status
+from ganflow.cli.known import age, known_sweep, known_sweeps, last_entries, of_trials
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     if args.write and not args.action:
         raise GanflowError("--write goes with show: ganflow sweeps show SWEEP --write")
     if not args.action:
-        sweeps = all_known(args.runs)
+        sweeps = known_sweeps(args.runs)
         if args.json:
             say_json(sweeps)
         else:
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     folder = find(args.sweep, args.runs)
     if args.write:
         _write(folder)
-    sweep, trials = known(folder), seen(folder)
+    sweep, trials = known_sweep(folder), seen(folder)
     if args.json:
         say_json({**sweep, **details(folder, trials)})
     else:
@@ -76,46 +76,6 @@ def find(name: str, root: Path) -> SweepFolder:
     hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
     raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
 
-
-def all_known(root: Path) -> list[dict[str, Any]]:
-    """What is known of every sweep, oldest first."""
-    from ganflow.runs import RunFolder, is_sweep
-    from ganflow.tune.folder import SweepFolder
-
-    found = {about.parent.absolute() for about in root.glob("*/run.json") if is_sweep(RunFolder(about.parent))}
-    found |= {records.parent.absolute() for records in root.glob("*/trials.jsonl")}  # though run.json be damaged
-    return sorted((known(SweepFolder(path)) for path in found), key=lambda sweep: str(sweep["id"]))
-
-
-def known(folder: SweepFolder) -> dict[str, Any]:
-    """What the folder tells of the sweep."""
-    from ganflow.errors import GanflowError
-    from ganflow.runs import check
-    from ganflow.tune.table import best_of, counts
-
-    facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "unreadable", "folder": str(folder.path)}
-    facts |= {"trials": None, "over": 0, "created": None, "best": {}}
-    try:
-        check(folder)
-        about, trials = folder.about(), folder.trials().values()
-    except (OSError, ValueError, GanflowError):
-        return facts
-    metric, mode = str(about.get("metric")), str(about.get("mode"))
-    best = best_of(trials, mode)
-    told = {"trial": best.number, "score": best.score, "config": best.config} if best else about.get("best") or {}
-    return facts | {
-        "id": about.get("id"),
-        "status": status(about),
-        "recipe": about.get("recipe"),
-        "metric": metric,
-        "mode": mode,
-        "trials": about.get("trials"),
-        "over": sum(t.over for t in trials),
-        "rounds": about.get("rounds"),
-        "states": {state: count for state, count in counts(trials, about.get("trials")).items() if count},
-        "created": about.get("created"),
-        "best": {"metric": metric, **told} if told else {},
-    }
 
 
 def seen(folder: SweepFolder) -> list[TrialRecord]:

@@ -56,8 +56,7 @@ class Way:
         return self._to(x, self.to)
 
     def _to(self, x: Tensor, domain: str) -> Tensor:
-        name = self.game.makers[domain]
-        return self.game.call(name, seed=self.seed, batch=32, **{next(iter(self.game.signatures[name].inputs)): x})
+        return self.game.call(self.game.makers[domain], x, seed=self.seed, batch=32)
 
     def rows(self, x: Tensor, made: Tensor, true: Tensor | None) -> dict[str, Tensor]:
         """What a sheet shows."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganflow.data.base import Data, StreamData, TensorData
+from ganflow.data.base import Data, Field, IterableData, StreamData, TensorData
 from ganflow.errors import GanflowError
 
 
@@ -22,11 +23,12 @@ class Feed(ABC):
         the feed is one of several workers', only its share of every batch."""
 
     @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on bit for bit: a few small CPU tensors."""
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on bit for bit: small CPU tensors and plain values, nested as `ganflow.game.state.flatten`
+        takes them. Later draws leave it as it is."""
 
     @abstractmethod
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Go on from where `state()` was taken.
 
         Raises:
@@ -45,37 +47,52 @@ def feed(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
     share: Sequence[int] | None = None,
+    fields: Collection[str] | None = None,
 ) -> Feed:
     """The feed for this kind of data.
 
     Args:
-        data: a TensorData (sampled on the device, with replacement) or a StreamData (each example once per epoch).
+        data: a TensorData (sampled on the device, with replacement), a StreamData (each example once per epoch) or an
+            IterableData (in its own sequence).
         batch_size: examples per batch.
         seed: fixes the order of examples and their augmentation.
         device: where batches are wanted.
         dtype: of floating-point fields; others keep theirs.
         channels_last: whether every drawn batch (draw["real"][i]) of images lies channels-last in memory.
         share: places in every batch whose examples are drawn, the others being other workers'; None for all.
+        fields: which fields are drawn; None for all. The others change nothing of what is drawn of these.
 
     Raises:
         GanflowError: there are no training examples.
+        KeyError: the data have no such field.
     """
-    if data.size < 1:
+    if data.size is not None and data.size < 1:
         raise GanflowError(f"data {data.name} has no training examples")
     if isinstance(data, TensorData):
-        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share)
+        return ResidentFeed(data, batch_size, seed, device, dtype, channels_last, share, fields)
     if isinstance(data, StreamData):
         from ganflow.data.stream import StreamFeed
 
-        return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share)
-    raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData nor a StreamData")
+        return StreamFeed(data, batch_size, seed, device, dtype, channels_last, share=share, fields=fields)
+    if isinstance(data, IterableData):
+        from ganflow.data.iterable import IterableFeed
+
+        return IterableFeed(data, batch_size, device, dtype, channels_last, share, fields)
+    raise TypeError(f"data {data.name} is a {type(data).__name__}, neither a TensorData, a StreamData nor an IterableData")
+
+
+def drawn_fields(data: Data, fields: Collection[str] | None) -> dict[str, Field]:
+    """The fields that are drawn, in the data's order; None means all."""
+    if unknown := set(fields or ()) - set(data.fields):
+        raise KeyError(f"data {data.name} has no field {', '.join(sorted(unknown))}; it has {', '.join(data.fields)}")
+    return {name: field for name, field in data.fields.items() if fields is None or name in fields}
 
 
 class ResidentFeed(Feed):
     """Samples tensors that live on the device, uniformly with replacement, as Algorithm 1 of WGAN draws them.
 
-    One draw is one `randint` (one per field, where they are not paired) and one `index_select` per field, whatever k: a few
-    microseconds on a CPU. The indices come from a generator of this feed's own, on the device, so the order is the same on
+    One draw is one `randint` (one per field, where they are not paired) and one `index_select` per drawn field, whatever k: a
+    few microseconds on a CPU. The indices come from a generator of this feed's own, on the device, so the order is the same on
     every run on that kind of device.
     """
 
@@ -88,13 +105,16 @@ class ResidentFeed(Feed):
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         share: Sequence[int] | None = None,
+        fields: Collection[str] | None = None,
     ) -> None:
         self._device, self._batch_size = torch.device(device), batch_size
         self._size, self._paired = data.size, data.paired
         self._share = None if share is None else torch.tensor(list(share), device=self._device)
         self._generator = generator(seed, device=self._device)
-        self._permuted = {name for name, field in data.fields.items() if channels_last and field.is_image}
-        self._tensors = {name: self._resident(name, tensor, dtype) for name, tensor in data.train.items()}
+        drawn = drawn_fields(data, fields)
+        self._permuted = {name for name, field in drawn.items() if channels_last and field.is_image}
+        self._sizes = {name: len(tensor) for name, tensor in data.train.items()}
+        self._tensors = {name: self._resident(name, data.train[name], dtype) for name in drawn}
 
     def _resident(self, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         moved = tensor.to(self._device, dtype if tensor.is_floating_point() else None)
@@ -104,8 +124,10 @@ class ResidentFeed(Feed):
     def draw(self, k: int) -> dict[str, Tensor]:
         batches: dict[str, Tensor] = {}
         shared = self._rows(k, self._size) if self._paired else None
-        for name, tensor in self._tensors.items():
-            rows = self._rows(k, len(tensor)) if shared is None else shared
+        for name, size in self._sizes.items():
+            rows = self._rows(k, size) if shared is None else shared  # of fields that are not drawn, too: for the rest's sake
+            if (tensor := self._tensors.get(name)) is None:
+                continue
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
@@ -115,17 +137,57 @@ class ResidentFeed(Feed):
         rows = torch.randint(size, (k * self._batch_size,), generator=self._generator, device=self._device)
         return rows if self._share is None else rows.view(k, -1)[:, self._share].reshape(-1)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         return {"generator": self._generator.get_state()}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         try:
             self._generator.set_state(state["generator"].cpu())
         except (KeyError, RuntimeError) as error:
             raise GanflowError(
-                "the checkpoint's data order cannot be continued here: it was saved for data of another kind (streamed, not "
-                f"in memory), or on another kind of device than {self._device.type}; resume with the data and device it had"
+                "the checkpoint's data order cannot be continued here: it was saved for data of another kind (not in "
+                f"memory), or on another kind of device than {self._device.type}; resume with the data and device it had"
             ) from error
+
+
+def stacked(
+    data: Data,
+    name: str,
+    items: Sequence[Mapping[str, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    """One field of examples that were loaded one by one, (n, *shape): arguments as those of `feed`.
+
+    Raises:
+        GanflowError: an example lacks the field, or what it has is no tensor, or has another shape or dtype.
+    """
+    field = data.fields[name]
+    for item in items:
+        if problem := _misfit(item, name, field.shape, items[0]):
+            raise GanflowError(f"data {data.name} loaded an example {problem}")
+    first, cuda = items[0][name], device.type == "cuda"
+    host = torch.empty(len(items), *field.shape, dtype=first.dtype, pin_memory=cuda)
+    torch.stack([item[name] for item in items], out=host)
+    batch = host.to(device, dtype if first.is_floating_point() else None, non_blocking=cuda)
+    return batch.contiguous(memory_format=torch.channels_last) if channels_last and field.is_image else batch
+
+
+def _misfit(item: Any, name: str, shape: tuple[int, ...], first: Any) -> str | None:
+    """What is wrong with an example's field `name`, in words; `first`: the example whose dtype all have."""
+    if not isinstance(item, Mapping):
+        return f"that is a {type(item).__name__}, not a mapping from the names of the fields to tensors"
+    if name not in item:
+        return f"without the field '{name}' (it has: {', '.join(map(str, item)) or 'nothing'})"
+    value = item[name]
+    if not isinstance(value, Tensor):
+        return f"whose '{name}' is a {type(value).__name__}, not a tensor"
+    if tuple(value.shape) != shape:
+        return f"whose '{name}' has shape {tuple(value.shape)}; the field has {shape}"
+    if value.dtype != first[name].dtype:
+        return f"whose '{name}' is {value.dtype}; another one's is {first[name].dtype}"
+    return None
 
 
 def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganflow.data.base import Field, StreamData
-from ganflow.data.feed import Feed, generator
+from ganflow.data.feed import Feed, drawn_fields, generator, stacked
 from ganflow.errors import GanflowError
 from ganflow.processors import cores
 
@@ -26,8 +27,8 @@ class StreamFeed(Feed):
     change what is drawn. An epoch's last examples and the next one's first share a batch: no example is dropped.
 
     Args:
-        data, batch_size, seed, device, dtype, channels_last, share: as for `ganflow.data.feed.feed`. Where several workers
-            share the batches, nobody waits for what others load: the place of an example that cannot be loaded is taken
+        data, batch_size, seed, device, dtype, channels_last, share, fields: as for `ganflow.data.feed.feed`. Where several
+            workers share the batches, nobody waits for what others load: the place of an example that cannot be loaded is taken
             by another one of this worker's, not by the row's next.
         threads: how many load; by default one per core that this process may use, eight at most.
     """
@@ -42,8 +43,10 @@ class StreamFeed(Feed):
         channels_last: bool = False,
         threads: int | None = None,
         share: Sequence[int] | None = None,
+        fields: Collection[str] | None = None,
     ) -> None:
         self._data, self._batch_size, self._seed = data, batch_size, seed
+        self._fields = drawn_fields(data, fields)
         self._device, self._dtype, self._channels_last = torch.device(device), dtype, channels_last
         self._pool = ThreadPoolExecutor(threads or min(8, cores()), thread_name_prefix="ganflow-data")
         self._share = frozenset(range(batch_size) if share is None else share)
@@ -52,7 +55,7 @@ class StreamFeed(Feed):
         self._ahead: deque[tuple[int, Future[Item | None] | None]] = deque()
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._left_out: set[int] = set()  # examples that could not be loaded
-        item_bytes = sum(4 * torch.Size(field.shape).numel() for field in data.fields.values())
+        item_bytes = sum(field.blank(1).nbytes for field in data.fields.values())
         self._most_ahead = max(batch_size, _AHEAD_BYTES // max(item_bytes, 1))
 
     def draw(self, k: int) -> dict[str, Tensor]:
@@ -71,7 +74,7 @@ class StreamFeed(Feed):
         except BaseException:  # Ctrl-C too: what was taken from the row is drawn again
             self._go_to(start)
             raise
-        return {name: self._stack(name, field, items, k) for name, field in self._data.fields.items()}
+        return {name: self._stack(name, field, items, k) for name, field in self._fields.items()}
 
     def _next(self, ahead: int) -> Item:
         """The next item that can be loaded; as many as `ahead` are then on their way."""
@@ -115,25 +118,18 @@ class StreamFeed(Feed):
         return index, generator(self._seed, epoch, index)
 
     def _stack(self, name: str, field: Field, items: list[Item], k: int) -> Tensor:
-        for item in items:
-            if name not in item or tuple(item[name].shape) != field.shape:
-                got = f"of shape {tuple(item[name].shape)}" if name in item else f"without {name!r}"
-                raise ValueError(f"data {self._data.name} loaded an item {got}; field {name!r} has shape {field.shape}")
-        cuda = self._device.type == "cuda"
-        first = items[0][name]
-        host = torch.empty(len(items), *field.shape, dtype=first.dtype, pin_memory=cuda)
-        torch.stack([item[name] for item in items], out=host)
-        batch = host.to(self._device, self._dtype if first.is_floating_point() else None, non_blocking=cuda)
-        if self._channels_last and field.is_image:
-            batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = stacked(self._data, name, items, self._device, self._dtype, self._channels_last)
         return batch.view(k, -1, *field.shape)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         return {"position": torch.tensor(self._position)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         if "position" not in state:
-            raise GanflowError("the checkpoint was saved with data in memory and cannot go on with data that is streamed")
+            raise GanflowError(
+                "the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go on with data "
+                "that is streamed"
+            )
         self._go_to(int(state["position"]))
 
     def _go_to(self, position: int) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ganflow.data import Data
 from ganflow.game.held import losses_in
 from ganflow.game.parallel import Group
-from ganflow.game.player import Player
+from ganflow.game.player import Part, Player
 from ganflow.loss import Loss
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ CONTAINERS = (Mapping, list, tuple, deque, set, frozenset)
 LONG, LARGE = 10_000, 2**20
 """Of containers with more items only the length is seen; arrays of more bytes are not."""
 ASIDE = {
-    Player: {"module", "flat", "leaves", "updated", "schedule", "group"},
+    Player: {"group"},
+    Part: {"flat", "leaves", "updated", "schedule"},
     nn.Module: {"_parameters", "_buffers"},
 }
 """Attributes that change anyway, or are other parts': a schedule works outside of the round."""

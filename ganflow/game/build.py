@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from ganflow.errors import GanflowError
 from ganflow.game.fit import check_cut, check_fit
 from ganflow.game.game import Game
 from ganflow.game.parallel import Group
-from ganflow.game.player import Player
+from ganflow.game.parts import make_players
 from ganflow.game.round import Round
 from ganflow.game.state import game_state, load_game_state
 from ganflow.game.sync_norm import synchronize
@@ -67,7 +66,7 @@ def build_game(
     condition = condition_of(recipe, data)
     composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None
-    about = {"data": data, "prior": prior, "condition": condition}
+    about: dict[str, Any] = {"data": data, "prior": prior, "condition": condition}
     generator: nn.Module = composition.build("generator", **about)
     critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
     loss, terms = composition.build("loss", **about), composition.build_terms(**about)
@@ -80,8 +79,7 @@ def build_game(
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if players:
         check_cut(recipe, game, group.size if group else 1)
-        names = ("generator", "critic")[: 1 + bool(critic)]
-        game.players = {name: _player(recipe, composition, game, name, group) for name in names}
+        game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
     return game
 
 
@@ -99,7 +97,8 @@ def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:
         if name not in data.fields:
             hint = did_you_mean(name, data.fields)
             classes = "; such data have classes: digits, or image_folder with a folder for each class" if name == "label" else ""
-            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {', '.join(data.fields)}){classes}")
+            there = ", ".join(data.fields)
+            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {there}){classes}")
     return tuple(wanted)
 
 
@@ -139,20 +138,3 @@ def twin(recipe: Recipe, game: Game) -> Round:
     round = built_round(made, game.data)
     load_game_state(round.game, *game_state(game))
     return round
-
-
-def _player(recipe: Recipe, composition: Composition, game: Game, name: str, group: Group | None) -> Player:
-    optimizer = recipe.optimizers[name]
-    schedule: Any = None
-    if name in recipe.schedules:
-        schedule = composition.build("schedule", f"schedule.{name}", rounds=recipe.train.rounds)
-    build: Any = partial(composition.build, "optimizer", f"optimizer.{name}", player=name)
-    return Player(
-        name,
-        getattr(game, name),
-        lambda parameters: build(parameters=parameters),
-        elementwise=bool(getattr(optimizer.settings, "elementwise", False)),
-        schedule=schedule,
-        clip_norm=recipe.train.clip_grad,
-        group=group,
-    )

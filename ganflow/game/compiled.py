@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game.attributes import attributes, changes
+from ganflow.game.player import parts_of
 from ganflow.game.round import Draws, Round, split
 from ganflow.game.state import copy_of_state, kept_random, random_state, untouched
 from ganflow.game.tracing import Read, Unread, difference, trace_step
@@ -93,9 +94,9 @@ class CompiledRound:
             return values
         steps, named, values = split(draws), [], []
         for i in range(self.round.n_critic):
-            values = self._run("critic's step", self._critic_step, steps[i])
+            values = self._run("critic's step", self._critic_step, dict(steps[i]))
             named = [self._named["critic's step", *map(id, self.round.active)]]
-        values = [*values, *self._run("generator's step", self._generator_step, steps[self.round.generator_draw])]
+        values = [*values, *self._run("generator's step", self._generator_step, dict(steps[self.round.generator_draw]))]
         named.append(self._named["generator's step", *map(id, self.round.active)])
         self.round.names = [name for names, _ in named for name in names]
         self.round.descended = frozenset[str]().union(*(descended for _, descended in named))
@@ -189,9 +190,9 @@ def compile_round(
         NotCompilable: with the reason.
     """
     game = round.game
-    for player in game.players.values():
-        if player.flat is None or not hasattr(player.optimizer, "traceable"):
-            raise NotCompilable(f"the {player.name}'s optimizer is not one that a trace can follow")
+    for name, part in parts_of(game.players).items():
+        if not part.traceable:
+            raise NotCompilable(f"the {name}'s optimizer is not one that a trace can follow")
     with kept_random(game.device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -200,8 +201,8 @@ def compile_round(
             raise NotCompilable(str(error)) from error
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     before = copy_of_state(game)
     round.begin(rounds[0])
     with untouched(game):
@@ -224,15 +225,15 @@ def compile_round(
 
 
 def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence[int] = (0,)) -> None:
-    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do, once for every set
-    of terms.
+    """Try on a copy in double precision what its graphs would freeze, and that they do what the eager rounds do, once for every
+    set of terms.
 
     Raises:
         NotCompilable, Read: with the reason.
     """
     game, parts = copy.game, copy.accumulate
-    for player in game.players.values():
-        player.optimizer.traceable()  # type: ignore[attr-defined]
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
     few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
     before = copy_of_state(game)
     for number in rounds:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganflow.game.game import Game, evaluating
+from ganflow.game.player import parts_of
 from ganflow.game.state import untouched
 
 TRIED = 2  # examples whose way through the networks is counted: one alone is too few for some norms
@@ -22,7 +23,7 @@ def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> 
     An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
     """
     convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers(game))
-    if not all(p.flat is not None and hasattr(p.optimizer, "traceable") for p in game.players.values()):
+    if not all(part.traceable for part in parts_of(game.players).values()):
         return "never", "an optimizer is not one that a trace can follow"
     seconds = arithmetic(game, n_critic, batch_size) + operations_of(game, n_critic)
     mode, gain, cost = ("step", 0.25, 60.0) if convolutional else ("round", 0.5, 45.0)

@@ -14,7 +14,9 @@ def find_layer(critic: nn.Module, name: str) -> nn.Module:
     Raises:
         GanflowError: there is none.
     """
-    modules = {key: module for key, module in critic.named_modules() if key and "parametrizations" not in key.split(".")}
+    modules: dict[str, nn.Module] = {
+        key: module for key, module in critic.named_modules() if key and "parametrizations" not in key.split(".")
+    }
     if name:
         if name not in modules:
             there = ", ".join(modules)

@@ -65,8 +65,8 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
 
 
 def differences_of_halves(game: Game) -> list[str]:
-    """What tells that terms are no means over examples: terms that are not, on a batch of four, the mean of two halves' terms, and
-    state that changes while they are computed. Tried on a copy in double precision, its random numbers all alike."""
+    """What tells that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms,
+    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     whole = {name: _varied(t) for name, t in tried.blank(4).items()}
@@ -80,7 +80,7 @@ def differences_of_halves(game: Game) -> list[str]:
             for name, term in values.items():
                 value, mean = float(term.detach()), sum(float(part[name].detach()) for part in parts) / 2
                 if math.isfinite(value) and not math.isclose(mean, value, rel_tol=1e-9, abs_tol=1e-12):
-                    found.append(f"the {player}'s term '{name}' is no mean over examples ({value:.6g} for a batch, {mean:.6g} for "
+                    found.append(f"the {player}'s term '{name}' is no mean over examples ({value:.6g} for a batch, {mean:.6g} as "
                                  "the mean of its halves), and does not say why (whole_batch)")  # fmt: skip
             for name, t in tried.extras.state_dict().items():
                 if not torch.equal(t, state[name]):
@@ -124,7 +124,8 @@ class _Fit:
                 what = _listed(inputs)
             raise GanflowError(f"{self.generator} does not take {what}: {error}") from error
         if tuple(fake.shape) != wanted:
-            raise GanflowError(f"{self.generator} makes examples of shape {tuple(fake.shape[1:])}; {self.data} has shape {wanted[1:]}")
+            made = tuple(fake.shape[1:])
+            raise GanflowError(f"{self.generator} makes examples of shape {made}; {self.data} has shape {wanted[1:]}")
 
     def check_critic(self, step: Any, domain: str) -> None:
         if self.game.critic is None:
@@ -140,7 +141,8 @@ class _Fit:
         for one in scores.values() if isinstance(scores, Mapping) else [scores]:
             if one.shape[:1] != (2,):
                 raise GanflowError(
-                    f"{self.critic} gives scores of shape {tuple(one.shape)} for a batch of 2; the first dimension must be the batch"
+                    f"{self.critic} gives scores of shape {tuple(one.shape)} for a batch of 2; "
+                    "the first dimension must be the batch"
                 )
 
 

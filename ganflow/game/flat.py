@@ -1,4 +1,4 @@
-"""A player's parameters as views of one flat tensor: then an optimizer's step, or a clip, is one kernel each."""
+"""Parameters as views of one flat tensor: then an optimizer's step, or a clip, is one kernel each."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from torch import Tensor, nn
 
 
 class Flat:
-    """The parameters of some modules laid out in one tensor.
+    """The parameters of a module, or some of them, laid out in one tensor.
 
     The modules keep their parameters, which become views of `tensor`, in the memory format they had.
 
     Attributes:
-        parameters: the modules' own, distinct, in order.
+        parameters: distinct, in order.
         tensor: all their numbers; what the optimizer gets.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self._places = [(owner, name, p) for owner in module.modules() for name, p in owner._parameters.items() if p is not None]
-        self.parameters = list(module.parameters())
+    def __init__(self, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
+        self.parameters = list(module.parameters() if parameters is None else parameters)
+        ours = set(map(id, self.parameters))
+        self._places = [(owner, name, p) for owner in module.modules() for name, p in owner._parameters.items() if id(p) in ours]
         self._sizes = [p.numel() for p in self.parameters]
         self._channels_last = [
             p.dim() == 4 and not p.is_contiguous() and p.is_contiguous(memory_format=torch.channels_last) for p in self.parameters

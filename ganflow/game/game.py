@@ -53,10 +53,10 @@ class Game(nn.Module):
         data, prior: what the game is played on.
         loss, terms: the loss, and what modifiers add to it.
         condition: the data's fields that generator and critic get besides.
-        signatures: of the generator, by name; `makers` those by which a field is generated in training, and `domains` these fields.
+        signatures: of the generator, by name; `makers` are those by which a field is generated in training, `domains` these.
         players: "generator" and "critic", with their optimizers. Empty in a game that is only sampled from.
         one_pass: real and fake examples go through the critic together.
-        auxiliary, score_weights: of the critic's outputs: which are no scores, and how much a named score weighs (1 if not given).
+        auxiliary, score_weights: of the critic's outputs, which are no scores, and how much a named score weighs (1 by default).
         needs: player → the fields of the data that its step reads.
         layers: of the critic, whose features the terms ask for.
         round: rounds played, a 0-dim int64 tensor; of no checkpoint.
@@ -88,7 +88,10 @@ class Game(nn.Module):
         self.makers = played(self.signatures, data, prior)
         self.domains = tuple(self.makers)
         if not self.domains:
-            raise GanflowError(f"the generator makes no field of data {data.name} ({', '.join(data.fields)}) from what a batch holds")
+            fields = ", ".join(data.fields)
+            raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds")
+        if both := [name for name in self.condition if name in self.domains]:
+            raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
         self.auxiliary: frozenset[str] = frozenset(getattr(critic, "auxiliary", ()))
         self.score_weights: dict[str, float] = dict(getattr(critic, "score_weights", {}))
         self.together = one_pass and not mixes_examples(generator)
@@ -97,20 +100,20 @@ class Game(nn.Module):
         self.extras = Extras()
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
-        self.__dict__["parts"] = (loss, *terms)  # registered below, where they have state
+        self.__dict__["_parts"] = (loss, *terms)  # registered below, where they have state
         if stateful := modules_in(self.parts):
             self.extras["loss"] = nn.ModuleList(stateful)
 
     @property
     def parts(self) -> tuple[AddedTerms, ...]:
         """The loss and the added terms."""
-        found: tuple[AddedTerms, ...] = self.__dict__["parts"]
+        found: tuple[AddedTerms, ...] = self.__dict__["_parts"]
         return found
 
     @property
     def loss(self) -> Loss:
-        loss: Any = self.parts[0]
-        return loss
+        assert isinstance(self.parts[0], Loss)
+        return self.parts[0]
 
     @property
     def terms(self) -> tuple[AddedTerms, ...]:
@@ -222,14 +225,14 @@ class Game(nn.Module):
         What the generator takes besides z is drawn: see `conditions`."""
         return self.call(self.maker, **self.conditions(n, seed), **self.drawn(n, seed))
 
-    def drawn(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+    def drawn(self, n: int, seed: int = 0) -> dict[str, Any]:
         """n latents, by the argument that takes them."""
         inputs = self.signatures[self.maker].inputs
         return {argument: self.latents(n, seed) for argument, source in inputs.items() if source == Z}
 
-    def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Tensor]:
-        """What n samples are conditioned on, by argument, on the CPU: classes as often as the training examples have them, anything
-        else of held-out examples, drawn with replacement.
+    def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Any]:
+        """What n samples are conditioned on, by argument, on the CPU: classes as often as the training examples have them,
+        anything else of held-out examples, drawn with replacement.
 
         Args:
             balanced: every class as often as the others, in turn.
@@ -255,7 +258,7 @@ class Game(nn.Module):
         return found
 
     @torch.no_grad()
-    def call(self, name: str, *, seed: int = 0, batch: int = 256, **inputs: Tensor) -> Tensor:
+    def call(self, name: str, *first: Tensor, seed: int = 0, batch: int = 256, **inputs: Any) -> Tensor:
         """What the averaged generator makes by one of its signatures in evaluation mode, on the CPU in float32. For looking only:
         torch's random numbers stay untouched.
 
@@ -265,7 +268,7 @@ class Game(nn.Module):
             name: of the signature.
             seed: for a network that is random when it is evaluated, too (dropout kept on).
             batch: examples at a time.
-            inputs: by the signature's arguments, (n, …) each.
+            first, inputs: the signature's arguments, (n, …) each, by position or by name.
 
         Raises:
             ValueError: the generator has no such signature, or images are too small for it.
@@ -273,10 +276,12 @@ class Game(nn.Module):
         if name not in self.signatures:
             raise ValueError(f"this game's generator has no signature '{name}' (there are: {', '.join(self.signatures)})")
         signature, network = self.signatures[name], self.averaged
+        inputs = signature.arguments(first, inputs)
         sizes = [t.shape[2:] for t in inputs.values() if t.dim() == 4]
         height, width = sizes[0] if sizes else (0, 0)
         if sizes and min(height, width) < signature.smallest:
-            raise ValueError(f"images of {height} × {width} are too small: the generator takes {signature.smallest} pixels or more")
+            least = signature.smallest
+            raise ValueError(f"images of {height} × {width} are too small: the generator takes {least} pixels or more")
         spare = [-side % signature.multiple for side in (width, height)]
         if mixes_evaluated(network):
             batch = 1

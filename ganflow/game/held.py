@@ -17,7 +17,7 @@ def losses_in(parts: Sequence[AddedTerms]) -> list[AddedTerms]:
 
 
 def modules_in(parts: Sequence[AddedTerms]) -> list[nn.Module]:
-    """The modules that they are or hold; what is part of one of them is left out. Checkpoints know a module by its number here."""
+    """The modules that they are or hold; what is part of one of them is left out. Checkpoints know them by their numbers here."""
     found: list[nn.Module] = []
     seen: set[int] = set()
     walked: set[int] = set()

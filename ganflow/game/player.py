@@ -1,9 +1,9 @@
-"""A player: one side of the game, with its networks, parameters and optimizer."""
+"""A player: one side of the game, with its parameters and the optimizers that train them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,20 @@ NUMBERS = ("lr", "betas", "alpha", "eps", "weight_decay", "momentum", "nesterov"
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
-class Player:
-    """"generator" or "critic".
+class Part:
+    """What one optimizer trains: a player's network, a sub-module of it, or what is left of either.
 
     Args:
-        name: of the player.
-        module: its network or networks.
+        name: as in the recipe: "generator", "generator.mapping", "loss".
+        module: where the parameters are used.
         make_optimizer: gets the parameters to update.
+        parameters: distinct ones of the module; all of them, if not given.
         elementwise: the optimizer treats every number alone, so all parameters may be one flat tensor.
         schedule: the factor on the learning rate in each round, None for 1.
-        clip_norm: the largest norm of the whole gradient; None for any.
-        group: the workers whose gradients are averaged; None for this one alone.
+
+    Attributes:
+        leaves: the parameters that gradients are taken for.
+        updated: what the optimizer gets: as few tensors as possible.
     """
 
     def __init__(
@@ -35,15 +38,14 @@ class Player:
         module: nn.Module,
         make_optimizer: MakeOptimizer,
         *,
+        parameters: Sequence[nn.Parameter] | None = None,
         elementwise: bool = False,
         schedule: Callable[[int], float] | None = None,
-        clip_norm: float | None = None,
-        group: Group | None = None,
     ) -> None:
-        self.name, self.module, self.schedule, self.clip_norm, self.group = name, module, schedule, clip_norm, group
-        distinct = list(module.parameters())
+        self.name, self.schedule = name, schedule
+        distinct = list(module.parameters() if parameters is None else parameters)
         uniform = len({(p.dtype, p.device) for p in distinct}) == 1 and all(p.requires_grad for p in distinct)
-        self.flat = Flat(module) if elementwise and uniform else None
+        self.flat = Flat(module, distinct) if elementwise and uniform else None
         self.leaves: list[Tensor] = [p for p in distinct if p.requires_grad]
         self.updated: list[nn.Parameter] = [self.flat.tensor] if self.flat else [p for p in distinct if p.requires_grad]
         self.optimizer = make_optimizer(self.updated)
@@ -51,33 +53,11 @@ class Player:
         rates = [group["lr"] for group in self.optimizer.param_groups if "lr" in group]
         self._base_rates = [rate if isinstance(rate, Tensor) else float(rate) for rate in rates]
 
-    def descend(self, objective: Tensor) -> None:
-        """One optimizer step down the gradient of a scalar."""
-        self.update(self.gradients(objective))
-
-    def gradients(self, objective: Tensor) -> list[Tensor]:
-        """The gradient of a scalar, in the shape of `updated`. Only this player's part of the graph is walked: the
-        other player's parameters cost nothing and get nothing. Good until the next call."""
-        found = torch.autograd.grad(objective, self.leaves, allow_unused=True)
+    def gather(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+        """The leaves' gradients (None: it took no part) in the shape of `updated`. Good until the next call."""
         if self.flat:
-            return [self.flat.gather(found)]
-        return [g if g is not None else torch.zeros_like(p) for g, p in zip(found, self.leaves, strict=True)]
-
-    @torch.no_grad()
-    def update(self, gradients: Sequence[Tensor]) -> None:
-        """One optimizer step with these gradients (which are written over), averaged over all workers and clipped to
-        `clip_norm`."""
-        if self.group is not None:
-            gradients = self.group.mean(gradients)
-        if self.clip_norm is not None:
-            norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-            factor = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradients = [g * factor for g in gradients]
-        for p, g in zip(self.updated, gradients, strict=True):
-            p.grad = g
-        self.optimizer.step()
-        for p in self.updated:
-            p.grad = None
+            return [self.flat.gather(gradients)]
+        return [g if g is not None else torch.zeros_like(p) for g, p in zip(gradients, self.leaves, strict=True)]
 
     def reset_numbers(self) -> None:
         """Give the optimizer the numbers that it was made with, where another's state was loaded into it."""
@@ -100,10 +80,15 @@ class Player:
         """Of the last round begun."""
         return float(self.optimizer.param_groups[0]["lr"]) if self._base_rates else None
 
+    @property
+    def traceable(self) -> bool:
+        """Whether a trace can follow its updates."""
+        return self.flat is not None and hasattr(self.optimizer, "traceable")
+
     @contextmanager
     def traced(self) -> Iterator[None]:
         """While this lasts, steps are made of traceable operations on the flat tensor."""
-        assert self.flat is not None, "only a flat player can be traced"
+        assert self.flat is not None, "only flat parameters can be traced"
         kept = self.leaves
         with self.flat.fresh_leaves() as leaves:
             self.leaves = leaves
@@ -111,3 +96,76 @@ class Player:
                 yield
             finally:
                 self.leaves = kept
+
+
+class Player:
+    """"generator" or "critic".
+
+    Args:
+        name: of the player.
+        parts: what it trains, each part by an optimizer of its own.
+        clip_norm: the largest norm of the whole gradient, over all parts; None for any.
+        group: the workers whose gradients are averaged; None for this one alone.
+    """
+
+    def __init__(
+        self, name: str, parts: Sequence[Part], *, clip_norm: float | None = None, group: Group | None = None
+    ) -> None:
+        self.name, self.parts, self.clip_norm, self.group = name, list(parts), clip_norm, group
+
+    @property
+    def updated(self) -> list[nn.Parameter]:
+        """All its parameters, as few tensors as possible."""
+        return [p for part in self.parts for p in part.updated]
+
+    def descend(self, objective: Tensor) -> None:
+        """One step of every optimizer down the gradient of a scalar."""
+        self.update(self.gradients(objective))
+
+    def gradients(self, objective: Tensor) -> list[Tensor]:
+        """The gradient of a scalar, in the shape of `updated`. Only this player's part of the graph is walked: the
+        other player's parameters cost nothing and get nothing. Good until the next call."""
+        leaves = [leaf for part in self.parts for leaf in part.leaves]
+        found = iter(torch.autograd.grad(objective, leaves, allow_unused=True))
+        return [g for part in self.parts for g in part.gather([next(found) for _ in part.leaves])]
+
+    @torch.no_grad()
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """One step of every optimizer with these gradients (which are written over), averaged over all workers and clipped to
+        `clip_norm`."""
+        if self.group is not None:
+            gradients = self.group.mean(gradients)
+        if self.clip_norm is not None:
+            norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+            factor = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradients = [g * factor for g in gradients]
+        updated = self.updated
+        for p, g in zip(updated, gradients, strict=True):
+            p.grad = g
+        for part in self.parts:
+            part.optimizer.step()
+        for p in updated:
+            p.grad = None
+
+    def start_round(self, round: int) -> None:
+        """Set the learning rates for this round."""
+        for part in self.parts:
+            part.start_round(round)
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """While this lasts, steps are made of traceable operations on flat tensors."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.traced())
+            yield
+
+
+def parts_of(players: Mapping[str, Player]) -> dict[str, Part]:
+    """All that is trained, by name."""
+    return {part.name: part for player in players.values() for part in player.parts}
+
+
+def learning_rates(players: Mapping[str, Player]) -> dict[str, float]:
+    """Of the last round begun, by part; those of optimizers without one are left out."""
+    return {name: rate for name, part in parts_of(players).items() if (rate := part.learning_rate) is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +28,9 @@ def rows_of(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {}
     ways = {game.makers[domain]: game.signatures[game.makers[domain]] for domain in game.domains}
     inputs = {source for signature in ways.values() for source in signature.inputs.values()}
-    if Z not in inputs and all(game.data.fields[source].is_image for source in inputs) and len(inputs) == len(ways):
-        if "reconstruct" not in ways:
-            return _translations(game, ways, held_out) if all(map(len, held_out.values())) else {}
+    translates = Z not in inputs and len(inputs) == len(ways) and all(game.data.fields[source].is_image for source in inputs)
+    if translates and "reconstruct" not in ways:
+        return _translations(game, ways, held_out) if all(map(len, held_out.values())) else {}
     classes = [name for name in inputs - {Z} if game.data.fields[name].classes]
     if len(classes) == len(inputs - {Z}) == 1:
         return _by_class(game, classes[0])
@@ -44,12 +45,11 @@ def _translations(game: Game, ways: Mapping[str, Signature], held_out: Mapping[s
     """For each way held-out examples, their translations, what comes back of these, and the truth where it is known."""
     rows: dict[str, Tensor] = {}
     for name, signature in ways.items():
-        ((argument, origin),), to = signature.inputs.items(), signature.output
+        (origin,), to = signature.inputs.values(), signature.output
         rows[origin] = held_out[origin]
-        made = rows[f"{origin} to {to}"] = game.call(name, batch=32, **{argument: held_out[origin]})
+        made = rows[f"{origin} to {to}"] = game.call(name, held_out[origin], batch=32)
         if origin in game.makers:
-            back = game.makers[origin]
-            rows[f"{origin} to {to} to {origin}"] = game.call(back, batch=32, **{next(iter(game.signatures[back].inputs)): made})
+            rows[f"{origin} to {to} to {origin}"] = game.call(game.makers[origin], made, batch=32)
         if game.data.aligned:
             rows[f"true {to}"] = held_out[to]
     return rows
@@ -59,7 +59,8 @@ def _by_class(game: Game, field: str) -> dict[str, Tensor]:
     """For each class the same few z."""
     names = game.data.fields[field].classes
     z, (argument,) = game.drawn(EACH), [a for a, source in game.signatures[game.maker].inputs.items() if source == field]
-    return {name: game.call(game.maker, **z, **{argument: torch.full((EACH,), i)}) for i, name in enumerate(names)}
+    labels: list[dict[str, Any]] = [{argument: torch.full((EACH,), i)} for i in range(len(names))]
+    return {name: game.call(game.maker, **z, **label) for name, label in zip(names, labels, strict=True)}
 
 
 def _conditioned(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -69,7 +70,9 @@ def _conditioned(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor
     sentences = getattr(game.data, "held_out_sentences", ()) or [str(i) for i in range(len(real))]
     z, rows = game.drawn(SHOWN), {}
     for i, sentence in zip(range(len(real)), sentences, strict=False):
-        same = {a: held_out[source][i].expand(SHOWN, *held_out[source].shape[1:]) for a, source in inputs.items() if source != Z}
+        same: dict[str, Any] = {
+            a: held_out[source][i].expand(SHOWN, *held_out[source].shape[1:]) for a, source in inputs.items() if source != Z
+        }
         rows[sentence] = torch.cat((real[i : i + 1], game.call(game.maker, **z, **same)))
     return rows
 
@@ -77,6 +80,5 @@ def _conditioned(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor
 def _reconstructions(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Held-out images, their reconstructions and, where there is a prior, samples."""
     x = held_out[game.domains[0]]
-    made = game.call("reconstruct", **{next(iter(game.signatures["reconstruct"].inputs)): x})
-    rows = {"held-out": x, "reconstructed": made}
+    rows = {"held-out": x, "reconstructed": game.call("reconstruct", x)}
     return {**rows, "drawn from the prior": game.samples(len(x))} if game.prior is not None else rows

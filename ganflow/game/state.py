@@ -11,16 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganflow.errors import GanflowError
 from ganflow.game.game import Game
+from ganflow.game.player import parts_of
 
 Tensors = dict[str, Tensor]
-_TENSOR, _PAIRS = "$tensor", "$pairs"
+_TENSOR, _PAIRS, _TUPLE = "$tensor", "$pairs", "$tuple"
 
 
 def game_state(game: Game) -> tuple[Tensors, dict[str, Any]]:
     """Networks, extras and optimizers: live tensors by name (not copies), and the plain values around them."""
     tensors: Tensors = {f"game.{name}": t for name, t in game.state_dict().items()}
-    optimizers = {name: flatten(p.optimizer.state_dict(), f"optimizer.{name}", tensors) for name, p in game.players.items()}
+    parts = parts_of(game.players)
+    optimizers = {name: flatten(part.optimizer.state_dict(), f"optimizer.{name}", tensors) for name, part in parts.items()}
     return tensors, {"optimizers": optimizers}
 
 
@@ -31,8 +34,11 @@ def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None
         ValueError: the state is another game's.
     """
     load_networks(game, tensors)
-    for name, player in game.players.items():
-        player.optimizer.load_state_dict(unflatten(plain["optimizers"][name], tensors))
+    parts = parts_of(game.players)
+    if unlike := parts.keys() ^ plain["optimizers"].keys():
+        raise ValueError(f"optimizers of other parts: {', '.join(sorted(unlike))}")
+    for name, part in parts.items():
+        part.optimizer.load_state_dict(unflatten(plain["optimizers"][name], tensors))
 
 
 def load_networks(game: Game, tensors: Tensors) -> None:
@@ -45,10 +51,11 @@ def load_networks(game: Game, tensors: Tensors) -> None:
 
 
 def _today(name: str, game: Game) -> str:
-    """The name of a tensor of the game's state, where a part of the loss says that it had another (`former_keys`: among the extras,
-    by its own name)."""
+    """The name of a tensor of the game's state, which earlier checkpoints may have under another: a part of the loss says so by
+    an attribute `former_keys`, {key among the extras: its key in the part}."""
     above, _, rest = name.removeprefix("extras.").partition(".")
-    for i, part in enumerate(game.extras["loss"] if "loss" in game.extras and name.startswith("extras.") else ()):  # type: ignore[arg-type]
+    parts: Any = game.extras["loss"] if name.startswith("extras.") and "loss" in game.extras else ()
+    for i, part in enumerate(parts):
         if above in getattr(part, "former_keys", {}):
             return f"extras.loss.{i}.{part.former_keys[above]}.{rest}"
     return name
@@ -114,17 +121,22 @@ def untouched(game: Game) -> Iterator[None]:
 
 
 def flatten(tree: Any, name: str, tensors: Tensors) -> Any:
-    """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`."""
+    """A nested state as plain values for JSON, its tensors moved into `tensors` under names that begin with `name`.
+
+    Raises:
+        GanflowError: something in it is no tensor, number, string or None, nor a list, tuple or dict of them.
+    """
     if isinstance(tree, Tensor):
         tensors[name] = tree.detach()
         return {_TENSOR: name}
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and all(key is None or isinstance(key, (bool, int, float, str)) for key in tree):
         return {_PAIRS: [[key, flatten(value, f"{name}.{key}", tensors)] for key, value in tree.items()]}
     if isinstance(tree, (list, tuple)):
-        return [flatten(value, f"{name}.{i}", tensors) for i, value in enumerate(tree)]
+        values = [flatten(value, f"{name}.{i}", tensors) for i, value in enumerate(tree)]
+        return {_TUPLE: values} if isinstance(tree, tuple) else values
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    raise ValueError(f"{name}: a {type(tree).__name__} cannot be kept in a checkpoint; keep state in tensors and numbers")
+    raise GanflowError(f"{name}: a {type(tree).__name__} cannot be kept in a checkpoint; keep state in tensors and numbers")
 
 
 def unflatten(plain: Any, tensors: Tensors) -> Any:
@@ -134,6 +146,8 @@ def unflatten(plain: Any, tensors: Tensors) -> Any:
     if isinstance(plain, dict):
         if _TENSOR in plain:
             return tensors[plain[_TENSOR]]
+        if _TUPLE in plain:
+            return tuple(unflatten(value, tensors) for value in plain[_TUPLE])
         return {key: unflatten(value, tensors) for key, value in plain[_PAIRS]}
     return plain
 

@@ -29,8 +29,8 @@ class Fields(Mapping[str, Tensor]):
             return self.tensors[name]
         except KeyError:
             there = ", ".join(self.tensors) or "nothing"
-            raise GanflowError(f"a loss reads '{name}' of every example; its batch has only {there}: choose other data, or another "
-                               "loss") from None  # fmt: skip
+            raise GanflowError(f"a loss reads '{name}' of every example; its batch has only {there}: choose other data, or "
+                               "another loss") from None  # fmt: skip
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
@@ -94,11 +94,12 @@ class PlayedStep(Step):
                 self._shown[domain] = self.game.loss.shown(self, domain, self.generated(domain))
         return self._shown[domain]
 
-    def call(self, signature: str, **inputs: Any) -> Any:
+    def call(self, signature: str, *first: Any, **inputs: Any) -> Any:
         if signature not in self.signatures:
             there = ", ".join(self.signatures)
             raise GanflowError(f"a loss calls the generator's signature '{signature}', and it has {there}: use another generator")
-        return self.signatures[signature](self.game.generator, inputs)
+        played = self.signatures[signature]
+        return played(self.game.generator, played.arguments(first, inputs))
 
     def score(self, x: Tensor, domain: str | None = None, **condition: Tensor) -> Any:
         return self._scores_in(self._pass(x, domain or self.domains[0], condition)[0])
@@ -115,7 +116,7 @@ class PlayedStep(Step):
     def auxiliary(self, x: Tensor, name: str, domain: str | None = None) -> Tensor:
         given = self._pass(x, domain or self.domains[0], {})[0]
         if not isinstance(given, Mapping) or name not in given:
-            raise GanflowError(f"a loss reads the critic's output '{name}', which this critic does not give; use a critic that does")
+            raise GanflowError(f"a loss reads the critic's output '{name}', which this critic does not give; use one that does")
         return _single(given[name])
 
     def features(self, x: Tensor, layer: str = "", domain: str | None = None, augmented: bool = True) -> Tensor:
@@ -165,7 +166,8 @@ class PlayedStep(Step):
     def _critic(self) -> nn.Module:
         if self.game.critic is None:
             raise GanflowError(f"the loss {type(self.game.loss).__name__} scores examples with a critic, and the recipe has none")
-        return self.game.critic
+        critic: nn.Module = self.game.critic
+        return critic
 
     def _besides(self, x: Tensor, domain: str, condition: Mapping[str, Tensor]) -> dict[str, Any]:
         """What the critic gets besides x: the condition of as many examples, and the domain where there are several."""

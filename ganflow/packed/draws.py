@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,5 +105,12 @@ def _same_ahead(trainer: Trainer, rounds: int) -> bool:
     return _equal(*drawn) and _equal(*ends)
 
 
-def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(t, b[name]) for name, t in a.items())
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two nested states are the same."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(value, b[name]) for name, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return torch.equal(a, b) if isinstance(a, Tensor) else bool(a == b)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ganflow.game.game import Game
+from ganflow.game.player import parts_of
 from ganflow.game.round import Draws, Round
 from ganflow.game.state import kept_random
 from ganflow.packed import pure
@@ -78,10 +79,10 @@ class PackedRound:
                 terms.append(torch.stack([t.to(self._dtype) for t in made[len(self._changed) :]]))
         return torch.cat(terms, 1)
 
-    def set_rates(self, player: str, rates: Sequence[Sequence[float]]) -> None:
+    def set_rates(self, part: str, rates: Sequence[Sequence[float]]) -> None:
         """The learning rates of the next round: for each trial, of each of the optimizer's groups."""
         for group, column in enumerate(zip(*rates, strict=True)):
-            place = self._rates[player][group]
+            place = self._rates[part][group]
             stacked = torch.tensor(column, dtype=self._state[0][place].dtype).to(self.device)
             for state, values in zip(self._state, stacked.split(self._size), strict=True):
                 state[place] = values
@@ -147,7 +148,7 @@ class PackedRound:
         lifted = {id(n.tensor) for n in self.numbers}
         self._template = {name: t for name, t in everything.items() if isinstance(t, Tensor) and id(t) not in lifted}
         at = {id(t): i for i, t in enumerate(self._template.values())}
-        groups = {name: player.optimizer.param_groups for name, player in game.players.items()}
+        groups = {name: part.optimizer.param_groups for name, part in parts_of(game.players).items()}
         self._rates = {name: [at[id(g["lr"])] for g in gs if id(g.get("lr")) in at] for name, gs in groups.items()}
         self._draw_names = list(example)
         state, numbers = list(self._template.values()), [n.tensor for n in self.numbers]

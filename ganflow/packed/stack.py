@@ -9,26 +9,28 @@ import torch
 from torch import Tensor
 
 from ganflow.game.game import Game
+from ganflow.game.player import parts_of
 from ganflow.packed.numbers import NotPackable
 
 
 def leaves(game: Game) -> dict[str, Any]:
-    """All that a round reads or changes: live tensors (a player's parameters as one), and the optimizers' plain numbers.
+    """All that a round reads or changes: live tensors (what one optimizer trains is one), and the optimizers' plain numbers.
 
     Raises:
-        NotPackable: a player's parameters are not one tensor.
+        NotPackable: an optimizer's parameters are not one tensor.
     """
     found: dict[str, Any] = {}
     flat = set()
-    for name, player in game.players.items():
-        if player.flat is None:
+    parts = parts_of(game.players)
+    for name, part in parts.items():
+        if part.flat is None:
             raise NotPackable(f"the {name}'s optimizer does not treat every number alone")
-        found[f"game.{name}.flat"] = player.flat.tensor
-        flat |= set(map(id, player.flat.parameters))
+        found[f"game.{name}.flat"] = part.flat.tensor
+        flat |= set(map(id, part.flat.parameters))
     found |= {f"game.{name}": p for name, p in game.named_parameters() if id(p) not in flat}
     found |= {f"game.{name}": buffer for name, buffer in game.named_buffers()}
-    for name, player in game.players.items():
-        found |= dict(_walk(player.optimizer.state_dict(), f"optimizer.{name}"))
+    for name, part in parts.items():
+        found |= dict(_walk(part.optimizer.state_dict(), f"optimizer.{name}"))
     return found
 
 

@@ -14,6 +14,7 @@ from ganflow.errors import GanflowError
 from ganflow.game.build import built_round
 from ganflow.game.compiled import first_words
 from ganflow.game.game import Game
+from ganflow.game.player import parts_of
 from ganflow.game.round import Draws, Round
 from ganflow.packed.numbers import NotPackable, Number, Watch, template
 from ganflow.plugins import blame
@@ -29,11 +30,11 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
     """
     with explained("the template of a pack cannot be built"), Watch(all=False):
         made = built_round(template(recipe, numbers), data)
-        for name, player in made.game.players.items():
-            if player.flat is None or not hasattr(player.optimizer, "traceable"):
-                kind = type(player.optimizer).__name__
+        for name, part in parts_of(made.game.players).items():
+            if not part.traceable:
+                kind = type(part.optimizer).__name__
                 raise NotPackable(f"the {name}'s optimizer ({kind}) is not one that a trace can follow")
-            player.optimizer.traceable()
+            part.optimizer.traceable()  # type: ignore[attr-defined]
     if recipe.train.accumulate > 1 or not _each_alone(made.game, example):
         return made
     made.game.one_pass = made.game.together = True

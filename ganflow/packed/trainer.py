@@ -15,6 +15,7 @@ from ganflow.errors import GanflowError
 from ganflow.game import Round
 from ganflow.game.attributes import attributes, changes
 from ganflow.game.compiled import NotCompilable, first_words
+from ganflow.game.player import learning_rates, parts_of
 from ganflow.game.state import load_random_state, random_state
 from ganflow.packed.draws import StackedDraws
 from ganflow.packed.numbers import NotPackable
@@ -81,7 +82,8 @@ class PackedTrainer:
         self._draws = StackedDraws(recipes, self.trainers)
         self._examples = self._draws.peek(2)
         verify(self.packed, recipes, self._examples)
-        self._scheduled = [name for name in plays[0].game.players if any(p.game.players[name].schedule for p in plays)]
+        parts = [parts_of(play.game.players) for play in plays]
+        self._scheduled = [name for name in parts[0] if any(each[name].schedule for each in parts)]
 
     def compile(self) -> None:
         """Compile the rounds to come.
@@ -160,15 +162,14 @@ class PackedTrainer:
             return self.lost[i]
         means = dict(zip(names, terms.mean(0).tolist(), strict=True))
         means |= sums(means, self.packed.descended, game.players)
-        rates = {name: lr for name, p in game.players.items() if (lr := p.learning_rate) is not None}
-        return Report(self.round, means, game.estimates(means), rates, rate)
+        return Report(self.round, means, game.estimates(means), learning_rates(game.players), rate)
 
     def _set_rates(self) -> None:
         for name in self._scheduled:
-            players = [t.game.players[name] for t in self.trainers]
-            for player in players:
-                player.start_round(self.round)
-            self.packed.set_rates(name, [[float(group["lr"]) for group in p.optimizer.param_groups] for p in players])
+            parts = [parts_of(t.game.players)[name] for t in self.trainers]
+            for part in parts:
+                part.start_round(self.round)
+            self.packed.set_rates(name, [[float(group["lr"]) for group in p.optimizer.param_groups] for p in parts])
 
     def _check_draws(self) -> None:
         shapes = [{name: tuple(t.shape) for name, t in trainer.peek(1)[0].items()} for trainer in self.trainers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganflow.pictures import points
+from ganflow.pictures.points import ways
 from ganflow.pictures.sheet import image_sheet
 
 if TYPE_CHECKING:
@@ -35,5 +35,5 @@ def pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | Non
         case (2,):
             import torch
 
-            return points.ways(data, torch.stack((originals, reconstructed), 1), f"{title} points, and rings where they come out")
+            return ways(data, torch.stack((originals, reconstructed), 1), f"{title} points, and rings where they come out")
     return None

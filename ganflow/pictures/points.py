@@ -95,7 +95,8 @@ def lines(data: Data | None, samples: Tensor, round: int | None = None) -> Image
 
 
 def real_examples(data: Data | None) -> Points | None:
-    """Up to 4000 real examples of the first field: held-out ones, else a fixed choice from the training part."""
+    """Up to 4000 real examples of the first field: held-out ones, else a fixed choice from the training part, which only
+    an iterable does not have."""
     from ganflow.data import StreamData, TensorData
 
     if data is None:
@@ -103,16 +104,16 @@ def real_examples(data: Data | None) -> Points | None:
     field = next(iter(data.fields))
     if len(data.held_out.get(field, ())):
         return _array(data.held_out[field][:KNOWN])
+    if not isinstance(data, (TensorData, StreamData)):
+        return None
     chosen = np.random.default_rng(0).permutation(data.size)[:KNOWN]
     if isinstance(data, TensorData):
         return _array(data.train[field][chosen.tolist()])
-    if isinstance(data, StreamData):
-        import torch
+    import torch
 
-        rng = torch.Generator().manual_seed(0)
-        loaded = [data.load(int(i), rng) for i in chosen[:500]]
-        return _array(torch.stack([item[field] for item in loaded if item is not None]))
-    return None
+    rng = torch.Generator().manual_seed(0)
+    loaded = [data.load(int(i), rng) for i in chosen[:500]]
+    return _array(torch.stack([item[field] for item in loaded if item is not None]))
 
 
 def _panels(data: Data | None, title: str, points: Points | None, around: Points | None = None) -> tuple[Figure, Axes]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganflow.pictures import points
 from ganflow.pictures.images import image_grid
+from ganflow.pictures.points import density, histogram, lines
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,9 +27,9 @@ def sample_picture(data: Data | None, samples: Tensor, round: int | None = None)
         case (_, _, _):
             return image_grid(samples)
         case (1,):
-            return points.histogram(data, samples, round)
+            return histogram(data, samples, round)
         case (2,):
-            return points.density(data, samples, round=round)
+            return density(data, samples, round=round)
         case (_,):
-            return points.lines(data, samples, round)
+            return lines(data, samples, round)
     return None

@@ -48,6 +48,7 @@ class Composition:
         metrics: in the recipe's order.
         parts: components within others' keys. Whoever holds one calls its builder; its events are called, and what it wraps is
             wrapped, as any other component's.
+        trackers: in the recipe's order.
     """
 
     def __init__(
@@ -56,15 +57,18 @@ class Composition:
         modifiers: Iterable[Chosen] = (),
         metrics: Iterable[Chosen] = (),
         parts: Iterable[Chosen] = (),
+        trackers: Iterable[Chosen] = (),
     ) -> None:
         self.components, self.modifiers, self.metrics = dict(components), list(modifiers), list(metrics)
+        self.trackers = list(trackers)
         # One `optimizer:` for both players is one component in two slots: it must not hear events twice.
         shared = {id(chosen.settings): _Member(chosen) for chosen in self.components.values()}
         self._slots = {slot: shared[id(chosen.settings)] for slot, chosen in self.components.items()}
         self._metrics = [_Member(chosen) for chosen in self.metrics]
+        self._trackers = [_Member(chosen) for chosen in self.trackers]
         # pluggy calls the last registered first: the last modifier is the outermost wrapper.
         inner = {id(chosen.settings): _Member(chosen) for chosen in parts}
-        self._members = [*shared.values(), *inner.values(), *map(_Member, self.modifiers), *self._metrics]
+        self._members = [*shared.values(), *inner.values(), *map(_Member, self.modifiers), *self._metrics, *self._trackers]
         self._manager = _Manager("ganflow")
         self._manager.add_hookspecs(Builders)
         self._manager.add_hookspecs(Events)
@@ -88,6 +92,10 @@ class Composition:
         """The metrics, in the recipe's order."""
         return [self._build("metric", member, {"data": data}) for member in self._metrics]
 
+    def build_trackers(self) -> list[Any]:
+        """The trackers, in the recipe's order."""
+        return [self._build("tracker", member, {}) for member in self._trackers]
+
     def build_terms(self, **arguments: Any) -> list[Any]:
         """What the modifiers add to the loss, in the recipe's order; arguments as of the builder `terms`."""
         adding = [m for m in self._members if m.chosen.component.role == "modifier" and "terms" in m.marks]
@@ -109,9 +117,9 @@ class Composition:
             chosen = self._slots[role].chosen
             (hook,) = (h for h in hooks_of(type(chosen.settings)) if h.name == role and not h.wrapper)
             if "condition" not in [p.name for p in hook.parameters]:
-                listed = ", ".join(condition)
-                raise GanflowError(f"condition: {role} '{chosen.component.name}' takes no condition, and the recipe's is {listed}; use "
-                                   f"another {role}, or condition: []")  # fmt: skip
+                who, listed = f"{role} '{chosen.component.name}'", ", ".join(condition)
+                advice = f"use another {role}, or condition=[]"
+                raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; {advice}")
 
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
         others = [m for m in self._members if m.chosen.component.role == role and m is not member]
@@ -139,12 +147,14 @@ class Composition:
     def _where(self, member: Any) -> str:
         """A component as messages name it, with its section in the recipe: "modifiers[1], modifier 'regularize/ema' (…)"."""
         sections = {id(chosen.settings): slot for slot, chosen in self.components.items()}
-        for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):
+        for name in ("modifiers", "metrics", "trackers"):
+            several = getattr(self, name)
             sections |= {id(chosen.settings): f"{name}[{i}]" for i, chosen in enumerate(several)}
         return f"{sections[id(member.chosen.settings)]}, {member.chosen.component},"
 
     def listeners(self, event: str) -> list[Callable[..., None]]:
-        """The functions that listen to an event, in the recipe's order: components, those within them, modifiers, metrics.
+        """The functions that listen to an event, in the recipe's order: components, those within them, modifiers, metrics and
+        trackers.
 
         Each takes all of the event's arguments by name, and passes on those that its implementation asks for. They are
         plain functions with no pluggy in between, so they can be called, and traced, inside a training step.

@@ -2,30 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
-from types import FrameType
-from typing import NamedTuple
-
+from ganflow.errors import innermost
 from ganflow.plugins.catalogue import Catalogue, Plugin
-
-
-class Place(NamedTuple):
-    """A frame of a traceback."""
-
-    module: str
-    frame: FrameType
-    line: int
-
-
-def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Place | None:
-    """The frame nearest to where `error` was raised whose module's name is wanted."""
-    found = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        module = frame.f_globals.get("__name__", "")
-        if wanted(module):
-            found = Place(module, frame, line)
-    return found
 
 
 def blame(error: BaseException, catalogue: Catalogue | None = None) -> Plugin | None:

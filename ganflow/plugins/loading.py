@@ -9,9 +9,9 @@ from importlib.metadata import Distribution, entry_points
 from types import ModuleType
 from typing import NamedTuple
 
+from ganflow.errors import innermost
 from ganflow.hookspecs import CONTRACT
 from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Plugin
-from ganflow.plugins.culprit import innermost
 from ganflow.plugins.marks import Hook, marked
 from ganflow.plugins.offers import Offers
 from ganflow.plugins.wording import did_you_mean, origin

@@ -10,10 +10,11 @@ from ganflow.errors import PluginError, SettingsError
 from ganflow.plugins import Catalogue, Chosen, UnknownComponent
 from ganflow.plugins.wording import did_you_mean, origin
 from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
-from ganflow.recipe.overrides import per_player
+from ganflow.recipe.overrides import is_part, per_part
+from ganflow.recipe.paths import longest_key
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.references import References, refers
-from ganflow.recipe.sections import MANY, ONE, PER_PLAYER, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
+from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
 from ganflow.recipe.values import Misfit, convert
 from ganflow.settings import Key, check, keys
 
@@ -46,7 +47,7 @@ class _Builder:
         self._lay_out(sections)
         self.references.resolve(self.root)
         one = {s: self._choose(sections[s], s, s) for s in ONE if s in sections}
-        players = {s: self._per_player(sections, s) for s in PER_PLAYER}
+        per_part = {s: self._per_part(sections, s) for s in PER_PART}
         many = {s: self._list(sections, s) for s in MANY}
         plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
         if self.problems or head is None:
@@ -59,10 +60,11 @@ class _Builder:
             generator=_there(one["generator"]),
             critic=one.get("critic"),
             loss=_there(one["loss"]),
-            optimizers=players["optimizer"],
-            schedules=players["schedule"],
+            optimizers=per_part["optimizer"],
+            schedules=per_part["schedule"],
             modifiers=many["modifiers"],
             metrics=many["metrics"],
+            trackers=many["trackers"],
             train=plain["train"],
             track=plain["track"],
             tune=plain.get("tune"),
@@ -99,9 +101,10 @@ class _Builder:
         for section in ONE:
             if section in sections:
                 self._find(sections[section], section, section)
-        for section in PER_PLAYER:
+        for section in PER_PART:
             if section in sections:
-                self._lay_out_players(sections, section)
+                self._lay_out_parts(sections, section)
+        self._check_schedules(sections)
         for section, role in MANY.items():
             self._lay_out_list(sections.setdefault(section, Node([], 1, default=True)), role, section)
         for section, cls in _PLAIN.items():
@@ -116,27 +119,47 @@ class _Builder:
             node.bad = True
         return not node.bad
 
-    def _lay_out_players(self, sections: dict[str, Node], section: str) -> None:
+    def _lay_out_parts(self, sections: dict[str, Node], section: str) -> None:
         node = sections[section]
-        if not (isinstance(node.value, dict) and per_player(node.value)):
+        if not (isinstance(node.value, dict) and per_part(node.value)):
             self._find(node, section, section)
             return
         players = [p for p in PLAYERS if p != "critic" or "critic" in sections]
-        for player, child in list(node.value.items()):
-            path = join(section, player)
-            if player not in PLAYERS:
-                hint = did_you_mean(player, PLAYERS)
-                self.problems.add(child.line, f"unknown key {shown(player)} in {section}{hint} (keys: {', '.join(PLAYERS)})")
-            elif player not in players:
+        for part, child in list(node.value.items()):
+            path, first = join(section, part), part.partition(".")[0]
+            if not is_part(part):
+                hint = did_you_mean(part, [f"{p}{part.removeprefix(first)}" for p in PARTS if first not in PARTS])
+                rule = f"{', '.join(PARTS)}, or what is inside of one: generator.mapping"
+                self.problems.add(child.line, f"unknown key {shown(part)} in {section}{hint} (keys: {rule})")
+            elif first == "critic" and "critic" not in players:
                 self.problems.add(child.line, f"{path}: the recipe has no critic; remove this")
             elif child.value is None and not child.bad:
-                del node.value[player]
+                del node.value[part]
             else:
                 self._find(child, section, path)
+        self._check_names(node, section)
         if section == "optimizer":
-            for player in [p for p in players if p not in node.value]:
-                text = f"missing key '{player}' in optimizer: give each player one, or write a single one for both"
+            for player in [p for p in players if not any(part.partition(".")[0] == p for part in node.value)]:
+                text = f"missing key '{player}' in optimizer: give each player one, or write a single one for everything"
                 self.problems.add(node.line, text)
+
+    def _check_names(self, node: Node, section: str) -> None:
+        """See that no part is called like a key of the component above it: a path would mean both."""
+        for part, child in node.value.items():
+            above, _ = longest_key(node.value, part.split(".")[:-1])
+            name, component = part.removeprefix(f"{above}.").partition(".")[0], node.value[above].component if above else None
+            if component is not None and name in {key.name for key in keys(component.settings)}:
+                text = f"'{name}' is a key of {component.role} '{component.name}', and no part can be called so"
+                text = f"{text}; train all of {above} alike"
+                self.problems.add(child.line, f"{join(section, part)}: {text}")
+
+    def _check_schedules(self, sections: dict[str, Node]) -> None:
+        """See that every schedule is of a part that an optimizer trains (the loss's may have none of its own), or above one."""
+        trained, schedule = (_parts(sections.get(section)) for section in PER_PART)
+        for part, child in schedule.items():
+            if trained and is_part(part) and part not in PARTS and not any(f"{name}.".startswith(f"{part}.") for name in trained):
+                text = f"no optimizer trains this part alone; add optimizer.{part}, or remove this"
+                self.problems.add(child.line, f"schedule.{part}: {text}")
 
     def _lay_out_list(self, node: Node, role: str, path: str) -> None:
         if node.bad:
@@ -217,7 +240,7 @@ class _Builder:
 
         Args:
             path: where the section stands, for messages.
-            slot: what it is for, "optimizer.critic", also where one section is for both players.
+            slot: what it is for, "optimizer.critic", also where one section is for all parts.
         """
         component = node.component
         if node.bad or component is None:
@@ -225,12 +248,12 @@ class _Builder:
         settings = self._settings(node, component.settings, path, slot, f"{component.role} '{node.value['use'].value}'")
         return None if settings is None else Chosen(component, settings)
 
-    def _per_player(self, sections: dict[str, Node], section: str) -> dict[str, Chosen]:
+    def _per_part(self, sections: dict[str, Node], section: str) -> dict[str, Chosen]:
         node = sections.get(section)
         if node is None or node.bad:
             return {}
-        if per_player(node.value):
-            each = {p: (node.value[p], f"{section}.{p}") for p in PLAYERS if p in node.value}
+        if per_part(node.value):
+            each = {p: (node.value[p], f"{section}.{p}") for p in sorted(node.value, key=_first) if is_part(p)}
         else:
             each = {p: (node, section) for p in PLAYERS if p != "critic" or "critic" in sections}
         chosen = {p: self._choose(child, path, f"{section}.{p}") for p, (child, path) in each.items()}
@@ -317,6 +340,18 @@ def _section_hint(section: str) -> str:
     if rest and first in SECTIONS:
         return f"; write '{rest}' below '{first}:'"
     return f"{did_you_mean(section, SECTIONS)} (sections: {', '.join(SECTIONS)})"
+
+
+def _first(part: str) -> int:
+    """What sorts parts: the generator's, the critic's, the loss's, each as they are written."""
+    return PARTS.index(first) if (first := part.partition(".")[0]) in PARTS else len(PARTS)
+
+
+def _parts(section: Node | None) -> dict[str, Node]:
+    """The parts of an optimizer or schedule section, the players where one is for everything."""
+    if section is None or not isinstance(section.value, dict):
+        return {}
+    return section.value if per_part(section.value) else dict.fromkeys(PLAYERS, section)
 
 
 def _some(chosen: Iterable[Chosen | None]) -> list[Chosen]:

@@ -3,15 +3,16 @@
     train.rounds=50  modifiers[0].c=0.02   set a key (the value is YAML; a list may be indexed with .0 too)
     critic=mlp  critic.use=mlp             switch a component: the keys that the recipe gave the old one are dropped
     critic={use: mlp, width: 64}           replace a whole section
-    +modifiers={use: ema}  +metrics=swd    append to a list
+    +modifiers={use: ema}  +metrics=swd  +trackers=tensorboard    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
     tune.space.optimizer.lr={…}            the domain of optimizer.lr
 
 Their order matters only where two set the same thing: the last one wins. Whole sections are replaced first, then
 their keys are set, then items are removed from lists, so an index always means the list as the recipe has it.
 
-`optimizer.lr=…` sets both players' where the recipe has one optimizer for each; `optimizer.critic.lr=…` makes two of
-one. Removing the critic removes its optimizer and its schedule.
+`optimizer.lr=…` sets every part's where the recipe has one optimizer for each; `optimizer.critic.lr=…` makes two of
+one, and `optimizer.generator.mapping.lr=…` another of the generator's, where the recipe has none for this part. Removing the
+critic removes its optimizers and schedules.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.nodes import COMMAND_LINE, Node, Problems, join, shown
-from ganflow.recipe.paths import steps
+from ganflow.recipe.paths import longest_key, steps
 from ganflow.recipe.reader import read_yaml
-from ganflow.recipe.sections import PER_PLAYER, PLAYERS, REQUIRED
+from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
+from ganflow.settings import keys as keys_of
 
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 
 
-_WITHOUT_USE = ("name", "recipe_version", "train", "track", "tune")
+_WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
 
 
 class _Refused(Exception):
@@ -65,17 +68,24 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [a for a in arguments if not is_override(a)], [a for a in arguments if is_override(a)]
 
 
-def apply(overrides: Sequence[str], root: Node, problems: Problems, lines: Mapping[str, int] | None = None) -> None:
+def apply(
+    overrides: Sequence[str],
+    root: Node,
+    problems: Problems,
+    lines: Mapping[str, int] | None = None,
+    catalogue: Catalogue | None = None,
+) -> None:
     """Change the tree as the overrides say. What cannot be done is a problem and changes nothing.
 
     Args:
+        catalogue: what is installed, if not everything that `load_catalogue` finds.
         lines: where overrides come from that are not of the command line.
     """
     places = lines or {}
     parsed = [override for text in overrides if (override := _parse(text, problems, places.get(text, COMMAND_LINE)))]
     for override in sorted(parsed, key=lambda o: o.order):
         try:
-            for steps_ in _targets(root, override.steps, splits=override.sign != "~"):
+            for steps_ in _targets(root, override, catalogue):
                 _change(root, override, steps_)
         except _Refused as refused:
             problems.add(override.value.line, str(refused))
@@ -95,24 +105,60 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
     return Override(form["sign"], form["path"], found, value)
 
 
-def _targets(root: Node, path: list[str | int], splits: bool) -> list[list[str | int]]:
-    """The paths that are meant: those of each player, where the recipe has one section for each and the path names none."""
-    section, *rest = path
+def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> list[list[str | int]]:
+    """The paths that are meant: those of each part, where the recipe has one section for each and the path names none. A part
+    that is not there is made: like what is above it, where a key of it is set."""
+    section, *rest = override.steps
     node = root.value.get(section)
-    keys = node.section() if node and section in PER_PLAYER and rest else None
+    keys = node.section() if node and section in PER_PART and rest else None
     if keys is None:
-        return [path]
-    if per_player(keys):
-        return [path] if rest[0] in PLAYERS else [[section, player, *rest] for player in PLAYERS if player in keys]
-    if rest[0] in PLAYERS and splits:
+        return [override.steps]
+    named, makes = rest[0] in PARTS, override.sign != "~"
+    if not per_part(keys):
+        if not named or not makes:
+            return [override.steps]
         players = PLAYERS if _given(root, "critic") else PLAYERS[:1]
-        node.value = {player: copy.deepcopy(Node(keys, node.line)) for player in players}
-    return [path]
+        node.value = keys = {player: copy.deepcopy(Node(keys, node.line)) for player in players}
+    if not named:
+        return [[section, part, *rest] for part in keys if is_part(part)]
+    part, left = longest_key(keys, rest)
+    above = keys.get(part)
+    if left and makes and not (above and _has_key(above, str(section), left[0], catalogue)):
+        known = left[-1] == "use" or (above is not None and _has_key(above, str(section), left[-1], catalogue))
+        key = [left.pop()] if known or not _is_component(override.value) else []
+        if left:
+            part = join(part, ".".join(map(str, left)))
+            keys[part] = copy.deepcopy(above) if above and key and key != ["use"] else Node(None, COMMAND_LINE)
+        left = key
+    return [[section, *([part] if part else []), *left]]
 
 
-def per_player(keys: dict[str, Node]) -> bool:
-    """Whether an optimizer or schedule section is divided into the players' own."""
-    return "use" not in keys and any(player in keys for player in PLAYERS)
+def _has_key(node: Node, role: str, name: str | int, catalogue: Catalogue | None) -> bool:
+    """Whether a component's section has a key of this name, as far as is known."""
+    section = node.section() or {}
+    use = section["use"].value if "use" in section else None
+    if name == "use" or name in section or not isinstance(use, str):
+        return True
+    try:
+        component = (catalogue or load_catalogue()).find(role, use)
+    except UnknownComponent:
+        return True
+    return name in {key.name for key in keys_of(component.settings)}
+
+
+def _is_component(value: Node) -> bool:
+    """Whether a value is a component, by its bare name or with keys."""
+    return isinstance(value.value, str) or (isinstance(value.value, dict) and "use" in value.value)
+
+
+def per_part(keys: dict[str, Node]) -> bool:
+    """Whether an optimizer or schedule section is divided into parts."""
+    return "use" not in keys and any(map(is_part, keys))
+
+
+def is_part(key: str) -> bool:
+    """Whether a key of such a section is a player, the loss, or something inside of one."""
+    return key.partition(".")[0] in PARTS and steps(key) is not None
 
 
 def _given(root: Node, section: str) -> bool:
@@ -134,10 +180,11 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
     else:
         _set(parent, last, place, value)
     if path == ["critic"] and not _given(root, "critic"):
-        for section in PER_PLAYER:
+        for section in PER_PART:
             keys = root.value[section].value if section in root.value else None
-            if isinstance(keys, dict) and per_player(keys):
-                keys.pop("critic", None)
+            if isinstance(keys, dict) and per_part(keys):
+                for part in [key for key in keys if key.partition(".")[0] == "critic"]:
+                    del keys[part]
                 if not keys:
                     del root.value[section]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from ganflow.plugins import Chosen, Composition
 from ganflow.recipe.nodes import join, plain
-from ganflow.recipe.sections import RECIPE_VERSION, Track, Train, Tune
+from ganflow.recipe.sections import MANY, RECIPE_VERSION, Track, Train, Tune
 from ganflow.recipe.writer import to_yaml
 from ganflow.settings import keys
 
-OUTSIDE = ("data", "prior", "schedule")
-"""Sections of which a round sees what they draw, or set, alone."""
+OUTSIDE = ("data", "prior", "schedule", "metrics", "trackers", "tune")
+"""Sections of which a round sees what they draw, or set, alone, or nothing."""
 
 
 @dataclass
@@ -26,8 +26,9 @@ class Recipe:
     Attributes:
         file: where it was read.
         critic: None where the generator trains alone.
-        optimizers: by player, "generator" and "critic"; a critic-free recipe has no "critic".
-        schedules: by player; a player without one keeps its learning rate.
+        optimizers: by what they train: "generator", "critic" (not where there is none), "generator.mapping", "loss", …: see
+            ganflow.game.parts.
+        schedules: the same; a part without one has that of the longest part above it, or else keeps its learning rate.
         tune: None where the recipe has no such section.
         version: which meaning of recipes it has, see RECIPE_VERSION.
         condition: the data's fields that generator and critic get besides; None for what follows from the data.
@@ -48,6 +49,7 @@ class Recipe:
     schedules: dict[str, Chosen]
     modifiers: list[Chosen]
     metrics: list[Chosen]
+    trackers: list[Chosen]
     train: Train
     track: Track
     tune: Tune | None = None
@@ -62,23 +64,23 @@ class Recipe:
         one = {"data": self.data, "prior": self.prior, "generator": self.generator, "critic": self.critic, "loss": self.loss}
         return {
             **{slot: chosen for slot, chosen in one.items() if chosen is not None},
-            **{f"optimizer.{player}": chosen for player, chosen in self.optimizers.items()},
-            **{f"schedule.{player}": chosen for player, chosen in self.schedules.items()},
+            **{f"optimizer.{part}": chosen for part, chosen in self.optimizers.items()},
+            **{f"schedule.{part}": chosen for part, chosen in self.schedules.items()},
         }
 
     def chosen(self) -> list[Chosen]:
         """Every component that the recipe names, those within others included."""
-        return [*self.slots().values(), *self.modifiers, *self.metrics, *self.parts.values()]
+        return [*self.slots().values(), *self.modifiers, *self.metrics, *self.trackers, *self.parts.values()]
 
     def composition(self) -> Composition:
         """The components, ready to be built; those within others with them."""
-        return Composition(self.slots(), self.modifiers, self.metrics, self.parts.values())
+        return Composition(self.slots(), self.modifiers, self.metrics, self.parts.values(), self.trackers)
 
     def played(self) -> dict[str, Chosen]:
         """The components that a round is made of, by the place where the recipe names them: "loss", "modifiers[0]", …"""
         modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(self.modifiers)}
         every = {**self.slots(), **modifiers, **self.parts}
-        return {place: chosen for place, chosen in every.items() if not place.startswith((*OUTSIDE, "metrics"))}
+        return {place: chosen for place, chosen in every.items() if not place.startswith(OUTSIDE)}
 
     def copied(self) -> Recipe:
         """A copy whose settings may be changed. The components are the same."""
@@ -91,28 +93,29 @@ class Recipe:
         if self.condition is not None:
             data["condition"] = self.condition
         for slot, section in slots.items():
-            above, _, player = slot.partition(".")
-            if player:
-                data.setdefault(above, {})[player] = section
+            above, _, part = slot.partition(".")
+            if part:
+                data.setdefault(above, {})[part] = section
             else:
                 data[slot] = section
-        for name, several in (("modifiers", self.modifiers), ("metrics", self.metrics)):
-            data[name] = [self._section(chosen, join(name, index)) for index, chosen in enumerate(several)]
+        for name in MANY:
+            data[name] = [self._section(chosen, join(name, index)) for index, chosen in enumerate(getattr(self, name))]
         for name in ("train", "track", "tune"):
             settings = getattr(self, name)
             if settings is not None:
-                data[name] = {key.name: plain(getattr(settings, key.name)) for key in keys(type(settings))}
+                data[name] = self._values(settings, name)
         return data
 
     def _section(self, chosen: Chosen, slot: str) -> dict[str, Any]:
-        section: dict[str, Any] = {"use": chosen.component.qualified}
-        for key in keys(chosen.component.settings):
-            value, place = getattr(chosen.settings, key.name), join(slot, key.name)
-            if key.notes.role is None or value is None:
-                section[key.name] = plain(value)
-            else:
-                section[key.name] = self._section(self.parts[place], place)
-        return section
+        return {"use": chosen.component.qualified, **self._values(chosen.settings, slot)}
+
+    def _values(self, settings: Any, slot: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key in keys(type(settings)):
+            value, place = getattr(settings, key.name), join(slot, key.name)
+            inner = key.notes.role is not None and value is not None
+            values[key.name] = self._section(self.parts[place], place) if inner else plain(value)
+        return values
 
     def to_yaml(self) -> str:
         """`resolved()` as YAML; reading it gives an equal recipe."""
@@ -138,7 +141,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
         for index, item in enumerate(value):
             yield from _flat(item, join(path, index))
-    elif path not in ("modifiers", "metrics"):  # an empty one: its items say enough
+    elif path not in MANY:  # an empty one: its items say enough
         yield path, plain(value)
 
 

@@ -6,7 +6,7 @@ import re
 
 from ganflow.plugins.wording import did_you_mean
 from ganflow.recipe.nodes import Node, Problems, join, shown
-from ganflow.recipe.paths import steps
+from ganflow.recipe.paths import longest_key, steps
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.\[\]]*)\}", re.ASCII)
 _LONGEST_CHAIN = 50
@@ -80,9 +80,14 @@ class References:
     def _find(self, path: str) -> Node:
         """The single value or list of single values at `path`, its own references replaced."""
         node, place = self.root, ""
-        for step in steps(path) or [path]:
+        rest: list[str | int] = list(steps(path) or [path])
+        while rest:
             below = dict(node.children())
-            name = step if isinstance(node.value, list) else str(step)
+            name, *after = rest
+            if not isinstance(node.value, list):
+                key, left = longest_key(node.value if isinstance(node.value, dict) else (), rest)
+                name, after = (key, left) if key else (str(name), after)
+            rest = after
             if name not in below:
                 known = [key for key in below if isinstance(key, str)]
                 if node.bad:  # an unknown component, say: its keys are not known

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from ganflow.addresses import password_problem
 from ganflow.errors import SettingsError
-from ganflow.settings import key, settings
+from ganflow.settings import key, part, settings
 
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
-PER_PLAYER = ("optimizer", "schedule")  # one component for both players, or one for each
-MANY = {"modifiers": "modifier", "metrics": "metric"}  # sections with a list of components, and their role
-SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PLAYER, *MANY, "train", "track", "tune")
+PARTS = (*PLAYERS, "loss")  # what optimizers train, or, after a dot, what is inside
+PER_PART = ("optimizer", "schedule")  # one component for everything, or one for each part
+MANY = {"modifiers": "modifier", "metrics": "metric", "trackers": "tracker"}  # sections with a list of components, and their role
+SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PART, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
 RECIPE_VERSION = 2
@@ -36,8 +37,9 @@ class Head:
     recipe_version: int = key(RECIPE_VERSION, "which meaning of recipes this one was written for", ge=1)
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
     condition: Any = key(
-        None, "fields of the data that generator and critic get besides: label, text, source, or a list; not given: source of pairs, "
-        "text of captions; []: none"
+        None,
+        "fields of the data that generator and critic get besides: label, text, source, or a list; not given: source of pairs, "
+        "text of captions; []: none",
     )
 
     def __post_init__(self) -> None:
@@ -113,7 +115,7 @@ class Train:
 
 @settings
 class Track:
-    """What is told to MLflow."""
+    """What is sent to MLflow. Other trackers are in the section `trackers`, a list of components."""
 
     mlflow: bool = key(True, "record the run in MLflow")
     uri: str | None = key(None, "tracking server or store; if not given MLFLOW_TRACKING_URI, else SQLite in the runs folder")
@@ -159,6 +161,7 @@ class Tune:
     retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
+    executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
 
     def __post_init__(self) -> None:
         problems = []
@@ -178,5 +181,7 @@ class Tune:
         if self.pack > 1 and self.scheduler != "none":
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
+        if self.pack > 1 and self.executor is not None:
+            problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:
             raise SettingsError(problems)

@@ -36,7 +36,7 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
         RecipeError: the recipe has problems; all of them, by line.
         GanflowError: there is no such recipe, or it cannot be read.
     """
-    return draft(source, overrides).build(catalogue=catalogue)
+    return draft(source, overrides, catalogue).build(catalogue=catalogue)
 
 
 def kept_recipe(path: Path) -> Recipe:
@@ -80,8 +80,9 @@ class Draft:
         problems = Problems(self.problems.file)
         problems.extend(self.problems)
         root = copy.deepcopy(self.root)
-        changes.apply(overrides, root, problems, lines)
-        recipe = build(root, catalogue or load_catalogue(), problems, self.name, self.version)
+        catalogue = catalogue or load_catalogue()
+        changes.apply(overrides, root, problems, lines, catalogue)
+        recipe = build(root, catalogue, problems, self.name, self.version)
         if recipe is None:
             raise RecipeError(problems)
         return recipe
@@ -112,7 +113,7 @@ def _without_password(root: Node) -> None:
         uri.value = bare(uri.value)
 
 
-def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
+def draft(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Draft:
     """Read a recipe and change it, as `read_recipe` does, but check nothing yet.
 
     Raises:
@@ -127,7 +128,7 @@ def draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
         problems.add(root.line if root.value is not None else 1, _not_a_recipe(root))
     if root is None or not isinstance(root.value, dict):
         raise RecipeError(problems)
-    changes.apply(overrides, root, problems)
+    changes.apply(overrides, root, problems, catalogue=catalogue)
     return Draft(root, path.stem, problems, OLDEST if _is_a_runs(path) else RECIPE_VERSION)
 
 

@@ -96,7 +96,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What a run is made of now that it was not made of when it began, from what run.json says of both."""
     told = []
     for name, was in before["plugins"].items():
-        own = now["plugins"][name]
+        own = now["plugins"].get(name, was)  # or it is a tracker's, which the recipe has no more
         if own != was:
             then = f"{was['distribution']} {was['version']}"
             told.append(f"plugin '{name}' was {then}, is now {own['distribution']} {own['version']}")
@@ -105,7 +105,9 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             told.append(f"{name} was {was}, is now {now['versions'][name]}")
     was, own = before["data"], now["data"]
     if own["fingerprint"] != was["fingerprint"]:
-        told.append(f"the data {was['name']} changed since the run began: {was['size']} examples then, {own['size']} now")
+        known = None not in (was["size"], own["size"])
+        numbers = f": {was['size']} examples then, {own['size']} now" if known else ""
+        told.append(f"the data {was['name']} changed since the run began{numbers}")
     return told
 
 

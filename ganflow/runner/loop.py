@@ -22,8 +22,10 @@ from ganflow.recipe import Recipe
 from ganflow.report import Report
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.progress import Progress
+from ganflow.runner.trackers import Trackers
 from ganflow.runs import RunFolder
 from ganflow.signature import Z
+from ganflow.tracker import Tracker
 from ganflow.tracking import Follower, Journal, entries
 from ganflow.tracking.destination import bar_of, typed
 from ganflow.trainer import Diverged, Trainer
@@ -80,6 +82,7 @@ class Loop:
         recipe: Recipe,
         trainer: Trainer,
         metrics: list[Metric],
+        trackers: list[Tracker],
         composition: Composition,
         folder: RunFolder,
         progress: Progress,
@@ -94,6 +97,7 @@ class Loop:
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
+        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
         self.best = best  # the best score so far and its round
         self._no_pictures = False
         self._kept = trainer.round  # the round of the last checkpoint
@@ -108,6 +112,7 @@ class Loop:
             self.follower.start()
             if bar := bar_of(self.folder, typed(self.recipe)):
                 self.progress.note(bar)
+        self.trackers.begin(self.trainer.round)
         # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
         if self.trainer.round == 0 and not (self._trial and self.cadence.sample >= self.cadence.rounds):
             self._draw(0)
@@ -149,6 +154,7 @@ class Loop:
 
     def close(self) -> None:
         """Let go of the files. What was not sent to MLflow goes on being sent."""
+        self.trackers.end("interrupted")  # where nothing else was said
         if self.follower:
             self.follower.stop()
         self.journal.close()
@@ -177,6 +183,7 @@ class Loop:
     def _report(self, report: Report) -> None:
         self._tell("round_reported", report=report)  # which may add numbers
         self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))
+        self.trackers.values()
         self.progress.update(report)
 
     def _draw(self, round: int) -> None:
@@ -189,12 +196,15 @@ class Loop:
             return
         samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
 
+        path = self.folder.samples / f"round-{round:08d}.png"
+
         def save(pictures: Any) -> None:
             picture = pictures.image_sheet(rows) if rows else pictures.sample_picture(game.data, samples, round)
             if picture is not None:
-                pictures.save_png(picture, self.folder.samples / f"round-{round:08d}.png")
+                pictures.save_png(picture, path)
 
         self._picture(save)
+        self.trackers.picture(round, path)
 
     def _picture(self, make: Callable[[Any], None]) -> None:
         """Training needs neither Pillow nor matplotlib: without them there are no pictures, and that is said once."""
@@ -218,6 +228,7 @@ class Loop:
         for text in self.metrics.renamed[len(known) :]:
             self.progress.note(text)
         self._write("metrics.jsonl", lambda: self.journal.append(round, scores))
+        self.trackers.values()
         self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
         self._tell("evaluated", round=round, scores=scores)
         return scores, found[0]
@@ -256,6 +267,7 @@ class Loop:
         if curves:
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
+        self.trackers.end(status)
         self._tell("run_ended", status=status)
         if self.follower:
             self.progress.note("sending to MLflow …")

@@ -14,10 +14,10 @@ from ganflow.game.cost import arithmetic
 from ganflow.machine import broken
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.recipe import Recipe
+from ganflow.report import Report
 from ganflow.runner.loop import Loop, Step
 from ganflow.runner.session import prepare_trial
 from ganflow.runs import RunFolder
-from ganflow.report import Report
 from ganflow.trainer import Diverged
 
 OPERATIONS = 1e-3

@@ -78,6 +78,7 @@ class Parts:
             DTYPES[train.precision],
             channels_last=train.channels_last,
             share=group.share(train.batch_size, train.accumulate) if group else None,
+            fields=frozenset[str]().union(*self.game.needs.values()),
         )
         self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)

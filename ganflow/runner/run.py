@@ -21,6 +21,7 @@ from ganflow.game.compiled import NotCompilable
 from ganflow.game.cost import worth_compiling
 from ganflow.game.meeting import Lost
 from ganflow.game.parallel import Group
+from ganflow.game.player import parts_of
 from ganflow.machine import broken
 from ganflow.recipe import Recipe
 from ganflow.runner.faults import ended_from_outside, plugins_fault
@@ -84,6 +85,7 @@ class Run(Parts):
         self.tracking: Mapping[str, Any] = {}  # what a sweep says of it, besides the recipe
         super().__init__(recipe, group, _as_before(before, recipe, group), measure=not alone)
         self.metrics = self.composition.build_metrics(self.data)
+        self.trackers = self.composition.build_trackers()
 
     def steps(
         self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False
@@ -125,7 +127,7 @@ class Run(Parts):
                     self.trainer.share()
                     examples = self.recipe.train.batch_size // self.workers
                     progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
-                own = self.recipe, self.trainer, self.metrics, self.composition
+                own = self.recipe, self.trainer, self.metrics, self.trackers, self.composition
                 self.loop = Loop(*own, folder, progress, best, trial=self.alone)
                 yield self.loop
             except BaseException as error:
@@ -162,8 +164,8 @@ class Run(Parts):
         try:
             self.trainer.load_state(found.tensors, found.plain)
             if self.copied:
-                for player in self.game.players.values():
-                    player.reset_numbers()
+                for part in parts_of(self.game.players).values():
+                    part.reset_numbers()
         except (ValueError, KeyError) as error:
             raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")
@@ -173,7 +175,8 @@ class Run(Parts):
     def _going(self) -> dict[str, Any]:
         """What the folder says of a run that (again) goes on."""
         going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
-        return {key: self.about[key] for key in going} | {"error": None}
+        begun: dict[str, Any] = {"error": None} | ({"untracked": []} if "untracked" in self.before else {})
+        return {key: self.about[key] for key in going} | begun
 
     def _compile(self, say: Say) -> dict[str, str]:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
@@ -250,6 +253,9 @@ class Run(Parts):
             folder.note(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if status == "failed":
                 (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+        if self.loop:
+            with suppress(OSError):
+                self.loop.trackers.end(status)
         for listener in self.composition.listeners("run_ended"):
             with suppress(Exception):
                 listener(game=self.game, status=status)

@@ -23,7 +23,7 @@ from ganflow.runs import RunFolder
 from ganflow.tracking.destination import check_recipe
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
-              "train.keep", "track.")  # fmt: skip
+              "train.keep", "track.", "trackers")  # fmt: skip
 """What of a recipe may change when its run goes on: how long, how often, and where it is remembered."""
 
 

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ganflow.autoencoder import Autoencoder, VariationalAutoencoder
 from ganflow.data import Data, Field, TensorData
+from ganflow.data.feed import feed
 from ganflow.encoder import TextEncoder
-from ganflow.errors import GanflowError
-from ganflow.game import Game, Player, Round
+from ganflow.errors import GanflowError, innermost
+from ganflow.executor import Executor
+from ganflow.game import Game, Round
 from ganflow.game.held import losses_in
+from ganflow.game.parts import make_optimizer, make_players
+from ganflow.game.state import flatten, unflatten
 from ganflow.loss import Loss
 from ganflow.metrics import Metric
 from ganflow.plugins import Chosen, Component, Composition, load_catalogue
-from ganflow.plugins.culprit import innermost
 from ganflow.plugins.marks import hooks_of
 from ganflow.prior import Prior
 from ganflow.settings import keys, summary
 from ganflow.testing.stand_ins import captioned, images, is_told, judged, points, stand_in, translations
+from ganflow.tracker import TrackedRun, Tracker
 from ganflow.translator import ways_of
 
 BATCH = 8
@@ -45,8 +54,8 @@ def check(component: Component, data: Data | None, values: dict[str, Any]) -> No
         parts = {name: part for name, part in default_parts(component).items() if name not in values}
         inside = {name: part.settings for name, part in parts.items()}
         chosen = Chosen(component, component.settings(**inside, **given(component, values)))
-        if component.role in ("data", "encoder"):
-            {"data": check_data, "encoder": check_encoder}[component.role](chosen)
+        if component.role in ALONE:
+            ALONE[component.role](chosen)
             return
     refusals: list[str] = []
     for examples in [[points(), images()], translations(), [captioned()]] if data is None else [[data]]:
@@ -156,7 +165,7 @@ class Trial:
     def _game(self) -> Game:
         build = self.composition.build
         prior = None if self.ways else build("prior")
-        generator, critic = build("generator", data=self.data, prior=prior), build("critic", data=self.data)
+        generator, critic = (build(player, data=self.data, prior=prior, condition=()) for player in ("generator", "critic"))
         loss = self.loss = build("loss")
         for hook, made in {"prior": prior, "generator": generator, "critic": critic, "loss": loss}.items():
             if hook == "prior" and self.ways:
@@ -169,22 +178,8 @@ class Trial:
             critic = None
         game = Game(self.data, prior, generator, critic, loss)
         loss.check(game)
-        for name, network in {"generator": generator, "critic": critic}.items():
-            if network is None:
-                continue
-            optimizer = self.composition.components[f"optimizer.{name}"].settings
-            elementwise = bool(getattr(optimizer, "elementwise", False))
-            schedule = build("schedule", f"schedule.{name}", rounds=10)
-            game.players[name] = Player(name, network, self._optimizer(name), elementwise=elementwise, schedule=schedule)
+        game.players = make_players(game, self.composition, rounds=10)
         return game
-
-    def _optimizer(self, player: str) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
-        def make(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-            made = self.composition.build("optimizer", f"optimizer.{player}", parameters=parameters, player=player)
-            self.expect(isinstance(made, torch.optim.Optimizer), f"hook 'optimizer' gave {type(made).__name__}")
-            return made  # type: ignore[no-any-return]
-
-        return make
 
     def expect(self, true: bool, otherwise: str) -> None:
         if not true:
@@ -322,7 +317,8 @@ class Trial:
     def try_optimizer(self) -> None:
         """Ten steps down |p|²: the parameters change, the sum falls, and the state goes through a checkpoint."""
         parameters = [nn.Parameter(torch.linspace(-1, 1, 12))]
-        optimizer = self._optimizer("critic")(parameters)
+        make = partial(make_optimizer, self.composition, "optimizer.critic", "critic")
+        optimizer = make(parameters)
         before = parameters[0].detach().clone()
         for _ in range(10):
             parameters[0].grad = 2 * parameters[0].detach()
@@ -330,7 +326,7 @@ class Trial:
         after = parameters[0].detach()
         self.expect(not torch.equal(before, after), "ten steps change nothing")
         self.expect(bool(after.square().sum() < before.square().sum()), "ten steps down |p|² go up")
-        self._optimizer("critic")(parameters).load_state_dict(optimizer.state_dict())
+        make(parameters).load_state_dict(optimizer.state_dict())
 
     def try_schedule(self) -> None:
         schedule = self.composition.build("schedule", "schedule.critic", rounds=10)
@@ -365,12 +361,12 @@ class Trial:
 
 
 def check_data(chosen: Chosen) -> None:
-    """Fields, held-out examples and fingerprint keep the contract of ganflow.data.Data."""
+    """Fields, held-out examples, fingerprint and draws keep the contract of ganflow.data.Data."""
     composition, component = Composition({"data": chosen}), chosen.component
     data = composition.build("data")
     assert isinstance(data, Data), f"{component}: hook 'data' gave {type(data).__name__}"
     assert data.fields, f"{component}: no fields"
-    assert data.size > 0, f"{component}: no training examples"
+    assert data.size is None or data.size > 0, f"{component}: no training examples"
     parts = {"held_out": data.held_out} | ({"train": data.train} if isinstance(data, TensorData) else {})
     for part, tensors in parts.items():
         for name, tensor in tensors.items():
@@ -380,8 +376,35 @@ def check_data(chosen: Chosen) -> None:
             low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
             inside = bool(((tensor >= low) & (tensor <= high)).all())
             assert inside, f"{component}: {part} '{name}' leaves its range [{low}, {high}]"
-    again = composition.build("data").fingerprint()
-    assert data.fingerprint() == again, f"{component}: built twice, its fingerprints differ"
+    again = composition.build("data")
+    assert data.fingerprint() == again.fingerprint(), f"{component}: built twice, its fingerprints differ"
+    if not isinstance(data, TensorData):
+        check_draws(component, data, again)
+
+
+def check_draws(component: Component, data: Data, again: Data) -> None:
+    """What is loaded fits the fields, and goes on from a checkpoint with the same examples: in this process, and in another one,
+    for which `again` stands."""
+    sources = [feed(each, BATCH, 0) for each in (data, again)]
+    try:
+        first, second = (source.draw(2) for source in sources)
+        assert _equal(first, second), f"{component}: built twice, it draws other examples"
+        tensors: dict[str, Tensor] = {}
+        kept = json.dumps(flatten(sources[0].state(), "feed", tensors))
+        tensors = {name: t.clone() for name, t in tensors.items()}
+        wanted = sources[0].draw(3)
+        for source, where in zip(sources, ("in the same process", "in another process"), strict=True):
+            source.load_state(unflatten(json.loads(kept), tensors))
+            assert _equal(source.draw(3), wanted), f"{component}: gone on with {where}, it draws other examples"
+    except GanflowError as error:
+        raise AssertionError(f"{component}: {error}") from error
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(t, b[name]) for name, t in a.items())
 
 
 def check_encoder(chosen: Chosen) -> None:
@@ -406,3 +429,38 @@ def check_encoder(chosen: Chosen) -> None:
     assert torch.equal(vectors, again.encode(sentences)), f"{component}: its state does not say all that it has learnt"
     assert not encoder.unknown(sentences[0]), f"{component}: it does not know the words that it has learnt from"
     assert encoder.about(), f"{component}: it does not say what it is"
+
+
+def check_tracker(chosen: Chosen) -> None:
+    """It takes a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
+    component = chosen.component
+    with TemporaryDirectory() as folder:
+        run = TrackedRun("trial", "20260101-000000-0000", Path(folder), {"name": "trial", "train": {"rounds": 2}})
+        picture = Path(folder) / "round-00000002.png"
+        Image.new("RGB", (4, 4)).save(picture)
+        for status in ("interrupted", "finished"):
+            (tracker,) = Composition({}, trackers=[chosen]).build_trackers()
+            assert isinstance(tracker, Tracker), f"{component}: hook 'tracker' gave {type(tracker).__name__}"
+            tracker.begin(run)
+            for round, value in enumerate((0.5, math.nan, math.inf, -math.inf), 1):
+                tracker.values(round, 1e9 + round, {"critic/wasserstein": value})
+            tracker.picture(2, picture)
+            tracker.end(status)
+
+
+def check_executor(chosen: Chosen) -> None:
+    """It is an executor; what it does with trials is seen in a sweep alone."""
+    executor, component = Composition({"executor": chosen}).build("executor"), chosen.component
+    assert isinstance(executor, Executor), f"{component}: hook 'executor' gave {type(executor).__name__}"
+    together = executor.together
+    assert isinstance(together, int), f"{component}: 'together' is a number of trials, not {together!r}"
+    assert together >= 1, f"{component}: 'together' is a number of trials, not {together!r}"
+
+
+ALONE: dict[str, Callable[[Chosen], None]] = {
+    "data": check_data,
+    "encoder": check_encoder,
+    "tracker": check_tracker,
+    "executor": check_executor,
+}
+"""Roles whose components are tried without a game."""

@@ -6,7 +6,7 @@ and sends. Whatever happens to the server, the network or the follower, the fold
 """
 
 from ganflow.tracking.follower import Follower
-from ganflow.tracking.journal import Entry, Journal, entries, rewind
+from ganflow.tracking.journal import Entry, Journal, Reader, entries, rewind
 from ganflow.tracking.pending import Unsent, unsent
 
-__all__ = ["Entry", "Follower", "Journal", "Unsent", "entries", "rewind", "unsent"]
+__all__ = ["Entry", "Follower", "Journal", "Reader", "Unsent", "entries", "rewind", "unsent"]

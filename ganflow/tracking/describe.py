@@ -87,7 +87,7 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
     source = str(data.get("source") or "unknown")
     on_disk = Path(source).exists()
     fields = [
-        {"name": name, "type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, *shape]}}
+        {"name": name, "type": "tensor", "tensor-spec": {"dtype": _dtype(data, name), "shape": [-1, *shape]}}
         for name, shape in (data.get("fields") or {}).items()
     ]
     described = Dataset(
@@ -96,9 +96,13 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
         source_type="local" if on_disk else "external",
         source=json.dumps({"uri": str(Path(source).absolute()) if on_disk else source}),
         schema=json.dumps({"mlflow_tensorspec": {"features": json.dumps(fields), "targets": None}}),
-        profile=json.dumps({"examples": data.get("size")}),
+        profile=None if data.get("size") is None else json.dumps({"examples": data["size"]}),
     )
     return DatasetInput(described, tags=[InputTag("mlflow.data.context", "training")])
+
+
+def _dtype(data: dict[str, Any], field: str) -> str:
+    return "int64" if field in (data.get("classes") or {}) else "float32"
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -16,8 +16,8 @@ from ganflow.runs import RunFolder
 
 
 class Generator(PythonModel):
-    """Latents in, samples out: float32 arrays (n, *prior.shape) and (n, *data.shape), of a conditional generator with its condition
-    beside; or images in, their translations out."""
+    """Latents in, samples out: float32 arrays (n, *prior.shape) and (n, *data.shape), of a conditional generator with its
+    condition beside; or images in, their translations out."""
 
     def load_context(self, context: Any) -> None:
         self.game = load_game(RunFolder(Path(context.artifacts["generator"])))
@@ -27,7 +27,8 @@ class Generator(PythonModel):
         inputs = self.game.signatures[self.game.maker].inputs
         given = model_input if len(inputs) > 1 else {next(iter(inputs)): model_input}
         arrays = {name: np.array(given[name]) for name in inputs}
-        tensors = {name: torch.from_numpy(a if a.dtype == np.int64 else a.astype(np.float32)) for name, a in arrays.items()}
+        kinds = {name: np.int64 if np.issubdtype(a.dtype, np.integer) else np.float32 for name, a in arrays.items()}
+        tensors: dict[str, Any] = {name: torch.from_numpy(a.astype(kinds[name])) for name, a in arrays.items()}
         return self.game.call(self.game.maker, **tensors).numpy()
 
 

@@ -129,8 +129,8 @@ def _tune(
     from ganflow.tune.address import connect
     from ganflow.tune.book import Book
     from ganflow.tune.deaths import tell_all
+    from ganflow.tune.executors import executor_of
     from ganflow.tune.memory import remember
-    from ganflow.tune.pack import Pack
     from ganflow.tune.population import Population
     from ganflow.tune.preflight import preflight
     from ganflow.tune.proposals import Proposals
@@ -173,15 +173,16 @@ def _tune(
     if not unfinished and len(records) >= searcher.total:
         journal.close()
         return
-    pack = _pack(plan, display.note)
+    book.template["pack"] = pack = _pack(plan, display.note)
+    together = executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
         for note in preflight(plan, folder, address):
             display.note(note)
         tuner = tune.Tuner(
-            tune.with_resources(Pack if pack > 1 else Trial, bundles(plan.tune)),
+            tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(book, plan.space, searcher, unfinished, room, pack),
+                search_alg=Proposals(book, plan.space, searcher, unfinished, room, together),
                 scheduler=scheduler,
                 num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,

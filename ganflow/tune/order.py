@@ -36,6 +36,7 @@ class Order:
         workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
+        pack: trials that are played together, where the sweep's recipe names no executor.
         home: the folder where the sweep was begun, or went on: what a recipe's relative paths are relative to.
     """
 
@@ -53,6 +54,7 @@ class Order:
     workers: int = 1
     data: str = ""
     home: str = ""
+    pack: int = 1
 
     @cached_property
     def overrides(self) -> list[str]:

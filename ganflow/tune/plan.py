@@ -29,12 +29,17 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     Raises:
         GanflowError: the recipe, its space or its objective is wrong.
     """
+    from ganflow.tune.executors import executor_of
     from ganflow.tune.objective import find_objective
 
     recipe = read_recipe(source, overrides)
     if recipe.tune is None:
         raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
     space = read_space(recipe, source, overrides)
+    together = executor_of(recipe, recipe.tune.pack).together
+    if together > 1 and recipe.tune.scheduler != "none":
+        text = f"it plays {together} trials together to their end, which {recipe.tune.scheduler} does not allow"
+        raise GanflowError(f"tune.executor: {text}; use scheduler: none")
     metric, mode = find_objective(recipe, space.variants)
     return Plan(recipe, recipe.tune, space, metric, mode)
 

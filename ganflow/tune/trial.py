@@ -1,5 +1,5 @@
-"""A trial in Ray: the run of its folder, played step by step. The folder is all that it is made of, so a trial goes on
-after a pause, a crash or a new sweep wherever its run's last checkpoint is."""
+"""A trial in Ray: the runs of one or several folders, played step by step by an executor. The folders are all that it is made of,
+so a trial goes on after a pause, a crash or a new sweep wherever its runs' last checkpoints are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from ray import tune
 from ganflow import runs
 from ganflow.checkpoint import BEST, Damaged, newest, read
 from ganflow.errors import GanflowError
+from ganflow.executor import Executor
 from ganflow.machine import Broken, broken
-from ganflow.recipe import read_recipe
-from ganflow.runner import Session, Step, open_trial
+from ganflow.recipe import Recipe, read_recipe
+from ganflow.runner import Session, open_trial
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
+from ganflow.tune.executors import Reported, executor_of
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
 from ganflow.tune.ranks import dismiss, hire
@@ -32,18 +35,23 @@ PATIENCE = 60.0
 """Seconds to wait for the run's lock: a worker whose driver or node was lost may take a while to end."""
 
 
-class FromFolders(tune.Trainable):
-    """Plays runs whose folders are all that they are made of: Ray's own checkpoints hold nothing. Ray reuses the process for
-    one trial after another, so that torch is imported once.
-
-    Attributes:
-        sweep: the folder of the sweep, set by `setup`.
-        needed: folders without which it cannot play, by `setup`, too.
+class Trial(tune.Trainable):
+    """Plays one trial of the sweep, or several that their executor plays together. Their folders are all that they are made of:
+    Ray's own checkpoints hold nothing. Ray reuses the process for one trial after another, so that torch is imported once.
     """
 
-    sweep: SweepFolder
-    needed: tuple[Path, ...] = ()
     _broken: Broken | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.trials = [SweepTrial(Order(**order)) for order in json.loads(config["orders"])]
+        orders = [trial.order for trial in self.trials]
+        self.sweep = sweep_of(orders[0])
+        self.needed = needed(self.sweep, orders)  # folders without which it cannot play
+        known = self.sweep.trials() if len(orders) > 1 else {}  # if the process died, some may be over
+        self.over = {i for i, order in enumerate(orders) if order.number in known and known[order.number].over}
+        self._executor: Executor | None = None
+        self._reports: Iterator[Reported] | None = None
+        self._left: list[int] = []  # places of the trials that the executor has
 
     def step(self) -> dict[str, Any]:
         """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, what to tell the user, and `host`.
@@ -60,7 +68,63 @@ class FromFolders(tune.Trainable):
         return {"trials": [], "state": "broken", "broken": str(self._broken), "host": os.uname().nodename, "done": False}
 
     def play(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Play for a while. Keys: `trials`, what is new of each trial (see `Standing.told`), `note`, `done`; and where there is
+        one trial alone its own, which schedulers read, at every score."""
+        told: dict[int, dict[str, Any]] = {}
+        until = time.monotonic() + STEP
+        alone = self.trials[0] if len(self.trials) == 1 else None
+        self._reports = self._reports or self._played()
+        try:
+            for reported in self._reports:
+                self._take(reported, told)
+                now = time.monotonic() > until or (alone and "score" in told.get(0, {}))
+                if now and not (alone and alone.ending):
+                    break
+        except Lost:  # Ray begins it again
+            raise
+        except GanflowError as error:  # the same would happen again: no use in a retry
+            if broken(error, *self.needed):
+                raise
+            self._take([(i, error) for i in range(len(self.trials))], told)
+        note = self._executor.note if self._executor else ""
+        more = {"trials": list(told.values()), "note": note, "done": len(self.over) == len(self.trials)}
+        return {**(told.get(0, {}) if alone else {}), **more}
+
+    def _played(self) -> Iterator[Reported]:
+        """What is reported of the trials that are not over, by their places among all."""
+        self._left = left = [i for i in range(len(self.trials)) if i not in self.over]
+        if not left:
+            return
+        trials = [self.trials[i] for i in left]
+        self._executor = executor_of(trials[0].recipe, trials[0].order.pack)
+        for reports in self._executor.play(trials):
+            yield [(left[i], step) for i, step in reports]
+
+    def _take(self, reported: Reported, told: dict[int, dict[str, Any]]) -> None:
+        """Add what is new to what is told to Ray."""
+        for i, step in reported:
+            if i in self.over:
+                continue
+            if isinstance(step, GanflowError) and broken(step, *self.needed):
+                raise step
+            before = told.get(i, {})
+            told[i] = self._told(i, step)
+            if "score" in before:
+                told[i].setdefault("score", before["score"])
+            if told[i]["state"] != "running":
+                self.over.add(i)
+
+    def _told(self, i: int, step: Any) -> dict[str, Any]:
+        trial = self.trials[i]
+        if isinstance(step, GanflowError):
+            return trial.standing.failed(step)
+        if step is None:
+            return trial.standing.finished()
+        scored = trial.standing.saw(step)
+        if trial.standing.reached(step) and not trial.ending and self._executor:
+            trial.ending = True
+            self._executor.finish(self._left.index(i))
+        return trial.standing.told("running", scored)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -88,8 +152,17 @@ class FromFolders(tune.Trainable):
                 raise
 
     def end(self, status: str) -> None:
-        """Keep a checkpoint and close the runs, if they are in the middle."""
-        raise NotImplementedError
+        """Keep checkpoints and close the runs, if they are in the middle."""
+        executor, reports = self._executor, self._reports
+        self._executor = self._reports = None
+        try:
+            if executor and reports:
+                executor.stop(status)
+                ends = [step for reported in reports for i, step in reported if i not in self.over]
+                for error in filter(lambda step: isinstance(step, GanflowError), ends):
+                    raise error
+        finally:
+            dismiss()
 
     def _sweep_status(self) -> str:
         try:
@@ -98,62 +171,37 @@ class FromFolders(tune.Trainable):
             return "unknown"
 
 
-class Trial(FromFolders):
-    """Plays one trial."""
+class SweepTrial:
+    """A trial as executors get it (see `ganflow.executor.TrialRun`), and how it stands.
 
-    def setup(self, config: dict[str, Any]) -> None:
-        self.order = Order(**json.loads(config["orders"])[0])
-        self.sweep = sweep_of(self.order)
-        self.needed = needed(self.sweep, [self.order])
-        self._session: Session | None = None
-        self._steps: Iterator[Step] = iter(())
-        self.standing = Standing(self.order)
+    Attributes:
+        ending: it was asked to end as finished.
+    """
 
-    def play(self) -> dict[str, Any]:
-        """Play for a while. Keys: `round`, `score` (only where there is a new one), `state`, `done`."""
-        try:
-            return self._advance()
-        except Lost:  # a worker died: Ray begins the trial again
-            raise
-        except GanflowError as error:  # the same would happen again: no use in a retry
-            if broken(error, *self.needed):
-                raise
-            return {**self.standing.failed(error), "done": True}
+    def __init__(self, order: Order) -> None:
+        self.order, self.number, self.folder = order, order.number, Path(order.folder)
+        self.about: Mapping[str, Any] = order.about
+        self.standing, self.ending = Standing(order), False
 
-    def _advance(self) -> dict[str, Any]:
-        if self._session is None:
-            self._session = self._open()
-            self._steps = iter(self._session)
-        until = time.monotonic() + STEP
-        for step in self._steps:
-            scored = self.standing.saw(step)
-            if self.standing.reached(step):
-                self._session.stop("finished")
-            elif scored or time.monotonic() > until:
-                return {**self.standing.told("running", scored), "done": False}
-        return {**self.standing.finished(), "done": True}
+    @cached_property
+    def recipe(self) -> Recipe:
+        return read_recipe(self.order.recipe, self.order.overrides)
 
-    def _open(self) -> Session:
-        order = self.order
-        recipe = read_recipe(order.recipe, order.overrides)
-        folder = RunFolder(Path(order.folder))
-        wait_for(folder)
+    def wait(self) -> None:
+        """Raises Lost: another process trains it for longer than is sensible."""
+        wait_for(RunFolder(self.folder))
+
+    def open(self) -> Session:
+        self.wait()
+        order, folder = self.order, RunFolder(self.folder)
+        self.standing = Standing(order)
         if order.copy and folder.about().get("copies", 0) < order.copies:
-            at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, recipe.train.rounds)
+            at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, self.recipe.train.rounds)
             folder.note(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
         copied = bool(order.copy) and newest_round(folder) == folder.about().get("copied_at")
+        dismiss()
         group = hire(order.recipe, order.overrides, order.workers) if order.workers > 1 else None
-        return open_trial(recipe, folder, order.about, copied=copied, group=group)
-
-    def end(self, status: str) -> None:
-        session, self._session = self._session, None
-        try:
-            if session is not None and session.outcome is None:
-                session.stop(status)
-                for _ in self._steps:
-                    pass
-        finally:
-            dismiss()
+        return open_trial(self.recipe, folder, order.about, copied=copied, group=group)
 
 
 def wait_for(folder: RunFolder) -> None:

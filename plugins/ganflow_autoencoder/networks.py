@@ -1,4 +1,4 @@
-"""Encoders and decoders, of the layers that the plugin `networks` has."""
+"""Encoders and decoders, of the layers and generators that the plugin `networks` has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.blocks import image_shape, initialize, size_of_z
+from ganflow_layers.stacks import halving, linear_layers
 from ganflow_networks import dcgan
 from ganflow_networks import mlp as perceptrons
-from ganflow_networks.common import image_shape, size_of_z
 from torch import Tensor, nn
 
 from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
@@ -60,7 +61,7 @@ def mlp(
 ) -> Autoencoder:
     """Linear layers there, of these widths, and back."""
     numbers = size_of_z(prior, "mlp_autoencoder") * (1 + variational)
-    encoder = [nn.Flatten(), *perceptrons.layers(math.prod(data.shape), widths, numbers, activation)]
+    encoder = [nn.Flatten(), *linear_layers(math.prod(data.shape), widths, numbers, activation)]
     decoder = perceptrons.generator(data, prior, widths[::-1], activation, batch_norm=False)
     return _together(encoder, decoder, prior, variational, learn_sigma)
 
@@ -73,8 +74,8 @@ def conv(data: Data, prior: Prior | None, width: int, norm: str, variational: bo
     """
     numbers = size_of_z(prior, "conv_autoencoder") * (1 + variational)
     shape = image_shape(data, "generator", "conv_autoencoder", plain="mlp_autoencoder")
-    encoder = [*dcgan.halving(shape, width, norm, numbers), nn.Flatten()]
-    dcgan.initialize(nn.Sequential(*encoder))
+    encoder = [*halving(shape, width, norm, numbers), nn.Flatten()]
+    initialize(nn.Sequential(*encoder))
     return _together(encoder, dcgan.generator(data, prior, width, norm), prior, variational, learn_sigma)
 
 

@@ -17,7 +17,7 @@ HELD_OUT = "examples kept from training, for metrics: below 1 a share, from 1 on
 @settings
 class Digits:
     """1,797 handwritten digits, one channel, white on black: scikit-learn's 8 × 8 images (UCI, Alpaydin & Kaynak 1998),
-    smoothly enlarged. Nothing is downloaded."""
+    smoothly enlarged, each with its label. Nothing is downloaded."""
 
     size: int = key(32, "height and width in pixels", ge=8, le=128)
     classes: list[int] = key([], "take only these digits; empty: all ten", ge=0, le=9)
@@ -98,7 +98,8 @@ class ImageFolder:
     """The images below a folder, resized, cropped and, if asked, augmented.
 
     Kept in memory when they are few and not augmented; otherwise loaded by background threads, each once per epoch.
-    Transparent pixels are laid over white; camera orientation is honoured.
+    Transparent pixels are laid over white; camera orientation is honoured. Where all images lie in two or more folders below,
+    these are their classes, by name: the field `label`.
     """
 
     path: str = key(doc="the folder")
@@ -110,6 +111,7 @@ class ImageFolder:
     extensions: list[str] = key([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"], "files that count, any case")
     recursive: bool = key(True, "look into the folders below, too")
     on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
+    labels: Literal["auto", "none"] = key("auto", "auto: the folder below that an image lies in, if all lie in such; none: none")
     held_out: float = key(0.1, HELD_OUT, ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and below 256 MiB")
 
@@ -125,29 +127,44 @@ class ImageFolder:
 
     @hookimpl
     def data(self) -> Data:
+        from ganflow_layers.framing import Transform
+
         from ganflow_data.images import image_folder
 
-        return image_folder(self)
+        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels)
+        skip, labelled = self.on_error == "skip", self.labels == "auto"
+        return image_folder(
+            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory
+        )
 
 
 @settings
 class TensorFile:
     """Tensors from a .npy or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
 
-    uint8 images are scaled to [-1, 1]. Pickles (.pt, .pkl, object arrays) are never read.
+    uint8 images are scaled to [-1, 1]. Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class,
+    the field `label`.
     """
 
     path: str = key(doc="the file")
     fields: dict[str, str] = key({}, "field: name in the file. Empty: a lone tensor is `real`, several keep their names")
+    labels: str | None = key(None, "whole numbers, one per example: the name of a tensor in the file, or another .npy file")
+    classes: list[str] = key([], "names of the labels 0, 1, …; empty: the numbers that there are")
     layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "the dimensions; auto: told by their number and size")
     range: Literal["signed", "unit"] = key("signed", "of floating-point images: signed is [-1, 1], unit is [0, 1]")
     held_out: float = key(0.1, HELD_OUT, ge=0)
+
+    def __post_init__(self) -> None:
+        if self.classes and self.labels is None:
+            raise ValueError("classes: these are names of labels; say where those are: labels")
+        if self.classes and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError("classes: two names or more, all different")
 
     @hookimpl
     def data(self) -> Data:
         from ganflow_data.tensors import tensor_file
 
-        return tensor_file(self.path, self.fields, self.layout, self.range, self.held_out)
+        return tensor_file(self.path, self.fields, self.labels, self.classes, self.layout, self.range, self.held_out)
 
 
 @hookimpl

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ganflow_layers.split import split
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from ganflow import GanflowError, TensorData
-from ganflow_data.split import split
 
 
 def digits(size: int, classes: list[int], held_out: float) -> TensorData:
-    """Field "real", (1, size, size) in [-1, 1]."""
-    small, labels = read()
-    if classes:
-        small = small[torch.isin(labels, torch.tensor(classes))]
-    images = enlarge(small, size) * 2 - 1
-    train, kept = split(len(images), held_out, "digits")
-    return TensorData("digits", {"real": images[train]}, {"real": images[kept]}, source="scikit-learn")
+    """Fields "real", (1, size, size) in [-1, 1], and "label", what it shows: a class for each digit that there is."""
+    small, shown = read()
+    digits = sorted(set(classes)) or list(range(10))
+    small, shown = (t[torch.isin(shown, torch.tensor(digits))] for t in (small, shown))
+    images, labels = enlarge(small, size) * 2 - 1, torch.searchsorted(torch.tensor(digits), shown)
+    parts = [{"real": images[rows], "label": labels[rows]} for rows in split(len(images), held_out, "digits")]
+    names = {"label": [str(digit) for digit in digits]}
+    return TensorData("digits", *parts, source="scikit-learn", classes=names, derived=["label"])
 
 
 def read() -> tuple[Tensor, Tensor]:

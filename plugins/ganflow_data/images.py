@@ -2,84 +2,74 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
+from ganflow_layers.framing import Transform
+from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData, image_error_text, print_lines
-from ganflow_data.decode import Transform
-from ganflow_data.split import split
+from ganflow import (
+    IMAGE_ERRORS,
+    IMAGE_RANGE,
+    Data,
+    Field,
+    GanflowError,
+    StreamData,
+    TensorData,
+    class_field,
+    image_error_text,
+    print_lines,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from ganflow_data import ImageFolder
+def image_folder(
+    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
+    in_memory: str,
+) -> Data:  # fmt: skip
+    """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
-RESIDENT_BYTES = 2**28
-CONTENT_BYTES = 2**28  # folders up to here are fingerprinted by every byte
-
-
-def image_folder(settings: ImageFolder) -> Data:
-    """Field "real", (channels, size, size) in [-1, 1].
+    Args:
+        skip: leave out what cannot be read.
+        labelled: whether sub-folders are classes.
 
     Raises:
-        GanflowError: the folder is missing, not readable or without images; with on_error: refuse, an image is damaged.
+        GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
     """
-    folder = Path(settings.path).expanduser()
-    files = find(folder, settings.extensions, settings.recursive)
-    data = Images(folder, files, settings)
-    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not settings.augmented
-    return data.resident() if settings.in_memory == "always" or (settings.in_memory == "auto" and small) else data
+    folder = Path(path).expanduser()
+    files = find_images(folder, extensions, recursive)
+    data = Images(folder, files, transform, skip, labelled, held_out)
+    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
+    return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 
-def find(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
-    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed."""
-    wanted = {"." + e.lower().lstrip(".") for e in extensions}
-    found, seen = [], set()
-
-    def refuse(error: OSError) -> None:
-        raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
-
-    try:
-        os.scandir(folder).close()
-    except FileNotFoundError as error:
-        raise GanflowError(f"data.path: there is no folder {folder}") from error
-    except OSError as error:  # a file, or no permission
-        refuse(error)
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [f for f in folders if not f.startswith(".")] if recursive and real not in seen else []
-        if real in seen:  # a link that leads back
-            continue
-        seen.add(real)
-        here = Path(place).relative_to(folder)
-        found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
-    if not found:
-        where = f"in {folder} or below" if recursive else f"in {folder}"
-        raise GanflowError(f"data.path: no images {where}; files that count: {', '.join(sorted(wanted))}")
-    return sorted(found)
+def classes_of(files: Sequence[str]) -> list[str]:
+    """The names of the sub-folders that the images lie in, sorted, where all of them do and there are two or more; else none."""
+    folders = {file.partition("/")[0] for file in files}
+    return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
 
 
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
 
-    def __init__(self, folder: Path, files: Sequence[str], settings: ImageFolder) -> None:
+    def __init__(
+        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float
+    ) -> None:
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
-        self._folder, self._skip = folder, settings.on_error == "skip"
-        self._transform = Transform(
-            settings.size, settings.resize or settings.size, settings.crop, settings.flip, settings.channels
-        )
-        train, kept = split(len(files), settings.held_out, str(folder))
+        self._folder, self._skip, self._transform = folder, skip, transform
+        train, kept = split(len(files), held_out, str(folder))
         self._train, self._kept = [files[i] for i in train], [files[i] for i in kept]
         self.size = len(self._train)
-        self.fields = {"real": Field((settings.channels, settings.size, settings.size), *IMAGE_RANGE)}
+        self.fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
+        self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
+        if self._classes:
+            self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file in self._train]))
         self.skipped: list[str] = []
         self._lock = threading.Lock()
 
@@ -90,25 +80,36 @@ class Images(StreamData):
 
     @cached_property
     def held_out(self) -> dict[str, Tensor]:
-        return {"real": self._decoded(self._kept)}
+        return self._decoded(self._kept)
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        image = self._decode(self._train[index], rng)
-        return None if image is None else {"real": image}
+        file = self._train[index]
+        image = self._decode(file, rng)
+        if image is None:
+            return None
+        return {"real": image, "label": torch.tensor(self._label(file))} if self._classes else {"real": image}
 
     def resident(self) -> TensorData:
         """The same examples, not augmented, in memory."""
         train = self._decoded(self._train)
-        if not len(train):
+        if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
-        data = TensorData(self.name, {"real": train}, self.held_out, source=self.source)
+        # Of the labels nothing in the fingerprint: the pictures' sequence, by folder, is in it.
+        classes = {"label": list(self._classes)} if self._classes else {}
+        data = TensorData(self.name, train, self.held_out, source=self.source, classes=classes, derived=classes)
         data.skipped = self.skipped
         return data
 
-    def _decoded(self, files: list[str]) -> Tensor:
+    def _label(self, file: str) -> int:
+        return self._classes[file.partition("/")[0]]
+
+    def _decoded(self, files: list[str]) -> dict[str, Tensor]:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            images = [image for image in pool.map(self._decode, files) if image is not None]
-        return torch.stack(images) if images else torch.empty(0, *self.shape)
+            read = [(image, file) for image, file in zip(pool.map(self._decode, files), files, strict=True) if image is not None]
+        made = {"real": torch.stack([image for image, _ in read]) if read else torch.empty(0, *self.shape)}
+        if self._classes:
+            made["label"] = torch.tensor([self._label(file) for _, file in read], dtype=torch.int64)
+        return made
 
     def _decode(self, file: str, rng: torch.Generator | None = None) -> Tensor | None:
         try:
@@ -127,15 +128,4 @@ class Images(StreamData):
 
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
-        return digest(self._folder, self._train, repr(self._transform))
-
-
-def digest(folder: Path, files: Sequence[str], treatment: str) -> str:
-    """A short digest of the files' names, what is done to them and, up to 256 MiB, their bytes; beyond, sizes and times."""
-    stats = [(folder / file).stat() for file in files]
-    by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
-    sha = hashlib.sha256(treatment.encode())
-    for file, stat in zip(files, stats, strict=True):
-        sha.update(f"\0{file}\0{stat.st_size}\0".encode())
-        sha.update((folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
-    return sha.hexdigest()[:16]
+        return digest_of_files(self._folder, self._train, repr(self._transform))

@@ -6,26 +6,32 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_data.split import split
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
+LABEL, SUFFIXES = "label", (".npy", ".safetensors")
 SLACK = 1e-3  # rounding of half-precision pixels
 
 
-def tensor_file(path: str, fields: dict[str, str], layout: str, range: str, held_out: float) -> TensorData:
-    """One field per tensor: images (channels, height, width) in [-1, 1], or points (d,).
+def tensor_file(
+    path: str, fields: dict[str, str], labels: str | None, classes: list[str], layout: str, range: str, held_out: float
+) -> TensorData:
+    """One field per tensor: images (channels, height, width) in [-1, 1], or points (d,); and "label", where there are labels.
 
     Raises:
-        GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit `fields`, `layout` or `range`.
+        GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit the keys.
     """
     file = Path(path).expanduser()
     found = read(file)
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
+    numbers = labels_in(found, file, labels) if labels is not None else None
+    if not found:
+        raise GanflowError(f"data.path: {file} holds nothing but the labels")
     wanted = fields or ({"real": next(iter(found))} if len(found) == 1 else {name: name for name in found})
     for field, name in wanted.items():
         if name not in found:
@@ -34,19 +40,58 @@ def tensor_file(path: str, fields: dict[str, str], layout: str, range: str, held
     lengths = {field: len(t) for field, t in ready.items()}
     if len(set(lengths.values())) > 1:
         raise GanflowError(f"data.path: the tensors of {file} differ in length: {lengths}; choose with data.fields")
-    train, kept = split(next(iter(lengths.values())), held_out, str(file))
-    train_part, kept_part = ({field: t[rows] for field, t in ready.items()} for rows in (train, kept))
-    return TensorData(f"tensors ({file.name})", train_part, kept_part, source=str(file))
+    n, names = next(iter(lengths.values())), {}
+    if numbers is not None:
+        if LABEL in ready:
+            raise GanflowError(f"data.fields: '{LABEL}' is the field of data.labels; call the tensor {wanted[LABEL]!r} otherwise")
+        ready[LABEL], names[LABEL] = classed(numbers, classes, n, f"data.labels: {labels}")
+    parts = [{field: t[rows] for field, t in ready.items()} for rows in split(n, held_out, str(file))]
+    return TensorData(f"tensors ({file.name})", *parts, source=str(file), classes=names)
+
+
+def labels_in(found: dict[str, Tensor], file: Path, labels: str) -> Tensor:
+    """The tensor of that name, taken out of what was found in the file, or the one of another file."""
+    if labels and labels in found:
+        return found.pop(labels)
+    other = Path(labels).expanduser()
+    if other.suffix not in SUFFIXES:
+        names = f"which holds {', '.join(found)}" if any(found) else "whose one tensor has no name"
+        raise GanflowError(f"data.labels: {labels!r} is no tensor in {file}, {names}; nor is it a {' or '.join(SUFFIXES)} file")
+    tensors = read(other, "data.labels")
+    if len(tensors) != 1:
+        raise GanflowError(f"data.labels: {other} holds {len(tensors)} tensors ({', '.join(tensors)}), not the labels alone")
+    return next(iter(tensors.values()))
+
+
+def classed(labels: Tensor, names: list[str], n: int, where: str) -> tuple[Tensor, list[str]]:
+    """Labels as int64 (n,) between 0 and the number of classes, and their names: those that are known, or else the numbers that
+    there are. `where` opens the errors."""
+    labels = labels[:, 0] if labels.dim() == 2 and labels.shape[1] == 1 else labels
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.dim() != 1:
+        raise GanflowError(f"{where} has {labels.dtype} of shape {tuple(labels.shape)}; labels are whole numbers of shape ({n},)")
+    if len(labels) != n:
+        raise GanflowError(f"{where} has {len(labels)} labels for {n} examples")
+    labels = labels.long()
+    there = labels.unique().tolist()
+    if there[0] < 0:
+        raise GanflowError(f"{where} has {int((labels < 0).sum())} negative labels; classes are 0, 1, …: leave such examples out")
+    if len(there) < 2:
+        raise GanflowError(f"{where} has only the label {there[0]}; two classes are needed: leave data.labels out")
+    if not names:
+        return torch.searchsorted(torch.tensor(there), labels), [str(label) for label in there]
+    if there[-1] >= len(names):
+        raise GanflowError(f"{where} has the label {there[-1]}, and data.classes names {len(names)}, from 0 to {len(names) - 1}")
+    return labels, names
 
 
 def _says(file: Path, name: str) -> str:
     return f"data.path: {file}" + (f", tensor {name!r}" if name else "")
 
 
-def read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name; the one of a .npy file is called ''."""
+def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
+    """The tensors of a file by name; the one of a .npy file is called ''. `key` opens the errors."""
     if not file.is_file():
-        raise GanflowError(f"data.path: {file} is not a file" if file.exists() else f"data.path: there is no file {file}")
+        raise GanflowError(f"{key}: {file} is not a file" if file.exists() else f"{key}: there is no file {file}")
     try:
         if file.suffix == ".npy":
             return {"": _tensor(np.load(file, allow_pickle=False))}
@@ -55,8 +100,8 @@ def read(file: Path) -> dict[str, Tensor]:
 
             return load_file(file)
     except Exception as error:  # safetensors' and numpy's errors have no base in common
-        raise GanflowError(f"data.path: cannot read {file}: {error}") from error
-    raise GanflowError(f"data.path: {file} is neither .npy nor .safetensors; pickles (.pt, .pkl) are never read")
+        raise GanflowError(f"{key}: cannot read {file}: {error}") from error
+    raise GanflowError(f"{key}: {file} is neither .npy nor .safetensors; pickles (.pt, .pkl) are never read")
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -127,8 +127,9 @@ def check_game(game: Game, folder: RunFolder) -> None:
         raise GanflowError(f"{who} generates examples of shape {game.data.shape}, and inpaint fills holes of images")
     inputs = set(game.signatures[game.makers[game.domains[0]]].inputs.values())
     if inputs != {"z"}:
-        raise GanflowError(f"{who} is conditional: it makes images from {', '.join(sorted(inputs))}, and inpaint works on runs that "
-                           "make images from their prior alone")  # fmt: skip
+        listed = ", ".join(sorted(inputs))
+        raise GanflowError(f"{who} is conditional: it makes images from {listed}, and inpaint works on runs that make images "
+                           "from their prior alone")  # fmt: skip
 
 
 def settings(args: argparse.Namespace, game: Game) -> Search:

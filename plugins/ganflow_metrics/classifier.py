@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from ganflow_data.digits import enlarge, read
-from ganflow_text.encoding.cache import cached, key
+from ganflow_layers.cache import cache_key, cached
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -54,7 +54,8 @@ def digits_classifier() -> DigitsClassifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = DigitsClassifier().double()
-    made.load_state_dict(cached("digits-classifier", key(code, data, torch.__version__), lambda: train(made, small, labels)))
+    about = cache_key(code, data, torch.__version__)
+    made.load_state_dict(cached("digits-classifier", about, lambda: train(made, small, labels)))
     return made.eval()
 
 

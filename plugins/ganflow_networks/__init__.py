@@ -1,10 +1,16 @@
 """Generators and critics for points and images of any size: plain, convolutional and residual."""
 
+from functools import partial
 from typing import Literal
 
 from ganflow import hookimpl, key, settings
 
 GANFLOW_CONTRACT = 2
+
+GENERATORS = "how a condition enters: batch_norm (a scale and shift per class), or concat (an embedding beside z)"
+CRITICS = "how a condition enters: projection (on the features), or concat (an embedding beside the example)"
+EMBEDDING = "with conditioning: concat, numbers that each field of the condition becomes"
+CLASSIFIER = "a class field, as label: the critic also says which class it sees, and has no condition (ACGAN); empty: it does not"
 
 
 @settings
@@ -20,13 +26,16 @@ class MLPGenerator:
     widths: list[int] = key([], "units of the hidden layers one by one, in place of width and depth", ge=1, le=65536)
     activation: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh"] = key("relu", "after each hidden layer")
     batch_norm: bool = key(False, "batch norm after each hidden layer")
+    conditioning: Literal["batch_norm", "concat"] = key("concat", GENERATORS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.mlp import generator
 
-        widths = self.widths or [self.width] * self.depth
-        return generator(data, prior, widths, self.activation, self.batch_norm)
+        plain = partial(generator, data, prior, self.widths or [self.width] * self.depth, self.activation, self.batch_norm)
+        return conditional.generator("mlp", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -39,12 +48,18 @@ class MLPCritic:
     activation: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh"] = key(
         "leaky_relu", "after each hidden layer; leaky_relu has slope 0.2"
     )
+    conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
+    classifier: str = key("", CLASSIFIER)
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.mlp import critic
 
-        return critic(data, self.widths or [self.width] * self.depth, self.activation)
+        plain = partial(critic, data, self.widths or [self.width] * self.depth, self.activation)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("mlp", *how, plain, data, condition, planes=False)
 
 
 @settings
@@ -58,12 +73,16 @@ class DCGANGenerator:
 
     width: int = key(64, "channels of the last hidden layer; twice as many at each coarser one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the last")
+    conditioning: Literal["batch_norm", "concat"] = key("batch_norm", GENERATORS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.dcgan import generator
 
-        return generator(data, prior, self.width, self.norm)
+        plain = partial(generator, data, prior, self.width, self.norm)
+        return conditional.generator("dcgan", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -77,12 +96,18 @@ class DCGANCritic:
 
     width: int = key(64, "channels of the first layer; twice as many at each further one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last")
+    conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
+    classifier: str = key("", CLASSIFIER)
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.dcgan import critic
 
-        return critic(data, self.width, self.norm)
+        plain = partial(critic, data, self.width, self.norm)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("dcgan", *how, plain, data, condition, planes=True)
 
 
 @settings
@@ -97,12 +122,16 @@ class ResNetGenerator:
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "before every activation")
+    conditioning: Literal["batch_norm", "concat"] = key("batch_norm", GENERATORS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
 
     @hookimpl
-    def generator(self, data, prior):
+    def generator(self, data, prior, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.resnet import generator
 
-        return generator(data, prior, self.width, self.growth, self.norm)
+        plain = partial(generator, data, prior, self.width, self.growth, self.norm)
+        return conditional.generator("resnet", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -119,12 +148,18 @@ class ResNetCritic:
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
     norm: Literal["batch", "instance", "layer", "none"] = key("none", "before every activation but the first block's")
     pool: Literal["mean", "sum"] = key("mean", "over the pixels of the last block: mean (WGAN-GP's code) or sum (SNGAN, BigGAN)")
+    conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
+    embedding: int = key(16, EMBEDDING, ge=1, le=4096)
+    classifier: str = key("", CLASSIFIER)
 
     @hookimpl
-    def critic(self, data):
+    def critic(self, data, condition):
+        from ganflow_networks import conditional
         from ganflow_networks.resnet import critic
 
-        return critic(data, self.width, self.growth, self.norm, self.pool)
+        plain = partial(critic, data, self.width, self.growth, self.norm, self.pool)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("resnet", *how, plain, data, condition, planes=True)
 
 
 @hookimpl

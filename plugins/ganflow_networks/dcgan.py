@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import halvings, image_shape, initialize, normalization, output, pyramid, size_of_z
+from ganflow_layers.stacks import halving
 from torch import nn
-
-from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior
 
 
-def generator(data: Data, prior: Prior | None, width: int, norm: str) -> nn.Module:
-    """z, shape (n, *prior.shape), to images, shape (n, *data.shape).
+def generator(data: Data, prior: Prior | None, width: int, norm: str, further: int = 0) -> nn.Module:
+    """z, shape (n, *prior.shape), to images, shape (n, *data.shape); with `further` numbers, both flattened.
 
     The first layer is a transposed convolution as large as the coarsest image, 4 to 7 pixels a side. Each further one
     (kernel 4, stride 2) doubles a side: padding 1 gives 2n, padding 2 with one pixel of output padding 2n − 1.
     """
-    inputs = size_of_z(prior, "dcgan")
+    inputs = size_of_z(prior, "dcgan") + further
     colors, height, width_px = image_shape(data, "generator", "dcgan")
     count = halvings(height, width_px)
     sizes = pyramid(height, width_px, count)
@@ -37,36 +36,8 @@ def generator(data: Data, prior: Prior | None, width: int, norm: str) -> nn.Modu
     return initialize(nn.Sequential(*made))
 
 
-def critic(data: Data, width: int, norm: str) -> nn.Module:
-    """Images, shape (n, *data.shape), to scores, shape (n,)."""
-    return initialize(nn.Sequential(*halving(image_shape(data, "critic", "dcgan"), width, norm, 1), nn.Flatten(0)))
+def critic(data: Data, width: int, norm: str, further: int = 0) -> nn.Sequential:
+    """Images, shape (n, *data.shape), with `further` channels, to scores, shape (n,)."""
+    colors, height, width_px = image_shape(data, "critic", "dcgan")
+    return initialize(nn.Sequential(*halving((colors + further, height, width_px), width, norm, 1), nn.Flatten(0)))
 
-
-def halving(shape: tuple[int, int, int], width: int, norm: str, outputs: int) -> list[nn.Module]:
-    """Layers from images, (n, *shape), to numbers, (n, outputs, 1, 1).
-
-    Convolutions of kernel 4 and stride 2 halve the image, rounding down; the last layer spans what is left.
-    """
-    colors, height, width_px = shape
-    count = halvings(height, width_px)
-    channels = [width * 2**i for i in range(count)]
-
-    made: list[nn.Module] = [nn.Conv2d(colors, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    for before, after in pairwise(channels):
-        made.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=norm == "none"))
-        made += [*normalization(norm, after), nn.LeakyReLU(0.2)]
-    return [*made, nn.Conv2d(channels[-1], outputs, (height >> count, width_px >> count))]
-
-
-def initialize(network: nn.Module) -> nn.Module:
-    """The paper's section 4: weights of convolutions from N(0, 0.02²), of norms from N(1, 0.02²); biases 0."""
-    for layer in network.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-        elif isinstance(layer, (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
-            nn.init.normal_(layer.weight, 1.0, 0.02)
-        else:
-            continue
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    return network

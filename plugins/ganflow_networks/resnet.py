@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import Conditioned, halvings, image_shape, normalization, output, pyramid, size_of_z, through
 from torch import Tensor, nn
-
-from ganflow_networks.common import halvings, image_shape, normalization, output, pyramid, size_of_z
 
 if TYPE_CHECKING:
     from ganflow import Data, Prior
@@ -28,15 +28,16 @@ class Sum(nn.Module):
         return x.sum((2, 3))
 
 
-class Block(nn.Module):
-    """x ↦ long(x) + short(x)."""
+class Block(Conditioned):
+    """x ↦ long(x) + short(x); the condition, where there is one, to the long way's layers."""
 
     def __init__(self, long: list[nn.Module], short: list[nn.Module]) -> None:
         super().__init__()
         self.long, self.short = nn.Sequential(*long), nn.Sequential(*short)
 
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.long(x) + self.short(x)
+    def forward(self, x: Tensor, condition: Mapping[str, Tensor] | None = None) -> Tensor:
+        long: Tensor = self.long(x) if condition is None else through(self.long, x, condition)
+        added: Tensor = long + self.short(x)
         return added
 
 
@@ -76,9 +77,9 @@ def flat_block(channels: int, norm: str) -> Block:
     return Block([*_activated_conv3(norm, channels, channels), *_activated_conv3(norm, channels, channels)], [])
 
 
-def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: str) -> nn.Module:
-    """z, shape (n, *prior.shape), to images, shape (n, *data.shape)."""
-    inputs = size_of_z(prior, "resnet")
+def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: str, further: int = 0) -> nn.Module:
+    """z, shape (n, *prior.shape), to images, shape (n, *data.shape); with `further` numbers, both flattened."""
+    inputs = size_of_z(prior, "resnet") + further
     colors, height, width_px = image_shape(data, "generator", "resnet")
     count = halvings(height, width_px)
     coarsest, *finer = pyramid(height, width_px, count)
@@ -92,19 +93,19 @@ def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: st
     return initialize(nn.Sequential(*made))
 
 
-def critic(data: Data, width: int, growth: int, norm: str, pool: str) -> nn.Module:
-    """Images, shape (n, *data.shape), to scores, shape (n,)."""
+def critic(data: Data, width: int, growth: int, norm: str, pool: str, further: int = 0) -> nn.Sequential:
+    """Images, shape (n, *data.shape), with `further` channels, to scores, shape (n,)."""
     colors, height, width_px = image_shape(data, "critic", "resnet")
     channels = [width * growth**i for i in range(halvings(height, width_px) - 1)]
 
-    made: list[nn.Module] = [first_block(colors, width)]
+    made: list[nn.Module] = [first_block(colors + further, width)]
     made += [down_block(before, after, norm) for before, after in pairwise(channels)]
     made += [flat_block(channels[-1], norm), flat_block(channels[-1], norm)]
     made += [*_activated(norm, channels[-1]), Mean() if pool == "mean" else Sum(), nn.Linear(channels[-1], 1), nn.Flatten(0)]
     return initialize(nn.Sequential(*made))
 
 
-def initialize(network: nn.Module) -> nn.Module:
+def initialize(network: nn.Sequential) -> nn.Sequential:
     """Glorot's uniform weights, with gain √2 for the convolutions inside of blocks; biases 0 (SNGAN's code)."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):

@@ -121,8 +121,26 @@ class DiffAugment:
         return augmented(network, list(self.policy), data)
 
 
+@settings
+class AuxiliaryClassifier:
+    """ACGAN: the critic also says which class it sees, and the generator is to make the class that it was asked for: terms of
+    cross-entropy for both players (Odena et al. 2017, arXiv:1610.09585). With `condition: label` and a critic that has
+    `classifier: label`."""
+
+    field: str = key("label", "the field of classes")
+    weight: float = key(1.0, "of the terms; the paper's is 1", gt=0)
+    fakes: bool = key(True, "the critic learns from generated examples, too, as in the paper")
+
+    @hookimpl
+    def terms(self):
+        from ganflow_regularize import auxiliary
+
+        return auxiliary.AuxiliaryClassifier(self.field, self.weight, self.fakes)
+
+
 @hookimpl
 def register(offer):
+    offer("modifier", "auxiliary_classifier", AuxiliaryClassifier)
     offer("modifier", "r1", R1)
     offer("modifier", "r2", R2)
     offer("modifier", "spectral_norm", SpectralNorm)

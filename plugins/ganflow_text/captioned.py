@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from ganflow_layers.cache import cache_key, cached
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ganflow import ENCODER_FILE, IMAGE_RANGE, Field, StreamData, TextEncoder
-from ganflow_text.encoding.cache import cached, key
 
 Captions = Sequence[Sequence[str]]
 VERSION = "1"
@@ -61,13 +61,13 @@ class CaptionedData(StreamData):
             encoder.learn(self.sentences, self.reduced)
             return encoder.state()
 
-        encoder.load_state(cached("encoder", key(VERSION, about, self.digest), learnt))
+        encoder.load_state(cached("encoder", cache_key(VERSION, about, self.digest), learnt))
         flat = [sentence for said in self.sentences for sentence in said]
 
         def encoded() -> dict[str, Tensor]:
             return {"train": encoder.encode(flat), "held_out": encoder.encode(self.held_out_sentences)}
 
-        vectors = cached("text", key(VERSION, about, self.digest, *self.held_out_sentences), encoded)
+        vectors = cached("text", cache_key(VERSION, about, self.digest, *self.held_out_sentences), encoded)
         self._train, self._kept = vectors["train"], vectors["held_out"]
 
     @abstractmethod

@@ -63,9 +63,13 @@ class CaptionedFolder:
 
     @hookimpl
     def data(self) -> Data:
+        from ganflow_layers.framing import Transform
+
         from ganflow_text.folder.data import Folder
 
-        return Folder(self, self.encoder.encoder())
+        resize = self.resize or (round(self.size * 76 / 64) if self.crop == "random" else self.size)
+        transform = Transform(self.size, resize, self.crop, self.flip, 3)
+        return Folder(self.path, self.captions, self.extensions, transform, self.held_out, self.encoder.encoder())
 
 
 OFFERS = [("data", "birds", Birds), ("data", "captioned_folder", CaptionedFolder)]

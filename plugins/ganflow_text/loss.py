@@ -26,8 +26,8 @@ class StackGANLoss(ScoreLoss):
     ) -> None:
         check_inner(adversarial, "loss.adversarial")
         if not isinstance(adversarial, ScoreLoss):
-            raise GanflowError(f"loss.adversarial: {type(adversarial).__name__} does not judge scores; use non_saturating, hinge or "
-                               "another such loss")  # fmt: skip
+            raise GanflowError(f"loss.adversarial: {type(adversarial).__name__} does not judge scores; use non_saturating, hinge "
+                               "or another such loss")  # fmt: skip
         self.adversarial, self.mismatch, self.kl, self.match, self.encoder = adversarial, mismatch, kl, match, encoder
 
     @property
@@ -44,8 +44,8 @@ class StackGANLoss(ScoreLoss):
 
     def check(self, game: Game) -> None:
         if TEXT not in game.signatures[game.makers[game.domains[0]]].inputs.values():
-            raise GanflowError("loss 'stackgan' conditions the generator on sentences, and this recipe's takes none; use generator "
-                               "stackgan_stage1, and data with captions")  # fmt: skip
+            raise GanflowError("loss 'stackgan' conditions the generator on sentences, and this recipe's takes none; use "
+                               "generator stackgan_stage1, and data with captions")  # fmt: skip
         if self.match and self.encoder is not None and not self.encoder.matches:
             raise GanflowError("loss.match: the data's text encoder knows no pictures; use encoder matched, or match: 0")
 

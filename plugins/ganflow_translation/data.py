@@ -145,9 +145,14 @@ class PairedFolder:
 
     @hookimpl
     def data(self) -> Data:
-        from ganflow_translation.folders.paired import paired_folder
+        from ganflow_translation.folders.augmentation import framing
+        from ganflow_translation.folders.paired import Sides, paired_folder
 
-        return paired_folder(self)
+        two = (self.a, self.b) if self.a is not None and self.b is not None else None
+        sides = Sides(self.direction, (self.source_channels, self.target_channels), self.source_classes)
+        framed = framing(self.size, self.resize, self.crop, self.flip)
+        skip = self.on_error == "skip"
+        return paired_folder(self.path, two, self.layout, self.extensions, sides, framed, skip, self.held_out, self.in_memory)
 
 
 @settings
@@ -179,9 +184,13 @@ class UnpairedFolder:
 
     @hookimpl
     def data(self) -> Data:
+        from ganflow_translation.folders.augmentation import framing
         from ganflow_translation.folders.unpaired import unpaired_folder
 
-        return unpaired_folder(self)
+        channels: dict[str, int] = {"a": self.a_channels, "b": self.b_channels}
+        framed = framing(self.size, self.resize, self.crop, self.flip)
+        skip = self.on_error == "skip"
+        return unpaired_folder(self.path, framed, channels, self.extensions, skip, self.held_out, self.in_memory)
 
 
 def _check_framing(chosen: PairedFolder | UnpairedFolder) -> None:

@@ -62,8 +62,7 @@ def translate(game: Game, x: Tensor, to: str, seed: int = 0) -> Tensor:
     Args:
         seed: for a network that is random when it translates, too (dropout kept on).
     """
-    name = game.makers[to]
-    return game.call(name, seed=seed, batch=32, **{next(iter(game.signatures[name].inputs)): x})
+    return game.call(game.makers[to], x, seed=seed, batch=32)
 
 
 def compare(made: Tensor, true: Tensor) -> dict[str, float]:

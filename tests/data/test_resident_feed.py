@@ -38,6 +38,21 @@ def test_fields_that_are_not_paired_are_drawn_by_themselves_and_go_on():
     assert all(torch.equal(t, resumed_t) for t, resumed_t in zip(going.draw(1).values(), resumed.draw(1).values(), strict=True))
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("wanted", [["b"], ["a", "c"], []])
+def test_only_the_fields_asked_for_are_drawn_and_they_are_the_same(paired, wanted):
+    parts = {name: torch.arange(30.0)[:, None] + 100 * i for i, name in enumerate("abc")}
+    data = TensorData("three", parts, paired=paired)
+    every, some = feed(data, 8, seed=0), feed(data, 8, seed=0, fields=wanted)
+    for _ in range(2):
+        drawn, found = every.draw(3), some.draw(3)
+        assert list(found) == wanted
+        assert all(torch.equal(t, drawn[name]) for name, t in found.items())
+    assert torch.equal(every.state()["generator"], some.state()["generator"])
+    with pytest.raises(KeyError, match="data three has no field d; it has a, b, c"):
+        feed(data, 8, seed=0, fields=["a", "d"])
+
+
 def test_paired_fields_have_one_length():
     with pytest.raises(ValueError, match="differ in length"):
         TensorData("two", {"a": torch.zeros(3, 1), "b": torch.zeros(2, 1)})
@@ -79,10 +94,12 @@ def test_channels_last_leaves_points_alone():
 
 
 def test_dtype_of_floats_only():
-    data = TensorData("labelled", {"real": torch.rand(8, 2), "label": torch.arange(8)})
-    drawn = feed(data, 4, seed=0, dtype=torch.bfloat16).draw(1)
+    data = TensorData("labelled", {"real": torch.arange(8.0)[:, None], "label": torch.arange(8)}, classes={"label": "abcdefgh"})
+    drawn = feed(data, 4, seed=0, dtype=torch.bfloat16, channels_last=True).draw(2)
     assert drawn["real"].dtype == torch.bfloat16
     assert drawn["label"].dtype == torch.int64
+    assert drawn["label"].shape == (2, 4)
+    assert torch.equal(drawn["label"].float(), drawn["real"][..., 0].float())
 
 
 def test_state_goes_on_bit_for_bit():

@@ -128,12 +128,12 @@ def test_an_error_surfaces_and_leaves_the_feed_before_the_draw():
 
 
 @pytest.mark.parametrize(
-    ("item", "says"), [({"real": torch.zeros(1)}, r"shape \(1,\)"), ({"fake": torch.zeros(2)}, "without 'real'")]
+    ("item", "says"), [({"real": torch.zeros(1)}, r"shape \(1,\)"), ({"fake": torch.zeros(2)}, "without the field 'real'")]
 )
 def test_items_of_another_shape_are_refused(item, says):
     data = Numbers()
     data.load = lambda index, rng: item
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(GanflowError, match=says):
         rows(data, 4, [1])
 
 
@@ -148,6 +148,22 @@ def test_channels_last_and_dtype():
     assert all(batch.is_contiguous(memory_format=torch.channels_last) for batch in b)
     plain.close()
     last.close()
+
+
+def test_labels_stay_whole_numbers_and_only_what_is_asked_for_is_stacked():
+    data = Numbers(9)
+    data.fields = {"real": Field((2,)), "label": Field((), classes=tuple("012345678"))}
+    data.load = lambda index, rng: {"real": torch.full((2,), float(index)), "label": torch.tensor(index)}
+    every, some = StreamFeed(data, 4, 0, dtype=torch.bfloat16), StreamFeed(data, 4, 0, fields=["label"])
+    drawn, found = every.draw(2), some.draw(2)
+    assert (drawn["label"].dtype, drawn["label"].shape) == (torch.int64, (2, 4))
+    assert torch.equal(drawn["label"].float(), drawn["real"][..., 0].float())
+    assert list(found) == ["label"]
+    assert torch.equal(found["label"], drawn["label"])
+    every.close()
+    some.close()
+    with pytest.raises(KeyError, match="data numbers has no field lable; it has real, label"):
+        feed(data, 4, seed=0, fields=["lable"])
 
 
 def test_foreign_state_is_refused():

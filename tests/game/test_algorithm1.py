@@ -121,13 +121,13 @@ def test_the_order_of_everything_that_happens(recipe):
     data = composition.build("data")
     game = build_game(recipe, composition, data)
     for name, player in game.players.items():
-        step = player.optimizer.step
+        step = player.parts[0].optimizer.step
 
         def record(name=name, step=step):
             happened.append(f"{name} update")
             step()
 
-        player.optimizer.step = record
+        player.parts[0].optimizer.step = record
     round = Round(
         game,
         2,

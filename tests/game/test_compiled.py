@@ -9,7 +9,7 @@ from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 
 from ganflow.data import TensorData
-from ganflow.game import Game, Player, Round
+from ganflow.game import Game, Part, Player, Round
 from ganflow.game.compiled import NotCompilable, compile_round
 from ganflow.game.cost import operations, worth_compiling
 from ganflow.game.state import game_state, untouched
@@ -32,7 +32,7 @@ def make(optimizer=RMSProp, elementwise=True, width=8, loss=None, dtype=torch.fl
     game = Game(data, prior, generator, critic, loss or Wasserstein()).to(dtype)
     for name in ("generator", "critic"):
         build = optimizer if not isinstance(optimizer, type) else lambda ps: optimizer(lr=1e-3).optimizer(ps, "critic")
-        game.players[name] = Player(name, getattr(game, name), build, elementwise=elementwise)
+        game.players[name] = Player(name, [Part(name, getattr(game, name), build, elementwise=elementwise)])
     return game
 
 

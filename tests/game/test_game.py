@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ganflow.errors import GanflowError, KeyTaken
-from ganflow.game import Player, build_game
+from ganflow.game import Part, Player, build_game
 from ganflow.game.flat import Flat
 from ganflow.game.game import Extras, evaluating
 from ganflow.game.state import flatten, unflatten
@@ -72,7 +72,7 @@ def test_a_gathered_gradient_lies_as_the_parameters_do():
 def test_shared_parameters_are_updated_once():
     layer = nn.Linear(3, 3)
     net = nn.Sequential(layer, layer)
-    player = Player("critic", net, lambda ps: torch.optim.SGD(ps, lr=1.0), elementwise=True)
+    player = Player("critic", [Part("critic", net, lambda ps: torch.optim.SGD(ps, lr=1.0), elementwise=True)])
     x = torch.randn(5, 3)
     expected = layer.weight.detach() - torch.autograd.grad(net(x).sum(), layer.weight)[0]
     player.descend(net(x).sum())

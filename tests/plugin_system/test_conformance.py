@@ -5,12 +5,14 @@ import torch
 from torch import nn
 
 from ganflow import hookimpl, key, settings
+from ganflow.data import Field, IterableData
 from ganflow.errors import GanflowError, PluginError
 from ganflow.loss import AddedTerms, ScoreLoss
 from ganflow.metrics import Metric
 from ganflow.plugins import Component, UnknownComponent
 from ganflow.testing import check_component, check_plugin, components
 from ganflow.testing.stand_ins import NormalPrior, ScoreDifference, images, points, stand_in
+from ganflow.tracker import Tracker
 from ganflow.translator import Translator, ways_of
 
 
@@ -319,3 +321,74 @@ def test_data_components():
         return data
 
     refused("data", moved, "held_out 'real' leaves its range [-1.0, 1.0]")
+
+
+class Counting(IterableData):
+    """0, 1, 2, …"""
+
+    name, held_out, fields = "counting", {}, {"real": Field((1,))}
+
+    def __init__(self):
+        self.at = 0
+
+    def fingerprint(self):
+        return "counting"
+
+    def __iter__(self):
+        while True:
+            self.at += 1
+            yield {"real": torch.tensor([self.at]).float()}
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+def test_iterable_data_pass():
+    check("data", "data", lambda self: Counting())
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "told"),
+    [
+        ("load_state_dict", lambda self, state: None, "gone on with in the same process, it draws other examples"),
+        ("state_dict", lambda self: {"at": b"3"}, "a bytes cannot be kept in a checkpoint"),
+        ("__iter__", lambda self: iter(()), "gives no examples"),
+        ("__iter__", lambda self: iter([{"real": torch.zeros(2)}] * 99), "whose 'real' has shape (2,); the field has (1,)"),
+        ("__iter__", lambda self: ({"real": torch.rand(1)} for _ in range(99)), "built twice, it draws other examples"),
+    ],
+)
+def test_iterable_data_that_break_the_contract(attribute, value, told):
+    refused("data", lambda self: type("Broken", (Counting,), {attribute: value})(), told)
+
+
+def test_built_in_trackers_pass():
+    check_plugin("trackers")
+
+
+class Kept(Tracker):
+    """Keeps nothing."""
+
+    def begin(self, run):
+        self.folder = run.folder
+
+    def values(self, round, time, values):
+        assert self.folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("built", "told"),
+    [
+        (lambda self: "a file", "hook 'tracker' gave str"),
+        (lambda self: type("Whole", (Kept,), {"values": lambda s, r, t, v: int(v["critic/wasserstein"])})(), "ValueError"),
+        (lambda self: type("Old", (Kept,), {"end": lambda s: None})(), "TypeError"),
+    ],
+)
+def test_trackers_that_break_the_contract(built, told):
+    refused("tracker", built, told)
+
+
+def test_a_tracker_of_two_methods_passes():
+    check("tracker", "tracker", lambda self: Kept())

@@ -86,6 +86,32 @@ def test_digits_of_some_classes():
     assert Digits(size=8, classes=[3, 8], held_out=0).data().size == wanted
 
 
+def test_digits_labels_are_scikit_learns():
+    bunch = pytest.importorskip("sklearn.datasets").load_digits()
+    true = {tuple(image.ravel()): int(target) for image, target in zip(bunch.images, bunch.target, strict=True)}
+
+    def shown(data):
+        names = data.fields["label"].classes
+        for part in (data.train, data.held_out):
+            for image, label in zip(part["real"], part["label"], strict=True):
+                yield names[label], str(true[tuple(((image.flatten() + 1) * 8).round().tolist())])
+
+    data, some = Digits(size=8).data(), Digits(size=8, classes=[8, 3]).data()
+    assert list(data.fields) == ["real", "label"]
+    assert data.fields["label"].classes == tuple("0123456789")
+    assert some.fields["label"].classes == ("3", "8")
+    assert sum(data.fields["label"].frequencies) == pytest.approx(1)
+    for labelled in (data, some):
+        assert all(found == expected for found, expected in shown(labelled))
+
+
+def test_digits_fingerprints_are_those_of_before_there_were_labels():
+    """So that a run of then does not say that its data changed."""
+    assert Digits().data().fingerprint() == "c6a57cbd4c11c25a"
+    assert Digits(size=16).data().fingerprint() == "ab751475ffb5d7ff"
+    assert Digits(size=8, classes=[3, 8], held_out=0).data().fingerprint() == "457aee1b4766ab66"
+
+
 def test_digits_leaving_nothing_for_training():
     with pytest.raises(GanflowError, match="held_out: 1797 leaves nothing of the 1797 examples of digits"):
         Digits(held_out=1797).data()
@@ -204,6 +230,46 @@ def test_streamed_and_resident_images_are_the_same(folder):
     assert torch.equal(streamed.held_out["real"], resident.held_out["real"])
     for i in range(streamed.size):
         assert torch.equal(streamed.load(i, torch.Generator())["real"], resident.train["real"][i])
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Nine grey pictures in three folders, about as bright as their folder says."""
+    for i, name in enumerate(["dog", "cat", "mouse"]):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for j in range(3):
+            Image.new("L", (8, 8), 100 * i + j).save(tmp_path / name / ("deep" if j else "") / f"{j}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("in_memory", ["auto", "never"])
+def test_sub_folders_are_classes(classes, in_memory, damaged):
+    if damaged:
+        damage(classes / "cat" / "deep" / "1.png")
+    data = ImageFolder(path=str(classes), size=8, channels=1, held_out=3, in_memory=in_memory, on_error="skip").data()
+    assert list(data.fields) == ["real", "label"]
+    names = data.fields["label"].classes
+    assert names == ("cat", "dog", "mouse")
+    pixels = {"dog": 0, "cat": 100, "mouse": 200}
+    with closing(feed(data, 8, seed=0)) as source:
+        parts = [data.held_out, *({name: t[i] for name, t in source.draw(4).items()} for i in range(4))]
+    for part in parts:
+        assert part["label"].dtype == torch.int64
+        for image, label in zip(part["real"], part["label"], strict=True):
+            assert 0 <= (image[0, 0, 0].item() + 1) * 127.5 - pixels[names[label]] < 2.5
+    if not damaged:
+        left = 3 - data.held_out["label"].bincount(minlength=3)
+        assert data.fields["label"].frequencies == pytest.approx((left / 6).tolist())
+
+
+def test_folders_that_are_no_classes(folder, classes):
+    assert list(ImageFolder(path=str(classes), size=8, labels="none").data().fields) == ["real"]
+    labelled, plain = (ImageFolder(path=str(classes), size=8, labels=labels).data() for labels in ("auto", "none"))
+    assert labelled.fingerprint() == plain.fingerprint()  # a run of before there were labels sees no change
+    picture().save(classes / "loose.png")  # one beside the folders
+    assert list(ImageFolder(path=str(classes), size=8).data().fields) == ["real"]
+    assert list(ImageFolder(path=str(classes / "dog"), size=8).data().fields) == ["real"]  # all in one folder, or loose
 
 
 def test_pixels_keep_their_place_and_value(tmp_path):
@@ -432,6 +498,82 @@ def test_safetensors_fields(tmp_path):
     save_file({"a": a, "b": b[:5].clone()}, file)
     with pytest.raises(GanflowError, match="differ in length"):
         TensorFile(path=str(file)).data()
+
+
+@pytest.fixture
+def points(tmp_path):
+    """Twenty points whose first coordinate is ten times their label, 3 or 8, in a .npy and in a .safetensors file with it."""
+    labels = np.tile([3, 8], 10)
+    values = np.stack([10.0 * labels, np.arange(20.0)], 1).astype(np.float32)
+    np.save(tmp_path / "p.npy", values)
+    np.save(tmp_path / "labels.npy", labels.astype(np.uint8))
+    save_file({"x": torch.from_numpy(values), "y": torch.from_numpy(labels[:, None]).int()}, tmp_path / "t.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("file", "labels"), [("p.npy", "labels.npy"), ("t.safetensors", "y"), ("t.safetensors", "labels.npy")])
+def test_labels_beside_tensors(points, file, labels, monkeypatch):
+    monkeypatch.chdir(points)
+    fields = {"real": "x"} if labels == "labels.npy" and file == "t.safetensors" else {}
+    data = TensorFile(path=file, labels=labels, fields=fields, held_out=0.25).data()
+    assert list(data.fields) == ["real", "label"]
+    assert data.fields["label"].classes == ("3", "8")
+    assert (len(data.train["label"]), len(data.held_out["label"])) == (15, 5)
+    for part in (data.train, data.held_out):
+        assert torch.equal(torch.tensor([3, 8])[part["label"]], (part["real"][:, 0] / 10).round().long())
+    names = [str(i) for i in range(9)]
+    named = TensorFile(path=file, labels=labels, fields=fields, classes=names, held_out=0).data()
+    assert named.fields["label"].classes == tuple(names)
+    assert named.fields["label"].frequencies == (0, 0, 0, 0.5, 0, 0, 0, 0, 0.5)
+
+
+def test_other_labels_are_other_data(points):
+    def fingerprint():
+        return TensorFile(path=str(points / "p.npy"), labels=str(points / "labels.npy")).data().fingerprint()
+
+    before = fingerprint()
+    np.save(points / "labels.npy", np.tile([8, 3], 10))
+    assert fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.zeros(19, np.int64), r"labels\.npy has 19 labels for 20 examples"),
+        (np.tile([-1, 0], 10), "has 10 negative labels; classes are 0, 1, …: leave such examples out"),
+        (np.tile([0.0, 1.0], 10), r"has torch\.float64 of shape \(20,\); labels are whole numbers of shape \(20,\)"),
+        (np.zeros((20, 2), np.int64), r"of shape \(20, 2\); labels are whole numbers"),
+        (np.full(20, 7), "has only the label 7; two classes are needed: leave data.labels out"),
+        (np.tile([0, 5], 10), r"has the label 5, and data\.classes names 2, from 0 to 1"),
+    ],
+)
+def test_labels_that_do_not_fit(points, labels, says):
+    np.save(points / "labels.npy", labels)
+    with pytest.raises(GanflowError, match=says):
+        TensorFile(path=str(points / "p.npy"), labels=str(points / "labels.npy"), classes=["cat", "dog"]).data()
+
+
+@pytest.mark.parametrize(
+    ("file", "labels", "says"),
+    [
+        ("p.npy", "z", r"data\.labels: 'z' is no tensor in .*p\.npy, whose one tensor has no name; nor is it a \.npy or"),
+        ("t.safetensors", "z", r"'z' is no tensor in .*, which holds x, y; nor"),
+        ("p.npy", "absent.npy", r"data\.labels: there is no file absent\.npy"),
+        ("p.npy", "", r"data\.labels: '' is no tensor in"),
+    ],
+)
+def test_labels_that_are_not_there(points, file, labels, says):
+    with pytest.raises(GanflowError, match=says):
+        TensorFile(path=str(points / file), labels=labels).data()
+
+
+def test_label_settings_that_make_no_sense(points):
+    with pytest.raises(ValueError, match="classes: these are names of labels; say where those are: labels"):
+        TensorFile(path="x.npy", classes=["a", "b"])
+    with pytest.raises(ValueError, match="two names or more, all different"):
+        TensorFile(path="x.npy", labels="y.npy", classes=["a", "a"])
+    with pytest.raises(GanflowError, match=r"data\.fields: 'label' is the field of data\.labels"):
+        TensorFile(path=str(points / "t.safetensors"), fields={"label": "x"}, labels="y").data()
 
 
 class Boom:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from ganflow_data import Digits
 from ganflow_data.digits import read
+from ganflow_layers import cache
 from ganflow_metrics.classifier import FEATURES, digits_classifier
-from ganflow_text.encoding import cache
 
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError

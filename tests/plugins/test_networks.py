@@ -41,7 +41,7 @@ def count(network):
 def test_every_size_and_channel_count(kind, size, channels):
     generator, critic = SMALL[kind]
     data = data_of(channels, size, size)
-    g, c = generator.generator(data, prior_of(5)), critic.critic(data)
+    g, c = generator.generator(data, prior_of(5), ()), critic.critic(data, ())
     fake = g(torch.randn(2, 5))
     assert fake.shape == (2, channels, size, size)
     assert fake.abs().max() <= 1
@@ -59,9 +59,9 @@ def test_dcgan_and_resnet_at_every_size_between(size):
         generator, critic = SMALL[kind]
         data = data_of(1, size, 16 + 128 - size)
         with torch.no_grad():
-            fake = generator.generator(data, prior_of(2)).eval()(torch.randn(2, 2))
+            fake = generator.generator(data, prior_of(2), ()).eval()(torch.randn(2, 2))
             assert fake.shape == (2, *data.shape)
-            assert critic.critic(data).eval()(fake).shape == (2,)
+            assert critic.critic(data, ()).eval()(fake).shape == (2,)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
@@ -71,7 +71,7 @@ def test_every_norm(kind, norm):
         "dcgan": (networks.DCGANGenerator, networks.DCGANCritic), "resnet": (networks.ResNetGenerator, networks.ResNetCritic)
     }[kind]
     data = data_of(3, 32, 32)
-    g, c = classes[0](width=4, norm=norm).generator(data, prior_of(6)), classes[1](width=4, norm=norm).critic(data)
+    g, c = classes[0](width=4, norm=norm).generator(data, prior_of(6), ()), classes[1](width=4, norm=norm).critic(data, ())
     wanted = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm}
     for network in (g, c):
         found = {type(m) for m in network.modules() if isinstance(m, tuple(wanted.values()))}
@@ -83,7 +83,7 @@ def test_every_norm(kind, norm):
 
 
 def test_layer_norm_is_over_channels_and_pixels():
-    c = networks.DCGANCritic(width=4, norm="layer").critic(data_of(1, 16, 16))
+    c = networks.DCGANCritic(width=4, norm="layer").critic(data_of(1, 16, 16), ())
     (norm,) = [m for m in c.modules() if isinstance(m, nn.GroupNorm)]
     x = torch.randn(2, 8, 4, 4)
     expected = torch.stack([(e - e.mean()) / (e.var(unbiased=False) + 1e-5).sqrt() for e in x])
@@ -94,7 +94,7 @@ def test_layer_norm_is_over_channels_and_pixels():
 def test_the_papers_dcgan_at_64_pixels():
     """Channels 512-256-128-64 and back; kernel 4; biases only where no batch norm follows."""
     data = data_of(3, 64, 64)
-    g = networks.DCGANGenerator().generator(data, prior_of(100))
+    g = networks.DCGANGenerator().generator(data, prior_of(100), ())
     weights = 16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 3)
     assert count(g) == weights + 2 * (512 + 256 + 128 + 64) + 3 == 3_576_707
     shapes, x = [], torch.randn(2, 100)
@@ -105,7 +105,7 @@ def test_the_papers_dcgan_at_64_pixels():
     assert shapes == [(512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 64, 64)]
     assert isinstance(g[-1], nn.Tanh)
 
-    c = networks.DCGANCritic().critic(data)
+    c = networks.DCGANCritic().critic(data, ())
     weights = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1)
     assert count(c) == weights + 64 + 2 * (128 + 256 + 512) + 1 == 2_765_633
     kinds = [type(m).__name__ for m in c]
@@ -117,7 +117,7 @@ def test_the_papers_dcgan_at_64_pixels():
 def test_dcgans_initial_weights():
     torch.manual_seed(0)
     data = data_of(3, 64, 64)
-    for network in (networks.DCGANGenerator().generator(data, prior_of(100)), networks.DCGANCritic().critic(data)):
+    for network in (networks.DCGANGenerator().generator(data, prior_of(100), ()), networks.DCGANCritic().critic(data, ())):
         convolutions = torch.cat([m.weight.flatten() for m in network if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))])
         norms = torch.cat([m.weight.flatten() for m in network if isinstance(m, nn.BatchNorm2d)])
         assert abs(convolutions.mean().item()) < 1e-4
@@ -137,10 +137,10 @@ def test_the_papers_resnet_at_32_pixels():
     def conv(inputs, outputs, kernel):
         return inputs * outputs * kernel**2 + outputs
 
-    g = networks.ResNetGenerator().generator(data, prior_of(128))
+    g = networks.ResNetGenerator().generator(data, prior_of(128), ())
     block = 2 * conv(w, w, 3) + conv(w, w, 1) + 2 * 2 * w
     assert count(g) == (128 + 1) * 4 * 4 * w + 3 * block + 2 * w + conv(w, 3, 3)
-    c = networks.ResNetCritic().critic(data)
+    c = networks.ResNetCritic().critic(data, ())
     first = conv(3, w, 3) + conv(w, w, 3) + conv(3, w, 1)
     down = 2 * conv(w, w, 3) + conv(w, w, 1)
     assert count(c) == first + down + 2 * 2 * conv(w, w, 3) + w + 1
@@ -150,7 +150,7 @@ def test_the_papers_resnet_at_32_pixels():
 def test_resnets_critic_pools_by_mean_or_sum(pool, times):
     """WGAN-GP's code takes the mean over the last 8 × 8 pixels, SNGAN's and BigGAN's the sum."""
     torch.manual_seed(0)
-    c = networks.ResNetCritic(width=4, pool=pool).critic(data_of(3, 32, 32))
+    c = networks.ResNetCritic(width=4, pool=pool).critic(data_of(3, 32, 32), ())
     x, last = torch.randn(2, 3, 32, 32), []
     handle = c[-4].register_forward_hook(lambda *inputs: last.append(inputs[-1]))  # the last activation
     scores = c(x)
@@ -162,15 +162,15 @@ def test_resnets_critic_pools_by_mean_or_sum(pool, times):
 
 def test_resnets_grow():
     data = data_of(3, 64, 64)
-    g = networks.ResNetGenerator(width=4, growth=2).generator(data, prior_of(3))
+    g = networks.ResNetGenerator(width=4, growth=2).generator(data, prior_of(3), ())
     assert [m.out_channels for m in g.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)] == [32, 16, 8, 4]
-    c = networks.ResNetCritic(width=4, growth=2).critic(data)
+    c = networks.ResNetCritic(width=4, growth=2).critic(data, ())
     assert [m.out_channels for m in c.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)] == [4, 8, 16]
 
 
 def test_resnets_initial_weights():
     torch.manual_seed(0)
-    c = networks.ResNetCritic(width=64).critic(data_of(3, 32, 32))
+    c = networks.ResNetCritic(width=64).critic(data_of(3, 32, 32), ())
     inner = c[1].long[1].weight  # Glorot's bound √(6 / (in + out)), times √2
     bound = math.sqrt(2) * math.sqrt(6 / (9 * 64 + 9 * 64))
     assert 0.98 * bound < inner.abs().max().item() <= bound
@@ -182,10 +182,10 @@ def test_resnets_initial_weights():
 
 def test_the_mlp_of_the_facts():
     data = data_of(1, 28, 28)
-    g = networks.MLPGenerator(widths=[128, 256, 512, 1024]).generator(data, prior_of(100))
+    g = networks.MLPGenerator(widths=[128, 256, 512, 1024]).generator(data, prior_of(100), ())
     sizes = [100, 128, 256, 512, 1024, 784]
     assert count(g) == sum((a + 1) * b for a, b in pairwise(sizes)) == 1_506_448
-    c = networks.MLPCritic(widths=[512, 256]).critic(data)
+    c = networks.MLPCritic(widths=[512, 256]).critic(data, ())
     assert count(c) == 785 * 512 + 513 * 256 + 257
     assert {m.negative_slope for m in c if isinstance(m, nn.LeakyReLU)} == {0.2}
 
@@ -193,13 +193,13 @@ def test_the_mlp_of_the_facts():
 def test_width_and_depth_make_the_same_as_widths():
     data = data_of(2)
     for settings in ({"width": 7, "depth": 3}, {"widths": [7, 7, 7]}):
-        g = networks.MLPGenerator(**settings).generator(data, prior_of(4))
+        g = networks.MLPGenerator(**settings).generator(data, prior_of(4), ())
         assert [m.out_features for m in g if isinstance(m, nn.Linear)] == [7, 7, 7, 2]
-    assert count(networks.MLPCritic(depth=0).critic(data)) == 3
+    assert count(networks.MLPCritic(depth=0).critic(data, ())) == 3
 
 
 def test_batch_norm_in_the_mlp_has_pytorchs_own_numbers():
-    g = networks.MLPGenerator(width=5, batch_norm=True).generator(data_of(2), prior_of(4))
+    g = networks.MLPGenerator(width=5, batch_norm=True).generator(data_of(2), prior_of(4), ())
     norms = [m for m in g if isinstance(m, nn.BatchNorm1d)]
     assert [(m.num_features, m.eps, m.momentum) for m in norms] == [(5, 1e-5, 0.1)] * 2
 
@@ -209,22 +209,22 @@ def test_batch_norm_in_the_mlp_has_pytorchs_own_numbers():
     [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU), ("elu", nn.ELU), ("silu", nn.SiLU), ("gelu", nn.GELU), ("tanh", nn.Tanh)],
 )
 def test_activations(activation, kind):
-    g = networks.MLPGenerator(activation=activation).generator(data_of(2), prior_of(4))
-    c = networks.MLPCritic(activation=activation).critic(data_of(2))
+    g = networks.MLPGenerator(activation=activation).generator(data_of(2), prior_of(4), ())
+    c = networks.MLPCritic(activation=activation).critic(data_of(2), ())
     assert [sum(isinstance(m, kind) for m in n) for n in (g, c)] == [2, 2]
 
 
 def test_the_output_fills_the_datas_range():
     z = 100 * torch.randn(500, 3)
     for low, high in ((-1.0, 1.0), (0.0, 1.0), (-3.0, 5.0)):
-        fake = networks.MLPGenerator().generator(data_of(2, low=low, high=high), prior_of(3))(z)
+        fake = networks.MLPGenerator().generator(data_of(2, low=low, high=high), prior_of(3), ())(z)
         assert low <= fake.min() < low + 0.05 * (high - low)
         assert high - 0.05 * (high - low) < fake.max() <= high
-    g = networks.MLPGenerator().generator(data_of(2, low=0.0, high=1.0), prior_of(3))
+    g = networks.MLPGenerator().generator(data_of(2, low=0.0, high=1.0), prior_of(3), ())
     assert g.half()(z.half()).dtype == torch.float16
-    unbounded = networks.MLPGenerator().generator(data_of(2), prior_of(3))(100 * z)
+    unbounded = networks.MLPGenerator().generator(data_of(2), prior_of(3), ())(100 * z)
     assert unbounded.abs().max() > 5
-    unit = networks.DCGANGenerator(width=4).generator(data_of(1, 16, 16, low=0.0, high=1.0), prior_of(3))(z)
+    unit = networks.DCGANGenerator(width=4).generator(data_of(1, 16, 16, low=0.0, high=1.0), prior_of(3), ())(z)
     assert unit.min() >= 0
     assert unit.max() <= 1
     assert unit.mean().item() == pytest.approx(0.5, abs=0.1)
@@ -232,7 +232,7 @@ def test_the_output_fills_the_datas_range():
 
 @pytest.mark.parametrize("kind", ["dcgan", "resnet", "mlp"])
 def test_a_prior_of_any_shape(kind):
-    g = SMALL[kind][0].generator(data_of(1, 16, 16), prior_of(2, 3))
+    g = SMALL[kind][0].generator(data_of(1, 16, 16), prior_of(2, 3), ())
     assert g(torch.randn(2, 2, 3)).shape == (2, 1, 16, 16)
 
 
@@ -241,9 +241,9 @@ def test_data_that_are_not_images_are_refused(kind):
     ring = data_of(2, name="ring")
     message = rf"generator '{kind}' makes images \(channels, height, width\); data 'ring' has shape \(2,\): use generator mlp"
     with pytest.raises(GanflowError, match=message):
-        SMALL[kind][0].generator(ring, prior_of(3))
+        SMALL[kind][0].generator(ring, prior_of(3), ())
     with pytest.raises(GanflowError, match=rf"critic '{kind}' scores images .* has shape \(2,\): use critic mlp"):
-        SMALL[kind][1].critic(ring)
+        SMALL[kind][1].critic(ring, ())
 
 
 @pytest.mark.parametrize("size", [8, 15, 129, 1024])
@@ -251,12 +251,12 @@ def test_data_that_are_not_images_are_refused(kind):
 def test_sizes_out_of_range_are_refused(kind, size):
     message = f"critic '{kind}' scores images of 16 to 128 pixels a side; data 'toy' has {size} × {size}: change"
     with pytest.raises(GanflowError, match=message):
-        SMALL[kind][1].critic(data_of(3, size, size))
+        SMALL[kind][1].critic(data_of(3, size, size), ())
     with pytest.raises(GanflowError, match=rf"generator '{kind}' makes images of 16 to 128"):
-        SMALL[kind][0].generator(data_of(3, size, size), prior_of(3))
+        SMALL[kind][0].generator(data_of(3, size, size), prior_of(3), ())
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "resnet", "mlp"])
 def test_a_recipe_without_a_prior_is_refused(kind):
     with pytest.raises(GanflowError, match=rf"generator '{kind}' starts from a prior's draws; the recipe has no prior"):
-        SMALL[kind][0].generator(data_of(1, 16, 16), None)
+        SMALL[kind][0].generator(data_of(1, 16, 16), None, ())

@@ -7,7 +7,7 @@ import torch
 from ganflow_optim import SGD, Adam, AdamW, Constant, Cosine, LinearDecay, RMSProp, Step
 from torch import nn
 
-from ganflow.game.player import Player
+from ganflow.game.player import Part, Player
 
 CASES = {
     "adam": (Adam(lr=1e-2), lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.5, 0.999), foreach=False)),
@@ -42,9 +42,9 @@ def objective(net, i):
 
 def player(settings, *, traceable=False):
     net = network()
-    made = Player("critic", net, lambda ps: settings.optimizer(ps, "critic"), elementwise=True)
+    made = Player("critic", [Part("critic", net, lambda ps: settings.optimizer(ps, "critic"), elementwise=True)])
     if traceable:
-        made.optimizer.traceable()
+        made.parts[0].optimizer.traceable()
     return net, made
 
 
@@ -86,7 +86,7 @@ def test_state_goes_on(case):
         b.descend(objective(first, i))
     second, c = player(settings)
     second.load_state_dict(first.state_dict())
-    c.optimizer.load_state_dict(b.optimizer.state_dict())
+    c.parts[0].optimizer.load_state_dict(b.parts[0].optimizer.state_dict())
     for i in range(3, 6):
         c.descend(objective(second, i))
     for p, expected in zip(second.parameters(), whole.parameters(), strict=True):
@@ -104,7 +104,7 @@ def test_gradient_clipping_is_by_the_whole_norm():
 
 def test_a_schedule_multiplies_the_rate_each_round():
     net = network()
-    made = Player("critic", net, lambda ps: SGD(lr=2.0).optimizer(ps, "critic"), schedule=lambda round: 1 / (1 + round))
+    made = Part("critic", net, lambda ps: SGD(lr=2.0).optimizer(ps, "critic"), schedule=lambda round: 1 / (1 + round))
     rates = []
     for round in range(3):
         made.start_round(round)
@@ -140,12 +140,12 @@ def test_constructing_one_does_not_import_dynamo():
 @pytest.mark.parametrize("case", CASES)
 def test_large_networks_are_updated_in_pieces(case, monkeypatch):
     """The same bits, or for Adam, whose kernel is torch's fused one, the same formula."""
-    monkeypatch.setattr("ganflow_optim.elementwise.PIECE", 8)
+    monkeypatch.setattr("ganflow.optim.PIECE", 8)
     settings, make = CASES[case]
     theirs = network()
     optimizer = make(list(theirs.parameters()))
     ours, mine = player(settings)
-    assert mine.flat.tensor.numel() > 8 * 10
+    assert mine.parts[0].flat.tensor.numel() > 8 * 10
     for i in range(25):
         optimizer.zero_grad()
         objective(theirs, i).backward()

@@ -68,7 +68,7 @@ trian: {}
         "r.yaml:9: modifiers: {'use': 'clip'} is not a list; begin each modifier with '- '",
         "r.yaml:10: unknown key 'n_critc' in train; did you mean 'n_critic'?",
         "r.yaml:11: unknown section 'trian'; did you mean 'train'? (sections: name, recipe_version, data, prior, generator, critic, loss, "
-        "optimizer, schedule, modifiers, metrics, train, track, tune)",
+        "optimizer, schedule, modifiers, metrics, trackers, train, track, tune)",
     ]
 
 

@@ -102,9 +102,9 @@ def test_a_section_for_each_player(read):
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("  critic: {use: sgd}\n", "", "r.yaml:5: missing key 'critic' in optimizer: give each player one, or write a single one for both"),
-        ("  critic: {use: sgd}\n", "  critic:\n", "r.yaml:5: missing key 'critic' in optimizer: give each player one, or write a single one for both"),
-        ("  critic: {use: sgd}\n", "  critc: sgd\n  critic: sgd\n", "r.yaml:7: unknown key 'critc' in optimizer; did you mean 'critic'? (keys: generator, critic)"),
+        ("  critic: {use: sgd}\n", "", "r.yaml:5: missing key 'critic' in optimizer: give each player one, or write a single one for everything"),
+        ("  critic: {use: sgd}\n", "  critic:\n", "r.yaml:5: missing key 'critic' in optimizer: give each player one, or write a single one for everything"),
+        ("  critic: {use: sgd}\n", "  critc: sgd\n  critic: sgd\n", "r.yaml:7: unknown key 'critc' in optimizer; did you mean 'critic'? (keys: generator, critic, loss, or what is inside of one: generator.mapping)"),
         ("critic: {use: sgd}", "critic: {use: sgd, lr: 0}", "r.yaml:7: optimizer.critic.lr: 0 is not above 0"),
         ("{critic: linear}", "{critic: linear, generator: {use: linear, start: 2}}", "r.yaml:8: schedule.generator.start: 2 is above 1"),
         ("{critic: linear}", "{use: linear, critic: linear}", "r.yaml:8: unknown key 'critic' in schedule 'linear' (keys: start)"),

@@ -44,7 +44,8 @@ def test_round_trip(read, good):
 def test_resolved_says_everything(read):
     resolved = read(FULL).resolved()
     assert list(resolved) == [
-        "name", "recipe_version", "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "modifiers", "metrics", "train", "track", "tune",
+        "name", "recipe_version", "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "modifiers", "metrics",
+        "trackers", "train", "track", "tune",
     ]  # fmt: skip
     assert resolved["data"] == {"use": "std/folder", "path": "5e-5x", "crop": [3, 4]}
     assert resolved["generator"] == {"use": "std/dcgan", "width": 64, "edge": "wrap", "title": "5e-5"}

@@ -9,7 +9,7 @@ from ganflow import runs
 from ganflow.tune.book import Book
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order
-from ganflow.tune.pack import Pack
+from ganflow.tune.trial import Trial
 
 RECIPE = """\
 name: packed
@@ -46,7 +46,7 @@ def pack(sweep, monkeypatch):
         about = {"sweep": sweep.id, "tracking": {}}
         common = {"recipe": str(sweep.recipe), "about": about, "metric": "sliced_w1_64", "mode": "min", "stop": {}}
         orders = [Order(number=i, changes=[*own], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
-        opened.append(Pack(config=Book.as_config([replace(o, **order) for o in orders])))
+        opened.append(Trial(config=Book.as_config([replace(o, **{"pack": 3, **order}) for o in orders])))
         assert isinstance(opened[-1], tune.Trainable)
         return opened[-1]
 
@@ -110,7 +110,7 @@ def test_trials_that_are_over_are_left_alone_when_a_pack_is_begun_again(sweep, p
 
 @pytest.mark.parametrize("second", [RATES[1], "critic.width=9"], ids=["packed", "one by one"])
 def test_an_interruption_keeps_what_was_played(sweep, pack, second, monkeypatch):
-    monkeypatch.setattr("ganflow.tune.pack.STEP", 0.0)
+    monkeypatch.setattr("ganflow.tune.trial.STEP", 0.0)
     trainable = pack([RATES[0]], [second])
     trainable.step()
     sweep.note(status="interrupted")

@@ -9,8 +9,8 @@ from ganflow.plugins import Catalogue
 from ganflow.plugins.wording import did_you_mean
 from ganflow.recipe import Recipe
 from ganflow.recipe.nodes import join
-from ganflow.recipe.paths import steps
-from ganflow.recipe.sections import PER_PLAYER, PLAYERS, SECTIONS
+from ganflow.recipe.paths import longest_key, steps
+from ganflow.recipe.sections import PARTS, PER_PART, SECTIONS
 from ganflow.tune.conditions import matches, names
 from ganflow.tune.domains import Choice, Domain
 
@@ -51,7 +51,7 @@ class Fixed:
                 yield f"nothing that is called '{each}' is installed{did_you_mean(each, [*names(value), *self.installed])}"
 
     def _value(self, key: str) -> Any:
-        """Plain data; None where the section is absent, or the list not so long; a list of both players' values where each has
+        """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where each has
         its own.
 
         Raises:
@@ -60,13 +60,15 @@ class Fixed:
         path = steps(key) or [key]
         if path[0] not in SECTIONS:
             raise LookupError(key)
-        values: list[Any] = [self.recipe]
-        for index, step in enumerate(path):
-            if index == 1 and path[0] in PER_PLAYER and step not in PLAYERS:
-                values = [value[player] for value in values for player in PLAYERS if player in value]
-            values = [_child(value, step, index) for value in values if value is not None]
-        if len(path) == 1 and path[0] in PER_PLAYER:
-            values = [section for value in values if value is not None for section in value.values()]
+        section, *rest = path
+        value = _child(self.recipe, section, 0)
+        values: list[Any] = [value]
+        if section in PER_PART and value is not None:
+            part, below = longest_key(value, rest)
+            every = not rest or rest[0] not in PARTS
+            values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0], 1)], below)
+        for depth, step in enumerate(rest, 1):
+            values = [_child(value, step, depth) for value in values if value is not None]
         return values[0] if len(values) == 1 else values or None
 
 

@@ -27,6 +27,7 @@ _NOT_SEARCHED = {
     "name": "it names the folder of the runs",
     "recipe_version": "it says what the other keys mean",
     "track": "it does not change what is trained",
+    "trackers": "they do not change what is trained",
     "tune": "it is the search itself",
     "metrics": "trials that are measured differently cannot be compared",
     "train.device": "tune.resources says what a trial gets",
@@ -57,7 +58,7 @@ def read_space(
         reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
     keys = {key: domain for key, domain in reader.domains.items() if key in links.order}
     lines = {key: reader.line(reader.places[key]) for key in keys}
-    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides), installed)
+    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides, installed), installed)
     space.points.extend(read_points(reader.tune, space, reader.problem))
     check_grid(reader.tune, space, reader.problem)
     _raise(reader.problems)

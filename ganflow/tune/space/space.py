@@ -10,6 +10,7 @@ from typing import Any
 
 from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe, Tune
+from ganflow.recipe.paths import steps
 from ganflow.recipe.source import Draft
 from ganflow.recipe.writer import to_flow
 from ganflow.tune.conditions import matches
@@ -88,7 +89,8 @@ class Space:
 
     def _shapes(self, key: str, domain: Domain) -> bool:
         whole = isinstance(domain, Choice) and any(isinstance(option, (dict, list)) for option in domain.options)
-        return whole or key.endswith(".use") or bool(_SHAPES.match(key) or _COMPONENT.fullmatch(key))
+        component = _COMPONENT.fullmatch(key) or any(steps(slot) == steps(key) for v in self.variants for slot in v.slots())
+        return whole or key.endswith(".use") or bool(_SHAPES.match(key) or component)
 
     def changes(self, config: Mapping[str, Any]) -> list[str]:
         """The overrides that make the sweep's recipe a trial's."""

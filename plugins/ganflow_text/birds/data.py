@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, signed
-from ganflow_translation.scenes.tensors import drawn as scenes
+from ganflow_layers.drawing.tensors import HELD_OUT, TRAIN, signed
+from ganflow_layers.drawing.tensors import drawn as scenes
 from torch import Tensor
 
 from ganflow import TextEncoder

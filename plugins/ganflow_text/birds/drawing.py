@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from ganflow_translation.scenes.canvas import UNITS, Canvas, Materials, Point, averaged, between, centres, places
+from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, centres, places
 
 from ganflow_text.birds.plumage import COLOURS, NAMES, REGIONS, Plumage, drawn
 

@@ -3,56 +3,61 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.decode import Transform
-from ganflow_data.images import digest
-from ganflow_data.split import split
+from ganflow_layers.cache import cache_key
+from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
+from ganflow_layers.framing import Transform
+from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text
 from ganflow_text.captioned import CaptionedData
-from ganflow_text.encoding.cache import key
 from ganflow_text.folder.layout import captioned
-
-if TYPE_CHECKING:
-    from ganflow_text.data import CaptionedFolder
-
-RESIDENT_BYTES = 2**28
 
 
 class Folder(CaptionedData):
-    """See ganflow_text.data.CaptionedFolder for the keys. Pictures that are few and not augmented are decoded once.
+    """Pictures that are few and not augmented are decoded once.
+
+    Args:
+        path, captions, extensions: see ganflow_text.folder.layout.captioned.
+        transform: of a picture to train on.
+        held_out: below 1 a share of the pictures, from 1 on a number.
 
     Raises:
         GanflowError: see ganflow_text.folder.layout.captioned; or a picture cannot be read.
     """
 
-    def __init__(self, settings: CaptionedFolder, encoder: TextEncoder) -> None:
-        self._root = Path(settings.path).expanduser()
-        said = captioned(self._root, settings.captions, settings.extensions)
+    def __init__(
+        self,
+        path: str,
+        captions: str | None,
+        extensions: Sequence[str],
+        transform: Transform,
+        held_out: float,
+        encoder: TextEncoder,
+    ) -> None:
+        self._root, self._transform, size = Path(path).expanduser(), transform, transform.size
+        said = captioned(self._root, captions, extensions)
         files = list(said)
-        train, kept = split(len(files), settings.held_out, str(self._root))
+        train, kept = split(len(files), held_out, str(self._root))
         self._files, self._kept_files = [files[i] for i in train], [files[i] for i in kept]
-        crop = settings.crop
-        enlarged = settings.resize or (round(settings.size * 76 / 64) if crop == "random" else settings.size)
-        self._transform = Transform(settings.size, enlarged, crop, settings.flip, 3)
-        self._still = Transform(settings.size, settings.size, "none" if crop == "none" else "centre", False, 3)
-        few = len(self._files) * 12 * settings.size**2 <= RESIDENT_BYTES
-        self._decoded = self._every(self._files, self._still) if few and crop != "random" and not settings.flip else None
-        self._digest_of = digest(self._root, self._files, "")
+        self._still = transform.still()
+        few = len(self._files) * 12 * size**2 <= RESIDENT_BYTES
+        self._decoded = self._every(self._files, self._still) if few and not transform.augmented else None
+        self._digest_of = digest_of_files(self._root, self._files, "")
         super().__init__(
             f"captioned ({self._root.resolve().name})",
             str(self._root),
-            (3, settings.size, settings.size),
+            (3, size, size),
             [said[file] for file in self._files],
             [said[file] for file in self._kept_files],
             encoder,
-            key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
+            cache_key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ganflow_data.images import find
+from ganflow_layers.files import find_images
 
 from ganflow import GanflowError
 
@@ -33,7 +33,7 @@ def captioned(folder: Path, captions: str | None, extensions: Sequence[str]) -> 
     """
     inside = folder / "images"
     cub = inside.is_dir() and (captions is not None or (folder / "text").is_dir())
-    pictures = find(inside if cub else folder, list(extensions), True)
+    pictures = find_images(inside if cub else folder, list(extensions), True)
     if cub:
         pictures = [f"images/{picture}" for picture in pictures]
     where = folder / captions if captions else None

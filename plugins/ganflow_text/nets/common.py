@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganflow_translation.nets.blocks import ResizeConv
+from ganflow_layers.blocks import ResizeConv
 from torch import nn
 
 from ganflow import GanflowError

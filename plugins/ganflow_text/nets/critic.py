@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_networks.common import normalization
-from ganflow_networks.dcgan import initialize
+from ganflow_layers.blocks import initialize, normalization
 from torch import Tensor, nn
 
 from ganflow_text.nets.common import COARSEST, halvings, shapes

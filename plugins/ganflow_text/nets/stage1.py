@@ -6,8 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_networks.common import output, size_of_z
-from ganflow_networks.dcgan import initialize
+from ganflow_layers.blocks import initialize, output, size_of_z
 from torch import Tensor, nn
 
 from ganflow_text.nets.augmentation import Augmentation, drawing

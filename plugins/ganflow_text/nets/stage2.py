@@ -6,8 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from ganflow_networks.common import output
-from ganflow_networks.dcgan import initialize
+from ganflow_layers.blocks import initialize, output
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 

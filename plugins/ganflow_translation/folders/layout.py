@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from ganflow_data.images import find
-from ganflow_data.split import split
+from ganflow_layers.files import find_images
+from ganflow_layers.split import split
 
 from ganflow import GanflowError
 from ganflow_translation.folders.reading import listed
@@ -36,14 +36,16 @@ def root(path: str) -> Path:
 
 
 def pairs(
-    folder: Path, layout: str, a: str | None, b: str | None, extensions: list[str]
+    folder: Path, layout: str, two: tuple[str, str] | None, extensions: list[str]
 ) -> tuple[list[Pair], list[Pair] | None]:
     """The pairs to train on, and those of a val or test folder, None where there is none.
+
+    Args:
+        two: the folders of A and B; None to look for them.
 
     Raises:
         GanflowError: a folder is missing or without images, or names do not match.
     """
-    two = (a, b) if a is not None and b is not None else None
     if two is None and layout != "side_by_side":
         two = next((names for names in (("trainA", "trainB"), ("A", "B")) if any((folder / n).is_dir() for n in names)), None)
     if two is None:
@@ -67,7 +69,7 @@ def _side_by_side(folder: Path, extensions: list[str]) -> tuple[list[Pair], list
         train = _below(folder, "train", extensions)
     else:
         try:
-            train = find(folder, extensions, recursive=False)
+            train = find_images(folder, extensions, recursive=False)
         except GanflowError as error:
             raise GanflowError(
                 f"{error}; side-by-side images lie there or in train, two folders are named with a: and b:"
@@ -78,7 +80,7 @@ def _side_by_side(folder: Path, extensions: list[str]) -> tuple[list[Pair], list
 
 def _below(folder: Path, name: str, extensions: list[str]) -> list[str]:
     """Images in a folder of `folder`, named relative to that."""
-    return [f"{name}/{file}" for file in find(folder / name, extensions, recursive=True)]
+    return [f"{name}/{file}" for file in find_images(folder / name, extensions, recursive=True)]
 
 
 def _matched(folder: Path, a: str, b: str, extensions: list[str]) -> list[Pair]:
@@ -101,7 +103,7 @@ def _matched(folder: Path, a: str, b: str, extensions: list[str]) -> list[Pair]:
 
 
 def _by_stem(folder: Path, name: str, extensions: list[str]) -> dict[str, str]:
-    files = find(folder / name, extensions, recursive=True)
+    files = find_images(folder / name, extensions, recursive=True)
     stems = [PurePosixPath(file).with_suffix("").as_posix() for file in files]
     found = dict(zip(stems, files, strict=True))
     double = sorted(set(files) - set(found.values()))

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.images import digest
+from ganflow_layers.files import digest_of_files
+from ganflow_layers.framing import Framing
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
-from ganflow_translation.folders.augmentation import framing, resident, still
+from ganflow_translation.folders.augmentation import resident
 from ganflow_translation.folders.layout import Pair, divided, pairs, root
 from ganflow_translation.folders.reading import Header, Reader, classes, listed, pixels, say_grey
 
-if TYPE_CHECKING:
-    from ganflow_translation.data import PairedFolder
+
+@dataclass(frozen=True)
+class Sides:
+    """Which image of a pair is the source, how many channels both have, and of how many classes source label maps are."""
+
+    direction: str
+    channels: tuple[int, int]
+    classes: int | None
 
 
-def paired_folder(settings: PairedFolder) -> Data:
+def paired_folder(
+    path: str, two: tuple[str, str] | None, layout: str, extensions: list[str], sides: Sides, framing: Framing, skip: bool,
+    held_out: float, in_memory: str,
+) -> Data:  # fmt: skip
     """Fields "source" and "target", (channels, size, size) in [-1, 1].
+
+    Args:
+        two: the folders of A and B below `path`; None to look for them.
+        skip: leave out what cannot be read.
 
     Raises:
         GanflowError: a folder is missing or empty, names or sizes of pairs do not match, or images cannot be read.
     """
-    folder = root(settings.path)
-    reader = Reader(folder, settings.on_error == "skip")
-    train, kept = pairs(folder, settings.layout, settings.a, settings.b, settings.extensions)
+    folder = root(path)
+    reader = Reader(folder, skip)
+    train, kept = pairs(folder, layout, two, extensions)
     headers = reader.headers([file for pair in train + (kept or []) for file in pair.files])
 
     def readable(found: list[Pair]) -> list[Pair]:
@@ -35,18 +49,18 @@ def paired_folder(settings: PairedFolder) -> Data:
     train, kept = readable(train), None if kept is None else readable(kept)
     if not train:
         raise GanflowError(f"data.path: none of the pairs in {folder} can be read")
-    check(train + (kept or []), headers, settings)
-    data = Pairs(reader, *divided(train, kept, settings.held_out, str(folder)), settings)
+    check(train + (kept or []), headers, sides, path)
+    data = Pairs(reader, *divided(train, kept, held_out, str(folder)), sides, framing)
     numbers = data.size * sum(torch.Size(field.shape).numel() for field in data.fields.values())
-    return data.resident() if resident(settings, numbers) else data
+    return data.resident() if resident(framing, in_memory, numbers) else data
 
 
-def check(found: list[Pair], headers: dict[str, Header], settings: PairedFolder) -> None:
+def check(found: list[Pair], headers: dict[str, Header], sides: Sides, path: str) -> None:
     """Sizes and channels of all pairs, as far as the files' headers tell."""
     odd = [f"{pair.a} ({headers[pair.a].size[0]} pixels)" for pair in found if pair.b is None and headers[pair.a].size[0] % 2]
     if odd:
         raise GanflowError(
-            f"data.path: side-by-side images in {settings.path} have an odd width, and no two halves: {listed(odd)}; "
+            f"data.path: side-by-side images in {path} have an odd width, and no two halves: {listed(odd)}; "
             "two folders of images are named with a: and b:"
         )
     differ = [
@@ -56,20 +70,20 @@ def check(found: list[Pair], headers: dict[str, Header], settings: PairedFolder)
     ]
     if differ:
         raise GanflowError(
-            f"data.path: the two images of a pair differ in size in {settings.path}: {listed(differ)}; bring both to one size"
+            f"data.path: the two images of a pair differ in size in {path}: {listed(differ)}; bring both to one size"
         )
     of_a, of_b = ([(f, headers[f]) for f in files] for files in ([p.a for p in found], [p.b or p.a for p in found]))
-    sources, targets = (of_a, of_b) if settings.direction == "AtoB" else (of_b, of_a)
-    if settings.source_classes is None:
-        say_grey(sources, settings.source_channels, "source_channels")
+    sources, targets = (of_a, of_b) if sides.direction == "AtoB" else (of_b, of_a)
+    if sides.classes is None:
+        say_grey(sources, sides.channels[0], "source_channels")
     else:
         coloured = [f"{file} ({header.mode})" for file, header in sources if not header.single]
         if coloured:
             raise GanflowError(
                 "data.source_classes: a label map has one channel or a palette, but in "
-                f"{settings.path} these have more: {listed(coloured)}; leave source_classes out to take them as pictures"
+                f"{path} these have more: {listed(coloured)}; leave source_classes out to take them as pictures"
             )
-    say_grey(targets, settings.target_channels, "target_channels")
+    say_grey(targets, sides.channels[1], "target_channels")
 
 
 def _shown(header: Header) -> str:
@@ -80,14 +94,14 @@ class Pairs(StreamData):
     """Pairs, decoded when they are drawn; the held-out ones when they are first asked for. Both of a pair are cut and mirrored
     alike."""
 
-    def __init__(self, reader: Reader, train: list[Pair], kept: list[Pair], settings: PairedFolder) -> None:
+    def __init__(self, reader: Reader, train: list[Pair], kept: list[Pair], sides: Sides, framing: Framing) -> None:
         self.name, self.source, self.size = f"pairs ({reader.root.resolve().name})", str(reader.root), len(train)
         self.skipped = reader.skipped
         self._reader, self._train, self._kept = reader, train, kept
-        self._framing, self._still = framing(settings), still(settings)
-        self._direction, self._classes = settings.direction, settings.source_classes
-        self._channels = (settings.source_classes or settings.source_channels, settings.target_channels)
-        side = settings.size
+        self._framing, self._still = framing, framing.still()
+        self._direction, self._classes = sides.direction, sides.classes
+        self._channels = (sides.classes or sides.channels[0], sides.channels[1])
+        side = framing.size
         self.fields = {
             name: Field((channels, side, side), *IMAGE_RANGE)
             for name, channels in zip(("source", "target"), self._channels, strict=True)
@@ -132,6 +146,6 @@ class Pairs(StreamData):
         }
 
     def fingerprint(self) -> str:
-        """Of the files and of what is done to them: see ganflow_data.images.digest."""
+        """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
         treatment = repr((self._framing, self._direction, self._channels, self._classes))
-        return digest(self._reader.root, [file for pair in self._train for file in pair.files], treatment)
+        return digest_of_files(self._reader.root, [file for pair in self._train for file in pair.files], treatment)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from ganflow_data.decode import Cut
+from ganflow_layers.framing import Cut
 from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 import torch
-from ganflow_data.images import digest
+from ganflow_layers.files import digest_of_files
+from ganflow_layers.framing import Framing
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
-from ganflow_translation.folders.augmentation import framing, resident, still
+from ganflow_translation.folders.augmentation import resident
 from ganflow_translation.folders.layout import divided, domain, root
 from ganflow_translation.folders.reading import Reader, pixels, say_grey
 
-if TYPE_CHECKING:
-    from ganflow_translation.data import UnpairedFolder
 
-
-def unpaired_folder(settings: UnpairedFolder) -> Data:
+def unpaired_folder(
+    path: str, framing: Framing, channels: dict[str, int], extensions: list[str], skip: bool, held_out: float, in_memory: str
+) -> Data:
     """Fields "a" and "b", (channels, size, size) in [-1, 1].
+
+    Args:
+        skip: leave out what cannot be read.
 
     Raises:
         GanflowError: a folder is missing or empty, or images cannot be read.
     """
-    folder = root(settings.path)
-    reader = Reader(folder, settings.on_error == "skip")
-    found = {field: domain(folder, field.upper(), settings.extensions) for field in ("a", "b")}
+    folder = root(path)
+    reader = Reader(folder, skip)
+    found = {field: domain(folder, field.upper(), extensions) for field in ("a", "b")}
     headers = reader.headers([file for train, kept in found.values() for file in train + (kept or [])])
-    channels: dict[str, int] = {"a": settings.a_channels, "b": settings.b_channels}
     trains: dict[str, list[str]] = {}
     keeps: dict[str, list[str]] = {}
     for field, (train, kept) in found.items():
@@ -38,10 +39,10 @@ def unpaired_folder(settings: UnpairedFolder) -> Data:
         if not train:
             raise GanflowError(f"data.path: none of the images in {where} can be read")
         say_grey([(file, headers[file]) for file in train + (kept or [])], channels[field], f"{field}_channels")
-        trains[field], keeps[field] = divided(train, kept, settings.held_out, str(where))
-    data = Unpaired(reader, trains, keeps, channels, settings)
+        trains[field], keeps[field] = divided(train, kept, held_out, str(where))
+    data = Unpaired(reader, trains, keeps, channels, framing)
     numbers = sum(len(trains[name]) * torch.Size(field.shape).numel() for name, field in data.fields.items())
-    return data.resident() if resident(settings, numbers) else data
+    return data.resident() if resident(framing, in_memory, numbers) else data
 
 
 class Unpaired(StreamData):
@@ -58,15 +59,15 @@ class Unpaired(StreamData):
         train: dict[str, list[str]],
         kept: dict[str, list[str]],
         channels: dict[str, int],
-        settings: UnpairedFolder,
+        framing: Framing,
     ) -> None:
         self.name, self.source = f"unpaired ({reader.root.resolve().name})", str(reader.root)
         self.skipped = reader.skipped
         self._reader, self._train, self._kept, self._channels = reader, train, kept, channels
-        self._framing, self._still = framing(settings), still(settings)
+        self._framing, self._still = framing, framing.still()
         self._larger, self._other = ("a", "b") if len(train["a"]) >= len(train["b"]) else ("b", "a")
         self.size = len(train[self._larger])
-        side = settings.size
+        side = framing.size
         self.fields = {name: Field((channels[name], side, side), *IMAGE_RANGE) for name in ("a", "b")}
 
     @cached_property
@@ -110,5 +111,5 @@ class Unpaired(StreamData):
         return pixels(image, file, self._channels[name], cut)
 
     def fingerprint(self) -> str:
-        """Of the files and of what is done to them: see ganflow_data.images.digest."""
-        return digest(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))
+        """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
+        return digest_of_files(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))

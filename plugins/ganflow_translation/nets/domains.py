@@ -13,7 +13,7 @@ from ganflow import GanflowError, Signature
 from ganflow_translation.ways import PAIRED, ways_of
 
 if TYPE_CHECKING:
-    from ganflow import Data
+    from ganflow import Data, Field
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,27 @@ def domains_of(data: Data, generator: str) -> Domains:
     Raises:
         GanflowError: the data are neither paired nor unpaired images in [−1, 1] of one size.
     """
-    ways = ways_of(data.fields)
+    fields = _shown(data)
+    ways = ways_of(fields)
     who = f"generator '{generator}' translates between two domains of images (fields source and target, or a and b); "
     if ways is None:
         raise GanflowError(f"{who}data '{data.name}' has {_names(data)}: use data facades, street, horses or a folder of pairs")
-    for name, field in data.fields.items():
+    for name, field in fields.items():
         if not field.is_image:
             raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use images")
         if (field.low, field.high) != (-1, 1):
             raise GanflowError(f"{who}in data '{data.name}' values of '{name}' are not between −1 and 1: scale them")
-    sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in data.fields.items()}
+    sizes = {name: f"{field.shape[1]} × {field.shape[2]}" for name, field in fields.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"'{name}' {size}" for name, size in sizes.items())
         raise GanflowError(f"{who}those of data '{data.name}' differ in size ({listed}): give them the same")
     height, width = data.shape[1:]
-    return Domains(data.name, ways, {name: field.shape[0] for name, field in data.fields.items()}, height, width)
+    return Domains(data.name, ways, {name: field.shape[0] for name, field in fields.items()}, height, width)
+
+
+def _shown(data: Data) -> dict[str, Field]:
+    """The fields but for the classes, which neither end of a translation is."""
+    return {name: field for name, field in data.fields.items() if field.kind != "class"}
 
 
 def _names(data: Data) -> str:
@@ -133,8 +139,8 @@ class CriticEachDomain(nn.Module):
 
 
 def critic_of(data: Data, condition: Sequence[str], critic: str, build: Callable[[int, int, int], nn.Module]) -> nn.Module:
-    """The critic that the data ask for: of images, their channels after those of the images that it is conditioned on; of unpaired
-    data one for each domain.
+    """The critic that the data ask for: of images, their channels after those of the images that it is conditioned on; of
+    unpaired data one for each domain.
 
     Args:
         data: images.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import initialize
 from torch import Tensor, nn
 
 from ganflow import GanflowError
-from ganflow_translation.nets.blocks import initialize, normalization
+from ganflow_translation.nets.blocks import normalization
 from ganflow_translation.nets.domains import beside, critic_of
 
 if TYPE_CHECKING:

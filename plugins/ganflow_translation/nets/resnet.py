@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ganflow_layers.blocks import initialize
 from torch import nn
 
-from ganflow_translation.nets.blocks import Residual, doubling, initialize, normalization
+from ganflow_translation.nets.blocks import Residual, doubling, normalization
 from ganflow_translation.nets.domains import NetworkEachWay, check_size, domains_of
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.blocks import initialize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganflow import GanflowError
-from ganflow_translation.nets.blocks import doubling, initialize, normalization
+from ganflow_translation.nets.blocks import doubling, normalization
 from ganflow_translation.nets.domains import Domains, NetworkEachWay, domains_of
 
 if TYPE_CHECKING:

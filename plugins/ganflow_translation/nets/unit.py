@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from ganflow_layers.blocks import initialize
 from torch import Tensor, nn
 
 from ganflow import GanflowError, Signature
-from ganflow_translation.nets.blocks import Residual, doubling, initialize
+from ganflow_translation.nets.blocks import Residual, doubling
 from ganflow_translation.nets.domains import Domains, check_size, domains_of, translations
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+from ganflow_layers.drawing.tensors import HELD_OUT, OTHER, TRAIN, drawn, signed
 
 from ganflow import TensorData
-from ganflow_translation.scenes.tensors import HELD_OUT, OTHER, TRAIN, drawn, signed
 
 Scene = TypeVar("Scene")
 View = Callable[[Scene], np.ndarray]

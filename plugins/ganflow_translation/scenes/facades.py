@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 import torch
+from ganflow_layers.drawing.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
+from ganflow_layers.drawing.tensors import HELD_OUT, TRAIN, drawn, signed
 from torch import Tensor
 
 from ganflow import TensorData, one_hot
-from ganflow_translation.scenes.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
-from ganflow_translation.scenes.tensors import HELD_OUT, TRAIN, drawn, signed
 
 CLASSES = ("sky", "plaster", "brick", "window", "frame", "door", "cornice", "balcony", "shop", "pavement")
 LABEL_COLOURS = (  # of the classes, where labels are shown as a picture

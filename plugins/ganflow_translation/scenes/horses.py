@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-
-from ganflow_translation.scenes.canvas import UNITS, Canvas, Materials, Point, averaged, between, places
+from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, places
 
 SKY, GRASS, TUFT, HILL, BODY, NECK, LEG, MANE, TAIL, MUZZLE, HOOF, EYE = range(12)
 WHITE, BLACK = np.array((240, 238, 232), np.float32), np.array((30, 28, 32), np.float32)

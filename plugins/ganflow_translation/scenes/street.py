@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from ganflow_layers.drawing.canvas import FINE, UNITS, Canvas, Materials, Point, averaged, between, palette, places
 from PIL import Image, ImageDraw, ImageFilter
-
-from ganflow_translation.scenes.canvas import FINE, UNITS, Canvas, Materials, Point, averaged, between, palette, places
 
 SKY, LUMINARY, ROOF, WINDOW, DOOR, KERB, ROAD, DASH, POLE, LAMP, CABIN, WHEEL, LIGHT, TRUNK, LEAVES = range(15)
 HOUSES = 32  # and on: walls of these colours

@@ -55,8 +55,8 @@ def check_cycles(game: Game, loss: str) -> None:
         fields = " and ".join(f"'{name}'" for name in game.data.fields)
         raise GanflowError(
             f"loss '{loss}' needs a generator that translates between two domains there and back; data '{game.data.name}' has "
-            f"{fields}, of which this one makes {' and '.join(map(repr, game.domains))}: choose data with fields a and b (street, "
-            "horses, unpaired_folder) and a translator, or another loss"
+            f"{fields}, of which this one makes {' and '.join(map(repr, game.domains))}: choose data with fields a and b "
+            "(street, horses, unpaired_folder) and a translator, or another loss"
         )
 
 
@@ -67,8 +67,7 @@ def origin_of(game: Game | Step, domain: str) -> str:
 
 def translated(step: Step, x: Tensor, to: str) -> Tensor:
     """Images x as images of the domain `to`."""
-    name = step.makers[to]
-    made: Tensor = step.call(name, **{next(iter(step.signatures[name].inputs)): x})
+    made: Tensor = step.call(step.makers[to], x)
     return made
 
 

@@ -30,7 +30,7 @@ def make(adversarial=None, norm="none", **keys):
     torch.manual_seed(0)
     data = TensorData("toy", {"real": X})
     network = plugin.ConvAutoencoder(width=2, norm=norm).generator(data, type("P", (), {"shape": (3,)})).double()
-    critic = DCGANCritic(width=2, norm=norm).critic(data).double()
+    critic = DCGANCritic(width=2, norm=norm).critic(data, ()).double()
     for p in [*network.parameters(), *critic.parameters()]:  # larger than initial weights, so that nothing is near zero
         p.data.mul_(8)
     loss = plugin.VAEGAN(adversarial=adversarial or NonSaturating(), **keys).loss()
@@ -85,13 +85,13 @@ def test_the_critic_learns_from_real_against_both_kinds_and_from_no_features():
 
 
 def test_a_generator_step_leaves_the_critic_as_it_was():
-    from ganflow.game import Player, Round
+    from ganflow.game import Part, Player, Round
 
     game = make()
     before = copy.deepcopy(game.critic.state_dict())
     for name in ("generator", "critic"):
         module = getattr(game, name)
-        game.players[name] = Player(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)
+        game.players[name] = Player(name, [Part(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)])
     moved = copy.deepcopy(game.generator.state_dict())
     Round(game, 1).generator_step({"real": X, "z": Z})
     assert all(torch.equal(t, before[name]) for name, t in game.critic.state_dict().items())
@@ -153,7 +153,7 @@ def test_features_under_spectral_norm():
         return Chosen(Component(role, "part", "acme", type(component)), component)
 
     critic = Composition({"critic": chosen("critic", DCGANCritic(width=2, norm="none"))}, [chosen("modifier", SpectralNorm())])
-    network = critic.build("critic", data=data).double().eval()
+    network = critic.build("critic", data=data, prior=None, condition=()).double().eval()
     assert find_layer(network, "") is network[-2]
     torch.testing.assert_close(inner_features(network, X, ""), network[:-2](X).flatten(1))
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from ganflow_layers import cache as kept
 from ganflow_text.encoders import BagOfWords, Matched, SentenceTransformer
-from ganflow_text.encoding import cache as kept
 from ganflow_text.encoding.matched import Matched as Encoder
 from ganflow_text.encoding.matching import SentenceNet, matching_loss
 from ganflow_text.encoding.words import Vocabulary, tokens

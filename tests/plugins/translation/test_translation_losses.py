@@ -263,7 +263,7 @@ def test_compiled_rounds_are_traced(recipe, system):
 
     trainer = made(recipe(SYSTEMS[system]))
     for player in trainer.game.players.values():
-        player.optimizer.traceable()
+        player.parts[0].optimizer.traceable()
     draws = trainer.peek(1)[0]
 
     def traced(tensors):
@@ -277,7 +277,7 @@ def test_compiled_rounds_are_traced(recipe, system):
     after = weights(trainer.game)
     trainer.game.load_state_dict(before)
     for player in trainer.game.players.values():
-        player.optimizer.load_state_dict(made(recipe(SYSTEMS[system])).game.players[player.name].optimizer.state_dict())
+        player.parts[0].optimizer.load_state_dict(made(recipe(SYSTEMS[system])).game.players[player.name].parts[0].optimizer.state_dict())
     torch.manual_seed(0)
     with torch.no_grad():
         graph(list(draws.values()))

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ganflow_layers.blocks import ResizeConv
 from ganflow_translation import networks
-from ganflow_translation.nets.blocks import InstanceNorm, ResizeConv
+from ganflow_translation.nets.blocks import InstanceNorm
 from ganflow_translation.nets.patch import receptive_field
 from torch import nn
 from torch.func import functional_call

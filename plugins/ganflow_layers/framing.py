@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from PIL import Image, ImageOps
@@ -30,12 +31,28 @@ class Cut:
 
 @dataclass(frozen=True)
 class Framing:
-    """How a square is taken out of pictures of any size; see ImageFolder for the keys."""
+    """How a square is taken out of pictures of any size.
+
+    Attributes:
+        size: of the square, in pixels.
+        resize: what the shorter side is scaled to first; not where `crop` is "none".
+        crop: "random" or "centre"; "none" squeezes both sides.
+        flip: mirror half of the pictures.
+    """
 
     size: int
     resize: int
     crop: str
     flip: bool
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a picture is another one each time."""
+        return self.flip or self.crop == "random"
+
+    def still(self) -> Self:
+        """For evaluation: as much of the picture as a square can hold, never mirrored."""
+        return replace(self, resize=self.size, crop="none" if self.crop == "none" else "centre", flip=False)
 
     def cut(self, width: int, height: int, rng: torch.Generator | None = None) -> Cut:
         """For a picture of width × height, with draws from `rng`; without it, at the centre and not mirrored."""

@@ -25,7 +25,7 @@ def folder() -> Path:
     return Path(given) if given else Path(usual or "~/.cache").expanduser() / "ganflow"
 
 
-def key(*parts: str) -> str:
+def cache_key(*parts: str) -> str:
     """A short digest of texts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
