@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import (
     MOST,
@@ -20,6 +20,7 @@ from ganflow.printing import say
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from PIL.Image import Image
     from torch import Tensor
 
 HELP = "draw samples from a run"
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
             arrays["label"] = torch.tensor(asked).repeat_interleave(each)
         elif classes:
             arrays["label"] = game.conditions(n, args.seed, args.balanced)[classes.argument]
-        condition = {classes.argument: arrays["label"]} if classes else {}
+        condition: dict[str, Any] = {classes.argument: arrays["label"]} if classes else {}
         samples = game.call(game.maker, arrays["z"], **condition)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
@@ -78,6 +79,7 @@ def main(args: argparse.Namespace) -> int:
     if drawn:
         from ganflow.pictures import image_sheet, sample_picture, save_png
 
+        picture: Image | None
         if len(names) > 1 and game.data.main.is_image:
             picture = image_sheet(dict(zip(names, samples.split(each), strict=True)))
         else:

@@ -46,7 +46,8 @@ def tensor_file(
             raise GanflowError(f"data.fields: '{LABEL}' is the field of data.labels; call the tensor {wanted[LABEL]!r} otherwise")
         ready[LABEL], names[LABEL] = classed(numbers, classes, n, f"data.labels: {labels}")
     parts = [{field: t[rows] for field, t in ready.items()} for rows in split(n, held_out, str(file))]
-    return TensorData(f"tensors ({file.name})", *parts, source=str(file), classes=names)
+    train, held_out_part = parts
+    return TensorData(f"tensors ({file.name})", train, held_out_part, source=str(file), classes=names)
 
 
 def labels_in(found: dict[str, Tensor], file: Path, labels: str) -> Tensor:

@@ -7,7 +7,7 @@ labels (n,), int64; an embedding has numbers (n, d).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ganflow_layers.blocks import Conditioned, through
@@ -42,8 +42,8 @@ class Embeddings(nn.Module):
 
     def spread(self, std: float) -> Embeddings:
         """Itself, its weights drawn from N(0, std²)."""
-        for table in self.tables:
-            nn.init.normal_(table.weight, 0.0, std)
+        for weight in self.parameters():
+            nn.init.normal_(weight, 0.0, std)
         return self
 
 
@@ -100,7 +100,7 @@ class ProjectionCritic(nn.Module):
     """ψ(h) + ⟨embedding of the condition, h⟩, shape (n,), with h the features before the last, linear layer ψ, flattened
     (Miyato & Koyama 2018, arXiv:1802.05637, equation 3). The embedding's weights start as large as ψ's."""
 
-    def __init__(self, features: nn.Module, last: nn.Linear | nn.Conv2d, fields: Mapping[str, Field]) -> None:
+    def __init__(self, features: nn.Module, last: Any, fields: Mapping[str, Field]) -> None:
         super().__init__()
         self.features, self.last = features, last
         self.products = Embeddings(fields, last.weight[0].numel()).spread(_size(last))
@@ -118,7 +118,7 @@ class ClassifyingCritic(nn.Module):
 
     auxiliary = ("classes",)
 
-    def __init__(self, features: nn.Module, last: nn.Linear | nn.Conv2d, classes: int) -> None:
+    def __init__(self, features: nn.Module, last: Any, classes: int) -> None:
         super().__init__()
         self.features, self.last, self.classes = features, last, nn.Linear(last.weight[0].numel(), classes)
         nn.init.normal_(self.classes.weight, 0.0, _size(last))

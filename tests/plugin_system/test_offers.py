@@ -156,8 +156,8 @@ def test_the_hook_that_specname_gives_is_checked():
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        (lambda self, dat: 1, "hook 'critic' has no argument 'dat'; did you mean 'data'? (it can take: data)"),
-        (lambda self, data, prior: 1, "hook 'critic' has no argument 'prior'"),
+        (lambda self, dat: 1, "hook 'critic' has no argument 'dat'; did you mean 'data'? (it can take: data, prior, condition)"),
+        (lambda self, data, loss: 1, "hook 'critic' has no argument 'loss'"),
         (lambda self, data=None: 1, "hook 'critic': argument 'data' has a default"),
         (lambda self, *data: 1, "hook 'critic': argument '*data' must be a plain one"),
         (lambda self, **data: 1, "hook 'critic': argument '**data' must be a plain one"),

@@ -18,6 +18,7 @@ from ganflow.errors import GanflowError
 from ganflow.hookspecs import Builders
 
 IMAGES = SimpleNamespace(name="digits", shape=(1, 16, 16), main=SimpleNamespace(is_image=True))
+REST = {"prior": None, "condition": ()}  # of what a network is built from, besides data
 POINTS = SimpleNamespace(name="ring", shape=(2,), main=SimpleNamespace(is_image=False))
 
 
@@ -94,7 +95,7 @@ def test_spectral_norm_makes_the_largest_singular_value_of_every_layer_one():
         for layer, factor in zip((network[0], network[3], network[5]), (0.1, 2.0, 30.0), strict=True):
             layer.weight.mul_(factor)
     assert all(abs(s - 1) > 0.1 for s in largest_singular_values(network))
-    critic = hooks_of(Offered(network), regularize.SpectralNorm()).critic(data=IMAGES)
+    critic = hooks_of(Offered(network), regularize.SpectralNorm()).critic(data=IMAGES, **REST)
     for _ in range(300):
         critic(torch.randn(2, 2, 6, 6))
     assert largest_singular_values(critic) == pytest.approx([1, 1, 1], abs=1e-3)
@@ -104,9 +105,9 @@ def test_spectral_norm_makes_the_largest_singular_value_of_every_layer_one():
 @pytest.mark.parametrize("players", ["critic", "generator", "both"])
 def test_spectral_norm_wraps_the_players_it_is_for(players):
     found = set()
-    for player, arguments in (("critic", {"data": IMAGES}), ("generator", {"data": IMAGES, "prior": None})):
+    for player in ("critic", "generator"):
         hooks = hooks_of(Offered(networks()), regularize.SpectralNorm(players=players))
-        network = getattr(hooks, player)(**arguments)
+        network = getattr(hooks, player)(data=IMAGES, **REST)
         if torch.nn.utils.parametrize.is_parametrized(network[0]):
             found.add(player)
     assert found == ({"critic", "generator"} if players == "both" else {players})
@@ -114,7 +115,7 @@ def test_spectral_norm_wraps_the_players_it_is_for(players):
 
 def test_the_state_of_spectral_norm_travels_in_the_state_dict():
     modifier = regularize.SpectralNorm(iterations=2)
-    one, other = (hooks_of(Offered(networks()), modifier).critic(data=IMAGES) for _ in range(2))
+    one, other = (hooks_of(Offered(networks()), modifier).critic(data=IMAGES, **REST) for _ in range(2))
     x = torch.randn(3, 2, 6, 6)
     for _ in range(5):
         one(x)
@@ -126,7 +127,7 @@ def test_the_state_of_spectral_norm_travels_in_the_state_dict():
 
 def test_spectral_norm_can_be_traced():
     plain = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-    network = hooks_of(Offered(plain), regularize.SpectralNorm()).critic(data=POINTS)
+    network = hooks_of(Offered(plain), regularize.SpectralNorm()).critic(data=POINTS, **REST)
     twin = copy.deepcopy(network)
     x = torch.randn(3, 4)
 
@@ -277,7 +278,7 @@ def test_the_critic_sees_augmented_images_only_in_training():
             seen.append((x, label))
             return x.mean((1, 2, 3))
 
-    critic = hooks_of(Offered(Critic()), regularize.DiffAugment()).critic(data=IMAGES)
+    critic = hooks_of(Offered(Critic()), regularize.DiffAugment()).critic(data=IMAGES, **REST)
     x = torch.randn(4, 1, 16, 16)
     assert list(critic.state_dict()) == []
     critic.eval()(x, "label")
@@ -291,7 +292,7 @@ def test_the_critic_sees_augmented_images_only_in_training():
 
 def test_augmentation_is_for_images():
     with pytest.raises(GanflowError, match=r"modifier 'diffaugment' alters images .* data 'ring' has shape \(2,\)"):
-        hooks_of(Offered(nn.Linear(2, 1)), regularize.DiffAugment()).critic(data=POINTS)
+        hooks_of(Offered(nn.Linear(2, 1)), regularize.DiffAugment()).critic(data=POINTS, **REST)
 
 
 @pytest.mark.parametrize("policy", [["color"], ["translation"], ["cutout"], ["color", "translation", "cutout"]])

@@ -136,6 +136,12 @@ def test_mistakes_in_parts(read, old, new, problem):
     assert read.problem(PARTS.replace(old, new)) == problem
 
 
+def test_an_exception_beside_a_single_section(read, good):
+    text = good.replace("lr: 5.0e-5", "lr: 5.0e-5, generator.mapping: {use: adam, lr: 1}")
+    said = "beside 'use' there are no parts; write 'generator: {use: …}' for what it leaves"
+    assert read.problem(text) == f"r.yaml:9: optimizer.generator.mapping: {said}"
+
+
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
