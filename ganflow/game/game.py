@@ -154,7 +154,7 @@ class Game(nn.Module):
         self.score_weight = 1.0
         shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
         tried = copy.copy(self)
-        tried.__dict__["parts"] = copy.deepcopy(self.parts, shared)
+        tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
         players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in players:
