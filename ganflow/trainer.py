@@ -119,6 +119,7 @@ class Trainer:
                 self._compare()
         if not rows:
             return Report(self.round)
+        self.game.round.fill_(self.round)
         line = torch.stack([t for row in rows for t in row]).float()
         if self.group:
             self._compare()
@@ -238,6 +239,7 @@ class Trainer:
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
+        self.game.round.fill_(self.round)
         load_random_state(self.game.device, tensors, plain["random"])
 
 

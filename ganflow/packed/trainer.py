@@ -133,6 +133,7 @@ class PackedTrainer:
         self.packed.write(i)
         self._draws.catch_up(i)
         trainer.round = self.round
+        trainer.game.round.fill_(self.round)
         before = random_state(device)
         load_random_state(device, *self.packed.randoms[i])
         try:
