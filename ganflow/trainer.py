@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -119,6 +119,7 @@ class Trainer:
                 self._compare()
         if not rows:
             return Report(self.round)
+        self.game.round.fill_(self.round)
         line = torch.stack([t for row in rows for t in row]).float()
         if self.group:
             self._compare()
@@ -130,9 +131,7 @@ class Trainer:
             for name, value in row.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
-            for player in self.game.players:
-                row[f"{player}_loss"] = sum(row[name] for name in names if name in descended and name.startswith(f"{player}/"))
-            for name, value in row.items():
+            for name, value in {**row, **sums(row, descended, self.game.players)}.items():
                 columns.setdefault(name, []).append(value)
         terms = {name: sum(column) / len(column) for name, column in columns.items()}
         seconds = time.perf_counter() - started
@@ -240,7 +239,13 @@ class Trainer:
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
+        self.game.round.fill_(self.round)
         load_random_state(self.game.device, tensors, plain["random"])
+
+
+def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:
+    """What each player descends, "critic_loss" and "generator_loss": the sum of its terms among these values."""
+    return {f"{p}_loss": sum(v for name, v in values.items() if name in descended and name.startswith(f"{p}/")) for p in players}
 
 
 def _sums(t: Tensor) -> Tensor:

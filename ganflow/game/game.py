@@ -149,13 +149,17 @@ class Game(nn.Module):
         return {name: value for part in self.parts for name, value in part.estimates(means).items()}
 
     def discover(self) -> None:
-        """Find out what the players' steps read and ask for, by playing each on a blank batch. Changes nothing else."""
+        """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the added
+        terms. Changes nothing else."""
         self.score_weight = 1.0
+        shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
+        tried = copy.copy(self)
+        tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
         players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in players:
-                step = self.step(player, self.blank(2))
-                self.terms_of(step)
+                step = tried.step(player, self.blank(2))
+                tried.terms_of(step)
                 self.needs[player] = step.fields.read - {Z}
                 self.layers |= step.layers
                 self.score_weight = max(self.score_weight, step.score_weight)

@@ -76,6 +76,9 @@ class FragileSettings:
         return Fragile(self.where, self.at)
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("tracker", "fragile", FragileSettings)

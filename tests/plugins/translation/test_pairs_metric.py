@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from ganflow.translator import UNPAIRED, Translator
 from ganflow_translation.measures import PairsMetric, compare, sharpness
 from ganflow_translation.nets.domains import translations
 from ganflow_translation.ways import UNPAIRED

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from ganflow.translator import PAIRED, UNPAIRED, ways_of
 from ganflow_translation import data as offered
 from ganflow_translation.data import Facades, Horses, Street
 from ganflow_translation.scenes import facades, horses, street

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from ganflow.translator import Translator
 from ganflow_layers.blocks import ResizeConv
 from ganflow_translation import networks
 from ganflow_translation.nets.blocks import InstanceNorm
