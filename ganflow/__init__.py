@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ganflow.data.base import IMAGE_RANGE, Data, Field, IterableData, StreamData, TensorData, class_field
     from ganflow.encoder import Pictures, TextEncoder
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.executor import Executor
+    from ganflow.executor import Executor, TrialRun, TrialSession
     from ganflow.game.game import evaluating, fork_rng
     from ganflow.game.statistics import estimate_norm_statistics
     from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
@@ -69,11 +69,12 @@ __all__ = [
     "CONTRACT", "ENCODER_FILE", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "MOST_TILES", "AddedTerms", "Batch", "Data",
     "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report",
     "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms",
-    "TextEncoder", "TrackedRun", "Tracker", "__version__", "add_run_arguments", "build_part", "check_inner",
-    "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "find_run",
-    "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
-    "latent_map", "load_encoder", "load_game", "mixes_examples", "one_hot", "open_game", "part", "print_lines", "read_image",
-    "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits", "whole_number", "write_output",
+    "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession", "__version__", "add_run_arguments", "build_part",
+    "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics",
+    "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
+    "image_tensor", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples", "one_hot", "open_game",
+    "part", "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path",
+    "to_eight_bits", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -82,7 +83,7 @@ _ROOMS = {
     "data.base": "IMAGE_RANGE Data Field IterableData StreamData TensorData class_field",
     "encoder": "Pictures TextEncoder",
     "errors": "GanflowError SettingsError",
-    "executor": "Executor",
+    "executor": "Executor TrialRun TrialSession",
     "game.game": "evaluating fork_rng",
     "game.statistics": "estimate_norm_statistics",
     "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",

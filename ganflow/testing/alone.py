@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganflow.data import Data, Field, StreamData, TensorData
-from ganflow.data.feed import feed, generator
+from ganflow.data.drawing import generator
+from ganflow.data.feed import feed
 from ganflow.encoder import TextEncoder
 from ganflow.errors import GanflowError
 from ganflow.executor import Executor

@@ -95,7 +95,8 @@ def test_partners():
             partners={"data": other})  # fmt: skip
     refused("metric", lambda self: None, "has as its partner 'loss' a critic 'testing/stand_in'", partners={"loss": other})
     partners = {"loss": (stand_in("loss").component, {"width": 3})}
-    refused("metric", lambda self: None, "loss 'testing/stand_in' (not installed as a package) has no key 'width'", partners=partners)
+    what = "loss 'testing/stand_in' (not installed as a package) has no key 'width'"
+    refused("metric", lambda self: None, what, partners=partners)
 
 
 def linear(self):
