@@ -17,7 +17,7 @@ from ganflow.testing.networks import try_critic, try_generator
 from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
 from ganflow.testing.terms import try_loss, try_scalars, try_terms
-from ganflow.testing.trial import Trial
+from ganflow.testing.trial import BATCH, Trial
 
 TRIES = {
     "prior": try_prior,
@@ -86,6 +86,8 @@ def try_on(trial: Trial, traced: bool) -> None:
 
 def given(component: Component, data: Data) -> Example:
     """The author's data, under their usual condition where a network takes one."""
+    few = [name for name in data.fields if len(data.held_out.get(name, ())) < BATCH]
+    expect(not few, f"{component} cannot be tried on data {data.name}: they hold out fewer than {BATCH} examples of {', '.join(few)}")
     hooks = [h for h in hooks_of(component.settings) if h.name == component.role in ("generator", "critic")]
     takes = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
     return example(data) if takes else Example(data)
@@ -114,6 +116,8 @@ def in_a_sentence(component: Component, here: Example | None = None) -> Iterator
         where = f" ({found.module.replace('.', '/')}, line {found.line})" if found else ""
         text = " ".join(str(error).split())
         advice = "; where it is not made for such data, let its builder raise a GanflowError that says so" if here else ""
+        if here and len(here.domains) > 1 and component.role in ("loss", "modifier"):
+            advice += " (the critic gives several scores by name there: formulas go through step.over)"
         on = f" on {here.data.name}" if here else ""
         raise AssertionError(f"{who}{on}: {type(error).__name__}: {text}{where}{advice}") from error
 

@@ -110,7 +110,7 @@ def try_critic(trial: Trial) -> None:
             trial.expect(shape[:1] == (BATCH,), f"{name} of {BATCH} examples have shape {shape}, which must begin with {BATCH}")
             objective = objective + t.sum()
         for name, t in scores.items():
-            (slope,) = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)
+            slope = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)[0] if t.requires_grad else None
             arrives = slope is not None and bool(slope.isfinite().all() and slope.any())
             trial.expect(arrives, f"no gradient of the {name} reaches the examples")
 

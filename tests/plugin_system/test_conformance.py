@@ -86,6 +86,12 @@ def test_a_network_may_refuse_some_data_but_not_all():
     refused("critic", images_only, "takes no data that was tried: points: wants grey images")
 
 
+def test_data_of_ones_own_hold_out_enough():
+    data = points()
+    data.held_out["real"] = data.held_out["real"][:7]
+    refused("metric", lambda self: None, "cannot be tried on data points: they hold out fewer than 8 examples of real", data)
+
+
 def test_partners():
     other = stand_in("critic").component
     partners = {"critic": other, "generator": (part("generator", linear), {})}

@@ -130,6 +130,13 @@ class Learnt(Unused):
         return {name: term * self.weight.exp() - self.weight for name, term in super().generator_terms(step).items()}
 
 
+class Fades(ScoreDifference):
+    """Divides by nothing in the round after the first."""
+
+    def critic_terms(self, step):
+        return {name: term / (1 - step.round) for name, term in super().critic_terms(step).items()}
+
+
 class Estimates(ScoreDifference):
     def estimates(self, means):
         return {"distance": "far"}
@@ -154,6 +161,7 @@ class Estimates(ScoreDifference):
         (Eager, "loss.0.last changes while the critic's terms are computed, not after the step"),
         (Hides, "after a checkpoint the next round ends elsewhere (game."),
         (Unused, "its parameter loss.0.weight has no gradient in the generator's step"),
+        (Fades, "terms are not finite in round 1: critic/fades"),
         (Estimates, "the estimate 'distance' is a str; it must be a float"),
     ],
 )
@@ -276,7 +284,7 @@ def test_added_terms_that_break_the_contract(terms, fragment):
 
 
 def test_added_terms_meet_critics_with_several_scores():
-    fragment = "on two domains of images: AttributeError: 'dict' object has no attribute 'square'"
+    fragment = "on two domains of images: AttributeError: 'dict' object has no attribute 'square'.*formulas go through step.over"
     with pytest.raises(AssertionError, match=fragment):
         check_component(part("modifier", lambda self: Plain(), hook="terms"))
 

@@ -33,6 +33,11 @@ class Root(Generator):
         return super().forward(z) + (0 * self.layer.weight.sum()).sqrt()
 
 
+class Cut(Generator):
+    def forward(self, z):
+        return super().forward(z).detach()
+
+
 class Wide(Generator):
     def forward(self, z):
         return 3 + super().forward(z)
@@ -80,6 +85,7 @@ class TwoCodes(Encoding):
         (lambda data, condition: nn.Linear(8, 3), "its signature 'sample' gives shape (8, 3), not (8, 2)", points),
         (Wide, "its signature 'sample' leaves the data's range [-1.0, 1.0]", images),
         (Unused, "the generator's parameter more.weight has no gradient", points),
+        (Cut, "the generator's parameter layer.weight has no gradient", points),
         (Root, "has a gradient that is not finite", points),
         (Constant, "what its signature 'sample' gives does not depend on 'z'", points),
         (Deaf, "what its signature 'sample' gives does not depend on 'label'", classed),
@@ -196,6 +202,18 @@ class Blind(Critic):
         return super().forward(torch.zeros_like(x))
 
 
+class Loose(Critic):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class Wordless(Critic):
+    """The sum of the pixels: nothing is learnt."""
+
+    def forward(self, x):
+        return x.flatten(1).sum(1)
+
+
 class DeafCritic(Critic):
     def forward(self, x, label):
         return self.layer(x.flatten(1)).sum(1)
@@ -253,6 +271,8 @@ class TwoFields(Critic):
         (lambda data, condition: "network", "hook 'critic' gave str, not Module", points),
         (Averaging, "scores of 8 examples have shape (1,)", points),
         (Blind, "no gradient of the scores reaches the examples", points),
+        (Wordless, "the critic's parameter layer.weight has no gradient", points),
+        (Loose, "no gradient of the scores reaches the examples", points),
         (Tuple, "it gives a list; it must give a tensor, or a mapping", points),
         (DeafCritic, "its scores do not depend on 'label'", classed),
         (NoHead, "its attribute `auxiliary` names 'classes', and it gives fine, coarse", classed),
