@@ -87,7 +87,8 @@ def try_on(trial: Trial, traced: bool) -> None:
 def given(component: Component, data: Data) -> Example:
     """The author's data, under their usual condition where a network takes one."""
     few = [name for name in data.fields if len(data.held_out.get(name, ())) < BATCH]
-    expect(not few, f"{component} cannot be tried on data {data.name}: they hold out fewer than {BATCH} examples of {', '.join(few)}")
+    what = f"data {data.name} hold out fewer than {BATCH} examples of {', '.join(few)}"
+    expect(not few, f"{component} cannot be tried: {what}")
     hooks = [h for h in hooks_of(component.settings) if h.name == component.role in ("generator", "critic")]
     takes = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
     return example(data) if takes else Example(data)

@@ -89,7 +89,7 @@ def test_a_network_may_refuse_some_data_but_not_all():
 def test_data_of_ones_own_hold_out_enough():
     data = points()
     data.held_out["real"] = data.held_out["real"][:7]
-    refused("metric", lambda self: None, "cannot be tried on data points: they hold out fewer than 8 examples of real", data)
+    refused("metric", lambda self: None, "cannot be tried: data points hold out fewer than 8", data)
 
 
 def test_partners():
