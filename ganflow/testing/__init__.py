@@ -72,8 +72,8 @@ def check_component(
         component: of `components(…)`.
         data: what the game is about, with 8 held-out examples or more. By default each of: points in the plane, images
             (1, 32, 32), the same with classes (condition `label`), images (3, 32, 32) with captions (condition `text`), in
-            pairs (condition `source`), in two domains. It must take one of them at least, and may refuse the others with a
-            GanflowError.
+            pairs (condition `source`), in two domains. It must accept one of them at least, and may refuse the others with
+            a GanflowError.
         partners: role → the component that plays beside it; a small stand-in where none is named. A loss of variational
             autoencoders wants partners={"generator": (vae, {"width": 4})}, and such a generator its loss.
         values: of its keys, where the defaults will not do: required ones, smaller networks.

@@ -53,16 +53,16 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
             beside[role], inside = choose(other, dict(theirs))
             parts += inside
     refusals: list[str] = []
-    tried = [given(component, data)] if data is not None else examples()[: 2 if component.role in INDIFFERENT else None]
-    taken = 0
+    tried = [authors(component, data)] if data is not None else examples()[: 2 if component.role in INDIFFERENT else None]
+    accepted = 0
     for here in tried:
         try:
             with in_a_sentence(component, here):
-                try_on(Trial(chosen, parts, beside, here), traced=not taken and component.role in TRACED)
-            taken += 1
+                try_on(Trial(chosen, parts, beside, here), traced=not accepted and component.role in TRACED)
+            accepted += 1
         except GanflowError as error:
             refusals.append(f"{here.data.name}: {error}")
-    expect(taken > 0, f"{component} takes no data that was tried: {'; '.join(refusals)}")
+    expect(accepted > 0, f"{component} refuses all data that were tried: {'; '.join(refusals)}")
 
 
 def try_on(trial: Trial, traced: bool) -> None:
@@ -84,14 +84,14 @@ def try_on(trial: Trial, traced: bool) -> None:
         trial.trace()
 
 
-def given(component: Component, data: Data) -> Example:
-    """The author's data, under their usual condition where a network takes one."""
+def authors(component: Component, data: Data) -> Example:
+    """The author's data, under their usual condition where a network accepts one."""
     few = [name for name in data.fields if len(data.held_out.get(name, ())) < BATCH]
     what = f"data {data.name} hold out fewer than {BATCH} examples of {', '.join(few)}"
     expect(not few, f"{component} cannot be tried: {what}")
     hooks = [h for h in hooks_of(component.settings) if h.name == component.role in ("generator", "critic")]
-    takes = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
-    return example(data) if takes else Example(data)
+    accepts = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
+    return example(data) if accepts else Example(data)
 
 
 def expect(true: bool, otherwise: str) -> None:
@@ -131,7 +131,7 @@ def choose(component: Component, values: dict[str, Any]) -> tuple[Chosen, list[C
 
 
 def valid(component: Component, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, where the component has such keys and no further ones that must be given."""
+    """The values, where the component has such keys and no further ones that must be said."""
     known = keys(component.settings)
     for name in values:
         names = ", ".join(key.name for key in known) or "none"

@@ -88,7 +88,7 @@ class Trial:
         loss = self.made("loss", Loss, build("loss", **about))
         terms = [self.made("terms", AddedTerms, part) for part in self.composition.build_terms(**about)]
         domains = played(signatures_of(generator, self.data, prior, condition), self.data, prior)
-        self.expect_domains(critic, len(domains))
+        self.check_domains(critic, len(domains))
         if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss, terms, condition=condition)
@@ -103,11 +103,11 @@ class Trial:
             self.game.double()
         self.game.players = make_players(self.game, self.composition, rounds=10)
 
-    def expect_domains(self, critic: nn.Module, count: int) -> None:
-        """A critic that is to judge several fields has to be told which, and one that takes no `domain` refuses such data."""
+    def check_domains(self, critic: nn.Module, count: int) -> None:
+        """Refuse data of several generated fields for a critic whose forward does not hear which of them it judges."""
         parameters = inspect.signature(critic.forward).parameters.values()
         if count > 1 and not any(p.name == "domain" or p.kind is p.VAR_KEYWORD for p in parameters):
-            raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward takes no `domain`")
+            raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward has no argument `domain`")
 
     def made(self, hook: str, kind: type, part: Any) -> Any:
         """What a builder returned, which must be of this kind."""

@@ -240,7 +240,7 @@ ENCODERS = {
     "it does not know the words that it has learnt from": {"unknown": lambda self, s: s.split()},
     "it does not say what it is": {"about": lambda self: ""},
     "match does not give a finite scalar": {"match": lambda self, p, t: p.mean((1, 2, 3))},
-    "no gradient of match reaches the pictures": {"match": lambda self, p, t: p.mean().detach()},
+    "no gradient of match arrives at the pictures": {"match": lambda self, p, t: p.mean().detach()},
 }
 
 

@@ -150,7 +150,7 @@ class Estimates(ScoreDifference):
         (Endless, "the critic's term 'endless' is not a finite scalar tensor"),
         (Listed, "the critic's terms are a list; they must be a dict of named scalars"),
         (Silent, "the generator's terms carry no gradient"),
-        (Weightless, "no gradient of the generator's terms reaches its network"),
+        (Weightless, "no gradient of the generator's terms arrives at its network"),
         (Detached, "the critic's terms carry no gradient"),
         (Rooted, "a gradient of the critic's terms is not finite"),
         (Spread, "the critic's term 'spread' is no mean over examples"),
@@ -201,7 +201,7 @@ def test_a_loss_with_the_generator_that_it_wants():
     generator, loss = part("generator", lambda self: Encoding()), part("loss", lambda self: Cycle())
     check_component(loss, points(), partners={"generator": generator})
     check_component(generator, points(), partners={"loss": loss})
-    refused("loss", lambda self: Cycle(), "takes no data that was tried: points: a loss calls the generator's signature 'encode'")
+    refused("loss", lambda self: Cycle(), "that were tried: points: a loss calls the generator's signature 'encode'")
 
 
 class Jumps(ScoreDifference):
@@ -270,7 +270,7 @@ def spans(every=1, begin=0, end=None):
     [
         (ScoreLoss.mro, "hook 'terms' gave list, not AddedTerms"),
         (NotANumber, "the generator's term 'penalty' is not a finite scalar tensor"),
-        (Loose, "no gradient of its terms reaches a network"),
+        (Loose, "no gradient of its terms arrives at a network"),
         (Nothing, "it gives no terms at all"),
         (SpreadTerm, "the critic's term 'spread' is no mean over examples"),
         (spans(every=0), "`every` is 0; it must be a whole number, 1 or more"),
@@ -304,7 +304,7 @@ def test_terms_that_begin_late_are_played():
     refused("modifier", lambda self: Late(), "ValueError: too late", hook="terms")
 
 
-def test_numbers_of_ones_own():
+def test_numbers_in_reports():
     def alike(self, game, report):
         report.log(next(iter(report.terms)), 1.0)
 
