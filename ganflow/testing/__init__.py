@@ -20,18 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import PluginError
 from ganflow.plugins import Component, Plugin, UnknownComponent, load_catalogue, load_module
+from ganflow.testing.partners import Partner, RunsEagerly
 
 if TYPE_CHECKING:
     from ganflow.data import Data
 
 __all__ = ["Partner", "RunsEagerly", "check_component", "check_plugin", "components"]
-
-Partner = Component | tuple[Component, Mapping[str, Any]]
-"""A component, and values of its keys where the defaults will not do."""
-
-
-class RunsEagerly(UserWarning):
-    """Rounds with a component cannot be compiled, and why."""
 
 
 def components(plugin: str | ModuleType) -> list[Component]:

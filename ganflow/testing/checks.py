@@ -11,9 +11,9 @@ from ganflow.errors import GanflowError, PluginError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.settings import keys, summary
-from ganflow.testing import Partner, RunsEagerly
 from ganflow.testing.alone import ALONE
 from ganflow.testing.networks import try_critic, try_generator
+from ganflow.testing.partners import Partner, RunsEagerly
 from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
 from ganflow.testing.terms import try_loss, try_scalars, try_terms

@@ -49,8 +49,8 @@ def try_terms(trial: Trial) -> None:
 
 
 def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
-    """Finite scalars by name, the same each time, with gradients; means over examples, but for those in `whole_batch`; the same in
-    one pass. No state changes before the step."""
+    """Finite scalars by name, the same each time, with gradients; means over examples, but for those in `whole_batch`; the same
+    in one pass. No state changes before the step."""
     game, names, arrived = trial.game, set[str](), False
     for part in parts:
         for player in trial.players:

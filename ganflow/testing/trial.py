@@ -26,7 +26,7 @@ from ganflow.plugins import Chosen, Composition
 from ganflow.prior import Prior
 from ganflow.report import Report
 from ganflow.signature import played, signatures_of
-from ganflow.testing import RunsEagerly
+from ganflow.testing.partners import RunsEagerly
 from ganflow.testing.stand_ins import Example, stand_in
 
 BATCH = 8

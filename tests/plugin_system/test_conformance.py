@@ -96,6 +96,12 @@ def test_partners():
     other = stand_in("critic").component
     partners = {"critic": other, "generator": (part("generator", linear), {})}
     passes("loss", stand_in("loss").settings.loss.__func__, partners=partners)
+
+    def stop(self, game):
+        raise ValueError("a partner's event is called, too")
+
+    partners = {"modifier": part("modifier", stop, hook="critic_stepped")}
+    refused("loss", stand_in("loss").settings.loss.__func__, "a partner's event is called, too", partners=partners)
     refused("critic", stand_in("critic").settings.critic.__func__, "cannot have a partner 'critic'", partners={"critic": other})
     refused("metric", lambda self: None, "cannot have a partner 'data'; partners can be: prior, generator, critic, loss",
             partners={"data": other})  # fmt: skip
