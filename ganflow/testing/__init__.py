@@ -20,18 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import PluginError
 from ganflow.plugins import Component, Plugin, UnknownComponent, load_catalogue, load_module
+from ganflow.testing.partners import Partner, RunsEagerly
 
 if TYPE_CHECKING:
     from ganflow.data import Data
 
 __all__ = ["Partner", "RunsEagerly", "check_component", "check_plugin", "components"]
-
-Partner = Component | tuple[Component, Mapping[str, Any]]
-"""A component, and values of its keys where the defaults will not do."""
-
-
-class RunsEagerly(UserWarning):
-    """Rounds with a component cannot be compiled, and why."""
 
 
 def components(plugin: str | ModuleType) -> list[Component]:
@@ -72,8 +66,8 @@ def check_component(
         component: of `components(…)`.
         data: what the game is about, with 8 held-out examples or more. By default each of: points in the plane, images
             (1, 32, 32), the same with classes (condition `label`), images (3, 32, 32) with captions (condition `text`), in
-            pairs (condition `source`), in two domains. It must take one of them at least, and may refuse the others with a
-            GanflowError.
+            pairs (condition `source`), in two domains. It must accept one of them at least, and may refuse the others with
+            a GanflowError.
         partners: role → the component that plays beside it; a small stand-in where none is named. A loss of variational
             autoencoders wants partners={"generator": (vae, {"width": 4})}, and such a generator its loss.
         values: of its keys, where the defaults will not do: required ones, smaller networks.

@@ -111,7 +111,7 @@ def check_draws(component: Component, data: Data, again: Data) -> None:
 
 
 def equal(a: Mapping[str, Tensor] | None, b: Mapping[str, Tensor] | None) -> bool:
-    """Whether two items or draws are the same to the last bit."""
+    """Equality of two items or draws, to the last bit."""
     if a is None or b is None:
         return a is b
     return a.keys() == b.keys() and all(torch.equal(t, b[name]) for name, t in a.items())
@@ -144,11 +144,11 @@ def check_encoder(chosen: Chosen) -> None:
         shown, texts = pictures.clone().requires_grad_(), vectors[[0, 2, 3]]
         badly = encoder.match(shown, texts)
         expect(component, badly.dim() == 0 and bool(badly.isfinite()), "match does not give a finite scalar")
-        expect(component, badly.requires_grad, "no gradient of match reaches the pictures")
+        expect(component, badly.requires_grad, "no gradient of match arrives at the pictures")
 
 
 def check_tracker(chosen: Chosen) -> None:
-    """It takes a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
+    """It accepts a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
     with TemporaryDirectory() as folder:
         run = TrackedRun("trial", "20260101-000000-0000", Path(folder), {"name": "trial", "train": {"rounds": 2}})
         picture = Path(folder) / "round-00000002.png"

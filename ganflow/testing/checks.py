@@ -11,13 +11,13 @@ from ganflow.errors import GanflowError, PluginError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.settings import keys, summary
-from ganflow.testing import Partner, RunsEagerly
 from ganflow.testing.alone import ALONE
 from ganflow.testing.networks import try_critic, try_generator
+from ganflow.testing.partners import Partner, RunsEagerly
 from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
 from ganflow.testing.terms import try_loss, try_scalars, try_terms
-from ganflow.testing.trial import Trial
+from ganflow.testing.trial import BATCH, Trial
 
 TRIES = {
     "prior": try_prior,
@@ -53,16 +53,16 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
             beside[role], inside = choose(other, dict(theirs))
             parts += inside
     refusals: list[str] = []
-    tried = [given(component, data)] if data is not None else examples()[: 2 if component.role in INDIFFERENT else None]
-    taken = 0
+    tried = [authors(component, data)] if data is not None else examples()[: 2 if component.role in INDIFFERENT else None]
+    accepted = 0
     for here in tried:
         try:
             with in_a_sentence(component, here):
-                try_on(Trial(chosen, parts, beside, here), traced=not taken and component.role in TRACED)
-            taken += 1
+                try_on(Trial(chosen, parts, beside, here), traced=not accepted and component.role in TRACED)
+            accepted += 1
         except GanflowError as error:
             refusals.append(f"{here.data.name}: {error}")
-    expect(taken > 0, f"{component} takes no data that was tried: {'; '.join(refusals)}")
+    expect(accepted > 0, f"{component} refuses all data that were tried: {'; '.join(refusals)}")
 
 
 def try_on(trial: Trial, traced: bool) -> None:
@@ -84,11 +84,14 @@ def try_on(trial: Trial, traced: bool) -> None:
         trial.trace()
 
 
-def given(component: Component, data: Data) -> Example:
-    """The author's data, under their usual condition where a network takes one."""
+def authors(component: Component, data: Data) -> Example:
+    """The author's data, under their usual condition where a network accepts one."""
+    few = [name for name in data.fields if len(data.held_out.get(name, ())) < BATCH]
+    what = f"data {data.name} hold out fewer than {BATCH} examples of {', '.join(few)}"
+    expect(not few, f"{component} cannot be tried: {what}")
     hooks = [h for h in hooks_of(component.settings) if h.name == component.role in ("generator", "critic")]
-    takes = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
-    return example(data) if takes else Example(data)
+    accepts = all("condition" in [p.name for p in hook.parameters] for hook in hooks)
+    return example(data) if accepts else Example(data)
 
 
 def expect(true: bool, otherwise: str) -> None:
@@ -114,6 +117,8 @@ def in_a_sentence(component: Component, here: Example | None = None) -> Iterator
         where = f" ({found.module.replace('.', '/')}, line {found.line})" if found else ""
         text = " ".join(str(error).split())
         advice = "; where it is not made for such data, let its builder raise a GanflowError that says so" if here else ""
+        if here and len(here.domains) > 1 and component.role in ("loss", "modifier"):
+            advice += " (the critic gives several scores by name there: formulas go through step.over)"
         on = f" on {here.data.name}" if here else ""
         raise AssertionError(f"{who}{on}: {type(error).__name__}: {text}{where}{advice}") from error
 
@@ -126,7 +131,7 @@ def choose(component: Component, values: dict[str, Any]) -> tuple[Chosen, list[C
 
 
 def valid(component: Component, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, where the component has such keys and no further ones that must be given."""
+    """The values, where the component has such keys and no further ones that must be said."""
     known = keys(component.settings)
     for name in values:
         names = ", ".join(key.name for key in known) or "none"

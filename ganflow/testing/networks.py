@@ -21,34 +21,27 @@ def try_generator(trial: Trial) -> None:
     """Every signature: shapes, ranges, inputs that matter, sizes. Every parameter gets a gradient, by some signature or by the
     generator's step."""
     game, condition = trial.game, trial.example.condition
-    taken = {source for domain in game.domains for source in game.signatures[game.makers[domain]].inputs.values()}
+    sources = {source for domain in game.domains for source in game.signatures[game.makers[domain]].inputs.values()}
     for name in condition:
-        trial.expect(name in taken, f"its hook takes the condition, and no signature that makes {' or '.join(game.domains)} has "
-                                    f"'{name}' among its inputs; add it")  # fmt: skip
-    batch, made = trial.batch(), dict[str, Any]()
+        what = f"its hook accepts the condition, and no signature that makes {' or '.join(game.domains)} has '{name}' as an input"
+        trial.expect(name in sources, f"{what}; add it")
+    batch, outputs = trial.batch(), list[Tensor]()
+    there: dict[str, Any] = dict(batch)
     torch.manual_seed(0)
     for name, signature in game.signatures.items():
-        inputs = inputs_of(signature, {**made, **batch})
-        if inputs is None:
+        if not there.keys() >= set(signature.inputs.values()):
             continue
+        inputs = {argument: there[source] for argument, source in signature.inputs.items()}
         output = signature(game.generator, inputs)
-        made.setdefault(signature.output, output)
-        made[f"signature {name}"] = output
+        there.setdefault(signature.output, output)
+        outputs += [t for t in tensors_in(output) if t.requires_grad]
         if signature.output in (*trial.data.fields, Z):
             try_output(trial, name, signature, inputs, output)
             try_sizes(trial, name, signature, inputs)
     step = game.step("generator", batch)
-    outputs = [t for output in made.values() for t in tensors_in(output) if t.requires_grad]
     objective = torch.stack([*(t.square().sum() for t in outputs), *game.terms_of(step).values()]).sum()
     advice = "by no signature and not by the loss; remove it, or say which loss trains it: partners={'loss': …}"
     expect_gradients(trial, "generator", objective, advice)
-
-
-def inputs_of(signature: Signature, there: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A signature's arguments out of what there is; None where one is missing."""
-    if not there.keys() >= set(signature.inputs.values()):
-        return None
-    return {argument: there[source] for argument, source in signature.inputs.items()}
 
 
 def try_output(trial: Trial, name: str, signature: Signature, inputs: Mapping[str, Any], output: Any) -> None:
@@ -110,22 +103,22 @@ def try_critic(trial: Trial) -> None:
             trial.expect(shape[:1] == (BATCH,), f"{name} of {BATCH} examples have shape {shape}, which must begin with {BATCH}")
             objective = objective + t.sum()
         for name, t in scores.items():
-            (slope,) = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)
+            slope = torch.autograd.grad(t.sum(), x, allow_unused=True, retain_graph=True)[0] if t.requires_grad else None
             arrives = slope is not None and bool(slope.isfinite().all() and slope.any())
-            trial.expect(arrives, f"no gradient of the {name} reaches the examples")
+            trial.expect(arrives, f"no gradient of the {name} arrives at the examples")
 
         def play(module: nn.Module, arguments: Mapping[str, Any], x: Tensor = x, last: Mapping[str, Any] = last) -> Tensor:
             return torch.cat([t.flatten() for t in named(trial, module(x, **arguments, **last)).values()])
 
-        if not auxiliary:  # a critic that says itself which class it sees need not be told
+        if not auxiliary:  # a critic that says itself which class it sees depends on no condition
             for name in ignored(critic, play, besides):
                 trial.expect(False, f"its scores do not depend on '{name}', which it is conditioned on; use it")
     expect_gradients(trial, "critic", objective, "by none of its outputs; remove it")
 
 
-def named(trial: Trial, given: Any) -> dict[str, Tensor]:
+def named(trial: Trial, output: Any) -> dict[str, Tensor]:
     """A critic's outputs by name."""
-    outputs = dict(given) if isinstance(given, Mapping) else {"scores": given}
+    outputs = dict(output) if isinstance(output, Mapping) else {"scores": output}
     for t in outputs.values():
         kind = type(t).__name__
         trial.expect(isinstance(t, Tensor), f"it gives a {kind}; it must give a tensor, or a mapping from names to tensors")

@@ -55,7 +55,7 @@ def try_optimizer(trial: Trial) -> None:
     if getattr(trial.composition.components["optimizer.critic"].settings, "elementwise", False):
         split = begun(7, 5)
         alike = torch.equal(after, descend(trial.optimizer(split), split, 10))
-        trial.expect(alike, "it says `elementwise`, and a number's step depends on the others; take `elementwise` out")
+        trial.expect(alike, "it says `elementwise`, and a number's step depends on the others; remove `elementwise`")
 
 
 def try_schedule(trial: Trial) -> None:

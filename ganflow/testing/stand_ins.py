@@ -109,7 +109,7 @@ class NormalPrior(Prior):
 
 
 class ScoreDifference(ScoreLoss):
-    """The critic raises real scores and lowers generated ones, the generator raises its own."""
+    """The critic raises real scores and lowers generated ones, the generator raises those of its examples."""
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()

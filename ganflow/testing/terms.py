@@ -33,7 +33,7 @@ def try_loss(trial: Trial) -> None:
         parameters = [p for p in trial.game.get_submodule(player).parameters() if p.requires_grad]
         found = torch.autograd.grad(total, parameters, allow_unused=True)
         arrived = any(g is not None and bool(g.any()) for g in found)
-        trial.expect(arrived, f"no gradient of the {player}'s terms reaches its network")
+        trial.expect(arrived, f"no gradient of the {player}'s terms arrives at its network")
 
 
 def try_terms(trial: Trial) -> None:
@@ -49,8 +49,8 @@ def try_terms(trial: Trial) -> None:
 
 
 def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
-    """Finite scalars by name, the same each time, with gradients, means over examples or said to be none, computed alike in one
-    pass; no state changes before the step."""
+    """Finite scalars by name, the same each time, with gradients; means over examples, but for those in `whole_batch`; the same
+    in one pass. No state changes before the step."""
     game, names, arrived = trial.game, set[str](), False
     for part in parts:
         for player in trial.players:
@@ -66,7 +66,7 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
                 finite = all(bool(g.isfinite().all()) for g in found if g is not None)
                 trial.expect(finite, f"a gradient of the {player}'s terms is not finite; keep roots and logarithms away from 0")
         trial.expect(bool(names), "it gives no terms at all; name some in critic_terms or generator_terms")
-        trial.expect(arrived, "no gradient of its terms reaches a network; compute them without detach")
+        trial.expect(arrived, "no gradient of its terms arrives at a network; compute them without detach")
     learnt = {name: p for name, p in game.extras.named_parameters() if p.requires_grad}
     if learnt:
         total = sum(game.terms_of(game.step("generator", trial.batch())).values(), torch.zeros(()))

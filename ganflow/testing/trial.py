@@ -26,7 +26,7 @@ from ganflow.plugins import Chosen, Composition
 from ganflow.prior import Prior
 from ganflow.report import Report
 from ganflow.signature import played, signatures_of
-from ganflow.testing import RunsEagerly
+from ganflow.testing.partners import RunsEagerly
 from ganflow.testing.stand_ins import Example, stand_in
 
 BATCH = 8
@@ -88,7 +88,7 @@ class Trial:
         loss = self.made("loss", Loss, build("loss", **about))
         terms = [self.made("terms", AddedTerms, part) for part in self.composition.build_terms(**about)]
         domains = played(signatures_of(generator, self.data, prior, condition), self.data, prior)
-        self.expect_domains(critic, len(domains))
+        self.check_domains(critic, len(domains))
         if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss, terms, condition=condition)
@@ -103,11 +103,11 @@ class Trial:
             self.game.double()
         self.game.players = make_players(self.game, self.composition, rounds=10)
 
-    def expect_domains(self, critic: nn.Module, count: int) -> None:
-        """A critic that is to judge several fields has to be told which, and one that takes no `domain` refuses such data."""
+    def check_domains(self, critic: nn.Module, count: int) -> None:
+        """Refuse data of several generated fields for a critic whose forward does not hear which of them it judges."""
         parameters = inspect.signature(critic.forward).parameters.values()
         if count > 1 and not any(p.name == "domain" or p.kind is p.VAR_KEYWORD for p in parameters):
-            raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward takes no `domain`")
+            raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward has no argument `domain`")
 
     def made(self, hook: str, kind: type, part: Any) -> Any:
         """What a builder returned, which must be of this kind."""
@@ -169,11 +169,9 @@ class Trial:
         for name, parameter in self.game.named_parameters():
             self.expect(bool(parameter.isfinite().all()), f"{name} is not finite after some rounds")
         report = Report(3, values, self.game.estimates(values))
-        for kind, numbers in (("estimate", report.estimates), ("logged number", report.logged)):
-            if kind == "logged number":
-                self.tell("round_reported", report=report)
-            for name, value in numbers.items():
-                self.expect(isinstance(value, float), f"the {kind} '{name}' is a {type(value).__name__}; it must be a float")
+        for name, value in report.estimates.items():
+            self.expect(isinstance(value, float), f"the estimate '{name}' is a {type(value).__name__}; it must be a float")
+        self.tell("round_reported", report=report)
         self.tell("evaluated", round=3, scores={"score": 1.0})
         self.tell("checkpointed", round=3, path=Path("round-00000003"))
         self.tell("run_ended", status="finished")

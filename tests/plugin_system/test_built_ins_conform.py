@@ -76,9 +76,7 @@ DATA = {
 MORE = {
     "critic dcgan": [{"width": 4, "classifier": "label"}, {"width": 4, "conditioning": "concat"}],
     "generator dcgan": [{"width": 4, "conditioning": "concat"}],
-    "generator mlp_autoencoder": [{"width": 8, "learn_sigma": True}],
     "data captioned_folder": [{"path": "captioned", "size": 16, "encoder": MATCHED}],
-    "critic stackgan": [{"width": 4, "dim": 5, "norm": "none", "projection": True}],
 }
 """Further values, in which another part of the component is at work."""
 ELSEWHERE = {"sentence_transformer": "needs a model and a package that is an extra: tests/plugins/text/test_encoders.py"}

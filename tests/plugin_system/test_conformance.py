@@ -83,20 +83,31 @@ def test_a_network_may_refuse_some_data_but_not_all():
         return nn.Sequential(nn.Flatten(), nn.Linear(1024, 1), nn.Flatten(0))
 
     check_component(part("critic", images_only))
-    refused("critic", images_only, "takes no data that was tried: points: wants grey images")
+    refused("critic", images_only, "refuses all data that were tried: points: wants grey images")
+
+
+def test_an_authors_data_hold_out_enough():
+    data = points()
+    data.held_out["real"] = data.held_out["real"][:7]
+    refused("metric", lambda self: None, "cannot be tried: data points hold out fewer than", data)
 
 
 def test_partners():
     other = stand_in("critic").component
     partners = {"critic": other, "generator": (part("generator", linear), {})}
     passes("loss", stand_in("loss").settings.loss.__func__, partners=partners)
+
+    def stop(self, game):
+        raise ValueError("a partner's event is called, too")
+
+    partners = {"modifier": part("modifier", stop, hook="critic_stepped")}
+    refused("loss", stand_in("loss").settings.loss.__func__, "a partner's event is called, too", partners=partners)
     refused("critic", stand_in("critic").settings.critic.__func__, "cannot have a partner 'critic'", partners={"critic": other})
     refused("metric", lambda self: None, "cannot have a partner 'data'; partners can be: prior, generator, critic, loss",
             partners={"data": other})  # fmt: skip
     refused("metric", lambda self: None, "has as its partner 'loss' a critic 'testing/stand_in'", partners={"loss": other})
     partners = {"loss": (stand_in("loss").component, {"width": 3})}
-    what = "loss 'testing/stand_in' (not installed as a package) has no key 'width'"
-    refused("metric", lambda self: None, what, partners=partners)
+    refused("metric", lambda self: None, "loss 'testing/stand_in' (not installed as a package) has no key", partners=partners)
 
 
 def linear(self):

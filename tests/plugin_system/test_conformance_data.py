@@ -168,6 +168,25 @@ class Counting(IterableData):
         self.at = state["at"]
 
 
+class Remembers(Counting):
+    """Its state says nothing outside of this object."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def state_dict(self):
+        self.kept[len(self.kept)] = self.at
+        return {"number": len(self.kept) - 1}
+
+    def load_state_dict(self, state):
+        self.at = self.kept.get(state["number"], 0)
+
+
+def test_a_state_that_another_process_cannot_use():
+    refused("data", lambda self: Remembers(), "gone on with in another process, it draws other examples")
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "fragment"),
     [
@@ -175,6 +194,7 @@ class Counting(IterableData):
         ("state_dict", lambda self: {"at": b"3"}, "a bytes cannot be kept in a checkpoint"),
         ("__iter__", lambda self: iter(()), "gives no examples"),
         ("__iter__", lambda self: iter([{"real": torch.zeros(2)}] * 99), "whose 'real' has shape (2,); the field has (1,)"),
+        ("fields", {"real": Field((1,), 0.0, 9.0)}, "a drawn 'real' leaves its range [0.0, 9.0]"),
         ("__iter__", lambda self: ({"real": torch.rand(1)} for _ in range(99)), "built twice, it draws other examples"),
     ],
 )
@@ -220,7 +240,7 @@ ENCODERS = {
     "it does not know the words that it has learnt from": {"unknown": lambda self, s: s.split()},
     "it does not say what it is": {"about": lambda self: ""},
     "match does not give a finite scalar": {"match": lambda self, p, t: p.mean((1, 2, 3))},
-    "no gradient of match reaches the pictures": {"match": lambda self, p, t: p.mean().detach()},
+    "no gradient of match arrives at the pictures": {"match": lambda self, p, t: p.mean().detach()},
 }
 
 

@@ -33,6 +33,11 @@ class Root(Generator):
         return super().forward(z) + (0 * self.layer.weight.sum()).sqrt()
 
 
+class Cut(Generator):
+    def forward(self, z):
+        return super().forward(z).detach()
+
+
 class Wide(Generator):
     def forward(self, z):
         return 3 + super().forward(z)
@@ -80,10 +85,11 @@ class TwoCodes(Encoding):
         (lambda data, condition: nn.Linear(8, 3), "its signature 'sample' gives shape (8, 3), not (8, 2)", points),
         (Wide, "its signature 'sample' leaves the data's range [-1.0, 1.0]", images),
         (Unused, "the generator's parameter more.weight has no gradient", points),
+        (Cut, "the generator's parameter layer.weight has no gradient", points),
         (Root, "has a gradient that is not finite", points),
         (Constant, "what its signature 'sample' gives does not depend on 'z'", points),
         (Deaf, "what its signature 'sample' gives does not depend on 'label'", classed),
-        (Encoding, "no signature that makes real has 'label' among its inputs", classed),
+        (Encoding, "no signature that makes real has 'label' as an input", classed),
         (ShortCodes, "its signature 'encode' gives shape (8, 6), not (8, 8)", images),
         (TwoCodes, "its signature 'encode' gives a tuple, not a tensor", images),
         (Generator, "'source' is what the generator makes, and cannot be its condition", pairs),
@@ -175,7 +181,7 @@ def test_a_translator_passes():
 
 
 class Critic(nn.Module):
-    """Scores by one layer; of a class its own."""
+    """Scores by one layer; another one for each class."""
 
     def __init__(self, data, condition=()):
         super().__init__()
@@ -194,6 +200,18 @@ class Averaging(Critic):
 class Blind(Critic):
     def forward(self, x):
         return super().forward(torch.zeros_like(x))
+
+
+class Loose(Critic):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class Wordless(Critic):
+    """The sum of the pixels: nothing is learnt."""
+
+    def forward(self, x):
+        return x.flatten(1).sum(1)
 
 
 class DeafCritic(Critic):
@@ -241,7 +259,7 @@ class Idle(Several):
 
 
 class TwoFields(Critic):
-    """Of two domains, told by name."""
+    """Of two domains, by name."""
 
     def forward(self, x, domain):
         return super().forward(x) if domain == "a" else -super().forward(x)
@@ -252,14 +270,16 @@ class TwoFields(Critic):
     [
         (lambda data, condition: "network", "hook 'critic' gave str, not Module", points),
         (Averaging, "scores of 8 examples have shape (1,)", points),
-        (Blind, "no gradient of the scores reaches the examples", points),
+        (Blind, "no gradient of the scores arrives at the examples", points),
+        (Wordless, "the critic's parameter layer.weight has no gradient", points),
+        (Loose, "no gradient of the scores arrives at the examples", points),
         (Tuple, "it gives a list; it must give a tensor, or a mapping", points),
         (DeafCritic, "its scores do not depend on 'label'", classed),
         (NoHead, "its attribute `auxiliary` names 'classes', and it gives fine, coarse", classed),
         (HeadAlone, "all that it gives is auxiliary", classed),
         (Weighted, "its attribute `score_weights` names 'finest', and its scores are fine, coarse", classed),
         (Idle, "the critic's parameter classes.weight has no gradient", classed),
-        (Critic, "judges one field: its forward takes no `domain`", two_domains),
+        (Critic, "judges one field: its forward has no argument `domain`", two_domains),
     ],
 )
 def test_critics_that_break_the_contract(critic, fragment, data):
