@@ -190,3 +190,24 @@ def test_an_older_checkpoint_is_logged_only_when_asked_for(
     assert result.error.endswith(f"; to log that: {line}")
     assert main(line.split()[1:]) == 0
     assert "the generator as a model sent to" in capsys.readouterr().out
+
+
+def test_a_class_conditional_generator_is_given_labels(tmp_path: Path, database: str) -> None:
+    import mlflow
+
+    digits = RECIPE.replace("{use: gaussians, samples: 500, held_out: 100}", "{use: digits, size: 8}")
+    (tmp_path / "classes.yaml").write_text(digits.replace("name: ring", "name: classes\ncondition: label"))
+    folder = start(read_recipe(str(tmp_path / "classes.yaml")), tmp_path / "runs", quiet=True).folder
+    assert sync(folder).model
+    (made,) = store.client(database).get_run(State.read(folder).run_id).outputs.model_outputs
+    game = load_game(folder)
+    z, label = game.latents(3), torch.tensor([0, 7, 7])
+    mlflow.set_tracking_uri(database)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
+        drawn = model.predict({"z": z.numpy(), "label": label.numpy()})
+    finally:
+        mlflow.set_tracking_uri(None)
+    inputs = {spec.name: (spec.type.name, spec.shape) for spec in model.metadata.signature.inputs.inputs}
+    assert inputs == {"z": ("float32", (-1, 3)), "label": ("int64", (-1,))}
+    np.testing.assert_array_equal(drawn, game.call("sample", z=z, label=label).numpy())
