@@ -19,7 +19,8 @@ from ganflow.settings import key, part, settings  # noqa: E402
 from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from ganflow.checkpoint.load import load_encoder, load_game
+    from ganflow.checkpoint import load_game
+    from ganflow.checkpoint.load import load_encoder
     from ganflow.cli.drawing import (
         MOST_TILES,
         add_run_arguments,
@@ -78,7 +79,8 @@ __all__ = [
 ]  # fmt: skip
 
 _ROOMS = {
-    "checkpoint.load": "load_encoder load_game",
+    "checkpoint": "load_game",
+    "checkpoint.load": "load_encoder",
     "cli.drawing": "MOST_TILES add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
     "data.base": "IMAGE_RANGE Data Field IterableData StreamData TensorData class_field",
     "encoder": "Pictures TextEncoder",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganflow.cli.main import COMMANDS
+from ganflow.cli.brought import helps
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 
@@ -40,7 +40,7 @@ def tiles(path, rows, columns):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["draw"] == ganflow_text.command.HELP
+    assert helps()["draw"] == ganflow_text.command.HELP
 
 
 def test_a_row_for_each_sentence(run, ganflow, tidy):
@@ -116,7 +116,7 @@ def test_a_run_of_another_kind(tidy, ganflow):
 @pytest.mark.parametrize("command", ["sample", "interpolate"])
 def test_other_commands_name_this_one(run, ganflow, command):
     code, err = ganflow(command, "tiny")
-    assert (code, err) == (2, f'ganflow: run tiny {run.id} draws what it is told: ganflow draw {run.id} "…"\n')
+    assert (code, err) == (2, f'ganflow: run tiny {run.id} draws what sentences say: ganflow draw {run.id} "…"\n')
 
 
 def test_an_encoder_that_is_gone(run, ganflow):

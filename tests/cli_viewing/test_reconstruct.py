@@ -8,7 +8,7 @@ from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencod
 from PIL import Image
 from torch import nn
 
-from ganflow.cli.main import COMMANDS
+from ganflow.cli.brought import helps
 from ganflow.data import TensorData
 from ganflow.game import Game
 from ganflow.loss import Loss
@@ -86,7 +86,7 @@ def trained(monkeypatch, make_run):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["reconstruct"] == ganflow_autoencoder.command.HELP
+    assert helps()["reconstruct"] == ganflow_autoencoder.command.HELP
 
 
 def test_held_out_images_stand_above_their_reconstructions(trained, ganflow, tidy):

@@ -8,7 +8,8 @@ from ganflow_translation import data as scenes
 from PIL import Image
 
 from ganflow.checkpoint import load_game
-from ganflow.cli.main import COMMANDS, main
+from ganflow.cli.brought import helps
+from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 from ganflow.runs import find_run
@@ -81,7 +82,7 @@ def translate(runs, tmp_path, monkeypatch, ganflow):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["translate"] == ganflow_translation.command.HELP
+    assert helps()["translate"] == ganflow_translation.command.HELP
 
 
 def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):
