@@ -149,8 +149,8 @@ class Game(nn.Module):
         return {name: value for part in self.parts for name, value in part.estimates(means).items()}
 
     def discover(self) -> None:
-        """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the added
-        terms. Changes nothing else."""
+        """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the
+        added terms. Changes nothing else."""
         self.score_weight = 1.0
         shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
         tried = copy.copy(self)
