@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganflow.data import Feed
-from ganflow.data.feed import generator as stream_of
+from ganflow.data.drawing import generator as stream_of
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round

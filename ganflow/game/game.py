@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ganflow.data import Data
-from ganflow.data.feed import generator as stream_of
+from ganflow.data.drawing import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken
 from ganflow.game.held import modules_in
 from ganflow.game.player import Player

@@ -145,9 +145,10 @@ class Round:
             if alike := terms.keys() & step.logged.keys():
                 raise GanflowError(f"a number is logged as '{min(alike)}', which is the name of a term: use another name")
             self.descends = frozenset(terms)
-            if odd := self.descends ^ self._given.setdefault((name, *map(id, self.active)), self.descends):
-                what = f"the {name}'s term '{min(odd)}' takes part in some steps and not in others, and nothing says when"
-                raise GanflowError(f"{what}: give it each time, or say it by every, begin and end")
+            taking_part = (name, *map(id, self.active))
+            if odd := self.descends ^ self._given.setdefault(taking_part, self.descends):
+                raise GanflowError(f"the {name}'s term '{min(odd)}' takes part in some steps and not in others, and nothing says "
+                                   "when: give it each time, or say it by every, begin and end")  # fmt: skip
             found = {**{key: t.detach() for key, t in terms.items()}, **step.logged}
             if self.accumulate == 1:
                 player.descend(total(name, terms, self.game))

@@ -105,8 +105,8 @@ def _form(module: ModuleType) -> str | None:
     contract = getattr(module, "GANFLOW_CONTRACT", 1)
     if contract != CONTRACT:
         older = isinstance(contract, int) and contract < CONTRACT
-        todo = "install a newer version of it, or port it (docs/porting.md)" if older else "install versions of the two that fit"
-        return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {todo}"
+        fit = "docs/porting.md says how to port it" if older else "install versions of the two that fit"
+        return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {fit}"
     for name, value in vars(module).items():
         if name != "register" and callable(value) and marked(value) is not None:
             return f"a module's only hook is 'register', not '{name}'{did_you_mean(name, ['register'])}"

@@ -49,8 +49,8 @@ def closure():
 
 def round_of(loss, listeners=(), terms=()):
     players = {"critic": SimpleNamespace(optimizer=torch.optim.Adam([torch.zeros(2, requires_grad=True)]))}
-    networks = {"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1), "extras": nn.ModuleDict()}
-    game = SimpleNamespace(parts=(loss, *terms), players=players, **networks)
+    networks = {"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)}
+    game = SimpleNamespace(parts=(loss, *terms), **networks, extras=nn.ModuleDict(), players=players)
     return SimpleNamespace(game=game, settings={}, critic_stepped=list(listeners), generator_stepped=[])
 
 

@@ -189,5 +189,5 @@ def test_names_of_a_losss_state_are_those_of_earlier_versions(plugin, work):
     for system, prefix in {"vae_gan": "extras.loss.0.adversarial.", "cycle": "extras.loss.0.adversarial."}.items():
         (work / "balanced.yaml").write_text(SYSTEMS[system] + REST.format(system=system) + "modifiers: [{use: r1}]")
         game = Parts(read_recipe(work / "balanced.yaml")).game
-        found = {name for name in game.state_dict() if "loss" in name and ".pools." not in name}
-        assert found == {prefix + n for n in ("k", "ahead", "happened")}
+        kept = {name for name in game.state_dict() if "loss" in name and ".pools." not in name}
+        assert kept == {prefix + n for n in ("k", "ahead", "happened")}

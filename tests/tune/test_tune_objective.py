@@ -106,6 +106,8 @@ import torch
 from ganflow import hookimpl, settings
 from ganflow.metrics import Metric
 
+GANFLOW_CONTRACT = 2
+
 class Mean(Metric):
     goal = "max"
     def evaluate(self, game):

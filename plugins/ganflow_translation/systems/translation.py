@@ -23,6 +23,9 @@ class TranslationLoss(nn.Module, Loss):
     def __init__(self, adversarial: Loss, critic_weight: float) -> None:
         super().__init__()
         check_inner(adversarial, "loss.adversarial")
+        if isinstance(adversarial, TranslationLoss):
+            name = type(adversarial).__name__
+            raise GanflowError(f"loss.adversarial: {name} does not follow from scores alone: take the loss that it plays by")
         self.adversarial, self.critic_weight = adversarial, critic_weight
 
     @property
