@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -49,7 +50,7 @@ def try_optimizer(trial: Trial) -> None:
     trial.expect(bool(after.square().sum() < before.square().sum()), "ten steps down |p|² go up")
     resumed = [nn.Parameter(after.clone())]
     other = trial.optimizer(resumed)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # torch's own would share their tensors
     same = torch.equal(descend(optimizer, parameters, 2), descend(other, resumed, 2))
     trial.expect(same, "gone on with from its state_dict, it makes other steps; put all that changes into `self.state`")
     if getattr(trial.composition.components["optimizer.critic"].settings, "elementwise", False):

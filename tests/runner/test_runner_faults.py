@@ -309,6 +309,14 @@ def test_nothing_is_written_for_a_recipe_that_does_not_fit(work, ganflow, faulty
     assert [p for p in sorted(work.rglob("*")) if "__pycache__" not in p.parts] == before
 
 
+def test_a_plugin_of_an_earlier_contract_is_refused_in_one_sentence(work, ganflow, plugin):
+    plugin("earlier", FAULTY.replace("GANFLOW_CONTRACT = 2", ""))
+    code, out, err = ganflow("run", "tiny.yaml", "-q", "+modifiers={use: faulty}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    wanted = "plugin 'earlier' (gf-earlier 1.0): it was written for version 1 of the plugin contract, and this ganflow has"
+    assert f"{wanted} version 2; docs/porting.md says how to port it" in err
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there(work, ganflow):
     code, _, err = ganflow("run", "tiny.yaml", "train.device=cuda")
