@@ -25,6 +25,8 @@ from ganflow import hookimpl, key, settings
 from ganflow.errors import GanflowError
 from ganflow.executor import Executor
 
+GANFLOW_CONTRACT = 2
+
 
 class Turns(Executor):
     """Several trials in one process, a step of each after the other."""
