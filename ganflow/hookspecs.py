@@ -135,11 +135,12 @@ class Events:
 
     @hookspec
     def critic_stepped(self, game: Game) -> None:
-        """After each critic update (clip here). Part of the step: torch operations only, no `.item()`."""
+        """After each critic update (clip here). Part of the step: torch operations only, no `.item()`. The gradient of the update,
+        averaged over workers and clipped, is the `grad` of `game.parameters_of("critic")`."""
 
     @hookspec
     def generator_stepped(self, game: Game) -> None:
-        """After each generator update (average here). Part of the step: torch operations only, no `.item()`."""
+        """The same after each generator update (average here)."""
 
     @hookspec
     def round_reported(self, game: Game, report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -155,6 +156,7 @@ class Round:
             player.update(gradients)
         step.write()
         self._tell(name, values)
+        player.forget()
         return values
 
     def _tell(self, name: Player, values: Terms) -> None:
@@ -165,7 +167,8 @@ class Round:
             group = self.game.players[name].group
             means = values
             if group is not None:
-                (line,) = group.mean([torch.stack([t.float() for t in values.values()])])
+                kind = reduce(torch.promote_types, (t.dtype for t in values.values()), torch.float32)
+                (line,) = group.mean([torch.stack([t.to(kind) for t in values.values()])])
                 means = dict(zip(values, line.unbind(), strict=True))
             with torch.no_grad():
                 for part in keeping:

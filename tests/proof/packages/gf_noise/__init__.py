@@ -1,0 +1,54 @@
+"""Instance noise that fades: the critic sees noisy examples, and clean ones from some round on (Sønderby et al. 2017,
+arXiv:1610.04490)."""
+
+import torch
+from torch import nn
+
+from ganflow import hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
+
+
+class Noise(nn.Module):
+    """What is called before the critic, and adds normal noise of deviation σ · max(0, 1 − round / rounds) in training.
+
+    Attributes:
+        round: of the game, a 0-dim int64 tensor.
+    """
+
+    def __init__(self, sigma, rounds):
+        super().__init__()
+        self.sigma, self.rounds = sigma, rounds
+        self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forward(self, critic, inputs):
+        if not critic.training:
+            return None
+        x, *others = inputs
+        sigma = self.sigma * (1 - self.round / self.rounds).clamp(min=0).to(x.dtype)
+        return (x + sigma * torch.randn_like(x), *others)
+
+
+@settings
+class InstanceNoise:
+    """The critic sees examples, real and generated alike, with noise that fades to nothing."""
+
+    sigma: float = key(0.1, "deviation of the noise in the first round", ge=0)
+    rounds: int = key(1000, "after so many rounds there is none", ge=1)
+
+    @hookimpl(wrapper=True)
+    def critic(self):
+        network = yield
+        network.register_forward_pre_hook(Noise(self.sigma, self.rounds))
+        return network
+
+    @hookimpl
+    def game_built(self, game):
+        for hook in game.critic._forward_pre_hooks.values():
+            if isinstance(hook, Noise):
+                hook.round = game.round
+
+
+@hookimpl
+def register(offer):
+    offer("modifier", "instance_noise", InstanceNoise)
