@@ -92,8 +92,8 @@ class Game(nn.Module):
             raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds")
         if both := [name for name in self.condition if name in self.domains]:
             raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
-        self.auxiliary: frozenset[str] = frozenset(getattr(critic, "auxiliary", ()))
-        self.score_weights: dict[str, float] = dict(getattr(critic, "score_weights", {}))
+        self.auxiliary: frozenset[str] = frozenset(attribute_of(critic, "auxiliary", ()))
+        self.score_weights: dict[str, float] = dict(attribute_of(critic, "score_weights", {}))
         self.together = one_pass and not mixes_examples(generator)
         self.needs: dict[str, set[str]] = {}
         self.layers: set[str] = set()
@@ -296,12 +296,15 @@ class Game(nn.Module):
         return torch.cat(pieces)
 
 
+def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:
+    """An attribute of a network, or of the outermost of its modules that has it: a modifier may have put a module around it."""
+    return next((getattr(m, name) for m in (network.modules() if network else ()) if hasattr(m, name)), default)
+
+
 def mixes_evaluated(network: nn.Module) -> bool:
     """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
     running statistics."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
-
-
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from ganflow.checkpoint.load import load_game
 from ganflow.errors import GanflowError
+from ganflow.game import Game
 from ganflow.runner import resume, start
 from ganflow.tracking import entries
 
@@ -299,3 +300,30 @@ def test_the_text_is_whole_after_a_kill(tmp_path):
         assert process.kill()
     resume(process.run, quiet=True, overrides=["train.rounds=510"])
     check_text(process.run)
+
+
+class Around(torch.nn.Module):
+    """What a modifier puts around a critic, knowing nothing of what it gives."""
+
+    def __init__(self, critic):
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, x, **condition):
+        return self.critic(x / 2, **condition)
+
+
+def test_a_module_around_a_critic_hides_neither_weights_nor_what_is_no_score():
+    parts = built("scales")
+    critic = parts.game.critic
+    critic.auxiliary = ("coarse",)
+    game = Game(parts.data, parts.game.prior, parts.game.generator, Around(critic), parts.game.loss)
+    assert game.score_weights == {"fine": 1.0, "coarse": 0.5}
+    step = game.step("critic", game.blank(3))
+    assert step.score(step.real()).keys() == {"fine"}
+    assert step.auxiliary(step.real(), "coarse").shape == (3,)
+
+
+def test_noise_needs_a_critic():
+    with pytest.raises(GanflowError, match="modifier 'instance_noise' works on a critic, and the recipe has none"):
+        built("sinkhorn", "+modifiers={use: instance_noise}")

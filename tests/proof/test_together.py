@@ -100,6 +100,7 @@ def test_packs_say_why_not(recipe):
         PackedTrainer([Member(p.recipe, p.trainer) for p in (built(recipe(f"modifiers[0].weight={w}")) for w in (1, 2))])
 
 
+@pytest.mark.slow
 def test_packs_without_what_takes_part_in_some_rounds_only(recipe):
     """Trials that differ in numbers of the packages' components."""
     recipes = [recipe("~modifiers[1]", f"modifiers[0].weight={w}", f"modifiers[1].sigma={s}") for w, s in ((1, 0.5), (2, 0.3))]

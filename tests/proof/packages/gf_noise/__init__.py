@@ -4,22 +4,22 @@ arXiv:1610.04490)."""
 import torch
 from torch import nn
 
-from ganflow import hookimpl, key, settings
+from ganflow import GanflowError, hookimpl, key, settings
 
 GANFLOW_CONTRACT = 2
 
 
 class Noise(nn.Module):
-    """What is called before the critic, and adds normal noise of deviation σ · max(0, 1 − round / rounds) in training.
+    """Is called before a critic, and adds normal noise of deviation σ · max(0, 1 − round / rounds) in training.
 
-    Attributes:
-        round: of the game, a 0-dim int64 tensor.
+    Args:
+        round: the game's, a 0-dim int64 tensor.
     """
 
-    def __init__(self, sigma, rounds):
+    def __init__(self, sigma, rounds, round):
         super().__init__()
         self.sigma, self.rounds = sigma, rounds
-        self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("round", round, persistent=False)
 
     def forward(self, critic, inputs):
         if not critic.training:
@@ -36,17 +36,11 @@ class InstanceNoise:
     sigma: float = key(0.1, "deviation of the noise in the first round", ge=0)
     rounds: int = key(1000, "after so many rounds there is none", ge=1)
 
-    @hookimpl(wrapper=True)
-    def critic(self):
-        network = yield
-        network.register_forward_pre_hook(Noise(self.sigma, self.rounds))
-        return network
-
     @hookimpl
     def game_built(self, game):
-        for hook in game.critic._forward_pre_hooks.values():
-            if isinstance(hook, Noise):
-                hook.round = game.round
+        if game.critic is None:
+            raise GanflowError("modifier 'instance_noise' works on a critic, and the recipe has none; take it out")
+        game.critic.register_forward_pre_hook(Noise(self.sigma, self.rounds, game.round))
 
 
 @hookimpl
