@@ -59,6 +59,7 @@ class Game(nn.Module):
         auxiliary, score_weights: of the critic's outputs, which are no scores, and how much a named score weighs (1 by default).
         needs: player → the fields of the data that its step reads.
         layers: of the critic, whose features the terms ask for.
+        part_weights: of all named scores together, by the id of each part whose terms are computed over such.
         round: rounds played, a 0-dim int64 tensor; of no checkpoint.
 
     Args:
@@ -97,6 +98,7 @@ class Game(nn.Module):
         self.together = one_pass and not mixes_examples(generator)
         self.needs: dict[str, set[str]] = {}
         self.layers: set[str] = set()
+        self.part_weights: dict[int, float] = {}
         self.extras = Extras()
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -134,7 +136,10 @@ class Game(nn.Module):
         """
         terms: Terms = {}
         for part in self.parts if parts is None else parts:
+            step.score_weight = None
             found = getattr(part, f"{step.player}_terms")(step)
+            if step.score_weight is not None:
+                self.part_weights[id(part)] = step.score_weight
             for name, term in found.items():
                 if name in terms:
                     raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
@@ -144,13 +149,15 @@ class Game(nn.Module):
         return terms
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the parts derive from the terms' means; of several named scores, from their weighted average."""
-        means = {name: mean / self.score_weight for name, mean in means.items()}
-        return {name: value for part in self.parts for name, value in part.estimates(means).items()}
+        """What the parts derive from the terms' means, as they gave them; of several named scores, from their weighted average."""
+        found: dict[str, float] = {}
+        for part in self.parts:
+            weight = part.every * (self.part_weights.get(id(part)) or 1.0)
+            found |= part.estimates({name: mean / weight for name, mean in means.items()})
+        return found
 
     def discover(self) -> None:
         """Find out what the players' steps read and ask for, by playing each on a blank batch. Changes nothing else."""
-        self.score_weight = 1.0
         players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in players:
@@ -158,7 +165,6 @@ class Game(nn.Module):
                 self.terms_of(step)
                 self.needs[player] = step.fields.read - {Z}
                 self.layers |= step.layers
-                self.score_weight = max(self.score_weight, step.score_weight)
 
     def played_by(self, network: nn.Module) -> Game:
         """The same game with another generator. This one is left as it is; the parts are shared."""

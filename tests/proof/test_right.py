@@ -327,3 +327,26 @@ def test_a_module_around_a_critic_hides_neither_weights_nor_what_is_no_score():
 def test_noise_needs_a_critic():
     with pytest.raises(GanflowError, match="modifier 'instance_noise' works on a critic, and the recipe has none"):
         built("sinkhorn", "+modifiers={use: instance_noise}")
+
+
+@pytest.mark.parametrize("coarse", [0.5, 3.0])
+def test_what_is_estimated_of_terms_that_are_no_sums_over_scores(coarse):
+    """The bound on the information is of one cross-entropy; the Jensen-Shannon divergence of both critics' average."""
+    changes = ["prior={use: coded, codes: 4, noise: 2}", "+modifiers={use: information, width: 8, weight: 2}"]
+    game = built("scales", *changes, "loss=non_saturating", f"critic.coarse={coarse}").game
+    found = game.estimates({"critic/non_saturating": 1.2 * (1 + coarse), "generator/information": 1.0})
+    assert found["information_bound"] == pytest.approx(math.log(4) - 0.5)
+    assert found["jsd_estimate"] == pytest.approx(math.log(2) - 1.2 / 2)
+
+
+def test_weights_of_scores_that_are_less_than_one_together():
+    game = built("scales", "loss=non_saturating").game
+    game.score_weights |= {"fine": 0.25, "coarse": 0.25}
+    game.discover()
+    assert game.estimates({"critic/non_saturating": 0.5 * 1.2})["jsd_estimate"] == pytest.approx(math.log(2) - 1.2 / 2)
+
+
+def test_what_is_estimated_of_a_term_that_is_heavier_in_fewer_rounds():
+    game = built("infogan").game
+    game.terms[0].every = 4
+    assert game.estimates({"generator/information": 4 * 0.3})["information_bound"] == pytest.approx(math.log(4) - 0.3)
