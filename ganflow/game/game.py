@@ -149,7 +149,7 @@ class Game(nn.Module):
         return terms
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the parts derive from the terms' means, as they gave them; of several named scores, from their weighted average."""
+        """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
         found: dict[str, float] = {}
         for part in self.parts:
             weight = part.every * (self.part_weights.get(id(part)) or 1.0)

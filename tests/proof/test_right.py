@@ -34,7 +34,7 @@ def test_began_moves_k_as_the_paper_says(tmp_path):
         assert values["convergence"] == pytest.approx(real + abs(real - fake), rel=1e-5)
         k = min(1.0, max(0.0, k + 2.0 * (real - fake)))
     assert last(run).tensors["game.extras.loss.0.k"].item() == pytest.approx(k, abs=1e-5)
-    assert 0 < k
+    assert k > 0
 
 
 def test_began_is_the_same_in_micro_batches():

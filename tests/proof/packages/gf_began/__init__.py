@@ -15,8 +15,8 @@ class Autoencoding(nn.Module):
 
     def __init__(self, size, width, code):
         super().__init__()
-        layers = [nn.Linear(size, width), nn.ELU(), nn.Linear(width, code), nn.Linear(code, width), nn.ELU(), nn.Linear(width, size)]
-        self.body = nn.Sequential(*layers)
+        encoder = [nn.Linear(size, width), nn.ELU(), nn.Linear(width, code)]
+        self.body = nn.Sequential(*encoder, nn.Linear(code, width), nn.ELU(), nn.Linear(width, size))
 
     def forward(self, x):
         x = x.flatten(1)

@@ -9,7 +9,8 @@ class DigitDecoder(nn.Module):
         super().__init__()
         self.side = side
         self.label_emb = nn.Embedding(n_classes, n_classes)
-        self.model = nn.Sequential(nn.Linear(latent_size + n_classes, hidden), nn.ReLU(), nn.Linear(hidden, side * side), nn.Tanh())
+        first, last = nn.Linear(latent_size + n_classes, hidden), nn.Linear(hidden, side * side)
+        self.model = nn.Sequential(first, nn.ReLU(), last, nn.Tanh())
 
     def decode(self, input, y, temperature=1.0):
         code = torch.cat((temperature * input, self.label_emb(y)), -1)

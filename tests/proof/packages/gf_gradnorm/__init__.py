@@ -17,7 +17,7 @@ class GradientNorm:
     def game_built(self, game):
         norms = nn.Module()
         for player in ("critic", "generator"):
-            norms.register_buffer(player, torch.zeros((), device=game.device))
+            norms.register_buffer(player, next(game.generator.parameters()).new_zeros(()))
         game.extras["gradient_norm"] = norms
 
     @hookimpl
@@ -29,7 +29,7 @@ class GradientNorm:
         self.note(game, "generator")
 
     def note(self, game, player):
-        squares = [p.grad.float().square().sum() for p in game.parameters_of(player)]
+        squares = [p.grad.square().sum() for p in game.parameters_of(player)]
         game.extras["gradient_norm"].get_buffer(player).copy_(torch.stack(squares).sum().sqrt())
 
     @hookimpl

@@ -8,11 +8,11 @@
 import math
 
 import torch
+from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 from torch.nn import functional as F
 
 from ganflow import AddedTerms, GanflowError, Prior, hookimpl, key, settings
-from ganflow_vanilla.priors import NormalPrior
 
 GANFLOW_CONTRACT = 2
 

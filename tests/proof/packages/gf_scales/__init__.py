@@ -38,7 +38,7 @@ class TwoScalesCritic:
     @hookimpl
     def critic(self, data):
         if not data.main.is_image:
-            raise GanflowError(f"critic 'two_scales' scores images; data '{data.name}' has shape {data.shape}: use another critic")
+            raise GanflowError(f"critic 'two_scales' scores images; data '{data.name}' has shape {data.shape}")
         return TwoScales(data.shape, self.width, self.coarse)
 
 
