@@ -161,6 +161,7 @@ class Round:
             player.update(gradients)
         step.write()
         self._tell(name, values)
+        player.forget()
         return values
 
     def _tell(self, name: Player, values: Terms) -> None:
