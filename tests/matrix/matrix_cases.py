@@ -32,7 +32,7 @@ REST = """
 name: matrix
 loss: {loss}
 modifiers: [{modifiers}]
-optimizer: {{use: sgd, lr: 0.02, momentum: 0.9}}
+optimizer: {{use: sgd, lr: 0.05, momentum: 0.9}}
 schedule: {{use: cosine, warmup: 0.5}}
 train: {{rounds: 3, batch_size: 8, seed: 2, precision: fp64, threads: 1, clip_grad: 5.0}}
 track: {{mlflow: false}}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ganflow.game import Game
 
@@ -31,7 +32,8 @@ class Noise:
         if (kind, shape) not in self.tables:
             generator = torch.Generator().manual_seed(zlib.crc32(repr((kind, shape)).encode()))
             draw = {"rand": torch.rand, "randn": torch.randn}[kind]
-            self.tables[kind, shape] = draw(self.examples, *shape, generator=generator, dtype=torch.float64)
+            with _disable_current_modes():  # a constant of a graph, not an operation in it
+                self.tables[kind, shape] = draw(self.examples, *shape, generator=generator, dtype=torch.float64)
         return self.tables[kind, shape]
 
     def drawn(self, kind, shape, dtype=None):
