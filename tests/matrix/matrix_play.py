@@ -63,7 +63,7 @@ def traced(parts, whole):
 
 
 def played(recipe, row):
-    """The state of the game after three rounds, and the report of the last two.
+    """The state of the game after three rounds, and the report of the last two: of each worker.
 
     Args:
         row: the switches.
@@ -83,9 +83,12 @@ def played(recipe, row):
             trainer.share()
         for until in rounds:
             report = trainer.advance(until)
-        if rounds[-1] < ROUNDS and not (group and group.rank):
+        if rounds[-1] < ROUNDS and group and group.rank:
+            trainer.advance(ROUNDS)  # waits, for the first worker's checkpoint
+        elif rounds[-1] < ROUNDS:
             tensors, plain = trainer.state()
             kept.append((save({k: t.clone() for k, t in tensors.items()}), json.dumps(plain)))
+            trainer.halt()
         state = {name: t.clone() for name, t in game_state(parts.game)[0].items()}
         parts.feed.close()
         if group:
@@ -94,9 +97,9 @@ def played(recipe, row):
 
     with Noise(ROUNDS * DRAWS * BATCH).instead():
         if not row["resume"]:
-            return together(row["workers"], work)[0]
+            return together(row["workers"], work)
         together(row["workers"], lambda group: work(group, rounds=(1,)))
-        return together(row["workers"], lambda group: work(group, kept[0], (ROUNDS,)))[0]
+        return together(row["workers"], lambda group: work(group, kept[0], (ROUNDS,)))
 
 
 def start(recipe):
