@@ -10,6 +10,7 @@ from matrix_noise import NUMBER, Noise
 from safetensors.torch import load, save
 from torch import nn
 
+from ganflow.game.build import twin
 from ganflow.game.compiled import CompiledRound
 from ganflow.game.parallel import Group
 from ganflow.game.player import parts_of
@@ -76,7 +77,9 @@ def played(recipe, row):
         if start and not (group and group.rank):
             tensors, plain = start
             trainer.load_state(load(tensors), json.loads(plain))
-        if row["traced"]:
+        if row["traced"] == "compiled":
+            trainer.compile(True, lambda: twin(recipe, parts.game), ROUNDS)
+        elif row["traced"]:
             traced(parts, row["traced"] == "round")
         if group:
             group.join(parts.game.device)
