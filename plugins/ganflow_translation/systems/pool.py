@@ -14,7 +14,7 @@ class Pool(nn.Module):
     """The last fakes, some of them older: while it fills, what comes in is kept and given back; then half of what comes in takes
     the places of earlier fakes, which are given back instead.
 
-    Its contents are buffers: part of every checkpoint, of each worker's own. All of it is tensor operations, so that it can be
+    Its contents are buffers: part of every checkpoint, and each worker's own. All of it is tensor operations, so that it can be
     traced; they change when the critic has made its step.
 
     Args:
@@ -24,6 +24,7 @@ class Pool(nn.Module):
 
     kept: Tensor
     count: Tensor
+    per_rank = True
 
     def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
