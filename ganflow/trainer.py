@@ -28,8 +28,8 @@ from ganflow.signature import Z
 
 Tensors = dict[str, Tensor]
 PLAY, PAUSE, GATHER, END = range(4)
-"""What the first worker sends to the others, which wait for it in `Trainer.advance`: play another round; go on to the report; send
-state that differs between workers, and wait again; nothing more will be played."""
+"""What the first worker sends to the others, which wait for it in `Trainer.advance`: play another round; go on to the report;
+send state that differs between workers, and wait again; nothing more will be played."""
 
 
 class Diverged(GanflowError):

@@ -136,9 +136,9 @@ class Game(nn.Module):
         """
         terms: Terms = {}
         for part in self.parts if parts is None else parts:
-            step.score_weight = None
+            step.score_weight = 0.0
             found = getattr(part, f"{step.player}_terms")(step)
-            if step.score_weight is not None:
+            if step.score_weight:
                 self.part_weights[id(part)] = step.score_weight
             for name, term in found.items():
                 if name in terms:
@@ -152,7 +152,7 @@ class Game(nn.Module):
         """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
         found: dict[str, float] = {}
         for part in self.parts:
-            weight = part.every * (self.part_weights.get(id(part)) or 1.0)
+            weight = part.every * self.part_weights.get(id(part), 1.0)
             found |= part.estimates({name: mean / weight for name, mean in means.items()})
         return found
 
