@@ -135,8 +135,16 @@ def test_patch_scores_count_alike():
         close(loss.critic_loss(real, fake), loss.critic_loss(real.flatten(), fake.flatten()), 1e-6)
 
 
+class Function(torch.nn.Module):
+    """A critic that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
 def game_of(critic, loss, examples):
-    return Game(TensorData("toy", {"real": examples}), SimpleNamespace(shape=(2,)), torch.nn.Identity(), critic, loss)
+    return Game(TensorData("toy", {"real": examples}), SimpleNamespace(shape=(2,)), torch.nn.Identity(), Function(critic), loss)
 
 
 def test_terms_have_the_components_names_and_only_relativistic_needs_data_for_the_generator():

@@ -164,10 +164,11 @@ def test_the_penalty_is_taken_at_one_point_between_each_pair(shape):
 def test_patches_of_an_example_are_averaged():
     w = torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64)
 
-    def patches(x):
-        return (x @ w)[:, None, None, None].expand(-1, 1, 2, 2)
+    class Patches(nn.Module):
+        def forward(self, x):
+            return (x @ w)[:, None, None, None].expand(-1, 1, 2, 2)
 
-    term = terms_of(game_of(patches, wgan.Wasserstein().loss(), wgan.GradientPenalty()), batch_of())["gradient_penalty"]
+    term = terms_of(game_of(Patches(), wgan.Wasserstein().loss(), wgan.GradientPenalty()), batch_of())["gradient_penalty"]
     assert term.item() == pytest.approx(10 * 16)
 
 
