@@ -1,5 +1,6 @@
-"""Runs that began before recipes had a version: kept folders of every kind, at round 2 of 4. `expected.json` holds what the code
-that began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas."""
+"""Runs that began under earlier code: kept folders of every kind, at round 2 of 4. `version_1` is from before recipes had a version,
+`version_2` of the last code with plugin contract 1. `expected.json` holds what the code that began them says of rounds 3 and 4,
+`expected.safetensors` two samples of round 2. They go on in their own formulas."""
 
 import json
 import shutil
@@ -15,14 +16,14 @@ from ganflow.recipe import read_recipe
 from ganflow.runner import resume
 from ganflow.runs import RunFolder
 
-KEPT = Path(__file__).parent / "version_1"
-KINDS = sorted(path.name for path in KEPT.iterdir())
+KEPT = Path(__file__).parent
+KINDS = sorted(f"{path.parent.name}/{path.name}" for path in KEPT.glob("version_*/*"))
 
 
 @pytest.fixture
 def old(tmp_path):
     def copy(kind):
-        folder = tmp_path / "runs" / kind / "20261128-000000-0000"
+        folder = tmp_path / "runs" / Path(kind).name / "20261128-000000-0000"
         shutil.copytree(KEPT / kind, folder)
         for name in ("samples", "plots"):
             (folder / name).mkdir()
@@ -42,7 +43,7 @@ def test_it_goes_on_as_it_began(old, kind):
     for mine, theirs in zip(found, expected, strict=True):
         values = {name: value for name, value in mine["values"].items() if name in theirs["values"]}
         assert values == pytest.approx(theirs["values"], rel=2e-3, abs=1e-4)
-    assert read_recipe(folder.recipe).version == 1
+    assert f"version_{read_recipe(folder.recipe).version}" == kind.partition("/")[0]
     assert folder.about()["status"] == "finished"
 
 
@@ -53,7 +54,7 @@ def test_it_is_sampled_as_ever(old, kind):
 
 
 def test_a_recipe_of_today_says_what_differs(old, monkeypatch, capsys):
-    folder = old("cyclegan")
+    folder = old("version_1/cyclegan")
     monkeypatch.chdir(folder.path.parent.parent.parent)
     Path("today.yaml").write_text(f"recipe_version: 2\n{folder.recipe.read_text()}")
     assert main(["run", "today.yaml", "--resume", folder.id]) == 2
@@ -72,7 +73,7 @@ def test_a_recipe_means_the_newest_version_and_a_runs_recipe_says_its_own(old, t
     recipe = read_recipe("cyclegan_street")
     assert recipe.version == 2
     assert "recipe_version: 2" in recipe.to_yaml()
-    folder = old("cyclegan")
+    folder = old("version_1/cyclegan")
     assert read_recipe(folder.recipe).version == 1
     copied = tmp_path / "mine.yaml"  # somebody's own recipe, whatever it was copied from
     shutil.copy(folder.recipe, copied)
