@@ -19,8 +19,8 @@ GRAPHS = {**SWITCHES, "traced": ("step", "round"), "workers": (1,)}
 
 def rows(case, switches, cover=pairwise):
     """The combinations of switches that a case is played with, as (case, row): every pair, that of the two that make the
-    algorithm counted as one, so that each algorithm meets every other switch; and one_pass with nothing else, as passes are shared
-    only between whole batches."""
+    algorithm counted as one, so that each algorithm meets every other switch; and one_pass with nothing else, as passes are
+    shared only between whole batches."""
     algorithms = list(product(*(switches[name] for name in ALGORITHM)))
     others = {name: values for name, values in switches.items() if name not in ALGORITHM}
     found = cover({"algorithm": algorithms, **others}, lambda row: compared(case, row))
