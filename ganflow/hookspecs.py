@@ -73,7 +73,7 @@ class Builders:
         """A network from samples to scores, shape (batch,), or (batch, …) for patches, called `critic(x, **condition)`, and with
         `domain="a"` where several fields are generated. High means real. No sigmoid at the end. Several scores are a mapping
         name → tensor; an attribute `score_weights` may weigh them (1 each), and those that an attribute `auxiliary` names are
-        no scores."""
+        no scores. A modifier that alters what the critic sees registers a forward pre-hook on it, here or in `game_built`."""
 
     @hookspec(firstresult=True)
     def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:
@@ -129,7 +129,7 @@ class Events:
         """The game is built, nothing is trained. A checkpoint, if there is one, is loaded after this. Things with state (an
         average) are put into `game.extras` here, as modules: they are then part of every checkpoint. One with a method
         `settle(game, draw)` is called before the game is sampled from, scored or kept; `draw(k)` gives k batches that training
-        does not miss."""
+        does not miss. What depends on time computes with `game.round`, a 0-dim int64 tensor."""
 
     @hookspec
     def run_started(self, game: Game) -> None:
@@ -137,11 +137,12 @@ class Events:
 
     @hookspec
     def critic_stepped(self, game: Game) -> None:
-        """After each critic update (clip here). Part of the step: torch operations only, no `.item()`."""
+        """After each critic update (clip here). Part of the step: torch operations only, no `.item()`. The gradient that was
+        descended, averaged over workers and clipped, is the `grad` of `game.parameters_of("critic")`."""
 
     @hookspec
     def generator_stepped(self, game: Game) -> None:
-        """After each generator update (average here). Part of the step: torch operations only, no `.item()`."""
+        """The same after each generator update (average here)."""
 
     @hookspec
     def round_reported(self, game: Game, report: Report) -> None:

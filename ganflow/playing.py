@@ -26,6 +26,7 @@ class Game(Protocol):
     signatures: dict[str, Signature]
     makers: dict[str, str]
     round: Tensor
+    auxiliary: frozenset[str]
 
     @property
     def extras(self) -> nn.ModuleDict: ...

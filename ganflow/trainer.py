@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganflow.data import Feed
-from ganflow.data.feed import generator as stream_of
+from ganflow.data.drawing import generator as stream_of
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
@@ -28,8 +28,8 @@ from ganflow.signature import Z
 
 Tensors = dict[str, Tensor]
 PLAY, PAUSE, GATHER, END = range(4)
-"""What the first worker sends to the others, which wait for it in `Trainer.advance`: play another round; go on to the report; send
-state that differs between workers, and wait again; nothing more will be played."""
+"""What the first worker sends to the others, which wait for it in `Trainer.advance`: play another round; go on to the report;
+send state that differs between workers, and wait again; nothing more will be played."""
 
 
 class Diverged(GanflowError):
@@ -124,6 +124,7 @@ class Trainer:
                 self._compare()
         if not rows:
             return Report(self.round)
+        self.game.round.fill_(self.round)
         line = torch.stack([t for row in rows for t in row]).float()
         if self.group:
             self._compare()
@@ -135,9 +136,7 @@ class Trainer:
             for name, value in row.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
-            for player in self.game.players:
-                row[f"{player}_loss"] = sum(row[name] for name in names if name in descended and name.startswith(f"{player}/"))
-            for name, value in row.items():
+            for name, value in {**row, **sums(row, descended, self.game.players)}.items():
                 columns.setdefault(name, []).append(value)
         terms = {name: sum(column) / len(column) for name, column in columns.items()}
         seconds = time.perf_counter() - started
@@ -263,6 +262,7 @@ class Trainer:
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
+        self.game.round.fill_(self.round)
         load_random_state(self.game.device, tensors, plain["random"])
         self._others = others_in(tensors)
         had, size, differing = workers_of(self._others), self.group.size if self.group else 1, per_rank(self.game)
@@ -273,6 +273,11 @@ class Trainer:
         return f"{what} differed between {had} workers; now all go on with the first one's" if had > 1 else (
             f"{what} was one worker's; now all {size} go on with it"
         )
+
+
+def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:
+    """What each player descends, "critic_loss" and "generator_loss": the sum of its terms among these values."""
+    return {f"{p}_loss": sum(v for name, v in values.items() if name in descended and name.startswith(f"{p}/")) for p in players}
 
 
 def _sums(t: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ganflow.game import Game
     from ganflow.runs import RunFolder
 
-MOST = 10_000
+MOST_TILES = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
 
 

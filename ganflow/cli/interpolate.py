@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import (
-    MOST,
+    MOST_TILES,
     add_run_arguments,
     check_output_path,
     classes_of,
@@ -55,8 +55,9 @@ def main(args: argparse.Namespace) -> int:
     game = open_game(folder, args.checkpoint)
     shape = game.data.shape
     steps = args.steps or (FRAMES if moving else STEPS if game.data.main.is_image else FINE)
-    if args.rows * steps > MOST:
-        raise GanflowError(f"{args.rows} rows of {steps} steps are more than {MOST} samples; choose fewer with --rows or --steps")
+    if args.rows * steps > MOST_TILES:
+        what = f"{args.rows} rows of {steps} steps"
+        raise GanflowError(f"{what} are more than {MOST_TILES} samples; choose fewer with --rows or --steps")
     if not game.data.main.is_image and (shape != (2,) or moving):
         kinds = "images" if moving else "images or points of the plane"
         raise GanflowError(f"run {folder.name} {folder.id} generates examples of shape {shape}; "

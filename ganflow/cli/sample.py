@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import (
-    MOST,
+    MOST_TILES,
     add_run_arguments,
     check_output_path,
     classes_of,
@@ -55,8 +55,8 @@ def main(args: argparse.Namespace) -> int:
         asked = list(range(len(classes.field.classes)))
     each = args.n or (EACH if len(asked) > 1 and game.data.main.is_image else usual)
     n = each * max(1, len(asked))
-    if drawn and n > MOST:
-        raise GanflowError(f"a picture holds at most {MOST} samples, not {n}; "
+    if drawn and n > MOST_TILES:
+        raise GanflowError(f"a picture holds at most {MOST_TILES} samples, not {n}; "
                            f"write them as numbers: -o {output.with_suffix('.npz')}")  # fmt: skip
     try:
         z = game.latents(each, args.seed)

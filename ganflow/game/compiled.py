@@ -158,7 +158,8 @@ class CompiledRound:
         key: Key = (name, *map(id, self.round.active))
         if key not in self._programs:
             kept = {key: t.clone() for key, t in inputs.items()}
-            graph = trace_step(self.round.game, function, inputs)
+            with untouched(self.round.game):  # the step is played on the way, and not one of the run's
+                graph = trace_step(self.round.game, function, inputs)
             self._traced[key] = graph, function, kept, self.round.active
             self._named[key] = self.round.names, self.round.descended
             self._programs[key] = graph if self.plain else self._compiled(graph)

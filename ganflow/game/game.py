@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ganflow.data import Data
-from ganflow.data.feed import generator as stream_of
+from ganflow.data.drawing import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken
 from ganflow.game.held import modules_in
 from ganflow.game.player import Player
@@ -59,6 +59,7 @@ class Game(nn.Module):
         auxiliary, score_weights: of the critic's outputs, which are no scores, and how much a named score weighs (1 by default).
         needs: player → the fields of the data that its step reads.
         layers: of the critic, whose features the terms ask for.
+        part_weights: of all named scores together, by the id of each part whose terms are computed over such.
         round: rounds played, a 0-dim int64 tensor; of no checkpoint.
 
     Args:
@@ -92,11 +93,12 @@ class Game(nn.Module):
             raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds")
         if both := [name for name in self.condition if name in self.domains]:
             raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
-        self.auxiliary: frozenset[str] = frozenset(getattr(critic, "auxiliary", ()))
-        self.score_weights: dict[str, float] = dict(getattr(critic, "score_weights", {}))
+        self.auxiliary: frozenset[str] = frozenset(attribute_of(critic, "auxiliary", ()))
+        self.score_weights: dict[str, float] = dict(attribute_of(critic, "score_weights", {}))
         self.together = one_pass and not mixes_examples(generator)
         self.needs: dict[str, set[str]] = {}
         self.layers: set[str] = set()
+        self.part_weights: dict[int, float] = {}
         self.extras = Extras()
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -134,7 +136,10 @@ class Game(nn.Module):
         """
         terms: Terms = {}
         for part in self.parts if parts is None else parts:
+            step.score_weight = 0.0
             found = getattr(part, f"{step.player}_terms")(step)
+            if step.score_weight:
+                self.part_weights[id(part)] = step.score_weight
             for name, term in found.items():
                 if name in terms:
                     raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
@@ -144,21 +149,26 @@ class Game(nn.Module):
         return terms
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the parts derive from the terms' means; of several named scores, from their weighted average."""
-        means = {name: mean / self.score_weight for name, mean in means.items()}
-        return {name: value for part in self.parts for name, value in part.estimates(means).items()}
+        """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
+        found: dict[str, float] = {}
+        for part in self.parts:
+            weight = part.every * self.part_weights.get(id(part), 1.0)
+            found |= part.estimates({name: mean / weight for name, mean in means.items()})
+        return found
 
     def discover(self) -> None:
-        """Find out what the players' steps read and ask for, by playing each on a blank batch. Changes nothing else."""
-        self.score_weight = 1.0
+        """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the
+        added terms. Changes nothing else."""
+        shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
+        tried = copy.copy(self)
+        tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
         players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in players:
-                step = self.step(player, self.blank(2))
-                self.terms_of(step)
+                step = tried.step(player, self.blank(2))
+                tried.terms_of(step)
                 self.needs[player] = step.fields.read - {Z}
                 self.layers |= step.layers
-                self.score_weight = max(self.score_weight, step.score_weight)
 
     def played_by(self, network: nn.Module) -> Game:
         """The same game with another generator. This one is left as it is; the parts are shared."""
@@ -296,12 +306,15 @@ class Game(nn.Module):
         return torch.cat(pieces)
 
 
+def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:
+    """An attribute of a network, or of the outermost of its modules that has it: a modifier may have put a module around it."""
+    return next((getattr(m, name) for m in (network.modules() if network else ()) if hasattr(m, name)), default)
+
+
 def mixes_evaluated(network: nn.Module) -> bool:
     """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
     running statistics."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
-
-
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Player:
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor]) -> None:
         """One step of every optimizer with these gradients (which are written over), averaged over all workers and clipped to
-        `clip_norm`."""
+        `clip_norm`. They are the `grad` of `updated` until `forget` is called."""
         if self.group is not None:
             gradients = self.group.mean(gradients)
         if self.clip_norm is not None:
@@ -144,7 +144,10 @@ class Player:
             p.grad = g
         for part in self.parts:
             part.optimizer.step()
-        for p in updated:
+
+    def forget(self) -> None:
+        """Drop the last step's gradients."""
+        for p in self.updated:
             p.grad = None
 
     def start_round(self, round: int) -> None:

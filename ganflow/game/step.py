@@ -49,7 +49,7 @@ class PlayedStep(Step):
 
     Attributes:
         logged: numbers by name.
-        score_weight: of all named scores together; 1 where scores have no names.
+        score_weight: of all named scores together; 0 until a term is computed over such.
         layers: of the critic, whose features were asked for.
     """
 
@@ -66,7 +66,7 @@ class PlayedStep(Step):
         self.domains, self.condition, self.signatures, self.makers = game.domains, game.condition, game.signatures, game.makers
         self.together, self.judged = game.together, game.critic is not None
         self.logged: dict[str, Tensor] = {}
-        self.score_weight = 1.0
+        self.score_weight = 0.0
         self.layers: set[str] = set()
         self._pending = {} if pending is None else pending
         self._generated: dict[str, Tensor] = dict(fakes or {})
@@ -165,7 +165,8 @@ class PlayedStep(Step):
 
     def _critic(self) -> nn.Module:
         if self.game.critic is None:
-            raise GanflowError(f"the loss {type(self.game.loss).__name__} scores examples with a critic, and the recipe has none")
+            name = getattr(self.game.loss, "name", type(self.game.loss).__name__)
+            raise GanflowError(f"the loss '{name}' scores examples with a critic, and the recipe has none")
         critic: nn.Module = self.game.critic
         return critic
 

@@ -27,7 +27,8 @@ ALWAYS = ("round", "seconds")
 
 class Reports:
     """The names of everything that a recipe's runs report, found by building as little of it as tells them: the data and the
-    metrics for the scores; the whole game, and one small round on the CPU, for terms and estimates.
+    metrics for the scores; the whole game, and a small round on the CPU for each set of terms that take part together, for the
+    rest.
 
     Raises:
         GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
@@ -74,10 +75,16 @@ class Reports:
         """What the loss derives of its terms, "w_estimate"."""
         return self._played[1]
 
+    @property
+    def logged(self) -> list[str]:
+        """What components report by `report.log`, "gradient_norm/critic"."""
+        return self._played[2]
+
     @cached_property
-    def _played(self) -> tuple[list[str], list[str]]:
+    def _played(self) -> tuple[list[str], list[str], list[str]]:
         from ganflow.data.feed import feed
         from ganflow.game import build_game, build_round
+        from ganflow.report import Report
         from ganflow.trainer import Diverged, Trainer
 
         train = self.recipe.train
@@ -85,28 +92,35 @@ class Reports:
         self.composition.begin(game)
         play = build_round(self.recipe, self.composition, game)
         source = feed(self.data, train.batch_size, train.seed)
+        trainer = Trainer(game, source, play, train.batch_size, train.seed)
+        terms: dict[str, float] = {}
         try:
-            with suppress(Diverged):  # its terms have their names all the same
-                Trainer(game, source, play, train.batch_size, train.seed).advance(1)
+            for number in play.phases(train.rounds):  # terms may take part in some rounds only
+                trainer.round = number
+                with suppress(Diverged):  # its terms have their names all the same
+                    trainer.advance(number + 1)
+                terms |= dict.fromkeys(play.names, 1.0)
         finally:
             source.close()
-        sums = [f"{player}_loss" for player in game.players]
-        return [*play.names, *sums], list(game.estimates(dict.fromkeys(play.names, 1.0)))
+        report = Report(1, {**terms, **{f"{player}_loss": 1.0 for player in game.players}}, game.estimates(terms))
+        for listener in self.composition.listeners("round_reported"):
+            listener(game=game, report=report)
+        return list(report.terms), list(report.estimates), list(report.logged)
 
     def known(self) -> str:
         """All names, for a message."""
-        kinds = {"scores": self.scores, "terms": self.terms, "estimates": self.estimates}
+        kinds = {"scores": self.scores, "terms": self.terms, "estimates": self.estimates, "logged": self.logged}
         return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
     def has(self, name: str) -> bool:
-        return name in self.scores or name in self.terms or name in self.estimates
+        return any(name in names for names in (self.scores, self.terms, self.estimates, self.logged))
 
 
 def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, Literal["min", "max"]]:
     """What a trial is judged by, and whether less ("min") or more ("max") of it is better.
 
-    `tune.metric` is the name of a score, a term or an estimate, or of one of the recipe's metrics ("frechet"), which means its
-    first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
+    `tune.metric` is the name of a score, a term, an estimate or a logged number, or of one of the recipe's metrics ("frechet"),
+    which means its first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
 
     Args:
         recipe: with a tune section.
@@ -159,7 +173,7 @@ def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, L
 
 
 def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
-    names = [*reports.scores, *reports.terms, *reports.estimates, *more]
+    names = [*reports.scores, *reports.terms, *reports.estimates, *reports.logged, *more]
     close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return f"'{name}' is not among what this recipe reports{hint} ({reports.known()})"

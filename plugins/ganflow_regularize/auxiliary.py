@@ -24,7 +24,7 @@ class AuxiliaryClassifier(AddedTerms):
         self.field, self.weight, self.fakes = field, weight, fakes
 
     def check(self, game: Game) -> None:
-        if OUTPUT not in getattr(game.critic, "auxiliary", ()):
+        if OUTPUT not in game.auxiliary:
             raise GanflowError("modifier 'auxiliary_classifier' needs a critic that says which class it sees: set "
                                f"critic.classifier={self.field}")  # fmt: skip
         if self.field not in game.condition:

@@ -94,7 +94,7 @@ SWITCHES = {
 PLAIN = {name: values[0] for name, values in SWITCHES.items()}
 ALGORITHM = ("n_critic", "one_batch")
 """Switches that make another algorithm: the run to compare with has them, too."""
-SINGLE = {"cycle with a full pool": "a full pool's exchanges follow from how a batch is cut, and every worker has a pool of its own"}
+SINGLE = {"cycle with a full pool": "a full pool's exchanges follow from how a batch is cut, and every worker has its own"}
 """Cases whose cut batches are trained, and cannot be compared with whole ones."""
 
 

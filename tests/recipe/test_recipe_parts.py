@@ -147,6 +147,7 @@ def test_an_exception_beside_a_single_section(read, good):
     [
         ("optimizer.generator.zzz=3", "unknown key 'zzz' in optimizer 'adam' (keys: lr, betas)"),
         ("optimizer.generator.mapping.lrr=3", "unknown key 'lrr' in optimizer 'adam'; did you mean 'lr'? (keys: lr, betas)"),
+        ("optimizer.genrator.mapping.lr=3", "optimizer.genrator.mapping.lr: there is no 'genrator' in optimizer; did you mean 'generator'?"),
         ("optimizer.loss.lr=3", "missing key 'use' in optimizer.loss: which optimizer? (installed: adam, sgd)"),
         ("~optimizer.generator.body", "~optimizer.generator.body: the recipe has no such key"),
         ("optimizer.generator.mapping=zzz", "unknown optimizer 'zzz' (installed: adam, sgd)"),

@@ -5,8 +5,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ganflow import Elementwise, hookimpl, key, settings
-from ganflow.loss import ScoreLoss
+from ganflow import Elementwise, ScoreLoss, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
 
 
 class Styled(nn.Module):
@@ -50,7 +51,7 @@ class Weighted(nn.Module, ScoreLoss):
 
     def generator_loss(self, fake, real=None):
         balanced = self.weights[0].exp() * -fake.mean() + (self.weights - 0.1).square().sum()
-        return balanced + self.heads[0](fake.mean().view(1, 1)).square().sum()
+        return balanced + self.heads[0](fake.view(-1, 1)).square().mean()
 
 
 class Twofold(nn.Module, ScoreLoss):

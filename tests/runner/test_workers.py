@@ -76,6 +76,9 @@ class Faulty:
         return group is not None and group.rank == 1
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("modifier", "faulty", Faulty)

@@ -53,15 +53,10 @@ class Pool(nn.Module):
 
 
 class Pools(nn.ModuleDict):
-    """A pool for each domain.
-
-    Attributes:
-        former_keys: under which earlier versions' checkpoints have them.
-    """
+    """A pool for each domain."""
 
     def __init__(self, size: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
         super().__init__({domain: Pool(size, shape) for domain, shape in shapes.items()})
-        self.former_keys = {f"pool_{domain}": domain for domain in shapes}
 
     def exchange(self, step: Step, domain: str, fakes: Tensor) -> Tensor:
         pool: Pool = self[domain]  # type: ignore[assignment]
