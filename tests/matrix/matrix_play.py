@@ -10,7 +10,6 @@ from matrix_noise import NUMBER, Noise
 from safetensors.torch import load, save
 from torch import nn
 
-from ganflow.game.build import twin
 from ganflow.game.compiled import CompiledRound
 from ganflow.game.parallel import Group
 from ganflow.game.player import parts_of
@@ -51,12 +50,12 @@ def built(recipe, group=None):
     return parts
 
 
-def traced(parts, whole):
-    """Play the rounds to come as graphs."""
+def traced(parts, whole, plain):
+    """Play the rounds to come as graphs, or (not plain) as inductor's programs."""
     trainer = parts.trainer
     for part in parts_of(parts.game.players).values():
         part.optimizer.traceable()
-    trainer.play = CompiledRound(parts.round, whole, plain=True)
+    trainer.play = CompiledRound(parts.round, whole, plain=plain)
     draws = trainer.peek(1)[0]
     with untouched(parts.game):
         trainer.play.begin(trainer.round)
@@ -77,10 +76,8 @@ def played(recipe, row):
         if start and not (group and group.rank):
             tensors, plain = start
             trainer.load_state(load(tensors), json.loads(plain))
-        if row["traced"] == "compiled":
-            trainer.compile(True, lambda: twin(recipe, parts.game), ROUNDS)
-        elif row["traced"]:
-            traced(parts, row["traced"] == "round")
+        if row["traced"]:
+            traced(parts, row["traced"] != "step", row["traced"] != "compiled")
         if group:
             group.join(parts.game.device)
             trainer.share()

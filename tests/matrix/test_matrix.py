@@ -11,7 +11,7 @@ from matrix_play import played, start
 
 FULL = ("wasserstein", "cycle")
 """Cases that are played with every combination of switches."""
-FAMILIES = ("wasserstein", "auxiliary_classifier", "elbo", "vae_gan", "pix2pix", "cycle with a full pool", "unit", "stackgan")
+FAMILIES = ("wasserstein", "auxiliary_classifier", "elbo", "cycle with a full pool", "stackgan")
 """One case of each family of losses, to be compiled."""
 EAGER = {**SWITCHES, "traced": ("",)}
 GRAPHS = {**SWITCHES, "traced": ("step", "round"), "workers": (1,)}
@@ -106,7 +106,7 @@ def test_each_worker_goes_on_with_a_pool_of_its_own(tmp_path):
 @pytest.mark.parametrize("case", FAMILIES)
 def test_compiled_rounds_train_what_eager_ones_do(case, plain, tmp_path):
     """By inductor, one loss of each family, to what fused kernels round."""
-    row = {**PLAIN, "n_critic": 2}
+    row = PLAIN
     before, expected, _ = plain(case, row)
     found, _ = played(CASES[case].recipe(tmp_path / "case.yaml", *changes(row)), {**row, "traced": "compiled"})[0]
     for key, t in expected.items():
