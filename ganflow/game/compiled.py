@@ -159,7 +159,8 @@ class CompiledRound:
         key: Key = (name, *map(id, self.round.active))
         if key not in self._programs:
             kept = {key: t.clone() for key, t in inputs.items()}
-            graph = trace_step(self.round.game, function, inputs)
+            with untouched(self.round.game):  # the trace plays the round, too
+                graph = trace_step(self.round.game, function, inputs)
             self._traced[key] = graph, function, kept, self.round.active
             self._named[key] = self.round.names, self.round.descended
             self._programs[key] = graph if self.plain else self._compiled(graph)
@@ -206,24 +207,25 @@ def compile_round(
             raise NotCompilable(first_words(error)) from error
     for part in parts_of(game.players).values():
         part.optimizer.traceable()  # type: ignore[attr-defined]
-    before = copy_of_state(game)
-    round.begin(rounds[0])
-    with untouched(game):
-        for draws in examples:
-            round(draws)
-        expected = copy_of_state(game)
-    compiled = CompiledRound(round, whole)
-    with untouched(game), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
-        try:
-            with untouched(game):
-                compiled(examples[0])  # traces and compiles, playing the round on the way
+    before, compiled = copy_of_state(game), CompiledRound(round, whole)
+    for number in rounds:
+        round.begin(number)
+        with untouched(game):
             for draws in examples:
-                compiled(draws)
-        except Exception as error:
-            raise NotCompilable(first_words(error)) from error
-        found = copy_of_state(game)
-    _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+                round(draws)
+            expected = copy_of_state(game)
+        with untouched(game), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
+            try:
+                with untouched(game):
+                    compiled(examples[0])  # traces and compiles
+                for draws in examples:
+                    compiled(draws)
+            except Exception as error:
+                raise NotCompilable(first_words(error)) from error
+            found = copy_of_state(game)
+        _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+    round.begin(rounds[0])
     return compiled
 
 
