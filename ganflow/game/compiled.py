@@ -171,8 +171,9 @@ class CompiledRound:
     def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
         from torch._inductor import config as inductor
 
-        # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64 tensor
-        os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")  # (torch 2.13: remove_tensorify_specialized_graphargs); read once
+        # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64
+        # tensor on the CPU (torch 2.13, remove_tensorify_specialized_graphargs). Read once, at the first compilation.
+        os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")
         inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
         options: dict[str, Any] = {"mode": "reduce-overhead"} if self.round.game.device.type == "cuda" else {}
         return torch.compile(graph, fullgraph=True, dynamic=False, **options)

@@ -136,10 +136,10 @@ class Game(nn.Module):
         """
         terms: Terms = {}
         for part in self.parts if parts is None else parts:
-            step.score_weight = None
+            step.weights.clear()
             found = getattr(part, f"{step.player}_terms")(step)
-            if step.score_weight is not None:
-                self.part_weights[id(part)] = step.score_weight
+            if step.weights:
+                self.part_weights[id(part)] = step.weights[-1]
             for name, term in found.items():
                 if name in terms:
                     raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
