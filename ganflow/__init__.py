@@ -19,7 +19,10 @@ from ganflow.settings import key, part, settings  # noqa: E402
 from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
+    from ganflow.checkpoint import load_game
+    from ganflow.checkpoint.load import load_encoder
     from ganflow.cli.drawing import (
+        MOST_TILES,
         add_run_arguments,
         check_output_path,
         data_of_run,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from ganflow.data.base import IMAGE_RANGE, Data, Field, IterableData, StreamData, TensorData, class_field
     from ganflow.encoder import Pictures, TextEncoder
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.executor import Executor
+    from ganflow.executor import Executor, TrialRun, TrialSession
     from ganflow.game.game import evaluating, fork_rng
     from ganflow.game.statistics import estimate_norm_statistics
     from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
@@ -39,9 +42,20 @@ if TYPE_CHECKING:
     from ganflow.optim import Elementwise
     from ganflow.pictures.files import replacing_file, save_png
     from ganflow.pictures.images import image_grid
+    from ganflow.pictures.latent import latent_map
+    from ganflow.pictures.pairs import image_pairs
     from ganflow.pictures.points import real_examples
-    from ganflow.pictures.reading import IMAGE_ERRORS, image_error_text, image_tensor, one_hot, read_image, to_eight_bits
-    from ganflow.pictures.sheet import image_sheet
+    from ganflow.pictures.reading import (
+        IMAGE_ENDINGS,
+        IMAGE_ERRORS,
+        image_error_text,
+        image_tensor,
+        is_grey,
+        one_hot,
+        read_image,
+        to_eight_bits,
+    )
+    from ganflow.pictures.sheet import coloured_images, image_sheet
     from ganflow.playing import Game
     from ganflow.plugins.marks import build_part
     from ganflow.printing import print_lines
@@ -53,22 +67,25 @@ if TYPE_CHECKING:
     from ganflow.tracker import TrackedRun, Tracker
 
 __all__ = [
-    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "AddedTerms", "Batch", "Data", "Elementwise", "Executor",
-    "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss",
-    "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun",
-    "Tracker", "__version__", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
-    "data_of_run", "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text",
-    "image_grid", "image_sheet", "image_tensor", "key", "mixes_examples", "one_hot", "open_game", "part", "print_lines",
-    "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits", "whole_number",
-    "write_output",
+    "CONTRACT", "ENCODER_FILE", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "MOST_TILES", "AddedTerms", "Batch", "Data",
+    "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report",
+    "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms",
+    "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession", "__version__", "add_run_arguments", "build_part",
+    "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics",
+    "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
+    "image_tensor", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples", "one_hot", "open_game",
+    "part", "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path",
+    "to_eight_bits", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
-    "cli.drawing": "add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
+    "checkpoint": "load_game",
+    "checkpoint.load": "load_encoder",
+    "cli.drawing": "MOST_TILES add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
     "data.base": "IMAGE_RANGE Data Field IterableData StreamData TensorData class_field",
     "encoder": "Pictures TextEncoder",
     "errors": "GanflowError SettingsError",
-    "executor": "Executor",
+    "executor": "Executor TrialRun TrialSession",
     "game.game": "evaluating fork_rng",
     "game.statistics": "estimate_norm_statistics",
     "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",
@@ -76,9 +93,11 @@ _ROOMS = {
     "optim": "Elementwise",
     "pictures.files": "replacing_file save_png",
     "pictures.images": "image_grid",
+    "pictures.latent": "latent_map",
+    "pictures.pairs": "image_pairs",
     "pictures.points": "real_examples",
-    "pictures.reading": "IMAGE_ERRORS image_error_text image_tensor one_hot read_image to_eight_bits",
-    "pictures.sheet": "image_sheet",
+    "pictures.reading": "IMAGE_ENDINGS IMAGE_ERRORS image_error_text image_tensor is_grey one_hot read_image to_eight_bits",
+    "pictures.sheet": "coloured_images image_sheet",
     "playing": "Game",
     "plugins.marks": "build_part",
     "printing": "print_lines",

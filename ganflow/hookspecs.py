@@ -85,10 +85,12 @@ class Builders:
 
     @hookspec(firstresult=True)
     def optimizer(self, parameters: list[nn.Parameter], player: str) -> torch.optim.Optimizer:
-        """The optimizer of one player ("generator" or "critic") over its parameters.
+        """The optimizer of some parameters, a player's or a part's of it, which no other optimizer has; `player` ("generator" or
+        "critic") is whose step they are trained in. What a loss holds is trained in the generator's. Any torch.optim.Optimizer.
 
         Where the settings class says `elementwise = True`, the update of each number depends on its own gradient and
-        state alone, and `parameters` is a single flat tensor of which the network's parameters are views."""
+        state alone, and `parameters` is a single flat tensor of which the networks' parameters are views, where they have one
+        dtype and none is frozen. Only rounds of `ganflow.Elementwise` optimizers can be compiled or packed."""
 
     @hookspec(firstresult=True)
     def schedule(self, rounds: int) -> Callable[[int], float]:

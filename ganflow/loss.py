@@ -25,7 +25,9 @@ class AddedTerms:
     """Terms besides those of the loss: what a modifier's builder `terms` returns. A loss is of the same form.
 
     State is kept in buffers: an instance that is an nn.Module, or holds one, has it in every checkpoint. It is changed by
-    `step.change`, `critic_stepped` or `generator_stepped`, so that micro-batches change it once.
+    `step.change`, `critic_stepped` or `generator_stepped`, so that micro-batches change it once. Among several workers it must be
+    the same on all of them, which is compared, or its module says `per_rank = True` (a pool of earlier fakes): then a checkpoint
+    holds every worker's.
 
     Attributes:
         every: the terms take part in one round of so many, so many times as heavy (lazy regularisation).

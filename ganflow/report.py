@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SUMS = ("critic_loss", "generator_loss")
+"""What each player descends: the sum of its terms. Reported of every loss; pictures and tables show the terms."""
+
 
 @dataclass
 class Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ganflow.data import Feed
-from ganflow.data.feed import generator as stream_of
+from ganflow.data.drawing import generator as stream_of
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import CompiledRound, compile_round
 from ganflow.game.parallel import Group
+from ganflow.game.per_rank import gathered, load_rank, others_in, per_rank, workers_of
 from ganflow.game.player import learning_rates
 from ganflow.game.round import split
 from ganflow.game.state import flatten, game_state, load_game_state, load_random_state, random_state, unflatten
@@ -26,6 +27,9 @@ from ganflow.report import Report
 from ganflow.signature import Z
 
 Tensors = dict[str, Tensor]
+PLAY, PAUSE, GATHER, END = range(4)
+"""What the first worker sends to the others, which wait for it in `Trainer.advance`: play another round; go on to the report;
+send state that differs between workers, and wait again; nothing more will be played."""
 
 
 class Diverged(GanflowError):
@@ -64,7 +68,8 @@ class Trainer:
         share = group.share(batch_size, round.accumulate) if group else None
         self._share = torch.tensor(share, device=game.device) if share else None
         self._compared = False  # the workers' states, once at least
-        self._halted = False  # all workers know that no further round is played
+        self._ended = False  # all workers know that nothing more will be played
+        self._others: Tensors = {}  # of a checkpoint, until `share`
         self._dtype = next(game.generator.parameters()).dtype
         self.prior_draws = game.stream("prior", seed, game.device)
 
@@ -119,6 +124,7 @@ class Trainer:
                 self._compare()
         if not rows:
             return Report(self.round)
+        self.game.round.fill_(self.round)
         line = torch.stack([t for row in rows for t in row]).float()
         if self.group:
             self._compare()
@@ -130,41 +136,44 @@ class Trainer:
             for name, value in row.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
-            for player in self.game.players:
-                row[f"{player}_loss"] = sum(row[name] for name in names if name in descended and name.startswith(f"{player}/"))
-            for name, value in row.items():
+            for name, value in {**row, **sums(row, descended, self.game.players)}.items():
                 columns.setdefault(name, []).append(value)
         terms = {name: sum(column) / len(column) for name, column in columns.items()}
         seconds = time.perf_counter() - started
         return Report(self.round, terms, self.game.estimates(terms), learning_rates(self.game.players), len(rows) / seconds)
 
     def halt(self) -> None:
-        """Tell the other workers, which wait for another round, that there will be none."""
-        if self.group and not self._halted:
-            self._halted = self.group.first(True)
+        """End the other workers, which wait for another round or checkpoint."""
+        if self.group and not self._ended:
+            self._ended = self.group.first(END) == END
 
     def share(self) -> None:
-        """Put the first worker's state into all of them."""
+        """Put the first worker's state into all of them, and into each what is its own of the state that differs."""
         if not self.group:
             return
-        tensors, plain = self.state()
+        tensors, plain = self._state(self._others)
         copies = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
         text = self.group.send(json.dumps(plain).encode())
         data = self.group.send(save(copies) if self.group.rank == 0 else b"")
         if self.group.rank:
             self.load_state(load(data), json.loads(text))
+            load_rank(self.game, self.group.rank, self._others)
+        self._others = {}
 
     def _goes_on(self) -> bool:
-        """Whether to play another round: what the first worker says, which a signal may have stopped."""
+        """Whether to play another round: what the first worker sends, which a signal may have stopped."""
         if not self.group:
             return not self.stop
-        if not self._halted and self.group.first(self.stop):
-            self.stop = self._halted = True
+        while (word := self.group.first(PAUSE if self.stop else PLAY)) == GATHER:
+            gathered(self.game, self.group)
+        if word == END:
+            self.stop = self._ended = True
         self.group.reseed(self.seed, self.round)
-        return not self._halted
+        return word == PLAY
 
     def _compare(self) -> None:
-        """See that what modifiers and the loss keep is the same on all workers: a checkpoint holds the first one's alone.
+        """See that what modifiers and the loss keep is the same on all workers, but for modules that say `per_rank`: a
+        checkpoint holds the first one's alone.
 
         By sums of each tensor, which differ where its numbers do by more than machines round. A batch norm's statistics, in an
         average of the generator, are each worker's own where it normalizes its share alone (`train.batch_norm: local`)."""
@@ -172,7 +181,8 @@ class Trainer:
         self._compared = True
         norms = [m for m in self.game.extras.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         aside = {id(buffer) for norm in norms for buffer in norm.buffers()}
-        kept = {name: t for name, t in self.game.extras.state_dict(keep_vars=True).items() if id(t) not in aside}
+        own, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
+        kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in own}
         if not kept:
             return
         rows = self.group.rows(torch.stack([_sums(t.detach()) for t in kept.values()]))  # (workers, tensors, 3)
@@ -226,21 +236,48 @@ class Trainer:
         return draws
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Everything that the next round depends on: live tensors by name, and plain values."""
+        """Everything that the next round depends on: live tensors by name, and plain values. The first of several workers gathers
+        the others' state where it differs; they must wait in `advance`."""
+        others: Tensors = {}
+        if self.group and not self.group.rank and not self._ended and per_rank(self.game):
+            self.group.first(GATHER)
+            others = gathered(self.game, self.group)
+        return self._state(others)
+
+    def _state(self, others: Tensors) -> tuple[Tensors, dict[str, Any]]:
         tensors, plain = game_state(self.game)
         randoms, plain_randoms = random_state(self.game.device)
-        tensors |= randoms
+        tensors |= randoms | others
         plain |= {"round": self.round, "random": plain_randoms, "feed": flatten(self.feed.state(), "feed", tensors)}
         tensors["random.prior"] = self.prior_draws.get_state()
         return tensors, plain
 
-    def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> None:
-        """Go on where `state` was taken. Raises ValueError where it is another game's."""
+    def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> str | None:
+        """Go on where `state` was taken. Raises ValueError where it is another game's.
+
+        Returns:
+            What is lost where there were more workers or fewer, in a sentence; else None.
+        """
         load_game_state(self.game, tensors, plain)
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
+        self.game.round.fill_(self.round)
         load_random_state(self.game.device, tensors, plain["random"])
+        self._others = others_in(tensors)
+        had, size, differing = workers_of(self._others), self.group.size if self.group else 1, per_rank(self.game)
+        if had == size or not differing:
+            return None
+        self._others = {}
+        what = ", ".join(dict.fromkeys(name.removeprefix("game.extras.").rpartition(".")[0] for name in differing))
+        return f"{what} differed between {had} workers; now all go on with the first one's" if had > 1 else (
+            f"{what} was one worker's; now all {size} go on with it"
+        )
+
+
+def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:
+    """What each player descends, "critic_loss" and "generator_loss": the sum of its terms among these values."""
+    return {f"{p}_loss": sum(v for name, v in values.items() if name in descended and name.startswith(f"{p}/")) for p in players}
 
 
 def _sums(t: Tensor) -> Tensor:

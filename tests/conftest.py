@@ -18,6 +18,8 @@ PLUGIN = '''
 """{doc}"""
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Patch:

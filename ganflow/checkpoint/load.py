@@ -30,11 +30,11 @@ class DescribedData(Data):
         self.fields = {
             name: Field(
                 tuple(shape),
-                about["ranges"][name][0],
-                about["ranges"][name][1],
-                tuple(classes.get(name, ())),
-                tuple(frequencies[name]) if name in frequencies else None,
-                kinds.get(name, ""),
+                low=about["ranges"][name][0],
+                high=about["ranges"][name][1],
+                classes=tuple(classes.get(name, ())),
+                frequencies=tuple(frequencies[name]) if name in frequencies else None,
+                kind=kinds.get(name, ""),
             )
             for name, shape in about["fields"].items()
         }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow.data import Data, Field
     from ganflow.game import Game
     from ganflow.runs import RunFolder
 
-MOST = 10_000
+MOST_TILES = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
 
 
@@ -67,12 +68,70 @@ def open_game(folder: RunFolder, which: str) -> Game:
     from ganflow.errors import GanflowError
 
     game = load_game(folder, which)
-    if "text" in game.condition:
-        raise GanflowError(f"run {folder.name} {folder.id} draws what it is told: ganflow draw {folder.id} \"…\"")
+    sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
+    if "text" in sources:
+        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.id} \"…\"")
     if game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
                            f"and cannot draw new ones; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
+    if others := [name for name in sources if game.data.fields[name].kind != "class"]:
+        raise GanflowError(f"run {folder.name} {folder.id} makes examples under a condition, '{others[0]}', which a command line "
+                           f"cannot give; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
     return game
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that a run's generator makes.
+
+    Attributes:
+        argument: of the generator, that takes labels.
+        field: of the data.
+    """
+
+    argument: str
+    field: Field
+
+    def labels(self, wanted: Sequence[str]) -> list[int]:
+        """The labels that names or numbers mean.
+
+        Raises:
+            GanflowError: there is no such class.
+        """
+        from ganflow.errors import GanflowError
+        from ganflow.plugins.wording import did_you_mean
+
+        names, found = self.field.classes, []
+        for name in wanted:
+            if name in names:
+                found.append(names.index(name))
+            elif name.isdecimal() and int(name) < len(names):
+                found.append(int(name))
+            else:
+                listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+                raise GanflowError(f"--label {name}: there is no such class{did_you_mean(name, names)} (classes: {listed})")
+        return found
+
+
+def classes_of(game: Game, wanted: Sequence[str] | None, folder: RunFolder) -> Classes | None:
+    """The classes that the generator is conditioned on; None where it is on nothing.
+
+    Args:
+        wanted: labels that were asked for.
+
+    Raises:
+        GanflowError: labels were asked for, and it has none, or several fields of them.
+    """
+    from ganflow.errors import GanflowError
+
+    inputs = {a: source for a, source in game.signatures[game.maker].inputs.items() if source != "z"}
+    if len(inputs) == 1:
+        ((argument, source),) = inputs.items()
+        return Classes(argument, game.data.fields[source])
+    if wanted:
+        why = "it is conditioned on several fields" if inputs else "its recipe has no condition (condition: label)"
+        raise GanflowError(f"run {folder.name} {folder.id} has no labels to ask for: {why}; leave --label out")
+    return None
 
 
 def data_of_run(folder: RunFolder) -> Data | None:

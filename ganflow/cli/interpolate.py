@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, data_of_run, open_game, whole_number, write_output
+from ganflow.cli.drawing import (
+    MOST_TILES,
+    add_run_arguments,
+    check_output_path,
+    classes_of,
+    data_of_run,
+    open_game,
+    whole_number,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganflow.cli.drawing import Classes
     from ganflow.game import Game
 
 HELP = "walk between latent points of a run"
@@ -21,6 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=whole_number(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
     steps = f"points on a way, ends included (default: {STEPS}; {FINE} in the plane; in a .gif, its frames: {FRAMES})"
     parser.add_argument("--steps", type=whole_number(2), metavar="N", help=steps)
+    parser.add_argument("--label", action="append", metavar="CLASS",
+                        help="of a class-conditional run: the class on all ways, by name or number; given twice, each way goes "
+                             "from one class to the other at a latent point of its own")  # fmt: skip
     parser.add_argument("--fps", type=whole_number(1, 50), default=16, metavar="N",
                         help="frames per second of a .gif (default: 16)")  # fmt: skip
     output = "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)"
@@ -42,8 +55,9 @@ def main(args: argparse.Namespace) -> int:
     game = open_game(folder, args.checkpoint)
     shape = game.data.shape
     steps = args.steps or (FRAMES if moving else STEPS if game.data.main.is_image else FINE)
-    if args.rows * steps > MOST:
-        raise GanflowError(f"{args.rows} rows of {steps} steps are more than {MOST} samples; choose fewer with --rows or --steps")
+    if args.rows * steps > MOST_TILES:
+        what = f"{args.rows} rows of {steps} steps"
+        raise GanflowError(f"{what} are more than {MOST_TILES} samples; choose fewer with --rows or --steps")
     if not game.data.main.is_image and (shape != (2,) or moving):
         kinds = "images" if moving else "images or points of the plane"
         raise GanflowError(f"run {folder.name} {folder.id} generates examples of shape {shape}; "
@@ -51,8 +65,19 @@ def main(args: argparse.Namespace) -> int:
     t = torch.linspace(0, 1, steps)
     if moving:  # there and back, slowly at both ends, so that it can repeat for ever
         t = (1 - torch.cos(2 * math.pi * torch.arange(steps) / steps)) / 2
-    samples = _walk(game, args.rows, t, args.seed)
-    what = f"{args.rows} way{'s' if args.rows > 1 else ''} between latent points of {folder.name} ({folder.id}), seed {args.seed}"
+    classes = classes_of(game, args.label, folder)
+    asked = classes.labels(args.label or [classes.field.classes[0]]) if classes else []
+    if len(asked) > 2:
+        raise GanflowError(f"--label: a way has one class, or goes from one to another; {len(asked)} were given")
+    between = "latent points"
+    if classes and len(asked) == 2:
+        samples = _between_classes(game, classes, asked, args.rows, t, args.seed)
+        between = f"the classes {' and '.join(classes.field.classes[label] for label in asked)}"
+    else:
+        condition = {classes.argument: torch.full((args.rows * len(t),), asked[0])} if classes else {}
+        samples = _walk(game, args.rows, t, args.seed, condition)
+        between += f" (class {classes.field.classes[asked[0]]})" if classes else ""
+    what = f"{args.rows} way{'s' if args.rows > 1 else ''} between {between} of {folder.name} ({folder.id}), seed {args.seed}"
     if moving:
         frames = [image_grid(samples[:, i]) for i in range(steps)]
         write_output(output, lambda path: gif(frames, path, args.fps, hold=False), what)
@@ -63,12 +88,33 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _walk(game: Game, rows: int, t: Tensor, seed: int) -> Tensor:
+def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int, t: Tensor, seed: int) -> Tensor:
+    """Samples (rows, steps, *shape) on the way from one class to another: their shares change, the latent point does not.
+
+    Raises:
+        GanflowError: the generator does not mix classes.
+    """
+    import torch
+    from torch.nn.functional import one_hot
+
+    from ganflow.errors import GanflowError
+
+    first, second = one_hot(torch.tensor(labels), len(classes.field.classes)).float()
+    shares: Any = {classes.argument: torch.lerp(first, second, t[:, None]).repeat(rows, 1)}
+    z = game.latents(rows, seed)
+    try:
+        samples = game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise GanflowError(f"this run's generator does not mix classes ({type(error).__name__}); give one --label") from error
+    return samples.reshape(rows, len(t), *samples.shape[1:])
+
+
+def _walk(game: Game, rows: int, t: Tensor, seed: int, condition: dict[str, Any]) -> Tensor:
     """Samples (rows, steps, *shape) on the ways between pairs of latent points."""
     import torch
 
     assert game.prior is not None
     ends = game.latents(2 * rows, seed)
     z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
-    samples = game.call(game.maker, z=z)
+    samples = game.call(game.maker, z, **condition)
     return samples.reshape(rows, len(t), *samples.shape[1:])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow.cli.drawing import shown_path
 from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, status
 from ganflow.printing import say, say_json
+from ganflow.report import SUMS
 
 if TYPE_CHECKING:
     from ganflow.runs import RunFolder
@@ -136,7 +137,7 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
     """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
-    estimates = [name for name in values if "/" not in name and name != "rounds_per_second"]
+    estimates = [name for name in values if "/" not in name and name not in ("rounds_per_second", *SUMS)]
     terms = [name for name in values if name.startswith("generator/")]
     return next(((name, values[name]) for name in (*estimates, *terms)), None)
 

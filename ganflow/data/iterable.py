@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganflow.data.base import IterableData
-from ganflow.data.feed import Feed, drawn_fields, stacked
+from ganflow.data.drawing import Feed, drawn_fields, stacked
 from ganflow.errors import GanflowError
 
 _END = object()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow.data.base import Field, StreamData
-from ganflow.data.feed import Feed, drawn_fields, generator, stacked
+from ganflow.data.drawing import Feed, drawn_fields, generator, stacked
 from ganflow.errors import GanflowError
 from ganflow.processors import cores
 

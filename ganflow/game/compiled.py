@@ -159,7 +159,7 @@ class CompiledRound:
         key: Key = (name, *map(id, self.round.active))
         if key not in self._programs:
             kept = {key: t.clone() for key, t in inputs.items()}
-            with untouched(self.round.game):  # the trace plays the round, too
+            with untouched(self.round.game):  # the step is played on the way, and not one of the run's
                 graph = trace_step(self.round.game, function, inputs)
             self._traced[key] = graph, function, kept, self.round.active
             self._named[key] = self.round.names, self.round.descended

@@ -71,11 +71,11 @@ def differences_of_halves(game: Game) -> list[str]:
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     whole = {name: _varied(t) for name, t in tried.blank(4).items()}
     halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
-    state = {name: t.clone() for name, t in tried.extras.state_dict().items()}
     players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
     found: list[str] = []
     with fork_rng(tried.device), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
         for player in players:
+            state = {name: t.clone() for name, t in tried.extras.state_dict().items()}
             values, *parts = [tried.terms_of(tried.step(player, batch)) for batch in (whole, *halves)]
             for name, term in values.items():
                 value, mean = float(term.detach()), sum(float(part[name].detach()) for part in parts) / 2

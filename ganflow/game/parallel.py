@@ -108,11 +108,11 @@ class Group:
         summed: Tensor = _Sum.apply(torch.stack(padded), self)  # type: ignore[no-untyped-call]
         return summed
 
-    def first(self, flag: bool) -> bool:
-        """What rank 0 says."""
-        t = torch.tensor([int(flag)])
+    def first(self, number: int) -> int:
+        """Rank 0's number, on every worker."""
+        t = torch.tensor([number])
         self._broadcast(t)
-        return bool(t.item())
+        return int(t.item())
 
     def send(self, data: bytes) -> bytes:
         """Rank 0's bytes, on every worker."""
@@ -121,6 +121,14 @@ class Group:
         there = bytearray(data) if self.rank == 0 else bytearray(int(length))
         self._broadcast(torch.frombuffer(there, dtype=torch.uint8))
         return bytes(there)
+
+    def gather(self, t: Tensor) -> list[Tensor]:
+        """Every worker's tensor, all of one shape and dtype, in main memory: on rank 0; nothing on the others."""
+        there, options = t.cpu().contiguous(), c10d.GatherOptions()
+        options.rootRank, options.timeout = 0, DAY
+        rows = [[torch.empty_like(there) for _ in range(self.size)]] if self.rank == 0 else []
+        self._wait(self._gloo.gather(rows, [there], options))
+        return rows[0] if rows else []
 
     def reseed(self, seed: int, round: int) -> None:
         """Begin a round's random numbers (dropout, ε, augmentation). Rank 0 goes on with the run's own; every other

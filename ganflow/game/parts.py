@@ -115,7 +115,6 @@ class _Shares:
     """
 
     def __init__(self, game: Game) -> None:
-        self.game = game
         extras = dict(game.extras.items())
         self.modules = {"generator": game.generator, "critic": game.critic, "loss": extras.get("loss")}
         self.owned = {first: list(m.parameters()) if m is not None else [] for first, m in self.modules.items()}
@@ -162,10 +161,12 @@ class _Shares:
             for p in every:
                 if p.requires_grad and id(p) not in owner:
                     why = "; the players' differ, so the loss needs its own" if first == "loss" else ""
-                    who = self._name(p)
-                    raise GanflowError(f"{who} is trained by no optimizer{why}: add '{first}' to the recipe's optimizers")
+                    text = f"{self._name(p, first)} is trained by no optimizer{why}"
+                    raise GanflowError(f"{text}: add '{first}' to the recipe's optimizers")
         for name, share in shares.items():
             if not any(p.requires_grad for p in share):
+                if name in ("generator", "critic") and not any(p.requires_grad for p in claimed[name]):
+                    raise GanflowError(f"the {name} has no parameters that can be trained")
                 inner = [n for n in names if n.startswith(f"{name}.")]
                 left = f"{' and '.join(inner)} {'have' if len(inner) > 1 else 'has'} all of them" if inner else ""
                 why = left if any(p.requires_grad for p in claimed[name]) else "it has none that can be trained"
@@ -179,8 +180,9 @@ class _Shares:
         first, _, rest = name.partition(".")
         found = self.names.get(name, [])
         if len(found) > 1:
-            what = f"there are {len(found)} of this name in the loss and the terms added to it"
-            raise GanflowError(f"optimizer.{name}: {what}; name all of it (optimizer.loss), or attributes further inside")
+            exact = [n for n, values in self.names.items() if len(values) == 1 and any(values[0] is v for v in found)]
+            how = f"write {' or '.join(f'optimizer.{n}' for n in exact)}" if exact else "train them together, as optimizer.loss"
+            raise GanflowError(f"optimizer.{name}: the loss and the terms added to it hold {len(found)} of this name; {how}")
         if not found:
             below = [n.partition(".")[2] for n in self.names if n.startswith(f"{first}.")]
             tops = sorted({n.partition(".")[0] for n in below})
@@ -189,18 +191,17 @@ class _Shares:
         inside = {id(p) for p in _parameters(found[0])}
         return [p for p in self.owned[first] if id(p) in inside]
 
-    def _name(self, parameter: nn.Parameter, within: str = "") -> str:
-        """What a parameter is called."""
-        found = (n for n, vs in self.names.items() if n.startswith(within) for v in vs if v is parameter)
-        return next(found, within or "a parameter of the loss")
+    def _name(self, parameter: nn.Parameter, first: str) -> str:
+        """What a parameter of the generator, critic or loss is called."""
+        found = (n for n, values in self.names.items() if n.startswith(f"{first}.") for v in values if v is parameter)
+        return next(found, f"a parameter of the {first}")
 
     def _twice(self, parameter: nn.Parameter, one: str, other: str) -> str:
-        names = [self._name(parameter, name.partition(".")[0]) for name in (one, other)]
-        what = names[0] if names[0] == names[1] else f"{names[0]} and {names[1]} are one parameter, which"
-        both = f"both optimizer.{one} and optimizer.{other} would train"
-        same = _player_of(one) == _player_of(other)
-        how = "leave one of the two out" if same else "one of the players needs a copy, or a frozen one"
-        return f"{what}: {both}; {how}" if what == names[0] else f"{what} {both}; {how}"
+        names = dict.fromkeys(self._name(parameter, name.partition(".")[0]) for name in (one, other))
+        what = f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} one parameter"
+        alike = _player_of(one) == _player_of(other)
+        how = "leave one of the two out" if alike else "give one of the players a copy, or freeze it"
+        return f"{what}, which both optimizer.{one} and optimizer.{other} would train; {how}"
 
 
 def _attributes(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import Any, Literal
@@ -63,7 +63,8 @@ class Round:
         self.active: tuple[AddedTerms, ...] = game.parts
         self.names: list[str] = []
         self.descended: frozenset[str] = frozenset()
-        self.descends: Collection[str] = ()
+        self.descends: frozenset[str] = frozenset()
+        self._given: dict[tuple[Any, ...], frozenset[str]] = {}  # terms, by player and the ids of those that take part
         self._keeping = {  # what changes state after a step, by event and by the part that holds it
             event: [(outer, part) for outer in game.parts for part in losses_in([outer])
                     if getattr(type(part), event) is not getattr(AddedTerms, event)]
@@ -143,7 +144,11 @@ class Round:
                 terms = self.game.terms_of(step, self.active)
             if alike := terms.keys() & step.logged.keys():
                 raise GanflowError(f"a number is logged as '{min(alike)}', which is the name of a term: use another name")
-            self.descends = terms.keys()
+            self.descends = frozenset(terms)
+            taking_part = (name, *map(id, self.active))
+            if odd := self.descends ^ self._given.setdefault(taking_part, self.descends):
+                raise GanflowError(f"the {name}'s term '{min(odd)}' takes part in some steps and not in others, and nothing says "
+                                   "when: give it each time, or say it by every, begin and end")  # fmt: skip
             found = {**{key: t.detach() for key, t in terms.items()}, **step.logged}
             if self.accumulate == 1:
                 player.descend(total(name, terms, self.game))
@@ -167,8 +172,8 @@ class Round:
             group = self.game.players[name].group
             means = values
             if group is not None:
-                kind = reduce(torch.promote_types, (t.dtype for t in values.values()), torch.float32)
-                (line,) = group.mean([torch.stack([t.to(kind) for t in values.values()])])
+                dtype = reduce(torch.promote_types, (t.dtype for t in values.values()), torch.float32)
+                (line,) = group.mean([torch.stack([t.to(dtype) for t in values.values()])])
                 means = dict(zip(values, line.unbind(), strict=True))
             with torch.no_grad():
                 for part in keeping:

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ganflow.game.game import Game, evaluating, fork_rng
+from ganflow.game.game import evaluating, fork_rng
 from ganflow.game.sync_norm import Synced
 from ganflow.loss import Batch
 
 
-def estimate_norm_statistics(game: Game, network: nn.Module, draw: Callable[[int], list[Batch]], batches: int) -> None:
+def estimate_norm_statistics(game: Any, network: nn.Module, draw: Callable[[int], list[Batch]], batches: int) -> None:
     """Replace a network's running statistics by the average of those of some batches. Costs nothing where it has none.
 
     What passes through the network is what the game's loss passes through its generator. Random numbers and everything else in
     the game are left as they were.
 
     Args:
-        network: a generator of this game, in evaluation mode.
+        game: a Game.
+        network: a generator of it, in evaluation mode.
         draw: gives so many batches.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]

@@ -165,7 +165,8 @@ class PlayedStep(Step):
 
     def _critic(self) -> nn.Module:
         if self.game.critic is None:
-            raise GanflowError(f"the loss {type(self.game.loss).__name__} scores examples with a critic, and the recipe has none")
+            name = getattr(self.game.loss, "name", type(self.game.loss).__name__)
+            raise GanflowError(f"the loss '{name}' scores examples with a critic, and the recipe has none")
         critic: nn.Module = self.game.critic
         return critic
 

@@ -38,7 +38,7 @@ class PackedRound:
         example: the draws of one round of one trial.
 
     Attributes:
-        names: of the terms.
+        names: of the terms and logged numbers; `descended` those that a player descends.
         numbers: by which the trials differ.
         randoms: as given, moved on by every round.
 
@@ -64,7 +64,7 @@ class PackedRound:
         self._size = size
         self._graph = self._batch(graph, example)
         self._program: Callable[..., Any] = self._graph
-        self.names = made.names
+        self.names, self.descended = made.names, made.descended
 
     def __call__(self, draws: Draws) -> Tensor:
         """The terms, shape (terms, trials), of one round on these draws, shape (trials, …) each."""

@@ -14,7 +14,7 @@ from ganflow.packed.numbers import NotPackable
 
 
 def leaves(game: Game) -> dict[str, Any]:
-    """All that a round reads or changes: live tensors (what one optimizer trains is one), and the optimizers' plain numbers.
+    """All that a round reads or changes: live tensors (what one optimizer trains as one), and the optimizers' plain numbers.
 
     Raises:
         NotPackable: an optimizer's parameters are not one tensor.

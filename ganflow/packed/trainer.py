@@ -24,7 +24,7 @@ from ganflow.packed.verify import furthest, verify
 from ganflow.plugins.marks import hooks_of
 from ganflow.recipe import Recipe
 from ganflow.report import Report
-from ganflow.trainer import Diverged, Trainer
+from ganflow.trainer import Diverged, Trainer, sums
 
 BETWEEN = ("round_reported", "evaluated", "checkpointed")
 """Events that are not part of a round."""
@@ -74,8 +74,9 @@ class PackedTrainer:
         if len(plays) < len(self.trainers):
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
-        if any(len(play.phases(recipe.train.rounds, self.round)) > 1 for play, recipe in zip(plays, recipes, strict=True)):
-            raise NotPackable("some terms take part in some rounds only")
+        for recipe, play in zip(recipes, plays, strict=True):
+            if not all(part.active(n) for n in play.phases(recipe.train.rounds, self.round) for part in play.game.parts):
+                raise NotPackable("some terms take part in some rounds only")
         self.packed = PackedRound(recipes, plays, [m.random for m in members], self.trainers[0].peek(1)[0])
         self._check_draws()
         self._draws = StackedDraws(recipes, self.trainers)
@@ -132,6 +133,7 @@ class PackedTrainer:
         self.packed.write(i)
         self._draws.catch_up(i)
         trainer.round = self.round
+        trainer.game.round.fill_(self.round)
         before = random_state(device)
         load_random_state(device, *self.packed.randoms[i])
         try:
@@ -160,6 +162,7 @@ class PackedTrainer:
         if i in self.lost:
             return self.lost[i]
         means = dict(zip(names, terms.mean(0).tolist(), strict=True))
+        means |= sums(means, self.packed.descended, game.players)
         return Report(self.round, means, game.estimates(means), learning_rates(game.players), rate)
 
     def _set_rates(self) -> None:

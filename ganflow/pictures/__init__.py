@@ -8,7 +8,7 @@ from ganflow.pictures.curves import loss_curves
 from ganflow.pictures.files import replacing_file, save_png
 from ganflow.pictures.images import image_grid
 from ganflow.pictures.latent import latent_map
-from ganflow.pictures.pairs import pairs
+from ganflow.pictures.pairs import image_pairs
 from ganflow.pictures.points import density, ways
 from ganflow.pictures.samples import sample_picture
 from ganflow.pictures.sheet import image_sheet
@@ -18,10 +18,10 @@ __all__ = [
     "density",
     "gif",
     "image_grid",
+    "image_pairs",
     "image_sheet",
     "latent_map",
     "loss_curves",
-    "pairs",
     "replacing_file",
     "sample_picture",
     "save_png",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ganflow.pictures.files import save_png
+from ganflow.report import SUMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,14 +78,14 @@ def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
 
 
 def _panel_of(name: str, entry: Entry) -> str | None:
-    """None for what is not drawn: learning rates, speed."""
+    """None for what is not drawn: learning rates, speed, the terms' sums."""
     if name.startswith("critic/"):
         return PANELS[0]
     if name.startswith("generator/"):
         return PANELS[1]
     if not any(other.startswith(("critic/", "generator/")) for other in entry.values):
         return PANELS[3]
-    return PANELS[2] if "/" not in name and name != "rounds_per_second" else None
+    return PANELS[2] if "/" not in name and name not in ("rounds_per_second", *SUMS) else None
 
 
 def _curve(points: dict[int, float]) -> Curve:

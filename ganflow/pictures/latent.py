@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from ganflow.pictures.images import BACKGROUND, GAP, image_grid
-from ganflow.pictures.sheet import coloured
+from ganflow.pictures.sheet import coloured_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,11 @@ def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, places: Ten
     side = min(20, max(8, PANEL // (scale * max(height, width) + GAP)))
     steps = (torch.arange(side) + 0.5) / side
     up, right = torch.meshgrid(steps.flip(0), steps, indexing="ij")
-    decoded = image_grid(coloured(decode(torch.stack((right, up), -1).reshape(-1, 2))), columns=side, scale=scale).convert("RGB")
+    images = coloured_images(decode(torch.stack((right, up), -1).reshape(-1, 2)))
+    decoded = image_grid(images, columns=side, scale=scale).convert("RGB")
     scatter = Image.new("RGB", decoded.size, (BACKGROUND,) * 3)
     spare = (decoded.width - width * scale, decoded.height - height * scale)
-    for example, (x, y) in zip(coloured(examples), places.tolist(), strict=True):
+    for example, (x, y) in zip(coloured_images(examples), places.tolist(), strict=True):
         tile = image_grid(example[None], scale=scale).convert("RGB").crop((GAP, GAP, GAP + width * scale, GAP + height * scale))
         scatter.paste(tile, (round(x * spare[0]), round((1 - y) * spare[1])))
     canvas = Image.new("RGB", (2 * decoded.width + 8 * GAP, decoded.height), (BACKGROUND,) * 3)

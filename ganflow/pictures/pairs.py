@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = 8  # pairs in a row
 
 
-def pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | None = None) -> Image | None:
+def image_pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | None = None) -> Image | None:
     """Originals and their reconstructions, (n, *shape) both: images in rows, one below the other; points of the plane as a
     line from a dot, the original, to a ring; None for what has no picture.
 

@@ -23,7 +23,7 @@ def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
 
     More than three channels are a label map: every pixel gets the colour of its greatest channel.
     """
-    strips = [(name, image_grid(coloured(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
+    strips = [(name, image_grid(coloured_images(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
     width = max(strip.width for _, strip in strips)
     canvas = Image.new("RGB", (width, sum(HEADING + strip.height for _, strip in strips)), (BACKGROUND,) * 3)
     pen, font, y = ImageDraw.Draw(canvas), ImageFont.load_default(size=11), 0
@@ -34,7 +34,7 @@ def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
     return canvas
 
 
-def coloured(images: Tensor) -> Tensor:
+def coloured_images(images: Tensor) -> Tensor:
     """Label maps (n, more than 3 channels, height, width) as RGB in [-1, 1]; other images as they are."""
     import torch
 

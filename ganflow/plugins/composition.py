@@ -42,8 +42,8 @@ class Composition:
     """What a recipe chose, ready to be built.
 
     Args:
-        components: by slot: "data", "prior", "generator", "critic", "loss", "optimizer.generator", "optimizer.critic",
-            "schedule.generator", "schedule.critic"; a slot's role is its first word.
+        components: by slot: "data", "prior", "generator", "critic", "loss", "optimizer.generator", "optimizer.generator.mapping",
+            "schedule.critic"; a slot's role is its first word.
         modifiers: in the recipe's order: the first is applied first (innermost), the last has the last word.
         metrics: in the recipe's order.
         parts: components within others' keys. Whoever holds one calls its builder; its events are called, and what it wraps is

@@ -122,6 +122,10 @@ class _Builder:
     def _lay_out_parts(self, sections: dict[str, Node], section: str) -> None:
         node = sections[section]
         if not (isinstance(node.value, dict) and per_part(node.value)):
+            beside = node.section() or {}
+            for part in [key for key in beside if "." in key and is_part(key)]:
+                text = f"beside 'use' there are no parts; write '{part.partition('.')[0]}: {{use: …}}' for what it leaves"
+                self.problems.add(beside.pop(part).line, f"{join(section, part)}: {text}")
             self._find(node, section, section)
             return
         players = [p for p in PLAYERS if p != "critic" or "critic" in sections]
@@ -149,9 +153,8 @@ class _Builder:
             above, _ = longest_key(node.value, part.split(".")[:-1])
             name, component = part.removeprefix(f"{above}.").partition(".")[0], node.value[above].component if above else None
             if component is not None and name in {key.name for key in keys(component.settings)}:
-                text = f"'{name}' is a key of {component.role} '{component.name}', and no part can be called so"
-                text = f"{text}; train all of {above} alike"
-                self.problems.add(child.line, f"{join(section, part)}: {text}")
+                text = f"'{name}' is a key of {component.role} '{component.name}', so this cannot be a part"
+                self.problems.add(child.line, f"{join(section, part)}: {text}; train all of {above} alike")
 
     def _check_schedules(self, sections: dict[str, Node]) -> None:
         """See that every schedule is of a part that an optimizer trains (the loss's may have none of its own), or above one."""

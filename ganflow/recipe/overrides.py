@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
+from ganflow.plugins.wording import did_you_mean
 from ganflow.recipe.nodes import COMMAND_LINE, Node, Problems, join, shown
 from ganflow.recipe.paths import longest_key, steps
 from ganflow.recipe.reader import read_yaml
@@ -114,6 +115,10 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     if keys is None:
         return [override.steps]
     named, makes = rest[0] in PARTS, override.sign != "~"
+    sections = [child for part, child in keys.items() if is_part(part)] if per_part(keys) else [node]
+    hint = did_you_mean(str(rest[0]), PARTS) if not named and len(rest) > 1 else ""
+    if hint and not any(_has_key(child, str(section), rest[0], catalogue) for child in sections):
+        raise _Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
     if not per_part(keys):
         if not named or not makes:
             return [override.steps]

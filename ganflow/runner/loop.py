@@ -126,8 +126,6 @@ class Loop:
             if report.terms:  # or it was stopped before a round was played
                 yield self.take(report)
             self._see_that_it_is_the_same(False)  # after what events changed
-        if self.trainer.round < self.cadence.rounds:
-            self.trainer.halt()
 
     def _see_that_it_is_the_same(self, look: bool | None) -> None:
         """Go on eagerly where the rounds to come are not those that were compiled. Arguments as of `Trainer.changed`.
@@ -148,6 +146,7 @@ class Loop:
         """Keep what there is, and say that the run is over: "finished", or `early` if it is."""
         if self.trainer.stop and self.trainer.round > self._kept:  # the signal came when the round was already dealt with
             self._keep(self.trainer.round, best=False)
+        self.trainer.halt()
         status = "finished" if self.trainer.round >= self.cadence.rounds else early
         self._end(status)
         return status

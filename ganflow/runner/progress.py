@@ -111,7 +111,8 @@ class Progress(Shown):
 
     def update(self, report: Reported) -> None:
         """Show what a report says."""
-        self.round, self.terms, self.estimates = report.round, dict(report.terms), dict(report.estimates)
+        self.round, self.estimates = report.round, dict(report.estimates)
+        self.terms = {name: value for name, value in report.terms.items() if "/" in name}  # the sums are in the journal
         speed = report.rounds_per_second
         self.speed = speed if not self.speed else 0.8 * self.speed + 0.2 * speed
         now = time.monotonic()

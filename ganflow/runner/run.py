@@ -162,13 +162,15 @@ class Run(Parts):
             say("no checkpoint yet: starting again from round 0")
             return {}
         try:
-            self.trainer.load_state(found.tensors, found.plain)
+            lost = self.trainer.load_state(found.tensors, found.plain)
             if self.copied:
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
         except (ValueError, KeyError) as error:
             raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")
+        if lost:
+            say(lost)
         best: dict[str, Any] = found.plain["best"]
         return best
 

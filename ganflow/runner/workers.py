@@ -83,8 +83,8 @@ def serve(recipe: Recipe, group: Group) -> int:
         parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()
-        while trainer.round < cadence.rounds and not trainer.stop:
-            trainer.advance(cadence.next_stop(trainer.round))
+        while not trainer.stop:  # until the first worker needs nothing more
+            trainer.advance(max(trainer.round + 1, cadence.next_stop(trainer.round)))
     except Lost:
         raise
     except (Apart, Diverged):

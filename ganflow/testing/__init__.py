@@ -8,22 +8,24 @@
     def test_component(component):
         check_component(component)
 
-A check that fails raises AssertionError with one sentence, whatever the component's code raised. Nothing in ganflow imports
-this package.
+A check that fails raises AssertionError with one sentence, whatever the component's code raised. What keeps rounds from being
+compiled is no failure: it is a warning, `RunsEagerly`. Nothing in ganflow imports this package.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import PluginError
 from ganflow.plugins import Component, Plugin, UnknownComponent, load_catalogue, load_module
+from ganflow.testing.partners import Partner, RunsEagerly
 
 if TYPE_CHECKING:
     from ganflow.data import Data
 
-__all__ = ["check_component", "check_plugin", "components"]
+__all__ = ["Partner", "RunsEagerly", "check_component", "check_plugin", "components"]
 
 
 def components(plugin: str | ModuleType) -> list[Component]:
@@ -55,15 +57,19 @@ def check_plugin(plugin: str | ModuleType) -> None:
         check_component(component)
 
 
-def check_component(component: Component, data: Data | None = None, **values: Any) -> None:
-    """Build a component, through the modifier machinery as a run does, and try what it built on small stand-in parts.
+def check_component(
+    component: Component, data: Data | None = None, partners: Mapping[str, Partner] | None = None, **values: Any
+) -> None:
+    """Build a component, through the modifier machinery as a run does, and try what it built in small games.
 
     Args:
         component: of `components(…)`.
-        data: what a network or metric is built for, with 8 held-out examples or more. By default points in the plane,
-            and images (1, 32, 32): it must take one kind at least, and may refuse the other with a GanflowError. What refuses
-            both is tried as a part of a translation, on images (3, 32, 32) in pairs and in two domains, then on images with a
-            condition `text`.
+        data: what the game is about, with 8 held-out examples or more. By default each of: points in the plane, images
+            (1, 32, 32), the same with classes (condition `label`), images (3, 32, 32) with captions (condition `text`), in
+            pairs (condition `source`), in two domains. It must accept one of them at least, and may refuse the others with
+            a GanflowError.
+        partners: role → the component that plays beside it; a small stand-in where none is named. A loss of variational
+            autoencoders wants partners={"generator": (vae, {"width": 4})}, and such a generator its loss.
         values: of its keys, where the defaults will not do: required ones, smaller networks.
 
     Raises:
@@ -71,4 +77,4 @@ def check_component(component: Component, data: Data | None = None, **values: An
     """
     from ganflow.testing.checks import check
 
-    check(component, data, values)
+    check(component, data, dict(partners or {}), values)

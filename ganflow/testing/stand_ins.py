@@ -1,61 +1,97 @@
-"""Small parts that play the rest of a game while one component is tested."""
+"""Small data and parts that play the rest of a game while one component is tested."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ganflow.autoencoder import Gaussian, VariationalAutoencoder
-from ganflow.conditional import Conditional
 from ganflow.data import Data, Field, TensorData
 from ganflow.hookspecs import hookimpl
-from ganflow.loss import Batch, ScoreLoss
+from ganflow.loss import ScoreLoss
+from ganflow.optim import Elementwise
 from ganflow.plugins import Chosen, Component
 from ganflow.prior import Prior
 from ganflow.settings import settings
-from ganflow.translator import PAIRED, UNPAIRED, Translator, ways_of
+from ganflow.signature import Signature
 
-if TYPE_CHECKING:
-    from ganflow.game import Game
+CLASSES = ("circle", "square", "triangle")
 
 
-def points() -> Data:
+@dataclass(frozen=True)
+class Example:
+    """Data, and the fields of them that generator and critic get besides."""
+
+    data: Data
+    condition: tuple[str, ...] = ()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The fields that are generated."""
+        names = tuple(self.data.fields)
+        return ("target",) if set(names) == {"source", "target"} else names if set(names) == {"a", "b"} else names[:1]
+
+    def __str__(self) -> str:
+        return f"{self.data.name} (condition: {', '.join(self.condition)})" if self.condition else self.data.name
+
+
+def example(data: Data) -> Example:
+    """Data under the condition that a recipe with them is most likely to have."""
+    classes = [name for name, field in data.fields.items() if field.classes]
+    usual = {"source": "target" in data.fields, "text": True}
+    return Example(data, tuple(name for name in data.fields if usual.get(name)) or tuple(classes[:1]))
+
+
+def examples() -> list[Example]:
+    """All that is tried."""
+    return [example(make()) for make in (points, images, classed, captioned, pairs, two_domains)]
+
+
+def points() -> TensorData:
     """64 points in the plane, 32 held out."""
-    return _data("points", (2,))
+    return _data("points", {"real": _numbers(2)})
 
 
-def images() -> Data:
+def images() -> TensorData:
     """64 images of 1 × 32 × 32 in [−1, 1], 32 held out."""
-    return _data("images", (1, 32, 32))
+    return _data("images", {"real": _numbers(1, 32, 32)})
 
 
-def _data(name: str, shape: tuple[int, ...]) -> Data:
-    numbers = torch.rand(96, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return TensorData(name, {"real": numbers[:64]}, {"real": numbers[64:]})
+def classed() -> TensorData:
+    """The same images, each of one of three classes."""
+    return _data("images with classes", {"real": _numbers(1, 32, 32), "label": torch.arange(96) % 3}, classes={"label": CLASSES})
 
 
-def translations() -> list[Data]:
-    """The same, in pairs, and in two domains that do not belong together."""
-    numbers = images().train["real"]  # type: ignore[attr-defined]
-    both = numbers.expand(-1, 3, -1, -1) * torch.tensor([1.0, 0.5, -1.0]).view(3, 1, 1)
-    made: list[Data] = []
-    for name, fields in (("pairs of images", ("source", "target")), ("two domains of images", ("a", "b"))):
-        parts = dict(zip(fields, (both, -both), strict=True))
-        train, held_out = ({key: part[s] for key, part in parts.items()} for s in (slice(32), slice(32, 64)))
-        made.append(TensorData(name, train, held_out, paired=fields[0] == "source"))
-    return made
+def captioned() -> TensorData:
+    """Images of 3 × 32 × 32 with a sentence's vector of 12 numbers each."""
+    text = torch.randn(96, 12, generator=torch.Generator().manual_seed(1))
+    return _data("captioned images", {"real": _coloured(), "text": text})
 
 
-def captioned() -> Data:
-    """Images (3, 32, 32) with a sentence's vector of 12 numbers each."""
-    pairs, _ = translations()
-    text = torch.randn(64, 12, generator=torch.Generator().manual_seed(1))
-    train, held_out = pairs.train["source"], pairs.held_out["source"]  # type: ignore[attr-defined]
-    return TensorData("captioned images", {"real": train, "text": text[:32]}, {"real": held_out, "text": text[32:]})
+def pairs() -> TensorData:
+    """Pairs of images of 3 × 32 × 32."""
+    return _data("pairs of images", {"source": _coloured(), "target": -_coloured()})
+
+
+def two_domains() -> TensorData:
+    """Images of 3 × 32 × 32 in two domains, which do not belong together."""
+    return _data("two domains of images", {"a": _coloured(), "b": -_coloured()}, paired=False)
+
+
+def _data(name: str, fields: Mapping[str, Tensor], **more: Any) -> TensorData:
+    return TensorData(name, {key: t[:64] for key, t in fields.items()}, {key: t[64:] for key, t in fields.items()}, **more)
+
+
+def _numbers(*shape: int) -> Tensor:
+    return torch.rand(96, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def _coloured() -> Tensor:
+    return _numbers(1, 32, 32) * torch.tensor([1.0, 0.5, -1.0]).view(3, 1, 1)
 
 
 class NormalPrior(Prior):
@@ -73,9 +109,7 @@ class NormalPrior(Prior):
 
 
 class ScoreDifference(ScoreLoss):
-    """The critic raises real scores and lowers generated ones, the generator raises its own."""
-
-    mean_over_examples = True
+    """The critic raises real scores and lowers generated ones, the generator raises those of its examples."""
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -84,12 +118,41 @@ class ScoreDifference(ScoreLoss):
         return -fake.mean()
 
 
-class Recolouring(Translator):
-    """A 1 × 1 convolution each way."""
+class Beside(nn.Module):
+    """Numbers (n, width) of fields beside each other: classes one-hot, anything else flattened."""
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        super().__init__()
+        self.classes = {name: len(field.classes) for name, field in fields.items()}
+        self.width = sum(len(field.classes) or prod(field.shape) for field in fields.values())
+
+    def forward(self, x: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+        parts = [x.flatten(1)]
+        for name, count in self.classes.items():
+            t = condition[name]
+            parts.append((t[:, None] == torch.arange(count, device=t.device)).to(x.dtype) if count else t.flatten(1))
+        return torch.cat(parts, 1)
+
+
+class PlainGenerator(nn.Module):
+    """One hidden layer from z and any condition to examples in [−1, 1]."""
+
+    def __init__(self, shape: tuple[int, ...], dim: int, condition: Mapping[str, Field]) -> None:
+        super().__init__()
+        self.beside, self.shape = Beside(condition), shape
+        self.layers = nn.Sequential(nn.Linear(dim + self.beside.width, 16), nn.ReLU(), nn.Linear(16, prod(shape)), nn.Tanh())
+
+    def forward(self, z: Tensor, **condition: Tensor) -> Tensor:
+        made: Tensor = self.layers(self.beside(z, condition)).unflatten(1, self.shape)
+        return made
+
+
+class Recolouring(nn.Module):
+    """A translator with signatures: a 1 × 1 convolution each way."""
 
     def __init__(self, ways: Mapping[str, str], fields: Mapping[str, Field]) -> None:
         super().__init__()
-        self.ways = dict(ways)
+        self.signatures = {f"to_{to}": Signature({"x": origin}, to, constants={"to": to}) for to, origin in ways.items()}
         self.layers = nn.ModuleDict({to: nn.Conv2d(fields[by].shape[0], fields[to].shape[0], 1) for to, by in ways.items()})
 
     def forward(self, x: Tensor, to: str) -> Tensor:
@@ -97,59 +160,33 @@ class Recolouring(Translator):
         return made
 
 
-class ScoresEachWay(ScoreDifference):
-    """The same for translations: of pairs, whose critic sees both images, or in two domains."""
+class PlainCritic(nn.Module):
+    """One hidden layer from examples, and any condition, to outputs.
 
-    mean_over_examples = True
-    generator_needs_data = True
+    Args:
+        outputs: name → how many numbers; several are a mapping.
+        auxiliary: those that are no scores.
+    """
 
-    def __init__(self, ways: Mapping[str, str]) -> None:
-        self.ways = ways
-        self.reads = tuple(sorted({*ways, *ways.values()}))
-        self.domains = tuple(ways)
-
-    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
-        fake: Tensor = game.generator(batch[self.ways[domain]], domain)
-        return fake
-
-    def reals(self, batch: Batch, domain: str = "") -> Tensor:
-        return batch[domain]
-
-    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
-        return self.judge(game, *judged(self.ways, x, batch, domain))
-
-
-class ScoresWhatIsTold(ScoreDifference):
-    """The same for a generator and a critic that are given a sentence's vector, too."""
-
-    mean_over_examples = True
-    reads = ("real", "text")
-    generator_needs_data = True
-
-    def generate(self, game: Game, batch: Batch, domain: str = "") -> Tensor:
-        fake: Tensor = game.generator(batch["z"], batch["text"])
-        return fake
-
-    def score(self, game: Game, x: Tensor, batch: Batch, domain: str = "") -> Tensor:
-        return self.judge(game, x, batch["text"])
-
-
-class Told(Conditional):
-    """One hidden layer from z and a condition to examples in [−1, 1]."""
-
-    def __init__(self, shape: tuple[int, ...], dim: int, told: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], condition: Mapping[str, Field], outputs: Mapping[str, int], auxiliary: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dim + told, 16), nn.ReLU(), nn.Linear(16, prod(shape)), nn.Tanh())
-        self.shape = shape
+        self.beside, self.auxiliary = Beside(condition), auxiliary
+        self.hidden = nn.Linear(prod(shape) + self.beside.width, 16)
+        self.outputs = nn.ModuleDict({name: nn.Linear(16, numbers) for name, numbers in outputs.items()})
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        made: Tensor = self.layers(torch.cat((z, condition), 1)).reshape(-1, *self.shape)
-        return made
+    def forward(self, x: Tensor, domain: str = "", **condition: Tensor) -> Any:
+        hidden = nn.functional.leaky_relu(self.hidden(self.beside(x, condition)), 0.2)
+        made = {name: layer(hidden).squeeze(1) for name, layer in self.outputs.items()}
+        return made if len(made) > 1 else next(iter(made.values()))
 
 
-def judged(ways: Mapping[str, str], x: Tensor, batch: Batch, domain: str) -> tuple[Any, ...]:
-    """What a critic of translations is given: source and target together, or an image and its domain."""
-    return (x, domain) if len(ways) > 1 else (torch.cat((batch[ways[domain]], x), 1),)
+class Descent(Elementwise):
+    """Gradient descent in small steps, however steep it is."""
+
+    def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
+        p.sub_(grad.clamp(-1, 1) * rule["lr"])
 
 
 @settings
@@ -163,55 +200,31 @@ class StandInPrior:
         return NormalPrior(self.dim)
 
 
-class SmallAutoencoder(VariationalAutoencoder):
-    """One hidden layer from codes to examples in [−1, 1], and one layer from examples to codes, for losses that want it."""
-
-    def __init__(self, shape: tuple[int, ...], dim: int) -> None:
-        super().__init__()
-        self.decoder = nn.Sequential(nn.Linear(dim, 16), nn.ReLU(), nn.Linear(16, prod(shape)), nn.Tanh(), nn.Unflatten(1, shape))
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 2 * dim))
-
-    def forward(self, z: Tensor) -> Tensor:
-        made: Tensor = self.decoder(z)
-        return made
-
-    def posterior(self, x: Tensor) -> Gaussian:
-        return Gaussian(*self.encoder(x).chunk(2, dim=1))
-
-
 @settings
 class StandInGenerator:
-    """One hidden layer, with an encoder."""
+    """One hidden layer; for pairs and two domains a convolution each way."""
 
     @hookimpl
-    def generator(self, data: Data, prior: Prior | None) -> nn.Module:
-        if prior is None:
-            return Recolouring(ways_of(data.fields) or {}, data.fields)
-        if is_told(data):
-            return Told(data.shape, prod(prior.shape), prod(data.fields["text"].shape))
-        return SmallAutoencoder(data.shape, prod(prior.shape))
+    def generator(self, data: Data, prior: Prior, condition: tuple[str, ...]) -> nn.Module:
+        here = Example(data, condition)
+        if here.domains != tuple(data.fields)[:1]:
+            origins = {name: next(other for other in data.fields if other != name) for name in here.domains}
+            return Recolouring(origins, data.fields)
+        return PlainGenerator(data.shape, prod(prior.shape), {name: data.fields[name] for name in condition})
 
 
 @settings
 class StandInCritic:
-    """One hidden layer."""
+    """One hidden layer. Of two domains it gives two scores by name, and of images with classes their logits beside a score."""
 
     @hookimpl
-    def critic(self, data: Data) -> nn.Module:
-        if ways_of(data.fields) or is_told(data):
-            return SumOfScores()
-        return nn.Sequential(nn.Flatten(), nn.Linear(prod(data.shape), 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
-
-
-class SumOfScores(nn.Module):
-    """A weight times the mean of the pixels, whatever the domain or the condition."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
-
-    def forward(self, x: Tensor, besides: Any = None) -> Tensor:
-        return self.weight * x.flatten(1).mean(1)
+    def critic(self, data: Data, condition: tuple[str, ...]) -> nn.Module:
+        domains, classes = Example(data, condition).domains, data.fields.get("label")
+        outputs = {"fine": 1, "coarse": 1} if len(domains) > 1 else {"score": 1}
+        if classes is not None and classes.classes:
+            outputs["classes"] = len(classes.classes)
+        fields = {name: data.fields[name] for name in condition}
+        return PlainCritic(data.fields[domains[0]].shape, fields, outputs, ("classes",) if "classes" in outputs else ())
 
 
 @settings
@@ -224,41 +237,14 @@ class StandInLoss:
 
 
 @settings
-class StandInPairedLoss:
-    """The difference of scores of pairs."""
-
-    @hookimpl
-    def loss(self) -> ScoreLoss:
-        return ScoresEachWay(PAIRED)
-
-
-@settings
-class StandInUnpairedLoss:
-    """The difference of scores in two domains."""
-
-    @hookimpl
-    def loss(self) -> ScoreLoss:
-        return ScoresEachWay(UNPAIRED)
-
-
-@settings
-class StandInToldLoss:
-    """The difference of scores of captioned images."""
-
-    @hookimpl
-    def loss(self) -> ScoreLoss:
-        return ScoresWhatIsTold()
-
-
-@settings
 class StandInOptimizer:
     """Gradient descent."""
 
-    elementwise = True
+    elementwise: ClassVar[bool] = True
 
     @hookimpl
     def optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(parameters, lr=0.01)
+        return Descent(parameters, lr=0.01)
 
 
 @settings
@@ -280,17 +266,6 @@ PARTS: dict[str, type] = {
 }
 
 
-def is_told(data: Data) -> bool:
-    """Whether the examples come with captions."""
-    return "text" in data.fields
-
-
-def stand_in(role: str, ways: Mapping[str, str] | None = None, told: bool = False) -> Chosen:
-    """The stand-in for a role (there is none for data, which are given), in a game of these translations if any, or of captioned
-    images."""
-    part = PARTS[role]
-    if role == "loss" and told:
-        part = StandInToldLoss
-    if role == "loss" and ways:
-        part = StandInPairedLoss if ways == PAIRED else StandInUnpairedLoss
-    return Chosen(Component(role, "stand_in", "testing", part), part())
+def stand_in(role: str) -> Chosen:
+    """The stand-in for a role that has one."""
+    return Chosen(Component(role, "stand_in", "testing", PARTS[role]), PARTS[role]())

@@ -33,7 +33,8 @@ class MLPAutoencoder:
     variational: bool = key(True, VARIATIONAL)
     learn_sigma: bool = key(False, LEARN_SIGMA)
 
-    __post_init__ = check_sigma
+    def __post_init__(self) -> None:
+        check_sigma(self)
 
     @hookimpl
     def generator(self, data, prior):
@@ -57,7 +58,8 @@ class ConvAutoencoder:
     variational: bool = key(True, VARIATIONAL)
     learn_sigma: bool = key(False, LEARN_SIGMA)
 
-    __post_init__ = check_sigma
+    def __post_init__(self) -> None:
+        check_sigma(self)
 
     @hookimpl
     def generator(self, data, prior):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow import Game, GanflowError, Loss, Step, Terms, check_inner, fork_rng
 from ganflow_autoencoder.base import Gaussian
 from ganflow_autoencoder.losses import check_variational
 
 
-class VAEGANLoss(Loss):
+class VAEGANLoss(nn.Module, Loss):
     """With q = q(z|x), z ~ q, x̃ = D(z) and f the critic's features, ½‖f(x) − f(x̃)‖² is −log N(f(x); f(x̃), I) but for a constant.
 
     Encoder: β KL(q ‖ N(0, I)) + ½‖f(x) − f(x̃)‖². Decoder: γ ½‖f(x) − f(x̃)‖² and the adversarial loss of its images, which are
@@ -30,6 +30,7 @@ class VAEGANLoss(Loss):
     """
 
     def __init__(self, adversarial: Loss, gamma: float, beta: float, layer: str, augmented: bool = False) -> None:
+        super().__init__()
         check_inner(adversarial, "loss.adversarial")
         self.adversarial, self.gamma, self.beta, self.layer, self.augmented = adversarial, gamma, beta, layer, augmented
 

@@ -127,9 +127,15 @@ class ImageFolder:
 
     @hookimpl
     def data(self) -> Data:
+        from ganflow_layers.framing import Transform
+
         from ganflow_data.images import image_folder
 
-        return image_folder(self)
+        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels)
+        skip, labelled = self.on_error == "skip", self.labels == "auto"
+        return image_folder(
+            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory
+        )
 
 
 @settings
@@ -158,7 +164,7 @@ class TensorFile:
     def data(self) -> Data:
         from ganflow_data.tensors import tensor_file
 
-        return tensor_file(self)
+        return tensor_file(self.path, self.fields, self.labels, self.classes, self.layout, self.range, self.held_out)
 
 
 @hookimpl

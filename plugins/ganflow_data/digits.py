@@ -22,7 +22,7 @@ def digits(size: int, classes: list[int], held_out: float) -> TensorData:
     images, labels = enlarge(small, size) * 2 - 1, torch.searchsorted(torch.tensor(digits), shown)
     parts = [{"real": images[rows], "label": labels[rows]} for rows in split(len(images), held_out, "digits")]
     names = {"label": [str(digit) for digit in digits]}
-    return TensorData("digits", *parts, source="scikit-learn", classes=names, derived=["label"])
+    return TensorData("digits", parts[0], parts[1], source="scikit-learn", classes=names, derived=["label"])
 
 
 def read() -> tuple[Tensor, Tensor]:

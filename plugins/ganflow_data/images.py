@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
@@ -28,23 +28,25 @@ from ganflow import (
     print_lines,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from ganflow_data import ImageFolder
-
-
-def image_folder(settings: ImageFolder) -> Data:
+def image_folder(
+    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
+    in_memory: str,
+) -> Data:  # fmt: skip
     """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
+    Args:
+        skip: leave out what cannot be read.
+        labelled: whether sub-folders are classes.
+
     Raises:
-        GanflowError: the folder is missing, not readable or without images; with on_error: refuse, an image is damaged.
+        GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
     """
-    folder = Path(settings.path).expanduser()
-    files = find_images(folder, settings.extensions, settings.recursive)
-    data = Images(folder, files, settings)
-    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not settings.augmented
-    return data.resident() if settings.in_memory == "always" or (settings.in_memory == "auto" and small) else data
+    folder = Path(path).expanduser()
+    files = find_images(folder, extensions, recursive)
+    data = Images(folder, files, transform, skip, labelled, held_out)
+    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
+    return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 
 def classes_of(files: Sequence[str]) -> list[str]:
@@ -56,17 +58,16 @@ def classes_of(files: Sequence[str]) -> list[str]:
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
 
-    def __init__(self, folder: Path, files: Sequence[str], settings: ImageFolder) -> None:
+    def __init__(
+        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float
+    ) -> None:
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
-        self._folder, self._skip = folder, settings.on_error == "skip"
-        self._transform = Transform(
-            settings.size, settings.resize or settings.size, settings.crop, settings.flip, settings.channels
-        )
-        train, kept = split(len(files), settings.held_out, str(folder))
+        self._folder, self._skip, self._transform = folder, skip, transform
+        train, kept = split(len(files), held_out, str(folder))
         self._train, self._kept = [files[i] for i in train], [files[i] for i in kept]
         self.size = len(self._train)
-        self.fields = {"real": Field((settings.channels, settings.size, settings.size), *IMAGE_RANGE)}
-        self._classes = {name: label for label, name in enumerate(classes_of(files) if settings.labels == "auto" else [])}
+        self.fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
+        self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
         if self._classes:
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file in self._train]))
         self.skipped: list[str] = []
@@ -78,7 +79,7 @@ class Images(StreamData):
         return 4 * torch.Size(self.shape).numel()
 
     @cached_property
-    def held_out(self) -> dict[str, Tensor]:
+    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
         return self._decoded(self._kept)
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,43 +11,43 @@ from torch import Tensor
 
 from ganflow import GanflowError, TensorData
 
-if TYPE_CHECKING:
-    from ganflow_data import TensorFile
-
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
 LABEL, SUFFIXES = "label", (".npy", ".safetensors")
 SLACK = 1e-3  # rounding of half-precision pixels
 
 
-def tensor_file(settings: TensorFile) -> TensorData:
+def tensor_file(
+    path: str, fields: dict[str, str], labels: str | None, classes: list[str], layout: str, range: str, held_out: float
+) -> TensorData:
     """One field per tensor: images (channels, height, width) in [-1, 1], or points (d,); and "label", where there are labels.
 
     Raises:
-        GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit the settings.
+        GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit the keys.
     """
-    file = Path(settings.path).expanduser()
+    file = Path(path).expanduser()
     found = read(file)
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
-    labels = labels_in(found, file, settings.labels) if settings.labels is not None else None
+    numbers = labels_in(found, file, labels) if labels is not None else None
     if not found:
         raise GanflowError(f"data.path: {file} holds nothing but the labels")
-    wanted = settings.fields or ({"real": next(iter(found))} if len(found) == 1 else {name: name for name in found})
+    wanted = fields or ({"real": next(iter(found))} if len(found) == 1 else {name: name for name in found})
     for field, name in wanted.items():
         if name not in found:
             raise GanflowError(f"data.fields: {field}: no tensor {name!r} in {file}, which holds {', '.join(found)}")
-    ready = {field: prepare(found[name], settings.layout, settings.range, _says(file, name)) for field, name in wanted.items()}
+    ready = {field: prepare(found[name], layout, range, _says(file, name)) for field, name in wanted.items()}
     lengths = {field: len(t) for field, t in ready.items()}
     if len(set(lengths.values())) > 1:
         raise GanflowError(f"data.path: the tensors of {file} differ in length: {lengths}; choose with data.fields")
     n, names = next(iter(lengths.values())), {}
-    if labels is not None:
+    if numbers is not None:
         if LABEL in ready:
             raise GanflowError(f"data.fields: '{LABEL}' is the field of data.labels; call the tensor {wanted[LABEL]!r} otherwise")
-        ready[LABEL], names[LABEL] = classed(labels, settings.classes, n, f"data.labels: {settings.labels}")
-    parts = [{field: t[rows] for field, t in ready.items()} for rows in split(n, settings.held_out, str(file))]
-    return TensorData(f"tensors ({file.name})", *parts, source=str(file), classes=names)
+        ready[LABEL], names[LABEL] = classed(numbers, classes, n, f"data.labels: {labels}")
+    parts = [{field: t[rows] for field, t in ready.items()} for rows in split(n, held_out, str(file))]
+    train, held_out_part = parts
+    return TensorData(f"tensors ({file.name})", train, held_out_part, source=str(file), classes=names)
 
 
 def labels_in(found: dict[str, Tensor], file: Path, labels: str) -> Tensor:

@@ -136,6 +136,7 @@ def settings(args: argparse.Namespace, game: Game) -> Search:
     """The search that the arguments ask for."""
     from ganflow_inpainting.search import Search, judges
 
+    assert game.prior is not None
     usual = "critic" if judges(game) else "norm" if game.prior.support is None else "none"
     return Search(
         starts=args.starts,

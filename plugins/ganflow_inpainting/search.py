@@ -97,6 +97,7 @@ def search(game: Game, images: Tensor, known: Tensor, how: Search, real: Tensor 
     from ganflow_optim.elementwise import Adam
 
     adam = Adam([z], lr=how.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    assert game.prior is not None
     low, high = game.prior.support or (-how.limit, how.limit)
     for _ in range(how.iterations):
         _, context, prior = losses()

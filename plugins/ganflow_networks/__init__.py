@@ -35,7 +35,7 @@ class MLPGenerator:
         from ganflow_networks.mlp import generator
 
         plain = partial(generator, data, prior, self.widths or [self.width] * self.depth, self.activation, self.batch_norm)
-        return conditional.generator("mlp", self, plain, data, condition)
+        return conditional.generator("mlp", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -58,7 +58,8 @@ class MLPCritic:
         from ganflow_networks.mlp import critic
 
         plain = partial(critic, data, self.widths or [self.width] * self.depth, self.activation)
-        return conditional.critic("mlp", self, plain, data, condition, planes=False)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("mlp", *how, plain, data, condition, planes=False)
 
 
 @settings
@@ -81,7 +82,7 @@ class DCGANGenerator:
         from ganflow_networks.dcgan import generator
 
         plain = partial(generator, data, prior, self.width, self.norm)
-        return conditional.generator("dcgan", self, plain, data, condition)
+        return conditional.generator("dcgan", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -105,7 +106,8 @@ class DCGANCritic:
         from ganflow_networks.dcgan import critic
 
         plain = partial(critic, data, self.width, self.norm)
-        return conditional.critic("dcgan", self, plain, data, condition, planes=True)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("dcgan", *how, plain, data, condition, planes=True)
 
 
 @settings
@@ -129,7 +131,7 @@ class ResNetGenerator:
         from ganflow_networks.resnet import generator
 
         plain = partial(generator, data, prior, self.width, self.growth, self.norm)
-        return conditional.generator("resnet", self, plain, data, condition)
+        return conditional.generator("resnet", self.conditioning, self.embedding, plain, data, condition)
 
 
 @settings
@@ -156,7 +158,8 @@ class ResNetCritic:
         from ganflow_networks.resnet import critic
 
         plain = partial(critic, data, self.width, self.growth, self.norm, self.pool)
-        return conditional.critic("resnet", self, plain, data, condition, planes=True)
+        how = (self.conditioning, self.embedding, self.classifier)
+        return conditional.critic("resnet", *how, plain, data, condition, planes=True)
 
 
 @hookimpl

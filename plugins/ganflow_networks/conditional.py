@@ -7,7 +7,7 @@ labels (n,), int64; an embedding has numbers (n, d).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ganflow_layers.blocks import Conditioned, through
@@ -18,16 +18,13 @@ from ganflow import GanflowError
 
 if TYPE_CHECKING:
     from ganflow import Data, Field
-    from ganflow_networks import DCGANCritic, DCGANGenerator, MLPCritic, MLPGenerator, ResNetCritic, ResNetGenerator
-
-    GeneratorSettings = MLPGenerator | DCGANGenerator | ResNetGenerator
-    CriticSettings = MLPCritic | DCGANCritic | ResNetCritic
 
 Condition = Mapping[str, Tensor]
 
 
 class Embeddings(nn.Module):
-    """Numbers (n, width) for each field of a condition: a learnt row for a class, a learnt linear map of an embedding."""
+    """Numbers (n, width) for each field of a condition: a learnt row for a class, a learnt linear map of an embedding. Classes
+    may also be mixed: shares (n, classes) of the rows in place of labels, as between two classes."""
 
     def __init__(self, fields: Mapping[str, Field], width: int) -> None:
         super().__init__()
@@ -38,12 +35,15 @@ class Embeddings(nn.Module):
         )
 
     def forward(self, condition: Condition) -> list[Tensor]:
-        return [table(condition[name]) for name, table in zip(self.names, self.tables, strict=True)]
+        given = zip((condition[name] for name in self.names), self.tables, strict=True)
+        return [
+            t @ table.weight if isinstance(table, nn.Embedding) and t.is_floating_point() else table(t) for t, table in given
+        ]
 
     def spread(self, std: float) -> Embeddings:
         """Itself, its weights drawn from N(0, std²)."""
-        for table in self.tables:
-            nn.init.normal_(table.weight, 0.0, std)
+        for weight in self.parameters():
+            nn.init.normal_(weight, 0.0, std)
         return self
 
 
@@ -100,7 +100,7 @@ class ProjectionCritic(nn.Module):
     """ψ(h) + ⟨embedding of the condition, h⟩, shape (n,), with h the features before the last, linear layer ψ, flattened
     (Miyato & Koyama 2018, arXiv:1802.05637, equation 3). The embedding's weights start as large as ψ's."""
 
-    def __init__(self, features: nn.Module, last: nn.Linear | nn.Conv2d, fields: Mapping[str, Field]) -> None:
+    def __init__(self, features: nn.Module, last: Any, fields: Mapping[str, Field]) -> None:
         super().__init__()
         self.features, self.last = features, last
         self.products = Embeddings(fields, last.weight[0].numel()).spread(_size(last))
@@ -118,7 +118,7 @@ class ClassifyingCritic(nn.Module):
 
     auxiliary = ("classes",)
 
-    def __init__(self, features: nn.Module, last: nn.Linear | nn.Conv2d, classes: int) -> None:
+    def __init__(self, features: nn.Module, last: Any, classes: int) -> None:
         super().__init__()
         self.features, self.last, self.classes = features, last, nn.Linear(last.weight[0].numel(), classes)
         nn.init.normal_(self.classes.weight, 0.0, _size(last))
@@ -135,12 +135,18 @@ def _size(layer: nn.Linear | nn.Conv2d) -> float:
 
 
 def generator(
-    name: str, settings: GeneratorSettings, plain: Callable[[int], nn.Module], data: Data, condition: tuple[str, ...]
+    name: str,
+    conditioning: str,
+    embedding: int,
+    plain: Callable[[int], nn.Module],
+    data: Data,
+    condition: tuple[str, ...],
 ) -> nn.Module:
     """The generator for a condition; without one, the plain network.
 
     Args:
         name: of the component, for messages.
+        conditioning, embedding: the component's keys.
         plain: makes the network for so many numbers besides z.
 
     Raises:
@@ -149,8 +155,8 @@ def generator(
     if not condition:
         return plain(0)
     fields = fields_of(data, condition, f"generator '{name}'")
-    if settings.conditioning == "concat":
-        return ConditionalGenerator(plain(settings.embedding * len(fields)), Embeddings(fields, settings.embedding))
+    if conditioning == "concat":
+        return ConditionalGenerator(plain(embedding * len(fields)), Embeddings(fields, embedding))
     network = plain(0)
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
@@ -167,7 +173,9 @@ def generator(
 
 def critic(
     name: str,
-    settings: CriticSettings,
+    conditioning: str,
+    embedding: int,
+    classifier: str,
     plain: Callable[[int], nn.Sequential],
     data: Data,
     condition: tuple[str, ...],
@@ -177,13 +185,14 @@ def critic(
 
     Args:
         name: of the component, for messages.
+        conditioning, embedding, classifier: the component's keys.
         plain: makes the network for so many numbers (or channels, with `planes`) besides an example's; its last two layers are
             the one that scores and a flattening one.
 
     Raises:
         GanflowError: it accepts no such condition, or there are no such classes.
     """
-    who, classifier = f"critic '{name}'", settings.classifier
+    who = f"critic '{name}'"
     if classifier:
         there = [field for field, about in data.fields.items() if about.kind == "class"]
         if classifier not in there:
@@ -197,8 +206,8 @@ def critic(
     if not condition:
         return plain(0)
     fields = fields_of(data, condition, who)
-    if settings.conditioning == "concat":
-        return ConcatenationCritic(plain(settings.embedding * len(fields)), Embeddings(fields, settings.embedding), planes)
+    if conditioning == "concat":
+        return ConcatenationCritic(plain(embedding * len(fields)), Embeddings(fields, embedding), planes)
     whole = plain(0)
     return ProjectionCritic(whole[:-2], whole[-2], fields)
 

@@ -29,8 +29,9 @@ def generator(data: Data, prior: Prior | None, width: int, norm: str, further: i
     made += [*normalization(norm, channels[0]), nn.ReLU()]
     for i, out in enumerate([*channels[1:], colors]):
         last = i == count - 1
-        odd = tuple(2 * before - after for before, after in zip(sizes[i], sizes[i + 1], strict=True))  # 1 for 2n − 1
-        padding = tuple(1 + o for o in odd)
+        (top, left), (below, right) = sizes[i], sizes[i + 1]
+        odd = (2 * top - below, 2 * left - right)  # 1 for 2n − 1
+        padding = (1 + odd[0], 1 + odd[1])
         made.append(nn.ConvTranspose2d(channels[i], out, 4, 2, padding, output_padding=odd, bias=bias or last))
         made += output(data.main) if last else [*normalization(norm, out), nn.ReLU()]
     return initialize(nn.Sequential(*made))

@@ -52,7 +52,7 @@ class CaptionedData(StreamData):
         self._counts = [len(said) for said in sentences]
         self._firsts = (torch.tensor(self._counts).cumsum(0) - torch.tensor(self._counts)).tolist()
         self._learn()
-        self.fields = {"real": Field(shape, *IMAGE_RANGE), "text": Field((encoder.dim,))}
+        self.fields = {"real": Field(shape, *IMAGE_RANGE), "text": Field((encoder.dim,), kind="embedding")}
 
     def _learn(self) -> None:
         encoder, about = self.encoder, self.encoder.about()

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganflow import TrackedRun, Tracker
-from ganflow.errors import GanflowError
+from ganflow import GanflowError, TrackedRun, Tracker
 
 FOLDER = "tensorboard"
 

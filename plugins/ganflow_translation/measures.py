@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ class PairsMetric(Metric):
             belong together and no way leads back.
     """
 
-    goal = "max"
+    goal: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(self, data: Data, examples: int) -> None:
         ways = ways_of(data.fields)

@@ -88,6 +88,7 @@ class RelativisticLoss(ScoreLoss):
         return softplus(fake - real).mean()
 
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        assert real is not None
         return self.critic_loss(fake, real)
 
 

@@ -155,7 +155,7 @@ def bare_short(folder: Path, rounds: int, trials: int, reuse: bool) -> None:
         from ganflow.runner.parts import Parts
 
         parts = Parts(read_recipe(RING, [f"optimizer.lr={config['lr']}", f"train.rounds={rounds}", "train.threads=1"]))
-        for listener in parts.composition.listeners("run_started"):
+        for listener in parts.composition.listeners("game_built"):
             listener(game=parts.game)
         parts.trainer.advance(rounds)
         (metric,) = parts.composition.build_metrics(parts.data)

@@ -64,8 +64,8 @@ def evaluated(name: str, folder: RunFolder, seconds: tuple[float, float], times:
     data, game = birds(folder), load_game(folder)
     text = data.held_out["text"]
     z = game.latents(times * len(text), seed=1)
-    drawn = game.sample(z, text.repeat(times, 1))
-    shuffled = game.sample(z, text.roll(1, 0).repeat(times, 1))
+    drawn = game.call("sample", z=z, text=text.repeat(times, 1))
+    shuffled = game.call("sample", z=z, text=text.roll(1, 0).repeat(times, 1))
     line(name, seconds, folder.about()["round"], scores(drawn, data, times), scores(shuffled, data, times))
 
 

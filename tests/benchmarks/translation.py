@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from ganflow_translation.measures import compare
+from ganflow_translation.measures import compare, translate
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -65,7 +65,7 @@ def facades(share: float) -> None:
     line("mean image", compare(data.train["target"].mean(0, keepdim=True).expand_as(true), true))
     for what, changes in {"L1 alone": ["critic=null"], "pix2pix": []}.items():
         trainer, seconds = trained("pix2pix_facades", share, *changes)
-        line(what, compare(trainer.game.translate(source, "target"), true), f"{seconds:.0f} s of one core")
+        line(what, compare(translate(trainer.game, source, "target"), true), f"{seconds:.0f} s of one core")
 
 
 def street(name: str, share: float) -> None:
@@ -79,10 +79,10 @@ def street(name: str, share: float) -> None:
         x, true = data.held_out[origin], data.held_out[to]
         line(f"{origin} to {to}: input itself", compare(x, true))
         line(f"{origin} to {to}: mean image", compare(data.train[to].mean(0, keepdim=True).expand_as(true), true))
-        made = game.translate(x, to)
+        made = translate(game, x, to)
         as_a = called_a(made).float().mean().item()
         scores = {"called it": as_a if to == "a" else 1 - as_a}
-        scores["cycle L1"] = (game.translate(made, origin) - x).abs().mean().item() / 2
+        scores["cycle L1"] = (translate(game, made, origin) - x).abs().mean().item() / 2
         line(f"{origin} to {to}: {name}", {**compare(made, true), **scores}, f"{seconds:.0f} s of one core")
 
 

@@ -49,7 +49,7 @@ def test_a_misspelt_one_is_guessed(bring, command):
     bring("count")
     said = command.refused("cuont", "4")
     assert "unknown command 'cuont'; did you mean 'count'?" in said
-    assert said.endswith("inpaint)")
+    assert said.endswith("translate)")
 
 
 def test_mistakes_in_its_arguments_are_one_sentence(bring, command):

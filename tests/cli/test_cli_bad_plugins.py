@@ -8,6 +8,8 @@ PATCH = ("critic={use: acme/mosaic}",)
 GOOD = """
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Patch:
@@ -59,8 +61,10 @@ def test_a_good_one_trains(acme, command):
         ("@settings\n", "", "Patch is not a settings class; mark it with @settings"),
         ('"critic", "mosaic"', '"crtic", "mosaic"', "unknown role 'crtic'; did you mean 'critic'?"),
         ("def register(offer)", "def regster(offer)", "a module's only hook is 'register', not 'regster'"),
-        ("\nfrom ganflow", "\nGANFLOW_CONTRACT = 99\nfrom ganflow",
-         "it was written for version 99 of the plugin contract, and this ganflow has version 1; install versions of the two"),
+        ("CONTRACT = 2", "CONTRACT = 99",
+         "it was written for version 99 of the plugin contract, and this ganflow has version 2; install versions of the two"),
+        ("GANFLOW_CONTRACT = 2", "",
+         "it was written for version 1 of the plugin contract, and this ganflow has version 2; docs/porting.md says how"),
     ],
 )  # fmt: skip
 def test_a_broken_one_is_reported_when_its_name_is_asked_for(acme, command, tmp_path, old, new, trouble):

@@ -15,6 +15,7 @@ from ganflow.game import Game
 from ganflow.loss import Loss
 from ganflow.prior import Prior
 from ganflow.runs import RunFolder
+from ganflow.signature import Signature
 
 
 class Straight(Prior):
@@ -31,7 +32,7 @@ class Straight(Prior):
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 
@@ -89,10 +90,16 @@ def make_run(tidy):
 def trained(monkeypatch):
     """Puts a game in place of the checkpoint's; returns the (folder, checkpoint) pairs that were asked for."""
 
-    def put(shape, prior=True):
+    def put(shape, prior=True, condition=()):
         size = torch.Size(shape).numel()
-        data = TensorData("toy", {"real": torch.zeros(5, *shape)})
-        game = Game(data, Straight(size) if prior else None, Spread(shape), None, Nothing())
+        labels = torch.zeros(5, dtype=torch.int64)
+        conditions = {name: labels if name == "label" else torch.zeros(5, *shape) for name in condition}
+        classes = {"label": ("no", "yes")} if "label" in conditions else {}
+        data = TensorData("toy", {"real": torch.zeros(5, *shape), **conditions}, classes=classes)
+        generator = Spread(shape)
+        if not prior:
+            generator.signatures = {"to_real": Signature({"x": "real"}, "real")}
+        game = Game(data, Straight(size) if prior else None, generator, None, Nothing(), condition=condition)
         asked = []
 
         def load_game(folder, which="last"):

@@ -1,12 +1,12 @@
 """ganflow draw."""
 
+import ganflow_text.command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import ganflow.cli.draw
-from ganflow.cli.main import COMMANDS
+from ganflow.cli.brought import helps
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 
@@ -40,7 +40,7 @@ def tiles(path, rows, columns):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["draw"] == ganflow.cli.draw.HELP
+    assert helps()["draw"] == ganflow_text.command.HELP
 
 
 def test_a_row_for_each_sentence(run, ganflow, tidy):
@@ -73,7 +73,7 @@ def test_the_way_between_two_sentences_begins_and_ends_with_them(run, ganflow):
 
 def test_ways_are_straight():
     z, text = torch.randn(2, 3), torch.randn(2, 4)
-    latents, said = ganflow.cli.draw.ways(z, text, 3)
+    latents, said = ganflow_text.command.ways(z, text, 3)
     assert torch.equal(latents, z[[0, 0, 0, 1, 1, 1]])
     assert torch.allclose(said[1], (text[0] + text[1]) / 2)
 
@@ -116,7 +116,7 @@ def test_a_run_of_another_kind(tidy, ganflow):
 @pytest.mark.parametrize("command", ["sample", "interpolate"])
 def test_other_commands_name_this_one(run, ganflow, command):
     code, err = ganflow(command, "tiny")
-    assert (code, err) == (2, f'ganflow: run tiny {run.id} draws what it is told: ganflow draw {run.id} "…"\n')
+    assert (code, err) == (2, f'ganflow: run tiny {run.id} draws what sentences say: ganflow draw {run.id} "…"\n')
 
 
 def test_an_encoder_that_is_gone(run, ganflow):

@@ -154,15 +154,15 @@ def test_runs_that_are_not_for_it(make_run, trained, ganflow, monkeypatch):
     assert ganflow("inpaint", "vae")[0] == 2
 
 
-def test_a_conditional_run_is_refused(make_run, trained, ganflow):
-    folder = make_run()
-    trained((1, 4, 4))
-    from ganflow.checkpoint import load_game  # the fixture's
-
-    data = load_game(folder).data
-    data.fields = {**data.fields, "text": data.main}
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [("label", "is conditional: it makes images from label, z"), ("source", "makes examples under a condition, 'source'")],
+)
+def test_a_conditional_run_is_refused(make_run, trained, ganflow, condition, says):
+    make_run()
+    trained((1, 4, 4), condition=(condition,))
     code, err = ganflow("inpaint", "wgan")
-    assert (code, "is conditional: its data have real, text" in err) == (2, True)
+    assert (code, says in err) == (2, True)
 
 
 SMALL = ("train.rounds=2", "track.mlflow=false", "train.compile=never", "generator.width=4", "critic.width=4", "--quiet")

@@ -1,14 +1,14 @@
 """ganflow reconstruct: pictures, arrays, the map, and what it refuses."""
 
+import ganflow_autoencoder.command
 import numpy as np
 import pytest
 import torch
+from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
 from PIL import Image
 from torch import nn
 
-import ganflow.cli.reconstruct
-from ganflow.autoencoder import Autoencoder, Gaussian, VariationalAutoencoder
-from ganflow.cli.main import COMMANDS
+from ganflow.cli.brought import helps
 from ganflow.data import TensorData
 from ganflow.game import Game
 from ganflow.loss import Loss
@@ -16,7 +16,7 @@ from ganflow.prior import Prior
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 
@@ -79,14 +79,14 @@ def trained(monkeypatch, make_run):
         toy = TensorData("toy", {"real": torch.zeros(5, *shape)}, {"real": examples})
         game = Game(toy, Square(), network() if network is Generator else network(shape), None, Nothing())
         monkeypatch.setattr("ganflow.checkpoint.load_game", lambda folder, which="last": game)
-        monkeypatch.setattr("ganflow.cli.reconstruct.data_of_run", lambda folder: toy if data else None)
+        monkeypatch.setattr("ganflow_autoencoder.command.data_of_run", lambda folder: toy if data else None)
         return folder, examples
 
     return put
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["reconstruct"] == ganflow.cli.reconstruct.HELP
+    assert helps()["reconstruct"] == ganflow_autoencoder.command.HELP
 
 
 def test_held_out_images_stand_above_their_reconstructions(trained, ganflow, tidy):

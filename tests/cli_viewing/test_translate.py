@@ -1,14 +1,15 @@
 """ganflow translate, on small runs that were really trained."""
 
+import ganflow_translation.command
 import numpy as np
 import pytest
 import torch
 from ganflow_translation import data as scenes
 from PIL import Image
 
-import ganflow.cli.translate
 from ganflow.checkpoint import load_game
-from ganflow.cli.main import COMMANDS, main
+from ganflow.cli.brought import helps
+from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 from ganflow.runs import find_run
@@ -81,7 +82,7 @@ def translate(runs, tmp_path, monkeypatch, ganflow):
 
 
 def test_help_says_the_same_in_both_places():
-    assert COMMANDS["translate"] == ganflow.cli.translate.HELP
+    assert helps()["translate"] == ganflow_translation.command.HELP
 
 
 def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):
@@ -90,7 +91,7 @@ def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):
     game = load_game(find_run("both", runs / "runs"))
     with Image.open(runs / "day.png") as image:
         x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
-    expected = ((game.translate(x, "b")[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+    expected = ((game.call("to_b", x=x)[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
     with Image.open("night.png") as image:
         assert np.array_equal(np.array(image), expected)
     translate("both", runs / "day.png", "-o", "again.png")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganflow.checkpoint import newest
+from ganflow.data.drawing import generator as draws_of
 from ganflow.data.feed import feed
-from ganflow.data.feed import generator as draws_of
 from ganflow.game import Round, build_game
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe

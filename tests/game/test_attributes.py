@@ -47,9 +47,10 @@ def closure():
     return listener
 
 
-def round_of(loss, listeners=()):
+def round_of(loss, listeners=(), terms=()):
     players = {"critic": SimpleNamespace(optimizer=torch.optim.Adam([torch.zeros(2, requires_grad=True)]))}
-    game = SimpleNamespace(loss=loss, generator=nn.Linear(2, 2), critic=nn.Linear(2, 1), extras=nn.ModuleDict(), players=players)
+    networks = {"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)}
+    game = SimpleNamespace(parts=(loss, *terms), **networks, extras=nn.ModuleDict(), players=players)
     return SimpleNamespace(game=game, settings={}, critic_stepped=list(listeners), generator_stepped=[])
 
 
@@ -92,7 +93,7 @@ def test_what_a_loss_holds_is_looked_at(case):
 def test_tensors_and_what_is_made_when_it_is_needed_are_left_alone():
     loss = Scores()
     loss.state, loss.cache = torch.zeros(3), None
-    made = round_of(AddedTerms(loss))
+    made = round_of(loss, terms=[AddedTerms()])
     before = attributes(made)
     loss.state, loss.cache, loss.later = torch.ones(3), {"kernel": [1, 2]}, 7
     made.game.generator.weight.data.add_(1)

@@ -183,12 +183,13 @@ REMEMBERS = '''
 import torch
 from torch import nn
 
-from ganflow import hookimpl, key, settings
-from ganflow.loss import ScoreLoss
+from ganflow import ScoreLoss, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
 
 
 class Balanced(nn.Module, ScoreLoss):
-    name, mean_over_examples = "balanced", True
+    name = "balanced"
 
     def __init__(self, what):
         super().__init__()
@@ -203,10 +204,19 @@ class Balanced(nn.Module, ScoreLoss):
     def generator_loss(self, fake, real=None):
         return -fake.mean()
 
+    def critic_terms(self, step):
+        real, fake = step.scores()
+        step.log("balance", real.mean() - fake.mean())
+        return super().critic_terms(step)
+
+    def critic_stepped(self, values):
+        if self.what == "means":
+            self.k.add_(1e-3 * values["balance"] + 1e-4 * values["balanced"])
+
 
 @settings
 class BalancedSettings:
-    """Follows its scores, or counts."""
+    """Follows its scores, counts, or follows what all workers found."""
 
     what: str = key("scores", "which")
 
@@ -217,7 +227,8 @@ class BalancedSettings:
 
     @hookimpl
     def critic_stepped(self, game):
-        self.made.k.add_(1e-3 * (self.made.ahead if self.what == "scores" else 1))
+        if self.what != "means":
+            self.made.k.add_(1e-3 * (self.made.ahead if self.what == "scores" else 1))
 
 
 @hookimpl
@@ -241,8 +252,7 @@ def test_state_that_follows_from_a_workers_examples_is_refused_after_the_first_r
     def work(group):
         with BUILDING:
             parts = Parts(reads[group.rank], group)
-            for listener in parts.composition.listeners("run_started"):
-                listener(game=parts.game)
+            parts.composition.begin(parts.game)
         group.join(parts.game.device)
         with pytest.raises(Apart, match=r"^--workers: 'loss\.0\.k' follows from the examples of each worker .*; train with one$"):
             parts.trainer.advance(10)
@@ -252,6 +262,22 @@ def test_state_that_follows_from_a_workers_examples_is_refused_after_the_first_r
 
     together(2, work)
     assert rounds == [1, 1]
+
+
+@pytest.mark.parametrize("changes", [(), ("train.accumulate=3",)])
+def test_state_that_follows_from_what_all_workers_found_is_the_whole_batchs(recipe, workshop, changes):
+    """By `critic_stepped(values)`: the same, in every worker, as one worker's with the whole batch."""
+    workshop.install("balanced", REMEMBERS)
+    workshop.catalogue()
+    change = "loss={use: balanced, what: means}"
+    alone, report = played(recipe(WGAN, change), rounds=4)
+    reads = [recipe(WGAN, change, *changes) for _ in range(2)]
+    expected = game_state(alone.game)[0]
+    assert abs(float(expected["game.extras.loss.0.k"])) > 1e-9
+    assert "critic/balance" in report.terms
+    for trainer, found in together(2, lambda group: played(reads[group.rank], group, rounds=4)):
+        assert_close(game_state(trainer.game)[0], expected, 1e-12)
+        assert found.terms == pytest.approx(report.terms, abs=1e-5)
 
 
 def test_a_batch_norm_of_its_own_kind_is_refused():

@@ -8,6 +8,7 @@ import torch
 
 from ganflow.errors import GanflowError
 from ganflow.game import build_game
+from ganflow.game.fit import differences_of_halves
 from ganflow.plugins import load_catalogue
 from ganflow.recipe import read_recipe
 from ganflow.runner.parts import Parts
@@ -86,7 +87,7 @@ def gradients(game, batch):
     found = {}
     for player in ("critic", "generator") if game.critic is not None else ("generator",):
         parameters = list(getattr(game, player).parameters())
-        for name, term in getattr(game.loss, f"{player}_terms")(game, dict(batch)).items():
+        for name, term in game.terms_of(game.step(player, batch)).items():
             each = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
             pieces = [torch.zeros_like(p) if g is None else g for g, p in zip(each, parameters, strict=True)]
             found[player, name] = torch.cat([g.flatten() for g in pieces])
@@ -122,12 +123,13 @@ THEIRS = '''
 import torch
 from torch import nn
 
-from ganflow import hookimpl, key, settings
-from ganflow.loss import AddedTerms, ScoreLoss
+from ganflow import AddedTerms, ScoreLoss, hookimpl, key, settings
 from ganflow_wgan.losses import WassersteinLoss
 
+GANFLOW_CONTRACT = 2
 
-class Scores(ScoreLoss):
+
+class Means(ScoreLoss):
     name = "scores"
 
     def critic_loss(self, real, fake):
@@ -137,12 +139,11 @@ class Scores(ScoreLoss):
         return -fake.mean()
 
 
-class Means(Scores):
-    mean_over_examples = True
+class Noisy(Means):
+    """A mean over examples under random weights of each."""
 
-
-class Inherited(Means):
-    """Says nothing of itself."""
+    def critic_loss(self, real, fake):
+        return super().critic_loss(real, fake + 0.1 * torch.randn_like(fake))
 
 
 class Spread(WassersteinLoss):
@@ -152,22 +153,43 @@ class Spread(WassersteinLoss):
         return super().critic_loss(real, fake) + fake.std()
 
 
+class Sums(Means):
+    def generator_loss(self, fake, real=None):
+        return -fake.sum()
+
+
+class Says(Spread):
+    whole_batch = {"wasserstein": "a spread is of all examples"}
+
+
 class Remembers(nn.Module, ScoreLoss):
-    name, mean_over_examples = "remembers", True
-    critic_loss, generator_loss = Scores.critic_loss, Scores.generator_loss
+    name = "remembers"
+    critic_loss, generator_loss = Means.critic_loss, Means.generator_loss
 
     def __init__(self):
         super().__init__()
         self.register_buffer("last", torch.zeros(()))
 
-    def critic_terms(self, game, batch):
-        self.last.copy_(batch["real"].detach().mean())
-        return super().critic_terms(game, batch)
+    def critic_terms(self, step):
+        self.keep(step, step.real().detach().mean())
+        return super().critic_terms(step)
+
+    def keep(self, step, mean):
+        self.last.copy_(mean)
+
+
+class Changes(Remembers):
+    def keep(self, step, mean):
+        step.change(self.last, step.state(self.last) + mean)
 
 
 class Odd(AddedTerms):
-    def more_critic_terms(self, game, batch):
-        return {"odd": self.score(game, batch["real"], batch).mean()}
+    def __init__(self, spread):
+        self.spread = spread
+
+    def critic_terms(self, step):
+        score = step.score(step.real())
+        return {"odd": score.std() if self.spread else score.mean()}
 
 
 @settings
@@ -185,10 +207,11 @@ class Theirs:
 class Added:
     """A term."""
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        loss = yield
-        return Odd(loss)
+    spread: bool = key(False, "no mean over examples")
+
+    @hookimpl
+    def terms(self):
+        return Odd(self.spread)
 
 
 @hookimpl
@@ -203,14 +226,17 @@ def register(offer):
     ("changes", "text"),
     [
         (["loss.kind=Means"], ""),
-        (["loss.kind=Scores"], "the loss scores does not declare that its terms are means over examples"),
-        (["loss.kind=Inherited"], "the loss scores does not declare"),
-        (["loss.kind=Spread"], "the loss wasserstein does not declare"),
-        (["modifiers=[{use: added}]"], "the loss Odd does not declare"),
-        (["loss.kind=Remembers"], r"the loss's state 0\.last changes when its terms are computed, so a batch cannot be"),
+        (["loss.kind=Noisy"], ""),
+        (["loss.kind=Changes"], ""),
+        (["modifiers=[{use: added}]"], ""),
+        (["loss.kind=Spread"], r"the critic's term 'wasserstein' is no mean over examples \(.*\), and does not say why"),
+        (["loss.kind=Sums"], "the generator's term 'scores' is no mean over examples"),
+        (["loss.kind=Says"], "with the term 'wasserstein' a batch cannot be .*: a spread is of all examples"),
+        (["modifiers=[{use: added, spread: true}]"], "the critic's term 'odd' is no mean over examples"),
+        (["loss.kind=Remembers"], r"the loss's state loss\.0\.last changes while the critic's terms are computed"),
     ],
 )
-def test_a_third_partys_loss_declares_that_it_can_be_cut(cut, changes, text, tmp_path, workshop):
+def test_whether_a_third_partys_terms_can_be_cut_is_tried(cut, changes, text, tmp_path, workshop):
     workshop.install("theirs", THEIRS)
     workshop.catalogue()
     (tmp_path / "cut.yaml").write_text(POINTS + REST.format(loss="{use: theirs}"))
@@ -221,14 +247,49 @@ def test_a_third_partys_loss_declares_that_it_can_be_cut(cut, changes, text, tmp
         Parts(recipe, group)
         return
     start, end = (r"^--workers: ", r"; train with one$") if group else (r"^train.accumulate: ", r"; set train.accumulate=1$")
-    with pytest.raises(GanflowError, match=f"{start}{text}.*{end}"):
+    with pytest.raises(GanflowError, match=f"{start}.*{text}.*{end}"):
         Parts(recipe, group)
 
 
-def test_a_pool_serves_whole_batches_of_one_worker(parts):
-    for changes, group in ((["train.accumulate=2"], None), ([], Workers(2))):
-        with pytest.raises(GanflowError, match=r"with the term 'lsgan' .*: the pool of earlier fakes .*loss\.pool=0"):
-            parts("cycle", "loss.pool=8", *changes, group=group)
+def test_what_is_tried_leaves_the_game_alone(tmp_path, workshop):
+    workshop.install("theirs", THEIRS)
+    workshop.catalogue()
+    (tmp_path / "cut.yaml").write_text(POINTS + REST.format(loss="{use: theirs, kind: Remembers}"))
+    made = Parts(read_recipe(tmp_path / "cut.yaml"))
+    before = {name: t.clone() for name, t in made.game.state_dict().items()}
+    random = torch.get_rng_state()
+    assert [what.split(" changes")[0] for what in differences_of_halves(made.game)] == ["the loss's state loss.0.last"]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(t, before[name]) for name, t in made.game.state_dict().items())
+
+
+def test_a_change_of_state_is_written_once_per_step_and_seen_by_the_next_micro_batch(tmp_path, workshop):
+    workshop.install("theirs", THEIRS)
+    workshop.catalogue()
+    (tmp_path / "cut.yaml").write_text(POINTS + REST.format(loss="{use: theirs, kind: Changes}"))
+    for parts_of_batch in (1, 2, 4):
+        made = Parts(read_recipe(tmp_path / "cut.yaml", [f"train.accumulate={parts_of_batch}", "train.n_critic=3"]))
+        last, seen = made.game.loss.last, []
+        update = made.game.players["critic"].update
+        made.game.players["critic"].update = lambda g, last=last, seen=seen, update=update: (seen.append(float(last)), update(g))
+        draws = made.trainer.draw()
+        made.trainer.play(draws)
+        means = [draws["real"][i].mean() for i in range(3)]  # of a step; each of its micro-batches adds its own
+        wanted = [0.0, *(parts_of_batch * sum(means[: i + 1]).item() for i in range(3))]
+        assert [*seen, float(last)] == pytest.approx(wanted, rel=1e-12, abs=1e-15)
+
+
+def test_a_pool_serves_micro_batches(parts):
+    """While it fills, what comes in is kept in the micro-batches' order and shown as it is."""
+    made = parts("cycle", "loss.pool=16", "train.accumulate=2")
+    pools, generator = made.game.loss.pools, copy.deepcopy(made.game.generator)
+    draws = made.trainer.draw()
+    made.trainer.play(draws)
+    for domain, origin in (("a", "b"), ("b", "a")):
+        assert int(pools[domain].count) == 8
+        with torch.no_grad():
+            torch.testing.assert_close(pools[domain].kept[:8], generator(draws[origin][0], domain), rtol=0, atol=1e-12)
+        assert not pools[domain].kept[8:].any()
 
 
 def test_what_is_only_drawn_from_is_not_refused(parts):
@@ -244,13 +305,14 @@ def test_every_step_of_vae_gan_sees_half_a_batch_of_each_kind(one_pass, parts):
     prior, the second are reconstructions of its examples."""
     made = parts("vae_gan", "train.n_critic=2", f"train.one_pass={str(one_pass).lower()}")
     game, seen = made.game, []
-    score_both = game.loss.score_both
+    adversarial = game.loss.adversarial
+    critic_terms = adversarial.critic_terms
 
-    def watched(game, real, fake, batch, domain=""):
-        seen.append((fake.clone(), batch["z"], batch["code"].clone()))
-        return score_both(game, real, fake, batch, domain)
+    def watched(step):
+        seen.append((step.fake().clone(), step.batch["z"], game.loss.code(step)[1].clone()))
+        return critic_terms(step)
 
-    game.loss.score_both = watched
+    adversarial.critic_terms = watched
     generator = copy.deepcopy(game.generator)
     draws = made.trainer.draw()
     made.trainer.play(draws)

@@ -23,22 +23,23 @@ ODD = '''
 from typing import ClassVar
 
 import torch
-from ganflow import hookimpl, key, settings
-from ganflow.loss import AddedTerms
+from ganflow import AddedTerms, hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
 KEPT = torch.zeros(())
 
 
 class Term(AddedTerms):
-    def __init__(self, loss, how, number):
-        super().__init__(loss)
+    def __init__(self, how, number, begin=0):
+        self.begin = begin
         self.how, self.number, self.steps = how, number, 0
         self.derived = number * 2
         if how == "early":
             self.number = float(number)
 
-    def more_critic_terms(self, game, batch):
-        score = self.score(game, batch["real"], batch).mean()
+    def critic_terms(self, step):
+        real = step.real()
+        score = step.score(real).mean()
         self.steps += self.how == "counter"
         if self.how == "late":
             return {"odd": score * float(self.number)}
@@ -53,7 +54,7 @@ class Term(AddedTerms):
         if self.how == "control":
             return {"odd": score * (self.number if score > 0 else -self.number)}
         if self.how == "mask":
-            return {"odd": batch["real"][batch["real"] > 0].mean() * score * self.number}
+            return {"odd": real[real > 0].mean() * score * self.number}
         if self.how == "hidden":
             KEPT.add_(1)
             return {"odd": score * self.number * KEPT}
@@ -69,10 +70,11 @@ class Odd:
     how: str = key("plain", "what")
     number: float = key(1.0, "a factor")
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        loss = yield
-        return Term(loss, self.how, self.number)
+    begin: int = key(0, "round")
+
+    @hookimpl
+    def terms(self):
+        return Term(self.how, self.number, self.begin)
 
 
 @settings
@@ -163,6 +165,13 @@ def test_components_that_no_trace_can_follow(pack, how):
 
 def test_a_component_of_a_third_party_is_packed(pack):
     assert [n.key for n in pack(odd("plain", 1.0), odd("plain", 2.0)).packed.numbers] == ["modifiers[0].number"]
+
+
+@pytest.mark.parametrize("begin", [5, 10])
+def test_terms_that_take_part_in_some_rounds_only(pack, begin):
+    later = [f"modifiers=[{{use: odd, begin: {begin}}}]"]
+    with pytest.raises(NotPackable, match=r"some terms take part in some rounds only"):
+        pack(later, [*later, "train.seed=1"])
 
 
 @pytest.mark.parametrize("use", ["torch_adam", "rows"])

@@ -147,6 +147,8 @@ def test_a_packed_trial_goes_where_its_own_run_goes(build, game):
 
 
 DROPOUT = '''
+GANFLOW_CONTRACT = 2
+
 from ganflow import hookimpl, settings
 
 

@@ -4,9 +4,10 @@ import traceback
 
 from ganflow.plugins import Chosen, Composition, blame
 
-REST = {"prior": None, "condition": ()}  # of what a critic is built from, besides data
 CODE = """
     from ganflow import hookimpl, settings
+
+    GANFLOW_CONTRACT = 2
 
     @settings
     class Failing:
@@ -49,6 +50,10 @@ def installed(workshop):
     return catalogue, Composition({"critic": Chosen(component, component.settings())})
 
 
+def critic_of(composition):
+    return composition.build("critic", data=None, prior=None, condition=())
+
+
 def caught(function, *arguments, **named):
     try:
         function(*arguments, **named)
@@ -59,7 +64,7 @@ def caught(function, *arguments, **named):
 
 def test_a_network_that_fails_in_the_middle_of_a_step(workshop):
     catalogue, composition = installed(workshop)
-    network = composition.build("critic", data=None, **REST)
+    network = critic_of(composition)
     error = caught(network, 1)
     assert blame(error, catalogue).name == "acme"
     assert error.__notes__ == ["raised in plugin 'acme' (gf-acme 1.2)"]
@@ -68,7 +73,7 @@ def test_a_network_that_fails_in_the_middle_of_a_step(workshop):
 
 def test_the_note_is_added_once_and_the_catalogue_is_the_installed_one(workshop):
     _, composition = installed(workshop)
-    error = caught(composition.build("critic", data=None, **REST), 1)
+    error = caught(critic_of(composition), 1)
     assert blame(error).name == blame(error).name == "acme"
     assert len(error.__notes__) == 1
 
@@ -89,12 +94,12 @@ def test_the_innermost_plugin_is_blamed(workshop):
 
     error = caught(calling, lambda: Network()(1))
     assert blame(error, catalogue).name == "zeta"
-    assert blame(caught(lambda: calling(composition.build("critic", data=None, **REST)(1))), catalogue).name == "acme"
+    assert blame(caught(lambda: calling(critic_of(composition)(1))), catalogue).name == "acme"
 
 
 def test_a_cause_counts_only_where_the_error_itself_names_none(workshop):
     catalogue, composition = installed(workshop)
-    network = composition.build("critic", data=None, **REST)
+    network = critic_of(composition)
 
     def core():
         try:

@@ -62,7 +62,8 @@ def test_two_distributions_with_one_plugin_name_are_both_left_out(workshop):
         catalogue.find("critic", "acme/mosaic")
 
 
-HOOK = "from ganflow import hookimpl\n@hookimpl\n"
+NOW = "GANFLOW_CONTRACT = 2\n"
+HOOK = f"from ganflow import hookimpl\n{NOW}@hookimpl\n"
 
 
 @pytest.mark.parametrize(
@@ -72,11 +73,11 @@ HOOK = "from ganflow import hookimpl\n@hookimpl\n"
         ("def broken(:\n", ["cannot be imported", "SyntaxError"]),
         ("raise SystemExit(3)", ["cannot be imported", "SystemExit: 3"]),
         ("\n\n1 / 0", ["cannot be imported", "ZeroDivisionError: division by zero", "__init__.py:3"]),
-        ("'''Nothing here.'''", ["'register(offer)' is missing", "gf_acme"]),
-        ("def register(offer): ...", ["'register(offer)' is not marked with @hookimpl"]),
+        (f"'''Nothing here.'''\n{NOW}", ["'register(offer)' is missing", "gf_acme"]),
+        (f"{NOW}def register(offer): ...", ["'register(offer)' is not marked with @hookimpl"]),
         (f"{HOOK}def regster(offer): ...", ["'regster'", "did you mean 'register'?"]),
         (f"{HOOK}def register(offer, more): ...", ["'register' takes one argument, 'offer'"]),
-        (f"{HOOK}def register(offer):\n    dict()['x']", ["register failed", "KeyError: 'x'", ":4"]),
+        (f"{HOOK}def register(offer):\n    dict()['x']", ["register failed", "KeyError: 'x'", ":5"]),
         (f"{HOOK}def register(offer):\n    raise SystemExit", ["register failed", "SystemExit"]),
     ],
 )
@@ -98,7 +99,7 @@ def test_ctrl_c_is_no_fault_of_a_plugin(workshop):
         workshop.catalogue()
 
 
-@pytest.mark.parametrize(("contract", "fine"), [("1", True), ("2", False), ("0", False), ("'1'", False)])
+@pytest.mark.parametrize(("contract", "fine"), [("2", True), ("1", False), ("3", False), ("0", False), ("'2'", False)])
 def test_the_contract_must_be_the_same(workshop, contract, fine):
     code = f"GANFLOW_CONTRACT = {contract}\nfrom ganflow import hookimpl\n@hookimpl\ndef register(offer): ..."
     workshop.install("acme", code, distribution="gf-acme", version="1.2")
@@ -107,7 +108,13 @@ def test_the_contract_must_be_the_same(workshop, contract, fine):
         assert error is None
     else:
         assert error.startswith("plugin 'acme' (gf-acme 1.2): it was written for version ")
-        assert "this ganflow has version 1" in error
+        assert "this ganflow has version 2" in error
+        assert ("docs/porting.md" in error) == (contract in ("1", "0"))
+
+
+def test_a_module_that_says_nothing_was_written_for_the_first_contract(workshop):
+    workshop.install("acme", "from ganflow import hookimpl\n@hookimpl\ndef register(offer): ...")
+    assert "it was written for version 1 of the plugin contract" in workshop.plugin("acme").error
 
 
 @pytest.mark.parametrize(
@@ -172,6 +179,8 @@ def test_a_name_that_two_plugins_offer_needs_the_plugin(workshop):
 
 MLP = '''
     from ganflow import hookimpl, settings
+
+    GANFLOW_CONTRACT = 2
 
     @settings
     class Mlp:

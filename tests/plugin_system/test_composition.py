@@ -9,11 +9,13 @@ from ganflow.errors import PluginError
 from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
 from ganflow.plugins import Chosen, Component, Composition
 
-REST = {"prior": None, "condition": ()}  # of what a critic is built from, besides data
-
 
 def chosen(role, instance, name="part", plugin="acme"):
     return Chosen(Component(role, name, plugin, type(instance), "gf-acme", "1.2"), instance)
+
+
+def critic_of(composition, data=None):
+    return composition.build("critic", data=data, prior=None, condition=())
 
 
 @settings
@@ -60,14 +62,14 @@ class Mark:
 
 def test_the_builder_gets_its_arguments():
     composition = Composition({"critic": chosen("critic", Critic(width=3))})
-    assert composition.build("critic", data="digits", **REST) == ["critic", 3, "digits"]
+    assert critic_of(composition, "digits") == ["critic", 3, "digits"]
 
 
 def test_the_first_modifier_is_innermost():
     for letters in ("abc", "cab"):
         modifiers = [chosen("modifier", Mark(letter=letter)) for letter in letters]
         composition = Composition({"critic": chosen("critic", Critic())}, modifiers)
-        assert composition.build("critic", data=None, **REST)[3:] == list(letters)
+        assert critic_of(composition)[3:] == list(letters)
 
 
 def test_equal_components_are_still_two():
@@ -75,9 +77,9 @@ def test_equal_components_are_still_two():
     twins = [chosen("modifier", Mark()), chosen("modifier", Mark())]
     assert twins[0].settings == twins[1].settings
     composition = Composition({"critic": chosen("critic", Critic())}, twins)
-    assert composition.build("critic", data=None, **REST)[3:] == ["a", "a"]
+    assert critic_of(composition)[3:] == ["a", "a"]
     same = chosen("modifier", Mark())
-    assert Composition({"critic": chosen("critic", Critic())}, [same, same]).build("critic", data=None, **REST)[3:] == ["a", "a"]
+    assert critic_of(Composition({"critic": chosen("critic", Critic())}, [same, same]))[3:] == ["a", "a"]
 
 
 def test_each_player_has_its_own_optimizer():
@@ -128,15 +130,15 @@ def test_metrics_are_built_each_by_its_own():
 def test_only_what_was_chosen_takes_part(workshop):
     """An installed plugin that wraps every critic changes nothing unless the recipe names it."""
     composition = Composition({"critic": chosen("critic", Critic())})
-    before = composition.build("critic", data=None, **REST)
+    before = critic_of(composition)
     workshop.install("acme")
     assert workshop.plugin("acme").error is None
-    assert Composition({"critic": chosen("critic", Critic())}).build("critic", data=None, **REST) == before
+    assert critic_of(Composition({"critic": chosen("critic", Critic())})) == before
 
 
 def test_a_slot_that_the_recipe_leaves_empty():
     with pytest.raises(KeyError, match="critic"):
-        Composition({}).build("critic", data=None, **REST)
+        critic_of(Composition({}))
 
 
 def test_a_builder_that_returns_none_is_named():
@@ -147,7 +149,7 @@ def test_a_builder_that_returns_none_is_named():
 
     composition = Composition({"critic": chosen("critic", Forgetful(), name="patch")}, [chosen("modifier", Mark())])
     with pytest.raises(PluginError) as caught:
-        composition.build("critic", data=None, **REST)
+        critic_of(composition)
     assert str(caught.value) == "critic 'acme/patch' (gf-acme 1.2): its hook 'critic' returned None; it must return the critic"
 
 
@@ -160,7 +162,7 @@ def test_a_wrapper_that_returns_none_is_named_and_not_those_around_it():
 
     modifiers = [chosen("modifier", Forgetful(), name="norm"), chosen("modifier", Mark())]
     with pytest.raises(PluginError) as caught:
-        Composition({"critic": chosen("critic", Critic())}, modifiers).build("critic", data=None, **REST)
+        critic_of(Composition({"critic": chosen("critic", Critic())}, modifiers))
     assert str(caught.value).startswith("modifier 'acme/norm' (gf-acme 1.2): its hook 'critic' returned None")
     assert "it must return what `yield` gave" in str(caught.value)
 
@@ -182,9 +184,9 @@ def test_an_error_of_the_builder_passes_through_the_wrappers():
                 raise RuntimeError("caught") from error
 
     with pytest.raises(ValueError, match="too small"):
-        Composition({"critic": chosen("critic", Failing())}, [chosen("modifier", Mark())]).build("critic", data=None, **REST)
+        critic_of(Composition({"critic": chosen("critic", Failing())}, [chosen("modifier", Mark())]))
     with pytest.raises(RuntimeError, match="caught"):
-        Composition({"critic": chosen("critic", Failing())}, [chosen("modifier", Catching())]).build("critic", data=None, **REST)
+        critic_of(Composition({"critic": chosen("critic", Failing())}, [chosen("modifier", Catching())]))
 
 
 def test_listeners_come_in_the_recipes_order_and_get_what_they_ask_for():
@@ -239,14 +241,14 @@ def test_static_and_class_methods():
 
     heard: list[tuple[str, str]] = []
     composition = Composition({"critic": chosen("critic", Static())})
-    assert composition.build("critic", data=3, **REST) == ("static", 3)
+    assert critic_of(composition, 3) == ("static", 3)
     composition.listeners("run_ended")[0](game=None, status="failed")
     assert heard == [("Static", "failed")]
 
 
 def test_specname():
     part = settings(type("Named", (), {"make": hookimpl(specname="critic")(lambda self, data: data)}))()
-    assert Composition({"critic": chosen("critic", part)}).build("critic", data=3, **REST) == 3
+    assert critic_of(Composition({"critic": chosen("critic", part)}), 3) == 3
 
 
 # Every hook is called here with every argument that the contract gives it; a hook that is added must be added here.
@@ -255,13 +257,15 @@ ARGUMENTS = {
     "prior": [],
     "generator": ["data", "prior", "condition"],
     "critic": ["data", "prior", "condition"],
-    "loss": [],
+    "loss": ["data", "prior", "condition"],
+    "terms": ["data", "prior", "condition"],
     "optimizer": ["parameters", "player"],
     "schedule": ["rounds"],
     "metric": ["data"],
     "tracker": [],
     "executor": [],
     "encoder": [],
+    "game_built": ["game"],
     "run_started": ["game"],
     "critic_stepped": ["game"],
     "generator_stepped": ["game"],
@@ -286,6 +290,8 @@ def test_a_hook_gets_all_its_arguments(hook):
     role = hook if hook in BUILDERS else "modifier"
     if hook == "metric":
         assert Composition({}, [], [chosen("metric", part)]).build_metrics(**arguments) == ["made"]
+    elif hook == "terms":
+        assert Composition({}, [chosen("modifier", part)]).build_terms(**arguments) == ["made"]
     elif hook == "tracker":
         assert Composition({}, trackers=[chosen("tracker", part)]).build_trackers() == ["made"]
     elif hook in BUILDERS:

@@ -1,74 +1,20 @@
-"""ganflow.testing: what ships passes, and each way to break the contract is caught in a sentence."""
+"""ganflow.testing: what is checked, sentences, and the rules of the small roles; each rule has a part that breaks it."""
 
 import pytest
 import torch
+from conformance_helpers import part, passes, refused
 from torch import nn
 
-from ganflow import hookimpl, key, settings
-from ganflow.data import Field, IterableData
-from ganflow.errors import GanflowError, PluginError
-from ganflow.loss import AddedTerms, ScoreLoss
-from ganflow.metrics import Metric
+from ganflow import GanflowError, Metric, hookimpl, key, settings
+from ganflow.errors import PluginError
 from ganflow.plugins import Component, UnknownComponent
 from ganflow.testing import check_component, check_plugin, components
-from ganflow.testing.stand_ins import NormalPrior, ScoreDifference, images, points, stand_in
-from ganflow.tracker import Tracker
-from ganflow.translator import Translator, ways_of
+from ganflow.testing.stand_ins import Descent, NormalPrior, images, points, stand_in
 
 
-def check(role, hook, build, *, wrapper=False, doc="A part.", **more):
-    """Check a component whose hook `hook` is `build`."""
-    cls = settings(type("Part", (), {"__doc__": doc, hook: hookimpl(wrapper=wrapper)(build), **more}))
-    check_component(Component(role, "part", "acme", cls, "gf-acme", "1.2"), points())
-
-
-def refused(role, build, told, hook=None, **more):
-    with pytest.raises(AssertionError) as caught:
-        check(role, hook or role, build, **more)
-    assert str(caught.value).startswith(f"{role} 'acme/part' (gf-acme 1.2)")
-    assert told in str(caught.value)
-
-
-@pytest.mark.parametrize("role", ["prior", "generator", "critic", "loss", "optimizer", "schedule"])
-def test_the_stand_ins_keep_the_contract(role):
-    component = stand_in(role).component
-    if role == "prior":
-        with pytest.raises(AssertionError, match="the key 'dim' is not documented"):
-            check_component(component)
-    else:
-        check_component(component)
-
-
-@pytest.mark.parametrize("plugin", ["wgan", "vanilla"])
-def test_built_in_plugins_pass(plugin):
-    check_plugin(plugin)
-
-
-@pytest.mark.parametrize("name", ["unet", "resnet_translator", "unit", "patch", "multiscale", "pix2pix", "cycle", "pairs"])
-def test_parts_of_translations_pass(name):
-    (component,) = [c for c in components("translation") if c.name == name and (c.role, name) != ("loss", "unit")]
-    small = {"width": 4} if component.role in ("generator", "critic") else {}
-    more = {"receptive_field": 16} if name == "patch" else {"blocks": 1} if name in ("unit", "resnet_translator") else {}
-    check_component(component, **small, **more)
-
-
-def test_translators_are_held_to_the_contract():
-    class Half(Translator):
-        def __init__(self, ways):
-            super().__init__()
-            self.ways, self.layer = ways, nn.Conv2d(3, 3, 1)
-
-        def forward(self, x, to):
-            return self.layer(x)[:, :, ::2].tanh()
-
-    def build(self, data, prior):
-        if prior is not None:
-            raise GanflowError("only for translations")
-        return Half(ways_of(data.fields))
-
-    cls = settings(type("Part", (), {"__doc__": "A part.", "generator": hookimpl(build)}))
-    with pytest.raises(AssertionError, match=r"samples have shape \(8, 3, 16, 32\), not \(8, 3, 32, 32\)"):
-        check_component(Component("generator", "part", "acme", cls, "gf-acme", "1.2"))
+@pytest.mark.parametrize("role", ["generator", "critic", "loss", "optimizer", "schedule"])
+def test_the_stand_ins_keep_the_contract_on_all_data(role):
+    check_component(stand_in(role).component)
 
 
 def test_components_of_a_name_a_module_and_nothing(workshop):
@@ -83,13 +29,18 @@ def test_components_of_a_name_a_module_and_nothing(workshop):
         components("nobody")
 
 
+def test_a_whole_plugin():
+    check_plugin("optim")
+
+
 def test_documentation():
-    refused("critic", stand_in("critic").settings.critic.__func__, "has no docstring", doc="")
+    critic = stand_in("critic").settings.critic.__func__
+    refused("critic", critic, "has no docstring", doc="")
     undocumented = {"width": 3, "__annotations__": {"width": int}}
-    refused("critic", stand_in("critic").settings.critic.__func__, "the key 'width' is not documented", **undocumented)
+    refused("critic", critic, "the key 'width' is not documented", **undocumented)
 
 
-def test_required_keys_are_given_as_values():
+def test_required_keys_are_values():
     @settings
     class Critic:
         """A critic."""
@@ -113,9 +64,8 @@ def test_whatever_the_code_raises_is_a_sentence():
     def convolution(self, data):
         return nn.Sequential(nn.Conv2d(data.shape[0], 1, 4), nn.Flatten(0))
 
-    advice = "; where it is not made for such data, let its builder raise a GanflowError that says so"
     refused("critic", convolution, " on points: RuntimeError: ")
-    refused("critic", convolution, advice)
+    refused("critic", convolution, "; where it is not made for such data, let its builder raise a GanflowError that says so")
 
     def unsure(self):
         raise AssertionError("two lines\nof text")
@@ -123,272 +73,183 @@ def test_whatever_the_code_raises_is_a_sentence():
     refused("critic", unsure, " on points: AssertionError: two lines of text (test_conformance, line ")
     refused("data", unsure, ": AssertionError: two lines of text (test_conformance, line ")
     refused("metric", lambda self: {}[0], " on points: KeyError: 0 (test_conformance, line ")
+    refused("critic", lambda self: None, "its hook 'critic' returned None")
 
 
-def test_a_network_may_refuse_one_kind_of_data_but_not_all():
+def test_a_network_may_refuse_some_data_but_not_all():
     def images_only(self, data):
-        if not data.main.is_image:
-            raise GanflowError("wants images")
-        return nn.Sequential(nn.Conv2d(1, 4, 4, 2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1), nn.Flatten(0))
+        if data.shape != (1, 32, 32):
+            raise GanflowError("wants grey images")
+        return nn.Sequential(nn.Flatten(), nn.Linear(1024, 1), nn.Flatten(0))
 
-    def built(self, data):
-        network = images_only(self, data)
-        network(images().held_out["real"][:2])  # gives the lazy layer its shape
-        return network
-
-    check_component(Component("critic", "part", "acme", settings(type("Part", (), {"__doc__": "A.", "critic": hookimpl(built)}))))
-    refused("critic", images_only, "takes no data that was tried: points: wants images")
+    check_component(part("critic", images_only))
+    refused("critic", images_only, "refuses all data that were tried: points: wants grey images")
 
 
-def test_generators():
-    refused("generator", lambda self: nn.Sequential(nn.Linear(8, 3)), "samples have shape (8, 3), not (8, 2)")
-    refused("generator", lambda self: "network", "hook 'generator' gave str, not Module")
-
-    class Unused(nn.Linear):
-        def __init__(self):
-            super().__init__(8, 2)
-            self.more = nn.Linear(2, 2)
-
-    refused("generator", lambda self: Unused(), "the generator's parameter more.weight has no gradient")
+def test_an_authors_data_hold_out_enough():
+    data = points()
+    data.held_out["real"] = data.held_out["real"][:7]
+    refused("metric", lambda self: None, "cannot be tried: data points hold out fewer than", data)
 
 
-def test_samples_stay_in_the_range_of_images():
-    network = nn.Sequential(nn.Linear(8, 1024), nn.Unflatten(1, (1, 32, 32)))
-    nn.init.constant_(network[0].bias, 3.0)
-    cls = settings(type("Part", (), {"__doc__": "A part.", "generator": hookimpl(lambda self: network)}))
-    with pytest.raises(AssertionError, match=r"samples leave the data's range \[-1.0, 1.0\]"):
-        check_component(Component("generator", "part", "acme", cls), images())
+def test_partners():
+    other = stand_in("critic").component
+    partners = {"critic": other, "generator": (part("generator", linear), {})}
+    passes("loss", stand_in("loss").settings.loss.__func__, partners=partners)
+
+    def stop(self, game):
+        raise ValueError("a partner's event is called, too")
+
+    partners = {"modifier": part("modifier", stop, hook="critic_stepped")}
+    refused("loss", stand_in("loss").settings.loss.__func__, "a partner's event is called, too", partners=partners)
+    refused("critic", stand_in("critic").settings.critic.__func__, "cannot have a partner 'critic'", partners={"critic": other})
+    refused("metric", lambda self: None, "cannot have a partner 'data'; partners can be: prior, generator, critic, loss",
+            partners={"data": other})  # fmt: skip
+    refused("metric", lambda self: None, "has as its partner 'loss' a critic 'testing/stand_in'", partners={"loss": other})
+    partners = {"loss": (stand_in("loss").component, {"width": 3})}
+    refused("metric", lambda self: None, "loss 'testing/stand_in' (not installed as a package) has no key", partners=partners)
 
 
-def test_critics():
-    class Constant(nn.Linear):
-        def forward(self, x):
-            return super().forward(torch.zeros_like(x))
-
-    refused("critic", lambda self: Constant(2, 1), "no gradient of the scores reaches the examples")
-
-    class Mean(nn.Linear):
-        def forward(self, x):
-            return super().forward(x).mean(0)
-
-    refused("critic", lambda self: Mean(2, 1), "scores of 8 examples have shape (1,)")
+def linear(self):
+    return nn.Linear(8, 2)
 
 
-def test_priors():
-    class Broken(NormalPrior):
-        def sample(self, *lead, generator=None, device="cpu"):
-            return torch.randn(*lead, *self.shape)
-
-    refused("prior", lambda self: Broken(8), "sample differs between two generators of the same seed")
-
-    class Narrow(NormalPrior):
-        support = (-0.1, 0.1)
-
-    refused("prior", lambda self: Narrow(8), "draws leave the support")
-
-    class Backwards(NormalPrior):
-        def between(self, a, b, t):
-            return super().between(b, a, t)
-
-    refused("prior", lambda self: Backwards(8), "between does not start at a")
+class Draws(NormalPrior):
+    def sample(self, *lead, generator=None, device="cpu"):
+        return torch.randn(*lead, *self.shape)
 
 
-def test_losses():
-    class Vector(ScoreDifference):
-        def critic_loss(self, real, fake):
-            return fake - real
-
-    refused("loss", lambda self: Vector(), "the critic's term 'vector' is not a finite scalar tensor")
-
-    class Detached(ScoreLoss):
-        def critic_loss(self, real, fake):
-            return fake.mean() - real.mean()
-
-        def generator_loss(self, fake, real=None):
-            return -fake.mean() * 0
-
-    refused("loss", lambda self: Detached(), "no gradient of the generator's terms reaches its network")
-
-    class Cut(Detached):
-        def critic_loss(self, real, fake):
-            return (fake.mean() - real.mean()).detach()
-
-    refused("loss", lambda self: Cut(), "the critic's terms carry no gradient")
+class Narrow(NormalPrior):
+    support = (-0.1, 0.1)
 
 
-def test_losses_that_declare_means_over_examples():
-    class Spread(ScoreDifference):
-        mean_over_examples = True
-
-        def critic_loss(self, real, fake):
-            return super().critic_loss(real, fake) + real.std()
-
-    told = "as the mean of two halves' terms; name it in whole_batch, or do not declare mean_over_examples"
-    refused("loss", lambda self: Spread(), told)
-
-    class Said(Spread):
-        mean_over_examples = True
-        whole_batch = {"said": "the spread is that of the whole batch"}  # noqa: RUF012
-
-    check("loss", "loss", lambda self: Said())
-
-    class Silent(Spread):
-        pass
-
-    check("loss", "loss", lambda self: Silent())
-
-    class Keeps(nn.Module, ScoreDifference):
-        mean_over_examples = True
-
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("last", torch.zeros(()))
-
-        def critic_loss(self, real, fake):
-            self.last.copy_(real.mean().detach())
-            return super().critic_loss(real, fake)
-
-    changes = "loss.0.last changes while the critic's terms are computed; change it in critic_stepped"
-    refused("loss", lambda self: Keeps(), changes)
-
-    class Penalty(AddedTerms):
-        mean_over_examples = True
-
-        def more_critic_terms(self, game, batch):
-            return {"spread": self.score(game, batch["real"], batch).std()}
-
-    def penalty(self):
-        return Penalty((yield))
-
-    refused("modifier", penalty, told, hook="loss", wrapper=True)
+class Flat(NormalPrior):
+    def sample(self, *lead, generator=None, device="cpu"):
+        return super().sample(*lead, generator=generator).flatten(0, -2)
 
 
-def test_optimizers_and_schedules():
-    refused("optimizer", lambda self, parameters: torch.optim.SGD(parameters, lr=0.0), "ten steps change nothing")
-    refused("optimizer", lambda self, parameters: torch.optim.SGD(parameters, lr=0.1, maximize=True), "go up")
-    refused("optimizer", lambda self, parameters: 3, "hook 'optimizer' gave int")
+class Backwards(NormalPrior):
+    def between(self, a, b, t):
+        return super().between(b, a, t)
+
+
+class Short(NormalPrior):
+    def between(self, a, b, t):
+        return super().between(a, b, t)[1:]
+
+
+@pytest.mark.parametrize(
+    ("prior", "fragment"),
+    [
+        (lambda dim: "normal", "hook 'prior' gave str, not Prior"),
+        (Draws, "sample differs between two generators of the same seed"),
+        (Narrow, "draws leave the support [-0.1, 0.1]"),
+        (Flat, "sample(3, 5) has shape (15, 8), not (3, 5, 8)"),
+        (Backwards, "between does not start at a and end at b"),
+        (Short, "between at 3 points has shape (2, 8), not (3, 8)"),
+    ],
+)
+def test_priors_that_break_the_contract(prior, fragment):
+    refused("prior", lambda self: prior(8), fragment)
+
+
+class Forgets(Descent):
+    """Goes twice as far at its first step."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, lr=0.01)
+        self.factor = 2
+
+    def update(self, p, grad, state, rule):
+        super().update(p, self.factor * grad, state, rule)
+        self.factor = 1
+
+
+class Normed(Descent):
+    """Steps along the whole gradient's direction."""
+
+    def update(self, p, grad, state, rule):
+        super().update(p, grad / grad.norm(), state, rule)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "fragment"),
+    [
+        (lambda p: torch.optim.SGD(p, lr=0.0), "ten steps change nothing"),
+        (lambda p: torch.optim.SGD(p, lr=0.1, maximize=True), "ten steps down |p|² go up"),
+        (lambda p: 3, "its hook 'optimizer' gave int"),
+        (Forgets, "gone on with from its state_dict, it makes other steps"),
+        (lambda p: Normed(p, lr=0.01), "says `elementwise`, and a number's step depends on the others"),
+    ],
+)
+def test_optimizers_that_break_the_contract(optimizer, fragment):
+    refused("optimizer", lambda self, parameters: optimizer(parameters), fragment, elementwise="elementwise" in fragment)
+
+
+def test_schedules_that_break_the_contract():
     refused("schedule", lambda self, rounds: lambda round: -1.0, "factors must be finite numbers that are not negative")
+    refused("schedule", lambda self, rounds: lambda round: 1 / (rounds - 1), "ZeroDivisionError")
+
+    def counting(self, rounds):
+        asked = []
+        return lambda round: asked.append(round) or 1 / len(asked)
+
+    refused("schedule", counting, "asked again for a round, it gives another factor")
 
 
-def test_metrics():
-    class Score(Metric):
-        def evaluate(self, game):
-            return {"score": int(game.samples(4).shape[0])}
+class Score(Metric):
+    """How wide the samples are."""
 
-    refused("metric", lambda self: Score(), "scores must be named floats: {'score': 4}")
-
-
-class NotANumber(AddedTerms):
-    def more_generator_terms(self, game, batch):
-        return {"penalty": torch.tensor(float("nan"))}
+    def evaluate(self, game):
+        return {"width": float(game.samples(4).abs().max())}
 
 
-def nan_penalty(self):
-    return NotANumber((yield))
+class Whole(Score):
+    def evaluate(self, game):
+        return {"score": int(game.samples(4).shape[0])}
 
 
-def test_modifiers():
-    refused("modifier", nan_penalty, "the generator's term 'penalty' is not a finite scalar tensor", hook="loss", wrapper=True)
-
-    def cut(self):
-        network = yield
-        return nn.Sequential(network, nn.Unflatten(0, (-1, 2)))
-
-    refused("modifier", cut, "scores of 8 examples have shape (4, 2)", hook="critic", wrapper=True)
-
-    def blow_up(self, game):
-        with torch.no_grad():
-            for p in game.parameters_of("critic"):
-                p.fill_(float("inf"))
-
-    refused("modifier", blow_up, "not finite", hook="critic_stepped")
+class Misnamed(Score):
+    names = ("height",)
 
 
-def test_data_components():
-    @settings
-    class Data:
-        """Points."""
-
-        @hookimpl
-        def data(self):
-            return points()
-
-    check_component(Component("data", "part", "acme", Data))
-
-    def moved(self):
-        data = images()
-        data.held_out["real"] = data.held_out["real"] + 1
-        return data
-
-    refused("data", moved, "held_out 'real' leaves its range [-1.0, 1.0]")
+class Sideways(Score):
+    goal = "up"
 
 
-class Counting(IterableData):
-    """0, 1, 2, …"""
-
-    name, held_out, fields = "counting", {}, {"real": Field((1,))}
-
-    def __init__(self):
-        self.at = 0
-
-    def fingerprint(self):
-        return "counting"
-
-    def __iter__(self):
-        while True:
-            self.at += 1
-            yield {"real": torch.tensor([self.at]).float()}
-
-    def state_dict(self):
-        return {"at": self.at}
-
-    def load_state_dict(self, state):
-        self.at = state["at"]
+class Noisy(Score):
+    def evaluate(self, game):
+        return {"score": float(game.call(game.maker, torch.randn(4, 8)).max())}
 
 
-def test_iterable_data_pass():
-    check("data", "data", lambda self: Counting())
+class Spoils(Score):
+    def evaluate(self, game):
+        for p in game.generator.parameters():
+            p.data.zero_()
+        return super().evaluate(game)
+
+
+class Evaluates(Score):
+    def evaluate(self, game):
+        game.eval()
+        return super().evaluate(game)
+
+
+def test_a_metric_passes():
+    check_component(part("metric", lambda self: Score()))
 
 
 @pytest.mark.parametrize(
-    ("attribute", "value", "told"),
+    ("metric", "fragment"),
     [
-        ("load_state_dict", lambda self, state: None, "gone on with in the same process, it draws other examples"),
-        ("state_dict", lambda self: {"at": b"3"}, "a bytes cannot be kept in a checkpoint"),
-        ("__iter__", lambda self: iter(()), "gives no examples"),
-        ("__iter__", lambda self: iter([{"real": torch.zeros(2)}] * 99), "whose 'real' has shape (2,); the field has (1,)"),
-        ("__iter__", lambda self: ({"real": torch.rand(1)} for _ in range(99)), "built twice, it draws other examples"),
+        (dict, "hook 'metric' gave dict, not Metric"),
+        (Whole, "scores must be named floats: {'score': 4}"),
+        (Misnamed, "'names' says ('height',), and the scores are called ('width',)"),
+        (Sideways, "'goal' is 'up'; it must be 'min' or 'max'"),
+        (Noisy, "evaluate draws from torch's random numbers"),
+        (Spoils, "evaluate changes the game (generator."),
+        (Evaluates, "evaluate leaves the game in evaluation mode"),
     ],
 )
-def test_iterable_data_that_break_the_contract(attribute, value, told):
-    refused("data", lambda self: type("Broken", (Counting,), {attribute: value})(), told)
-
-
-def test_built_in_trackers_pass():
-    check_plugin("trackers")
-
-
-class Kept(Tracker):
-    """Keeps nothing."""
-
-    def begin(self, run):
-        self.folder = run.folder
-
-    def values(self, round, time, values):
-        assert self.folder.is_dir()
-
-
-@pytest.mark.parametrize(
-    ("built", "told"),
-    [
-        (lambda self: "a file", "hook 'tracker' gave str"),
-        (lambda self: type("Whole", (Kept,), {"values": lambda s, r, t, v: int(v["critic/wasserstein"])})(), "ValueError"),
-        (lambda self: type("Old", (Kept,), {"end": lambda s: None})(), "TypeError"),
-    ],
-)
-def test_trackers_that_break_the_contract(built, told):
-    refused("tracker", built, told)
-
-
-def test_a_tracker_of_two_methods_passes():
-    check("tracker", "tracker", lambda self: Kept())
+def test_metrics_that_break_the_contract(metric, fragment):
+    refused("metric", lambda self: metric(), fragment, images())

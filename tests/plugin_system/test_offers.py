@@ -156,8 +156,8 @@ def test_the_hook_that_specname_gives_is_checked():
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        (lambda self, dat: 1, "hook 'critic' has no argument 'dat'; did you mean 'data'? (it can take: data)"),
-        (lambda self, data, prior: 1, "hook 'critic' has no argument 'prior'"),
+        (lambda self, dat: 1, "hook 'critic' has no argument 'dat'; did you mean 'data'? (it can take: data, prior, condition)"),
+        (lambda self, data, game: 1, "hook 'critic' has no argument 'game'"),
         (lambda self, data=None: 1, "hook 'critic': argument 'data' has a default"),
         (lambda self, *data: 1, "hook 'critic': argument '*data' must be a plain one"),
         (lambda self, **data: 1, "hook 'critic': argument '**data' must be a plain one"),
@@ -215,7 +215,7 @@ def test_a_modifier_that_forgets_to_wrap():
 
 
 def test_a_modifier_that_does_nothing():
-    assert "this one does neither" in refusal("modifier", "norm", settings(type("Idle", (), {})))
+    assert "this one does none of it" in refusal("modifier", "norm", settings(type("Idle", (), {})))
 
 
 @pytest.mark.parametrize(
@@ -252,6 +252,8 @@ def test_a_modifier_may_wrap_or_listen_and_others_may_too():
 
 BAD_OFFER = """
     from ganflow import hookimpl, settings
+
+    GANFLOW_CONTRACT = 2
 
     @settings
     class Good:

@@ -14,12 +14,26 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "numpy", "ray", "mlflow", "omegaconf", "matplotlib", "PIL", "sklearn", "rich"}
 
 
+def plugin_folders():
+    return {path.name for path in (ROOT / "plugins").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+
+
+def test_types_and_layers_of_every_folder_are_checked():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    packages = plugin_folders()
+    assert set(tools["mypy"]["packages"]) == set(tools["importlinter"]["root_packages"]) == {"ganflow", *packages}
+    assert {f"{package}.*" for package in packages} in [set(override["module"]) for override in tools["mypy"]["overrides"]]
+    contracts = tools["importlinter"]["contracts"]
+    assert packages in [set(contract.get("source_modules", ())) for contract in contracts]
+    rows = [{name for row in c["layers"] for name in row.split(" | ")} for c in contracts if c["type"] == "layers"]
+    assert {"ganflow", *packages} in rows
+
+
 def test_every_folder_has_an_entry_point_and_the_other_way_round():
-    folders = {path.name for path in (ROOT / "plugins").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     entries, commands = points["ganflow"], points["ganflow.commands"]  # some bring a command and no components
     shared = {"ganflow_layers"}  # what plugins are built of
-    assert set(entries.values()) | {module.partition(".")[0] for module in commands.values()} | shared == folders
+    assert set(entries.values()) | {module.partition(".")[0] for module in commands.values()} | shared == plugin_folders()
     assert all(module == f"ganflow_{name}" for name, module in entries.items())
 
 

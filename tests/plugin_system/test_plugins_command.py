@@ -15,6 +15,8 @@ CODE = '''
     from typing import Literal
     from ganflow import hookimpl, key, part, settings
 
+    GANFLOW_CONTRACT = 2
+
     @settings
     class Patch:
         """Scores patches.

@@ -13,14 +13,15 @@ import ganflow
 
 ROOT = Path(ganflow.__file__).parents[1]
 PUBLIC = {
-    "CONTRACT", "ENCODER_FILE", "IMAGE_ERRORS", "IMAGE_RANGE", "PAIRED", "UNPAIRED", "AddedTerms", "Autoencoder", "Batch",
-    "Conditional", "Data", "Field", "Game", "GanflowError", "Gaussian", "Loss", "Metric", "Pictures", "Prior", "Report",
-    "RunFolder", "ScoreLoss", "SettingsError", "SlopePenalty", "Staged", "StreamData", "TensorData", "Terms", "TextEncoder",
-    "Translator", "VariationalAutoencoder", "__version__", "add_run_arguments", "check_output_path", "data_of_run",
-    "estimate_norm_statistics", "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid",
-    "image_sheet", "image_tensor", "in_domain", "key", "mixes_examples", "one_hot", "open_game", "part", "print_lines",
-    "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits", "ways_of",
-    "whole_number", "write_output",
+    "CONTRACT", "ENCODER_FILE", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "MOST_TILES", "AddedTerms", "Batch", "Data",
+    "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report",
+    "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms",
+    "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession", "__version__", "add_run_arguments", "build_part",
+    "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics",
+    "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
+    "image_tensor", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples", "one_hot", "open_game",
+    "part", "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path",
+    "to_eight_bits", "whole_number", "write_output",
 }  # fmt: skip
 """Frozen: a name that leaves this list breaks plugins, one that joins it must be kept."""
 

@@ -14,10 +14,13 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganflow import hookimpl
+from ganflow.data import TensorData
 from ganflow.errors import GanflowError
+from ganflow.game import Game
 from ganflow.hookspecs import Builders
 
 IMAGES = SimpleNamespace(name="digits", shape=(1, 16, 16), main=SimpleNamespace(is_image=True))
+REST = {"prior": None, "condition": ()}  # of what a network is built from, besides data
 POINTS = SimpleNamespace(name="ring", shape=(2,), main=SimpleNamespace(is_image=False))
 
 
@@ -63,9 +66,12 @@ class Bowl(nn.Module):
 def test_r1_and_r2_of_a_quadratic_critic_are_exact(modifier, field, shape):
     batch = {name: torch.randn(5, *shape, dtype=torch.float64) for name in ("real", "z")}
     critic = Bowl(0.7)
-    game = SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=False, summed_scales=1)
+    data, prior = TensorData("toy", {"real": batch["real"]}), SimpleNamespace(shape=shape)
+    hooks = hooks_of(wgan.Wasserstein(), modifier(weight=4.0))
+    arguments = {"data": data, "prior": prior, "condition": ()}
+    game = Game(data, prior, nn.Identity(), critic, hooks.loss(**arguments), [hooks.terms(**arguments)])
     name = modifier.__name__.lower()
-    terms = hooks_of(wgan.Wasserstein(), modifier(weight=4.0)).loss().critic_terms(game, dict(batch))
+    terms = game.terms_of(game.step("critic", batch))
     assert list(terms) == ["wasserstein", name]
     squares = batch[field].flatten(1).square().sum(1).mean()  # E‖x‖²; the penalty is γ/2 a² E‖x‖²
     torch.testing.assert_close(terms[name].detach(), 2 * 0.49 * squares)
@@ -94,7 +100,7 @@ def test_spectral_norm_makes_the_largest_singular_value_of_every_layer_one():
         for layer, factor in zip((network[0], network[3], network[5]), (0.1, 2.0, 30.0), strict=True):
             layer.weight.mul_(factor)
     assert all(abs(s - 1) > 0.1 for s in largest_singular_values(network))
-    critic = hooks_of(Offered(network), regularize.SpectralNorm()).critic(data=IMAGES)
+    critic = hooks_of(Offered(network), regularize.SpectralNorm()).critic(data=IMAGES, **REST)
     for _ in range(300):
         critic(torch.randn(2, 2, 6, 6))
     assert largest_singular_values(critic) == pytest.approx([1, 1, 1], abs=1e-3)
@@ -104,9 +110,9 @@ def test_spectral_norm_makes_the_largest_singular_value_of_every_layer_one():
 @pytest.mark.parametrize("players", ["critic", "generator", "both"])
 def test_spectral_norm_wraps_the_players_it_is_for(players):
     found = set()
-    for player, arguments in (("critic", {"data": IMAGES}), ("generator", {"data": IMAGES, "prior": None})):
+    for player in ("critic", "generator"):
         hooks = hooks_of(Offered(networks()), regularize.SpectralNorm(players=players))
-        network = getattr(hooks, player)(**arguments)
+        network = getattr(hooks, player)(data=IMAGES, **REST)
         if torch.nn.utils.parametrize.is_parametrized(network[0]):
             found.add(player)
     assert found == ({"critic", "generator"} if players == "both" else {players})
@@ -114,7 +120,7 @@ def test_spectral_norm_wraps_the_players_it_is_for(players):
 
 def test_the_state_of_spectral_norm_travels_in_the_state_dict():
     modifier = regularize.SpectralNorm(iterations=2)
-    one, other = (hooks_of(Offered(networks()), modifier).critic(data=IMAGES) for _ in range(2))
+    one, other = (hooks_of(Offered(networks()), modifier).critic(data=IMAGES, **REST) for _ in range(2))
     x = torch.randn(3, 2, 6, 6)
     for _ in range(5):
         one(x)
@@ -126,7 +132,7 @@ def test_the_state_of_spectral_norm_travels_in_the_state_dict():
 
 def test_spectral_norm_can_be_traced():
     plain = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-    network = hooks_of(Offered(plain), regularize.SpectralNorm()).critic(data=POINTS)
+    network = hooks_of(Offered(plain), regularize.SpectralNorm()).critic(data=POINTS, **REST)
     twin = copy.deepcopy(network)
     x = torch.randn(3, 4)
 
@@ -161,7 +167,7 @@ def averages(modifier, values, initial=1.0):
     generator = nn.Linear(2, 3).double()
     set_to(generator, initial)
     game = game_with(generator)
-    modifier.run_started(game)
+    modifier.game_built(game)
     seen = []
     for value in values:
         set_to(generator, value)
@@ -198,7 +204,7 @@ def test_before_start_the_average_is_the_generator():
 def test_the_average_copies_running_statistics_where_it_is_to_and_does_not_train():
     generator = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     game, modifier = game_with(generator), regularize.Average(batches=0)
-    modifier.run_started(game)
+    modifier.game_built(game)
     generator(torch.randn(8, 2))
     modifier.generator_stepped(game)
     average = game.extras["average"]
@@ -217,7 +223,7 @@ def test_the_average_of_a_generator_in_one_flat_tensor_is_compact():
         p.data = flat[at : at + p.numel()].view(p.shape)
         at += p.numel()
     game, modifier = game_with(generator), regularize.Average(decay=0.5, warm_up=False)
-    modifier.run_started(game)
+    modifier.game_built(game)
     for p, live in zip(game.extras["average"].parameters(), generator.parameters(), strict=True):
         torch.testing.assert_close(p.detach(), live.detach())
         assert p.untyped_storage().nbytes() == p.numel() * 4
@@ -235,9 +241,9 @@ def test_a_resumed_average_goes_on_where_it_was():
 
     modifier = regularize.Average(start=1)
     one, other = game_with(nn.Linear(2, 2)), game_with(nn.Linear(2, 2))
-    modifier.run_started(one)
+    modifier.game_built(one)
     steps(one, modifier, [1.0, 2.0, 5.0])
-    modifier.run_started(other)
+    modifier.game_built(other)
     other.extras.load_state_dict(one.extras.state_dict())
     for game in (one, other):
         steps(game, modifier, [7.0, -3.0])
@@ -250,7 +256,7 @@ def test_averaging_can_be_traced():
     generator = nn.Linear(1, 1)
     game, twin = game_with(generator), game_with(generator)
     for g in (game, twin):
-        modifier.run_started(g)
+        modifier.game_built(g)
     set_to(generator, 1.0)
 
     def step(x):
@@ -277,7 +283,7 @@ def test_the_critic_sees_augmented_images_only_in_training():
             seen.append((x, label))
             return x.mean((1, 2, 3))
 
-    critic = hooks_of(Offered(Critic()), regularize.DiffAugment()).critic(data=IMAGES)
+    critic = hooks_of(Offered(Critic()), regularize.DiffAugment()).critic(data=IMAGES, **REST)
     x = torch.randn(4, 1, 16, 16)
     assert list(critic.state_dict()) == []
     critic.eval()(x, "label")
@@ -291,7 +297,7 @@ def test_the_critic_sees_augmented_images_only_in_training():
 
 def test_augmentation_is_for_images():
     with pytest.raises(GanflowError, match=r"modifier 'diffaugment' alters images .* data 'ring' has shape \(2,\)"):
-        hooks_of(Offered(nn.Linear(2, 1)), regularize.DiffAugment()).critic(data=POINTS)
+        hooks_of(Offered(nn.Linear(2, 1)), regularize.DiffAugment()).critic(data=POINTS, **REST)
 
 
 @pytest.mark.parametrize("policy", [["color"], ["translation"], ["cutout"], ["color", "translation", "cutout"]])

@@ -7,7 +7,9 @@ import ganflow_vanilla as vanilla
 import pytest
 import torch
 
+from ganflow.data import TensorData
 from ganflow.errors import SettingsError
+from ganflow.game import Game
 
 REAL = torch.tensor([1.5, -0.25, 3.0, 0.0], dtype=torch.float64)
 FAKE = torch.tensor([-2.0, 0.5, 0.75, -0.1], dtype=torch.float64)
@@ -133,17 +135,31 @@ def test_patch_scores_count_alike():
         close(loss.critic_loss(real, fake), loss.critic_loss(real.flatten(), fake.flatten()), 1e-6)
 
 
+class Function(torch.nn.Module):
+    """A critic that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+def game_of(critic, loss, examples):
+    return Game(TensorData("toy", {"real": examples}), SimpleNamespace(shape=(2,)), torch.nn.Identity(), Function(critic), loss)
+
+
 def test_terms_have_the_components_names_and_only_relativistic_needs_data_for_the_generator():
     offered = {}
     vanilla.register(lambda role, name, cls: offered.update({(role, name): cls}))
     losses = {name: cls().loss() for (role, name), cls in offered.items() if role == "loss"}
     assert sorted(losses) == ["hinge", "lsgan", "minimax", "non_saturating", "relativistic"]
-    assert {name for name, loss in losses.items() if loss.generator_needs_data} == {"relativistic"}
-    game = SimpleNamespace(generator=lambda z: z, critic=lambda x: x.sum(1), one_pass=False, summed_scales=1)
+    assert {name for name, loss in losses.items() if loss.compares} == {"relativistic"}
     for name, loss in losses.items():
+        game = game_of(lambda x: x.sum(1), loss, torch.zeros(4, 2))
         batch = {"real": torch.randn(4, 2), "z": torch.randn(4, 2)}
-        assert list(loss.critic_terms(game, batch)) == [name]
-        assert list(loss.generator_terms(game, batch)) == [name]
+        for player in ("critic", "generator"):
+            step = game.step(player, batch)
+            assert list(game.terms_of(step)) == [name]
+            assert step.fields.read == {"z"} | ({"real"} if player == "critic" or name == "relativistic" else set())
 
 
 # The lecture's constants, on distributions over four points.
@@ -151,20 +167,24 @@ def test_terms_have_the_components_names_and_only_relativistic_needs_data_for_th
 def optimal_scores(loss, p, q, start=0.0):
     """One free score per point, minimising the critic's loss on batches that hold each point as often as it is likely."""
     points = torch.arange(len(p))
-    batch = {"real": points.repeat_interleave(p), "fake": points.repeat_interleave(q)}
+    real, fake = points.repeat_interleave(p), points.repeat_interleave(q)
     scores = torch.full((len(p),), start, dtype=torch.float64, requires_grad=True)
-    game = SimpleNamespace(critic=lambda x: scores[x], one_pass=False, summed_scales=1)
+    game = game_of(lambda x: scores[x], loss, real)
     exact = {"tolerance_grad": 1e-12, "tolerance_change": 1e-15, "line_search_fn": "strong_wolfe"}
     optimizer = torch.optim.LBFGS([scores], max_iter=500, **exact)
 
+    def descended():
+        (term,) = game.terms_of(game.step("critic", {"real": real}, fakes={"real": fake})).values()
+        return term
+
     def closure():
         optimizer.zero_grad()
-        (term,) = loss.critic_terms(game, dict(batch)).values()
+        term = descended()
         term.backward()
         return term
 
     optimizer.step(closure)
-    (term,) = loss.critic_terms(game, dict(batch)).values()
+    term = descended()
     return scores.detach(), term.item()
 
 

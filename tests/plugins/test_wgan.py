@@ -1,28 +1,30 @@
 """The Wasserstein loss, clipping and the gradient penalty on exact numbers."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import ganflow_regularize as regularize
 import ganflow_vanilla as vanilla
 import ganflow_wgan as wgan
-import pluggy
 import pytest
 import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ganflow.data import TensorData
 from ganflow.errors import GanflowError
-from ganflow.hookspecs import Builders
+from ganflow.game import Game
 from ganflow.loss import Loss, ScoreLoss
+from ganflow.signature import Signature
 
 
-def composed(*components):
-    """The loss of the first component as the others, modifiers, wrap it: the way pluggy itself does it."""
-    manager = pluggy.PluginManager("ganflow")
-    manager.add_hookspecs(Builders)
-    for component in components:
-        manager.register(component)
-    return manager.hook.loss()
+class Same(nn.Module):
+    """z as it is."""
+
+    signatures: ClassVar = {"sample": Signature({"z": "z"}, "real")}
+
+    def forward(self, z):
+        return z
 
 
 class Linear(nn.Module):
@@ -47,8 +49,15 @@ class Bowl(nn.Module):
         return self.a * x.flatten(1).square().sum(1) / 2
 
 
-def game_of(critic, one_pass=False):
-    return SimpleNamespace(generator=lambda z: z, critic=critic, one_pass=one_pass, summed_scales=1)
+def game_of(critic, loss, *modifiers, generator=None, **more):
+    """A game with this loss and the modifiers' terms."""
+    data = TensorData("toy", {"real": torch.zeros(2, 3), "text": torch.zeros(2, 3)})
+    terms = [modifier.terms() for modifier in modifiers]
+    return Game(data, SimpleNamespace(shape=(3,)), generator or Same(), critic, loss, terms, **more)
+
+
+def terms_of(game, batch, player="critic"):
+    return game.terms_of(game.step(player, batch))
 
 
 def batch_of(n=6, shape=(3,), seed=0):
@@ -62,15 +71,16 @@ def test_the_wasserstein_terms_estimate_and_gradients(one_pass):
     critic, batch = Linear(w), batch_of()
     z = batch["z"].requires_grad_()
     loss = wgan.Wasserstein().loss()
-    (critic_term,) = loss.critic_terms(game_of(critic, one_pass), dict(batch)).values()
+    game = game_of(critic, loss, one_pass=one_pass)
+    (critic_term,) = terms_of(game, batch).values()
     difference = batch["z"].detach().mean(0) - batch["real"].mean(0)
     torch.testing.assert_close(critic_term.detach(), difference @ w)
     torch.testing.assert_close(torch.autograd.grad(critic_term, critic.w)[0], difference)
-    terms = loss.generator_terms(game_of(critic, one_pass), dict(batch))
+    terms = terms_of(game, batch, "generator")
     torch.testing.assert_close(terms["wasserstein"].detach(), -(z.detach() @ w).mean())
     torch.testing.assert_close(torch.autograd.grad(terms["wasserstein"], z)[0], (-w / 6).expand(6, 3))
     assert loss.estimates({"critic/wasserstein": -0.75, "generator/wasserstein": 3.0}) == {"w_estimate": 0.75}
-    assert not loss.generator_needs_data
+    assert not loss.compares
 
 
 def test_the_estimate_of_the_best_lipschitz_critic_is_the_earth_movers_distance():
@@ -98,16 +108,16 @@ def test_weight_clip_clamps_every_parameter_of_the_critic(flat):
 @pytest.mark.parametrize("w", [[3.0, 4.0, 0.0], [0.3, 0.0, 0.4]])
 def test_the_penalty_of_a_linear_critic_is_exact(w):
     w = torch.tensor(w, dtype=torch.float64)
-    loss = composed(wgan.Wasserstein(), wgan.GradientPenalty())
     critic = Linear(w.clone())
-    terms = loss.critic_terms(game_of(critic), batch_of())
+    game = game_of(critic, wgan.Wasserstein().loss(), wgan.GradientPenalty())
+    terms = terms_of(game, batch_of())
     assert list(terms) == ["wasserstein", "gradient_penalty"]
     norm = w.norm()
     torch.testing.assert_close(terms["gradient_penalty"].detach(), 10 * (norm - 1) ** 2)
     (gradient,) = torch.autograd.grad(terms["gradient_penalty"], critic.w)
     torch.testing.assert_close(gradient, 20 * (norm - 1) * w / norm)
-    assert list(loss.generator_terms(game_of(critic), batch_of())) == ["wasserstein"]
-    assert loss.estimates({"critic/wasserstein": -1.0}) == {"w_estimate": 1.0}
+    assert list(terms_of(game, batch_of(), "generator")) == ["wasserstein"]
+    assert [part.estimates({"critic/wasserstein": -1.0}) for part in game.parts] == [{"w_estimate": 1.0}, {}]
 
 
 @pytest.mark.parametrize(
@@ -115,14 +125,14 @@ def test_the_penalty_of_a_linear_critic_is_exact(w):
     [({"one_sided": True}, 0.5, 0.0), ({"one_sided": True}, 3.0, 40.0), ({"target": 0.0, "weight": 2.0}, 3.0, 18.0)],
 )
 def test_the_penaltys_options(settings, norm, expected):
-    loss = composed(wgan.Wasserstein(), wgan.GradientPenalty(**settings))
     critic = Linear(torch.tensor([norm, 0.0, 0.0], dtype=torch.float64))
-    assert loss.critic_terms(game_of(critic), batch_of())["gradient_penalty"].item() == pytest.approx(expected)
+    game = game_of(critic, wgan.Wasserstein().loss(), wgan.GradientPenalty(**settings))
+    assert terms_of(game, batch_of())["gradient_penalty"].item() == pytest.approx(expected)
 
 
 def test_a_critic_without_slope_has_a_finite_gradient():
     critic = Linear(torch.zeros(3, dtype=torch.float64))
-    term = composed(wgan.Wasserstein(), wgan.GradientPenalty()).critic_terms(game_of(critic), batch_of())["gradient_penalty"]
+    term = terms_of(game_of(critic, wgan.Wasserstein().loss(), wgan.GradientPenalty()), batch_of())["gradient_penalty"]
     assert term.item() == pytest.approx(10)
     assert torch.autograd.grad(term, critic.w)[0].isfinite().all()
 
@@ -137,8 +147,8 @@ def test_the_penalty_is_taken_at_one_point_between_each_pair(shape):
             return super().forward(x)
 
     batch = batch_of(400, shape)
-    loss = composed(wgan.Wasserstein(), wgan.GradientPenalty(weight=2.0))
-    term = loss.critic_terms(game_of(Recording()), batch)["gradient_penalty"]
+    game = game_of(Recording(), wgan.Wasserstein().loss(), wgan.GradientPenalty(weight=2.0))
+    term = terms_of(game, batch)["gradient_penalty"]
     x = seen[-1]
     assert x.shape == batch["real"].shape
     epsilon = ((x - batch["real"]) / (batch["z"] - batch["real"])).flatten(1)
@@ -154,21 +164,19 @@ def test_the_penalty_is_taken_at_one_point_between_each_pair(shape):
 def test_patches_of_an_example_are_averaged():
     w = torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64)
 
-    def patches(x):
-        return (x @ w)[:, None, None, None].expand(-1, 1, 2, 2)
+    class Patches(nn.Module):
+        def forward(self, x):
+            return (x @ w)[:, None, None, None].expand(-1, 1, 2, 2)
 
-    term = composed(wgan.Wasserstein(), wgan.GradientPenalty()).critic_terms(game_of(patches), batch_of())["gradient_penalty"]
+    term = terms_of(game_of(Patches(), wgan.Wasserstein().loss(), wgan.GradientPenalty()), batch_of())["gradient_penalty"]
     assert term.item() == pytest.approx(10 * 16)
 
 
 class Conditional(ScoreLoss):
-    """A third party's loss, whose critic reads another field, and whose generator is two networks."""
+    """A third party's loss, whose generator is two networks."""
 
-    def generate(self, game, batch, domain=""):
-        return game.generator(batch["z"]) + batch["text"]
-
-    def score(self, game, x, batch, domain=""):
-        return game.critic(x) * batch["text"][:, 0]
+    def generate(self, step, domain):
+        return step.call("sample", z=step.batch["z"]) + step.batch["text"]
 
     def critic_loss(self, real, fake):
         return fake.mean() - real.mean()
@@ -177,15 +185,11 @@ class Conditional(ScoreLoss):
         return -fake.mean()
 
 
-class Offered:
-    """The component of a loss that is there already."""
+class Told(Linear):
+    """A critic that reads another field."""
 
-    def __init__(self, loss):
-        self.made = loss
-
-    @wgan.hookimpl
-    def loss(self):
-        return self.made
+    def forward(self, x, text):
+        return super().forward(x) * text[:, 0]
 
 
 def test_penalties_work_with_a_third_partys_loss_and_with_each_other():
@@ -193,8 +197,7 @@ def test_penalties_work_with_a_third_partys_loss_and_with_each_other():
     text = torch.tensor([[2.0, 0.0, 0.0], [0.5, 1.0, 1.0]], dtype=torch.float64)
     batch = {**batch_of(2), "text": text}
     modifiers = (regularize.R1(weight=3.0), wgan.GradientPenalty(weight=1.0), regularize.R2(weight=5.0))
-    loss = composed(Offered(Conditional()), *modifiers)
-    terms = loss.critic_terms(game_of(Linear(w)), batch)
+    terms = terms_of(game_of(Told(w), Conditional(), *modifiers, condition=("text",)), batch)
     slopes = text[:, 0] * w.norm()
     assert set(terms) == {"conditional", "gradient_penalty", "r1", "r2"}
     torch.testing.assert_close(terms["gradient_penalty"].detach(), (slopes - 1).square().mean())
@@ -205,33 +208,34 @@ def test_penalties_work_with_a_third_partys_loss_and_with_each_other():
 def test_fakes_are_made_once_for_all_terms():
     made = []
 
-    def generator(z):
-        made.append(z)
-        return z
+    class Counting(Same):
+        def forward(self, z):
+            made.append(z)
+            return z
 
-    game = SimpleNamespace(generator=generator, critic=Bowl(), one_pass=False, summed_scales=1)
-    composed(wgan.Wasserstein(), wgan.GradientPenalty(), regularize.R2()).critic_terms(game, batch_of())
+    modifiers = (wgan.GradientPenalty(), regularize.R2())
+    terms_of(game_of(Bowl(), wgan.Wasserstein().loss(), *modifiers, generator=Counting()), batch_of())
     assert len(made) == 1
 
 
-def test_a_loss_without_scores_is_refused():
+def test_a_recipe_without_a_critic_is_refused():
     class Reconstruction(Loss):
-        def generator_terms(self, game, batch):
+        def generator_terms(self, step):
             return {}
 
-    with pytest.raises(GanflowError, match=r"modifier 'gradient_penalty' needs a loss that scores examples .* Reconstruction"):
-        composed(Offered(Reconstruction()), wgan.GradientPenalty())
+    game = game_of(None, Reconstruction(), wgan.GradientPenalty())
+    with pytest.raises(GanflowError, match="modifier 'gradient_penalty' works on a critic, and the recipe has none"):
+        game.terms[0].check(game)
 
 
 @pytest.mark.parametrize("component", [wgan.Wasserstein(), vanilla.Hinge(), vanilla.Relativistic(average=True)])
 def test_a_penalised_critic_step_can_be_traced(component):
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(3, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
-    loss = composed(component, wgan.GradientPenalty(), regularize.R1(), regularize.R2())
-    game = game_of(critic)
+    game = game_of(critic, component.loss(), wgan.GradientPenalty(), regularize.R1(), regularize.R2())
 
     def step(real, z):
-        terms = loss.critic_terms(game, {"real": real, "z": z})
+        terms = terms_of(game, {"real": real, "z": z})
         return torch.autograd.grad(sum(terms.values()), list(critic.parameters()), allow_unused=True, materialize_grads=True)
 
     traced = make_fx(step)(torch.randn(5, 3), torch.randn(5, 3))

@@ -136,11 +136,18 @@ def test_mistakes_in_parts(read, old, new, problem):
     assert read.problem(PARTS.replace(old, new)) == problem
 
 
+def test_an_exception_beside_a_single_section(read, good):
+    text = good.replace("lr: 5.0e-5", "lr: 5.0e-5, generator.mapping: {use: adam, lr: 1}")
+    said = "beside 'use' there are no parts; write 'generator: {use: …}' for what it leaves"
+    assert read.problem(text) == f"r.yaml:9: optimizer.generator.mapping: {said}"
+
+
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
         ("optimizer.generator.zzz=3", "unknown key 'zzz' in optimizer 'adam' (keys: lr, betas)"),
         ("optimizer.generator.mapping.lrr=3", "unknown key 'lrr' in optimizer 'adam'; did you mean 'lr'? (keys: lr, betas)"),
+        ("optimizer.genrator.mapping.lr=3", "optimizer.genrator.mapping.lr: there is no 'genrator' in optimizer; did you mean 'generator'?"),
         ("optimizer.loss.lr=3", "missing key 'use' in optimizer.loss: which optimizer? (installed: adam, sgd)"),
         ("~optimizer.generator.body", "~optimizer.generator.body: the recipe has no such key"),
         ("optimizer.generator.mapping=zzz", "unknown optimizer 'zzz' (installed: adam, sgd)"),

@@ -4,6 +4,8 @@ Each recipe is played on small data with small networks; the terms' plain values
 and what the loss makes of them must be these times the number. docs/terms.md is the table.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
@@ -25,6 +27,10 @@ def game_of(name, *changes, stage=None):
     composition = recipe.composition()
     game = build_game(recipe, composition, composition.build("data"), players=False)
     return game.eval()  # codes without noise: the terms can be computed again
+
+
+def terms_of(game, player, batch):
+    return game.terms_of(game.step(player, batch))
 
 
 def batch_of(game):
@@ -72,7 +78,7 @@ def test_cyclegan(name, critic, generator):
         "lsgan_a": squares(D(a, "a"), 1) + squares(D(to_a, "a"), 0),
         "lsgan_b": squares(D(b, "b"), 1) + squares(D(to_b, "b"), 0),
     }
-    assert_weighs(game.loss.critic_terms(game, dict(batch)), plain, critic)
+    assert_weighs(terms_of(game, "critic", batch), plain, critic)
     plain = {
         "lsgan_a": squares(D(to_a, "a"), 1),
         "lsgan_b": squares(D(to_b, "b"), 1),
@@ -81,15 +87,19 @@ def test_cyclegan(name, critic, generator):
         "identity_a": (G(a, "a") - a).abs().mean(),
         "identity_b": (G(b, "b") - b).abs().mean(),
     }
-    assert_weighs(game.loss.generator_terms(game, dict(batch)), plain, generator)
+    assert_weighs(terms_of(game, "generator", batch), plain, generator)
 
 
 def test_the_example_of_cyclegans_critic():
     """By hand: scores of 4 for a real and 2 for a generated picture cost the critic 6.5, one of 3 costs the generators 4."""
-    loss = read_recipe("cyclegan_paper").loss.settings.loss()
-    real, fake = torch.tensor([4.0]), torch.tensor([2.0])
-    assert loss.critic_loss(real, fake) == 0.5 * ((4 - 1) ** 2 + 2**2) == 6.5
-    assert loss.generator_loss(torch.tensor([3.0])) == (3 - 1) ** 2 == 4.0
+    loss = read_recipe("cyclegan_paper").loss.settings.loss(SimpleNamespace(fields={}), None, ())
+    real, fake, judged = torch.tensor([4.0]), torch.tensor([2.0]), torch.tensor([3.0])
+    step = SimpleNamespace(
+        domains=("b",), judged=True, named=lambda name, domain: name, over=lambda formula, *scores: formula(*scores),
+        fake=lambda domain: None, scores=lambda domain: (real, fake), score=lambda x, domain: judged,
+    )  # fmt: skip
+    assert sum(loss.critic_terms(step).values()) == 0.5 * ((4 - 1) ** 2 + 2**2) == 6.5
+    assert sum(loss.adversarial_terms(step).values()) == (3 - 1) ** 2 == 4.0
 
 
 # pix2pix, Isola et al. 2016, eq. 4 and section 3.3: log loss + 100 L1, the critic's halved; with least squares as in its code.
@@ -104,11 +114,11 @@ def test_pix2pix(name, adversarial):
     x, y = batch["source"], batch["target"]
     made = G(x, "target")
     distance = log_loss if adversarial == "non_saturating" else squares
-    real, fake = D(torch.cat((x, y), 1)), D(torch.cat((x, made), 1))
+    real, fake = D(y, source=x), D(made, source=x)
     plain = {adversarial: distance(real, 1.0) + distance(fake, 0.0)}
-    assert_weighs(game.loss.critic_terms(game, dict(batch)), plain, {adversarial: 0.5})
+    assert_weighs(terms_of(game, "critic", batch), plain, {adversarial: 0.5})
     plain = {adversarial: distance(fake, 1.0), "l1": (made - y).abs().mean()}
-    assert_weighs(game.loss.generator_terms(game, dict(batch)), plain, {adversarial: 1, "l1": 100})
+    assert_weighs(terms_of(game, "generator", batch), plain, {adversarial: 1, "l1": 100})
 
 
 # UNIT, Liu et al. 2017, eq. 3 to 7 with λ0 = 10 (both players), λ1 = λ3 = 0.1, λ2 = λ4 = 100. As in the authors' code the KL
@@ -153,10 +163,10 @@ def test_unit(name, critic, of_critic):
             f"kl_{origin}": (mean**2).mean(),
             f"kl_cycle_{origin}": (back**2).mean(),
         }
-    assert_weighs(game.loss.critic_terms(game, dict(batch)), plain, dict.fromkeys(plain, of_critic))
+    assert_weighs(terms_of(game, "critic", batch), plain, dict.fromkeys(plain, of_critic))
     weights = {f"{term}_{domain}": weight for term, weight in UNIT_TERMS.items() for domain in "ab"}
     weights |= {f"non_saturating_{domain}": 10 for domain in "ab"}
-    assert_weighs(game.loss.generator_terms(game, dict(batch)), of_generator, weights)
+    assert_weighs(terms_of(game, "generator", batch), of_generator, weights)
 
 
 # StackGAN, Zhang et al. 2016, eq. 3 to 6, as its code has them: real + ½ (wrong + generated); KL, a mean, with weight 2 (the
@@ -172,14 +182,14 @@ def test_stackgan(name):
     made = game.generator(z, text)
     real, wrong, fake = game.critic(x, text), game.critic(x, text.roll(1, 0)), game.critic(made, text)
     plain = {"non_saturating": log_loss(real, 1.0) + log_loss(fake, 0.0), "mismatch": log_loss(real, 1.0) + log_loss(wrong, 0.0)}
-    terms = game.loss.critic_terms(game, {**batch, "z": z})
+    terms = terms_of(game, "critic", {**batch, "z": z})
     assert_weighs(terms, plain, {"non_saturating": 0.5, "mismatch": 0.5})
     whole = log_loss(real, 1.0) + 0.5 * (log_loss(wrong, 0.0) + log_loss(fake, 0.0))
     torch.testing.assert_close(sum(terms.values()), whole)
     (mean, log_variance) = game.generator.augmentation.statistics(text)
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
     plain = {"non_saturating": log_loss(fake, 1.0), "kl": divergence}
-    assert_weighs(game.loss.generator_terms(game, {**batch, "z": z}), plain, {"non_saturating": 1, "kl": 2})
+    assert_weighs(terms_of(game, "generator", {**batch, "z": z}), plain, {"non_saturating": 1, "kl": 2})
 
 
 # VAE/GAN, Larsen et al. 2015, algorithm 1. β and γ are the recipe's.
@@ -189,8 +199,9 @@ def test_vae_gan():
         "critic={use: dcgan, width: 2, norm: none}",
     )  # fmt: skip
     batch = {**batch_of(game), "z": game.latents(3).double()}
-    terms = game.loss.generator_terms(game, batch)
-    x, code = batch["real"], batch["code"]
+    step = game.step("generator", batch)
+    terms = game.terms_of(step)
+    x, code = batch["real"], game.loss.code(step)[1]
     q = game.generator.posterior(x)
     kl = 0.5 * (q.mean**2 + q.log_variance.exp() - 1 - q.log_variance).flatten(1).sum(1).mean()
     seen = []

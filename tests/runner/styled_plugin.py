@@ -5,8 +5,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ganflow import Elementwise, hookimpl, key, settings
-from ganflow.loss import ScoreLoss
+from ganflow import Elementwise, ScoreLoss, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
 
 
 class Styled(nn.Module):
@@ -27,12 +28,13 @@ class StyledGenerator:
 
     width: int = key(8, "of both", ge=1)
     tied: bool = key(False, "one weight in both halves")
-    frozen: bool = key(False, "the mapping network stays as it is")
+    frozen: str = key("", "what stays as it is: nothing, mapping, or all")
 
     @hookimpl
     def generator(self, data, prior):
         made = Styled(prior.shape[0], self.width, self.tied)
         made.mapping.requires_grad_(not self.frozen)
+        made.body.requires_grad_(self.frozen != "all")
         return made
 
 
@@ -49,7 +51,30 @@ class Weighted(nn.Module, ScoreLoss):
 
     def generator_loss(self, fake, real=None):
         balanced = self.weights[0].exp() * -fake.mean() + (self.weights - 0.1).square().sum()
-        return balanced + self.heads[0](fake.mean().view(1, 1)).square().sum()
+        return balanced + self.heads[0](fake.view(-1, 1)).square().mean()
+
+
+class Twofold(nn.Module, ScoreLoss):
+    """Two of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Weighted(), Weighted()
+
+    def critic_loss(self, real, fake):
+        return self.first.critic_loss(real, fake)
+
+    def generator_loss(self, fake, real=None):
+        return self.first.generator_loss(fake) + 2 * self.second.generator_loss(fake)
+
+
+@settings
+class TwofoldLoss:
+    """A loss of two that have parameters."""
+
+    @hookimpl
+    def loss(self):
+        return Twofold()
 
 
 @settings
@@ -129,6 +154,7 @@ class NoOptimizer:
 def register(offer):
     offer("generator", "styled", StyledGenerator)
     offer("loss", "weighted", WeightedLoss)
+    offer("loss", "twofold", TwofoldLoss)
     offer("loss", "outside", OutsideLoss)
     offer("optimizer", "sign", SignDescent)
     offer("optimizer", "adagrad", TorchAdagrad)

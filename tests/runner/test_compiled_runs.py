@@ -12,8 +12,7 @@ LATE = '''
 import random
 
 import torch
-from ganflow import hookimpl, key, settings
-from ganflow.loss import AddedTerms, ScoreLoss
+from ganflow import AddedTerms, ScoreLoss, hookimpl, key, settings
 
 PHASE = {"on": False}
 
@@ -34,28 +33,27 @@ class Late(ScoreLoss):
     def generator_loss(self, fake, real=None):
         return -fake.mean()
 
-    def critic_terms(self, game, batch):
-        terms = super().critic_terms(game, batch)
+    def critic_terms(self, step):
+        terms = super().critic_terms(step)
         if self.how == "counter":
             self.n += 1
             if self.n > 1000:
                 terms["late"] = terms["late"] * 0.5
-        if self.how == "value" and next(game.critic.parameters()).sum().item() > 1000:
+        if self.how == "value" and step.real().sum().item() > 1000:
             terms["more"] = terms["late"] * 0.5
         if self.how == "chance":
             terms["more"] = terms["late"] * random.random()
         if PHASE["on"]:
-            terms["more"] = terms["late"] * 0.5
+            terms["late"] = terms["late"] * 1.5
         return terms
 
 
 class Phase(AddedTerms):
-    def __init__(self, loss, settings):
-        super().__init__(loss)
+    def __init__(self, settings):
         self.settings = settings
 
-    def more_critic_terms(self, game, batch):
-        more = self.score(game, batch["real"], batch).square().mean()
+    def critic_terms(self, step):
+        more = step.score(step.real()).square().mean()
         return {"phase": more if self.settings.on else more * 0}
 
 
@@ -76,11 +74,10 @@ class PhaseSettings:
 
     when: str = key("rounds", "what is counted")
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        loss = yield
+    @hookimpl
+    def terms(self):
         self.on, self.rounds, self.seen = False, 0, []
-        return Phase(loss, self)
+        return Phase(self)
 
     @hookimpl
     def generator_stepped(self, game):
@@ -95,6 +92,9 @@ class PhaseSettings:
             self.on = report.round >= 6
         if self.when == "global":
             PHASE["on"] = report.round >= 6
+
+
+GANFLOW_CONTRACT = 2
 
 
 @hookimpl

@@ -24,6 +24,9 @@ class Sleepy:
         time.sleep(120)
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("modifier", "sleepy", Sleepy)

@@ -53,6 +53,9 @@ class WalkSettings:
         return Walk(self.length, self.seed)
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("data", "walk", WalkSettings)

@@ -7,8 +7,7 @@ import pytest
 from ganflow.metrics import Metric, Scores
 
 FIXED = '''
-    from ganflow import hookimpl, key, settings
-    from ganflow.metrics import Metric
+    from ganflow import Metric, hookimpl, key, settings
 
     class Row(Metric):
         """Scores from a list, one after another."""
@@ -29,6 +28,8 @@ FIXED = '''
         @hookimpl
         def metric(self):
             return Row(self.scores, self.goal)
+
+    GANFLOW_CONTRACT = 2
 
     @hookimpl
     def register(offer):

@@ -1,11 +1,12 @@
+# ruff: noqa: E501 (the sentences that are expected stand on one line)
 """Optimizers per part: every part is trained by its own, each parameter by exactly one, and a run of parts goes on exactly."""
 
 import copy
 from pathlib import Path
 
 import pytest
-import torch
 import styled_plugin
+import torch
 from runner_helpers import Process, assert_same_state, finished, last, last_round, numbers, only_run
 
 from ganflow.errors import GanflowError, PluginError
@@ -18,6 +19,7 @@ from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
 from ganflow.runner.parts import Parts
+from ganflow.testing import check_component
 
 HEAD = """\
 name: styled
@@ -128,11 +130,10 @@ def test_the_checkpoints_names(read):
     tensors, plain = game_state(game)
     assert list(plain["optimizers"]) == ["generator", "generator.mapping", "loss", "loss.weights", "critic"]
     assert {"optimizer.generator.state.0.mean", "optimizer.generator.mapping.state.0.momentum"} <= tensors.keys()
-    assert list(game_state(built(read(optimizers="optimizer: adam\n", *["loss=wasserstein"])).game)[1]["optimizers"]) == [
-        "generator", "critic",
-    ]  # fmt: skip
+    players = built(read("loss=wasserstein", optimizers="optimizer: adam\n")).game
+    assert list(game_state(players)[1]["optimizers"]) == ["generator", "critic"]
     other = built(read("~optimizer.generator.mapping")).game
-    with pytest.raises(ValueError, match="optimizers of other parts: generator.mapping"):
+    with pytest.raises(ValueError, match=r"optimizers of other parts: generator\.mapping"):
         load_game_state(other, tensors, plain)
 
 
@@ -183,15 +184,18 @@ def read_recipe_again(recipe, read):
          "parameters for it: generator.mapping and generator.body have all of them; remove it"),
         ("generator.mapping", "generator.body.1", (), "optimizer.generator.body.1: there are no parameters for it: it has none that "
          "can be trained; remove it"),
-        ("x", "x", ("generator.frozen=true",), "optimizer.generator.mapping: there are no parameters for it: it has none that can be "
+        ("x", "x", ("generator.frozen=mapping",), "optimizer.generator.mapping: there are no parameters for it: it has none that can be "
          "trained; remove it"),
         ("  loss: {use: adamw", "  generator.body: sgd\n  loss: {use: adamw", ("generator.tied=true", "~optimizer.generator"),
-         "generator.mapping.2.weight: both optimizer.generator.mapping and optimizer.generator.body would train; leave one of the two "
-         "out"),
+         "generator.mapping.2.weight is one parameter, which both optimizer.generator.mapping and optimizer.generator.body would train; "
+         "leave one of the two out"),
         ("x", "x", ("loss=wasserstein", "~schedule", "~optimizer.loss.weights"), "optimizer.loss: there are no parameters for it: it "
          "has none that can be trained; remove it"),
         ("x", "x", ("loss=wasserstein", "~optimizer.loss", "~optimizer.loss.weights", "schedule={loss: cosine}"), "schedule.loss: the "
          "loss has no parameters to train; remove it"),
+        ("x", "x", ("generator.frozen=all",), "the generator has no parameters that can be trained"),
+        ("x", "x", ("loss=twofold",), "optimizer.loss.weights: the loss and the terms added to it hold 2 of this name; write "
+         "optimizer.loss.first.weights or optimizer.loss.second.weights"),
         ("x", "x", ("loss=outside", "~schedule", "~optimizer.loss", "~optimizer.loss.weights"), "loss.weight is a parameter outside "
          "of every nn.Module, which no checkpoint would keep; derive what holds it from nn.Module"),
     ],
@@ -200,6 +204,15 @@ def test_what_cannot_be(read, old, new, changes, problem):
     with pytest.raises(GanflowError) as caught:
         built(read(*changes, optimizers=PARTS.replace(old, new, 1)))
     assert str(caught.value) == problem
+
+
+def test_what_a_loss_within_a_loss_holds(read):
+    """Is named from the loss of the recipe, or, where that is clear, from the one that has it."""
+    optimizers = PARTS.replace("loss.weights", "loss.second.weights")
+    parts = parts_of(built(read("loss=twofold", optimizers=optimizers)).game.players)
+    assert {name: sum(p.numel() for p in part.updated) for name, part in parts.items() if "loss" in name} == {
+        "loss": 2 + 2 + 2, "loss.second.weights": 2,
+    }  # fmt: skip
 
 
 def test_a_parameter_of_both_players(read):
@@ -220,7 +233,7 @@ def test_a_parameter_of_both_players(read):
         build_game(recipe, composition, build("data"))
     assert str(caught.value) == (
         "generator.body.2.weight and critic.0.borrowed.weight are one parameter, which both optimizer.generator and optimizer.critic "
-        "would train; one of the players needs a copy, or a frozen one"
+        "would train; give one of the players a copy, or freeze it"
     )
 
 
@@ -264,12 +277,37 @@ def test_torchs_optimizers_are_played_eagerly(read):
     theirs(z).square().sum().backward()
     adagrad.step()
     assert all(map(torch.equal, round.game.generator.mapping.parameters(), theirs.mapping.parameters()))
-    with pytest.raises(NotCompilable, match="the generator.mapping's optimizer is not one that a trace can follow"):
+    with pytest.raises(NotCompilable, match=r"the generator\.mapping's optimizer is not one that a trace can follow"):
         compile_round(round, lambda: built(recipe), [draws(0), draws(1)], whole=True)
 
 
+def test_a_third_partys_flat_optimizer(read, monkeypatch):
+    """m ← 0.9 m + 0.1 g, p ← p − 0.01 sign(m): by hand, on each parameter; and in pieces, as large networks are."""
+    monkeypatch.setattr("ganflow.optim.PIECE", 8)
+    recipe = read("optimizer.critic={use: sign, lr: 0.01}")
+    game, network = built(recipe).game, built(recipe).game.critic
+    means = [torch.zeros_like(p) for p in network.parameters()]
+    (flat,) = game.players["critic"].updated
+    assert flat.numel() > 2 * 8
+    for i in range(4):
+        x = draws(i)["real"][0]
+        game.players["critic"].descend(game.critic(x).square().mean())
+        found = torch.autograd.grad(network(x).square().mean(), list(network.parameters()))
+        with torch.no_grad():
+            for p, g, m in zip(network.parameters(), found, means, strict=True):
+                m.copy_(0.9 * m + 0.1 * g)
+                p.sub_(0.01 * m.sign())
+    for ours, expected in zip(game.critic.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("role", "name"), [("optimizer", "sign"), ("optimizer", "adagrad"), ("loss", "weighted")])
+def test_the_components_of_this_test_keep_the_contract(catalogue, role, name):
+    check_component(catalogue.find(role, f"styled/{name}"))
+
+
 def test_a_builder_that_gives_no_optimizer(read):
-    with pytest.raises(PluginError, match="its hook 'optimizer' gave int, not a torch.optim.Optimizer"):
+    with pytest.raises(PluginError, match=r"its hook 'optimizer' gave int, not a torch\.optim.Optimizer"):
         built(read("optimizer.critic=none"))
 
 

@@ -212,8 +212,7 @@ def test_a_trial_that_diverges_ends_alone(pack):
 
 
 FRAGILE = """
-    from ganflow import hookimpl, key, settings
-    from ganflow.metrics import Metric
+    from ganflow import Metric, hookimpl, key, settings
 
     class Fails(Metric):
         names = ("broken",)
@@ -235,6 +234,8 @@ FRAGILE = """
             if self.at_once:
                 raise ValueError("out of luck at once")
             return Fails(self.fails)
+
+    GANFLOW_CONTRACT = 2
 
     @hookimpl
     def register(offer):
@@ -286,6 +287,9 @@ class Phased:
     @hookimpl
     def round_reported(self, game, report):
         self.on = report.round >= self.last
+
+
+GANFLOW_CONTRACT = 2
 
 
 @hookimpl

@@ -24,12 +24,11 @@ class Faulty:
     kind: Kind = key("none", "how")
     at: int = key(4, "when, counted from where the process begins")
 
-    @hookimpl(wrapper=True)
-    def loss(self):
-        loss = yield
-        from gf_faulty.terms import FaultyLoss
+    @hookimpl
+    def terms(self):
+        from gf_faulty.terms import FaultyTerms
 
-        return FaultyLoss(loss, self)
+        return FaultyTerms(self)
 
     @hookimpl
     def generator_stepped(self, game):
@@ -108,6 +107,9 @@ class Strict:
         return StrictCritic()
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("modifier", "faulty", Faulty)
@@ -123,17 +125,15 @@ import math
 import torch
 from torch import nn
 
-from ganflow.loss import AddedTerms
-from ganflow.metrics import Metric
+from ganflow import AddedTerms, Metric
 
 
-class FaultyLoss(AddedTerms):
-    def __init__(self, loss, settings):
-        super().__init__(loss)
+class FaultyTerms(AddedTerms):
+    def __init__(self, settings):
         self.kind, self.at = settings.kind, settings.at
         self.rounds = 0
 
-    def more_generator_terms(self, game, batch):
+    def generator_terms(self, step):
         self.rounds += 1
         term = torch.zeros(())
         if self.rounds == self.at:
@@ -307,6 +307,14 @@ def test_nothing_is_written_for_a_recipe_that_does_not_fit(work, ganflow, faulty
     assert (code, out) == (2, "")
     assert told in err
     assert [p for p in sorted(work.rglob("*")) if "__pycache__" not in p.parts] == before
+
+
+def test_a_plugin_of_an_earlier_contract_is_refused_in_one_sentence(work, ganflow, plugin):
+    plugin("earlier", FAULTY.replace("GANFLOW_CONTRACT = 2", ""))
+    code, out, err = ganflow("run", "tiny.yaml", "-q", "+modifiers={use: faulty}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    wanted = "plugin 'earlier' (gf-earlier 1.0): it was written for version 1 of the plugin contract, and this ganflow has"
+    assert f"{wanted} version 2; docs/porting.md says how to port it" in err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

@@ -139,7 +139,8 @@ def test_trying_changes_nothing(four_cores, monkeypatch):
         def generator_loss(self, fake, real=None):
             return -fake.mean()
 
-    loss = parts.game.__dict__["_loss"] = Counting()
+    loss = Counting()
+    parts.game.__dict__["_parts"] = (loss, *parts.game.terms)
     parts.recipe.train.rounds, parts.recipe.train.precision = 10**6, "auto"
     before, randoms = copy_of_state(parts.game), torch.get_rng_state()
     draws = parts.trainer.peek(1)[0]
@@ -166,8 +167,8 @@ def test_rounds_of_every_family_can_be_tried(work, recipe, monkeypatch):
     monkeypatch.setattr(speed, "LONGEST", 10.0)  # of a recipe for a workstation, too
     name, *changes = recipe
     parts = Parts(read_recipe(name, [*changes, "train.rounds=1000000", "train.batch_size=8"]))
-    passes, step = [], Gradients._step
-    monkeypatch.setattr(Gradients, "_step", lambda self, *given: passes.append(given[0]) or step(self, *given))
+    passes, step = [], Gradients._play
+    monkeypatch.setattr(Gradients, "_play", lambda self, *given: passes.append(given[0]) or step(self, *given))
     assert speed._Tries(parts.recipe, parts.game, Clock()).rehearsal is not None
     assert passes == (["critic", "generator"] if parts.game.critic is not None else ["generator"])
 
@@ -175,7 +176,7 @@ def test_rounds_of_every_family_can_be_tried(work, recipe, monkeypatch):
 def test_what_cannot_be_tried_costs_no_run(four_cores, monkeypatch):
     parts = parts_of()
     parts.recipe.train.rounds = 10**6
-    parts.game.loss.critic_terms = lambda game, batch: 1 / 0
+    parts.game.loss.critic_terms = lambda step: 1 / 0
     parts.recipe.train.precision = "auto"
     choice = choose(parts.recipe, parts.game, clock=ByThreads({1: 0.04, 2: 0.02, 4: 0.01}))
     assert choice == speed.Choice(4, "fp32")

@@ -76,6 +76,9 @@ class FragileSettings:
         return Fragile(self.where, self.at)
 
 
+GANFLOW_CONTRACT = 2
+
+
 @hookimpl
 def register(offer):
     offer("tracker", "fragile", FragileSettings)
@@ -141,7 +144,7 @@ def test_what_the_journal_says(tracked):
     assert {"critic/wasserstein", "lr/critic", "modes_64"} <= {name for _, name, _, _ in event_files(run)[0]}
 
 
-@pytest.mark.parametrize("rounds", [2, 4, 6])
+@pytest.mark.parametrize("rounds", [2, 6])
 def test_nothing_is_double_after_a_resume(tracked, rounds):
     run = start(recipe(f"train.rounds={rounds}"), tracked / "runs", quiet=True).folder
     with (run.path / "events.jsonl").open("a") as file:  # what a killed process said of rounds that come again

@@ -1,6 +1,7 @@
 """Runs of several workers: the same as one worker's, and ended cleanly by whatever ends them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import torch
 from runner_helpers import Process, assert_same_state, finished, last, last_round, numbers, only_run
 
 from ganflow.recipe import read_recipe
-from ganflow.runner import open_trial, start
+from ganflow.runner import open_trial, resume, start
 from ganflow.runner.workers import Group, Lost
 from ganflow.runs import RunFolder
 
@@ -28,6 +29,16 @@ modifiers:
   - {use: weight_clip, c: 0.05}
 train: {rounds: 20, n_critic: 5, batch_size: 24, seed: 3, precision: fp64, threads: 1, report_every: 1,
         checkpoint_every: 1, sample_every: 100000, keep: 100}
+track: {mlflow: false}
+"""
+POOLED = """\
+name: pooled
+data: {use: street, size: 16, train: 24, held_out: 2}
+generator: {use: resnet_translator, width: 2, blocks: 1, downs: 1}
+critic: {use: patch, receptive_field: 7, width: 2, norm: none}
+loss: {use: cycle, pool: 6}
+optimizer: {use: adam}
+train: {rounds: 6, batch_size: 4, seed: 3, threads: 1, report_every: 1, checkpoint_every: 3, sample_every: 100000, keep: 100}
 track: {mlflow: false}
 """
 ENDLESS = ("train.rounds=100000", "~schedule", "~metrics", "train.checkpoint_every=10", "-q")
@@ -63,6 +74,9 @@ class Faulty:
     def second(self, game):
         group = game.players["generator"].group
         return group is not None and group.rank == 1
+
+
+GANFLOW_CONTRACT = 2
 
 
 @hookimpl
@@ -162,6 +176,25 @@ def test_a_run_goes_on_with_any_number_of_workers(plain):
         assert only_run(root).about()["workers"] == workers
     alone = start(read_recipe(plain / "plain.yaml"), plain / "one", quiet=True).folder
     assert_close(only_run(root), alone)
+
+
+def test_every_worker_goes_on_with_state_of_its_own(work, capsys):
+    """A pool of earlier fakes, which follows from a worker's examples: bit for bit, with the number of workers that it had."""
+    (work / "pooled.yaml").write_text(POOLED)
+    whole = start(read_recipe(work / "pooled.yaml"), work / "whole", quiet=True, workers=2).folder
+    begun = start(read_recipe(work / "pooled.yaml", ["train.rounds=3"]), work / "begun", quiet=True, workers=2).folder
+    kept = last(begun).tensors
+    for name in ("game.extras.loss.0.a.kept", "game.extras.loss.0.b.kept"):
+        assert kept[name].any()
+        assert not torch.equal(kept[name], kept[f"rank1.{name}"])
+    assert not any(name.startswith("rank") and "kept" not in name and "count" not in name for name in kept)
+    copied = RunFolder(Path(shutil.copytree(begun.path, work / "alone" / begun.path.name)))
+    resume(begun, overrides=["train.rounds=6"], quiet=True)
+    assert_same_state(begun, whole)
+    capsys.readouterr()
+    resume(copied, overrides=["train.rounds=6"], workers=1)
+    assert "loss.0.a, loss.0.b differed between 2 workers; now all go on with the first one's" in capsys.readouterr().err
+    assert not any(name.startswith("rank") for name in last(copied).tensors)
 
 
 @pytest.mark.slow

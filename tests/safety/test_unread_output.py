@@ -17,6 +17,8 @@ TALKATIVE = '''
 """Prints while it trains."""
 from ganflow import hookimpl, settings
 
+GANFLOW_CONTRACT = 2
+
 
 @settings
 class Talker:

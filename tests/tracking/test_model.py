@@ -63,7 +63,7 @@ def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypat
     (made,) = client.get_run(run_id).outputs.model_outputs
     assert made.step == 4
     z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    expected = load_game(trained).sample(torch.from_numpy(z)).numpy()
+    expected = load_game(trained).call("sample", z=torch.from_numpy(z)).numpy()
 
     shutil.rmtree(trained.path)  # the model stands alone
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -107,7 +107,7 @@ def test_a_translator_takes_images_of_any_size(tmp_path: Path, database: str) ->
     try:
         model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
         assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3, -1, -1)
-        np.testing.assert_array_equal(model.predict(x), load_game(folder).translate(torch.from_numpy(x), "b").numpy())
+        np.testing.assert_array_equal(model.predict(x), load_game(folder).call("to_b", x=torch.from_numpy(x)).numpy())
     finally:
         mlflow.set_tracking_uri(None)
 
@@ -137,7 +137,7 @@ def test_it_is_served(trained: RunFolder, database: str, port: int, monkeypatch:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    np.testing.assert_allclose(predictions, load_game(trained).sample(torch.tensor(z)).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(predictions, load_game(trained).call("sample", z=torch.tensor(z)).numpy(), rtol=1e-6)
 
 
 def answer(port: int, path: str, body: Any = None) -> Any:
@@ -170,7 +170,7 @@ def test_a_conditional_generator_is_told_what_to_make(tmp_path: Path, database: 
         drawn = mlflow.pyfunc.load_model(f"models:/{made.model_id}").predict({"z": z.numpy(), "text": told.numpy()})
     finally:
         mlflow.set_tracking_uri(None)
-    np.testing.assert_array_equal(drawn, game.sample(z, told).numpy())
+    np.testing.assert_array_equal(drawn, game.call("sample", z=z, text=told).numpy())
 
 
 def test_an_older_checkpoint_is_logged_only_when_asked_for(
@@ -190,3 +190,24 @@ def test_an_older_checkpoint_is_logged_only_when_asked_for(
     assert result.error.endswith(f"; to log that: {line}")
     assert main(line.split()[1:]) == 0
     assert "the generator as a model sent to" in capsys.readouterr().out
+
+
+def test_a_class_conditional_generator_is_given_labels(tmp_path: Path, database: str) -> None:
+    import mlflow
+
+    digits = RECIPE.replace("{use: gaussians, samples: 500, held_out: 100}", "{use: digits, size: 8}")
+    (tmp_path / "classes.yaml").write_text(digits.replace("name: ring", "name: classes\ncondition: label"))
+    folder = start(read_recipe(str(tmp_path / "classes.yaml")), tmp_path / "runs", quiet=True).folder
+    assert sync(folder).model
+    (made,) = store.client(database).get_run(State.read(folder).run_id).outputs.model_outputs
+    game = load_game(folder)
+    z, label = game.latents(3), torch.tensor([0, 7, 7])
+    mlflow.set_tracking_uri(database)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
+        drawn = model.predict({"z": z.numpy(), "label": label.numpy()})
+    finally:
+        mlflow.set_tracking_uri(None)
+    inputs = {spec.name: (spec.type.name, spec.shape) for spec in model.metadata.signature.inputs.inputs}
+    assert inputs == {"z": ("float32", (-1, 3)), "label": ("int64", (-1,))}
+    np.testing.assert_array_equal(drawn, game.call("sample", z=z, label=label).numpy())

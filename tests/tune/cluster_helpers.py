@@ -24,6 +24,8 @@ except GanflowError as error:
 PLUGIN = """
 from ganflow import hookimpl, settings
 
+GANFLOW_CONTRACT = 2
+
 @settings
 class Patch:
     @hookimpl

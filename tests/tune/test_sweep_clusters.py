@@ -16,12 +16,14 @@ import os
 from pathlib import Path
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 @settings
 class Witness:
     folder: str = key("", "where to write which GPUs each process sees")
 
     @hookimpl
-    def run_started(self, game):
+    def game_built(self, game):
         (Path(self.folder) / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
 @hookimpl

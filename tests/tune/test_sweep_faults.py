@@ -199,7 +199,7 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
     changes = ("tune.scheduler=pbt", "tune.interval=0.2", "train.keep=1000", "train.evaluate_every=400")
     with Tuning.new(tmp_path, "copies", *changes) as process:
         sweep = process.sweep
-        number = process.until(lambda: copied(sweep))
+        (number,) = process.until(lambda: copied(sweep))
         pids = {sweep.trial(n).about()["pid"] for n in sweep.trials() if sweep.trial(n).is_run()}
         for pid in pids:  # at once: before it has a checkpoint of its own
             with contextlib.suppress(ProcessLookupError):
@@ -239,11 +239,11 @@ def rates(run):
 
 
 def copied(sweep):
-    """A trial that has just become a copy, according to its own folder."""
+    """A trial that has just become a copy, according to its own folder: (number,), which is true for trial 0, too."""
     if not sweep.is_run():
         return None
     runs = {n: sweep.trial(n) for n in sweep.trials()}
-    return next((n for n, run in runs.items() if run.is_run() and run.about().get("copies")), None)
+    return next(((n,) for n, run in runs.items() if run.is_run() and run.about().get("copies")), None)
 
 
 def test_mlflows_server_goes_and_comes_back(tmp_path):

@@ -25,6 +25,8 @@ import errno, os, signal, time
 from pathlib import Path
 from ganflow import hookimpl, key, settings
 
+GANFLOW_CONTRACT = 2
+
 @settings
 class Hog:
     way: str = key("", "how it fails")

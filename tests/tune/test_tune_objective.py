@@ -67,7 +67,8 @@ def test_found(write, tune, metrics, found):
         ("metric: frechett", FRECHET, "tune.metric: 'frechett' is not among what this recipe reports; did you mean 'frechet'?"),
         ("metric: frechet_10", FRECHET, "did you mean 'frechet_100'?"),
         ("metric: wasserstein", "[]", "did you mean 'critic/wasserstein'?"),
-        ("metric: loss", "[]", "(terms: critic/wasserstein, generator/wasserstein; estimates: w_estimate)"),
+        ("metric: loss", "[]",
+         "(terms: critic/wasserstein, generator/wasserstein, generator_loss, critic_loss; estimates: w_estimate)"),
         ("metric: loss", FRECHET, "(scores: frechet_100, modes_50, high_quality_50; terms: critic/wasserstein, "),
         ("trials: 3", "[]", "tune.metric: needed, for the recipe has no metrics; name one of terms: critic/wasserstein"),
         ("metric: w_estimate", "[]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
@@ -105,6 +106,8 @@ SILENT = """
 import torch
 from ganflow import hookimpl, settings
 from ganflow.metrics import Metric
+
+GANFLOW_CONTRACT = 2
 
 class Mean(Metric):
     goal = "max"

@@ -79,6 +79,8 @@ def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
 TAKES_A_NAME = '''
     from ganflow import hookimpl, settings
 
+    GANFLOW_CONTRACT = 2
+
     @settings
     class Mlp:
         """Another one."""

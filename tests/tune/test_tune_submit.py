@@ -327,7 +327,8 @@ def third_party(tmp_path):
     )
     (source / "gf_tiny" / "said.py").write_text("WORD = ''\n")
     (source / "gf_tiny" / "__init__.py").write_text(
-        "from ganflow import hookimpl, settings\n@settings\nclass Tiny:\n    @hookimpl\n    def critic(self, data):\n"
+        "from ganflow import hookimpl, settings\nGANFLOW_CONTRACT = 2\n"
+        "@settings\nclass Tiny:\n    @hookimpl\n    def critic(self, data):\n"
         "        from torch import nn\n        return nn.Linear(data.shape[0], 1)\n"
         "@hookimpl\ndef register(offer):\n    offer('critic', 'tiny', Tiny)\n"
     )

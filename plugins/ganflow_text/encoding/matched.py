@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganflow import GanflowError, Pictures, TextEncoder
@@ -25,7 +25,8 @@ class Matched(TextEncoder):
         self.dim, self.side, self._steps, self._batch, self._rate = dim, side, steps, batch, rate
         self._least, self._seed = least, seed
         self.vocabulary = Vocabulary([])
-        self.sentences = self.pictures = None
+        self.sentences: SentenceNet  # both once it has learnt
+        self.pictures: PictureNet
 
     def about(self) -> str:
         return f"matched 1 {self.dim} {self.side} {self._steps} {self._batch} {self._rate} {self._least} {self._seed}"
@@ -63,7 +64,8 @@ class Matched(TextEncoder):
         self.pictures = PictureNet(self.side, self.dim, channels=channels)
 
     def _freeze(self) -> None:
-        for network in (self.sentences, self.pictures):
+        networks: tuple[nn.Module, ...] = (self.sentences, self.pictures)
+        for network in networks:
             network.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -81,7 +83,7 @@ class Matched(TextEncoder):
         return matching_loss(self.pictures.to(pictures.device)(small), F.normalize(text.float(), dim=1), SCALE)
 
     def state(self) -> dict[str, Tensor]:
-        networks = {"sentences": self.sentences, "pictures": self.pictures}
+        networks: dict[str, nn.Module] = {"sentences": self.sentences, "pictures": self.pictures}
         weights = {f"{name}.{key}": t.cpu() for name, network in networks.items() for key, t in network.state_dict().items()}
         return {"vocabulary": self.vocabulary.tensor(), **weights}
 
@@ -89,7 +91,8 @@ class Matched(TextEncoder):
         try:
             with torch.random.fork_rng(devices=[]):
                 self._build(Vocabulary.from_tensor(state["vocabulary"]), state["pictures.layers.0.weight"].shape[1])
-            for name, network in (("sentences", self.sentences), ("pictures", self.pictures)):
+            networks: dict[str, nn.Module] = {"sentences": self.sentences, "pictures": self.pictures}
+            for name, network in networks.items():
                 own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
                 network.load_state_dict(own)
         except (KeyError, RuntimeError) as error:

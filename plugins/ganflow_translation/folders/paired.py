@@ -108,7 +108,7 @@ class Pairs(StreamData):
         }
 
     @cached_property
-    def held_out(self) -> dict[str, Tensor]:
+    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
         return self._decoded(self._kept)
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:

@@ -71,7 +71,7 @@ class Unpaired(StreamData):
         self.fields = {name: Field((channels[name], side, side), *IMAGE_RANGE) for name in ("a", "b")}
 
     @cached_property
-    def held_out(self) -> dict[str, Tensor]:
+    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
         decoded = {name: self._decoded(name, self._kept[name]) for name in self.fields}
         count = min(map(len, decoded.values()))
         return {name: images[:count] for name, images in decoded.items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ganflow import GanflowError
 from ganflow_translation.nets.domains import beside, critic_of
@@ -22,30 +24,36 @@ class Multiscale(nn.Module):
     """Images, shape (n, channels, height, width), to maps of scores (n, 1, h, w) by name: one critic each for the image ("full"),
     for its half ("half"), its quarter, …
 
+    Where losses are averaged over the scales they are one map (n, scales, h, w): those of smaller images are enlarged to the
+    largest by repeating scores, so that in a mean over all scores every scale weighs the same.
+
     Args:
         critics: of each scale, the image's own first.
         summed: whether a loss is the sum over the scales, not their mean.
 
     Attributes:
-        score_weights: 1 of each scale where their losses are summed, else their equal shares.
+        score_weights: 1 of each scale where their losses are summed; empty where there is one map.
         receptive_fields: how many pixels of the image, a side, a score of each scale depends on.
         receptive_field: the largest of them.
     """
 
     def __init__(self, critics: list[Patch], summed: bool) -> None:
         super().__init__()
-        self.score_weights = {name: 1.0 if summed else 1 / len(critics) for name in NAMES[: len(critics)]}
+        self.score_weights = dict.fromkeys(NAMES[: len(critics)] if summed else (), 1.0)
         self.halved = nn.AvgPool2d(2)
         self.critics = nn.ModuleList(critics)
         self.receptive_fields = [receptive_field([self.halved] * i + list(c)) for i, c in enumerate(critics)]
         self.receptive_field = self.receptive_fields[-1]
 
-    def forward(self, x: Tensor, **condition: Tensor) -> dict[str, Tensor]:
-        x, maps = beside(x, condition), {}
-        for i, (name, critic) in enumerate(zip(self.score_weights, self.critics, strict=True)):
+    def forward(self, x: Tensor, **condition: Tensor) -> Tensor | dict[str, Tensor]:
+        x, maps = beside(x, condition), list[Tensor]()
+        for i, critic in enumerate(self.critics):
             x = self.halved(x) if i else x
-            maps[name] = critic(x)
-        return maps
+            maps.append(critic(x))
+        if self.score_weights:
+            return dict(zip(self.score_weights, maps, strict=True))
+        enlarged = [F.interpolate(scores, size=maps[0].shape[2:], mode="nearest") for scores in maps[1:]]
+        return torch.cat((maps[0], *enlarged), 1)
 
     def extra_repr(self) -> str:
         return f"receptive_fields={self.receptive_fields}"

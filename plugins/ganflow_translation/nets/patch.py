@@ -47,7 +47,7 @@ class Patch(nn.Sequential):
         self.receptive_field = receptive_field(self)
         initialize(self)
 
-    def forward(self, x: Tensor, **condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **condition: Tensor) -> Tensor:  # type: ignore[override]  # torch calls it input
         """Maps of scores of images x, judged together with those of the condition."""
         scores: Tensor = super().forward(beside(x, condition))
         return scores

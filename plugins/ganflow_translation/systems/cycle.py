@@ -19,6 +19,9 @@ class CycleLoss(TranslationLoss):
     Args:
         pool: earlier fakes that are kept for the critic, in each domain; 0: none.
         shapes: of the images, by domain.
+
+    Attributes:
+        former_keys: under which earlier versions' checkpoints have the pools.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class CycleLoss(TranslationLoss):
         self.cycle, self.identity = cycle, identity
         self.keeps = isinstance(identity, Tensor) or identity > 0  # a tensor in packed trials
         self.pools = Pools(pool, shapes or {}) if pool else None
+        self.former_keys = {f"pool_{domain}": f"pools.{domain}" for domain in shapes or {}}
 
     def check(self, game: Game) -> None:
         check_cycles(game, "cycle")

@@ -14,7 +14,7 @@ class Pool(nn.Module):
     """The last fakes, some of them older: while it fills, what comes in is kept and given back; then half of what comes in takes
     the places of earlier fakes, which are given back instead.
 
-    Its contents are buffers: part of every checkpoint, of each worker's own. All of it is tensor operations, so that it can be
+    Its contents are buffers: part of every checkpoint, and each worker's own. All of it is tensor operations, so that it can be
     traced; they change when the critic has made its step.
 
     Args:
@@ -24,6 +24,7 @@ class Pool(nn.Module):
 
     kept: Tensor
     count: Tensor
+    per_rank = True
 
     def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -52,15 +53,10 @@ class Pool(nn.Module):
 
 
 class Pools(nn.ModuleDict):
-    """A pool for each domain.
-
-    Attributes:
-        former_keys: under which earlier versions' checkpoints have them.
-    """
+    """A pool for each domain."""
 
     def __init__(self, size: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
         super().__init__({domain: Pool(size, shape) for domain, shape in shapes.items()})
-        self.former_keys = {f"pool_{domain}": domain for domain in shapes}
 
     def exchange(self, step: Step, domain: str, fakes: Tensor) -> Tensor:
         pool: Pool = self[domain]  # type: ignore[assignment]

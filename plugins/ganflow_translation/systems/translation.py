@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow import Game, GanflowError, Loss, Step, Terms, check_inner
 
 
-class TranslationLoss(Loss):
+class TranslationLoss(nn.Module, Loss):
     """An adversarial loss that is another's, the critic's part weighted.
 
     Args:
@@ -21,7 +21,11 @@ class TranslationLoss(Loss):
     row_by_row = True
 
     def __init__(self, adversarial: Loss, critic_weight: float) -> None:
+        super().__init__()
         check_inner(adversarial, "loss.adversarial")
+        if isinstance(adversarial, TranslationLoss):
+            name = type(adversarial).__name__
+            raise GanflowError(f"loss.adversarial: {name} does not follow from scores alone: take the loss that it plays by")
         self.adversarial, self.critic_weight = adversarial, critic_weight
 
     @property

@@ -1,11 +1,11 @@
 """A linear-Gaussian model, whose likelihood and posterior are known, and games on data at hand."""
 
 import torch
+from ganflow_autoencoder.base import Gaussian, VariationalAutoencoder
 from ganflow_autoencoder.losses import ELBOLoss
 from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 
-from ganflow.autoencoder import Gaussian, VariationalAutoencoder
 from ganflow.data import TensorData
 from ganflow.game import Game
 
@@ -57,7 +57,7 @@ def draw(model, n, seed=1):
     return (model(z) + model.log_sigma.exp() * e).detach()
 
 
-def game_of(network, held_out, loss=None, critic=None):
+def game_of(network, held_out, loss=None, critic=None, terms=()):
     data = TensorData("toy", {"real": held_out}, {"real": held_out})
     prior = NormalPrior(network.encode(held_out[:1]).shape[1])
-    return Game(data, prior, network, critic, loss or ELBOLoss("gaussian", 1.0, 1.0, 0.0, 1))
+    return Game(data, prior, network, critic, loss or ELBOLoss("gaussian", 1.0, 1.0, 0.0, 1), terms)

@@ -8,14 +8,16 @@ import ganflow_autoencoder as plugin
 import pytest
 import torch
 from autoencoder_helpers import Linear, draw, game_of, linear
+from ganflow_autoencoder.base import Gaussian
 from ganflow_autoencoder.bounds import log_weights
 from ganflow_autoencoder.likelihoods import bernoulli, gaussian
+from ganflow_vanilla.priors import NormalPrior
 from torch import distributions as dist
 from torch import nn
 
-from ganflow.autoencoder import Gaussian
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
+from ganflow.game import Game
 from ganflow.loss import AddedTerms
 
 
@@ -77,7 +79,8 @@ def test_a_grey_is_the_expectation_over_black_and_white():
 
 def terms_of(component, network, x, seed=0, **more):
     torch.manual_seed(seed)
-    return component.loss().generator_terms(game_of(network, x, **more), {"real": x})
+    game = game_of(network, x, component.loss(), **more)
+    return game.terms_of(game.step("generator", {"real": x}))
 
 
 def test_the_terms_sum_is_minus_the_elbo():
@@ -127,7 +130,7 @@ def test_gradients_by_differences(likelihood):
     def descended(*values):
         def step():
             torch.manual_seed(0)  # the same noise
-            return sum(loss.generator_terms(game, {"real": x}).values())
+            return sum(game.terms_of(game.step("generator", {"real": x})).values())
 
         names = [name for name, _ in model.named_parameters()]
         with torch.nn.utils.stateless._reparametrize_module(model, dict(zip(names, values, strict=True))):
@@ -160,8 +163,8 @@ def test_reconstruction(distance, expected):
     data = TensorData("toy", {"real": torch.rand(6, 1, 16, 16) * 2 - 1})
     network = plugin.ConvAutoencoder(width=2, variational=False).generator(data, SimpleNamespace(shape=(3,)))
     loss = plugin.Reconstruction(distance=distance).loss()
-    game = SimpleNamespace(generator=network, data=data)
-    terms = loss.generator_terms(game, {"real": data.train["real"]})
+    game = Game(data, NormalPrior(3), network, None, loss)
+    terms = game.terms_of(game.step("generator", {"real": data.train["real"]}))
     with torch.no_grad():
         made = network(network.encode(data.train["real"]))
     torch.testing.assert_close(terms["reconstruction"].detach(), expected(data.train["real"], made))
@@ -203,7 +206,7 @@ def test_the_importance_weighted_bound_grows_from_the_elbo_to_the_likelihood():
 def test_the_metric_is_reproducible_leaves_training_alone_and_sees_through_modifiers():
     model = linear(noise=0.1)
     x = draw(model, 30)
-    game = game_of(model, x, AddedTerms(plugin.ELBO().loss()))
+    game = game_of(model, x, plugin.ELBO().loss(), terms=[AddedTerms()])
     metric = plugin.ImportanceWeighted(samples=3, examples=20).metric(game.data)
     before = torch.get_rng_state()
     scores = metric.evaluate(game)

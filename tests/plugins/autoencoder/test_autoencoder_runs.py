@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 from autoencoder_helpers import draw, linear
+from ganflow_autoencoder.base import VariationalAutoencoder
 from ganflow_autoencoder.bounds import log_weights
 from torch import distributions as dist
 
-from ganflow.autoencoder import VariationalAutoencoder
 from ganflow.checkpoint import load_game, newest
 from ganflow.errors import GanflowError
 from ganflow.game import build_game, build_round
 from ganflow.game.build import twin
 from ganflow.game.compiled import compile_round
+from ganflow.game.showing import rows_of
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
 from ganflow.runner import resume, start
@@ -125,7 +126,7 @@ def test_a_vae_is_sampled_and_interpolated_and_told_to_mlflow(recipe, tmp_path, 
     assert command("sample", run.id, "-n", "3", "-o", "a.npz")[0] == 0
     with np.load("a.npz") as file:
         assert file["z"].shape == (3, 4)
-        assert np.array_equal(file["samples"], load_game(run).sample(torch.from_numpy(file["z"])).numpy())
+        assert np.array_equal(file["samples"], load_game(run).call("sample", z=torch.from_numpy(file["z"])).numpy())
     assert command("interpolate", run.id)[0] == 0
     first = next(iter(entries(run.journal))).values
     assert first["elbo"] == pytest.approx(-first["generator/reconstruction"] - first["generator/kl"])
@@ -144,7 +145,7 @@ def test_the_mlflow_model_decodes(recipe, tmp_path):
     alone = load_game(RunFolder(tmp_path / "exported"))
     assert isinstance(alone.averaged, VariationalAutoencoder)
     z = game.latents(3)
-    assert torch.equal(alone.sample(z), game.sample(z))
+    assert torch.equal(alone.call("sample", z=z), game.call("sample", z=z))
 
 
 def test_sampling_a_plain_autoencoder_says_what_that_is(recipe, tmp_path, command):
@@ -178,12 +179,12 @@ def test_parts_that_do_not_fit_are_refused_before_anything_trains(changes, told,
 def test_the_sheet_is_of_images_alone(recipe):
     game, _ = game_of(recipe(VAE))
     shown = {"real": game.data.held_out["real"][:5]}
-    rows = game.loss.sheet(game, shown)
+    rows = rows_of(game, shown)
     assert list(rows) == ["held-out", "reconstructed", "drawn from the prior"]
     assert all(images.shape == (5, 1, 16, 16) for images in rows.values())
-    assert torch.equal(rows["reconstructed"], game.reconstruct(shown["real"]))
+    assert torch.equal(rows["reconstructed"], game.call("reconstruct", x=shown["real"]))
     game, _ = game_of(recipe(VAE, "data={use: gaussians, samples: 100}", "generator={use: mlp_autoencoder, width: 4}"))
-    assert game.loss.sheet(game, {"real": game.data.held_out["real"][:5]}) == {}
+    assert rows_of(game, {"real": game.data.held_out["real"][:5]}) == {}
 
 
 def test_a_game_encodes_by_its_average_and_leaves_training_alone(recipe):
@@ -193,14 +194,14 @@ def test_a_game_encodes_by_its_average_and_leaves_training_alone(recipe):
     with torch.no_grad():
         game.generator.encoder[0].weight.mul_(2)
     x, before, random = game.data.held_out["real"], dict(game.state_dict()), torch.get_rng_state()
-    assert torch.equal(game.encode(x), game.averaged.encode(x).detach())
-    assert game.reconstruct(x).shape == x.shape
-    torch.testing.assert_close(game.encode(x, batch=7), game.encode(x))
+    assert torch.equal(game.call("encode", x=x), game.averaged.encode(x).detach())
+    assert game.call("reconstruct", x=x).shape == x.shape
+    torch.testing.assert_close(game.call("encode", x=x, batch=7), game.call("encode", x=x))
     assert torch.equal(random, torch.get_rng_state())
     assert all(torch.equal(t, before[name]) for name, t in game.state_dict().items())
     other, _ = game_of(recipe(VAE, "generator={use: dcgan}", "critic={use: dcgan}", "loss={use: hinge}", "metrics=[]"))
-    with pytest.raises(ValueError, match="has no encoder"):
-        other.encode(x)
+    with pytest.raises(ValueError, match="generator has no signature 'encode'"):
+        other.call("encode", x=x)
 
 
 @pytest.mark.parametrize("text", [VAE, VAE_GAN], ids=["vae", "vae_gan"])
@@ -231,7 +232,7 @@ def test_accumulation_is_the_same_elbo(recipe):
     game, _ = game_of(made)
     x = game.data.held_out["real"][:8]
     torch.manual_seed(0)
-    whole = game.loss.generator_terms(game, {"real": x})
+    whole = game.terms_of(game.step("generator", {"real": x}))
     assert all(t.dim() == 0 and t.isfinite() for t in whole.values())
     kl = [game.generator.eval().posterior(part).divergence().sum(1).mean() for part in (x, x[:4], x[4:])]
     torch.testing.assert_close(kl[0], (kl[1] + kl[2]) / 2)

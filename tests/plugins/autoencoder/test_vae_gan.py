@@ -7,18 +7,20 @@ import ganflow_autoencoder as plugin
 import pytest
 import torch
 from autoencoder_helpers import game_of
-from ganflow_autoencoder.features import find_layer, inner_features
 from ganflow_autoencoder.vae_gan import slowed
 from ganflow_networks import DCGANCritic
 from ganflow_regularize import SpectralNorm
 from ganflow_regularize.augment import augmented as augment
 from ganflow_vanilla import Hinge, NonSaturating, Relativistic
-from ganflow_wgan.losses import WithGradientPenalty
+from ganflow_wgan.losses import GradientPenalty
 from torch import nn
 from torch.nn.functional import softplus
 
+from ganflow import build_part
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
+from ganflow.game import Part, Player, Round
+from ganflow.game.features import find_layer
 from ganflow.plugins import Component, Composition
 from ganflow.plugins.catalogue import Chosen
 
@@ -26,15 +28,15 @@ X = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=t
 Z = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def make(adversarial=None, norm="none", **keys):
+def make(adversarial=None, norm="none", terms=(), **keys):
     torch.manual_seed(0)
     data = TensorData("toy", {"real": X})
     network = plugin.ConvAutoencoder(width=2, norm=norm).generator(data, type("P", (), {"shape": (3,)})).double()
-    critic = DCGANCritic(width=2, norm=norm).critic(data, ()).double()
+    critic = build_part(DCGANCritic(width=2, norm=norm), "critic", data=data, condition=()).double()
     for p in [*network.parameters(), *critic.parameters()]:  # larger than initial weights, so that nothing is near zero
         p.data.mul_(8)
-    loss = plugin.VAEGAN(adversarial=adversarial or NonSaturating(), **keys).loss()
-    return game_of(network, X, loss, critic)
+    loss = plugin.VAEGAN(adversarial=adversarial or NonSaturating(), **keys).loss(data, None, ())
+    return game_of(network, X, loss, critic, terms)
 
 
 def gradients(value, network):
@@ -47,7 +49,7 @@ def test_the_gradients_of_algorithm_1():
     game = make(gamma=0.2, beta=0.5)
     network, critic = game.generator, game.critic
     torch.manual_seed(5)
-    terms = game.loss.generator_terms(game, {"real": X, "z": Z})
+    terms = game.terms_of(game.step("generator", {"real": X, "z": Z}))
     assert list(terms) == ["non_saturating", "kl", "features"]
     total = sum(terms.values())
 
@@ -74,7 +76,7 @@ def test_slowing_changes_nothing_but_the_gradient():
 def test_the_critic_learns_from_real_against_both_kinds_and_from_no_features():
     game = make()
     torch.manual_seed(5)
-    terms = game.loss.critic_terms(game, {"real": X, "z": Z})
+    terms = game.terms_of(game.step("critic", {"real": X, "z": Z}))
     assert list(terms) == ["non_saturating"]
     torch.manual_seed(5)
     with torch.no_grad():
@@ -84,14 +86,17 @@ def test_the_critic_learns_from_real_against_both_kinds_and_from_no_features():
     assert not any(g.any() for g in gradients(sum(terms.values()), game.generator))
 
 
-def test_a_generator_step_leaves_the_critic_as_it_was():
-    from ganflow.game import Part, Player, Round
-
-    game = make()
-    before = copy.deepcopy(game.critic.state_dict())
+def play_both(game):
+    """Give the game its players."""
     for name in ("generator", "critic"):
         module = getattr(game, name)
         game.players[name] = Player(name, [Part(name, module, lambda p: torch.optim.Adam(p, lr=0.01), elementwise=True)])
+
+
+def test_a_generator_step_leaves_the_critic_as_it_was():
+    game = make()
+    before = copy.deepcopy(game.critic.state_dict())
+    play_both(game)
     moved = copy.deepcopy(game.generator.state_dict())
     Round(game, 1).generator_step({"real": X, "z": Z})
     assert all(torch.equal(t, before[name]) for name, t in game.critic.state_dict().items())
@@ -100,22 +105,27 @@ def test_a_generator_step_leaves_the_critic_as_it_was():
 
 def test_one_batch_gives_both_players_the_same_reconstructions():
     game = make(norm="layer")
-    batch = {"real": X, "z": Z}
-    game.loss.prepare(game, batch)
-    game.loss.critic_terms(game, batch)
-    code = batch["code"]
-    terms = game.loss.generator_terms(game, batch)
-    assert batch["code"] is code
-    assert torch.equal(batch["fake"], batch["generated"])
-    assert all(g.any() for g in gradients(sum(terms.values()), game.generator))
+    play_both(game)
+    seen = {}
+    game.generator.encoder.register_forward_hook(lambda *_: seen.update(encoded=seen.get("encoded", 0) + 1))
+    of_critic, of_generator = game.loss.critic_terms, game.loss.generator_terms
+    game.loss.critic_terms = lambda step: seen.update(shown=step.fake()) or of_critic(step)
+    game.loss.generator_terms = lambda step: seen.update(made=step.fake()) or of_generator(step)
+    Round(game, 1, one_batch=True)({"real": X[None], "z": Z[None]})
+    seen["encoded"] = 0
+    Round(game, 1, one_batch=True)({"real": X[None], "z": Z[None]})
+    assert seen["encoded"] == 1
+    assert torch.equal(seen["shown"], seen["made"])
+    step = game.step("generator", {"real": X, "z": Z})
+    assert all(g.any() for g in gradients(sum(of_generator(step).values()), game.generator))
 
 
 @pytest.mark.parametrize("adversarial", [Hinge(), Relativistic()])
 def test_any_loss_from_scores_plays(adversarial):
     game = make(adversarial)
     name = adversarial.loss().name
-    for terms_of in (game.loss.critic_terms, game.loss.generator_terms):
-        terms = terms_of(game, {"real": X, "z": Z})
+    for player in ("critic", "generator"):
+        terms = game.terms_of(game.step(player, {"real": X, "z": Z}))
         assert name in terms
         assert all(t.isfinite() for t in terms.values())
 
@@ -125,19 +135,23 @@ def test_estimates_are_the_adversarial_losss():
 
 
 def test_penalties_work_around_it():
-    game = make()
-    penalised = WithGradientPenalty(game.loss, 10.0)
-    terms = penalised.critic_terms(game, {"real": X, "z": Z})
+    game = make(terms=[GradientPenalty(10.0)])
+    terms = game.terms_of(game.step("critic", {"real": X, "z": Z}))
     assert list(terms) == ["non_saturating", "gradient_penalty"]
     assert all(g.isfinite().all() for g in gradients(sum(terms.values()), game.critic))
 
 
 # Features
 
+def features(game, layer):
+    return game.step("critic", {"real": X}).features(X, layer)
+
+
 def test_features_are_what_the_last_layer_gets_or_a_named_one_gives():
-    critic = make(norm="layer").critic
-    torch.testing.assert_close(inner_features(critic, X, ""), critic[:-2](X).flatten(1))
-    torch.testing.assert_close(inner_features(critic, X, "1"), critic[:2](X).flatten(1))
+    game = make(norm="layer")
+    critic = game.critic
+    torch.testing.assert_close(features(game, ""), critic[:-2](X).flatten(1))
+    torch.testing.assert_close(features(game, "1"), critic[:2](X).flatten(1))
     assert find_layer(critic, "") is critic[-2]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in critic.modules())
     with pytest.raises(GanflowError, match=r"the critic has no module '77' \(modules: 0, 1, "):
@@ -147,15 +161,15 @@ def test_features_are_what_the_last_layer_gets_or_a_named_one_gives():
 
 
 def test_features_under_spectral_norm():
-    data = TensorData("toy", {"real": X})
+    game = make()
 
     def chosen(role, component):
         return Chosen(Component(role, "part", "acme", type(component)), component)
 
     critic = Composition({"critic": chosen("critic", DCGANCritic(width=2, norm="none"))}, [chosen("modifier", SpectralNorm())])
-    network = critic.build("critic", data=data, prior=None, condition=()).double().eval()
+    game.critic = network = critic.build("critic", data=game.data, prior=None, condition=()).double().eval()
     assert find_layer(network, "") is network[-2]
-    torch.testing.assert_close(inner_features(network, X, ""), network[:-2](X).flatten(1))
+    torch.testing.assert_close(features(game, ""), network[:-2](X).flatten(1))
 
 
 def test_what_does_not_fit():
@@ -167,7 +181,7 @@ def test_what_does_not_fit():
     with pytest.raises(GanflowError, match=r"loss.layer: the critic has no module 'nine'"):
         game.loss.check(game)
     with pytest.raises(GanflowError, match=r"loss.adversarial: VAEGANLoss does not follow from scores"):
-        plugin.VAEGAN(adversarial=plugin.VAEGAN(adversarial=Hinge())).loss()
+        plugin.VAEGAN(adversarial=plugin.VAEGAN(adversarial=Hinge())).loss(game.data, None, ())
 
 
 def augmented(game):
@@ -177,20 +191,24 @@ def augmented(game):
     return game
 
 
+def distance(game, x, made):
+    return game.loss.distance(game.step("generator", {"real": x}), x, made)
+
+
 def test_features_are_compared_without_the_augmentation_in_front_of_the_critic():
     """x is at no distance from itself, and at the distance that a critic without augmentation has from anything else."""
     game = augmented(make())
     x = X.double()
-    assert game.loss.distance(game, x, x) == 0
+    assert distance(game, x, x) == 0
     plain = make()
-    found, wanted = game.loss.distance(game, x, -x), plain.loss.distance(plain, x, -x)
+    found, wanted = distance(game, x, -x), distance(plain, x, -x)
     torch.testing.assert_close(found, wanted)
     assert not torch.equal(game.critic(x), game.critic(x))  # scores are of altered images, as ever
 
 
 def test_a_recipe_may_still_compare_altered_images():
     game = augmented(make(augmented=True))
-    assert game.loss.distance(game, X.double(), X.double()) > 0
+    assert distance(game, X.double(), X.double()) > 0
 
 
 def test_a_critic_that_sees_the_same_picture_differently_each_time_is_refused():

@@ -41,13 +41,13 @@ class Scores(nn.Module):
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 
-def game_of(prior=None, loss=None, critic=None, dim=4):
+def game_of(prior=None, loss=None, critic=None, dim=4, terms=()):
     data = TensorData("toy", {"real": torch.zeros(3, 1, SIDE, SIDE)})
-    return Game(data, prior or vanilla.Normal(dim=dim).prior(), Plane(dim), critic, loss or Nothing()).eval()
+    return Game(data, prior or vanilla.Normal(dim=dim).prior(), Plane(dim), critic, loss or Nothing(), terms).eval()
 
 
 def goals(game, n, seed=7):
@@ -130,15 +130,12 @@ def test_the_gradient_of_a_critics_prior_loss_is_each_points_own():
     vanilla.Relativistic(), vanilla.Relativistic(average=True),
 ])  # fmt: skip
 def test_every_adversarial_loss_can_judge(component):
-    class Penalised(AddedTerms):
-        pass
-
     loss = component.loss()
-    game = game_of(loss=Penalised(loss), critic=Scores())
+    game = game_of(loss=loss, critic=Scores(), terms=[AddedTerms()])
     y, real = goals(game, 2), goals(game, 8, seed=9)
     found = search(game, y, KNOWN, Search(starts=2, candidates=2, iterations=2, weight=1.0), real)
     scores, true = game.critic(found.made.flatten(0, 1)).detach(), game.critic(real).detach()
-    expected = [float(loss.generator_loss(s[None], true if loss.generator_needs_data else None)) for s in scores]
+    expected = [float(loss.generator_loss(s[None], true if loss.compares else None)) for s in scores]
     assert found.prior.flatten().tolist() == pytest.approx(expected)
 
 

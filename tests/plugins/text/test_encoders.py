@@ -28,11 +28,6 @@ def test_vocabulary():
     assert words.rows([""]).tolist() == [[0]]
 
 
-@pytest.mark.parametrize("component", [c for c in components("text") if c.name in ("matched", "bag_of_words")], ids=str)
-def test_they_keep_the_contract(component):
-    check_component(component, **({"steps": 3, "dim": 8} if component.name == "matched" else {}))
-
-
 def test_a_sentences_vector_does_not_depend_on_its_neighbours():
     torch.manual_seed(0)
     net, words = SentenceNet(20, 8, 16), torch.tensor([[2, 3, 4, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10, 11]])

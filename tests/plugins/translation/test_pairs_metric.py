@@ -5,20 +5,21 @@ import math
 import pytest
 import torch
 from ganflow_translation.measures import PairsMetric, compare, sharpness
+from ganflow_translation.nets.domains import translations
+from ganflow_translation.ways import UNPAIRED
 
 from ganflow.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.game import Game
 from ganflow.loss import Loss
-from ganflow.translator import UNPAIRED, Translator
 
 
-class Scaled(Translator):
+class Scaled(torch.nn.Module):
     """To b by a factor, and back by another."""
 
     def __init__(self, there, back):
         super().__init__()
-        self.ways, self.factors = UNPAIRED, {"b": there, "a": back}
+        self.signatures, self.factors = translations(UNPAIRED, 1, 1), {"b": there, "a": back}
         self.weight = torch.nn.Parameter(torch.ones(()))
 
     def forward(self, x, to):
@@ -26,7 +27,7 @@ class Scaled(Translator):
 
 
 class Nothing(Loss):
-    def generator_terms(self, game, batch):
+    def generator_terms(self, step):
         return {}
 
 

@@ -10,9 +10,9 @@ from ganflow_translation import data as offered
 from ganflow_translation.data import Facades, Horses, Street
 from ganflow_translation.scenes import facades, horses, street
 from ganflow_translation.scenes.facades import CLASSES
+from ganflow_translation.ways import PAIRED, UNPAIRED, ways_of
 
 from ganflow.data import TensorData
-from ganflow.translator import PAIRED, UNPAIRED, ways_of
 
 KINDS = (Facades, Street, Horses)
 FEW = {"train": 6, "held_out": 3}

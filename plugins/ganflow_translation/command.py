@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import add_run_arguments, check_output_path, data_of_run, shown_path, whole_number, write_output
-from ganflow.printing import say
+from ganflow import add_run_arguments, check_output_path, data_of_run, print_lines, shown_path, whole_number, write_output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from ganflow.game import Game
-    from ganflow.runs import RunFolder
+    from ganflow import Game, RunFolder
 
 HELP = "translate images by a run of pix2pix, CycleGAN or UNIT"
 HELD_OUT = 8
@@ -67,8 +65,7 @@ class Way:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ganflow.errors import GanflowError
-    from ganflow.runs import find_run
+    from ganflow import GanflowError, find_run
 
     folder = find_run(args.run, args.runs)
     way = _way(folder, args.to, args.checkpoint, args.seed)
@@ -88,13 +85,12 @@ def main(args: argparse.Namespace) -> int:
     _check_sizes(way, files)
     _translate(way, files, targets, args.truth, args.compare)
     where = targets[0] if len(files) == 1 else targets[0].parent
-    say(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown_path(where)}")
+    print_lines(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown_path(where)}")
     return 0
 
 
 def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int) -> Way:
-    from ganflow.checkpoint import load_game
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError, load_game
 
     game = load_game(folder, checkpoint)
     fields = game.data.fields
@@ -113,8 +109,7 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
     """A sheet of held-out examples."""
     from pathlib import Path
 
-    from ganflow.errors import GanflowError
-    from ganflow.pictures import image_sheet, save_png
+    from ganflow import GanflowError, image_sheet, save_png
 
     output = check_output_path(args.output or Path(f"{folder.name}-to-{way.to}.png"), (".png",))
     data = data_of_run(folder)
@@ -131,8 +126,7 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
 
 def _files(inputs: list[Path]) -> Iterator[Path]:
     """The images that are meant, those of folders sorted by name."""
-    from ganflow.errors import GanflowError
-    from ganflow.pictures.reading import ENDINGS
+    from ganflow import IMAGE_ENDINGS, GanflowError
 
     for given in inputs:
         if not given.is_dir():
@@ -140,9 +134,9 @@ def _files(inputs: list[Path]) -> Iterator[Path]:
                 raise GanflowError(f"there is no image {given}")
             yield given
             continue
-        found = sorted(p for p in given.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+        found = sorted(p for p in given.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith("."))
         if not found:
-            raise GanflowError(f"no images in {given}; files that count: {', '.join(ENDINGS)}")
+            raise GanflowError(f"no images in {given}; files that count: {', '.join(IMAGE_ENDINGS)}")
         yield from found
 
 
@@ -150,7 +144,7 @@ def _into(output: Path | None, default: str, files: list[Path]) -> list[Path]:
     """A file in a folder for each image, under the image's name."""
     from pathlib import Path
 
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError
 
     folder = output or Path(default)
     targets = [folder / f"{file.stem}.png" for file in files]
@@ -171,8 +165,7 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
     """All images that are too small, before any is translated."""
     from PIL import Image
 
-    from ganflow.errors import GanflowError
-    from ganflow.pictures.reading import IMAGE_ERRORS
+    from ganflow import IMAGE_ERRORS, GanflowError
 
     least, small = way.game.signatures[way.game.makers[way.to]].smallest, []
     for file in files:
@@ -192,9 +185,7 @@ def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | No
 
     from rich.progress import track
 
-    from ganflow.pictures import image_grid, image_sheet, save_png
-    from ganflow.pictures.reading import is_grey, read_image
-    from ganflow.pictures.sheet import coloured
+    from ganflow import coloured_images, image_grid, image_sheet, is_grey, read_image, save_png
 
     fields = way.game.data.fields
     channels = {name: fields[name].shape[0] for name in (way.origin, way.to)}
@@ -207,20 +198,20 @@ def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | No
         if compare:
             picture = image_sheet(way.rows(x, made, _true(true, file, made, channels[way.to]) if true else None))
         else:
-            picture = image_grid(coloured(made), scale=1, gap=0)
+            picture = image_grid(coloured_images(made), scale=1, gap=0)
         save_png(picture, target)
     if grey:
-        say(f"ganflow: {grey} of {len(files)} images {'is' if grey == 1 else 'are'} grey; read as colour, which the run was "
-              "trained on", err=True)  # fmt: skip
+        are = "is" if grey == 1 else "are"
+        print_lines(f"ganflow: {grey} of {len(files)} images {are} grey; read as colour, which the run was trained on", err=True)
 
 
 def _true(path: Path, file: Path, made: Tensor, channels: int) -> Tensor:
     """The truth beside a translation."""
-    from ganflow.errors import GanflowError
-    from ganflow.pictures.reading import ENDINGS, read_image
+    from ganflow import IMAGE_ENDINGS, GanflowError, read_image
 
     if path.is_dir():
-        found = [path / f"{file.stem}{ending}" for ending in (file.suffix, *ENDINGS) if (path / f"{file.stem}{ending}").exists()]
+        beside = [path / f"{file.stem}{ending}" for ending in (file.suffix, *IMAGE_ENDINGS)]
+        found = [image for image in beside if image.exists()]
         if not found:
             raise GanflowError(f"--truth: there is no {file.stem} in {path}")
         path = found[0]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, whole_number, write_output
-from ganflow.printing import say
+from ganflow import MOST_TILES, add_run_arguments, check_output_path, print_lines, whole_number, write_output
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganflow.encoder import TextEncoder
-    from ganflow.runs import RunFolder
+    from ganflow import RunFolder, TextEncoder
 
 HELP = "draw what sentences say, from a text-to-image run"
 
@@ -29,19 +27,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ganflow.checkpoint import load_game
-    from ganflow.checkpoint.load import load_encoder
-    from ganflow.errors import GanflowError
-    from ganflow.pictures import image_grid, save_png
-    from ganflow.runs import find_run
+    from ganflow import GanflowError, find_run, image_grid, load_encoder, load_game, save_png
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}-drawn.png"), (".png",))
     if args.between and len(args.sentences) != 2:
         raise GanflowError(f"--between goes from one sentence to another: give two, not {len(args.sentences)}")
     rows = args.rows if args.between else len(args.sentences)
-    if rows * args.n > MOST:
-        raise GanflowError(f"{rows} rows of {args.n} pictures are more than {MOST}; choose fewer with -n")
+    if rows * args.n > MOST_TILES:
+        raise GanflowError(f"{rows} rows of {args.n} pictures are more than {MOST_TILES}; choose fewer with -n")
     encoder = load_encoder(folder)
     text = understood(args.sentences, encoder, folder)
     game = load_game(folder, args.checkpoint)
@@ -66,7 +60,7 @@ def understood(sentences: list[str], encoder: TextEncoder, folder: RunFolder) ->
     """
     import re
 
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError
 
     for sentence in sentences:
         unknown = encoder.unknown(sentence)
@@ -75,7 +69,7 @@ def understood(sentences: list[str], encoder: TextEncoder, folder: RunFolder) ->
             raise GanflowError(f"run {folder.name} {folder.id} knows no word of {sentence!r}")
         if unknown:
             several = "these words, which are" if len(unknown) > 1 else "this word, which is"
-            say(f"ganflow: the run does not know {several} passed over: {', '.join(unknown)}", err=True)
+            print_lines(f"ganflow: the run does not know {several} passed over: {', '.join(unknown)}", err=True)
     return encoder.encode(sentences)
 
 

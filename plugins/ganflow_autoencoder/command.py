@@ -6,15 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import MOST, add_run_arguments, check_output_path, data_of_run, whole_number, write_output
+from ganflow import MOST_TILES, add_run_arguments, check_output_path, data_of_run, whole_number, write_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ganflow.data import Data
-    from ganflow.game import Game
-    from ganflow.runs import RunFolder
+    from ganflow import Data, Game, RunFolder
 
 HELP = "show what an autoencoder run makes of examples"
 IMAGES, POINTS, MAPPED = 16, 200, 200  # held-out examples shown
@@ -28,15 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser, "a .png picture; .npz with `original`, `reconstructed`, `code` (default: NAME-reconstruction.png)", latent=False
     )
     parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help=given)
-    parser.add_argument("-n", type=whole_number(1, MOST), metavar="N", help=count)
+    parser.add_argument("-n", type=whole_number(1, MOST_TILES), metavar="N", help=count)
     parser.add_argument("--map", action="store_true", help=latent)
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
 
 
 def main(args: argparse.Namespace) -> int:
-    from ganflow.checkpoint import load_game
-    from ganflow.errors import GanflowError
-    from ganflow.runs import find_run
+    from ganflow import GanflowError, find_run, load_game
 
     folder = find_run(args.run, args.runs)
     drawn, endings = ("map", (".png",)) if args.map else ("reconstruction", (".png", ".npz"))
@@ -63,9 +59,9 @@ def main(args: argparse.Namespace) -> int:
     if output.suffix.lower() == ".npz":
         write_output(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
         return 0
-    from ganflow.pictures import pairs
+    from ganflow import image_pairs
 
-    picture = pairs(kind, x, reconstructed, data)
+    picture = image_pairs(kind, x, reconstructed, data)
     if picture is None:
         raise GanflowError(f"examples of shape {tuple(x.shape[1:])} have no picture; write them as numbers: "
                            f"-o {output.with_suffix('.npz')}")  # fmt: skip
@@ -81,8 +77,7 @@ def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
     """Image files as examples of the run's data, (n, channels, height, width)."""
     import torch
 
-    from ganflow.errors import GanflowError
-    from ganflow.pictures.reading import is_grey, read_image
+    from ganflow import GanflowError, is_grey, read_image
 
     if not game.data.main.is_image:
         raise GanflowError(f"run {folder.name} {folder.id} is about examples of shape {game.data.shape}, not images; "
@@ -103,7 +98,7 @@ def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
 
 def _held_out(data: Data | None, folder: RunFolder) -> Tensor:
     """The held-out examples of the run's data."""
-    from ganflow.errors import GanflowError
+    from ganflow import GanflowError
 
     if data is None:
         raise GanflowError(f"the data of run {folder.name} {folder.id} cannot be had here; name image files to reconstruct")
@@ -117,8 +112,7 @@ def _map(game: Game, x: Tensor) -> Image:
     """The latent plane over the quantiles of the prior or, where no prior shaped the codes, of the examples' codes."""
     import torch
 
-    from ganflow.errors import GanflowError
-    from ganflow.pictures import latent_map
+    from ganflow import GanflowError, latent_map
 
     code = game.call("encode", x=x)
     if tuple(code.shape[1:]) != (2,):
@@ -136,7 +130,7 @@ def _map(game: Game, x: Tensor) -> Image:
 
 
 def _write_picture(output: Path, picture: Image, what: str) -> None:
-    from ganflow.pictures import save_png
+    from ganflow import save_png
 
     write_output(output, lambda path: save_png(picture, path), what)
 
@@ -144,7 +138,7 @@ def _write_picture(output: Path, picture: Image, what: str) -> None:
 def _save_arrays(path: Path, **arrays: Tensor) -> None:
     import numpy as np
 
-    from ganflow.pictures import replacing_file
+    from ganflow import replacing_file
 
     with replacing_file(path) as scratch, scratch.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]

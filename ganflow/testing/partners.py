@@ -1,0 +1,15 @@
+"""What callers of the suite and its checks both name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganflow.plugins import Component
+
+Partner = Component | tuple[Component, Mapping[str, Any]]
+"""A component, and values of its keys where the defaults will not do."""
+
+
+class RunsEagerly(UserWarning):
+    """Rounds with a component cannot be compiled, and why."""
