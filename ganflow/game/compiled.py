@@ -16,6 +16,7 @@ between two tracings. Where a round depends on time, compute with tensors (buffe
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -170,6 +171,9 @@ class CompiledRound:
     def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
         from torch._inductor import config as inductor
 
+        # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64
+        # tensor on the CPU (torch 2.13, remove_tensorify_specialized_graphargs). Read once, at the first compilation.
+        os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")
         inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
         options: dict[str, Any] = {"mode": "reduce-overhead"} if self.round.game.device.type == "cuda" else {}
         return torch.compile(graph, fullgraph=True, dynamic=False, **options)
@@ -204,24 +208,25 @@ def compile_round(
             raise NotCompilable(first_words(error)) from error
     for part in parts_of(game.players).values():
         part.optimizer.traceable()  # type: ignore[attr-defined]
-    before = copy_of_state(game)
-    round.begin(rounds[0])
-    with untouched(game):
-        for draws in examples:
-            round(draws)
-        expected = copy_of_state(game)
-    compiled = CompiledRound(round, whole)
-    with untouched(game), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
-        try:
-            with untouched(game):
-                compiled(examples[0])  # traces and compiles, playing the round on the way
+    before, compiled = copy_of_state(game), CompiledRound(round, whole)
+    for number in rounds:
+        round.begin(number)
+        with untouched(game):
             for draws in examples:
-                compiled(draws)
-        except Exception as error:
-            raise NotCompilable(first_words(error)) from error
-        found = copy_of_state(game)
-    _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+                round(draws)
+            expected = copy_of_state(game)
+        with untouched(game), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
+            try:
+                with untouched(game):
+                    compiled(examples[0])  # traces and compiles
+                for draws in examples:
+                    compiled(draws)
+            except Exception as error:
+                raise NotCompilable(first_words(error)) from error
+            found = copy_of_state(game)
+        _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+    round.begin(rounds[0])
     return compiled
 
 

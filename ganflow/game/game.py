@@ -59,7 +59,7 @@ class Game(nn.Module):
         auxiliary, score_weights: of the critic's outputs, which are no scores, and how much a named score weighs (1 by default).
         needs: player → the fields of the data that its step reads.
         layers: of the critic, whose features the terms ask for.
-        part_weights: of all named scores together, by the id of each part whose terms are computed over such.
+        part_weights: of all named scores together, by the number of each part whose terms are computed over such.
         round: rounds played, a 0-dim int64 tensor; of no checkpoint.
 
     Args:
@@ -135,11 +135,12 @@ class Game(nn.Module):
             GanflowError: two of them have one name, or one is no scalar.
         """
         terms: Terms = {}
+        numbers = {id(part): i for i, part in enumerate(self.parts)}
         for part in self.parts if parts is None else parts:
-            step.score_weight = 0.0
+            step.weights.clear()
             found = getattr(part, f"{step.player}_terms")(step)
-            if step.score_weight:
-                self.part_weights[id(part)] = step.score_weight
+            if step.weights and id(part) in numbers:
+                self.part_weights[numbers[id(part)]] = step.weights[-1]
             for name, term in found.items():
                 if name in terms:
                     raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
@@ -151,8 +152,8 @@ class Game(nn.Module):
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
         """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
         found: dict[str, float] = {}
-        for part in self.parts:
-            weight = part.every * self.part_weights.get(id(part), 1.0)
+        for i, part in enumerate(self.parts):
+            weight = part.every * (self.part_weights.get(i) or 1.0)
             found |= part.estimates({name: mean / weight for name, mean in means.items()})
         return found
 

@@ -49,7 +49,7 @@ class PlayedStep(Step):
 
     Attributes:
         logged: numbers by name.
-        score_weight: of all named scores together; 0 until a term is computed over such.
+        weights: of all named scores together, each time that a term was computed over such.
         layers: of the critic, whose features were asked for.
     """
 
@@ -66,7 +66,7 @@ class PlayedStep(Step):
         self.domains, self.condition, self.signatures, self.makers = game.domains, game.condition, game.signatures, game.makers
         self.together, self.judged = game.together, game.critic is not None
         self.logged: dict[str, Tensor] = {}
-        self.score_weight = 0.0
+        self.weights: list[float] = []
         self.layers: set[str] = set()
         self._pending = {} if pending is None else pending
         self._generated: dict[str, Tensor] = dict(fakes or {})
@@ -135,7 +135,7 @@ class PlayedStep(Step):
         if named is None:
             return formula(*scores)
         weights = {name: self.game.score_weights.get(name, 1.0) for name in named}
-        self.score_weight = sum(weights.values())
+        self.weights.append(sum(weights.values()))
         each = [weight * formula(*(s if s is None else s[name] for s in scores)) for name, weight in weights.items()]
         return torch.stack(each).sum(0)
 

@@ -10,8 +10,9 @@ from proof_helpers import NAMES, built, played, recipe_of, together
 
 from ganflow.errors import GanflowError
 from ganflow.game.build import twin
-from ganflow.game.compiled import NotCompilable, compile_round, verify
+from ganflow.game.compiled import CompiledRound, NotCompilable, compile_round, verify
 from ganflow.game.parallel import Group
+from ganflow.game.player import parts_of
 from ganflow.game.state import game_state, load_random_state, random_state
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.runner.parts import Parts
@@ -63,6 +64,20 @@ def test_its_rounds_are_graphs(name):
     assert len(phases) == PHASES.get(name, 1)
     with refused(FACTS[name].compiled, NotCompilable):
         verify(twin(parts.recipe, parts.game), parts.trainer.peek(3), True, phases)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["round", "steps"])
+@pytest.mark.parametrize("name", ["began", "noise", "pathlength"])
+def test_graphs_play_what_the_rounds_play(name, whole):
+    """Also where a set of terms takes part for the first time while training goes on."""
+    expected = states(played(name)[0])
+    parts = built(name)
+    for part in parts_of(parts.game.players).values():
+        part.optimizer.traceable()
+    parts.trainer.play = CompiledRound(parts.round, whole, plain=True)
+    parts.trainer.advance(6)
+    found = states(parts.trainer)
+    assert_close({key: found[key] for key in expected}, expected, 1e-12)
 
 
 @pytest.mark.slow
