@@ -1,6 +1,6 @@
-"""Runs that began under earlier code: kept folders of every kind, at round 2 of 4. `version_1` is from before recipes had a version,
-`version_2` of the last code with plugin contract 1. `expected.json` holds what the code that began them says of rounds 3 and 4,
-`expected.safetensors` two samples of round 2. They go on in their own formulas."""
+"""Runs that began under earlier code: kept folders of every kind, at round 2 of 4. `version_1` is from before recipes had a
+version, `version_2` of the last code with plugin contract 1. `expected.json` holds what the code that began them says of rounds 3
+and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas."""
 
 import json
 import shutil
