@@ -98,7 +98,7 @@ def test_each_worker_goes_on_with_a_pool_of_its_own(tmp_path):
     whole, resumed = (played(recipe, {**row, "resume": resume}) for resume in (False, True))
     for (state, _), (again, _) in zip(whole, resumed, strict=True):
         assert all(torch.equal(t, again[key]) for key, t in state.items())
-    pools = [state["game.extras.loss.0.a.kept"] for state, _ in resumed]
+    pools = [state["game.extras.loss.0.pools.a.kept"] for state, _ in resumed]
     assert not torch.equal(*pools)
 
 

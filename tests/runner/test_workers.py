@@ -184,7 +184,7 @@ def test_every_worker_goes_on_with_state_of_its_own(work, capsys):
     whole = start(read_recipe(work / "pooled.yaml"), work / "whole", quiet=True, workers=2).folder
     begun = start(read_recipe(work / "pooled.yaml", ["train.rounds=3"]), work / "begun", quiet=True, workers=2).folder
     kept = last(begun).tensors
-    for name in ("game.extras.loss.0.a.kept", "game.extras.loss.0.b.kept"):
+    for name in ("game.extras.loss.0.pools.a.kept", "game.extras.loss.0.pools.b.kept"):
         assert kept[name].any()
         assert not torch.equal(kept[name], kept[f"rank1.{name}"])
     assert not any(name.startswith("rank") and "kept" not in name and "count" not in name for name in kept)
