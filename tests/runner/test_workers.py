@@ -193,7 +193,7 @@ def test_every_worker_goes_on_with_state_of_its_own(work, capsys):
     assert_same_state(begun, whole)
     capsys.readouterr()
     resume(copied, overrides=["train.rounds=6"], workers=1)
-    assert "loss.0.a, loss.0.b differed between 2 workers; now all go on with the first one's" in capsys.readouterr().err
+    assert "loss.0.pools.a, loss.0.pools.b differed between 2 workers; now all go on with the first one's" in capsys.readouterr().err
     assert not any(name.startswith("rank") for name in last(copied).tensors)
 
 
