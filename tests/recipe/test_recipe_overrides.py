@@ -131,8 +131,8 @@ def test_players_optimizers(read, good):
         ("train.device.x=3", None),
         ("optimizer.lr.x=3", "optimizer.lr.x: optimizer.lr is a single value and has no keys"),
         ("use=3", None),
-        ("trian.rounds=3", "unknown section 'trian'; did you mean 'train'? (sections: name, recipe_version, data, prior, generator, critic, loss, "
-         "optimizer, schedule, modifiers, metrics, trackers, train, track, tune)"),
+        ("trian.rounds=3", "unknown section 'trian'; did you mean 'train'? (sections: name, recipe_version, condition, data, prior, generator, "
+         "critic, loss, optimizer, schedule, modifiers, metrics, trackers, train, track, tune)"),
         ("schedule.start=0.5", "missing key 'use' in schedule: which schedule? (installed: linear)"),
         ("schedule[0].c=1", "there is no schedule[0]; to begin a list, write +schedule=…"),
     ],

@@ -67,8 +67,8 @@ trian: {}
         "r.yaml:8: optimizer.lr: 'fast' is not a number",
         "r.yaml:9: modifiers: {'use': 'clip'} is not a list; begin each modifier with '- '",
         "r.yaml:10: unknown key 'n_critc' in train; did you mean 'n_critic'?",
-        "r.yaml:11: unknown section 'trian'; did you mean 'train'? (sections: name, recipe_version, data, prior, generator, critic, loss, "
-        "optimizer, schedule, modifiers, metrics, trackers, train, track, tune)",
+        "r.yaml:11: unknown section 'trian'; did you mean 'train'? (sections: name, recipe_version, condition, data, prior, generator, "
+        "critic, loss, optimizer, schedule, modifiers, metrics, trackers, train, track, tune)",
     ]
 
 

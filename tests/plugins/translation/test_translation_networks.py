@@ -261,10 +261,13 @@ def test_every_scale_weighs_the_same():
     assert list(scores) == ["full", "half", "quarter"]
     for found, expected in zip(scores.values(), alone, strict=True):
         torch.testing.assert_close(found, expected)
-    for reduction, weight in (("sum", 1.0), ("mean", 1 / 3)):
-        settings = networks.Multiscale(width=2, layers=2, scales=3, reduction=reduction)
-        assert scored(settings, data_of("real", 64)).score_weights == dict.fromkeys(scores, weight)
-        assert scored(settings, data_of("unpaired", 64)).score_weights == dict.fromkeys(scores, weight)
+    assert c.score_weights == dict.fromkeys(scores, 1.0)
+    assert scored(networks.Multiscale(width=2, layers=2, scales=3), data_of("unpaired", 64)).score_weights == c.score_weights
+    averaged = scored(networks.Multiscale(width=2, layers=2, scales=3, reduction="mean"), data_of("real", 64))
+    averaged.load_state_dict(c.state_dict())
+    found = averaged(x)  # one map, in whose mean every scale weighs the same
+    assert (averaged.score_weights, found.shape) == ({}, (2, 3, 16, 16))
+    torch.testing.assert_close(found.mean((0, 2, 3)), torch.stack([s.mean() for s in alone]))
 
 
 @pytest.mark.parametrize("kind", [k for k in GENERATORS if "unit" not in k])
