@@ -28,6 +28,10 @@ class PluginError(GanflowError):
     """A plugin is broken, clashes with another, or fails; the text names plugin, distribution and version."""
 
 
+class StepError(GanflowError):
+    """A loss or a modifier asks of a step what there is not. The text lacks its subject, which whoever called it adds."""
+
+
 class KeyTaken(GanflowError):
     """A part is put into the game's extras under a key that another part has."""
 

@@ -65,8 +65,10 @@ class Builders:
     def generator(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
         """A network that makes examples. A plain module is called `generator(z, **condition)`: z, shape (batch, *prior.shape),
         and for each field of the condition a keyword of its name; it makes samples, shape (batch, *data.shape), within the
-        data's range. What else it can be called for it says by an attribute `signatures` (ganflow.Signature). A generator that
-        contains an earlier run's, which `train.start_from` fills, has it as `earlier`."""
+        data's range. Labels are int64, shape (batch,); one that takes shares of the classes in their place, float of shape
+        (batch, classes), can be walked between two of them (`ganflow interpolate --label A --label B`). What else it can be
+        called for it says by an attribute `signatures` (ganflow.Signature). A generator that contains an earlier run's, which
+        `train.start_from` fills, has it as `earlier`."""
 
     @hookspec(firstresult=True)
     def critic(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> nn.Module:
@@ -121,8 +123,8 @@ class Events:
     their intervals round_reported, evaluated, checkpointed; at the end run_ended. A run that is only sampled from has game_built
     alone.
 
-    Where several workers train together, each of them calls game_built, critic_stepped and generator_stepped on its own game, and
-    only the first the others."""
+    Where several workers train together, each of them calls game_built, run_started, critic_stepped and generator_stepped on its
+    own game, and only the first the others."""
 
     @hookspec
     def game_built(self, game: Game) -> None:

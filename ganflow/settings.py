@@ -92,7 +92,8 @@ def part(
         within: "plugin/name" of a component → its keys that have another default here.
 
     In the recipe the value is a section like any other (`use` and the component's own keys). The builder finds
-    the component's settings instance in the field and calls its hook: `self.adversarial.loss()`.
+    the component's settings instance in the field and passes it on:
+    `build_part(self.adversarial, "loss", data=data, prior=prior, condition=condition)`.
     """
     return _field({"use": default} if isinstance(default, str) else default, Notes(doc, role=role, within=within))
 

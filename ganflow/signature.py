@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from ganflow.data import Data
 from ganflow.errors import GanflowError
 from ganflow.plugins.wording import did_you_mean
@@ -65,12 +67,21 @@ def signatures_of(generator: Any, data: Data, prior: Any, condition: Sequence[st
     Raises:
         GanflowError: it has none and there is no prior, or one names what there is not.
     """
-    found: Mapping[str, Signature] | None = getattr(generator, "signatures", None)
+    found: Mapping[str, Any] | None = getattr(generator, "signatures", None)
     if found is None:
         if prior is None:
             raise GanflowError("the recipe has no prior, and its generator no signatures that say what it makes examples from: "
                                "add prior: {use: normal}")  # fmt: skip
         return {"sample": Signature({Z: Z, **{name: name for name in condition}}, next(iter(data.fields)))}
+    for name, signature in found.items():
+        if not isinstance(signature, Signature):
+            kind = type(signature).__name__
+            raise GanflowError(f"the generator's signature '{name}' is a {kind}; write it as ganflow.Signature(inputs, output)")
+        if not callable(getattr(generator, signature.method, None)):
+            methods = [m for m in dir(type(generator)) if not m.startswith("_") and not hasattr(nn.Module, m)]
+            hint = did_you_mean(signature.method, methods)
+            raise GanflowError(f"the generator's signature '{name}' calls the method '{signature.method}', which "
+                               f"{type(generator).__name__} does not have{hint}")  # fmt: skip
     known = {Z, *data.fields, *(signature.output for signature in found.values())}
     for name, signature in found.items():
         for source in signature.inputs.values():

@@ -108,8 +108,9 @@ class Classes:
             elif name.isdecimal() and int(name) < len(names):
                 found.append(int(name))
             else:
+                hint = "" if name.isdecimal() else did_you_mean(name, names)
                 listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-                raise GanflowError(f"--label {name}: there is no such class{did_you_mean(name, names)} (classes: {listed})")
+                raise GanflowError(f"--label {name}: there is no such class{hint} (classes: {listed})")
         return found
 
 
@@ -125,11 +126,12 @@ def classes_of(game: Game, wanted: Sequence[str] | None, folder: RunFolder) -> C
     from ganflow.errors import GanflowError
 
     inputs = {a: source for a, source in game.signatures[game.maker].inputs.items() if source != "z"}
-    if len(inputs) == 1:
+    if len(inputs) == 1 and game.data.fields[next(iter(inputs.values()))].classes:
         ((argument, source),) = inputs.items()
         return Classes(argument, game.data.fields[source])
     if wanted:
-        why = "it is conditioned on several fields" if inputs else "its recipe has no condition (condition: label)"
+        others = " and ".join(inputs.values())
+        why = f"it is conditioned on {others}" if inputs else "its recipe has no condition (condition: label)"
         raise GanflowError(f"run {folder.name} {folder.id} has no labels to ask for: {why}; leave --label out")
     return None
 

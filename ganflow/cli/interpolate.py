@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
     classes = classes_of(game, args.label, folder)
     asked = classes.labels(args.label or [classes.field.classes[0]]) if classes else []
     if len(asked) > 2:
-        raise GanflowError(f"--label: a way has one class, or goes from one to another; {len(asked)} were given")
+        raise GanflowError(f"--label: give one class, or two to go from one to the other; {len(asked)} were given")
     between = "latent points"
     if classes and len(asked) == 2:
         samples = _between_classes(game, classes, asked, args.rows, t, args.seed)
@@ -97,7 +97,7 @@ def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int,
     import torch
     from torch.nn.functional import one_hot
 
-    from ganflow.errors import GanflowError
+    from ganflow.errors import GanflowError, first_line
 
     first, second = one_hot(torch.tensor(labels), len(classes.field.classes)).float()
     shares: Any = {classes.argument: torch.lerp(first, second, t[:, None]).repeat(rows, 1)}
@@ -105,7 +105,8 @@ def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int,
     try:
         samples = game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
     except (RuntimeError, TypeError, IndexError) as error:
-        raise GanflowError(f"this run's generator does not mix classes ({type(error).__name__}); give one --label") from error
+        raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
+                           f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
     return samples.reshape(rows, len(t), *samples.shape[1:])
 
 

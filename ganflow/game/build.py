@@ -9,6 +9,7 @@ from torch import nn
 
 from ganflow.data import Data
 from ganflow.errors import GanflowError
+from ganflow.game.contract import check_parts
 from ganflow.game.fit import check_cut, check_fit
 from ganflow.game.game import Game
 from ganflow.game.parallel import Group
@@ -69,8 +70,13 @@ def build_game(
     about: dict[str, Any] = {"data": data, "prior": prior, "condition": condition}
     generator: nn.Module = composition.build("generator", **about)
     critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
-    loss, terms = composition.build("loss", **about), composition.build_terms(**about)
-    game = Game(data, prior, generator, critic, loss, terms, condition=condition, one_pass=train.one_pass, version=recipe.version)
+    loss, added = composition.build("loss", **about), composition.build_terms(**about)
+    called, terms = [f"loss '{recipe.loss.component.name}'", *(name for name, _ in added)], [part for _, part in added]
+    check_parts([loss, *terms], called)
+    game = Game(
+        data, prior, generator, critic, loss, terms,
+        condition=condition, one_pass=train.one_pass, version=recipe.version, called=called,
+    )  # fmt: skip
     check_fit(recipe, game)
     if group and train.batch_norm == "sync":
         synchronize(game, group)
@@ -96,10 +102,11 @@ def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:
     for name in wanted:
         if name not in data.fields:
             hint = did_you_mean(name, data.fields)
-            classes = "; such data have classes: digits, or image_folder with a folder for each class" if name == "label" else ""
             there = ", ".join(data.fields)
+            ways = "data digits, an image_folder with a folder for each class, or a tensor_file with data.labels"
+            classes = f"; classes come with {ways}" if name == "label" else ""
             raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {there}){classes}")
-    return tuple(wanted)
+    return tuple(dict.fromkeys(wanted))
 
 
 def build_round(recipe: Recipe, composition: Composition, game: Game, precision: str = "") -> Round:

@@ -13,11 +13,13 @@ from torch.nn.functional import pad
 
 from ganflow.data import Data
 from ganflow.data.drawing import generator as stream_of
-from ganflow.errors import GanflowError, KeyTaken
+from ganflow.errors import GanflowError, KeyTaken, StepError
+from ganflow.game.contract import check_terms
 from ganflow.game.held import modules_in
 from ganflow.game.player import Player
 from ganflow.game.step import PlayedStep
 from ganflow.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
+from ganflow.plugins.wording import did_you_mean
 from ganflow.prior import Prior
 from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.signature import Z, played, signatures_of
@@ -65,6 +67,7 @@ class Game(nn.Module):
     Args:
         version: of the recipe (see RECIPE_VERSION): before 2, latents of seed s were the first z that a run of seed s trained on,
             and these the numbers of its initial weights.
+        called: what messages call the loss and each of the added terms; by default by their classes.
     """
 
     round: Tensor
@@ -81,6 +84,7 @@ class Game(nn.Module):
         condition: Sequence[str] = (),
         one_pass: bool = False,
         version: int = RECIPE_VERSION,
+        called: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.data, self.prior, self.one_pass, self.version = data, prior, one_pass, version
@@ -89,8 +93,11 @@ class Game(nn.Module):
         self.makers = played(self.signatures, data, prior)
         self.domains = tuple(self.makers)
         if not self.domains:
-            fields = ", ".join(data.fields)
-            raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds")
+            made = ", ".join(f"'{signature.output}'" for signature in self.signatures.values())
+            hints = (did_you_mean(signature.output, data.fields) for signature in self.signatures.values())
+            fields, hint = ", ".join(data.fields), next(filter(None, hints), "")
+            raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds: its "
+                               f"signatures make {made or 'nothing'}{hint}")  # fmt: skip
         if both := [name for name in self.condition if name in self.domains]:
             raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
         self.auxiliary: frozenset[str] = frozenset(attribute_of(critic, "auxiliary", ()))
@@ -103,6 +110,8 @@ class Game(nn.Module):
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
         self.__dict__["_parts"] = (loss, *terms)  # registered below, where they have state
+        kinds = ("loss", *("modifier" for _ in terms))
+        self.called = tuple(called) or tuple(f"{kind} '{name_of(part)}'" for kind, part in zip(kinds, self.parts, strict=True))
         if stateful := modules_in(self.parts):
             self.extras["loss"] = nn.ModuleList(stateful)
 
@@ -138,14 +147,17 @@ class Game(nn.Module):
         numbers = {id(part): i for i, part in enumerate(self.parts)}
         for part in self.parts if parts is None else parts:
             step.weights.clear()
-            found = getattr(part, f"{step.player}_terms")(step)
+            called = self.called[numbers[id(part)]] if id(part) in numbers else f"loss '{name_of(part)}'"
+            try:
+                found = check_terms(getattr(part, f"{step.player}_terms")(step), called, step.player)
+            except StepError as error:
+                raise GanflowError(f"the {called} {error}") from error
             if step.weights and id(part) in numbers:
                 self.part_weights[numbers[id(part)]] = step.weights[-1]
             for name, term in found.items():
                 if name in terms:
-                    raise GanflowError(f"two terms of the loss are called '{name}': give the modifier only once")
-                if term.dim():
-                    raise GanflowError(f"the loss's term '{name}' has shape {tuple(term.shape)}; a term must be a scalar")
+                    raise GanflowError(f"two terms are called '{name}', and the {called} gives the second: give the modifier "
+                                       "only once, or let one of the two call its term something else")  # fmt: skip
                 terms[name] = part.every * term if part.every > 1 else term
         return terms
 
@@ -305,6 +317,11 @@ class Game(nn.Module):
                 made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
                 pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
         return torch.cat(pieces)
+
+
+def name_of(part: AddedTerms) -> str:
+    """A loss's own name, or its class's."""
+    return str(getattr(part, "name", type(part).__name__))
 
 
 def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:

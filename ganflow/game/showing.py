@@ -34,7 +34,7 @@ def rows_of(game: Game, held_out: Mapping[str, Tensor]) -> dict[str, Tensor]:
     classes = [name for name in inputs - {Z} if game.data.fields[name].classes]
     if len(classes) == len(inputs - {Z}) == 1:
         return _by_class(game, classes[0])
-    if not all(map(len, held_out.values())):
+    if not all(map(len, held_out.values())) or (inputs - {Z} | {game.domains[0]}) - held_out.keys():
         return {}
     if inputs - {Z}:
         return _conditioned(game, held_out)

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, StepError
 from ganflow.game.features import find_layer
+from ganflow.plugins.wording import did_you_mean
 from ganflow.step import Step
 
 T = TypeVar("T")
@@ -29,8 +30,8 @@ class Fields(Mapping[str, Tensor]):
             return self.tensors[name]
         except KeyError:
             there = ", ".join(self.tensors) or "nothing"
-            raise GanflowError(f"a loss reads '{name}' of every example; its batch has only {there}: choose other data, or "
-                               "another loss") from None  # fmt: skip
+            hint = did_you_mean(name, self.tensors) or ": choose other data"
+            raise StepError(f"reads '{name}' of every example; the batch has only {there}{hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
@@ -81,7 +82,7 @@ class PlayedStep(Step):
     def generated(self, domain: str) -> Tensor:
         """Generated examples of a field, with graph in the generator's step alone."""
         if domain not in self._generated:
-            with torch.set_grad_enabled(self.player == "generator" and torch.is_grad_enabled()):
+            with torch.set_grad_enabled(self.player == "generator" and torch.is_grad_enabled()), self._of_loss():
                 self._generated[domain] = self.game.loss.generate(self, domain)
         return self._generated[domain]
 
@@ -90,14 +91,15 @@ class PlayedStep(Step):
         if self.player == "generator":
             return self.generated(domain)
         if domain not in self._shown:
-            with torch.no_grad():
+            with torch.no_grad(), self._of_loss():
                 self._shown[domain] = self.game.loss.shown(self, domain, self.generated(domain))
         return self._shown[domain]
 
     def call(self, signature: str, *first: Any, **inputs: Any) -> Any:
         if signature not in self.signatures:
             there = ", ".join(self.signatures)
-            raise GanflowError(f"a loss calls the generator's signature '{signature}', and it has {there}: use another generator")
+            hint = did_you_mean(signature, self.signatures) or ": use another generator"
+            raise StepError(f"calls the generator's signature '{signature}', and it has {there}{hint}")
         played = self.signatures[signature]
         return played(self.game.generator, played.arguments(first, inputs))
 
@@ -116,7 +118,9 @@ class PlayedStep(Step):
     def auxiliary(self, x: Tensor, name: str, domain: str | None = None) -> Tensor:
         given = self._pass(x, domain or self.domains[0], {})[0]
         if not isinstance(given, Mapping) or name not in given:
-            raise GanflowError(f"a loss reads the critic's output '{name}', which this critic does not give; use one that does")
+            there = ", ".join(given) if isinstance(given, Mapping) else "scores alone"
+            hint = did_you_mean(name, given if isinstance(given, Mapping) else ()) or "; use one that gives it"
+            raise StepError(f"reads the critic's output '{name}', and this critic gives {there}{hint}")
         return _single(given[name])
 
     def features(self, x: Tensor, layer: str = "", domain: str | None = None, augmented: bool = True) -> Tensor:
@@ -163,10 +167,17 @@ class PlayedStep(Step):
             buffer.copy_(value)
         self._pending.clear()
 
+    @contextmanager
+    def _of_loss(self) -> Iterator[None]:
+        """What is missing in here is missed by the loss, whoever asked for its examples."""
+        try:
+            yield
+        except StepError as error:
+            raise GanflowError(f"the {self.game.called[0]} {error}") from error
+
     def _critic(self) -> nn.Module:
         if self.game.critic is None:
-            name = getattr(self.game.loss, "name", type(self.game.loss).__name__)
-            raise GanflowError(f"the loss '{name}' scores examples with a critic, and the recipe has none")
+            raise StepError("scores examples with a critic, and the recipe has none")
         critic: nn.Module = self.game.critic
         return critic
 
@@ -185,8 +196,10 @@ class PlayedStep(Step):
         if key in self._passes and not condition:
             return self._passes[key][1:]
         if unknown := condition.keys() - set(self.condition):
-            raise GanflowError(f"a loss scores examples under another '{min(unknown)}', which is no condition of this recipe: "
-                               f"add condition: {min(unknown)}")  # fmt: skip
+            other, there = min(unknown), ", ".join(self.condition) or "none"
+            hint = did_you_mean(other, self.condition) or f": add condition: {other}"
+            what = f"scores examples under another '{other}', which is no condition of this recipe"
+            raise StepError(f"{what} (it has {there}){hint}")
         critic = self._critic()
         layers = self.game.layers
         if layers:

@@ -96,13 +96,15 @@ class Composition:
         """The trackers, in the recipe's order."""
         return [self._build("tracker", member, {}) for member in self._trackers]
 
-    def build_terms(self, **arguments: Any) -> list[Any]:
-        """What the modifiers add to the loss, in the recipe's order; arguments as of the builder `terms`."""
+    def build_terms(self, **arguments: Any) -> list[tuple[str, Any]]:
+        """What the modifiers add to the loss, in the recipe's order, each behind its modifier's name; arguments as of the builder
+        `terms`."""
         adding = [m for m in self._members if m.chosen.component.role == "modifier" and "terms" in m.marks]
         made = []
         for member in adding:
             others = [m for m in self._members if m is not member and "terms" in m.marks]
-            made.append(self._manager.subset_hook_caller("terms", others)(**arguments))
+            name = f"modifier '{member.chosen.component.name}'"
+            made.append((name, self._manager.subset_hook_caller("terms", others)(**arguments)))
         return made
 
     def check_condition(self, condition: tuple[str, ...]) -> None:

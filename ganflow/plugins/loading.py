@@ -104,7 +104,9 @@ def _form(module: ModuleType) -> str | None:
     """What keeps a module from being a plugin."""
     contract = getattr(module, "GANFLOW_CONTRACT", 1)
     if contract != CONTRACT:
-        older = isinstance(contract, int) and contract < CONTRACT
+        if not isinstance(contract, int):
+            return f"its GANFLOW_CONTRACT is {contract!r}; it must be a number: GANFLOW_CONTRACT = {CONTRACT}"
+        older = contract < CONTRACT
         fit = "docs/porting.md says how to port it" if older else "install versions of the two that fit"
         return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {fit}"
     for name, value in vars(module).items():

@@ -98,4 +98,4 @@ def check_shares(recipe: Recipe, workers: int) -> None:
             f"use a multiple of {workers * parts}"
         )
     if workers > 1 and recipe.train.compile not in ("auto", "never"):
-        raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set compile: never")
+        raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")

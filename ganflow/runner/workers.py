@@ -83,6 +83,8 @@ def serve(recipe: Recipe, group: Group) -> int:
         parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()
+        for listener in parts.composition.listeners("run_started"):
+            listener(game=parts.game)
         while not trainer.stop:  # until the first worker needs nothing more
             trainer.advance(max(trainer.round + 1, cadence.next_stop(trainer.round)))
     except Lost:

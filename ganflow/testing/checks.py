@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ganflow.data import Data
-from ganflow.errors import GanflowError, PluginError, innermost
+from ganflow.errors import GanflowError, PluginError, StepError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.plugins.marks import hooks_of
 from ganflow.settings import keys, summary
@@ -52,7 +52,7 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
             expect(role == other.role, f"{component} has as its partner '{role}' a {other}; name it under its role")
             beside[role], inside = choose(other, dict(theirs))
             parts += inside
-    refusals: list[str] = []
+    refusals: dict[str, list[str]] = {}  # what was said → of which data
     tried = [authors(component, data)] if data is not None else examples()[: 2 if component.role in INDIFFERENT else None]
     accepted = 0
     for here in tried:
@@ -61,8 +61,11 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
                 try_on(Trial(chosen, parts, beside, here), traced=not accepted and component.role in TRACED)
             accepted += 1
         except GanflowError as error:
-            refusals.append(f"{here.data.name}: {error}")
-    expect(accepted > 0, f"{component} refuses all data that were tried: {'; '.join(refusals)}")
+            refusals.setdefault(f"it {error}" if isinstance(error, StepError) else str(error), []).append(here.data.name)
+    alike = "; ".join(f"{', '.join(names)}: {text}" for text, names in refusals.items())
+    others = [role for role in ("generator", "critic", "loss") if role != component.role and role not in beside]
+    advice = f" (beside it play small stand-ins: name others by partners={{…}}, roles {', '.join(others)})"
+    expect(accepted > 0, f"{component} refuses all data that were tried: {alike}{advice if data is None and others else ''}")
 
 
 def try_on(trial: Trial, traced: bool) -> None:

@@ -86,7 +86,7 @@ class Trial:
         generator = self.made("generator", nn.Module, build("generator", **about))
         critic = self.made("critic", nn.Module, build("critic", **about))
         loss = self.made("loss", Loss, build("loss", **about))
-        terms = [self.made("terms", AddedTerms, part) for part in self.composition.build_terms(**about)]
+        terms = [self.made("terms", AddedTerms, part) for _, part in self.composition.build_terms(**about)]
         domains = played(signatures_of(generator, self.data, prior, condition), self.data, prior)
         self.check_domains(critic, len(domains))
         if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic

@@ -223,7 +223,10 @@ def fields_of(data: Data, condition: tuple[str, ...], who: str) -> dict[str, Fie
             raise GanflowError(f"condition: data '{data.name}' has no field '{name}'; it has {', '.join(data.fields)}")
         field = data.fields[name]
         if field.kind == "class" and len(field.classes) < 2:
-            raise GanflowError(f"condition: '{name}' of data '{data.name}' has one class only, {field.classes[0]}: leave it out")
+            raise GanflowError(f"condition: '{name}' of data '{data.name}' has one class only, {field.classes[0]}: condition=[]")
+        if field.kind != "class" and not field.shape:
+            advice = f"let the data name them, TensorData(…, classes={{'{name}': [names]}})"
+            raise GanflowError(f"condition: '{name}' of data '{data.name}' is a number that has no classes: {advice}")
         if field.kind != "class" and len(field.shape) != 1:
             raise GanflowError(
                 f"{who} accepts classes or embeddings as a condition, and '{name}' of data '{data.name}' is of kind "

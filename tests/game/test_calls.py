@@ -172,7 +172,7 @@ track: {mlflow: false}
         (["condition=lable"], r"^condition: data 'digits' has no field 'lable'; did you mean 'label'\?"),
         (["condition=text"], r"^condition: data 'digits' has no field 'text'.*fields: real"),
         (["data={use: gaussians}", "generator={use: mlp}", "critic={use: mlp}", "condition=label"],
-         r"^condition: data 'gaussians .*' has no field 'label'.*such data have classes: digits, or image_folder with a folder"),
+         r"^condition: data 'gaussians .*' has no field 'label'.*classes come with data digits, an image_folder with a folder"),
         (["critic=flat", "condition=label"],
          r"^condition: critic 'flat' takes none, and the recipe's is label; use another critic, or condition=\[\]$"),
     ],

@@ -157,7 +157,7 @@ class Again(AddedTerms):
 def test_terms_of_one_name_are_refused(recipe):
     game = built(recipe())
     again = type(game)(game.data, game.prior, game.generator, game.critic, Term(), [Again()])
-    with pytest.raises(GanflowError, match="two terms of the loss are called 'r1'"):
+    with pytest.raises(GanflowError, match="two terms are called 'r1', and the modifier 'Again' gives the second"):
         again.terms_of(again.step("critic", {}))
 
 

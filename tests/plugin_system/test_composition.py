@@ -291,7 +291,7 @@ def test_a_hook_gets_all_its_arguments(hook):
     if hook == "metric":
         assert Composition({}, [], [chosen("metric", part)]).build_metrics(**arguments) == ["made"]
     elif hook == "terms":
-        assert Composition({}, [chosen("modifier", part)]).build_terms(**arguments) == ["made"]
+        assert Composition({}, [chosen("modifier", part)]).build_terms(**arguments) == [("modifier 'part'", "made")]
     elif hook == "tracker":
         assert Composition({}, trackers=[chosen("tracker", part)]).build_trackers() == ["made"]
     elif hook in BUILDERS:

@@ -201,7 +201,7 @@ def test_a_loss_with_the_generator_that_it_wants():
     generator, loss = part("generator", lambda self: Encoding()), part("loss", lambda self: Cycle())
     check_component(loss, points(), partners={"generator": generator})
     check_component(generator, points(), partners={"loss": loss})
-    refused("loss", lambda self: Cycle(), "that were tried: points: a loss calls the generator's signature 'encode'")
+    refused("loss", lambda self: Cycle(), "that were tried: points: it calls the generator's signature 'encode'")
 
 
 class Jumps(ScoreDifference):

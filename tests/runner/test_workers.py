@@ -158,7 +158,7 @@ def test_what_cannot_be_shared_is_said_before_anything_begins(plain, ganflow, ar
 
 def test_rounds_of_several_workers_are_not_compiled(plain, ganflow):
     code, _, err = ganflow("run", "plain.yaml", "--workers", "2", "train.compile=round", "-q")
-    said = "train.compile: rounds that several workers play cannot be compiled; set compile: never"
+    said = "train.compile: rounds that several workers play cannot be compiled; set train.compile=never"
     assert (code, err) == (2, f"ganflow: {said}\n")
     assert not (plain / "runs").exists()
 

@@ -157,8 +157,10 @@ def critic_of(data: Data, condition: Sequence[str], critic: str, build: Callable
     for name in (*judged, *condition):
         field = data.fields[name]
         if not field.is_image:
-            remedy = "use another critic" if name in condition else "use critic mlp"
-            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: {remedy}")
+            if name in condition:
+                raise GanflowError(f"condition: {who}and '{name}' of data '{data.name}', which it is conditioned on, is of kind "
+                                   f"{field.kind}: use another critic (dcgan, mlp), or condition=[]")  # fmt: skip
+            raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use critic mlp")
     shapes = {name: data.fields[name].shape for name in (*judged, *condition)}
     if len(judged) > 1:
         return CriticEachDomain({name: build(*shapes[name]) for name in data.fields if name in judged})
