@@ -6,12 +6,12 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
-from ganflow.recipe import read_recipe
+from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.anchors import anchored
 from ganflow.runner import Step
 from ganflow.runs import RunFolder
@@ -56,12 +56,23 @@ class Order:
     home: str = ""
     pack: int = 1
 
+    @property
+    def sweeps_recipe(self) -> Recipe:
+        """The sweep's own recipe, with its section `tune`, which those of trials do not have."""
+        return _sweeps_recipe(self.recipe, self.home)
+
     @cached_property
     def overrides(self) -> list[str]:
         """The changes, and those by which the recipe's relative paths mean the same in the worker's working folder."""
         if not self.home:
             return self.changes
         return [*self.changes, *anchored(read_recipe(self.recipe, self.changes), Path(self.home))]
+
+
+@lru_cache(maxsize=1)
+def _sweeps_recipe(file: str, home: str) -> Recipe:
+    """Read once in each process: the trials that it plays are mostly of one sweep."""
+    return read_recipe(file, anchored(read_recipe(file), Path(home)) if home else ())
 
 
 @dataclass

@@ -96,7 +96,7 @@ class Trial(tune.Trainable):
         if not left:
             return
         trials = [self.trials[i] for i in left]
-        self._executor = executor_of(trials[0].recipe, trials[0].order.pack)
+        self._executor = executor_of(trials[0].order.sweeps_recipe, trials[0].order.pack)
         for reports in self._executor.play(trials):
             yield [(left[i], step) for i, step in reports]
 

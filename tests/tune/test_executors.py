@@ -119,7 +119,7 @@ def trainable(root, trials, **more):
         sweep.note(kind="sweep", id="20260101-000000-0000", status="running")
     common = {"recipe": str(sweep.recipe), "about": {"sweep": sweep.id, "tracking": {}}, "metric": "sliced_w1_64", "mode": "min"}
     common |= {"stop": {}, **more}
-    orders = [Order(number=i, changes=own, folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
+    orders = [Order(number=i, changes=[*own, "~tune"], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
     return sweep, Trial(config=Book.as_config(orders))
 
 

@@ -23,7 +23,7 @@ class Witness:
     folder: str = key("", "where to write which GPUs each process sees")
 
     @hookimpl
-    def game_built(self, game):
+    def run_started(self, game):
         (Path(self.folder) / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
 @hookimpl
