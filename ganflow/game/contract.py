@@ -41,7 +41,8 @@ def check_parts(parts: Sequence[Any], called: Sequence[str]) -> None:
         for inner in losses_in([part]):
             _check_methods(inner, name)
         if i:
-            _check_span(part, name)
+            if text := wrong_span(part):
+                raise GanflowError(f"the {name}: {text}")
             if not any(_has(part, method) for method in (*METHODS, "check", "estimates")):
                 raise GanflowError(f"the {name} adds nothing: {type(part).__name__} has none of {', '.join(METHODS)}")
 
@@ -65,15 +66,16 @@ def _check_methods(part: AddedTerms, name: str) -> None:
             raise GanflowError(f"the {name} has {cls.__name__}.{method}({taken}); {now}") from None
 
 
-def _check_span(part: AddedTerms, name: str) -> None:
-    """The rounds in which the terms take part are numbers of rounds, and there are some."""
-    for key, number, least in (("every", part.every, 1), ("begin", part.begin, 0), ("end", part.end, 1)):
-        if key == "end" and number is None:
-            continue
+def wrong_span(part: AddedTerms) -> str | None:
+    """What is wrong with the rounds in which terms take part: that they are no numbers of rounds, or none; None if nothing."""
+    whole = {"every": part.every, "begin": part.begin} | ({} if part.end is None else {"end": part.end})
+    for name, number in whole.items():
+        least = int(name == "every")
         if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            raise GanflowError(f"the {name} has `{key}` = {number!r}; it must be a whole number, {least} or more")
+            return f"`{name}` is {number!r}; it must be a whole number, {least} or more"
     if part.end is not None and part.end <= part.begin:
-        raise GanflowError(f"the {name} has `begin` = {part.begin} and `end` = {part.end}: its terms would never take part")
+        return f"its terms begin with round {part.begin} and end with {part.end}; they would never take part"
+    return None
 
 
 def _has(part: AddedTerms, method: str) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganflow.game import Game
+from ganflow.game.contract import wrong_span
 from ganflow.game.fit import Alike, differences_of_halves
 from ganflow.game.game import evaluating, fork_rng
 from ganflow.game.held import losses_in
@@ -39,12 +40,8 @@ def try_loss(trial: Trial) -> None:
 def try_terms(trial: Trial) -> None:
     """The terms that a modifier adds, when they take part, and that they change something."""
     for part in trial.game.terms:
-        whole = {"every": part.every, "begin": part.begin} | ({} if part.end is None else {"end": part.end})
-        for name, number in whole.items():
-            fit = isinstance(number, int) and not isinstance(number, bool) and number >= (name == "every")
-            trial.expect(fit, f"`{name}` is {number!r}; it must be a whole number, {int(name == 'every')} or more")
-        ends = part.end is None or part.end > part.begin
-        trial.expect(ends, f"its terms begin with round {part.begin} and end with {part.end}; they would never take part")
+        text = wrong_span(part)
+        trial.expect(text is None, text or "")
     try_parts(trial, trial.game.terms)
 
 
