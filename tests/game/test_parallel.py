@@ -96,7 +96,7 @@ def assert_close(states, expected, tolerance=1e-10):
             assert torch.equal(states[name], t), name
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("text", "changes"),
     [

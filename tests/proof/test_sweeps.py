@@ -11,8 +11,6 @@ from runner_helpers import last
 
 from ganflow.tune.folder import SweepFolder
 
-PLAIN = "pathlength"
-"""One is tried whenever tests run."""
 METRICS = {"began": "convergence", "gradnorm": "gradient_norm/critic", "infogan": "information_bound"}
 """Numbers of the package, where it has such; the loss otherwise."""
 SWEEP = """
@@ -27,7 +25,8 @@ tune:
 """
 
 
-@pytest.mark.parametrize("name", [name if name == PLAIN else pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sweep(name, tmp_path):
     text = (PACKAGES / f"gf_{name}" / "recipe.yaml").read_text()
     key = "optimizer.generator.lr" if "  generator: {use: adam" in text else "optimizer.lr"

@@ -126,6 +126,7 @@ def test_it_runs(name, command, tmp_path):
     read_recipe(run.recipe)  # what was kept of it is a recipe, too
 
 
+@pytest.mark.slow
 def test_it_runs_outside_a_checkout_in_a_process_of_its_own(tmp_path):
     wgan = [sys.executable, "-m", "ganflow", "run", "wgan", *SHORT, "generator.width=8", "critic.width=8"]
     done = subprocess.run(wgan, cwd=tmp_path, capture_output=True, text=True)

@@ -129,6 +129,7 @@ def test_every_trial_is_a_complete_run(pack, work):
     assert_same_checkpoint(last(folders(packed)[0]), last(single))
 
 
+@pytest.mark.slow
 def test_a_packed_trial_goes_on_by_itself(pack):
     packed, unpacked = pack("packed", "train.rounds=50"), pack("alone")
     play(packed)
@@ -171,6 +172,7 @@ def test_an_interrupted_pack_keeps_the_round_in_hand(pack):
         assert numbers(run) == numbers(other)
 
 
+@pytest.mark.slow
 def test_a_trial_can_be_finished_early(pack):
     packed, unpacked = pack("packed"), pack("alone")
     session = PackSession(packed)
@@ -192,6 +194,7 @@ def test_a_trial_can_be_finished_early(pack):
         assert_same_run(run, other)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_ends_alone(pack):
     trials = [TRIALS[0], ["optimizer.lr=1e200", "modifiers[0].c=1e200"], *TRIALS[1:]]
     packed, unpacked = pack("packed", trials=trials), pack("alone", trials=trials)
@@ -311,6 +314,7 @@ def test_what_a_report_changes_ends_a_packed_trial(pack, plugin):
     assert play(rest)[-1] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_leader_of_shared_draws_may_end(pack):
     """Trials of one seed share their draws: those of a trial that is over go on."""
     trials = [["optimizer.lr=1e200", "modifiers[0].c=1e200"], *(own[:2] for own in TRIALS)]
@@ -361,6 +365,7 @@ def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack):
         assert numbers(run) == numbers(other)
 
 
+@pytest.mark.slow
 def test_trials_without_a_common_checkpoint_catch_up(pack):
     packed, unpacked = pack("packed"), pack("alone")
     for (recipe, folder, told), until in zip(packed[:2], (60, 20), strict=True):

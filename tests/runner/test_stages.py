@@ -170,7 +170,8 @@ def test_a_next_stage_outside_of_the_runs_folder_is_not_gone_on_with(files, tmp_
     assert {path: path.stat().st_mtime_ns for path in stranger.rglob("*")} == before
 
 
-@pytest.mark.parametrize("stage", [pytest.param("first", marks=pytest.mark.slow), "second"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["first", "second"])
 def test_killed_in_either_stage_it_goes_on_to_the_same_weights(files, stage):
     whole = files / "whole"
     whole.mkdir()

@@ -66,6 +66,7 @@ def test_no_module_of_the_working_folder_is_run(work: Path) -> None:
     assert log.read_text() == "", "ui"
 
 
+@pytest.mark.slow
 def test_no_module_of_the_working_folder_is_run_by_the_sender(work: Path) -> None:
     log = plant(work, installed() | standard())
     done = ganflow(work, "run", "small.yaml", "-q", "track.log_model=false")

@@ -113,6 +113,7 @@ with runs.locked(folder):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+@pytest.mark.slow
 def test_it_ends_with_its_parent(make_run: Make, database: str) -> None:
     folder = make_run(points=2)
     parent = subprocess.Popen(

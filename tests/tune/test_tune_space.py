@@ -167,6 +167,7 @@ def test_a_required_key_may_come_from_the_space(sweep):
     assert len(sweep.keys(*lines).variants) == 2
 
 
+@pytest.mark.slow
 def test_more_options_than_are_combined(sweep):
     many = "[" + ", ".join(map(str, range(1, 251))) + "]"
     space = sweep.keys(f"generator.width: {{choice: {many}}}", "generator.depth: {choice: [1, 2]}")
