@@ -126,7 +126,7 @@ def classes_of(game: Game, wanted: Sequence[str] | None, folder: RunFolder) -> C
     from ganflow.errors import GanflowError
 
     inputs = {a: source for a, source in game.signatures[game.maker].inputs.items() if source != "z"}
-    if len(inputs) == 1 and game.data.fields[next(iter(inputs.values()))].classes:
+    if len(inputs) == 1:
         ((argument, source),) = inputs.items()
         return Classes(argument, game.data.fields[source])
     if wanted:

@@ -43,14 +43,14 @@ def check_parts(parts: Sequence[Any], called: Sequence[str]) -> None:
         if i:
             if text := wrong_span(part):
                 raise GanflowError(f"the {name}: {text}")
-            if not any(_has(part, method) for method in (*METHODS, "check", "estimates")):
+            if not any(gives(part, method) for method in (*METHODS, "check", "estimates")):
                 raise GanflowError(f"the {name} adds nothing: {type(part).__name__} has none of {', '.join(METHODS)}")
 
 
 def _check_methods(part: AddedTerms, name: str) -> None:
     """The methods are called as they are written: none is misspelt, and each takes what it gets."""
     cls = type(part)
-    missing = [method for method in METHODS if not _has(part, method)]
+    missing = [method for method in METHODS if not gives(part, method)]
     for written in dir(cls):
         if written in METHODS or written.startswith("_") or hasattr(Loss, written) or not callable(getattr(cls, written)):
             continue
@@ -78,8 +78,8 @@ def wrong_span(part: AddedTerms) -> str | None:
     return None
 
 
-def _has(part: AddedTerms, method: str) -> bool:
-    """Whether a method is not the empty one of the base class."""
+def gives(part: AddedTerms, method: str) -> bool:
+    """Whether a method is not the empty one of AddedTerms: of the class, or of this object alone."""
     return method in vars(part) or getattr(type(part), method) is not getattr(AddedTerms, method)
 
 

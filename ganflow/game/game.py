@@ -147,13 +147,14 @@ class Game(nn.Module):
         numbers = {id(part): i for i, part in enumerate(self.parts)}
         for part in self.parts if parts is None else parts:
             step.weights.clear()
-            called = self.called[numbers[id(part)]] if id(part) in numbers else f"loss '{name_of(part)}'"
+            i = numbers[id(part)]
+            called = self.called[i]
             try:
                 found = check_terms(getattr(part, f"{step.player}_terms")(step), called, step.player)
             except StepError as error:
                 raise GanflowError(f"the {called} {error}") from error
-            if step.weights and id(part) in numbers:
-                self.part_weights[numbers[id(part)]] = step.weights[-1]
+            if step.weights:
+                self.part_weights[i] = step.weights[-1]
             for name, term in found.items():
                 if name in terms:
                     raise GanflowError(f"two terms are called '{name}', and the {called} gives the second: give the modifier "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow.errors import GanflowError
+from ganflow.game.contract import gives
 from ganflow.game.game import Game
 from ganflow.game.held import losses_in
 from ganflow.game.step import PlayedStep
@@ -67,7 +68,7 @@ class Round:
         self._given: dict[tuple[Any, ...], frozenset[str]] = {}  # terms, by player and the ids of those that take part
         self._keeping = {  # what changes state after a step, by event and by the part that holds it
             event: [(outer, part) for outer in game.parts for part in losses_in([outer])
-                    if getattr(type(part), event) is not getattr(AddedTerms, event)]
+                    if gives(part, event)]
             for event in ("critic_stepped", "generator_stepped")
         }  # fmt: skip
         self._autocast = self._make_autocast()

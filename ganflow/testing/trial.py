@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganflow.errors import GanflowError
 from ganflow.game import Game, Round
 from ganflow.game.compiled import first_words, verify
+from ganflow.game.contract import gives
 from ganflow.game.held import losses_in
 from ganflow.game.parts import make_optimizer, make_players
 from ganflow.game.player import parts_of
@@ -89,7 +90,7 @@ class Trial:
         terms = [self.made("terms", AddedTerms, part) for _, part in self.composition.build_terms(**about)]
         domains = played(signatures_of(generator, self.data, prior, condition), self.data, prior)
         self.check_domains(critic, len(domains))
-        if type(loss).critic_terms is AddedTerms.critic_terms:  # a loss for recipes without a critic
+        if not gives(loss, "critic_terms"):  # a loss for recipes without a critic
             critic = None
         game = Game(self.data, prior, generator, critic, loss, terms, condition=condition)
         for part in losses_in(game.parts):

@@ -7,8 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ganflow import GanflowError, ScoreLoss, Signature, TensorData
-from ganflow.game import Game, build_game
-from ganflow.recipe import read_recipe
+from ganflow.game import Game
 
 
 class Scores(ScoreLoss):
@@ -153,17 +152,6 @@ class Flat:
 def register(offer):
     offer("critic", "flat", Flat)
 '''
-RECIPE = """
-name: conditions
-data: {use: digits, size: 16}
-prior: {use: normal, dim: 4}
-generator: {use: dcgan, width: 2}
-critic: {use: dcgan, width: 2, norm: none}
-loss: hinge
-optimizer: adam
-train: {rounds: 1, batch_size: 4, compile: never, threads: 1}
-track: {mlflow: false}
-"""
 
 
 @pytest.mark.parametrize(
@@ -177,11 +165,7 @@ track: {mlflow: false}
          r"^condition: critic 'flat' takes none, and the recipe's is label; use another critic, or condition=\[\]$"),
     ],
 )  # fmt: skip
-def test_conditions_that_do_not_fit(changes, text, tmp_path, workshop):
-    workshop.install("flat", UNCONDITIONAL)
-    workshop.catalogue()
-    (tmp_path / "conditions.yaml").write_text(RECIPE)
-    recipe = read_recipe(tmp_path / "conditions.yaml", changes)
-    composition = recipe.composition()
+def test_conditions_that_do_not_fit(changes, text, building):
+    build = building("flat", UNCONDITIONAL)
     with pytest.raises(GanflowError, match=text):
-        build_game(recipe, composition, composition.build("data"))
+        build(*changes)

@@ -6,9 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.game import build_game
 from ganflow.game.showing import rows_of
-from ganflow.recipe import read_recipe
 
 PLUGIN = '''
 import torch
@@ -163,32 +161,12 @@ def register(offer):
     offer("data", "labelled", Labelled)
     offer("data", "embedded", Embedded)
 '''
-RECIPE = """
-name: contract
-data: {use: digits, size: 16}
-prior: {use: normal, dim: 4}
-generator: {use: dcgan, width: 2}
-critic: {use: dcgan, width: 2, norm: none}
-loss: hinge
-optimizer: adam
-train: {rounds: 1, batch_size: 4, compile: never, threads: 1}
-track: {mlflow: false}
-"""
 
 
 @pytest.fixture
-def build(tmp_path, workshop):
-    """Builds the game of the recipe with some changes."""
-    workshop.install("odd", PLUGIN)
-    workshop.catalogue()
-    (tmp_path / "contract.yaml").write_text(RECIPE)
-
-    def building(*changes):
-        recipe = read_recipe(tmp_path / "contract.yaml", list(changes))
-        composition = recipe.composition()
-        return build_game(recipe, composition, composition.build("data"))
-
-    return building
+def build(building):
+    """Builds the game of the small recipe with some changes, in which PLUGIN's components may be named."""
+    return building("odd", PLUGIN)
 
 
 @pytest.mark.parametrize(

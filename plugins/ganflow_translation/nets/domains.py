@@ -22,7 +22,7 @@ class Domains:
 
     Attributes:
         data: their name, for messages.
-        ways: which can be made from which: see ganflow.translator.
+        ways: which can be made from which: see ganflow_translation.ways.
         channels: of each domain.
         height, width: in pixels, the same for both.
     """
