@@ -145,11 +145,26 @@ def write_text(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write_new(scratch, text)
-        os.replace(scratch, path)
+        replace_file(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         error.filename = str(path)  # a failed write, unlike a failed open, does not say where
         raise
+
+
+def replace_file(scratch: Path, path: Path) -> None:
+    """Rename a file onto another one of its folder so that a power cut leaves the old or the new one, whole."""
+    _sync(scratch)
+    os.replace(scratch, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def append_line(file: int, line: bytes) -> None:

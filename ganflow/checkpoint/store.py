@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganflow.errors import GanflowError
+from ganflow.runs import replace_file
 
 FORMAT = 1
 BEST = "best.safetensors"
@@ -143,11 +144,9 @@ class Writer:
                 save_file(tensors, scratch, {"plain": text, "digest": _digest(tensors, text)})
             except SafetensorError as error:  # its word for a failed write
                 raise OSError(str(error)) from None
-            _sync(scratch)
             if best:
                 self._keep_as_best(scratch)
-            os.replace(scratch, path)
-            _sync(path.parent)
+            replace_file(scratch, path)
             for old in sorted(self.folder.glob("round-*.safetensors"))[: -self.keep]:
                 old.unlink(missing_ok=True)
         except Exception as error:  # told to the training thread, by `wait`
@@ -162,13 +161,4 @@ class Writer:
             os.link(file, twin)
         except OSError:
             shutil.copyfile(file, twin)
-            _sync(twin)
-        os.replace(twin, self.folder / BEST)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        replace_file(twin, self.folder / BEST)

@@ -23,7 +23,7 @@ from ganflow.machine import Broken, broken
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.runner import Session, open_trial
 from ganflow.runner.workers import Lost
-from ganflow.runs import RunFolder
+from ganflow.runs import RunFolder, replace_file
 from ganflow.tune.executors import Reported, executor_of
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
@@ -274,4 +274,4 @@ def _by_distance(run: RunFolder, at: int) -> list[Path]:
 def _copy(file: Path, to: Path) -> None:
     scratch = to.with_suffix(f".{os.getpid()}.partial")
     shutil.copyfile(file, scratch)
-    os.replace(scratch, to)
+    replace_file(scratch, to)

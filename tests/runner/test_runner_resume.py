@@ -1,5 +1,6 @@
 """Going on with a run: from every kind of data and round, with every kind of trouble."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from runner_helpers import assert_same_state, files, finished, folder_of, last, numbers, only_run
 
+from ganflow.recipe import Train, read_recipe
 from ganflow.runs import all_runs
 from ganflow.trainer import Trainer
 
@@ -229,6 +231,34 @@ def test_every_difference_of_another_recipe_is_listed(trained, ganflow, work):
     assert "modifiers[1].use: regularize/ema → (none)" in err
     assert "train.rounds" not in err
     assert files(work) == before
+
+
+MAY = {"rounds": 7, "report_every": 2, "sample_every": 3, "checkpoint_every": 2, "evaluate_every": 4, "keep": 2}
+MAY_NOT = {"n_critic": 3, "batch_size": 4, "seed": 1, "device": "cpu", "precision": "bf16", "channels_last": "true",
+           "compile": "auto", "one_pass": "true", "one_batch": "true", "clip_grad": 1.0, "accumulate": 2, "batch_norm": "sync",
+           "deterministic": "true", "threads": 2, "start_from": "latest"}  # fmt: skip
+
+
+def test_every_key_may_change_or_may_not(trained, ganflow):
+    """How long, how often and where it is remembered may; what decides which numbers are played may not, each by itself."""
+    assert {*MAY, *MAY_NOT} == {field.name for field in dataclasses.fields(Train)}  # a new key is one of both
+    before = files(trained.path)
+    for change in (
+        *(f"train.{key}={value}" for key, value in MAY_NOT.items()),
+        *("name=other", "data.size=8", "prior.dim=8", "critic.width=8", "loss.use=hinge", "optimizer.lr=1e-4"),
+        *("schedule.start=0.25", "modifiers[1].decay=0.5", "+metrics=sliced_wasserstein", "~schedule", "condition=label"),
+    ):
+        code, out, err = ganflow("run", "--resume", "latest", change, "train.rounds=7")
+        assert (code, out) == (2, ""), change
+        assert f"run {trained.id} was started with another recipe; start a new run, or undo:\n" in err, change
+    assert files(trained.path) == before
+
+    elsewhere = ("track.experiment=other", "track.wait=1", "+trackers=jsonl")
+    code, _, err = ganflow("run", "--resume", "latest", *(f"train.{key}={value}" for key, value in MAY.items()), *elsewhere, "-q")
+    assert code == 0, err
+    recipe = read_recipe(trained.recipe)
+    assert {key: getattr(recipe.train, key) for key in MAY} == MAY
+    assert (recipe.track.experiment, recipe.track.wait, len(recipe.trackers)) == ("other", 1.0, 1)
 
 
 def test_the_recipe_given_again_is_compared(trained, ganflow, work):
