@@ -75,6 +75,20 @@ def test_the_snapshot_is_taken_at_once(tmp_path, monkeypatch):
     assert torch.equal(newest(tmp_path)[0].tensors["weight"], expected)
 
 
+def test_buffers_follow_a_tensor_that_changes(tmp_path):
+    """In shape or dtype, from one checkpoint to the next; and one that is gone is not kept."""
+    writer = Writer(tmp_path, 9)
+    states = [{"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(3), "b": torch.ones(1)},
+              {"a": torch.full((3,), 1 / 3, dtype=torch.float64)}, {"a": torch.ones(3, dtype=torch.int64)}]  # fmt: skip
+    for round, tensors in enumerate(states):
+        writer.write(tensors, {"round": round})
+    writer.wait()
+    for round, tensors in enumerate(states):
+        found = read(tmp_path / f"round-{round:08d}.safetensors").tensors
+        assert found.keys() == tensors.keys()
+        assert all(found[name].dtype == t.dtype and torch.equal(found[name], t) for name, t in tensors.items())
+
+
 def test_the_last_ones_and_the_best_are_kept(tmp_path):
     write(tmp_path, 1, 2, 3, 4, 5, keep=2, best=(1, 2))
     assert names(tmp_path) == [BEST, "round-00000004.safetensors", "round-00000005.safetensors"]

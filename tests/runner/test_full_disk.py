@@ -23,7 +23,7 @@ def disk(work):
         return place
 
     yield mount
-    # Lazily: checkpoints that were read are mapped from their files, and a test that failed keeps them, so that the disk is in use.
+    # Lazily: checkpoints that were read are mapped from their files, which a test that failed keeps in use.
     if os.path.ismount(place):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 

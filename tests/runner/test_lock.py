@@ -59,11 +59,15 @@ def test_a_run_in_training_is_refused_and_goes_on(work, ganflow, plugin):
     assert last(run).round == 2
 
 
+def trial_of(work, number, *changes):
+    """A sweep's trial, as `open_trial` wants it."""
+    return read_recipe(work / "tiny.yaml", ["~metrics", *changes]), folder_of(work / "runs" / "sweep" / f"sweep-t{number:04}"), {}
+
+
 @pytest.fixture
 def session(work):
     """A trial after its first round of six, and what it was opened with."""
-    (work / "recipe.yaml").write_text((work / "tiny.yaml").read_text())
-    trial = read_recipe(work / "recipe.yaml", ["~metrics", "train.keep=10"]), folder_of(work / "runs" / "sweep" / "sweep-t0001"), {}
+    trial = trial_of(work, 1, "train.keep=10")
     opened = open_trial(*trial)
     steps = iter(opened)
     assert next(steps).round == 1
@@ -87,7 +91,7 @@ def test_a_pack_leaves_the_checkpoints_of_trials_in_training(session, work):
     """They are later than that from which all of a pack could go on together."""
     trial, opened, steps = session
     assert [next(steps).round for _ in range(3)] == [2, 3, 4]
-    other = trial[0], folder_of(work / "runs" / "sweep" / "sweep-t0002"), {}
+    other = trial_of(work, 2)
     slower = iter(open_trial(*other))
     assert [next(slower).round for _ in range(2)] == [1, 2]
     pack = PackSession([trial, other])
@@ -99,8 +103,7 @@ def test_a_pack_leaves_the_checkpoints_of_trials_in_training(session, work):
 @pytest.mark.parametrize("how", ["finished", "failed", "given up"])
 def test_the_lock_goes_with_the_training(work, how):
     """However that ends: the run can be gone on with at once."""
-    trial = read_recipe(work / "tiny.yaml", ["~metrics", "train.rounds=2"]), folder_of(work / "runs" / "sweep" / "sweep-t0001"), {}
-    opened = open_trial(*trial)
+    opened = open_trial(*trial_of(work, 1, "train.rounds=2"))
     steps = iter(opened)
     next(steps)
     if how == "finished":

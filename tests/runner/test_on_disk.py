@@ -47,7 +47,7 @@ class Disk:
                     synced = [n for c, n, *_ in calls[:i] if c == "fsync"]
                     after = [n for c, n, *_ in calls[i:] if c == "fsync"]
                     assert synced[-1:] == [inode], f"{path[0]} is replaced by what is not on the disk"
-                    assert after[:1] == [os.stat(path[0].parent).st_ino], f"{path[0]} is replaced, and its folder is not on the disk"
+                    assert after[:1] == [os.stat(path[0].parent).st_ino], f"{path[0]} is replaced, its folder not on the disk"
                     names.add(path[0].name)
         return names
 
