@@ -73,6 +73,26 @@ def test_equality_is_about_meaning(read, good):
     assert read(good) != read(good, "critic={use: mlp, width: 32}")
 
 
+def test_a_copy_is_equal_and_shares_no_settings(read):
+    recipe = read(FULL)
+    before, copied = recipe.resolved(), recipe.copied()
+    assert copied == recipe
+    for path, chosen in copied.played().items():
+        assert chosen.component is recipe.played()[path].component
+    copied.train.rounds, copied.loss.settings.cycle, copied.modifiers[1].settings.tags["no"] = 7, 99.0, 99
+    copied.parts["loss.adversarial"].settings.cycle = 98.0
+    assert copied.loss.settings.adversarial.cycle == 98.0  # the part's settings are also those that its holder has
+    assert recipe.resolved() == before
+
+
+def test_what_a_round_is_made_of(read):
+    """Everything but data, prior, schedules, metrics, trackers and what is in those."""
+    assert set(read(FULL).played()) == {
+        "generator", "critic", "loss", "optimizer.generator", "optimizer.critic", "modifiers[0]", "modifiers[1]", "modifiers[2]",
+        "loss.adversarial", "loss.adversarial.adversarial", "loss.extra",
+    }  # fmt: skip
+
+
 def test_texts_that_look_like_something_else_survive():
     chance = random.Random(1)
     pieces = [*"0123456789eE+-._: '\"#{}[],&*!|>%@`?~\n\t\\aé=x/$\x85\u2028😀\x07", "null", "no", "0x", "1e5", "<<", "---"]

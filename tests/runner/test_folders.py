@@ -70,7 +70,7 @@ def test_a_run_whose_run_json_is_lost_is_not_begun_again(work):
         kept.parent.mkdir(exist_ok=True)
         kept.write_bytes(b"x")
         before = files(folder.path)
-        with pytest.raises(GanflowError, match="run t1 cannot go on: its run.json is missing"):
+        with pytest.raises(GanflowError, match=r"run t1 cannot go on: its run\.json is missing"):
             open_trial(recipe, folder, {})
         assert files(folder.path) == before
         kept.unlink()
