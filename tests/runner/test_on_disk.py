@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from runner_helpers import files
 
-from ganflow.checkpoint import Writer
+from ganflow.checkpoint import Writer, store
 from ganflow.runs import RunFolder
 from ganflow.tracking import Journal, rewind
 from ganflow.tune.trial import copy_run
@@ -64,6 +65,25 @@ def test_a_run_and_its_going_on(work, ganflow, disk):
     disk.calls.clear()
     assert ganflow("run", "--resume", "latest", "train.rounds=3", "-q")[0] == 0
     assert disk.safely_replaced() == always | {"round-00000003.safetensors"}
+
+
+def test_a_run_is_finished_when_its_last_checkpoint_is_there(work, ganflow, monkeypatch):
+    """However long that takes."""
+    save, replace, ends = store.save_file, os.replace, []
+
+    def slowly(*arguments):
+        time.sleep(0.3)
+        save(*arguments)
+
+    def replaced(old, new):
+        if Path(new).name == "run.json" and json.loads(Path(old).read_text())["status"] == "finished":
+            ends.append([path.name for path in (Path(new).parent / "checkpoints").iterdir()])
+        replace(old, new)
+
+    monkeypatch.setattr(store, "save_file", slowly)
+    monkeypatch.setattr(os, "replace", replaced)
+    assert ganflow("run", "tiny.yaml", "train.rounds=1", "~metrics", "-q")[0] == 0
+    assert ends == [["round-00000001.safetensors"]]
 
 
 @pytest.mark.parametrize("links", [True, False])
