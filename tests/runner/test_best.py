@@ -46,7 +46,8 @@ generator: {use: mlp, width: 4, depth: 1}
 critic: {use: mlp, width: 4, depth: 1}
 loss: wasserstein
 optimizer: {use: rmsprop, lr: 5.0e-3}
-train: {rounds: 4, n_critic: 1, batch_size: 8, compile: never, threads: 1, evaluate_every: 1, checkpoint_every: 100, sample_every: 100}
+train: {rounds: 4, n_critic: 1, batch_size: 8, compile: never, threads: 1, evaluate_every: 1, checkpoint_every: 100,
+        sample_every: 100}
 track: {mlflow: false}
 """
 
