@@ -12,7 +12,7 @@ import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.tracking import Journal, entries, rewind
-from ganflow.tracking.journal import read
+from ganflow.tracking.journal import Reader, read
 
 
 def rounds(path: Path) -> list[int]:
@@ -97,6 +97,24 @@ def test_a_reader_goes_on_where_it_was(tmp_path: Path) -> None:
         file.write(': 0, "values": {}}\n')
     assert len(first) == 3
     assert [e.round for e in read(path, offset)[0]] == [4]
+
+
+@pytest.mark.parametrize("more", [0, 1, 4])
+def test_a_follower_reads_a_rewound_journal_from_its_first_line(tmp_path: Path, more: int) -> None:
+    """Shorter, as long, or longer than it was when it was last read."""
+    path = filled(tmp_path / "metrics.jsonl")
+    reader = Reader(path)
+    assert [entry.round for entry in reader.new()] == [1, 2, 3]
+    assert reader.new() == []
+    journal = Journal(path)
+    journal.append(4, {"a": 0.4})
+    assert [entry.round for entry in reader.new()] == [4]
+    journal.rewind(2)
+    for round in range(3, 3 + more):
+        journal.append(round, {"a": 9.9})
+    journal.close()
+    assert [entry.round for entry in reader.new()] == [*range(1, 3 + more)]
+    assert reader.new() == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
