@@ -108,11 +108,10 @@ def plain(value: Any) -> Any:
 
 
 def lines(node: Node, path: str = "") -> Iterator[tuple[str, int]]:
-    """(path, line) of everything that was given in this tree."""
+    """(path, line) of everything in a tree to which no defaults were added yet."""
     for name, child in node.children():
-        if not child.default:
-            yield join(path, name), child.line
-            yield from lines(child, join(path, name))
+        yield join(path, name), child.line
+        yield from lines(child, join(path, name))
 
 
 def join(path: str, name: str | int) -> str:

@@ -128,6 +128,7 @@ def test_a_component_within_an_optimizer_is_no_part(read, good):
         ("lr: 1.0e-5", "lrr: 1", "r.yaml:8: unknown key 'lrr' in optimizer 'adam'; did you mean 'lr'? (keys: lr, betas)"),
         ("  critic: {use: sgd}\n", "", "r.yaml:5: missing key 'critic' in optimizer: give each player one, or write a single one for everything"),
         ("loss: linear}", "generator.body: linear}", "r.yaml:11: schedule.generator.body: no optimizer trains this part alone; add optimizer.generator.body, or remove this"),
+        ("loss: linear}", "generator.map: linear}", "r.yaml:11: schedule.generator.map: no optimizer trains this part alone; add optimizer.generator.map, or remove this"),
         ("generator.mapping.0:", "generator.lr:", "r.yaml:10: optimizer.generator.lr: 'lr' is a key of optimizer 'adam', so this cannot be a part; "
          "train all of generator alike"),
     ],

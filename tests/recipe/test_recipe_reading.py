@@ -126,6 +126,7 @@ def test_texts_that_are_no_recipe(read, text, problem):
         (("lr: 5.0e-5", "lr: .nan"), "r.yaml:9: optimizer.lr: .nan is not a finite number"),
         (("lr: 5.0e-5", "lr: -.inf"), "r.yaml:9: optimizer.lr: -.inf is not a finite number"),
         (("lr: 5.0e-5", "lr: 1e999"), "r.yaml:9: optimizer.lr: 1e999 is not a finite number"),
+        (("lr: 5.0e-5", "betas: [.nan, 0.9]"), "r.yaml:9: optimizer.betas[0]: .nan is not a finite number"),
         (("lr: 5.0e-5", "lr: nan"), "r.yaml:9: optimizer.lr: 'nan' is not a number"),
         (("seed: 0", "seed: 9223372036854775808"), "r.yaml:13: train.seed: 9223372036854775808 does not fit into 64 bits"),
         (("seed: 0", f"seed: {'9' * 4500}"), f"r.yaml:13: train.seed: '{'9' * 49} … {'9' * 9}' is not an integer"),

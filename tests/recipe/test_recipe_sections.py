@@ -189,6 +189,15 @@ def test_a_component_that_contains_itself_by_default(read, good):
         read(good.replace("{use: wasserstein}", "endless"))
 
 
+def test_components_within_components_are_ten_deep_at_most(read, good):
+    def nested(n):  # so many within the loss, the last of which is the default of the one before
+        return good.replace("{use: wasserstein}", "{use: cycle, adversarial: " * (n - 1) + "cycle" + "}" * (n - 1))
+
+    assert "loss" + 10 * ".adversarial" in read(nested(10)).parts
+    with pytest.raises(PluginError, match="components in components, more than 10 deep"):
+        read(nested(11))
+
+
 def test_tune_is_a_section_with_keys(read, good):
     recipe = read(good + "tune:\n  space: {optimizer.lr: {uniform: [1e-4, 1e-3]}}\n  trials: ${train.n_critic}\n")
     assert recipe.tune.space == {"optimizer.lr": {"uniform": [1e-4, 1e-3]}}
