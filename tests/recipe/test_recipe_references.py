@@ -37,6 +37,12 @@ def test_overrides_are_seen_and_may_refer(read, good):
     assert read(good, "train.batch_size=${generator.width}").train.batch_size == 32
 
 
+def test_within_a_text_a_number_is_as_it_was_written(read, good):
+    text = good.replace("rounds: 1000", "rounds: 1e3").replace("width: 32}\ncritic", "width: '${train.rounds}', title: 'w${generator.width}'}\ncritic")
+    settings = read(text).generator.settings
+    assert (settings.width, settings.title) == (1000, "w1e3")
+
+
 def test_quoted_numbers_stay_text(read, good):
     text = good.replace("width: 32}\ncritic", "title: '32', width: '${generator.title}'}\ncritic")
     assert read.problem(text) == "r.yaml:6: generator.width: '32' is not an integer; leave out the quotes"

@@ -118,6 +118,7 @@ def test_numbers_survive():
 def test_differences(read, good):
     old = read(good)
     assert differences(old, old) == differences(old.resolved(), old) == differences(old, yaml.safe_load(old.to_yaml())) == []
+    assert differences({"a": 1, "b": 0.0, "c": 1}, {"a": True, "b": -0.0, "c": 1.0}) == ["a: 1 → true", "b: 0.0 → -0.0", "c: 1 → 1.0"]
     new = read(good, "train.n_critic=1", "optimizer.critic.lr=1", "name=new", "train.clip_grad=2", "generator.title=''", "+modifiers=clip")
     assert differences(old, new) == [
         "name: good → new",
