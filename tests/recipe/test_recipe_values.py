@@ -121,6 +121,13 @@ def test_mistakes_in_a_recipe(read, good, change, text):
     assert problem == text or (text.endswith("in train") and problem.startswith(text))
 
 
+def test_bounds_are_told_beside_other_mistakes_of_a_section(read, good):
+    assert read.problems(good, "train.rounds=lots", "train.seed=-1") == [
+        "command line: train.rounds: 'lots' is not an integer",
+        "command line: train.seed: -1 is below 0",
+    ]
+
+
 def test_conversions_that_are_welcome(read, good):
     recipe = read(good.replace("lr: 5.0e-5", "betas: [0, 0.9]").replace("width: 32}\ncritic", "edge: wrap, title: 017}\ncritic"))
     assert recipe.optimizers["critic"].settings.betas == (0.0, 0.9)

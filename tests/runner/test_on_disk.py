@@ -12,6 +12,8 @@ import torch
 from runner_helpers import files
 
 from ganflow.checkpoint import Writer, store
+from ganflow.recipe import read_recipe
+from ganflow.runner import open_trial
 from ganflow.runs import RunFolder
 from ganflow.tracking import Journal, rewind
 from ganflow.tune.trial import copy_run
@@ -67,8 +69,8 @@ def test_a_run_and_its_going_on(work, ganflow, disk):
     assert disk.safely_replaced() == always | {"round-00000003.safetensors"}
 
 
-def test_a_run_is_finished_when_its_last_checkpoint_is_there(work, ganflow, monkeypatch):
-    """However long that takes."""
+def test_a_run_is_finished_when_its_last_checkpoint_is_there(work, monkeypatch):
+    """However long that takes. A trial: others draw their curves meanwhile."""
     save, replace, ends = store.save_file, os.replace, []
 
     def slowly(*arguments):
@@ -82,7 +84,8 @@ def test_a_run_is_finished_when_its_last_checkpoint_is_there(work, ganflow, monk
 
     monkeypatch.setattr(store, "save_file", slowly)
     monkeypatch.setattr(os, "replace", replaced)
-    assert ganflow("run", "tiny.yaml", "train.rounds=1", "~metrics", "-q")[0] == 0
+    recipe = read_recipe(work / "tiny.yaml", ["train.rounds=1", "~metrics"])
+    assert open_trial(recipe, RunFolder(work / "runs" / "sweep" / "t1"), {}).finish().status == "finished"
     assert ends == [["round-00000001.safetensors"]]
 
 
