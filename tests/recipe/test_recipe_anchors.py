@@ -45,9 +45,9 @@ def anchors(read, tmp_path):
 
     def found(*overrides):
         recipe = read(RECIPE, *overrides)
-        given = anchored(recipe, tmp_path)
-        assert {*read(RECIPE, *overrides, *given).resolved()} == {*recipe.resolved()}  # they are overrides
-        return {text.partition("=")[0]: Path(text.partition("=")[2]) for text in given}
+        changes = anchored(recipe, tmp_path)
+        assert {*read(RECIPE, *overrides, *changes).resolved()} == {*recipe.resolved()}  # they are overrides
+        return {text.partition("=")[0]: Path(text.partition("=")[2]) for text in changes}
 
     return found
 

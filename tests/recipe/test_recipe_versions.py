@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (the sentences that are expected stand on one line)
-"""What a recipe means that leaves something out: today, and as it was when it was written."""
+"""Defaults and bounds of keys: those of today, and of the version that a recipe was written for."""
 
 from __future__ import annotations
 

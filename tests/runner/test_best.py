@@ -1,4 +1,4 @@
-"""Which checkpoint is the best: scores are known, for a metric says what the test wants."""
+"""The best checkpoint, by a metric whose scores are known."""
 
 import signal
 
@@ -14,7 +14,7 @@ from ganflow import Metric, hookimpl, key, settings
 GANFLOW_CONTRACT = 2
 
 
-class Said(Metric):
+class Scripted(Metric):
     def __init__(self, goal, scores):
         self.goal, self.scores = goal, scores
 
@@ -31,7 +31,7 @@ class Says:
 
     @hookimpl
     def metric(self):
-        return Said(self.goal, self.scores)
+        return Scripted(self.goal, self.scores)
 
 
 @hookimpl
@@ -54,7 +54,7 @@ track: {mlflow: false}
 
 @pytest.fixture
 def scored(work, ganflow, plugin):
-    """scored(goal, scores): the run that was given these, round by round."""
+    """scored(goal, scores): a run with these scores, round by round."""
     plugin("says", METRIC)
     (work / "best.yaml").write_text(RECIPE)
 

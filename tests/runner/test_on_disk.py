@@ -1,4 +1,4 @@
-"""What a power cut leaves: a file that takes another's place is on the disk before it does, and its folder's entry afterwards."""
+"""Files that replace others, and power cuts: each is on the disk before it is renamed, and its folder afterwards."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from ganflow.tune.trial import copy_run
 
 
 class Disk:
-    """What every thread asked of the disk: ("fsync", inode), ("replace", inode, new path)."""
+    """Calls of every thread: ("fsync", inode), ("replace", inode, new path)."""
 
     def __init__(self, monkeypatch):
         self.calls = {}
@@ -42,7 +42,7 @@ class Disk:
         self.calls.setdefault(threading.get_ident(), []).append(call)
 
     def safely_replaced(self):
-        """Names of the files that took another's place; each after fsync of itself, and followed by fsync of its folder."""
+        """Names of the files that replaced others; each after fsync of itself, and followed by fsync of its folder."""
         names = set()
         for calls in self.calls.values():
             for i, (call, inode, *path) in enumerate(calls):
