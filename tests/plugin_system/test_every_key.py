@@ -332,9 +332,11 @@ def test_a_second_value_makes_a_difference(component, key, at, files, monkeypatc
     raise AssertionError(f"{component}: {key} = {at.value} makes no difference")
 
 
-@pytest.mark.parametrize("component", [c for c in COMPONENTS if not NOT_TRIED.keys() & {f"{c.role} {c.name}.{key}" for key in ("path", "samples")}], ids=str)
+@pytest.mark.parametrize("component", COMPONENTS, ids=str)
 def test_the_same_values_make_none(component, files, monkeypatch):
     """Without this the other test could not fail."""
+    if component.name in ("sentence_transformer", "class_accuracy"):
+        pytest.skip("see NOT_TRIED")
     monkeypatch.chdir(files)
     for here in tried_on(component):
         first = first_outcome(component, *usual(component), here)

@@ -15,6 +15,14 @@ CASES = {
         Adam(lr=1e-2, beta1=0.9, weight_decay=0.1),
         lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.9, 0.999), weight_decay=0.1, foreach=False),
     ),
+    "adam, eps": (
+        Adam(lr=1e-2, eps=0.3), lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.5, 0.999), eps=0.3, foreach=False)
+    ),
+    "adamw, eps": (
+        AdamW(lr=1e-2, beta2=0.9, eps=0.3, weight_decay=0.2),
+        lambda ps: torch.optim.AdamW(ps, lr=1e-2, betas=(0.5, 0.9), eps=0.3, weight_decay=0.2, foreach=False),
+    ),
+    "rmsprop, eps": (RMSProp(lr=1e-2, eps=0.3), lambda ps: torch.optim.RMSprop(ps, lr=1e-2, eps=0.3, foreach=False)),
     "adamw": (AdamW(lr=1e-2), lambda ps: torch.optim.AdamW(ps, lr=1e-2, betas=(0.5, 0.999), weight_decay=0.01, foreach=False)),
     "rmsprop": (RMSProp(lr=1e-2), lambda ps: torch.optim.RMSprop(ps, lr=1e-2, foreach=False)),
     "rmsprop, momentum": (
@@ -102,6 +110,17 @@ def test_gradient_clipping_is_by_the_whole_norm():
     assert moved == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize("norm", [0.5, 2.0])
+def test_a_gradient_that_is_short_enough_is_left_alone(norm):
+    _, made = player(SGD(lr=1.0))
+    made.clip_norm = 1.0
+    gradient = torch.zeros_like(made.updated[0])
+    gradient[3] = norm
+    before = made.updated[0].detach().clone()
+    made.update([gradient.clone()])
+    torch.testing.assert_close(before - made.updated[0], gradient.clamp(max=1.0), rtol=1e-5, atol=1e-6)
+
+
 def test_a_schedule_multiplies_the_rate_each_round():
     net = network()
     made = Part("critic", net, lambda ps: SGD(lr=2.0).optimizer(ps, "critic"), schedule=lambda round: 1 / (1 + round))
@@ -116,6 +135,8 @@ def test_schedules():
     assert [Constant().schedule(100)(r) for r in (0, 99)] == [1, 1]
     linear = LinearDecay(start=0.5).schedule(200)  # pix2pix: constant for 100, then to zero over 100
     assert [linear(r) for r in (0, 100, 150, 199)] == pytest.approx([1, 1, 0.5, 0.01])
+    part_of_it = LinearDecay(start=0.2, final=0.4).schedule(100)
+    assert [part_of_it(r) for r in (0, 20, 60, 100)] == pytest.approx([1, 1, 0.7, 0.4])
     cosine = Cosine(final=0.1).schedule(100)
     assert [cosine(r) for r in (0, 50, 100)] == pytest.approx([1, 0.55, 0.1])
     warm = Cosine(warmup=0.1).schedule(100)
