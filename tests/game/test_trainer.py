@@ -5,6 +5,7 @@ import torch
 
 from ganflow.recipe import read_recipe
 from ganflow.runner.parts import Parts
+from ganflow.trainer import Diverged
 
 RECIPE = """
 name: points
@@ -66,3 +67,38 @@ def test_terms_of_micro_batches_are_reported_as_the_whole_batchs(trainer, accumu
     reports = [made.advance(1).terms for made in (whole, cut)]
     assert reports[0].keys() == reports[1].keys()
     assert reports[1] == pytest.approx(reports[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_term_that_is_not_finite_is_named_with_its_round(trainer, value):
+    class Breaks:
+        """The round, whose last term breaks in the fourth."""
+
+        def __getattr__(self, name):
+            return getattr(play, name)
+
+        def __call__(self, draws):
+            values = play(draws)
+            return [*values[:-1], torch.full_like(values[-1], value)] if made.round == 3 else values
+
+    made = trainer()
+    made.advance(2)
+    play, made.play = made.play, Breaks()
+    with pytest.raises(Diverged, match=rf"^generator/non_saturating became {value} in round 4$"):
+        made.advance(6)
+
+
+def test_logged_numbers_are_reported_and_in_no_sum(trainer):
+    made = trainer()
+    loss = made.game.loss
+    plain = loss.critic_terms
+
+    def logging(step):
+        step.log("margin", step.scores()[0].mean() + 100)
+        return plain(step)
+
+    loss.critic_terms = logging
+    terms = made.advance(2).terms
+    assert terms["critic/margin"] > 50
+    assert terms["critic_loss"] == pytest.approx(terms["critic/non_saturating"])
+    assert not any(t.requires_grad for t in made.play(made.draw()))

@@ -84,6 +84,23 @@ def test_traceable_is_the_same_formula(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_numbers_may_be_tensors(case):
+    """As in packed trials, which differ in them."""
+    settings, _ = CASES[case]
+    plain, a = player(settings)
+    tensors, b = player(settings, traceable=True)
+    group = b.parts[0].optimizer.param_groups[0]
+    group.update({name: torch.tensor(value) for name, value in group.items() if isinstance(value, float) and value})
+    if "betas" in group:
+        group["betas"] = tuple(map(torch.tensor, group["betas"]))
+    for i in range(10):
+        a.descend(objective(plain, i))
+        b.descend(objective(tensors, i))
+    for p, expected in zip(tensors.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_state_goes_on(case):
     settings, _ = CASES[case]
     whole, a = player(settings)
