@@ -138,6 +138,22 @@ def test_a_gradient_that_is_short_enough_is_left_alone(norm):
     torch.testing.assert_close(before - made.updated[0], gradient.clamp(max=1.0), rtol=1e-5, atol=1e-6)
 
 
+def test_a_player_of_two_parts_is_clipped_as_a_whole_and_both_make_their_step():
+    net = network()
+    parts = [Part(name, layer, lambda ps: SGD(lr=1.0).optimizer(ps, "critic"), elementwise=True)
+             for name, layer in (("critic.first", net[0]), ("critic", net[2]))]  # fmt: skip
+    made = Player("critic", parts, clip_norm=1.0)
+    before = [p.detach().clone() for p in made.updated]
+    gradients = [torch.zeros_like(p) for p in before]
+    gradients[0][0], gradients[1][0] = 3.0, 4.0
+    made.update([g.clone() for g in gradients])
+    for p, old, g in zip(made.updated, before, gradients, strict=True):
+        torch.testing.assert_close(old - p, g / 5, rtol=1e-5, atol=1e-6)
+        assert p.grad is not None
+    made.forget()
+    assert all(p.grad is None for p in made.updated)
+
+
 def test_a_schedule_multiplies_the_rate_each_round():
     net = network()
     made = Part("critic", net, lambda ps: SGD(lr=2.0).optimizer(ps, "critic"), schedule=lambda round: 1 / (1 + round))
