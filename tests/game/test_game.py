@@ -252,8 +252,9 @@ def test_extras_may_be_put_back_and_exchanged_where_that_is_meant():
 def test_what_a_critics_step_generates_has_no_graph(recipe):
     game = built(recipe())
     batch = {"z": game.latents(4), "real": torch.randn(4, 1, 16, 16)}
-    assert not game.step("critic", batch).fake().requires_grad
-    assert game.step("generator", batch).fake().requires_grad
+    for player, expected in (("critic", False), ("generator", True)):
+        step = game.step(player, batch)
+        assert step.generated("real").requires_grad == step.fake().requires_grad == expected
 
 
 def test_latents_of_a_seed_are_no_other_purposes_numbers(recipe):
