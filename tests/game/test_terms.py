@@ -269,3 +269,11 @@ def test_the_clock_is_the_number_of_the_round():
         assert int(game.round) == number
         values = round(draws(0))
         assert float(dict(zip(round.names, values, strict=True))["critic/squares_weight"]) == 1 + number / 10
+
+
+def test_estimates_are_of_the_terms_without_every():
+    class Estimates(Squares):
+        def estimates(self, means):
+            return {"squares": means["critic/squares"]}
+
+    assert make([Estimates("squares", every=4)]).estimates({"critic/squares": 4 * 0.25}) == {"squares": 0.25}
