@@ -247,3 +247,27 @@ def test_extras_may_be_put_back_and_exchanged_where_that_is_meant():
     assert list(extras.state_dict()) == ["pool.weight", "pool.bias"]
     assert extras["pool"].in_features == 2
     assert copy.deepcopy(extras)["pool"].in_features == 2
+
+
+def test_what_a_critics_step_generates_has_no_graph(recipe):
+    game = built(recipe())
+    batch = {"z": game.latents(4), "real": torch.randn(4, 1, 16, 16)}
+    for player, expected in (("critic", False), ("generator", True)):
+        step = game.step(player, batch)
+        assert step.generated("real").requires_grad == step.fake().requires_grad == expected
+
+
+def test_latents_of_a_seed_are_no_other_purposes_numbers(recipe):
+    game = built(recipe())
+    draws = [torch.randn(8, generator=game.stream(purpose, 3)) for purpose in ("latents", "prior", "latents")]
+    assert torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], torch.randn(8, generator=torch.Generator().manual_seed(3)))
+
+
+def test_evaluating_leaves_a_part_that_was_in_evaluation_mode_in_it():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    net[1].eval()
+    with evaluating(net):
+        assert not any(m.training for m in net.modules())
+    assert [m.training for m in net.modules()] == [True, True, False]

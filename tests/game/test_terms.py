@@ -232,3 +232,48 @@ def test_what_follows_from_a_steps_values_follows_from_the_whole_batch_once(accu
         expected = torch.stack((game.critic(x).mean(), x.square().mean()))
     play(Round(game, 1, accumulate=accumulate), 1)
     torch.testing.assert_close(game.state_dict()["extras.loss.0.heard"], expected, rtol=0, atol=1e-14)
+
+
+class Counts(nn.Module, AddedTerms):
+    """Changes a buffer in its step, and looks at it when the step is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.before, self.after, self.graphs = [], [], []
+
+    def critic_terms(self, step):
+        self.before.append(float(self.seen))
+        mean = step.score(step.real()).mean()
+        step.log("level", mean)
+        step.change(self.seen, step.state(self.seen) + 1 + 0 * mean)
+        self.graphs += [step.state(self.seen).requires_grad, step.logged["level"].requires_grad]
+        return {"mean": mean}
+
+    def critic_stepped(self, values):
+        self.after.append(float(self.seen))
+
+
+def test_a_changed_buffer_is_written_before_anybody_hears_of_the_step():
+    counts = Counts()
+    play(Round(make([counts]), 1), 3)
+    assert (counts.before, counts.after) == ([0, 1, 2], [1, 2, 3])
+    assert not any(counts.graphs)  # nothing that is kept holds on to a step's graph
+
+
+def test_the_clock_is_the_number_of_the_round():
+    game = make([Squares("squares")])
+    round = Round(game, 1)
+    for number in (0, 7, 3):
+        round.begin(number)
+        assert int(game.round) == number
+        values = round(draws(0))
+        assert float(dict(zip(round.names, values, strict=True))["critic/squares_weight"]) == 1 + number / 10
+
+
+def test_estimates_are_of_the_terms_without_every():
+    class Estimates(Squares):
+        def estimates(self, means):
+            return {"squares": means["critic/squares"]}
+
+    assert make([Estimates("squares", every=4)]).estimates({"critic/squares": 4 * 0.25}) == {"squares": 0.25}

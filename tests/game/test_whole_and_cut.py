@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ import torch
 from ganflow.errors import GanflowError
 from ganflow.game import build_game
 from ganflow.game.fit import differences_of_halves
+from ganflow.game.round import generates_row_by_row
+from ganflow.loss import Loss
 from ganflow.plugins import load_catalogue
 from ganflow.recipe import read_recipe
 from ganflow.runner.parts import Parts
@@ -345,6 +348,24 @@ def test_which_fakes_are_made_in_one_pass(parts):
     at_once = {case: parts(case, "train.n_critic=2", "train.one_pass=true").round._one_generator_pass
                for case in ("wasserstein", "pix2pix", "relativistic average", "vae_gan")}  # fmt: skip
     assert at_once == {"wasserstein": True, "pix2pix": True, "relativistic average": True, "vae_gan": False}
+
+
+def test_a_loss_that_looks_at_the_whole_batch_does_not_generate_row_by_row():
+    class Pairs(Loss):
+        row_by_row = True
+        whole_batch: ClassVar = {}
+
+        def generate(self, step, domain):
+            return step.call("sample", z=step.batch["z"])
+
+        def generator_terms(self, step):
+            return {"pairs": step.fake().mean()}
+
+    assert generates_row_by_row(Pairs())
+    Pairs.whole_batch = {"pairs": "an example is generated from the next one's z"}
+    assert not generates_row_by_row(Pairs())
+    del Pairs.generate
+    assert generates_row_by_row(Pairs())
 
 
 class Workers:

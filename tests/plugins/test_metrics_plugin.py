@@ -154,3 +154,18 @@ def test_no_held_out_examples_is_one_sentence(component):
 def test_modes_need_a_mixture():
     with pytest.raises(GanflowError, match=r"metric modes needs data with known modes.*bare"):
         ganflow_metrics.Modes().metric(TensorData("bare", {"real": torch.zeros(4, 2)}))
+
+
+def test_a_seed_is_of_the_projections_and_of_the_priors_draws():
+    x = gaussian(50, [0, 0], [[1, 0], [0, 1]], 0)
+    y = x * torch.tensor([3.0, 1.0])
+    first, again, other = (sliced_wasserstein(x, y, 4, seed) for seed in (0, 0, 1))
+    assert first == again != other
+    data = Gaussians(samples=10, held_out=50).data()
+    for component in (ganflow_metrics.SlicedWasserstein(seed=7), ganflow_metrics.Modes(seed=7), ganflow_metrics.Frechet(seed=7)):
+        game = Player(data.held_out["real"] * 2)
+        first = component.metric(data).evaluate(game)
+        assert [seed for _, seed in game.asked] == [7]
+        component.seed = 8
+        if isinstance(component, ganflow_metrics.SlicedWasserstein):
+            assert component.metric(data).evaluate(game) != first

@@ -261,3 +261,18 @@ def test_sizes_out_of_range_are_refused(kind, size):
 def test_a_recipe_without_a_prior_is_refused(kind):
     with pytest.raises(GanflowError, match=rf"generator '{kind}' starts from a prior's draws; the recipe has no prior"):
         SMALL[kind][0].generator(data_of(1, 16, 16), None, ())
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "layer"])
+def test_norms_and_convolutions_start_as_dcgans_do(norm):
+    """From N(1, 0.02²) and N(0, 0.02²), with biases 0."""
+    torch.manual_seed(0)
+    network = networks.DCGANCritic(width=64, norm=norm).critic(data_of(1, 32, 32), ())
+    norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm))]
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert norms
+    for layers, mean in ((norms, 1.0), (convolutions, 0.0)):
+        weights = torch.cat([layer.weight.detach().flatten() for layer in layers])
+        assert weights.mean().item() == pytest.approx(mean, abs=5 * 0.02 / len(weights) ** 0.5)
+        assert weights.std().item() == pytest.approx(0.02, rel=0.2)
+        assert not any(layer.bias.any() for layer in layers if layer.bias is not None)

@@ -397,3 +397,17 @@ def test_augmentation_can_be_traced():
     for a, b in zip(traced(x), expected, strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.equal(traced(x)[0], traced(x)[0])
+
+
+def test_translation_and_cutout_of_images_that_are_not_square():
+    """By an eighth of either side at most, and half of either side."""
+    torch.manual_seed(0)
+    rows, columns = torch.meshgrid(torch.arange(1.0, 17), torch.arange(1.0, 25), indexing="ij")
+    x = torch.stack((rows, columns)).expand(400, -1, -1, -1)
+    moved = augment(x, ["translation"])
+    for channel, grid, most in ((0, rows, 2), (1, columns, 3)):
+        by = torch.where(moved[:, channel] > 0, moved[:, channel] - grid, 0)
+        assert {int(by.max()), -int(by.min())} == {most}
+    holes = augment(x, ["cutout"])[:, 0] == 0
+    assert int(holes.any(2).sum(1).max()) == 8
+    assert int(holes.any(1).sum(1).max()) == 12

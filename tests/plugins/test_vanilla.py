@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import ganflow_vanilla as vanilla
+import ganflow_vanilla.priors
 import pytest
 import torch
 
@@ -290,3 +291,9 @@ def test_between_uniform_draws_is_straight():
     prior = vanilla.Uniform(dim=2).prior()
     a, b = torch.tensor([-1.0, 1.0]), torch.tensor([1.0, 0.0])
     close(prior.between(a, b, torch.tensor([0.0, 0.25, 1.0])), torch.tensor([[-1.0, 1.0], [-0.5, 0.75], [1.0, 0.0]]))
+
+
+def test_uniform_draws_fill_their_range():
+    draws = ganflow_vanilla.priors.UniformPrior(2, 2.0, 5.0).sample(4000, generator=torch.Generator().manual_seed(0))
+    assert (float(draws.min()), float(draws.max())) == pytest.approx((2, 5), abs=0.01)
+    assert float(draws.mean()) == pytest.approx(3.5, abs=0.1)

@@ -1,6 +1,10 @@
-"""What is drawn for sentences about birds that were never seen; minutes of training. More of it: tests/benchmarks/text.py."""
+"""What is drawn for sentences about birds that were never seen: minutes of training; more of it in tests/benchmarks/text.py."""
 
 import pytest
+import torch
+from ganflow_text.data import Birds
+from ganflow_text.encoders import BagOfWords
+from ganflow_text.metrics import BirdColours
 
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
@@ -14,3 +18,19 @@ def test_birds_have_the_colours_that_are_asked_for(tmp_path):
     best = start(recipe, tmp_path, quiet=True).folder.about()["best"]
     assert best["metric"] == "bird_colours_400"
     assert best["score"] > 0.7
+
+
+def test_the_seed_is_of_the_priors_draws():
+    asked = []
+
+    class Game:
+        def latents(self, n, seed):
+            asked.append((n, seed))
+            return torch.zeros(n, 2)
+
+        def call(self, name, z, text):
+            return torch.zeros(len(z), 3, 32, 32)
+
+    data = Birds(size=32, train=4, held_out=8, encoder=BagOfWords()).data()
+    BirdColours(samples=12, seed=3).metric(data).evaluate(Game())
+    assert asked == [(12, 3)]

@@ -386,3 +386,14 @@ def test_the_work_of_a_round_is_counted_for_any_loss(recipe):
     assert counted(game, "critic") == {"generator": 2 * one["generator"], "critic": 4 * one["critic"]}
     assert counted(game, "generator") == {"generator": 6 * one["generator"], "critic": 2 * one["critic"]}
     assert all(torch.equal(t, before[name]) for name, t in game.state_dict().items())  # the pools, too
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_estimates_are_the_adversarial_losss_however_its_terms_are_weighed(system, recipe):
+    """The critic's term is weight · (E f(fake) − E f(real)), which is minus the estimate."""
+    composition = (read := recipe(SYSTEMS[system], "loss.adversarial=wasserstein", "loss.critic_weight=0.25")).composition()
+    game = build_game(read, composition, composition.build("data"))
+    names = ["critic/wasserstein", *(f"critic/wasserstein_{d}" for d in game.domains)]
+    found = game.estimates(dict.fromkeys(names, 0.25 * -0.8) | {"generator/l1": 3.0})
+    assert found
+    assert list(found.values()) == pytest.approx([0.8] * len(found))

@@ -1,0 +1,90 @@
+"""Small settings, partners and files for the components that come with ganflow."""
+
+import numpy as np
+from PIL import Image
+
+from ganflow.plugins import load_catalogue
+
+CATALOGUE = load_catalogue()
+COMPONENTS = [component for component in CATALOGUE.components() if component.built_in]
+
+
+def made(role, name, **values):
+    """A component with values, as keys of others hold it."""
+    return CATALOGUE.find(role, name).settings(**values)
+
+
+VAE = {"generator": ("mlp_autoencoder", {"width": 8})}
+STAGE1 = {"width": 4, "dim": 6}
+UNIT = {"width": 4, "blocks": 0, "downs": 1}
+FEW = {"size": 16, "train": 16, "held_out": 8}
+WORDS, MATCHED = made("encoder", "bag_of_words"), made("encoder", "matched", steps=3, dim=8)
+
+VALUES = {
+    "generator mlp": {"width": 8},
+    "generator dcgan": {"width": 4},
+    "generator resnet": {"width": 4},
+    "generator mlp_autoencoder": {"width": 8},
+    "generator conv_autoencoder": {"width": 4},
+    "generator stackgan_stage1": STAGE1,
+    "generator stackgan_stage2": {"stage1": made("generator", "stackgan_stage1", **STAGE1), "factor": 2, "blocks": 1, **STAGE1},
+    "generator unet": {"width": 4},
+    "generator resnet_translator": {"width": 4, "blocks": 1, "downs": 1},
+    "generator unit": UNIT,
+    "critic mlp": {"width": 8},
+    "critic dcgan": {"width": 4},
+    "critic resnet": {"width": 4},
+    "critic stackgan": {"width": 4, "dim": 5, "norm": "none"},
+    "critic patch": {"width": 4, "receptive_field": 16},
+    "critic multiscale": {"width": 4},
+    "encoder matched": {"steps": 3, "dim": 8},
+    "data gaussians": {"samples": 64, "held_out": 16},
+    "data swiss_roll": {"samples": 64, "held_out": 16},
+    "data birds": {**FEW, "encoder": WORDS},
+    "data facades": FEW,
+    "data street": FEW,
+    "data horses": FEW,
+    "data image_folder": {"path": "images", "size": 16, "in_memory": "never", "flip": True},
+    "data tensor_file": {"path": "tensors.npy", "labels": "labels.npy"},
+    "data captioned_folder": {"path": "captioned", "size": 16, "encoder": WORDS},
+    "data paired_folder": {"path": "paired", "size": 16, "in_memory": "never"},
+    "data unpaired_folder": {"path": "unpaired", "size": 16, "in_memory": "never"},
+}
+"""What is smaller or must be said."""
+PARTNERS = {
+    "generator mlp_autoencoder": {"loss": ("elbo", {})},
+    "generator conv_autoencoder": {"loss": ("elbo", {})},
+    "loss elbo": VAE,
+    "loss reconstruction": VAE,
+    "loss vae_gan": VAE,
+    "metric iwae": {**VAE, "loss": ("elbo", {})},
+    "generator unit": {"loss": ("unit", {})},
+    "loss unit": {"generator": ("unit", UNIT)},
+    "generator stackgan_stage1": {"loss": ("stackgan", {})},
+    "loss stackgan": {"generator": ("stackgan_stage1", STAGE1)},
+}
+DATA = {
+    "metric modes": ("gaussians", {"samples": 64, "held_out": 64}),
+    "metric class_accuracy": ("digits", {}),
+    "metric bird_colours": ("birds", {**FEW, "size": 32, "encoder": WORDS}),
+}
+"""Where they are made for one kind of data alone."""
+
+
+def write_files(root):
+    """Folders of pictures in every layout, and a file of tensors with labels."""
+    numbers = np.random.default_rng(0)
+
+    def picture(name, width=20):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(numbers.integers(0, 255, (20, width, 3), dtype=np.uint8)).save(root / name)
+
+    for i in range(12):
+        picture(f"images/{'even' if i % 2 == 0 else 'odd'}/{i}.png")
+        picture(f"captioned/{i}.png")
+        (root / f"captioned/{i}.txt").write_text(f"a {'red' if i % 2 else 'blue'} bird\n")
+        picture(f"paired/{i}.png", 40)
+        picture(f"unpaired/trainA/{i}.png")
+        picture(f"unpaired/trainB/{i}.png")
+    np.save(root / "tensors.npy", numbers.integers(0, 255, (20, 1, 16, 16), dtype=np.uint8))
+    np.save(root / "labels.npy", np.arange(20) % 2)
