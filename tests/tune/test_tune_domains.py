@@ -78,7 +78,9 @@ def test_quniform_has_both_ends(given, values):
     assert domain.clamp(-99) == values[0]
 
 
-@pytest.mark.parametrize(("low", "high", "n"), [(0, 1, 10), (0, 3, 30), (0.1, 0.9, 8), (0, 0.7, 7), (-1, 1, 200), (1e-3, 2e-3, 5)])
+@pytest.mark.parametrize(
+    ("low", "high", "n"), [(0, 1, 10), (0, 3, 30), (0.1, 0.9, 8), (0, 0.7, 7), (-1, 1, 200), (1e-3, 2e-3, 5)]
+)
 def test_quniform_of_n_steps_has_one_value_more(low, high, n):
     domain = read_domain("quniform", [low, high, float(f"{(high - low) / n:.12g}")])
     assert (domain.size, domain.at(0), domain.at(n)) == (n + 1, low, high)

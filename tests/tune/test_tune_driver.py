@@ -119,7 +119,9 @@ def test_when_ray_is_to_stop_all(planned):
     assert driver._stopper(planned[1], broken, SimpleNamespace(signal=0)).stop_all()
 
 
-@pytest.mark.parametrize(("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])])
+@pytest.mark.parametrize(
+    ("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])]
+)
 def test_what_is_packed(planned, monkeypatch, wanted, pays, pack, said):
     monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (pays, "no"))
     notes = []
@@ -137,11 +139,11 @@ def test_what_trials_have_in_common(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert changes(tmp_path) == (6000, ["train.threads=1"])  # its pictures and checkpoints are the recipe's
     assert changes(tmp_path, "tune.rounds=300") == (300, ["train.rounds=300", "train.threads=1"])
-    auto = ["tune.resources={cpus: 3}", "train.sample_every=0", "train.checkpoint_every=0", "tune.scheduler=pbt", "tune.interval=0.2"]
-    assert changes(tmp_path, *auto, "tune.rounds=300") == (
+    auto = ["tune.resources={cpus: 3}", "train.sample_every=0", "train.checkpoint_every=0"]
+    assert changes(tmp_path, *auto, "tune.scheduler=pbt", "tune.interval=0.2", "tune.rounds=300") == (
         300, ["train.checkpoint_every=60", "train.rounds=300", "train.sample_every=300", "train.threads=3"]
     )  # fmt: skip
-    assert changes(tmp_path, *auto[:-2])[1] == ["train.sample_every=6000", "train.threads=3"]
+    assert changes(tmp_path, *auto)[1] == ["train.sample_every=6000", "train.threads=3"]
     searched = "tune.space={train.sample_every: {choice: [10, 20]}}"
     assert changes(tmp_path, "train.sample_every=0", searched) == (6000, ["train.threads=1"])
 

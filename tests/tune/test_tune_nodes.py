@@ -19,7 +19,8 @@ def of_ray(id, name, alive=True, port=1, **resources):
 
 
 def test_who_is_there(monkeypatch):
-    there = [of_ray("a", "one", CPU=4.0, GPU=2.0), of_ray("b", "two"), of_ray("c", "two", port=2), of_ray("d", "gone", alive=False)]
+    there = [of_ray("a", "one", CPU=4.0, GPU=2.0), of_ray("b", "two"), of_ray("c", "two", port=2)]
+    there.append(of_ray("d", "gone", alive=False))
     monkeypatch.setattr("ray.nodes", lambda: there)
     assert alive_nodes() == [
         Node("a", "one", 4.0, 2.0), Node("b", "two (10.0.0.1:1)", 0.0, 0.0), Node("c", "two (10.0.0.1:2)", 0.0, 0.0)
@@ -128,7 +129,7 @@ def test_all_faults_at_once_and_notes_where_there_are_none(monkeypatch, tmp_path
     recipe = read_recipe("grid", ["track.uri=http://127.0.0.1:9"])
     monkeypatch.setattr(preflight, "_ships", lambda: False)
     monkeypatch.setattr(preflight, "check_nodes", lambda path, wanted, deadline: ["not shared"])
-    monkeypatch.setattr(preflight, "alive_nodes", lambda: [])
+    monkeypatch.setattr(preflight, "alive_nodes", list)
     plan = SimpleNamespace(recipe=recipe, tune=recipe.tune)
     with pytest.raises(GanflowError) as caught:
         preflight.preflight(plan, RunFolder(tmp_path), "auto")

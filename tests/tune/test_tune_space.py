@@ -203,6 +203,15 @@ def test_a_key_exists_only_under_its_condition(sweep):
     assert len(met) == 2
 
 
+def test_a_config_has_the_recipes_order(sweep):
+    """Also where a key stands before the one that it depends on."""
+    space = sweep.keys("loss.tilt: {uniform: [0, 1], when: {loss: tilted}}", "loss: {choice: [{use: acme/tilted}]}")
+    assert space.order == ["loss", "loss.tilt"]
+    config = space.sample(random.Random(0))
+    assert list(config) == ["loss.tilt", "loss"]
+    assert space.active({"loss": {"use": "acme/tilted"}, "loss.tilt": 0.5}) == {"loss.tilt": 0.5, "loss": {"use": "acme/tilted"}}
+
+
 def test_what_does_not_exist_is_left_out(sweep):
     space = sweep.keys(SWITCH, WEIGHT)
     config = {"modifiers": [{"use": "weight_clip"}], "modifiers[0].weight": 3.0}

@@ -9,6 +9,7 @@ import pytest
 from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.executor import Executor
+from ganflow.recipe import read_recipe
 from ganflow.runner import Step
 from ganflow.runner.workers import Lost
 from ganflow.runs import RunFolder
@@ -248,6 +249,19 @@ def test_how_an_end_is_told(sweep, monkeypatch):
     assert standing().failed(Diverged("m", math.nan, 3))["state"] == "diverged"
 
 
+def test_a_recipes_relative_paths_mean_the_same_to_a_worker(tmp_path, monkeypatch):
+    (tmp_path / "home" / "photos").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    file = tmp_path / "r.yaml"
+    file.write_text(read_recipe("wgan", ["data={use: image_folder, path: photos}"]).to_yaml())
+    order = Order(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}, home=str(tmp_path / "home"))
+    assert order.overrides[0] == "train.rounds=3"
+    assert read_recipe(file, order.overrides).data.settings.path == str(tmp_path / "home" / "photos")
+    assert order.sweeps_recipe.data.settings.path == str(tmp_path / "home" / "photos")
+    assert Order(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}).overrides == ["train.rounds=3"]
+
+
 # Waiting, and the executors.
 
 
@@ -256,7 +270,12 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
     wait_for(run)  # nothing is in it yet
     run.note(status="running", pid=7, host="node3")
     now = [0.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s)))
+
+    def sleep(seconds):
+        now[0] += seconds
+        assert now[0] < 1000, "it waits for ever"
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
     with runs.locked(run), pytest.raises(Lost, match=r"run r is being trained by another process \(pid 7 on node3\)"):
         wait_for(run)
     assert module.PATIENCE < now[0] < module.PATIENCE + 1

@@ -41,7 +41,7 @@ class Watched:
         self.book = Book(folder, {}, [], folder.trials())
         for n in range(count):
             self.book.record(n, config={"optimizer.lr": 1.0 + n}, state="running")
-            self.book.numbers[f"ray{n // pack}"] = self.book.numbers.get(f"ray{n // pack}", []) + [n]
+            self.book.numbers.setdefault(f"ray{n // pack}", []).append(n)
             if not folder.trial(n).path.exists():
                 runs.make(folder.trial(n)).note(status="running", round=0)
         self.display = Shows()
@@ -170,7 +170,8 @@ def test_a_disk_of_a_worker(folder, host, said):
 
 def test_a_pack_is_several_trials(folder):
     made = Watched(folder, 4, pack=2)
-    told = [{"trial": n, "state": s, "error": "", "place": "here", "round": 9, "score": n} for n, s in ((0, "finished"), (1, "running"))]
+    states = ("finished", "running")
+    told = [{"trial": n, "state": state, "error": "", "place": "here", "round": 9} for n, state in enumerate(states)]
     for _ in range(2):
         made.watcher.on_trial_result(0, [], made.of_ray(0), {"trials": told[1:], "note": "one by one", "done": False})
     made.watcher.on_trial_result(0, [], made.of_ray(0), {"trials": told[:1], "note": "one by one", "done": False})
@@ -187,7 +188,8 @@ def test_the_best_so_far(folder, mode, best):
     assert made.best() == list(enumerate(best, 1))
     about = folder.about()
     assert about["over"] == 3
-    assert about["best"] == {"trial": {1.0: 2, 5.0: 1}[best[-1]], "score": best[-1], "config": made.book.trials[about["best"]["trial"]].config}
+    number = {1.0: 2, 5.0: 1}[best[-1]]
+    assert about["best"] == {"trial": number, "score": best[-1], "config": {"optimizer.lr": 1.0 + number}}
 
 
 @pytest.mark.parametrize("noted", [True, False])
