@@ -140,6 +140,25 @@ def test_the_command_of_a_job(sent):
     assert sent(read_recipe("grid"), entrypoint=["echo", "a b"]) == "echo 'a b'"
 
 
+@pytest.mark.parametrize(
+    ("uri", "goes"),
+    [
+        ("http://mlflow.example:5000", True),
+        ("http://localhost:5000", False),
+        ("http://127.0.0.1:5000", False),
+        ("http://[::1]:5000", False),
+        ("sqlite:///x.db", False),
+    ],
+)
+def test_which_store_goes_along(uri, goes, monkeypatch, tmp_path):
+    """One that means the same there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(module, "build_wheels", lambda names, scratch: [scratch / name for name in names])
+    environment = module.runtime_env(read_recipe("grid"), tmp_path)
+    assert environment["env_vars"].get("MLFLOW_TRACKING_URI") == (uri if goes else None)
+    assert environment["py_modules"] == [str(tmp_path / "ganflow")]
+
+
 def test_rays_own_addresses_do_not_win(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere")
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)

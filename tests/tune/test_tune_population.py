@@ -144,10 +144,11 @@ def test_a_copys_next_turn_is_counted_from_its_sources_round(play):
     assert made.report(3, 10, 4.0) == TrialScheduler.NOOP
     assert made.copies(3) == [[0, 17]]
     assert made.report(3, 26, 9.0) == TrialScheduler.CONTINUE
+    made.report(0, 21, 1.0)
     assert made.report(3, 27, 9.0) == TrialScheduler.NOOP
-    assert [source for source, _ in made.copies(3)] == [0, 0]  # both are told
+    assert made.copies(3) == [[0, 17], [0, 21]]  # both are kept, and the last is what is to be done
     (order,) = json.loads(made.trials[3].config["orders"])
-    assert order["copies"] == 2
+    assert (order["copies"], order["copy_at"]) == (2, 21)
 
 
 def test_turns_come_every_so_many_rounds(play):
