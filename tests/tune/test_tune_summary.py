@@ -318,8 +318,10 @@ def test_and_where_more_is_better_it_is_the_one_at_the_bottom():
     axis = score_axis("m", [-1000.0, 0.0, 1.0, 2.0, 3.0], "max")
     assert axis.place(0.0) < 0.8
     assert axis.place(-1000.0) == 0
-    assert axis.ticks[0] == (0.0, f"≤ {axis.low:.4g}")
-    assert axis.high == 3.0
+    assert axis.ticks[0] == (0.0, "≤ -9")
+    assert (axis.low, axis.high) == (-9.0, 3.0)  # four times as far from the best as the worst quarter begins
+    axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
+    assert (axis.low, axis.high) == (0.0, 12.0)
 
 
 def test_places_of_numbers_and_categories():
