@@ -149,12 +149,14 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
 def test_scores_are_learnt_again_in_time_and_not_trial_by_trial(planned, tmp_path):
     """Trial 1 was first at ASHA's rung, so that trial 0, which was worse, stopped there."""
     _, sweep = planned
-    for number, time, score in ((0, 200.0, 2.0), (1, 100.0, 0.5)):
+    reports = {0: [(50.0, 50, 9.0), (200.0, 100, 2.0)], 1: [(100.0, 100, 0.5)]}
+    for number, points in reports.items():
         run = begin_trial(sweep, number)
-        run.journal.write_text(json.dumps({"round": 100, "time": time, "values": {METRIC: score, "other": 9.0}}) + "\n")
+        lines = [{"round": round, "time": time, "values": {METRIC: score, "other": 9.0}} for time, round, score in points]
+        run.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     histories = {number: scored(sweep.trial(number), METRIC) for number in (0, 1)}
-    assert histories == {0: [(200.0, 100, 2.0)], 1: [(100.0, 100, 0.5)]}
-    assert list(in_time(histories)) == [(1, 100, 0.5), (0, 100, 2.0)]
+    assert histories == reports
+    assert list(in_time(histories)) == [(0, 50, 9.0), (1, 100, 0.5), (0, 100, 2.0)]
     plan = make_plan(recipe_of("asha", tmp_path))
     book = Book(sweep, {}, [], sweep.mended())
     searcher = make_searcher(plan.tune, plan.space, "min")
