@@ -174,6 +174,14 @@ def test_more_is_worse_or_better(scheduler, mode, tmp_path):
     assert (1 if mode == "min" else 3) not in stopped
 
 
+def test_a_trial_that_went_on_after_all_is_borne(tmp_path):
+    """It was to stop, and was killed with its sweep before it did, and played on."""
+    rule = make_scheduler(read_recipe(recipe_of("median", tmp_path)).tune, "min", 900)
+    turns = [(n, round, float(n)) for round in (100, 200, 300) for n in (1, 2, 3, 9)]
+    assert rule.remember(turns[:4]) == {9}
+    assert rule.remember(turns[4:]) == set()
+
+
 def test_asha_keeps_the_best_of_each_rung(tmp_path):
     """Rungs at 10 % (grace) of 900 and thrice that (reduction): of four at the first, the best passes, and so does the first."""
     path = recipe_of("asha", tmp_path)
