@@ -49,7 +49,7 @@ def test_quniform_with_a_whole_step_yields_integers_from_low_to_high():
     assert sorted(Counter(values)) == [16, 32, 48, 64]
     assert {type(v) for v in values} == {int}
     assert domain.edges() == [16, 32, 48, 64]
-    assert {type(v) for v in drawn("quniform", 0, 2.5, 1)[1]} == {int}  # whatever high is
+    assert {type(v) for v in drawn("quniform", 0.0, 2.5, 1.0)[1]} == {int}  # whatever high is
 
 
 def test_quniform_counts_from_low_and_does_not_show_rounding_errors():
