@@ -126,14 +126,20 @@ def _source(source: str, root: Path) -> Checkpoint:
 
 
 def open_trial(
-    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], *, copied: bool = False, group: Group | None = None
+    recipe: Recipe,
+    folder: RunFolder,
+    about: Mapping[str, Any],
+    *,
+    copied_at: int | None = None,
+    group: Group | None = None,
 ) -> Session:
     """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
     Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
 
     Args:
         about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
-        copied: its checkpoint is another run's, whose recipe had other numbers: the optimizers' are this recipe's.
+        copied_at: checkpoints up to this round are of a recipe with other numbers, most likely another run's: the optimizers'
+            are this recipe's.
         group: the workers that train it together, by `Group.host`; the others are at `ganflow.runner.workers.serve`.
 
     Raises:
@@ -143,7 +149,7 @@ def open_trial(
         if group:
             held.callback(group.close)
         run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group)
-        run.copied = copied
+        run.copied = found is not None and copied_at is not None and found.round <= copied_at
         return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
 
 

@@ -51,7 +51,7 @@ def key_axis(name: str, values: Sequence[Any], domain: object = None) -> Axis:
     several = len({_exact(v) for v in values})
     if not numbers or (how in ("choice", "grid") and several <= MANY):
         return _categories(name, values, choices)
-    logs = "log" in how if how and how not in ("choice", "grid") else max(values) >= WIDE * abs(min(values))
+    logs = "log" in how if how and how not in ("choice", "grid") else max(values) >= WIDE * min(values)
     return _numbers(name, values, "log" if logs and min(values) > 0 else "linear")
 
 

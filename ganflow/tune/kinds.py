@@ -60,7 +60,7 @@ def _numeric(cls: type[Domain], kind: str, given: Sequence[Any]) -> Domain:
         raise ValueError(f"{kind} {cls.form}: low must be below high, not {to_flow(low)} and {to_flow(high)}")
     if cls is LogUniform and not low > 0:
         raise ValueError(f"loguniform {cls.form}: low must be above 0, not {to_flow(low)}")
-    if cls is QUniform and not 0 < numbers[2] <= high - low:
+    if cls is QUniform and not 0 < numbers[2] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
         raise ValueError(f"quniform {cls.form}: q must be above 0 and at most high - low, not {to_flow(numbers[2])}")
     return cls(*numbers)
 

@@ -43,21 +43,26 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     Raises:
         GanflowError: a record is damaged, or a file cannot be written.
     """
+    from ganflow.recipe import kept_recipe
+
     about, trials = folder.about(), list(folder.trials().values())
     metric, mode = str(about["metric"]), str(about["mode"])
-    recipe = recipe or _recipe(folder.recipe)
     done = Summary()
+    if recipe is None:
+        try:
+            recipe = kept_recipe(folder.recipe)
+        except GanflowError as error:
+            done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
         best = best_of(trials, mode)
         if best is None:
             done.missing.append("no best.yaml and no plots: no trial has a score")
             return done
-        text = best_recipe(folder, best, metric, mode, recipe)
-        if text is None:
-            done.missing.append(f"no best.yaml: the recipe of trial {best.number} is not in {folder.trial(best.number).path}")
-        else:
-            _write(folder.best, text, done)
+        try:
+            _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
+        except GanflowError as error:
+            done.missing.append(f"no best.yaml: the recipe of trial {best.number} cannot be read: {error}")
         folder.plots.mkdir(exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
@@ -86,11 +91,15 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
     return text.getvalue()
 
 
-def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str | None:
-    """The recipe of a trial, complete, with a comment that tells where it comes from. None where the trial has none."""
-    recipe = _recipe(folder.trial(best.number).recipe)
-    if recipe is None:
-        return None
+def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str:
+    """The recipe of a trial, complete, with a comment that tells where it comes from.
+
+    Raises:
+        GanflowError: it is not there, or cannot be read with what is installed now.
+    """
+    from ganflow.recipe import kept_recipe
+
+    recipe = kept_recipe(folder.trial(best.number).recipe)
     number_of = sum(score_of(t) is not None for t in folder.trials().values())
     lines = [
         f"ganflow run {_from_here(folder.best)}",
@@ -135,16 +144,6 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
         (path, f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60))
         for path, t in found if path is not None
     ])  # fmt: skip
-
-
-def _recipe(path: Path) -> Recipe | None:
-    """A recipe, where it is there and can be read with what is installed now."""
-    from ganflow.recipe import kept_recipe
-
-    try:
-        return kept_recipe(path)
-    except (GanflowError, OSError):
-        return None
 
 
 def _write(path: Path, text: str, done: Summary) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from ray import tune
 
 from ganflow import runs
-from ganflow.checkpoint import BEST, Damaged, newest, read
+from ganflow.checkpoint import BEST, Damaged, read
 from ganflow.errors import GanflowError
 from ganflow.executor import Executor
 from ganflow.machine import Broken, broken
@@ -33,6 +33,7 @@ STEP = 1.0
 """Seconds that a step of Ray's lasts at least, unless there is a score to tell: a report to Ray costs milliseconds."""
 PATIENCE = 60.0
 """Seconds to wait for the run's lock: a worker whose driver or node was lost may take a while to end."""
+_NAMES = f"round-{8 * '[0-9]'}.safetensors"
 
 
 class Trial(tune.Trainable):
@@ -198,10 +199,10 @@ class SweepTrial:
         if order.copy and folder.about().get("copies", 0) < order.copies:
             at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, self.recipe.train.rounds)
             folder.note(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
-        copied = bool(order.copy) and newest_round(folder) == folder.about().get("copied_at")
+        copied_at = folder.about().get("copied_at") if order.copy else None
         dismiss()
         group = hire(order.recipe, order.overrides, order.workers) if order.workers > 1 else None
-        return open_trial(self.recipe, folder, order.about, copied=copied, group=group)
+        return open_trial(self.recipe, folder, order.about, copied_at=copied_at, group=group)
 
 
 def wait_for(folder: RunFolder) -> None:
@@ -229,9 +230,13 @@ def needed(sweep: SweepFolder, orders: Sequence[Order]) -> tuple[Path, ...]:
 
 
 def newest_round(folder: RunFolder) -> int | None:
-    """The round of a run's newest checkpoint."""
-    found, _ = newest(folder.checkpoints)
-    return found.round if found else None
+    """The round of a run's newest checkpoint, by its name."""
+    return max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
+
+
+def _round(path: Path) -> int:
+    """The round in a checkpoint's name."""
+    return int(path.stem.removeprefix("round-"))
 
 
 def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int | None:
@@ -246,29 +251,28 @@ def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int 
         The checkpoint's round; None where there was none.
     """
     for path in _by_distance(source, at):
+        round = _round(path)
+        if round >= before:
+            return None
         try:
-            found = read(path)
-            if found.round >= before:
-                return None
-            name = f"round-{found.round:08d}.safetensors"
-            _copy(path, target.checkpoints / name)
+            read(path)  # a damaged one would cost the target those of its own that are newer
+            _copy(path, target.checkpoints / path.name)
         except (FileNotFoundError, Damaged):  # the source goes on meanwhile, and removes what is old
             continue
-        for later in target.checkpoints.glob("round-*.safetensors"):
-            if later.name > name:
+        for later in target.checkpoints.glob(_NAMES):
+            if _round(later) > round:
                 later.unlink()
         with suppress(FileNotFoundError, Damaged):
-            if read(source.checkpoints / BEST).round <= found.round:
+            if read(source.checkpoints / BEST).round <= round:
                 _copy(source.checkpoints / BEST, target.checkpoints / BEST)
-        return found.round
+        return round
     return None
 
 
 def _by_distance(run: RunFolder, at: int) -> list[Path]:
     """Its checkpoints: those up to a round, the newest first, and then the later ones, the oldest first."""
-    paths = sorted(run.checkpoints.glob("round-*.safetensors"))
-    limit = f"round-{at:08d}.safetensors"
-    return [p for p in reversed(paths) if p.name <= limit] + [p for p in paths if p.name > limit]
+    paths = sorted(run.checkpoints.glob(_NAMES), key=_round)
+    return [p for p in reversed(paths) if _round(p) <= at] + [p for p in paths if _round(p) > at]
 
 
 def _copy(file: Path, to: Path) -> None:

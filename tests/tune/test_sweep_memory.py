@@ -18,7 +18,7 @@ from ganflow.runner.workers import Lost
 from ganflow.tracking import Journal
 from ganflow.tune.book import Book
 from ganflow.tune.deaths import Reason, reason
-from ganflow.tune.memory import remember
+from ganflow.tune.memory import in_time, remember, scored
 from ganflow.tune.places import begin
 from ganflow.tune.plan import make_plan
 from ganflow.tune.proposals import Proposals
@@ -144,6 +144,158 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
         ("finished", 1.0, 900), ("stopped", 2.0, 100), ("waiting", None, 0)
     ]  # fmt: skip
     assert sweep.trial(1).about()["status"] == "stopped"
+
+
+def test_scores_are_learnt_again_in_time_and_not_trial_by_trial(planned, tmp_path):
+    """Trial 1 was first at ASHA's rung, so that trial 0, which was worse, stopped there."""
+    _, sweep = planned
+    reports = {0: [(50.0, 50, 9.0), (200.0, 100, 2.0)], 1: [(100.0, 100, 0.5)]}
+    for number, points in reports.items():
+        run = begin_trial(sweep, number)
+        lines = [{"round": round, "time": time, "values": {METRIC: score, "other": 9.0}} for time, round, score in points]
+        run.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    histories = {number: scored(sweep.trial(number), METRIC) for number in (0, 1)}
+    assert histories == reports
+    assert list(in_time(histories)) == [(0, 50, 9.0), (1, 100, 0.5), (0, 100, 2.0)]
+    plan = make_plan(recipe_of("asha", tmp_path))
+    book = Book(sweep, {}, [], sweep.mended())
+    searcher = make_searcher(plan.tune, plan.space, "min")
+    assert remember(book, METRIC, searcher, make_scheduler(plan.tune, "min", 900)) == [1]
+    assert [(t.state, t.score, t.round) for t in sweep.trials().values()] == [("stopped", 2.0, 100), ("waiting", None, 0)]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_more_is_worse_or_better(scheduler, mode, tmp_path):
+    rule = make_scheduler(read_recipe(recipe_of(scheduler, tmp_path)).tune, mode, 900)
+    levels = {1: 1.0, 2: 2.0, 3: 3.0, 0: 4.0 if mode == "min" else 0.0}
+    stopped = live(rule, [(n, round, level) for round in (100, 200, 300) for n, level in levels.items()])
+    assert 0 in stopped
+    assert (1 if mode == "min" else 3) not in stopped
+
+
+def test_a_trial_that_went_on_after_all_is_borne(tmp_path):
+    """It was to stop, and was killed with its sweep before it did, and played on."""
+    rule = make_scheduler(read_recipe(recipe_of("median", tmp_path)).tune, "min", 900)
+    turns = [(n, round, float(n)) for round in (100, 200, 300) for n in (1, 2, 3, 9)]
+    assert rule.remember(turns[:4]) == {9}
+    assert rule.remember(turns[4:]) == set()
+
+
+def test_asha_keeps_the_best_of_each_rung(tmp_path):
+    """Rungs at 10 % (grace) of 900 and thrice that (reduction): of four at the first, the best passes, and so does the first."""
+    path = recipe_of("asha", tmp_path)
+    tune = read_recipe(path, ["tune.grace=0.1", "tune.reduction=3"]).tune
+    assert live(make_scheduler(tune, "min", 900), [(n, 80, float(n)) for n in range(6)]) == []
+    assert live(make_scheduler(tune, "min", 900), [(n, 90, float(n)) for n in range(6)]) == [1, 2, 3, 4, 5]
+    assert live(make_scheduler(tune, "min", 900), [(n, 90, -float(n)) for n in range(6)]) == []
+    rungs = [round for round, _ in make_scheduler(tune, "min", 900).rule._brackets[0]._rungs]
+    assert sorted(rungs) == [90, 270, 810]
+    wide = read_recipe(path, ["tune.grace=0.05", "tune.reduction=2"]).tune
+    assert sorted(round for round, _ in make_scheduler(wide, "min", 400).rule._brackets[0]._rungs) == [20, 40, 80, 160, 320]
+
+
+def test_who_is_not_running_is_not_judged(tmp_path):
+    rule = make_scheduler(read_recipe(recipe_of("asha", tmp_path)).tune, "min", 900)
+    live(rule, [(0, 100, 1.0)])
+    told = {**result(1, 100, 9.0), "state": "finished"}
+    assert rule.on_trial_result(None, OfRay(), told) == TrialScheduler.CONTINUE
+    assert live(rule, [(1, 100, 9.0)]) == [1]  # it was not counted
+
+
+class Searching:
+    """A searcher that keeps what it is told."""
+
+    total = 9
+
+    def __init__(self):
+        self.told, self.restored = [], []
+
+    def propose(self, number):
+        return {"optimizer.lr": float(number)}
+
+    def tell(self, number, config, score):
+        self.told.append((number, score))
+
+    def restore(self, number, config, score, over):
+        self.restored.append((number, config, score, over))
+
+
+def test_what_a_searcher_is_told_of_trials_of_before(planned):
+    _, sweep = planned
+    for number, state in enumerate(["finished", "stopped", "diverged", "failed", "running"]):
+        sweep.record(number, config={"optimizer.lr": 0.5}, state=state, score=number + 1.0)
+    searcher, config = Searching(), {"optimizer.lr": 0.5}
+    assert remember(Book(sweep, {}, [], sweep.mended()), METRIC, searcher, None) == [4]
+    assert searcher.restored == [
+        (0, config, 1.0, True), (1, config, 2.0, True), (2, config, None, True), (3, config, None, True), (4, config, None, False)
+    ]  # fmt: skip
+
+
+def proposing(sweep, space, unfinished=(), pack=1):
+    template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}
+    book, searcher = Book(sweep, template, ["train.threads=1"], sweep.mended()), Searching()
+    return book, searcher, Proposals(book, space, searcher, list(unfinished), Plenty(), pack)
+
+
+def numbers(told):
+    return [order["number"] for order in json.loads(told["orders"])]
+
+
+def test_every_configuration_is_written_down_before_it_is_tried(planned):
+    plan, sweep = planned
+    _, _, proposals = proposing(sweep, plan.space)
+    (order,) = json.loads(proposals.suggest("a")["orders"])
+    assert order["changes"] == ["train.threads=1", "optimizer.lr=0.0", "~tune"]  # its own come last, and win
+    assert [json.loads(line) for line in sweep.records.read_text().splitlines()] == [
+        {"trial": 0, "config": {"optimizer.lr": 0.0}}
+    ]  # fmt: skip
+
+
+def test_those_that_were_packed_together_are_so_again(planned):
+    plan, sweep = planned
+    for number in range(5):
+        begin_trial(sweep, number)
+    _, _, proposals = proposing(sweep, plan.space, [0, 2, 3, 4], pack=2)
+    assert [numbers(proposals.suggest(str(i))) for i in range(4)] == [[0], [2, 3], [4], [5, 6]]
+
+
+def test_a_searcher_is_told_of_each_end_once_and_before_it_is_asked_again(planned):
+    plan, sweep = planned
+    book, searcher, proposals = proposing(sweep, plan.space)
+    for name in "abcd":
+        proposals.suggest(name)
+    for number, state in enumerate(["finished", "diverged", "failed", "running"]):
+        book.saw(number, state=state, score=float(number))
+    proposals.suggest("e")
+    assert searcher.told == [(0, 0.0), (1, None), (2, None)]
+    for name in "abcd":
+        proposals.on_trial_complete(name, error=name == "d")
+    assert searcher.told == [(0, 0.0), (1, None), (2, None), (3, None)]  # it died in the middle
+
+
+def test_where_there_is_no_room_nothing_is_proposed(planned):
+    plan, sweep = planned
+    _, _, proposals = proposing(sweep, plan.space)
+    proposals.room = Room()
+    assert proposals.suggest("a") is not None
+    assert proposals.suggest("b") is None
+    assert len(sweep.trials()) == 1
+
+
+def test_a_record_says_only_what_is_new(planned):
+    _, sweep = planned
+    book = Book(sweep, {}, [])
+    book.record(0, config={"a": 1}, state="waiting")
+    book.record(0, config={"a": 1}, state="running")
+    book.record(0, state="running")
+    assert [json.loads(line) for line in sweep.records.read_text().splitlines()] == [
+        {"trial": 0, "config": {"a": 1}}, {"trial": 0, "state": "running"}
+    ]  # fmt: skip
+    assert sweep.ended() == []
+    for number, state in ((2, "diverged"), (1, "failed"), (0, "stopped"), (1, "waiting"), (1, "finished"), (3, "running")):
+        sweep.record(number, state=state)
+    assert sweep.ended() == [2, 0, 1]  # in which they ended for good
 
 
 class Plenty(Room):

@@ -165,6 +165,26 @@ def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
     assert table.table([], "frechet", "min", 10) == ["trial  state  frechet  round"]
 
 
+def test_counts_digits_and_columns():
+    assert table.counts([trial(0), trial(1, "finished")], 5) == {
+        "running": 1, "waiting": 3, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0
+    }  # fmt: skip
+    assert table.counted([trial(0, "waiting")], 0) == "1 waiting"
+    assert table.counted([]) == "no trials"
+    assert (table.number(123456.0), table.number(0.000123456), table.number(None)) == ("1.235e+05", "0.0001235", "")
+    assert table.cut("abcdef", 6) == "abcdef"
+    assert table.cut("abcdef", 5) == "abcd…"
+    assert table.config_line({"a.lr": 1, "b": "x" * 30}, ["b", "a.lr", "c"], 10) == f"b {'x' * 9}…, lr 1"
+    assert table.differing([trial(0), trial(0)], KEYS) == KEYS  # nothing differs: all
+    assert table.differing([trial(0), trial(0, lr=2)], KEYS) == ["optimizer.lr"]
+    assert table.differing([TrialRecord(0, {"a": 1}), TrialRecord(1, {})], ["a"]) == ["a"]
+    assert table.keys_of([TrialRecord(0, {"b": 1}), TrialRecord(1, {"a": 1, "b": 2})]) == ["b", "a"]
+    two = [trial(0, "finished", 1.0, 10), trial(1, "diverged", 5.0, 3, error="nan", lr=2)]
+    assert table.table(two, "m", "min", 10) == [
+        "trial  state     m  round  lr", "    0  finished  1  10/10  0.001", "    1  diverged  5  3/10   2", "       nan"
+    ]  # fmt: skip
+
+
 def on_a_terminal(code, rows=14, columns=80):
     """What a script writes to a terminal of so many rows and columns."""
     head = """

@@ -49,11 +49,67 @@ def test_quniform_with_a_whole_step_yields_integers_from_low_to_high():
     assert sorted(Counter(values)) == [16, 32, 48, 64]
     assert {type(v) for v in values} == {int}
     assert domain.edges() == [16, 32, 48, 64]
+    assert {type(v) for v in drawn("quniform", 0.0, 2.5, 1.0)[1]} == {int}  # whatever high is
 
 
 def test_quniform_counts_from_low_and_does_not_show_rounding_errors():
     _, values = drawn("quniform", 0.1, 0.95, 0.2)
     assert sorted(set(values)) == [0.1, 0.3, 0.5, 0.7, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ([0, 0.3, 0.1], [0, 0.1, 0.2, 0.3]),  # in floating point, 0.3 is 2.9999999999999996 steps from 0
+        ([0.2, 0.3, 0.1], [0.2, 0.3]),  # and 0.1 more than 0.3 - 0.2
+        ([0.7, 0.9, 0.1], [0.7, 0.8, 0.9]),
+        ([0.1, 0.35, 0.1], [0.1, 0.2, 0.3]),
+        ([-0.3, 0.3, 0.15], [-0.3, -0.15, 0, 0.15, 0.3]),
+        ([0, 10, 2.5], [0, 2.5, 5, 7.5, 10]),
+        ([1, 6, 2], [1, 3, 5]),
+        ([0, 1.5, 1], [0, 1]),
+    ],
+)
+def test_quniform_has_both_ends(given, values):
+    domain = read_domain("quniform", given)
+    assert [domain.at(place) for place in range(domain.size)] == values
+    assert domain.edges() == values
+    assert all(map(domain.contains, values))
+    assert domain.clamp(99) == values[-1]
+    assert domain.clamp(-99) == values[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n"), [(0, 1, 10), (0, 3, 30), (0.1, 0.9, 8), (0, 0.7, 7), (-1, 1, 200), (1e-3, 2e-3, 5)]
+)
+def test_quniform_of_n_steps_has_one_value_more(low, high, n):
+    domain = read_domain("quniform", [low, high, float(f"{(high - low) / n:.12g}")])
+    assert (domain.size, domain.at(0), domain.at(n)) == (n + 1, low, high)
+
+
+def test_places_on_the_scale():
+    """Known values at the ends, in the middle and beside it: a learning searcher knows nothing else."""
+    assert [read_domain("uniform", [2, 6]).at(p) for p in (0, 0.25, 1)] == [2, 3, 6]
+    assert [read_domain("uniform", [2, 6]).place(v) for v in (2, 3, 6)] == [0, 0.25, 1]
+    assert read_domain("loguniform", [1e-4, 1]).at(0.25) == pytest.approx(1e-3)
+    assert read_domain("loguniform", [1e-4, 1]).place(1e-3) == pytest.approx(0.25)
+    normal = read_domain("normal", [2, 0.5])
+    assert [normal.at(p) for p in (0, 0.5, 1)] == pytest.approx([0.5, 2, 3.5])
+    assert [normal.place(v) for v in (0.5, 2, 3.5)] == pytest.approx([0, 0.5, 1], abs=1e-12)
+    assert normal.at(0.8413447 - 0.0009) == pytest.approx(2.5, abs=0.01)  # one standard deviation
+    assert [read_domain("randint", [3, 7]).at(p) for p in (0, 3)] == [3, 6]
+    assert read_domain("randint", [3, 7]).place(6) == 3
+    assert read_domain("choice", ["a", 1, True]).place(True) == 2
+
+
+def test_a_number_beside_another():
+    """A factor, or the next step where that changes nothing; the sign of the step is the factor's."""
+    rng = random.Random(3)
+    assert {read_domain("randint", [0, 100]).near(50, rng) for _ in range(50)} == {40, 60}
+    assert {read_domain("quniform", [0, 1, 0.25]).near(0.5, rng) for _ in range(50)} == {0.25, 0.75}
+    assert {read_domain("quniform", [16, 64, 16]).near(64, rng) for _ in range(50)} == {48, 64}
+    assert {read_domain("randint", [0, 9]).near(0, rng) for _ in range(50)} == {0, 1}
+    assert {read_domain("normal", [0, 1]).near(1.0, rng) for _ in range(50)} == {0.8, 1.2}
 
 
 def test_randint_leaves_out_high_like_ray():

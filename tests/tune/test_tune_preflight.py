@@ -162,6 +162,7 @@ def test_where_the_points_go(monkeypatch):
     assert tracking_uri(read_recipe("grid", ["track.uri=http://a"])) == "http://a"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b")
     assert tracking_uri(read_recipe("grid")) == "http://b"
+    assert tracking_uri(read_recipe("grid", ["track.uri=http://a"])) == "http://a"
     assert tracking_uri(read_recipe("grid", ["track.mlflow=false"])) is None
 
 

@@ -166,6 +166,39 @@ def test_many_at_a_time_differ_and_may_end_in_any_order(sweep, search):
 
 
 @pytest.mark.parametrize("search", LEARNERS)
+def test_trials_with_larger_numbers_are_learnt_from_too(sweep, search):
+    """One of before whose configuration was not written down is proposed after those that followed it."""
+    alone, both = (searcher(sweep, search, "trials: 32\n") for _ in range(2))
+    configs = [alone.space.sample(random.Random(number)) for number in range(32)]
+    for number, config in enumerate(configs):
+        for made in (alone, both) if number < 12 else (both,) if number > 12 else ():
+            made.restore(number, config, height(config), True)
+    assert alone.propose(12) != both.propose(12)
+
+
+def test_optuna_keeps_away_from_trials_that_run(sweep):
+    alone, beside = (searcher(sweep, "optuna", "trials: 32\n") for _ in range(2))
+    for number, config in enumerate(play(searcher(sweep, "optuna", "trials: 32\n"), last=20)):
+        for made in (alone, beside) if number < 14 else (beside,):
+            made.restore(number, config, height(config) if number < 14 else None, number < 14)
+    assert alone.propose(20) != beside.propose(20)
+
+
+@pytest.mark.parametrize("search", LEARNERS)
+def test_every_value_of_a_few_is_proposed(sweep, search):
+    lines = (
+        "train.n_critic: {randint: [1, 4]}",
+        "train.batch_size: {quniform: [16, 48, 16]}",
+        "loss: {choice: [hinge, wasserstein]}",
+    )
+    made = searcher(sweep, search, "trials: 40\n", lines=lines)
+    configs = [made.propose(number) for number in range(40)]
+    assert {config["train.n_critic"] for config in configs} == {1, 2, 3}
+    assert {config["train.batch_size"] for config in configs} == {16, 32, 48}
+    assert {config["loss"] for config in configs} == {"hinge", "wasserstein"}
+
+
+@pytest.mark.parametrize("search", LEARNERS)
 def test_scores_that_are_no_numbers_are_none(sweep, search):
     made = searcher(sweep, search, "trials: 30\n")
     for number in range(12):

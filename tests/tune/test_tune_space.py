@@ -203,6 +203,28 @@ def test_a_key_exists_only_under_its_condition(sweep):
     assert len(met) == 2
 
 
+@pytest.mark.parametrize("key", ["generator.width", "critic.width", "prior.dim", "data.samples"])
+def test_what_shapes_the_networks_is_not_mutated(sweep, key):
+    space, rng = sweep.keys(f"{key}: {{randint: [2, 9]}}", "optimizer.lr: {loguniform: [1e-5, 1e-1]}"), random.Random(0)
+    mutated = [space.mutate({key: 5, "optimizer.lr": 1e-3}, rng) for _ in range(20)]
+    assert {config[key] for config in mutated} == {5}
+    assert len({config["optimizer.lr"] for config in mutated}) > 2
+
+
+def test_a_grid_may_have_more_points_than_trials_are_said(sweep):
+    points = "points: [{train.n_critic: 1}, {train.n_critic: 2}]\ntrials: 1\nsearch: grid\n"
+    assert len(sweep.keys("train.n_critic: {choice: [1, 2]}", more=points).points) == 2
+
+
+def test_a_config_has_the_recipes_order(sweep):
+    """Also where a key stands before the one that it depends on."""
+    space = sweep.keys("loss.tilt: {uniform: [0, 1], when: {loss: tilted}}", "loss: {choice: [{use: acme/tilted}]}")
+    assert space.order == ["loss", "loss.tilt"]
+    config = space.sample(random.Random(0))
+    assert list(config) == ["loss.tilt", "loss"]
+    assert space.active({"loss": {"use": "acme/tilted"}, "loss.tilt": 0.5}) == {"loss.tilt": 0.5, "loss": {"use": "acme/tilted"}}
+
+
 def test_what_does_not_exist_is_left_out(sweep):
     space = sweep.keys(SWITCH, WEIGHT)
     config = {"modifiers": [{"use": "weight_clip"}], "modifiers[0].weight": 3.0}

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +117,62 @@ def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):
     assert "is a sweep; go on with it: ganflow tune --resume small-1" in capsys.readouterr().err
 
 
+def test_what_was_searched_of_the_training_stays_and_what_trials_have_in_common_goes(trained, tmp_path):
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    summarize(folder)
+    assert (read_recipe(folder.best).train.rounds, read_recipe(folder.best).train.threads) == (40, 1)
+    folder.record(1, config={"train.rounds": 2, "train.threads": 3})
+    summarize(folder)
+    assert read_recipe(folder.best).train.rounds == 2
+
+
+def test_the_sheet_has_the_samples_of_the_best_three(trained, monkeypatch, tmp_path):
+    from ganflow.tune import summary as module
+
+    shown = []
+    monkeypatch.setattr("ganflow.tune.sheet.sheet", lambda pictures: shown.extend(pictures))
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    trials = list(folder.trials().values())
+    folder.record(4, config={}, state="finished", score=0.0)  # the best, without pictures
+    module._samples(folder, trials, "score", "min")
+    assert [title for _, title, _ in shown] == ["score 1, trial 1", "score 2, trial 2", "score 3, trial 0"]
+    assert shown[0][2] == "lr 0.001, loss wasserstein"
+    assert all(path.name == "round-00000002.png" for path, _, _ in shown)
+    shown.clear()
+    module._samples(folder, trials, "score", "max")
+    assert [title for _, title, _ in shown] == ["score 3, trial 0", "score 2, trial 2", "score 1, trial 1"]
+
+
+def test_the_newest_samples(tmp_path):
+    run = RunFolder(tmp_path)
+    run.samples.mkdir()
+    for round in (5, 1000, 300):
+        (run.samples / f"round-{round:08d}.png").touch()
+    assert newest_samples(run).name == "round-00001000.png"
+
+
+def test_a_score_of_nothing_is_a_score(tmp_path):
+    folder = begin(tmp_path / "s")
+    folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=0.0, round=4)
+    summarize(folder)
+    assert (folder.path / "trials.csv").read_text().splitlines()[1].startswith("0,finished,0.0,4,0.1,")
+
+
+def test_the_best_so_far_is_drawn_in_the_order_of_ends(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("ganflow.tune.plots.best_picture", lambda ended, *args: drawn.extend(t.number for t in ended))
+    monkeypatch.setattr("ganflow.tune.plots.trials_picture", lambda *args: None)
+    folder = begin(tmp_path / "s")
+    for number in (2, 0, 1):
+        folder.record(number, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
+    folder.record(0, state="waiting")  # the machine's fault: tried again
+    folder.record(0, state="finished")
+    summarize(folder)
+    assert drawn == [2, 1, 0]
+
+
 def test_a_trial_without_its_folder_leaves_no_best_recipe_but_the_rest(tmp_path):
     folder = begin(tmp_path / "s")
     folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0, round=4)
@@ -138,12 +196,23 @@ def test_an_unreadable_recipe_of_the_sweep_does_not_stop_it(tmp_path):
     folder = begin(tmp_path / "s")
     folder.recipe.write_text("loss: {use: gone/away}\n")
     folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
-    assert (folder.plots / "trials.png") in summarize(folder).written
+    done = summarize(folder)
+    assert (folder.plots / "trials.png") in done.written
+    assert done.missing[0].startswith("no scales of the space, nor all rounds: the sweep's recipe cannot be read: ")
+    assert "gone/away" in done.missing[0]
+
+
+def test_why_a_best_recipe_cannot_be_read_is_said(trained, tmp_path):
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    recipe = folder.trial(1).recipe
+    recipe.write_text(re.sub(r"use: \S*wasserstein\b", "use: gone/away", recipe.read_text()))
+    (said,) = summarize(folder).missing
+    assert said.startswith("no best.yaml: the recipe of trial 1 cannot be read: ")
+    assert "gone/away" in said
 
 
 def test_what_was_copied_is_said_in_the_best_recipe(trained, summary, tmp_path):
-    import shutil
-
     folder = SweepFolder(tmp_path / "small-1")
     shutil.copytree(trained.path, folder.path)
     folder.record(1, copied=[[0, 1]])
@@ -243,6 +312,79 @@ def test_one_bad_score_does_not_flatten_the_rest():
     assert axis.place(3.0) > 0.2
     assert axis.place(1000.0) == 1
     assert axis.ticks[-1][1].startswith("≥ ")
+
+
+def test_and_where_more_is_better_it_is_the_one_at_the_bottom():
+    axis = score_axis("m", [-1000.0, 0.0, 1.0, 2.0, 3.0], "max")
+    assert axis.place(0.0) < 0.8
+    assert axis.place(-1000.0) == 0
+    assert axis.ticks[0] == (0.0, "≤ -9")
+    assert (axis.low, axis.high) == (-9.0, 3.0)  # four times as far from the best as the worst quarter begins
+    axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
+    assert (axis.low, axis.high) == (0.0, 12.0)
+
+
+def test_places_of_numbers_and_categories():
+    assert [key_axis("x", [0.0, 10.0], {"uniform": [0, 10]}).place(v) for v in (0, 2.5, 10, -3, 99)] == [0, 0.25, 1, 0, 1]
+    log = key_axis("x", [1e-4, 1.0], {"loguniform": [1e-4, 1]})
+    assert [log.place(v) for v in (1e-4, 1e-3, 1e-2, 1.0)] == pytest.approx([0, 0.25, 0.5, 1])
+    assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    names = key_axis("x", ["b", "a"], {"choice": ["a", "c", "b"]})
+    assert [names.place(v) for v in "ab"] == [0.25, 0.75]
+    assert key_axis("x", [3.0, 3.0]).place(3.0) == 0.5
+    assert key_axis("x", [-1.0, 49.0]).kind == "linear"
+    assert key_axis("x", [1.0, 50.0]).kind == "log"
+    assert key_axis("x", [1.0, 49.0]).kind == "linear"
+    assert [label for _, label in key_axis("x", [10, 9, 100], {"choice": [100, 10, 9]}).ticks] == ["9", "10", "100"]
+    assert [label for _, label in key_axis("x", [0.0, 1.0]).ticks] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert [round(place, 3) for place, _ in key_axis("x", [0.0, 1.0]).ticks] == [0, 0.25, 0.5, 0.75, 1]
+    assert score_axis("m", [1.0, 60.0], "min").kind == "log"
+    assert score_axis("m", [0.0, 60.0], "min").kind == "linear"
+
+
+class Drawing:
+    """What is drawn on axes."""
+
+    def __init__(self):
+        self.lines, self.texts = [], []
+
+    def plot(self, x, y, *args, **style):
+        self.lines.append((x, y, args, style))
+
+    def text(self, *args, **style):
+        self.texts.append(args[2])
+
+
+def drawn(monkeypatch, ended, mode):
+    drawing = Drawing()
+    monkeypatch.setattr("ganflow.tune.plots._panel", lambda x, y, heading: (drawing, lambda: heading))
+    return best_picture(ended, "m", mode), drawing.lines
+
+
+@pytest.mark.parametrize(("mode", "best", "steps"), [("min", 1, [1, 1, 0.5, 0.5, 0, 0]), ("max", 3, [1, 1, 1, 1, 1, 1])])
+def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
+    ended = [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(
+        [("finished", 3.0), ("diverged", 0.0), ("stopped", 2.0), ("finished", 1.0)]
+    )]  # fmt: skip
+    heading, lines = drawn(monkeypatch, ended, mode)
+    assert heading.endswith(f"best so far {best}")
+    *points, (xs, ys, _, style) = lines
+    assert style["color"] == "#e8833a"
+    assert list(ys) == steps
+    assert sorted(xs) == list(xs)
+    wrong = [x for x, y, marker, _ in points if marker == ("x",)]
+    assert wrong == [pytest.approx(1 / 3)]
+    shades = [style["color"] for _, _, marker, style in points if marker == ("o",)]
+    assert (sum(shades[0]) > sum(shades[2])) == (mode == "min")  # dark is good
+
+
+def test_how_many_have_no_score(monkeypatch):
+    from ganflow.tune.plots import _tell_missing
+
+    figure = Drawing()
+    states = [("finished", 1.0), ("diverged", 2.0), ("failed", None), ("running", None), ("waiting", None), ("running", 1.0)]
+    _tell_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
+    assert figure.texts == ["2 trials without a score", "2 trials not over"]
 
 
 def test_whole_numbers_have_whole_ticks():

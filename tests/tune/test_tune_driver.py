@@ -1,0 +1,178 @@
+"""A sweep's frame: its lock, its status, its signals and its end, without Ray; and the watch over the cluster's head."""
+
+import errno
+import os
+import signal
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+from sweep_helpers import recipe
+
+from ganflow import runs
+from ganflow.errors import GanflowError
+from ganflow.machine import Broken
+from ganflow.tune import driver, watchdog
+from ganflow.tune.folder import MACHINE
+from ganflow.tune.places import begin, find
+from ganflow.tune.plan import in_common, make_plan, rounds_of
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(recipe(tmp_path))
+    return plan, begin(plan, tmp_path / "runs")
+
+
+@pytest.fixture
+def go(planned, monkeypatch):
+    """go(instead of Ray's part) → the outcome."""
+
+    def run(act=lambda folder, interruption: None):
+        plan, folder = planned
+        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop: act(folder, stop))
+        return driver.go(folder, plan, quiet=True)
+
+    return run
+
+
+def test_a_sweep_that_ends(go, planned):
+    def play(folder, interruption):
+        assert folder.about()["status"] == "running"
+        assert folder.about()["pid"] == os.getpid()
+        assert runs.is_locked(folder)
+        folder.record(0, config={"optimizer.lr": 1e-3}, state="failed", cause=MACHINE)
+        folder.record(1, config={"optimizer.lr": 1e-3}, state="failed")
+        folder.record(2, config={"optimizer.lr": 1e-3}, state="diverged")
+
+    outcome = go(play)
+    assert (outcome.status, outcome.signal, outcome.failed, outcome.retriable) == ("finished", 0, 2, 1)
+    assert planned[1].about()["status"] == "finished"
+    assert (planned[1].path / "trials.csv").exists()
+    assert not runs.is_locked(planned[1])
+
+
+def test_one_that_is_interrupted_is_not_summed_up(go, planned):
+    outcome = go(lambda folder, interruption: os.kill(os.getpid(), signal.SIGTERM))
+    assert (outcome.status, outcome.signal) == ("interrupted", signal.SIGTERM)
+    assert planned[1].about()["status"] == "interrupted"
+    assert not (planned[1].path / "trials.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "status"),
+    [
+        (GanflowError("no cluster"), GanflowError, "interrupted"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), Broken, "interrupted"),
+        (ZeroDivisionError(), ZeroDivisionError, "failed"),
+    ],
+)
+def test_what_ends_a_sweep_otherwise(go, planned, error, raised, status):
+    def play(folder, interruption):
+        raise error
+
+    with pytest.raises(raised):
+        go(play)
+    assert planned[1].about()["status"] == status
+
+
+def test_two_drivers_of_one_sweep(go, planned):
+    with runs.locked(planned[1]), pytest.raises(GanflowError, match=r"another process runs the sweep tiny-sweep-1 already \(pid"):
+        go()
+
+
+def test_names_are_counted(planned, tmp_path):
+    plan, first = planned
+    assert first.sweep == "tiny-sweep-1"
+    assert begin(plan, tmp_path / "runs").sweep == "tiny-sweep-2"
+    assert find("tiny-sweep-2", tmp_path / "runs").about()["trials"] == 4
+
+
+def test_the_cluster_is_gone(planned, monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(driver.os, "_exit", ended.append)
+    display = SimpleNamespace(__exit__=lambda *error: None)
+    for number in (0, signal.SIGTERM):
+        driver._abandon(planned[1], display, SimpleNamespace(signal=number))
+    assert ended == [1, 143]
+    assert planned[1].about()["status"] == "interrupted"
+    assert "go on with: ganflow tune --resume tiny-sweep-1" in capsys.readouterr().err
+
+
+def test_when_ray_is_to_stop_all(planned):
+    notes = []
+    interruption = SimpleNamespace(signal=0)
+    watcher = SimpleNamespace(broken="", stopping=False, display=SimpleNamespace(note=notes.append))
+    stopper = driver._stopper(planned[1], watcher, interruption)
+    assert not stopper.stop_all()
+    assert not stopper("trial", {})
+    assert planned[1].about()["status"] == "waiting"
+    interruption.signal = signal.SIGINT
+    assert stopper.stop_all()
+    assert stopper.stop_all()
+    assert planned[1].about()["status"] == "interrupted"  # by which the trials know that they are to go on
+    assert notes == ["stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)"]
+    broken = SimpleNamespace(broken="a full disk", stopping=False, display=watcher.display)
+    assert driver._stopper(planned[1], broken, SimpleNamespace(signal=0)).stop_all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])]
+)
+def test_what_is_packed(planned, monkeypatch, wanted, pays, pack, said):
+    monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (pays, "no"))
+    notes = []
+    plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted))
+    assert driver._pack(plan, notes.append) == pack
+    assert notes == said
+
+
+def changes(tmp_path, *overrides):
+    plan = make_plan(recipe(tmp_path), overrides)
+    return rounds_of(plan), sorted(in_common(plan))
+
+
+def test_what_trials_have_in_common(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert changes(tmp_path) == (6000, ["train.threads=1"])  # its pictures and checkpoints are the recipe's
+    assert changes(tmp_path, "tune.rounds=300") == (300, ["train.rounds=300", "train.threads=1"])
+    auto = ["tune.resources={cpus: 3}", "train.sample_every=0", "train.checkpoint_every=0"]
+    assert changes(tmp_path, *auto, "tune.scheduler=pbt", "tune.interval=0.2", "tune.rounds=300") == (
+        300, ["train.checkpoint_every=60", "train.rounds=300", "train.sample_every=300", "train.threads=3"]
+    )  # fmt: skip
+    assert changes(tmp_path, *auto)[1] == ["train.sample_every=6000", "train.threads=3"]
+    searched = "tune.space={train.sample_every: {choice: [10, 20]}}"
+    assert changes(tmp_path, "train.sample_every=0", searched) == (6000, ["train.threads=1"])
+
+
+def watch(monkeypatch, answers, patience):
+    """Whether the head is given up while it answers so, a look each."""
+    left, over, gone = iter(answers), threading.Event(), []
+
+    def answer(address):
+        found = next(left, None)
+        if found is None:
+            over.set()
+        return bool(found)
+
+    monkeypatch.setattr(watchdog, "answers", answer)
+    monkeypatch.setattr(watchdog, "EVERY", 0.01)
+    monkeypatch.setattr(watchdog, "PATIENCE", patience)
+    watchdog._watch("127.0.0.1:1", over, lambda: gone.append(1))
+    return bool(gone)
+
+
+def test_a_head_that_is_away_for_a_moment_is_waited_for(monkeypatch):
+    assert not watch(monkeypatch, [True, False, True] * 20, 0.2)
+    assert not watch(monkeypatch, [False] * 3, 60)
+    assert watch(monkeypatch, [True, *[False] * 60], 0.1)
+
+
+def test_who_answers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert watchdog.answers(address)
+    assert not watchdog.answers(address)
