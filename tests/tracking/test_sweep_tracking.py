@@ -261,13 +261,14 @@ def test_a_trial_that_is_deleted_while_the_sweep_is_followed(sweep: ByHand, data
     assert [r.error for r in results] == [""]
 
 
+@pytest.mark.parametrize("lost", [".png", ".webp"])
 def test_a_picture_that_was_cut_off_takes_its_own_place(
-    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
+    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     send = Artifacts.put
 
     def cut_off(self: Artifacts, path: Path, folder: str | None = None) -> None:
-        if path.suffix == ".webp":
+        if path.suffix == lost:
             raise ConnectionError("Remote end closed connection")
         send(self, path, folder)
 
