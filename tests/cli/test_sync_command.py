@@ -9,11 +9,12 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ganflow import GanflowError, runs
-from ganflow.cli.drawing import check_output_path, whole_number, write_output
+from ganflow.cli.drawing import Classes, check_output_path, whole_number, write_output
 from ganflow.cli.known import TAIL, age, last_entries
 from ganflow.runs import RunFolder
 from ganflow.tracking import Journal
@@ -92,6 +93,7 @@ ATTACHED = """
 import os, signal, sys
 from ganflow.cli.sync import _when_training_ends
 before = os.getpriority(os.PRIO_PROCESS, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may be run by nohup
 over = _when_training_ends()
 assert os.getpriority(os.PRIO_PROCESS, 0) == min(19, before + 10)
 assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -146,6 +148,14 @@ def test_whole_numbers_within_bounds():
     for text, why in (("1", "1 is not 2 or more"), ("6", "6 is not at most 5"), ("2.5", "not a whole number")):
         with pytest.raises(argparse.ArgumentTypeError, match=why):
             parse(text)
+
+
+def test_labels_by_name_and_number():
+    classes = Classes("label", SimpleNamespace(classes=("cat", "dog", "0")))
+    assert classes.labels(["dog", "0", "1", "cat"]) == [1, 2, 1, 0]  # a name comes first
+    for wrong in ("3", "bird", "-1", "1.0"):
+        with pytest.raises(GanflowError, match=f"--label {wrong}: there is no such class"):
+            classes.labels([wrong])
 
 
 def test_endings_of_files(tmp_path, capsys):

@@ -15,12 +15,16 @@ A list is a TOML file beside this one, named after its area, with one table for 
     note = "short gradients are lengthened"
 
 The tree is copied to a temporary folder; there one fault at a time is planted, its tests are run with `-x -q`, and the text is
-restored. All the tests must pass without a fault first, as else "caught" would mean nothing. A fault whose tests do not end by
-the time limit is "endless" and not caught: a red test must end. Not part of .ci/run: minutes to an hour.
+restored. What caught a fault must pass without it, as else "caught" would mean nothing. A fault whose tests do not end by the
+time limit is "endless" and not caught: a red test must end. Not part of .ci/run: minutes to an hour.
 """
 
-import argparse
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
+import argparse
+import compileall
 import signal
 import subprocess
 import sys
@@ -28,15 +32,20 @@ import tempfile
 import time
 import tomllib
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from shutil import copy2
+from typing import NoReturn
+
+import numpy  # noqa: F401  (imported once, for all forks)
+import pytest
+import torch  # noqa: F401
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CAUGHT = {1: "caught", 2: "caught"}  # pytest: a test failed, a test file could not be imported
 
 
 @dataclass(frozen=True)
@@ -85,47 +94,79 @@ def copied(into: Path) -> Path:
         if (ROOT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             copy2(ROOT / name, into / name)
+    compileall.compile_dir(into, quiet=2)
     return into
 
 
-def pytest_on(tree: Path, tests: list[str], limit: float | None, *, cached: bool) -> tuple[int | None, str]:
-    """pytest's exit code (None when the time limit came first) and the end of its output."""
-    path = os.pathsep.join([str(tree), str(tree / "plugins")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    if not cached:  # a planted file must leave no byte code behind
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
-    folder = tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True)
-    with folder as base, tempfile.TemporaryFile("w+") as output:
-        child = subprocess.Popen(
-            [*command, "--basetemp", f"{base}/tests"],
-            cwd=tree, env=environment, start_new_session=True, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            code = child.wait(limit)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-        output.seek(0)
-        return code, output.read()
+def pytest_on(tree: Path, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
+    """pytest's exit code (None when the time limit came first) and its output. By a fork of this process, which has imported
+    torch: that is most of what a quick test costs."""
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as base:
+        output = Path(base, "output")
+        child = os.fork()
+        if not child:
+            _become_pytest(tree, [*tests, "--basetemp", f"{base}/tests"], output)
+        code, until = None, time.monotonic() + limit
+        while code is None and time.monotonic() < until:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if ended else None
+            time.sleep(0.05)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        if code is None:
+            os.waitpid(child, 0)
+        return code, output.read_text(encoding="utf-8", errors="replace")
 
 
-def plant(tree: Path, fault: Fault, limit: float) -> str:
-    """Outcome of one fault: caught, survived, endless or broken (its tests could not be run)."""
-    file = tree / fault.file
-    text, times = file.read_text(encoding="utf-8"), file.stat()
-    file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+def _become_pytest(tree: Path, arguments: list[str], output: Path) -> NoReturn:
+    """Run pytest on the copied tree in this process, and end it."""
+    os.setsid()
+    file = os.open(output, os.O_WRONLY | os.O_CREAT)
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    os.chdir(tree)
+    paths = [str(tree), str(tree / "plugins")]
+    os.environ.update(PYTHONPATH=os.pathsep.join(paths), PYTHONDONTWRITEBYTECODE="1")  # no byte code of a planted file is left
+    sys.dont_write_bytecode = True
+    sys.path[:1] = paths
+    code = 3
     try:
-        code, _ = pytest_on(tree, list(fault.tests), limit, cached=False)
+        code = int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]))
     finally:
-        file.write_text(text, encoding="utf-8")
-        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    if code is None:
-        return "endless"
-    return "survived" if code == 0 else CAUGHT.get(code, "broken")
+        sys.stdout.flush()
+        os._exit(code)
+
+
+class Runner:
+    """Outcomes of faults in a copy of the tree."""
+
+    def __init__(self, tree: Path, limit: float) -> None:
+        self.tree, self.limit = tree, limit
+        self.sound: dict[str, bool] = {}  # tests that were seen to pass without a fault
+
+    def plant(self, fault: Fault) -> str:
+        """Outcome of one fault: caught, survived, endless (its tests do not end), or broken (they fail without it, too)."""
+        file = self.tree / fault.file
+        text, times = file.read_text(encoding="utf-8"), file.stat()
+        file.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+        try:
+            code, _ = pytest_on(self.tree, fault.tests, self.limit)
+        finally:
+            file.write_text(text, encoding="utf-8")
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its byte code is good again
+        if code == 0:
+            self.sound.update(dict.fromkeys(fault.tests, True))
+            return "survived"
+        return "broken" if not all(map(self.passes, fault.tests)) else "endless" if code is None else "caught"
+
+    def passes(self, test: str) -> bool:
+        """A test's verdict without a fault."""
+        if test not in self.sound:
+            code, output = pytest_on(self.tree, [test], 10 * self.limit)
+            self.sound[test] = code == 0
+            if code != 0:
+                print(output[-3000:], f"{test} does not pass without a fault: mend it first.", sep="\n")
+        return self.sound[test]
 
 
 def main() -> int:
@@ -143,14 +184,10 @@ def main() -> int:
         return 1 if stale else 0
     outcomes: dict[str, list[str]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="faults-tree-") as folder:
-        tree = copied(Path(folder))
-        code, output = pytest_on(tree, sorted({test for fault in chosen for test in fault.tests}), None, cached=True)
-        if code != 0:
-            print(output[-3000:], "\nThe tests do not pass without a fault: mend them first.", sep="")
-            return 1
+        runner = Runner(copied(Path(folder)), options.limit)
         for number, fault in enumerate(chosen, 1):
             began = time.monotonic()
-            outcomes[fault.area].append(outcome := plant(tree, fault, options.limit))
+            outcomes[fault.area].append(outcome := runner.plant(fault))
             line = " ".join(fault.old.split())[:70]
             print(f"{number:3d}/{len(chosen)} {outcome:8s} {time.monotonic() - began:4.0f} s  {fault.area}  {fault.file}: {line}"
                   f"{f'  ({fault.note})' if fault.note else ''}", flush=True)

@@ -44,6 +44,7 @@ class Requests:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[tuple[str, str]] = []
+        self.most = 0  # parameters, or tags, in one
         self.failing: dict[str, str] = {}  # request: "lost" before the store has it, or "unanswered" after that
         for name in ("create_run", "log_batch", "set_terminated", "search_runs", "log_inputs", "set_tag", "update_run"):
             real = getattr(MlflowClient, name)
@@ -53,6 +54,7 @@ class Requests:
         if name == "log_batch":
             name = "points" if others or more.get("metrics") else "texts"
         self.sent.append((name, str(about)))
+        self.most = max(self.most, len(more.get("params", ())), len(more.get("tags", ())) if name == "texts" else 0)
         failure = self.failing.pop(name, "")
         if failure == "lost":
             raise ConnectionError("Connection refused")
@@ -88,9 +90,11 @@ def test_after_a_failed_request_the_store_is_asked_what_it_has(
     assert not sender.attempt("running")
     assert sender.result.error == State.read(folder).error == ""
     assert len(requests.of("points")) == times
-    assert history(database, sender.state.run_id) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert history(database, sender.state.run_id) == [(n, float(n)) for n in (1, 2, 3)]
     assert sender.idle()
-    assert sent(folder) == 3
+    report(folder, 4, 4)
+    assert not sender.attempt("running")
+    assert sent(folder) == 4  # a sender that is killed now leaves what it knows
 
 
 def test_after_a_failed_request_nothing_known_of_the_store_is_relied_on(sweep: ByHand, database: str, requests: Requests) -> None:
@@ -199,8 +203,8 @@ def test_a_picture_that_becomes_whole_is_sent(sweep: ByHand, database: str, stat
 # What is sent.
 
 
-def test_many_and_long_parameters(make_run: Make, database: str) -> None:
-    """MLflow takes a hundred of at most 6000 characters at a time."""
+def test_many_and_long_parameters(make_run: Make, database: str, requests: Requests) -> None:
+    """MLflow's server takes a hundred of at most 6000 characters at a time."""
     folder = make_run(points=1, status="finished")
     folder.recipe.write_text("".join(f"key_{i}: {i}\n" for i in range(250)) + f"long: {'x' * 7000}\n")
     assert sync(folder).error == ""
@@ -208,6 +212,7 @@ def test_many_and_long_parameters(make_run: Make, database: str) -> None:
     assert len(run.data.params) == 251
     assert run.data.params["key_249"] == "249"
     assert run.data.params["long"] == "x" * 6000
+    assert requests.most == 100
 
 
 def test_many_tags_of_a_run_without_new_parameters(make_run: Make, database: str) -> None:

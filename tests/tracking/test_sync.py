@@ -15,7 +15,7 @@ from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
-from ganflow.tracking import store
+from ganflow.tracking import store, unsent
 from ganflow.tracking.journal import rewind
 from ganflow.tracking.lock import locked
 from ganflow.tracking.pending import State
@@ -116,6 +116,7 @@ def test_many_points_go_in_batches_and_a_half_sent_one_is_completed(
     first = sync(folder)
     assert (first.points, first.error) == (1000, "connection refused")
     assert State.read(folder).error == "connection refused"
+    assert str(unsent(folder)).startswith("1500 points not sent")
     assert sync(folder) == SyncResult(points=1500, uri=database)
     assert sizes == [1000, 1000, 1000, 500]
     assert [round for round, _ in history(database, the_run(database).info.run_id)] == list(range(1, 2501))
