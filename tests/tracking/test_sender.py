@@ -363,14 +363,23 @@ def test_a_trials_run_is_a_child_from_the_beginning(sweep: ByHand, database: str
     assert found[trial.id].info.experiment_id == found[ID].info.experiment_id
 
 
-def test_the_children_of_a_sweep_are_read_page_by_page(sweep: ByHand, database: str) -> None:
+def test_the_children_of_a_sweep_are_read_page_by_page(
+    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trials = [sweep.trial(number) for number in range(3)]
     connection = Connection(database)
     for trial in trials:
         connection.run(trial)
-    find = connection._find
-    connection._find = lambda folder, tag, page: find(folder, tag, 2)  # type: ignore[method-assign] # of a thousand
+    search, pages = connection.client().search_runs, list[str | None]()
+
+    def search_runs(*about: Any, max_results: int, page_token: str | None) -> Any:
+        assert page_token not in pages  # for ever
+        pages.append(page_token)
+        return search(*about, max_results=min(max_results, 2), page_token=page_token)
+
+    monkeypatch.setattr(connection.client(), "search_runs", search_runs)
     assert connection.children(sweep.folder) == {trial.id for trial in trials}
+    assert len(pages) == 2
 
 
 def test_a_trial_that_calls_itself_running_is_not_passed_over_at_the_end(sweep: ByHand, database: str) -> None:
