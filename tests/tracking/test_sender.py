@@ -211,7 +211,7 @@ def test_many_and_long_parameters(make_run: Make, database: str, requests: Reque
     (run,) = everyone(database).values()
     assert len(run.data.params) == 251
     assert run.data.params["key_249"] == "249"
-    assert run.data.params["long"] == "x" * 6000
+    assert run.data.params["long"] == describe.parameters(folder)["long"] == "x" * 6000
     assert requests.most == 100
 
 

@@ -195,11 +195,13 @@ def test_a_deleted_run_is_made_again(make_run: Make, database: str) -> None:
 def test_to_another_store(make_run: Make, database: str, template: Path, tmp_path: Path) -> None:
     import shutil
 
-    folder = make_run(points=2)
+    folder = make_run(points=2, status="finished")
+    Image.new("RGB", (8, 8)).save(folder.plots / "losses.png")
     sync(folder)
     shutil.copyfile(template, tmp_path / "other.db")
     other = f"sqlite:///{tmp_path}/other.db"
     assert sync(folder, uri=other) == SyncResult(points=2, uri=other)
+    assert store.client(other).list_artifacts(the_run(other).info.run_id, "plots")
     assert sync(folder, uri=database) == SyncResult(uri=database)  # asked, not remembered
 
 
