@@ -351,6 +351,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def fork_rng(device: torch.device) -> Iterator[None]:
     """Random numbers drawn inside leave torch's generators as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type=device.type):
         yield

@@ -237,10 +237,12 @@ def test_a_reader_sees_only_whole_files(tmp_path):
     done = threading.Event()
 
     def keep_writing():
-        write(tmp_path, *range(2, 30), keep=1, size=200_000)
-        done.set()
+        try:
+            write(tmp_path, *range(2, 30), keep=1, size=200_000)
+        finally:  # the reader ends, too
+            done.set()
 
-    thread = threading.Thread(target=keep_writing)
+    thread = threading.Thread(target=keep_writing, daemon=True)
     thread.start()
     seen = []
     while not done.is_set():

@@ -1,5 +1,6 @@
 """Grids of images, files that are whole or absent, animations."""
 
+import os
 import subprocess
 import sys
 
@@ -137,6 +138,21 @@ def test_a_gif_shows_the_pictures_in_order_and_repeats(tmp_path, mode):
 def test_a_gif_of_pictures_in_memory_without_a_stay(tmp_path):
     gif([Image.new("L", (30, 20), s) for s in (0, 200)], tmp_path / "a.gif", fps=20, hold=False)
     assert [ms for _, ms in gif_frames(tmp_path / "a.gif")[0]] == [50, 50]
+
+
+def test_no_browser_is_asked_for_more_than_50_frames_a_second(tmp_path):
+    gif([Image.new("L", (30, 20), s) for s in (0, 200)], tmp_path / "a.gif", fps=1000, hold=False)
+    assert [ms for _, ms in gif_frames(tmp_path / "a.gif")[0]] == [20, 20]
+
+
+def test_a_link_in_the_place_of_the_scratch_file_is_not_written_through(tmp_path):
+    """A run's folder may come from a stranger."""
+    target = tmp_path / "target"
+    target.write_text("theirs")
+    (tmp_path / f".a.png.{os.getpid()}").symlink_to(target)
+    save_png(Image.new("L", (4, 4)), tmp_path / "a.png")
+    assert target.read_text() == "theirs"
+    assert not (tmp_path / "a.png").is_symlink()
 
 
 def test_captions_go_below_the_picture(tmp_path):

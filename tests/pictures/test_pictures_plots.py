@@ -187,7 +187,8 @@ def test_threads_draw_the_same_as_one(tmp_path):
     data, samples = Known(), torch.randn(100, 2, generator=torch.Generator().manual_seed(1))
     alone = pixels(density(data, samples))
     drawn = []
-    threads = [threading.Thread(target=lambda: drawn.append(pixels(density(data, samples)))) for _ in range(4)]
+    draw = lambda: drawn.append(pixels(density(data, samples)))  # noqa: E731
+    threads = [threading.Thread(target=draw, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

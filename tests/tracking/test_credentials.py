@@ -19,8 +19,10 @@ from ganflow.addresses import bare, normal, password_problem, redacted
 from ganflow.cli import main
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
-from ganflow.tracking import store
+from ganflow.tracking import destination, store
+from ganflow.tracking.destination import address, check_address
 from ganflow.tracking.known import known, remember
+from ganflow.tracking.lock import locked
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -406,6 +408,44 @@ def test_addresses_are_remembered_in_one_form(state: Path, monkeypatch: pytest.M
     assert not known("https://host.lab")
     remember("https://host.lab")
     assert known("https://host.lab")
+
+
+def test_the_newest_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganflow.tracking.known._MOST", 2)
+    for name in ("a", "b", "c"):
+        remember(f"http://{name}")
+    assert [known(f"http://{name}") for name in ("a", "b", "c")] == [False, True, True]
+
+
+def test_a_relative_database_stays_where_it_was_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = "sqlite:///mine.db"
+    first = address(asked, {})
+    assert first == {"asked": asked, "uri": f"sqlite:///{tmp_path}/mine.db"}
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert address(asked, first) == first  # the run goes on elsewhere
+    assert address("sqlite:///new.db", first)["uri"] == f"sqlite:///{tmp_path}/other/new.db"
+    assert address(None, first) == {"asked": None, "uri": None}
+
+
+@pytest.mark.parametrize("uri", ["http://host:0", "http://:5000", "http://host:66000", "http://ho st", "https:///x"])
+def test_what_is_no_address(uri: str) -> None:
+    with pytest.raises(GanflowError, match=r"names no host, or no port|is not the address of an MLflow store"):
+        check_address(uri)
+
+
+def test_a_database_whose_tables_are_being_made_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of its tables would look like another program's."""
+    file = tmp_path / "mlflow.db"
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    database.close()
+    monkeypatch.setattr(destination, "locked", lambda path, timeout: locked(path, 0))
+    with locked(tmp_path / ".mlflow.db.lock", 0), pytest.raises(GanflowError, match="is being set up by another process"):
+        destination.check_file(f"sqlite:///{file}", tmp_path)
+    with pytest.raises(GanflowError, match="another program's database"):
+        destination.check_file(f"sqlite:///{file}", tmp_path)
 
 
 @pytest.mark.slow

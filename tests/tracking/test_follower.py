@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tracking_helpers import draw, history, report, until
 
-from ganflow import runs
+from ganflow import child, runs
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import Follower, store
@@ -27,6 +29,36 @@ PATIENCE = 60
 
 def sent(folder: RunFolder) -> int:
     return State.read(folder).steps.get("critic/loss", 0)
+
+
+class Started:
+    """A process that was only asked for."""
+
+    def __init__(self, arguments: list[str], env: dict[str, str], **options: Any) -> None:
+        self.arguments, self.env, self.options = arguments, env, options
+        self.stdin, self.returncode = io.BytesIO(), None
+
+    def wait(self, timeout: float) -> int:
+        raise subprocess.TimeoutExpired("ganflow", timeout)
+
+
+def test_how_the_process_is_started_and_told_of_the_end(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "start", Started)
+    monkeypatch.chdir(tmp_path)
+    folder = make_run(points=2)
+    for address, typed in ((None, []), ("sqlite:///my.db", ["--uri", f"sqlite:///{tmp_path}/my.db"])):
+        for end in (Follower.stop, lambda follower: follower.finish(0.5)):
+            follower = Follower(folder, address)
+            follower.start()
+            process: Any = follower._process
+            assert process.arguments == ["-m", "ganflow", "sync", "--follow", "--attached", str(folder.path), *typed]
+            assert process.env["CUDA_VISIBLE_DEVICES"] == ""
+            assert process.options["start_new_session"]
+            assert not process.stdin.closed
+            left = end(follower)
+            assert process.stdin.closed  # by that it knows
+            assert process.returncode == 0  # nobody waits for it any more, and Python does not warn of it
+    assert str(left).startswith(f"2 points not sent to sqlite:///{tmp_path}/runs/mlflow.db: still being sent after 0.5 s; ")
 
 
 def test_a_run_is_followed_to_its_end(make_run: Make, database: str) -> None:

@@ -87,6 +87,49 @@ def test_rewind_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert rounds(path) == [1, 2, 3, 4, 5]
 
 
+def test_a_rewound_journal_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is on the disk before its bytes are: after a power failure the journal would be empty."""
+    path, done = filled(tmp_path / "metrics.jsonl", 5), list[tuple[str, int, int]]()
+    fsync, replace = os.fsync, os.replace
+
+    def on_disk(file: int) -> None:
+        done.append(("fsync", os.fstat(file).st_ino, os.fstat(file).st_size))
+        fsync(file)
+
+    def named(source: Path, to: Path) -> None:
+        done.append(("replace", source.stat().st_ino, source.stat().st_size))
+        replace(source, to)
+
+    monkeypatch.setattr(os, "fsync", on_disk)
+    monkeypatch.setattr(os, "replace", named)
+    rewind(path, 3)
+    assert rounds(path) == [1, 2, 3]
+    file = path.stat().st_ino, path.stat().st_size
+    assert done[:2] == [("fsync", *file), ("replace", *file)]
+
+
+def test_a_rewind_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path / "metrics.jsonl", 5)
+    monkeypatch.setattr(os, "replace", lambda *_: os.rmdir(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        rewind(path, 3)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = filled(tmp_path / "metrics.jsonl")
+    reader = Reader(path)
+    with path.open("a") as file:
+        file.write('{"round": 4, "time"')
+        file.flush()
+        assert [e.round for e in reader.new()] == [1, 2, 3]
+        assert reader.new() == []
+        file.write(': 0, "values": {}}\n')
+    assert [e.round for e in reader.new()] == [4]
+
+
 def test_a_reader_goes_on_where_it_was(tmp_path: Path) -> None:
     path = filled(tmp_path / "metrics.jsonl")
     first, offset = read(path)

@@ -18,10 +18,13 @@ import torch
 from tracking_helpers import until
 
 from ganflow.checkpoint import load_game
+from ganflow.checkpoint.store import read
 from ganflow.recipe import read_recipe
 from ganflow.runner import start
-from ganflow.runs import RunFolder
+from ganflow.runs import RunFolder, make
 from ganflow.tracking import store
+from ganflow.tracking.artifacts import Artifacts
+from ganflow.tracking.model import export, requirements
 from ganflow.tracking.pending import State
 from ganflow.tracking.sync import SyncResult, sync
 
@@ -43,10 +46,17 @@ track: {mlflow: false}
 """
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "ring.yaml").write_text(RECIPE)
+    return start(read_recipe(str(folder / "ring.yaml")), folder / "runs", quiet=True).folder
+
+
 @pytest.fixture
-def trained(tmp_path: Path) -> RunFolder:
-    (tmp_path / "ring.yaml").write_text(RECIPE)
-    return start(read_recipe(str(tmp_path / "ring.yaml")), tmp_path / "runs", quiet=True).folder
+def trained(training: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of a finished run."""
+    return RunFolder(Path(shutil.copytree(training.path, tmp_path / "runs" / training.name / training.id)))
 
 
 def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +72,7 @@ def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypat
     client, run_id = store.client(database), State.read(trained).run_id
     (made,) = client.get_run(run_id).outputs.model_outputs
     assert made.step == 4
+    assert client.get_logged_model(made.model_id).status == "READY"
     z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     expected = load_game(trained).call("sample", z=torch.from_numpy(z)).numpy()
 
@@ -118,6 +129,44 @@ def test_a_model_that_cannot_be_made_does_not_hide_the_run(trained: RunFolder, d
     assert result.points > 0
     assert "the generator could not be logged as a model" in result.error
     assert store.client(database).get_run(State.read(trained).run_id).info.status == "FINISHED"
+
+
+def test_a_model_that_was_cut_off_is_failed_and_logged_again(
+    trained: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(artifacts: Artifacts, path: Path) -> None:
+        raise ConnectionError("Connection refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Artifacts, "put_model", cut_off)
+        assert sync(trained).error == "the generator could not be logged as a model: connection refused"
+    client = store.client(database)
+    (model,) = client.search_logged_models(experiment_ids=["1"])
+    assert model.status == "FAILED"
+    assert State.read(trained).model is None
+    assert sync(trained).model
+    models = client.search_logged_models(experiment_ids=["1"])
+    assert sorted(str(model.status) for model in models) == ["FAILED", "READY"]
+
+
+def test_what_is_exported(trained: RunFolder, tmp_path: Path) -> None:
+    """Weights alone, and no password of an address in the recipe."""
+    trained.recipe.write_text(trained.recipe.read_text() + "# http://ann:S3cret-pass@host\n")
+    assert export(trained, tmp_path / "small") == 4
+    assert "***@host" in (tmp_path / "small" / "recipe.yaml").read_text()
+    found = {p.relative_to(tmp_path / "small").as_posix() for p in (tmp_path / "small").rglob("*") if p.is_file()}
+    assert found == {"recipe.yaml", "run.json", "checkpoints/round-00000004.safetensors"}
+    kept = read(tmp_path / "small" / "checkpoints" / "round-00000004.safetensors").tensors
+    assert kept
+    assert all(name.startswith("game.") for name in kept)
+
+
+def test_a_server_needs_the_runs_plugins(tmp_path: Path) -> None:
+    folder = make(RunFolder(tmp_path / "runs" / "ring" / "1"))
+    folder.note(plugins={"mine": {"distribution": "my-plugin", "version": "3.1"}})
+    wanted = requirements(folder)
+    assert "my-plugin==3.1" in wanted
+    assert {line.partition("==")[0] for line in wanted} == {"ganflow", "torch", "mlflow", "my-plugin"}
 
 
 @pytest.mark.slow

@@ -147,13 +147,14 @@ def test_another_process_may_hold_the_store(make_run: Make, database: str, tmp_p
             let_go.wait(10)
             other.execute("COMMIT")
 
-    threads = [threading.Thread(target=hold), threading.Thread(target=follow_folder, args=(runs,))]
+    threads = [threading.Thread(target=hold, daemon=True), threading.Thread(target=follow_folder, args=(runs,), daemon=True)]
     threads[0].start()
-    held.wait(10)
+    assert held.wait(10)
     threads[1].start()
     let_go.set()
     for thread in threads:
         thread.join(30)
+        assert not thread.is_alive()
     assert all(place.startswith((runs / "mlartifacts").as_uri()) for place in locations(runs) if "mlartifacts" in place)
     with closing(sqlite3.connect(runs / "mlflow.db")) as at:
         assert at.execute("SELECT name FROM runs").fetchall() == [("theirs",)]

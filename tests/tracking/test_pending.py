@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from ganflow.runs import RunFolder
 from ganflow.tracking import Entry, Unsent, unsent
-from ganflow.tracking.pending import Point, State, metric_name, points, samples, store_uri
+from ganflow.tracking.pending import ENDS, Point, State, metric_name, points, samples, seen, store_uri
 
 
 def test_mlflow_is_not_imported() -> None:
@@ -48,6 +49,25 @@ def test_metric_names_are_ones_that_mlflow_allows(key: str, name: str) -> None:
     _validate_metric_name(name)
 
 
+def test_round_0_is_a_round() -> None:
+    assert list(points([Entry(0, 0.5, {"a": 7.0})], {})) == [Point("a", 7.0, 500, 0)]
+
+
+@pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "metrics.jsonl", "samples", "plots"])
+def test_a_file_that_takes_the_place_of_another_is_seen(make_run: Callable[..., RunFolder], name: str) -> None:
+    """As large and as old as the one before: a journal that was rewound, and then reported the same again."""
+    folder = make_run(points=1)
+    file = folder.path / name
+    before, times = seen(folder), file.stat()
+    new = file.with_name("new")
+    new.mkdir() if file.is_dir() else new.write_bytes(file.read_bytes())
+    file.rename(folder.path / "old")  # kept, so that its inode is not given out again
+    new.rename(file)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file.stat().st_size == times.st_size
+    assert seen(folder) != before
+
+
 def test_samples_come_in_order(make_run: Callable[..., RunFolder]) -> None:
     folder = make_run(pictures=(100, 0, 50))
     (folder.samples / "notes.png").write_text("")
@@ -65,6 +85,21 @@ def test_unsent_counts_and_reads_as_a_sentence(make_run: Callable[..., RunFolder
     )
     State(steps={"critic/loss": 5}, images=[0, 5], status="finished").write(folder)
     assert unsent(folder) is None
+    State(steps={"critic/loss": 5}, images=[0, 5], status="", uri="http://nowhere:1").write(folder)
+    assert str(unsent(folder)).startswith("the end of the run not sent to http://nowhere:1")
+
+
+def test_an_error_is_told_also_where_nothing_has_changed_since(make_run: Callable[..., RunFolder]) -> None:
+    folder = make_run(points=2, status="finished")
+    State(steps={"critic/loss": 2}, status="finished", seen=seen(folder), error="no space left on the disk").write(folder)
+    left = unsent(folder)
+    assert left is not None
+    assert left.why == "no space left on the disk"
+
+
+def test_every_end_has_a_word_of_mlflows() -> None:
+    assert ENDS == {"finished": "FINISHED", "stopped": "FINISHED", "interrupted": "KILLED", "killed": "KILLED",
+                    "failed": "FAILED", "diverged": "FAILED"}  # fmt: skip
 
 
 def test_where_points_go(make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -261,25 +261,27 @@ def test_a_trial_that_is_deleted_while_the_sweep_is_followed(sweep: ByHand, data
     assert [r.error for r in results] == [""]
 
 
+@pytest.mark.parametrize("lost", [".png", ".webp"])
 def test_a_picture_that_was_cut_off_takes_its_own_place(
-    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
+    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     send = Artifacts.put
 
     def cut_off(self: Artifacts, path: Path, folder: str | None = None) -> None:
-        if path.suffix == ".webp":
+        if path.suffix == lost and "+step+5+" in path.name:
             raise ConnectionError("Remote end closed connection")
         send(self, path, folder)
 
     trial = sweep.trial(0, status="finished")
-    draw(trial, 5)
+    for round in (4, 5):
+        draw(trial, round)
     sweep.folder.note(status="finished")
     with monkeypatch.context() as patched:
         patched.setattr(Artifacts, "put", cut_off)
         assert sync(sweep.folder).error.endswith("connection lost")
     assert sync(sweep.folder) == SyncResult(images=1, uri=database)
     artifacts = Path(everyone(database)[trial.id].info.artifact_uri.removeprefix("file://"))
-    assert sorted(path.suffix for path in (artifacts / "images").iterdir()) == [".png", ".webp"]
+    assert sorted(path.suffix for path in (artifacts / "images").iterdir()) == [".png", ".png", ".webp", ".webp"]
 
 
 def test_the_command(sweep: ByHand, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

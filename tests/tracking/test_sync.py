@@ -15,7 +15,7 @@ from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
-from ganflow.tracking import store
+from ganflow.tracking import store, unsent
 from ganflow.tracking.journal import rewind
 from ganflow.tracking.lock import locked
 from ganflow.tracking.pending import State
@@ -116,6 +116,7 @@ def test_many_points_go_in_batches_and_a_half_sent_one_is_completed(
     first = sync(folder)
     assert (first.points, first.error) == (1000, "connection refused")
     assert State.read(folder).error == "connection refused"
+    assert str(unsent(folder)).startswith("1500 points not sent")
     assert sync(folder) == SyncResult(points=1500, uri=database)
     assert sizes == [1000, 1000, 1000, 500]
     assert [round for round, _ in history(database, the_run(database).info.run_id)] == list(range(1, 2501))
@@ -194,11 +195,13 @@ def test_a_deleted_run_is_made_again(make_run: Make, database: str) -> None:
 def test_to_another_store(make_run: Make, database: str, template: Path, tmp_path: Path) -> None:
     import shutil
 
-    folder = make_run(points=2)
+    folder = make_run(points=2, status="finished")
+    Image.new("RGB", (8, 8)).save(folder.plots / "losses.png")
     sync(folder)
     shutil.copyfile(template, tmp_path / "other.db")
     other = f"sqlite:///{tmp_path}/other.db"
     assert sync(folder, uri=other) == SyncResult(points=2, uri=other)
+    assert store.client(other).list_artifacts(the_run(other).info.run_id, "plots")
     assert sync(folder, uri=database) == SyncResult(uri=database)  # asked, not remembered
 
 

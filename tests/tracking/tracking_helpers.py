@@ -46,9 +46,13 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 def followed(folder: RunFolder) -> Iterator[list[SyncResult]]:
     """A run or a sweep, going on and followed, until the block ends."""
     over, results = threading.Event(), list[SyncResult]()
-    thread = threading.Thread(target=lambda: results.append(sync(folder, follow=True, over=over, every=0.05)))
-    with runs.locked(folder):
-        thread.start()
-        yield results
+    target = lambda: results.append(sync(folder, follow=True, over=over, every=0.05))  # noqa: E731
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    try:
+        with runs.locked(folder):
+            yield results
+    finally:  # an assertion that failed, too, ends it: nobody trains any more
         over.set()
         thread.join(60)
+    assert not thread.is_alive()

@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from ganflow.errors import GanflowError
+from ganflow.tune import address
 from ganflow.tune.address import connect, parse_address
 from ganflow.tune.cluster import check_cluster
 
@@ -30,8 +31,8 @@ from ganflow.tune.cluster import check_cluster
     ],
 )
 def test_addresses(text, kind, plain):
-    address = parse_address(text)
-    assert (address.kind, str(address)) == (kind, plain)
+    meant = parse_address(text)
+    assert (meant.kind, str(meant)) == (kind, plain)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +118,35 @@ with connect("local"):
 """
 
 
+def test_only_what_a_dead_process_of_these_left_is_removed(tmp_path, monkeypatch):
+    """Another container's processes, or another machine's, are not seen from here: their sockets stay."""
+    owners = {"dead": address._pid_namespace(), "elsewhere": b"another-host\nanother-boot\npid:[1]", "unknown": None}
+    folders = {}
+    for name, owner in owners.items():
+        folders[name] = tmp_path / f"ganflow-ray-1999999999-{name}"
+        folders[name].mkdir()
+        (folders[name] / "session").mkdir()
+        if owner is not None:
+            (folders[name] / "owner").write_bytes(owner)
+    alive = tmp_path / f"ganflow-ray-{os.getpid()}-alive"
+    alive.mkdir()
+    (alive / "owner").write_bytes(address._pid_namespace())
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(address, "_LONGEST", 1000)
+    with address._folder() as made:
+        assert sorted(tmp_path.iterdir()) == sorted([folders["elsewhere"], folders["unknown"], alive, made])
+        assert (made / "owner").read_bytes() == address._pid_namespace()
+        with address._folder() as second:  # two sweeps of one process, or of two
+            assert made.is_dir()
+            assert second != made
+    assert not made.exists()
+
+
 @pytest.mark.slow
 def test_this_machine_alone_says_nothing_and_leaves_nothing(tmp_path):
     left = tmp_path / "ganflow-ray-1999999999-killed"  # by a process that is no more
     left.mkdir()
+    (left / "owner").write_bytes(address._pid_namespace())
     kept = tmp_path / f"ganflow-ray-{os.getpid()}-going-on"
     kept.mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}

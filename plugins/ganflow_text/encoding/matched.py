@@ -37,7 +37,7 @@ class Matched(TextEncoder):
         counts = torch.tensor([len(said) for said in captions])
         firsts = counts.cumsum(0) - counts
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
+            torch.default_generator.manual_seed(self._seed)  # torch.manual_seed would seed every GPU, too
             self._build(Vocabulary.of(flat, self._least), seen.shape[1])
             rows = self.vocabulary.rows(flat)
             lengths = (rows != 0).sum(1)
