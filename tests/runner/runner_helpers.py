@@ -1,12 +1,15 @@
 """Real `ganflow run` processes, and what they leave behind."""
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ganflow.checkpoint import newest, read
@@ -88,6 +91,16 @@ class Process:
         """Wait; returns exit code, stdout and stderr."""
         code = self.popen.wait(seconds)
         return code, self.out.read_text(), self.err.read_text()
+
+
+@contextlib.contextmanager
+def process_kept():
+    """Put back afterwards what a run sets for its whole process."""
+    threads, states = torch.get_num_threads(), (random.getstate(), np.random.get_state())
+    yield
+    torch.set_num_threads(threads)
+    random.setstate(states[0])
+    np.random.set_state(states[1])
 
 
 def finished(folder, *arguments, path=()):
