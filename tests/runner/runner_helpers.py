@@ -64,7 +64,7 @@ class Process:
         """The newest run's folder, None while there is none."""
         return max(all_runs(self.root), key=lambda run: run.id, default=None)
 
-    def until(self, happened, seconds=120):
+    def until(self, happened, seconds=300):
         """Look for something again and again; False where the process ended first."""
         deadline = time.monotonic() + seconds
         while not (found := happened()):
@@ -87,7 +87,7 @@ class Process:
         self.popen.kill()
         return self.popen.wait() == -signal.SIGKILL
 
-    def end(self, seconds=180):
+    def end(self, seconds=300):
         """Wait; returns exit code, stdout and stderr."""
         code = self.popen.wait(seconds)
         return code, self.out.read_text(), self.err.read_text()

@@ -415,7 +415,7 @@ def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     packed, undisturbed = (pack(name, "train.rounds=300", trials=trials) for name in ("packed", "undisturbed"))
     command = [sys.executable, "-c", KILLED, work / "packed.yaml", work / "runs" / "packed", "5", "6", "7", "8"]
     process = subprocess.Popen(list(map(str, command)))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not all(folder.is_run() and last_round(folder) >= 100 for folder in folders(packed)):
         assert process.poll() is None
         assert time.monotonic() < deadline
