@@ -38,6 +38,13 @@ def register(offer):
 '''
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests start several processes, and two tests run at a time."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):
     """What tests learn is not kept in the user's cache folder, nor in that of his state."""

@@ -71,12 +71,12 @@ def test_overview_and_commands_agree():
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (["--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
-        (["--version"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
-        (["inpaint", "--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "scipy"}),
-        (["run", "--help"], {"torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"}),
-        (["check", "wgan", "ring"], {"torch", "numpy", "ray", "mlflow", "rich", "matplotlib", "PIL", "sklearn"}),
-        (["plugins"], {"torch", "numpy", "ray", "mlflow", "matplotlib", "PIL", "sklearn"}),
+        (["--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["--version"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["inpaint", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "scipy"]),
+        (["run", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["check", "wgan", "ring"], ["torch", "numpy", "ray", "mlflow", "rich", "matplotlib", "PIL", "sklearn"]),
+        (["plugins"], ["torch", "numpy", "ray", "mlflow", "matplotlib", "PIL", "sklearn"]),
     ],
     ids=" ".join,
 )
@@ -88,7 +88,7 @@ try:
     code = main({arguments!r})
 except SystemExit as ended:
     code = ended.code
-print("imported:", *sorted({absent!r} & set(sys.modules)))
+print("imported:", *sorted(set({absent!r}) & set(sys.modules)))
 sys.exit(code)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)

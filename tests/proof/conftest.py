@@ -2,19 +2,18 @@
 
 import importlib
 import os
-import random
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from ganflow.plugins import load_catalogue
 
-HERE = Path(__file__).parent
-PACKAGES = HERE / "packages"
-sys.path.append(str(HERE.parent / "runner"))  # runner_helpers
+sys.path.append(str(Path(__file__).parents[1] / "runner"))
+
+from runner_helpers import process_kept
+
+PACKAGES = Path(__file__).parent / "packages"
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +38,8 @@ def installed(distributions, monkeypatch):
         monkeypatch.syspath_prepend(folder)
     importlib.invalidate_caches()
     load_catalogue.cache_clear()
-    threads, states = torch.get_num_threads(), (random.getstate(), np.random.get_state())
-    yield
-    torch.set_num_threads(threads)
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    with process_kept():
+        yield
     for module in [m for m in sys.modules if m.partition(".")[0] in {p.name for p in PACKAGES.iterdir()}]:
         del sys.modules[module]
     load_catalogue.cache_clear()

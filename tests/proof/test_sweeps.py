@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from proof_helpers import NAMES, PACKAGES
 from runner_helpers import last
+
+sys.path.append(str(Path(__file__).parents[1] / "tune"))
+
+from cluster_helpers import OwnCluster
 
 from ganflow.tune.folder import SweepFolder
 
@@ -25,14 +30,24 @@ tune:
 """
 
 
+@pytest.fixture(scope="module")
+def cluster(distributions):
+    """One for all: Ray takes longer to begin and to end than two such trials."""
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (PACKAGES, distributions):
+            patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        with OwnCluster(cpus=1, dashboard=False) as made:
+            yield made
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sweep(name, tmp_path):
+def test_a_sweep(name, cluster, tmp_path):
     text = (PACKAGES / f"gf_{name}" / "recipe.yaml").read_text()
     key = "optimizer.generator.lr" if "  generator: {use: adam" in text else "optimizer.lr"
     (tmp_path / "sweep.yaml").write_text(text + SWEEP.format(key=key, metric=METRICS.get(name, "generator_loss")))
-    command = [sys.executable, "-m", "ganflow", "tune", "sweep.yaml", "--name", "two"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "-m", "ganflow", "tune", "sweep.yaml", "--name", "two", "--address", cluster.head]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=cluster.environment())
     assert done.returncode == 0, done.stdout + done.stderr
     sweep = SweepFolder(tmp_path / "runs" / "two")
     trials = sweep.trials()

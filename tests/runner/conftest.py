@@ -1,14 +1,11 @@
 """A folder to work in, the command in this process, and throw-away plugins for it and for processes of their own."""
 
 import importlib
-import random
 import sys
 import textwrap
 
-import numpy as np
 import pytest
-import torch
-from runner_helpers import TINY
+from runner_helpers import TINY, process_kept
 
 from ganflow.cli.main import main
 from ganflow.plugins import load_catalogue
@@ -19,11 +16,8 @@ def work(tmp_path, monkeypatch):
     """An empty folder with tiny.yaml. What a run sets for its whole process is put back afterwards."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
-    threads, states = torch.get_num_threads(), (random.getstate(), np.random.get_state())
-    yield tmp_path
-    torch.set_num_threads(threads)
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    with process_kept():
+        yield tmp_path
 
 
 @pytest.fixture

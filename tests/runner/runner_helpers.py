@@ -1,12 +1,15 @@
 """Real `ganflow run` processes, and what they leave behind."""
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ganflow.checkpoint import newest, read
@@ -61,7 +64,7 @@ class Process:
         """The newest run's folder, None while there is none."""
         return max(all_runs(self.root), key=lambda run: run.id, default=None)
 
-    def until(self, happened, seconds=120):
+    def until(self, happened, seconds=300):
         """Look for something again and again; False where the process ended first."""
         deadline = time.monotonic() + seconds
         while not (found := happened()):
@@ -84,10 +87,20 @@ class Process:
         self.popen.kill()
         return self.popen.wait() == -signal.SIGKILL
 
-    def end(self, seconds=180):
+    def end(self, seconds=300):
         """Wait; returns exit code, stdout and stderr."""
         code = self.popen.wait(seconds)
         return code, self.out.read_text(), self.err.read_text()
+
+
+@contextlib.contextmanager
+def process_kept():
+    """Put back afterwards what a run sets for its whole process."""
+    threads, states = torch.get_num_threads(), (random.getstate(), np.random.get_state())
+    yield
+    torch.set_num_threads(threads)
+    random.setstate(states[0])
+    np.random.set_state(states[1])
 
 
 def finished(folder, *arguments, path=()):

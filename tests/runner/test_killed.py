@@ -3,6 +3,7 @@
 import random
 import time
 from collections import Counter
+from itertools import chain, repeat
 
 import pytest
 from runner_helpers import Process, assert_same_state, finished, last, last_round, numbers, only_run, unfinished
@@ -18,11 +19,17 @@ def moments(seed, kills):
         yield kind, draw.random()
 
 
-def killed_again_and_again(folder, seed, kills, *changes):
-    """A run that is killed so often and then ends by itself; returns it, and how many kills hit what."""
+def killed_again_and_again(folder, seed, kills, *changes, torn=0):
+    """A run that is killed so often and then ends by itself; returns it, and how many kills hit what.
+
+    Args:
+        torn: how many checkpoints must be left unfinished, by further kills if need be: on a busy machine some come too late.
+    """
     hits = Counter()
     command = ["run", "tiny.yaml", *changes, "-q"]
-    for kind, chance in moments(seed, kills):
+    for kind, chance in chain(moments(seed, kills), repeat(("writing", 0.0), kills)):
+        if hits["kills"] >= kills and hits["left a checkpoint unfinished"] >= torn:
+            break
         with Process(folder, *command) as process:
             run = process.run
             began = last_round(run) if run else 0
@@ -69,8 +76,7 @@ def test_three_kills_change_nothing(work):
 @pytest.mark.slow
 def test_twelve_kills_change_nothing(work):
     changes = ("train.rounds=100", "generator.width=24", "critic.width=24")  # larger files: longer to write
-    run, hits = killed_again_and_again(work, 2, 12, *changes)
-    print(dict(hits))
-    assert hits["kills"] == 12
+    run, hits = killed_again_and_again(work, 2, 12, *changes, torn=4)
+    assert hits["kills"] >= 12
     assert hits["left a checkpoint unfinished"] >= 4
     check(work, run, 100, *changes)

@@ -1,5 +1,6 @@
 """Packed trials are runs like any other: complete folders, and the trajectories of their own runs."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 import torch
-from runner_helpers import bits, last, last_round, numbers
+from runner_helpers import bits, last, last_round, numbers, process_kept
 
 from ganflow import runs
 from ganflow.checkpoint import read
@@ -42,17 +43,36 @@ TRIALS = [
 ]
 
 
+def trials_in(root, name, *common, trials=TRIALS):
+    """Recipes, folders and what else is noted, as PackSession wants them."""
+    (root / "packed.yaml").write_text(RECIPE)
+    folders = [RunFolder(root / "runs" / name / f"t{i}") for i in range(len(trials))]
+    recipes = [read_recipe(root / "packed.yaml", [*common, *own]) for own in trials]
+    return [(recipe, folder, {"trial": i}) for i, (recipe, folder) in enumerate(zip(recipes, folders, strict=True))]
+
+
 @pytest.fixture
 def pack(work):
-    """pack(name, *common changes, trials=…) → recipes, folders and what else is said, as PackSession wants them."""
-    (work / "packed.yaml").write_text(RECIPE)
+    """`trials_in` this test's folder."""
+    return functools.partial(trials_in, work)
 
-    def make(name, *common, trials=TRIALS):
-        folders = [RunFolder(work / "runs" / name / f"t{i}") for i in range(len(trials))]
-        recipes = [read_recipe(work / "packed.yaml", [*common, *own]) for own in trials]
-        return [(recipe, folder, {"trial": i}) for i, (recipe, folder) in enumerate(zip(recipes, folders, strict=True))]
 
-    return make
+@pytest.fixture(scope="module")
+def by_themselves(tmp_path_factory):
+    """The folders of the trials, each of which ran by itself: to compare with."""
+    trials = trials_in(tmp_path_factory.mktemp("alone"), "alone")
+    with process_kept():
+        alone(trials)
+    return folders(trials)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folders of the trials, packed to their end: to compare with."""
+    trials = trials_in(tmp_path_factory.mktemp("undisturbed"), "undisturbed")
+    with process_kept():
+        play(trials)
+    return folders(trials)
 
 
 def play(trials):
@@ -113,11 +133,10 @@ def assert_free(trials):
     assert not any(folder.is_run() and runs.is_locked(folder) for folder in folders(trials))
 
 
-def test_every_trial_is_a_complete_run(pack, work):
-    packed, unpacked = pack("packed"), pack("alone")
+def test_every_trial_is_a_complete_run(pack, by_themselves, work):
+    packed = pack("packed")
     steps = play(packed)
-    alone(unpacked)
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+    for run, other in zip(folders(packed), by_themselves, strict=True):
         assert_same_run(run, other)
         assert about(run, "status", "round") == ["finished", 100]
         assert (run.checkpoints / "best.safetensors").exists()
@@ -130,18 +149,17 @@ def test_every_trial_is_a_complete_run(pack, work):
 
 
 @pytest.mark.slow
-def test_a_packed_trial_goes_on_by_itself(pack):
-    packed, unpacked = pack("packed", "train.rounds=50"), pack("alone")
+def test_a_packed_trial_goes_on_by_itself(pack, by_themselves):
+    packed = pack("packed", "train.rounds=50")
     play(packed)
-    alone(unpacked)
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+    for run, other in zip(folders(packed), by_themselves, strict=True):
         resume(run, overrides=["train.rounds=100"], quiet=True)
         assert_same_checkpoint(last(run), last(other))
 
 
 @pytest.mark.slow
-def test_trials_that_ran_by_themselves_go_on_packed(pack):
-    packed, unpacked = pack("packed"), pack("alone")
+def test_trials_that_ran_by_themselves_go_on_packed(pack, by_themselves):
+    packed = pack("packed")
     for recipe, folder, told in packed:
         session = open_trial(recipe, folder, told)
         for step in session:
@@ -149,14 +167,13 @@ def test_trials_that_ran_by_themselves_go_on_packed(pack):
                 session.stop("interrupted")
         assert about(folder, "status", "round") == ["interrupted", 40]
     play(packed)
-    alone(unpacked)
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+    for run, other in zip(folders(packed), by_themselves, strict=True):
         assert_same_run(run, other)
 
 
 @pytest.mark.slow
-def test_an_interrupted_pack_keeps_the_round_in_hand(pack):
-    packed, unpacked = pack("packed"), pack("alone")
+def test_an_interrupted_pack_keeps_the_round_in_hand(pack, undisturbed):
+    packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
         if isinstance(reports[0], Step) and reports[0].round == 30:
@@ -165,16 +182,15 @@ def test_an_interrupted_pack_keeps_the_round_in_hand(pack):
     assert [last(f).round for f in folders(packed)] == [30] * 3
     assert_free(packed)
     play(packed)
-    play(unpacked)
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+    for run, other in zip(folders(packed), undisturbed, strict=True):
         assert_same_bits(run, other)
         assert about(run, "status", "error") == ["finished", None]
         assert numbers(run) == numbers(other)
 
 
 @pytest.mark.slow
-def test_a_trial_can_be_finished_early(pack):
-    packed, unpacked = pack("packed"), pack("alone")
+def test_a_trial_can_be_finished_early(pack, by_themselves):
+    packed, early = pack("packed"), pack("early")[0]
     session = PackSession(packed)
     told = []
     for reports in session:
@@ -185,12 +201,11 @@ def test_a_trial_can_be_finished_early(pack):
     assert told[5][0].round == 50
     assert [reports[0] for reports in told[6:]] == [None] * (len(told) - 6)
     assert about(folders(packed)[0], "status", "round") == ["finished", 50]
-    early = open_trial(*unpacked[0])
-    for step in early:
+    session = open_trial(*early)
+    for step in session:
         if step.round == 50:
-            early.stop("finished")
-    alone(unpacked[1:])
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+            session.stop("finished")
+    for run, other in zip(folders(packed), [early[1], *by_themselves[1:]], strict=True):
         assert_same_run(run, other)
 
 
@@ -346,8 +361,8 @@ def test_trials_that_report_at_other_rounds_are_not_packed(pack):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack):
-    packed, undisturbed = pack("packed"), pack("undisturbed")
+def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack, undisturbed):
+    packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
         if isinstance(reports[0], Step) and reports[0].round == 60:
@@ -359,15 +374,14 @@ def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack):
     assert [step.round for step in first] == [50, 50, 50]
     again.stop("interrupted")
     play(packed)
-    play(undisturbed)
-    for run, other in zip(folders(packed), folders(undisturbed), strict=True):
+    for run, other in zip(folders(packed), undisturbed, strict=True):
         assert_same_bits(run, other)
         assert numbers(run) == numbers(other)
 
 
 @pytest.mark.slow
-def test_trials_without_a_common_checkpoint_catch_up(pack):
-    packed, unpacked = pack("packed"), pack("alone")
+def test_trials_without_a_common_checkpoint_catch_up(pack, by_themselves):
+    packed = pack("packed")
     for (recipe, folder, told), until in zip(packed[:2], (60, 20), strict=True):
         session = open_trial(recipe, folder, told)
         for step in session:
@@ -376,8 +390,7 @@ def test_trials_without_a_common_checkpoint_catch_up(pack):
     for path in folders(packed)[0].checkpoints.glob("round-*[245]0.safetensors"):
         path.unlink()
     play(packed)
-    alone(unpacked)
-    for run, other in zip(folders(packed), folders(unpacked), strict=True):
+    for run, other in zip(folders(packed), by_themselves, strict=True):
         assert_same_checkpoint(last(run), last(other))
         assert [round for round, _ in numbers(run)] == [round for round, _ in numbers(other)]
 
@@ -389,7 +402,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runner.pack import PackSession
 from ganflow.runs import RunFolder
 recipe, root, *seeds = sys.argv[1:]
-trials = [(read_recipe(recipe, ["train.rounds=600", f"optimizer.lr={seed}e-4"]), RunFolder(Path(root) / f"t{i}"), {"trial": i})
+trials = [(read_recipe(recipe, ["train.rounds=300", f"optimizer.lr={seed}e-4"]), RunFolder(Path(root) / f"t{i}"), {"trial": i})
           for i, seed in enumerate(seeds)]
 for _ in PackSession(trials):
     pass
@@ -399,10 +412,10 @@ for _ in PackSession(trials):
 @pytest.mark.slow
 def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     trials = [[f"optimizer.lr={n}e-4"] for n in (5, 6, 7, 8)]
-    packed, undisturbed = (pack(name, "train.rounds=600", trials=trials) for name in ("packed", "undisturbed"))
+    packed, undisturbed = (pack(name, "train.rounds=300", trials=trials) for name in ("packed", "undisturbed"))
     command = [sys.executable, "-c", KILLED, work / "packed.yaml", work / "runs" / "packed", "5", "6", "7", "8"]
     process = subprocess.Popen(list(map(str, command)))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not all(folder.is_run() and last_round(folder) >= 100 for folder in folders(packed)):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -410,7 +423,7 @@ def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     played = min(last_round(folder) for folder in folders(packed))
-    assert played < 600
+    assert played < 300
     again = PackSession(packed)
     first = next(iter(again))
     assert played - 20 - 10 <= first[0].round - 10 <= played  # one checkpoint interval, and one report
@@ -418,6 +431,6 @@ def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     play(packed)
     play(undisturbed)
     for run, other in zip(folders(packed), folders(undisturbed), strict=True):
-        assert about(run, "status", "round") == ["finished", 600]
+        assert about(run, "status", "round") == ["finished", 300]
         assert_same_bits(run, other)
         assert numbers(run) == numbers(other)

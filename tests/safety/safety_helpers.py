@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+from port_helpers import free_ports
 
 from ganflow.runs import RunFolder, all_runs
 
@@ -68,7 +69,7 @@ def standard() -> set[str]:
 def ganflow(folder: Path, *arguments: object, safely: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, as the docs name it."""
     command = [sys.executable, *(["-P"] if safely else []), "-m", "ganflow", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=400)
 
 
 def environment(**env: str) -> dict[str, str]:
@@ -77,9 +78,7 @@ def environment(**env: str) -> dict[str, str]:
 
 def shown(folder: Path, *arguments: str) -> str:
     """`ganflow ui` until it answers; what it printed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command = [sys.executable, "-P", "-m", "ganflow", "ui", "--no-browser", "--port", str(port), *arguments]
     out = subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out, text=True) as process:

@@ -56,7 +56,7 @@ def work(tmp_path: Path) -> Path:
 def shell(folder: Path, command: str, how: str, **env: str) -> int:
     """The exit code of a ganflow command with its streams as a shell has them; that of the first one of a pipeline."""
     line = f'"{sys.executable}" -P -m ganflow {command} {how}; exit "${{PIPESTATUS[0]}}"'
-    return subprocess.run(["bash", "-c", line], cwd=folder, env=environment(**env), timeout=240, capture_output=True).returncode
+    return subprocess.run(["bash", "-c", line], cwd=folder, env=environment(**env), timeout=400, capture_output=True).returncode
 
 
 def assert_trained(folder: Path, rounds: int) -> None:
@@ -138,5 +138,5 @@ def test_from_a_script_without_stderr(work: Path) -> None:
         "print(start(read_recipe('small.yaml', ['track.mlflow=false'])).status)"
     )
     line = f'"{sys.executable}" -P -c "{script}" 2>&-'
-    done = subprocess.run(["bash", "-c", line], cwd=work, env=environment(), stdout=subprocess.PIPE, text=True, timeout=240)
+    done = subprocess.run(["bash", "-c", line], cwd=work, env=environment(), stdout=subprocess.PIPE, text=True, timeout=400)
     assert (done.returncode, done.stdout) == (0, "finished\n")

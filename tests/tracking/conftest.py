@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from port_helpers import free_ports
 from tracking_helpers import draw, report
 
 from ganflow import runs
@@ -85,7 +85,4 @@ def database(template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def port() -> int:
     """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_ports(1)[0]

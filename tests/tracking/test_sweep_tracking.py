@@ -325,7 +325,7 @@ def test_four_trials_at_once_on_a_fresh_store(tmp_path: Path, apart: bool) -> No
             trial.path.rename(trial.path.with_name(f"{by_hand.folder.path.name}-t0000"))
     command = [sys.executable, "-m", "ganflow", "sync"]
     senders = [subprocess.Popen([*command, str(f.path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for f in folders]
-    outputs = [sender.communicate(timeout=200)[0].decode() for sender in senders]
+    outputs = [sender.communicate(timeout=400)[0].decode() for sender in senders]
     assert [sender.returncode for sender in senders] == [0, 0, 0, 0], outputs
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
     found = everyone(uri)

@@ -251,7 +251,7 @@ def test_four_processes_at_once_on_a_fresh_store(make_run: Make, tmp_path: Path)
     folders = [make_run(points=20) for _ in range(4)]
     command = [sys.executable, "-m", "ganflow", "sync"]
     senders = [subprocess.Popen([*command, str(f.path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for f in folders]
-    outputs = [sender.communicate(timeout=120)[0].decode() for sender in senders]
+    outputs = [sender.communicate(timeout=400)[0].decode() for sender in senders]
     assert [sender.returncode for sender in senders] == [0, 0, 0, 0], outputs
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
     assert {run.data.tags["ganflow.run_id"] for run in all_runs(uri)} == {folder.id for folder in folders}

@@ -74,7 +74,7 @@ def shown(runs: Path, port: int) -> Iterator[str]:
         yield url
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=100)
     assert (process.returncode, errors) == (0, "")
     assert not answers(url)
 

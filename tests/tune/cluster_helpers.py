@@ -4,12 +4,15 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+from port_helpers import free_ports
 
 BIN = Path(sys.executable).parent
 DRIVER = """
@@ -38,14 +41,6 @@ def register(offer):
 """
 
 
-def free_ports(n):
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(contextlib.closing(socket.socket())) for _ in range(n)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-
-
 class OwnCluster:
     """`ray start --head`, and further nodes.
 
@@ -67,7 +62,7 @@ class OwnCluster:
         try:
             self._start([*head, "--num-cpus", cpus, "--dashboard-agent-listen-port", more[1]], before, {})
             if dashboard:
-                self._wait(lambda: socket.create_connection(("127.0.0.1", self.dashboard), 1).close())
+                self._wait(self._dashboard_answers)
         except BaseException:
             self.end()
             raise
@@ -109,17 +104,24 @@ class OwnCluster:
 
         self._wait(started)
 
-    def _wait(self, tried):
-        for attempt in range(240):
+    def _dashboard_answers(self):
+        """It listens long before."""
+        try:
+            urllib.request.urlopen(f"{self.url}/api/version", timeout=10).close()
+        except urllib.error.HTTPError as asks_for_a_token:
+            asks_for_a_token.close()
+
+    def _wait(self, tried, seconds=150):
+        deadline = time.monotonic() + seconds
+        while True:
             try:
                 return tried()
             except OSError:
-                if attempt == 239:
+                if time.monotonic() > deadline:
                     raise
             time.sleep(0.25)
-        return None
 
-    def run(self, code, *, cwd=None, before=(), timeout=120, **env):
+    def run(self, code, *, cwd=None, before=(), timeout=300, **env):
         """Run a driver's code; what it printed."""
         script = self.folder / "driver.py"
         script.write_text(DRIVER.format(code="\n".join(f"    {line}" for line in code.strip().splitlines())))

@@ -85,7 +85,7 @@ class Tuning:
                 os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def until(self, happened, seconds=150):
+    def until(self, happened, seconds=300):
         """Wait for something to happen while the sweep runs; returns what it was."""
         deadline = time.monotonic() + seconds
         while not (found := happened()):
@@ -119,7 +119,7 @@ class Tuning:
     def said(self):
         return self.out.read_text() + self.err.read_text()
 
-    def end(self, seconds=200):
+    def end(self, seconds=400):
         """Wait; exit code, stdout and stderr, which has no traceback."""
         try:
             code = self.popen.wait(seconds)
@@ -241,7 +241,7 @@ def ray_folders(pid):
     return list(Path(tempfile.gettempdir()).glob(f"ganflow-ray-{pid}-*"))
 
 
-def gone(pids, seconds=30):
+def gone(pids, seconds=100):
     """Wait until these processes have ended; those that have not."""
     deadline = time.monotonic() + seconds
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:

@@ -4,10 +4,10 @@ import contextlib
 import os
 import re
 import signal
-import socket
 
 import pytest
 import torch
+from port_helpers import free_ports
 from sweep_helpers import (
     EVERY,
     REPORT,
@@ -249,9 +249,7 @@ def copied(sweep):
 def test_mlflows_server_goes_and_comes_back(tmp_path):
     recipe(tmp_path)
     (tmp_path / "runs").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     database, uri = f"sqlite:///{tmp_path}/mlflow.db", f"http://127.0.0.1:{port}"
     with Server(database, tmp_path / "runs", port=port) as server:
         server.wait_until_ready()

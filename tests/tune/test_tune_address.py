@@ -153,7 +153,7 @@ def test_this_machine_alone_says_nothing_and_leaves_nothing(tmp_path):
     env |= {"HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}  # some other cluster, of no interest
     with short_folder(tmp_path) as temporary:
         done = subprocess.run(
-            [sys.executable, "-c", LOCAL], capture_output=True, text=True, env={**env, "TMPDIR": temporary}, timeout=200
+            [sys.executable, "-c", LOCAL], capture_output=True, text=True, env={**env, "TMPDIR": temporary}, timeout=400
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert not left.exists()

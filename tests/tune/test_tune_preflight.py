@@ -259,7 +259,7 @@ def test_what_the_nodes_have_together():
     folder = f"{tempfile.gettempdir()}/gr-{os.getpid()}"
     os.mkdir(folder)
     env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run([sys.executable, "-c", SEVERAL], capture_output=True, text=True, env=env, timeout=200)
+    done = subprocess.run([sys.executable, "-c", SEVERAL], capture_output=True, text=True, env=env, timeout=400)
     subprocess.run(["rm", "-r", folder], check=True)
     assert done.returncode == 0, done.stderr
     four, five, eight, after = json.loads(done.stdout.splitlines()[-1])

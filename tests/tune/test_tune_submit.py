@@ -233,11 +233,13 @@ print("JOB", look(), "WORKER", ray.get(ray.remote(look).remote()))
             assert f"SAID {said}\n" in job(cluster, "python", "-c", code, changes=["critic=acme/tiny"], PYTHONPATH=str(site))
 
     def test_ctrl_c_ends_the_following_and_not_the_job(self, cluster, tmp_path):
-        command = ["sh", "-c", f"echo begun; sleep 4; touch {tmp_path}/done"]
+        command = ["sh", "-c", f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.1; done; touch {tmp_path}/done"]
         printed = followed(cluster, command, tmp_path, lambda pid, name: os.kill(pid, signal.SIGINT))
         assert printed.endswith("code 130\n"), printed
         name, at = re.match(r"raysubmit_\w+", printed)[0], f"--address {cluster.url}"
         assert f"{name} goes on; follow it with: ray job logs -f {name} {at}; end it with: ray job stop {name} {at}" in printed
+        assert not (tmp_path / "done").exists()
+        (tmp_path / "go").touch()
         ray(cluster, "logs", "-f", name)
         assert (tmp_path / "done").exists()
 
@@ -251,14 +253,14 @@ print("JOB", look(), "WORKER", ray.get(ray.remote(look).remote()))
         words = ["grid", *small, "--name", "sent", "--address", cluster.url, "--runs", str(tmp_path / "runs")]
         env = cluster.environment(PYTHONPATH=str(tmp_path / "site"))
         done = subprocess.run(
-            [sys.executable, "-m", "ganflow", "tune", *words], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=250
+            [sys.executable, "-m", "ganflow", "tune", *words], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=400
         )
         assert done.returncode == 0, done.stdout + done.stderr
         about = json.loads((tmp_path / "runs" / "sent" / "run.json").read_text())
         assert (about["status"], about["over"]) == ("finished", 2)
         again = ["--resume", "sent", "--address", cluster.url, "--runs", str(tmp_path / "runs")]
         done = subprocess.run(
-            [sys.executable, "-m", "ganflow", "tune", *again], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=250
+            [sys.executable, "-m", "ganflow", "tune", *again], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=400
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "2 trials are over" in done.stdout
@@ -313,7 +315,7 @@ def followed(cluster, command, tmp_path, act):
 
 def ray(cluster, *words):
     words = [sys.executable, "-m", "ray.scripts.scripts", "job", *words, "--address", cluster.url]
-    subprocess.run(words, env=cluster.environment(), check=True, capture_output=True, timeout=100)
+    subprocess.run(words, env=cluster.environment(), check=True, capture_output=True, timeout=300)
 
 
 def third_party(tmp_path):
