@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganflow.atomic import append_line, replacing
 from ganflow.errors import GanflowError
 from ganflow.inside import open_file
-from ganflow.runs import append_line
 
 
 @dataclass(frozen=True)
@@ -121,15 +121,9 @@ def rewind(path: Path, round: int) -> None:
         return
     raw = path.read_bytes()
     lines = raw[: _whole(raw)].splitlines(keepends=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("wb") as file:
-            file.writelines(line for line in lines if _parse(line, path).round <= round)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)  # there only where that failed
+    kept = b"".join(line for line in lines if _parse(line, path).round <= round)
+    with replacing(path) as scratch:
+        scratch.write_bytes(kept)
 
 
 def _whole(raw: bytes) -> int:

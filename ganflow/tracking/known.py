@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from ganflow.addresses import normal
-from ganflow.runs import write_text
-from ganflow.tracking.lock import Held, locked
+from ganflow.atomic import write_text
+from ganflow.lock import Held, locked
 
 ENVIRONMENT = "MLFLOW_TRACKING_URI"
 _MOST = 1000  # addresses kept

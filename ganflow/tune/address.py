@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from urllib.parse import urlsplit
 
 from ganflow import child
 from ganflow.errors import GanflowError, first_line
+from ganflow.lock import is_locked, locked
 from ganflow.plugins.wording import did_you_mean
-from ganflow.runs import alive
 from ganflow.tune.cluster import check_cluster
 
 WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
@@ -196,11 +197,14 @@ def _folder() -> Iterator[Path]:
     if len(str(base)) > _LONGEST:
         base = Path("/tmp")
     for left in base.glob(f"{_PREFIX}*"):
-        with suppress(OSError, ValueError):
-            if left.stat().st_uid == os.getuid() and not alive(int(left.name[len(_PREFIX) :].partition("-")[0])):
+        with suppress(OSError):
+            about = left.stat()
+            fresh = time.time() - about.st_mtime < 60  # made by somebody who is about to lock it
+            if about.st_uid == os.getuid() and not fresh and not is_locked(left / ".lock"):
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
     try:
-        yield folder
+        with locked(folder / ".lock"):  # a pid would be another container's as well
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

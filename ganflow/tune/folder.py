@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ganflow import runs
+from ganflow.atomic import append_line
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 
@@ -63,7 +64,7 @@ class SweepFolder(RunFolder):
 
     @property
     def id(self) -> str:
-        return str(self.about()["id"])
+        return self.read().id
 
     @property
     def sweep(self) -> str:
@@ -93,7 +94,7 @@ class SweepFolder(RunFolder):
         try:
             file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                runs.append_line(file, line)
+                append_line(file, line)
             finally:
                 os.close(file)
         except OSError as error:

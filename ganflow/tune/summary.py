@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow import runs
-from ganflow.errors import GanflowError
+from ganflow.atomic import write_text
+from ganflow.errors import GanflowError, first_line
 from ganflow.printing import escaped
 from ganflow.tune.folder import SweepFolder, TrialRecord
 from ganflow.tune.table import best_of, config_line, differing, keys_of, number, ranking, score_of
@@ -43,9 +43,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     Raises:
         GanflowError: a record is damaged, or a file cannot be written.
     """
-    about, trials = folder.about(), list(folder.trials().values())
-    metric, mode = str(about["metric"]), str(about["mode"])
-    recipe = recipe or _recipe(folder.recipe)
+    record, trials = folder.read(), list(folder.trials().values())
+    metric, mode = record.metric, record.mode or "min"
     done = Summary()
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
@@ -53,6 +52,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
         if best is None:
             done.missing.append("no best.yaml and no plots: no trial has a score")
             return done
+        recipe = recipe or _recipe(folder.recipe, done.missing)
         text = best_recipe(folder, best, metric, mode, recipe)
         if text is None:
             done.missing.append(f"no best.yaml: the recipe of trial {best.number} is not in {folder.trial(best.number).path}")
@@ -88,7 +88,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
 
 def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str | None:
     """The recipe of a trial, complete, with a comment that tells where it comes from. None where the trial has none."""
-    recipe = _recipe(folder.trial(best.number).recipe)
+    recipe = _recipe(folder.trial(best.number).recipe, [])
     if recipe is None:
         return None
     number_of = sum(score_of(t) is not None for t in folder.trials().values())
@@ -137,18 +137,19 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
     ])  # fmt: skip
 
 
-def _recipe(path: Path) -> Recipe | None:
-    """A recipe, where it is there and can be read with what is installed now."""
+def _recipe(path: Path, missing: list[str]) -> Recipe | None:
+    """A recipe, where it is there and can be read with what is installed now; why not is added to `missing`."""
     from ganflow.recipe import kept_recipe
 
     try:
         return kept_recipe(path)
-    except (GanflowError, OSError):
+    except (GanflowError, OSError) as error:
+        missing.append(f"{path} cannot be read: {first_line(error)}")
         return None
 
 
 def _write(path: Path, text: str, done: Summary) -> None:
-    runs.write_text(path, text)
+    write_text(path, text)
     done.written.append(path)
 
 

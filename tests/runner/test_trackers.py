@@ -195,10 +195,10 @@ def test_one_that_raises_is_named_once_and_training_goes_on(tracked, plugin, gan
     assert err.count(sentence) == 1
     run = only_run(tracked / "runs")
     assert (run.path / "fragile.txt").read_text().splitlines()[-1] == last
-    assert run.about()["untracked"] == [sentence]
+    assert run.read().untracked == [sentence]
     check(run)
     code, _, err = ganflow("run", "--resume", "latest", "train.rounds=10", "trackers[2].where=never", "-q")
-    assert (code, run.about()["untracked"]) == (0, [])
+    assert (code, run.read().untracked) == (0, [])
 
 
 def test_how_a_run_ends(tracked):

@@ -214,10 +214,10 @@ def test_forms_of_addresses(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     r, sent, said = random.Random(12), 0, []
     folder = make_run(points=1)
-    tracking = folder.about()["tracking"]
+    tracking = folder.read().tracking
     for _ in range(400):
         uri = forms(r, listener.server_port)
-        folder.note(tracking={**tracking, "uri": uri})
+        folder.update(tracking={**tracking, "uri": uri})
         folder.tracking.unlink(missing_ok=True)
         try:
             result = sync(folder, over=training())

@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.tune.address import connect, parse_address
 from ganflow.tune.cluster import check_cluster
 
@@ -119,13 +120,14 @@ with connect("local"):
 
 @pytest.mark.slow
 def test_this_machine_alone_says_nothing_and_leaves_nothing(tmp_path):
-    left = tmp_path / "ganflow-ray-1999999999-killed"  # by a process that is no more
-    left.mkdir()
-    kept = tmp_path / f"ganflow-ray-{os.getpid()}-going-on"
-    kept.mkdir()
+    left, kept = tmp_path / "ganflow-ray-1-killed", tmp_path / "ganflow-ray-1999999999-of-another-container"
+    for folder in (left, kept):
+        folder.mkdir()
+        (folder / ".lock").touch()
+        os.utime(folder, (0, 0))
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     env |= {"HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}  # some other cluster, of no interest
-    with short_folder(tmp_path) as temporary:
+    with short_folder(tmp_path) as temporary, locked(kept / ".lock"):
         done = subprocess.run(
             [sys.executable, "-c", LOCAL], capture_output=True, text=True, env={**env, "TMPDIR": temporary}, timeout=200
         )
