@@ -28,11 +28,11 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             _sync(scratch)
         os.replace(scratch, path)
-        if durable:
+        if durable and os.name != "nt":  # where folders cannot be opened
             _sync(path.parent)
     except OSError as error:
-        if error.filename is None or str(error.filename) == str(scratch):  # a failed write does not name the file
-            error.filename, error.filename2 = str(path), None
+        if error.errno and (error.filename is None or str(error.filename) == str(scratch)):  # a failed write names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         with suppress(OSError):

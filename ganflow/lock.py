@@ -8,9 +8,9 @@ shared lock of some microseconds, which `locked` waits for.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from pathlib import Path
 from ganflow.errors import GanflowError
 from ganflow.inside import open_file
 
-_ASKS = hasattr(fcntl, "F_OFD_GETLK")
+_ASKS = sys.platform == "linux"
 _RECORD = "hhlli0l"  # struct flock: type, whence, start, length (0: to the end), pid
 _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
@@ -57,6 +57,8 @@ def is_locked(path: Path) -> bool:
     try:
         if not _ASKS:
             return not _acquired(file, shared=True)
+        import fcntl
+
         answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         return bool(struct.unpack(_RECORD, answer)[0] != fcntl.F_UNLCK)
     finally:
@@ -65,6 +67,13 @@ def is_locked(path: Path) -> bool:
 
 def _acquired(file: int, shared: bool) -> bool:
     try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            return True
+        import fcntl
+
         if _ASKS:
             kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
             fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack(_RECORD, kind, os.SEEK_SET, 0, 0, 0))

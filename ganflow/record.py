@@ -209,7 +209,7 @@ def _checked(path: Path, raw: dict[str, Any]) -> RunRecord:
     if isinstance(version, str) and version.partition(".")[0] > "1":
         raise DamagedRecord(path, f"is of schema {version[:10]}, of a newer ganflow (this one reads 1); update ganflow")
     known = {key: value for key, value in raw.items() if key in _hints() and value is not None and value != {}}
-    problem = next(filter(None, (_problem(key, value, _hints()[key]) for key, value in known.items())), None)
+    problem = next(filter(None, (mistyped(key, value, _hints()[key]) for key, value in known.items())), None)
     if problem:
         raise DamagedRecord(path, f"is damaged ({problem})")
     return RunRecord(raw=raw, **known)
@@ -224,20 +224,20 @@ _hints_of = cache(get_type_hints)  # of nested mappings
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 
 
-def _problem(key: str, value: Any, hint: Any) -> str | None:
-    """What is wrong with a value, by its type; None where nothing is."""
+def mistyped(key: str, value: Any, hint: Any) -> str | None:
+    """Say in which way a value, read from JSON, does not have its type; None where it has."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return None
     if origin is UnionType:
-        found = [_problem(key, value, each) for each in arguments]
+        found = [mistyped(key, value, each) for each in arguments]
         return None if None in found else found[0]
     if origin is Literal:
         return None if value in arguments else f"{key} is {_shown(value)}, not {' or '.join(map(repr, arguments))}"
-    if origin is list:
+    if origin in (list, tuple):
         if not isinstance(value, list):
             return f"{key} is {_shown(value)}, not a list"
-        return next(filter(None, (_problem(f"{key}[{i}]", item, arguments[0]) for i, item in enumerate(value))), None)
+        return next(filter(None, (mistyped(f"{key}[{i}]", item, arguments[0]) for i, item in enumerate(value))), None)
     if origin is dict or is_typeddict(hint):
         if not isinstance(value, dict):
             return f"{key} is {_shown(value)}, not a mapping"
@@ -245,7 +245,7 @@ def _problem(key: str, value: Any, hint: Any) -> str | None:
         if missing:
             return f"{key}.{missing[0]} is missing"
         types = _hints_of(hint) if is_typeddict(hint) else dict.fromkeys(value, arguments[1])
-        return next(filter(None, (_problem(f"{key}.{n}", value[n], types[n]) for n in value if n in types)), None)
+        return next(filter(None, (mistyped(f"{key}.{n}", value[n], types[n]) for n in value if n in types)), None)
     if not isinstance(value, (int, float) if hint is float else hint) or (isinstance(value, bool) and hint is not bool):
         return f"{key} is {_shown(value)}, not {_WORDS[hint]}"
     if hint is int and key != "seed" and value < (key == "workers"):

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
 from ganflow.atomic import write_text
-from ganflow.record import HERE, expanded, portable
+from ganflow.record import HERE, expanded, mistyped, portable
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
@@ -92,7 +92,10 @@ class State:
     def read(cls, folder: RunFolder) -> State:
         runs = family.root(folder)
         try:
-            state = cls(**without_secrets(expanded(json.loads(folder.tracking.read_text()), runs)))
+            values = without_secrets(expanded(json.loads(folder.tracking.read_text()), runs))
+            state, hints = cls(**values), get_type_hints(cls)
+            if any(mistyped(name, value, hints[name]) for name, value in values.items()):
+                return cls()
         except (OSError, ValueError, TypeError):  # none yet, or another version's
             return cls()
         return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state

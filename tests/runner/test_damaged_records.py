@@ -15,6 +15,7 @@ from ganflow import atomic, lock, record, runs
 from ganflow.cli import main
 from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
+from ganflow.tracking.pending import State
 
 RECIPE = """\
 name: tiny
@@ -155,6 +156,23 @@ def test_a_key_that_is_missing_null_or_mistyped(kind, place, capsys):
         for command in (("runs",), ("sweeps",)) if i % 7 == 0 else ():
             assert see(capsys, *command)[0] == 0
     assert refused > len(variants) / 3
+
+
+@pytest.mark.parametrize("values", [{"score": "x"}, {"round": None}, {"config": []}, {"state": 7}, {"copied": [["x"]]}])
+def test_a_mistyped_trial(values, place, capsys):
+    with (place / "runs" / "search" / "trials.jsonl").open("a") as file:
+        file.write(json.dumps({"trial": 0, **values}) + "\n")
+    assert see(capsys, "sweeps")[0] == 0
+    code, _, err = see(capsys, "sweeps", "show", "search")
+    assert code == 2
+    assert "trials.jsonl:2 is damaged" in err
+
+
+@pytest.mark.parametrize("values", [{"steps": "x"}, {"images": ["x"]}, {"files": []}, {"status": 7}, {"seen": {}}])
+def test_what_is_known_of_mlflow_is_asked_again_where_it_is_mistyped(values, place):
+    folder = only(place)
+    folder.tracking.write_text(json.dumps({"uri": "http://host", **values}))
+    assert State.read(folder) == State()
 
 
 @pytest.mark.parametrize(("key", "value"), [

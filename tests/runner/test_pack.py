@@ -74,7 +74,7 @@ def names(folder):
 
 
 def about(folder, *keys):
-    return [getattr(folder.read(), key) for key in keys]
+    return [folder.read().raw.get(key) for key in keys]
 
 
 def assert_same_run(run, other):

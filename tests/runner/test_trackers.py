@@ -208,7 +208,7 @@ def test_how_a_run_ends(tracked):
 
 
 def test_every_trial_has_its_own(tracked):
-    about = {"kind": "trial", "tracking": {"mlflow": False}}
+    about = {"sweep": "s", "tracking": {"mlflow": False}}
     folders = [RunFolder(tracked / "runs" / "sweep" / f"s-t{i:04d}") for i in range(3)]
     for _ in open_trial(recipe(), folders[0], about):
         pass
