@@ -30,13 +30,6 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
         return file.read(most)
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that takes the place of whatever has its name."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
-        file.write(text)
-
-
 def foreign(folder: Path, passed_over: Callable[[str], bool] = lambda name: False) -> str | None:
     """What in a folder does not belong to it, in a few words: "samples is a link to …"; None where there is nothing.
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ganflow.addresses import without_secrets
+from ganflow import lock, record
 from ganflow.errors import GanflowError
-from ganflow.inside import foreign, open_file, read_bytes, write_new
+from ganflow.inside import foreign
+from ganflow.record import FILE, DamagedRecord, RunRecord
 
 DEFAULT_ROOT = Path("runs")
-_ABOUT = "run.json"
 _ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
-HERE = "<runs>"
-"""In run.json and tracking.json: the runs folder, wherever it is now."""
-_VERBATIM = ("data", "then")  # of run.json: what the user wrote
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -71,53 +67,16 @@ class RunFolder:
         return self.path / "tracking.json"
 
     def is_run(self) -> bool:
-        """Whether there is a run in it."""
-        return (self.path / _ABOUT).exists()
+        """Tell whether there is a run in it."""
+        return (self.path / FILE).exists()
 
-    def about(self) -> dict[str, Any]:
-        """status, round, rounds, created, seed, versions of ganflow, torch and the plugins, git commit, … Passwords in addresses,
-        which earlier versions kept, are hidden."""
-        about = without_secrets(json.loads(read_bytes(self.path / _ABOUT)))
-        if not isinstance(about, dict):
-            raise ValueError("it is not a mapping")
-        return {**about, **expanded(_changing(about), runs_of(self.path, about))}
+    def read(self) -> RunRecord:
+        """Read run.json; raises DamagedRecord (a GanflowError) where that is not possible."""
+        return record.read(self.path)
 
-    def note(self, **values: Any) -> None:
-        """Merge values into run.json, atomically. Paths below the runs folder are kept as such, so that it can be moved."""
-        about = {**(self.about() if (self.path / _ABOUT).exists() else {}), **values}
-        write_json(self.path / _ABOUT, {**about, **portable(_changing(about), runs_of(self.path, about))})
-
-
-def runs_of(folder: Path, about: dict[str, Any]) -> Path:
-    """The runs folder that a run's, or a sweep's, folder is in."""
-    return folder.parent if about.get("kind") == "sweep" else folder.parent.parent
-
-
-def _changing(about: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in about.items() if key not in _VERBATIM}
-
-
-def portable(value: Any, runs: Path) -> Any:
-    """Plain data in which every path below the runs folder begins with HERE."""
-    if len(runs.parts) < 2:  # the root of all
-        return value
-    below = re.compile(rf"(?<![\w.-]){re.escape(str(runs))}(?=$|[{re.escape(os.sep)}\s;,:)'\"])")
-    return _each_text(value, lambda text: below.sub(lambda _: HERE, text))
-
-
-def expanded(value: Any, runs: Path) -> Any:
-    """The data of which `portable` made this, the runs folder being where it is now."""
-    return _each_text(value, lambda text: text.replace(HERE, str(runs)))
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _each_text(item, change) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_each_text(item, change) for item in value]
-    return value
+    def update(self, **values: Any) -> None:
+        """Change values in run.json; see `ganflow.record.update`."""
+        record.update(self.path, values)
 
 
 def here(path: Path) -> Path:
@@ -135,46 +94,6 @@ def moved(path: str, runs: Path) -> Path:
     return next((end for end in ends if end.exists()), noted)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """`write_text` of JSON."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file atomically: a reader sees the old or the new one, whole. On failure the old one is left alone."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write_new(scratch, text)
-        replace_file(scratch, path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        error.filename = str(path)  # a failed write, unlike a failed open, does not say where
-        raise
-
-
-def replace_file(scratch: Path, path: Path) -> None:
-    """Rename a file onto another one of its folder so that a power cut leaves the old or the new one, whole."""
-    _sync(scratch)
-    os.replace(scratch, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def append_line(file: int, line: bytes) -> None:
-    """Write a line at the end of an open file, whole or not at all; raises OSError where there is no room for it."""
-    written = os.write(file, line)
-    if written < len(line):  # a full disk: take the part back, so that the next line starts on its own
-        os.ftruncate(file, os.fstat(file).st_size - written)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def create(root: Path, name: str) -> RunFolder:
     """A fresh folder for a run of this name. Ids sort by the time at which they were given.
 
@@ -190,8 +109,8 @@ def create(root: Path, name: str) -> RunFolder:
 
 
 def stamp() -> str:
-    """The present, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
-    return datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-2]
+    """The time in UTC, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-2]
 
 
 def make(folder: RunFolder) -> RunFolder:
@@ -243,77 +162,68 @@ def check(folder: RunFolder) -> None:
         raise GanflowError(f"run {folder.path.name}: {found}, {why}; take it out of {folder.path}, or put a copy in its place")
 
 
+class Running(GanflowError):
+    """Another process trains the run, or runs the sweep."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        noted = folder.read()
+        who = f"pid {noted.pid} on {noted.host or 'this machine'}"
+        if noted.kind == "sweep":
+            super().__init__(f"another process runs the sweep {folder.path.name} already ({who})")
+        else:
+            super().__init__(f"run {folder.id} is being trained by another process ({who})")
+
+
 @contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
-    """Alone in this run. The lock goes with the process, however that ends.
+    """Hold the run's lock.
 
     Raises:
-        GanflowError: another process trains this run, or something in its folder leads out of it.
+        Running: (a GanflowError) another process trains it.
+        GanflowError: something in its folder leads out of it.
     """
     check(folder)
-    with _lock(folder) as alone:
-        if not alone:
-            raise GanflowError(f"run {folder.id} is being trained by another process (pid {folder.about().get('pid')})")
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock.locked(folder.path / _LOCK))
+        except lock.Held:
+            raise Running(folder) from None
         yield
 
 
-def is_locked(folder: RunFolder) -> bool:
-    """Whether a process trains this run at this moment."""
-    try:
-        with _lock(folder) as alone:
-            return not alone
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link, which nobody locks
-            return False
-        raise
+def is_running(folder: RunFolder) -> bool:
+    """Tell whether a process trains this run, or runs this sweep, at this moment: whether its lock is held."""
+    return lock.is_locked(folder.path / _LOCK)
 
 
-@contextmanager
-def _lock(folder: RunFolder) -> Iterator[bool]:
-    """Take the lock if it is free; whether it was."""
-    import fcntl
-
-    file = open_file(folder.path / ".lock", os.O_RDWR | os.O_CREAT)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(file)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this machine is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is there, and somebody else's
-        pass
-    return True
+def status(folder: RunFolder, noted: RunRecord) -> str:
+    """As the run recorded it; "killed" where it says "running" and is not. The lock of another machine may not be seen here:
+    its run is believed."""
+    if noted.status != "running" or noted.host not in ("", socket.gethostname()) or is_running(folder):
+        return noted.status
+    return "killed"
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:
     """Every run under `root`, oldest first."""
-    found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{_ABOUT}"))
+    found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{FILE}"))
     yield from sorted(found, key=lambda run: run.id)
 
 
 def is_sweep(folder: RunFolder) -> bool:
-    """Whether it is `runs/<sweep>/`, a folder with a run.json of its own in which every trial is a run."""
-    try:
-        return folder.about().get("kind") == "sweep"
-    except (OSError, ValueError, AttributeError):
+    """Tell whether it is `runs/<sweep>/`, a folder with a run.json of its own in which every trial is a run. Where that is
+    damaged, the trials' records tell."""
+    if not folder.is_run():
         return False
+    try:
+        return folder.read().kind == "sweep"
+    except GanflowError:
+        return (folder.path / "trials.jsonl").exists()
 
 
-def all_sweeps(root: Path) -> Iterator[RunFolder]:
-    """Every sweep under `root`, oldest first."""
-    found = [RunFolder(about.parent.absolute()) for about in root.glob(f"*/{_ABOUT}")]
-    yield from sorted(filter(is_sweep, found), key=lambda sweep: str(sweep.about().get("id")))
+def all_sweeps(root: Path) -> list[RunFolder]:
+    """Every sweep under `root`, by name; those with a damaged run.json, too."""
+    return [sweep for found in sorted(root.glob(f"*/{FILE}")) if is_sweep(sweep := RunFolder(found.parent.absolute()))]
 
 
 def find_sweep(name: str, root: Path) -> RunFolder | None:
@@ -331,9 +241,9 @@ def find_sweep(name: str, root: Path) -> RunFolder | None:
 
 def trial(sweep: RunFolder, number: int) -> RunFolder:
     """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
-    id = str(sweep.about()["id"])
+    id = sweep.read().id
     if not _ID.fullmatch(id):
-        raise GanflowError(f"{sweep.path / _ABOUT} is damaged: {id!r} is not the id of a sweep")
+        raise DamagedRecord(sweep.path / FILE, f"is damaged ({id!r} is not the id of a sweep)")
     return RunFolder(sweep.path / f"{id}-t{number:04d}")
 
 
@@ -343,8 +253,8 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     Raises:
         GanflowError: no trial has a score yet.
     """
-    best = sweep.about().get("best")
-    if not best:
+    best = sweep.read().best
+    if not best or "trial" not in best:
         raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.path.name})")
     return trial(sweep, best["trial"])
 
@@ -365,7 +275,7 @@ def _find(run: str, root: Path) -> RunFolder:
     sweep = find_sweep(run, root)
     if sweep is not None:
         return best_trial(sweep)
-    if (Path(run) / _ABOUT).exists():
+    if (Path(run) / FILE).exists():
         return RunFolder(Path(run).absolute())
     runs = list(all_runs(root))
     if not runs:
@@ -376,7 +286,7 @@ def _find(run: str, root: Path) -> RunFolder:
     if named:
         return named[-1]
     started = [r for r in runs if r.id.startswith(run)]
-    if (above := _sweep_of(started)) and str(above.about()["id"]).startswith(run):
+    if (above := _sweep_of(started)) and above.read().id.startswith(run):
         return best_trial(above)
     if len(started) > 1:
         some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")

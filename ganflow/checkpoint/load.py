@@ -17,28 +17,30 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game import Game, build_game
 from ganflow.game.state import load_networks
 from ganflow.recipe import kept_recipe
+from ganflow.record import FILE, DamagedRecord, DataRecord
 from ganflow.runs import ENCODER_FILE, RunFolder, check
 
 
 class DescribedData(Data):
     """What is known of a run's data without the data: enough to build its networks."""
 
-    def __init__(self, about: dict[str, Any]) -> None:
-        self.name, self.size, self.source = about["name"], about["size"], about["source"]
+    def __init__(self, record: DataRecord) -> None:
+        self.name, self.size, self.source = record["name"], record["size"], record.get("source") or ""
         self.held_out = {}
-        kinds, classes, frequencies = (about.get(key, {}) for key in ("kinds", "classes", "frequencies"))  # since contract 2
+        ranges, kinds, classes = record.get("ranges", {}), record.get("kinds", {}), record.get("classes", {})
+        frequencies = record.get("frequencies", {})
         self.fields = {
             name: Field(
                 tuple(shape),
-                low=about["ranges"][name][0],
-                high=about["ranges"][name][1],
+                low=ranges[name][0],
+                high=ranges[name][1],
                 classes=tuple(classes.get(name, ())),
                 frequencies=tuple(frequencies[name]) if name in frequencies else None,
                 kind=kinds.get(name, ""),
             )
-            for name, shape in about["fields"].items()
+            for name, shape in record["fields"].items()
         }
-        self._fingerprint: str = about["fingerprint"]
+        self._fingerprint = record["fingerprint"]
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -70,11 +72,21 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
     recipe = kept_recipe(folder.recipe)
     recipe.train.device = "cpu"
     composition = recipe.composition()
-    data = DescribedData(folder.about()["data"])
+    data = _data(folder)
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
     load_networks(game, checkpoint.tensors)
     return game.eval()
+
+
+def _data(folder: RunFolder) -> DescribedData:
+    record = folder.read()
+    if record.data is None or not record.data["fields"]:
+        raise DamagedRecord(folder.path / FILE, "does not say what data the run had (data, fields)")
+    try:
+        return DescribedData(record.data)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DamagedRecord(folder.path / FILE, f"is damaged (data: {type(error).__name__}: {error})") from None
 
 
 def load_encoder(folder: RunFolder) -> TextEncoder:

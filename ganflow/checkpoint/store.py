@@ -3,7 +3,6 @@ both. Nothing that is read can run code."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -18,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganflow.atomic import replacing
 from ganflow.errors import GanflowError
-from ganflow.runs import replace_file
 
 FORMAT = 1
 BEST = "best.safetensors"
@@ -103,7 +102,7 @@ class Writer:
         self._buffers: Tensors = {}
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        for unfinished in folder.glob("*.partial"):
+        for unfinished in (*folder.glob(".*.safetensors.*"), *folder.glob("*.partial")):  # the latter: earlier versions'
             unfinished.unlink(missing_ok=True)
 
     def write(self, tensors: Tensors, plain: dict[str, Any], *, best: bool = False) -> Path:
@@ -138,27 +137,23 @@ class Writer:
             raise GanflowError(f"cannot write a checkpoint to {self.folder}: {why}; earlier ones are intact") from error
 
     def _write(self, tensors: Tensors, text: str, path: Path, best: bool) -> None:
-        scratch = path.with_suffix(f".{os.getpid()}.partial")
         try:
-            try:
-                save_file(tensors, scratch, {"plain": text, "digest": _digest(tensors, text)})
-            except SafetensorError as error:  # its word for a failed write
-                raise OSError(str(error)) from None
-            if best:
-                self._keep_as_best(scratch)
-            replace_file(scratch, path)
+            with replacing(path) as scratch:
+                try:
+                    save_file(tensors, scratch, {"plain": text, "digest": _digest(tensors, text)})
+                except SafetensorError as error:  # its word for a failed write
+                    raise OSError(str(error)) from None
+                if best:
+                    self._keep_as_best(scratch)
             for old in sorted(self.folder.glob("round-*.safetensors"))[: -self.keep]:
                 old.unlink(missing_ok=True)
         except Exception as error:  # told to the training thread, by `wait`
             self._error = error
-            with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
 
     def _keep_as_best(self, file: Path) -> None:
         """Give the file a second name, or copy it where the file system has no links."""
-        twin = self.folder / f"{BEST}.{os.getpid()}.partial"
-        try:
-            os.link(file, twin)
-        except OSError:
-            shutil.copyfile(file, twin)
-        replace_file(twin, self.folder / BEST)
+        with replacing(self.folder / BEST) as twin:
+            try:
+                os.link(file, twin)
+            except OSError:
+                shutil.copyfile(file, twin)

@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
         found = "one picture of samples" if frames else "no picture of samples"
         raise GanflowError(f"run {folder.name} {folder.id} has {found} in {shown_path(folder.samples)}/, and an animation needs "
                            "two; train it for longer, or draw more often with train.sample_every")  # fmt: skip
-    fields = folder.about().get("data", {}).get("fields", {})
+    fields = (folder.read().data or {"fields": {}})["fields"]
     titled = any(len(shape) < 3 for shape in fields.values())  # pictures of points have the round in their title
     captions = [] if titled else [f"round {int(re.sub(r'[^0-9]', '', frame.stem) or 0)}" for frame in frames]
     what = f"{len(frames)} pictures of {folder.name} ({folder.id})"

@@ -15,55 +15,54 @@ TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 
 def known_sweeps(root: Path) -> list[dict[str, Any]]:
     """What is known of every sweep, oldest first."""
-    from ganflow.runs import RunFolder, is_sweep
     from ganflow.tune.folder import SweepFolder
 
-    found = {about.parent.absolute() for about in root.glob("*/run.json") if is_sweep(RunFolder(about.parent))}
-    found |= {records.parent.absolute() for records in root.glob("*/trials.jsonl")}  # though run.json be damaged
-    return sorted((known_sweep(SweepFolder(path)) for path in found), key=lambda sweep: str(sweep["id"]))
+    found = {path.parent.absolute() for name in ("run.json", "trials.jsonl") for path in root.glob(f"*/{name}")}
+    known = [sweep for path in found if (sweep := known_sweep(SweepFolder(path)))["kind"] == "sweep"]
+    return sorted(known, key=lambda sweep: (sweep["id"], sweep["name"]))
 
 
 def known_sweep(folder: SweepFolder) -> dict[str, Any]:
     """What the folder tells of the sweep."""
     from ganflow.errors import GanflowError
-    from ganflow.runs import check
+    from ganflow.runs import check, status
     from ganflow.tune.table import best_of, counts
 
-    facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "unreadable", "folder": str(folder.path)}
-    facts |= {"trials": None, "over": 0, "created": None, "best": {}}
+    facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
+    facts |= {"trials": None, "over": 0, "created": None, "best": {}, "error": None}
     try:
         check(folder)
-        about, trials = folder.about(), folder.trials().values()
-    except (OSError, ValueError, GanflowError):
-        return facts
-    metric, mode = str(about.get("metric")), str(about.get("mode"))
-    best = best_of(trials, mode)
-    told = {"trial": best.number, "score": best.score, "config": best.config} if best else about.get("best") or {}
+        record, trials = folder.read(), folder.trials().values()
+    except GanflowError as error:
+        return facts | {"error": str(error)}
+    best = best_of(trials, record.mode)
+    scored: dict[str, Any] = {"trial": best.number, "score": best.score, "config": best.config} if best else {}
+    if not best and record.best and "trial" in record.best:
+        scored = {**record.best}
     return facts | {
-        "id": about.get("id"),
-        "status": status(about),
-        "recipe": about.get("recipe"),
-        "metric": metric,
-        "mode": mode,
-        "trials": about.get("trials"),
+        "kind": record.kind,
+        "id": record.id,
+        "status": status(folder, record),
+        "recipe": record.recipe or None,
+        "metric": record.metric,
+        "mode": record.mode,
+        "trials": record.trials,
         "over": sum(t.over for t in trials),
-        "rounds": about.get("rounds"),
-        "states": {state: count for state, count in counts(trials, about.get("trials")).items() if count},
-        "created": about.get("created"),
-        "best": {"metric": metric, **told} if told else {},
+        "rounds": record.rounds or None,
+        "states": {state: count for state, count in counts(trials, record.trials).items() if count},
+        "created": record.created or None,
+        "best": {"metric": record.metric, **scored} if scored else {},
+        "error": record.error or None,
     }
 
 
-def status(about: dict[str, Any]) -> str:
-    """As the run noted it; "killed" where it says "running" but its process, on this machine, is gone."""
-    import socket
+def say_damaged(listed: list[dict[str, Any]]) -> None:
+    """Print what is wrong with the damaged ones of a list, and what helps."""
+    from ganflow.printing import say
 
-    from ganflow.runs import alive
-
-    noted, pid = str(about.get("status", "unknown")), about.get("pid")
-    if noted != "running" or about.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
-        return noted
-    return noted if alive(pid) else "killed"
+    for each in listed:
+        if each["status"] == "damaged":
+            say(f"ganflow: {each['error']}", err=True)
 
 
 def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
-from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, status
+from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, say_damaged
 from ganflow.printing import say, say_json
 from ganflow.report import SUMS
 
@@ -47,6 +47,7 @@ def main(args: argparse.Namespace) -> int:
         say_json(runs)
     elif runs:
         say(*table(runs))
+        say_damaged(runs)
     else:
         say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
     return 0
@@ -66,22 +67,26 @@ def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
 def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     """What the folder tells of its run; with `everything` also what it was made of, and its files."""
     from ganflow.errors import GanflowError
-    from ganflow.runs import check
+    from ganflow.runs import check, status
 
     try:
         check(folder)
-        about = folder.about()
-    except (OSError, ValueError, GanflowError):
-        return {"name": folder.name, "id": folder.id, "status": "unreadable", "folder": str(folder.path)}
+        record = folder.read()
+    except GanflowError as error:
+        if everything:
+            raise
+        damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
+        return {"name": folder.name, "id": folder.id, **damaged}
     report, evaluation = last_entries(folder)
-    best, scores = about.get("best") or {}, evaluation.values if evaluation else {}
+    best: Mapping[str, Any] = record.best or {}
+    scores = evaluation.values if evaluation else {}
     facts: dict[str, Any] = {
         "name": folder.name,
         "id": folder.id,
-        "status": status(about),
-        "round": max(about.get("round") or 0, report.round if report else 0),
-        "rounds": about.get("rounds"),
-        "created": about.get("created"),
+        "status": status(folder, record),
+        "round": max(record.round, report.round if report else 0),
+        "rounds": record.rounds or None,
+        "created": record.created or None,
         "folder": str(folder.path),
         "last": report.values if report else {},
         "scores": scores,
@@ -89,7 +94,7 @@ def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     }
     if everything:
         facts["recipe"] = str(folder.recipe)
-        facts["about"] = {key: value for key, value in about.items() if key not in facts}
+        facts["about"] = {key: value for key, value in record.raw.items() if key not in facts}
         facts["files"] = {
             "checkpoints": sorted(str(p) for p in folder.checkpoints.glob("*.safetensors")),
             "samples": sorted(str(p) for p in folder.samples.glob("*.png")),
@@ -154,9 +159,6 @@ def described(run: dict[str, Any]) -> Iterator[str]:
 
     yield f"{run['name']}  {run['id']}  {run['status']}"
     yield row("folder", shown_path(Path(run["folder"])))
-    if "about" not in run:
-        yield row("run.json", "cannot be read")
-        return
     about = run["about"]
     yield row("recipe", shown_path(Path(run["recipe"])))
     yield row("round", f"{run['round']} of {run['rounds'] or '?'}")
@@ -190,7 +192,7 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     if run["scores"]:
         yield row("metrics", "  ".join(value(*pair) for pair in run["scores"].items()))
     if best := run["best"]:
-        yield row("best", f"{value(best['metric'] or 'score', best['score'])} in round {best['round']}")
+        yield row("best", f"{value(best['metric'] or 'score', best['score'])} in round {best.get('round', '?')}")
     for kind, files in run["files"].items():
         if files:
             newest = Path(files[-1]).name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
-from ganflow.cli.known import age, known_sweep, known_sweeps, last_entries, of_trials
+from ganflow.cli.known import age, known_sweep, known_sweeps, last_entries, of_trials, say_damaged
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def main(args: argparse.Namespace) -> int:
             say_json(sweeps)
         else:
             say(*(table(sweeps) if sweeps else [f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan"]))
+            say_damaged(sweeps)
         return 0
     folder = find(args.sweep, args.runs)
     if args.write:
@@ -68,7 +69,7 @@ def find(name: str, root: Path) -> SweepFolder:
     if found is not None:
         return SweepFolder(found.path)
     if (root / name / "trials.jsonl").exists():
-        raise GanflowError(f"{root / name / 'run.json'} is missing or damaged, so little is known of this sweep")
+        SweepFolder(root / name).read()
     names = [sweep.path.name for sweep in all_sweeps(root)]
     if not names:
         raise GanflowError(f"no sweeps in {root}/ yet; start one with: ganflow tune wgan")
@@ -80,13 +81,13 @@ def find(name: str, root: Path) -> SweepFolder:
 
 def seen(folder: SweepFolder) -> list[TrialRecord]:
     """The trials; of those that are not over, with what their own journals say since they were last written of."""
-    trials, metric = list(folder.trials().values()), folder.about().get("metric")
+    trials, metric = list(folder.trials().values()), folder.read().metric
     for trial in trials:
         if not trial.over:
             report, evaluation = last_entries(folder.trial(trial.number))
             for entry in filter(None, (report, evaluation)):
                 trial.round = max(trial.round, entry.round)
-                trial.score = entry.values.get(str(metric), trial.score)
+                trial.score = entry.values.get(metric, trial.score)
     return trials
 
 
@@ -96,12 +97,12 @@ def details(folder: SweepFolder, trials: list[TrialRecord]) -> dict[str, Any]:
 
     from ganflow.tune.table import ranking
 
-    about = folder.about()
-    ranked = ranking(trials, str(about.get("mode")))
+    record = folder.read()
+    ranked = ranking(trials, record.mode)
     return {
         "results": [{**asdict(t), "run": str(folder.trial(t.number).path)} for t in ranked],
         "files": [str(path) for path in files(folder)],
-        "about": about,
+        "about": record.raw,
     }
 
 
@@ -136,7 +137,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     def row(name: str, text: object) -> str:
         return f"  {name:12}{text}"
 
-    about = folder.about()
+    record = folder.read()
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
     yield row("folder", shown_path(folder.path))
     yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
@@ -144,8 +145,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if sweep["created"]:
         yield row("created", f"{sweep['created']}, {age(sweep['created'])} ago")
     for name in ("address", "host", "pid", "error"):
-        if about.get(name) is not None:
-            yield row(name, about[name])
+        if value := getattr(record, name):
+            yield row(name, value)
     best = best_of(trials, sweep["mode"])
     if best is not None:
         yield row("best", f"trial {best.number} with {number(best.score)}: {config_line(best.config, list(best.config), 60)}")

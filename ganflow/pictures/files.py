@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.atomic import replacing
 from ganflow.errors import GanflowError
 
 if TYPE_CHECKING:
@@ -16,20 +16,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """A scratch file beside `path` that takes its place when the block ends well, and vanishes when it does not.
+    """Yield a scratch file beside `path` that replaces it when the block ends well, and is removed when it does not.
 
     Raises:
         GanflowError: the file cannot be written (a full disk, a folder that is missing or read-only).
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.unlink(missing_ok=True)  # which may be a link
-        yield scratch
-        os.replace(scratch, path)
+        with replacing(path, durable=False) as scratch:  # a picture can be drawn again
+            yield scratch
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def save_png(image: Image, path: Path) -> None:

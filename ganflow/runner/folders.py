@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 import torch
 
 from ganflow import runs
+from ganflow.atomic import write_text
 from ganflow.errors import GanflowError
 from ganflow.plugins import versions
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe
+from ganflow.record import RunRecord
 from ganflow.runner.commit import git_commit
 from ganflow.runs import RunFolder
 from ganflow.version import __version__
@@ -38,42 +40,23 @@ def alone(folder: RunFolder) -> Iterator[None]:
         raise GanflowError(f"run {folder.id}: cannot write {error.filename}: {error.strerror}") from error
 
 
-def noted(folder: RunFolder) -> dict[str, Any]:
-    """What run.json says.
-
-    Raises:
-        GanflowError: it is damaged.
-    """
-    try:
-        return folder.about()
-    except ValueError as error:
-        raise GanflowError(f"run {folder.id} cannot go on: its run.json is damaged ({error})") from None
-
-
-def new_folder(recipe: Recipe, root: Path, about: dict[str, Any]) -> RunFolder:
-    """The folder of a new run, with its recipe and run.json. Nothing is left of it where it cannot be written.
-
-    Raises:
-        GanflowError: it cannot be written.
-    """
-    folder = runs.create(root, recipe.name)
-    fill_folder(folder, recipe, about)
-    return folder
-
-
-def fill_folder(folder: RunFolder, recipe: Recipe, about: dict[str, Any]) -> None:
-    """Put the recipe and run.json into a fresh folder; it is removed where that fails.
+def fill_folder(folder: RunFolder, recipe: Recipe, values: dict[str, Any], held: ExitStack) -> None:
+    """Lock a fresh folder until `held` ends, and put the recipe and run.json into it. It is removed where that fails.
 
     Raises:
         GanflowError: it cannot be written.
     """
     try:
+        held.enter_context(alone(folder))
         write_recipe(folder, recipe)
-        folder.note(id=folder.id, **about)
-    except OSError as error:
+        folder.update(id=folder.id, **values)
+    except (OSError, GanflowError) as error:
         shutil.rmtree(folder.path, ignore_errors=True)
-        why = f"{error.strerror}; choose another with --runs"
-        raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from error
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        why = f"{cause.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from cause
 
 
 def clear_unfinished(folder: RunFolder) -> None:
@@ -89,25 +72,25 @@ def clear_unfinished(folder: RunFolder) -> None:
 
 def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
     """Put the resolved recipe into the folder, atomically."""
-    runs.write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
+    write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
 
 
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What a run is made of now that it was not made of when it began, from what run.json says of both."""
+def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
+    """Differences between what a run is made of now and when it began."""
     told = []
-    for name, was in before["plugins"].items():
+    for name, was in before.plugins.items():
         own = now["plugins"].get(name, was)  # or it is a tracker's, which the recipe has no more
         if own != was:
             then = f"{was['distribution']} {was['version']}"
             told.append(f"plugin '{name}' was {then}, is now {own['distribution']} {own['version']}")
-    for name, was in before["versions"].items():
-        if now["versions"][name] != was:
-            told.append(f"{name} was {was}, is now {now['versions'][name]}")
-    was, own = before["data"], now["data"]
-    if own["fingerprint"] != was["fingerprint"]:
-        known = None not in (was["size"], own["size"])
-        numbers = f": {was['size']} examples then, {own['size']} now" if known else ""
-        told.append(f"the data {was['name']} changed since the run began{numbers}")
+    for name, version in before.versions.items():
+        if (new := now["versions"].get(name, version)) != version:
+            told.append(f"{name} was {version}, is now {new}")
+    data, new = before.data, now["data"]
+    if data and new["fingerprint"] != data["fingerprint"]:
+        known = None not in (data["size"], new["size"])
+        numbers = f": {data['size']} examples then, {new['size']} now" if known else ""
+        told.append(f"the data {data['name']} changed since the run began{numbers}")
     return told
 
 

@@ -19,6 +19,7 @@ from ganflow.game.showing import rows_of
 from ganflow.metrics import Metric, Scores
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
+from ganflow.record import Best
 from ganflow.report import Report
 from ganflow.runner.cadence import Cadence
 from ganflow.runner.progress import Progress
@@ -86,7 +87,7 @@ class Loop:
         composition: Composition,
         folder: RunFolder,
         progress: Progress,
-        best: dict[str, Any],
+        best: Best | None,
         trial: bool,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
@@ -140,7 +141,7 @@ class Loop:
             raise GanflowError(f"train.compile: {why}; start again with train.compile=never")
         self.trainer.decompile()
         self.progress.note(f"eager rounds from round {self.trainer.round} on: {why}")
-        self._write("run.json", lambda: self.folder.note(compile={"mode": "never", "why": why}))
+        self._write("run.json", lambda: self.folder.update(compile={"mode": "never", "why": why}))
 
     def end(self, early: str) -> str:
         """Keep what there is, and say that the run is over: "finished", or `early` if it is."""
@@ -255,9 +256,9 @@ class Loop:
                 raise Diverged(f"a weight of the {name}", float("nan"), round)
         self._settle()
         tensors, plain = self.trainer.state()
-        path = self.writer.write(tensors, {**plain, "best": self.best}, best=best)
+        path = self.writer.write(tensors, {**plain, "best": self.best or {}}, best=best)
         self._kept = round
-        self._write("run.json", lambda: self.folder.note(round=round, best=self.best))
+        self._write("run.json", lambda: self.folder.update(round=round, best=self.best))
         self._tell("checkpointed", round=round, path=path)
 
     def _end(self, status: str) -> None:
@@ -265,7 +266,7 @@ class Loop:
         curves = [] if self._trial else list(entries(self.folder.journal))  # of trials MLflow shows them
         if curves:
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
-        self._write("run.json", lambda: self.folder.note(status=status, round=self.trainer.round))
+        self._write("run.json", lambda: self.folder.update(status=status, round=self.trainer.round))
         self.trackers.end(status)
         self._tell("run_ended", status=status)
         if self.follower:

@@ -64,7 +64,7 @@ class PackSession:
                 self._packed = PackedTrainer(members) if members else None
             except NotPackable:
                 for loop in self._loops.values():
-                    loop.folder.note(status="interrupted", compile=None)
+                    loop.folder.update(status="interrupted", compile=None)
                 all_.close()
                 raise
             self._compile()
@@ -96,8 +96,7 @@ class PackSession:
     def _open(self, i: int, recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], start: int) -> Member:
         """Open one trial's run, and bring it to the round from which all go on."""
         stack = self._stacks[i]
-        run, found, damaged, begun = prepare_trial(recipe, folder, about, stack)
-        run.packed = True
+        run, found, damaged, begun = prepare_trial(recipe, folder, about, stack, packed=True)
         loop = stack.enter_context(run.opened(folder, found, damaged, changed=begun))
         loop.begin()
         while run.trainer.round < start:
@@ -125,7 +124,7 @@ class PackSession:
         with suppress(NotCompilable):
             self._packed.compile()
             for loop in loops:
-                loop.folder.note(compile={"mode": "never", "why": "packed; the pack's rounds are compiled"})
+                loop.folder.update(compile={"mode": "never", "why": "packed; the pack's rounds are compiled"})
 
     def _take(self, i: int, report: Report | Diverged) -> Step | GanflowError | None:
         """Do what is due for one trial."""
@@ -180,7 +179,7 @@ def _rewind_to_common(folders: Sequence[RunFolder]) -> int:
     played = int(start.removeprefix("round-").removesuffix(".safetensors"))
     for folder, names in zip(folders, rounds, strict=True):
         later = [name for name in names if name > start]
-        if not later or runs.is_locked(folder):  # by another process, which will be said
+        if not later or runs.is_running(folder):  # by another process, which will be said
             continue
         for name in later:
             (folder.checkpoints / name).unlink()

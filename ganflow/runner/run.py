@@ -7,7 +7,7 @@ import socket
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from ganflow.game.parallel import Group
 from ganflow.game.player import parts_of
 from ganflow.machine import broken
 from ganflow.recipe import Recipe
+from ganflow.record import Best, Compiled, RunRecord
 from ganflow.runner.faults import ended_from_outside, plugins_fault
 from ganflow.runner.folders import changes, origin, write_recipe
 from ganflow.runner.loop import Interruption, Loop, Step, interruptible
@@ -52,10 +53,29 @@ class Outcome:
     signal: int = 0
 
 
-def built(recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None, alone: bool = False) -> Run:
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is made with besides its recipe.
+
+    Attributes:
+        quiet: show nothing.
+        trial: part of a sweep, which shows it, stops it and sends it to MLflow.
+        packed: its rounds are played together with other trials'.
+        copied: the checkpoint that it goes on from is another run's: the optimizers' numbers are its recipe's.
+        tracking: values of its record's `tracking` besides the recipe's.
+    """
+
+    quiet: bool = False
+    trial: bool = False
+    packed: bool = False
+    copied: bool = False
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+
+
+def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
     """A run that can begin; arguments as those of `Run`. Raises GanflowError where its parts do not fit, or a plugin fails."""
     try:
-        return Run(recipe, quiet, before, group, alone)
+        return Run(recipe, options, before, group)
     except (Exception, SystemExit) as error:
         told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
         if told is None:
@@ -67,23 +87,16 @@ class Run(Parts):
     """Everything that one run is made of. Nothing is written before all of it is built and fits.
 
     Args:
-        before: what the folder of a run that is resumed says about it.
+        before: the record of a run that goes on; None for a new one.
         group: the workers that train together, of which this one is the first.
-        alone: part of a sweep, which shows it, stops it and sends it to MLflow.
     """
 
-    def __init__(
-        self, recipe: Recipe, quiet: bool, before: dict[str, Any], group: Group | None = None, alone: bool = False
-    ) -> None:
-        self.quiet, self.before, self.workers = quiet, before, group.size if group else 1
+    def __init__(self, recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None = None) -> None:
+        self.options, self.before, self.workers = options, before, group.size if group else 1
         self.loop: Loop | None = None
-        self.alone = alone
-        self.packed = False  # its rounds are played together with other trials'
-        self.early = "interrupted"  # how the run ends that is stopped before its last round
         self.interruption = Interruption()
-        self.copied = False  # the checkpoint is another run's
-        self.tracking: Mapping[str, Any] = {}  # what a sweep says of it, besides the recipe
-        super().__init__(recipe, group, _as_before(before, recipe, group), measure=not alone)
+        self._early = "interrupted"  # how the run ends that is stopped before its last round
+        super().__init__(recipe, group, _as_before(before, recipe, group), measure=not options.trial)
         self.metrics = self.composition.build_metrics(self.data)
         self.trackers = self.composition.build_trackers()
 
@@ -98,8 +111,12 @@ class Run(Parts):
         """
         with self.opened(folder, found, damaged, changed) as loop:
             yield from loop.steps()
-            status = loop.end(self.early)
+            status = loop.end(self._early)
         return Outcome(folder, status, self.trainer.round, self.interruption.signal)
+
+    def stop(self, status: str = "interrupted") -> None:
+        """End the run after the round in hand, with this status where that is not its last."""
+        self._early, self.trainer.stop = status, True
 
     @contextmanager
     def opened(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool) -> Iterator[Loop]:
@@ -107,28 +124,28 @@ class Run(Parts):
         folder, and told in a sentence. Arguments as those of `steps`."""
         title = f"{self.recipe.name} · {folder.id}"
         with (
-            Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.quiet) as progress,
-            nullcontext(Interruption()) if self.alone else interruptible(self._stop) as self.interruption,
+            Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.options.quiet) as progress,
+            nullcontext(Interruption()) if self.options.trial else interruptible(self.stop) as self.interruption,
         ):
             try:
                 self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
                 make_inner(folder)
-                best = self._load(folder, found, damaged, progress) if self.before else {}
+                best = self._load(folder, found, damaged, progress, self.before) if self.before else None
                 if changed:
                     write_recipe(folder, self.recipe)
                 progress.note(_networks(self.recipe, self.game))
                 for note in self.choice.notes:
                     progress.note(note)
-                folder.note(**self._going(), compile=self._compile(progress.note))
+                folder.update(**self._going(), compile=self._compile(progress.note))
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
                     examples = self.recipe.train.batch_size // self.workers
                     progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
                 own = self.recipe, self.trainer, self.metrics, self.trackers, self.composition
-                self.loop = Loop(*own, folder, progress, best, trial=self.alone)
+                self.loop = Loop(*own, folder, progress, best, trial=self.options.trial)
                 yield self.loop
             except BaseException as error:
                 failure = self._failed(folder, error)
@@ -140,30 +157,29 @@ class Run(Parts):
                 if self.loop:
                     self.loop.close()
 
-    def _stop(self) -> None:
-        self.trainer.stop = True
-
-    def _load(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], progress: Progress) -> dict[str, Any]:
+    def _load(
+        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], progress: Progress, before: RunRecord
+    ) -> Best | None:
         """Put everything back where it was; returns what the best score was. Damaged checkpoints are put aside, which is said in
         any case, and noted."""
-        say, known = progress.note, list(self.before.get("damaged", []))
+        say, known = progress.note, list(before.damaged)
         for file in damaged:
             file.path.replace(file.path.with_suffix(".damaged"))
             known.append({"checkpoint": file.path.name, "why": str(file), "gone_on_from": found.round if found else 0})
-            (say if self.alone else progress.warn)(f"damaged checkpoint passed over: {file}")
+            (say if self.options.trial else progress.warn)(f"damaged checkpoint passed over: {file}")
         if damaged:
-            folder.note(damaged=known)
-            if not self.alone and self.quiet:
+            folder.update(damaged=known)
+            if self.options.quiet and not self.options.trial:
                 progress.warn(f"going on from round {found.round if found else 0}")
-        for difference in changes(self.before, self.about):
+        for difference in changes(before, self.values):
             say(difference)
         (folder.path / ERROR).unlink(missing_ok=True)
         if found is None:
             say("no checkpoint yet: starting again from round 0")
-            return {}
+            return None
         try:
             lost = self.trainer.load_state(found.tensors, found.plain)
-            if self.copied:
+            if self.options.copied:
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
         except (ValueError, KeyError) as error:
@@ -171,16 +187,16 @@ class Run(Parts):
         say(f"going on from round {found.round}")
         if lost:
             say(lost)
-        best: dict[str, Any] = found.plain["best"]
+        best: Best | None = found.plain["best"] or None
         return best
 
     def _going(self) -> dict[str, Any]:
         """What the folder says of a run that (again) goes on."""
         going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
-        begun: dict[str, Any] = {"error": None} | ({"untracked": []} if "untracked" in self.before else {})
-        return {key: self.about[key] for key in going} | begun
+        begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
+        return {key: self.values[key] for key in going} | begun
 
-    def _compile(self, say: Say) -> dict[str, str]:
+    def _compile(self, say: Say) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
         if self.group:
@@ -188,9 +204,11 @@ class Run(Parts):
             if train.compile == "auto":
                 say(f"eager rounds: {why}")
             return {"mode": "never", "why": why}
-        chosen = {"mode": "never", "why": "packed"} if self.packed else self.before.get("compile")
+        chosen: Compiled | None = self.before.compile if self.before else None
+        if self.options.packed:
+            chosen = {"mode": "never", "why": "packed"}
         if chosen is None:
-            mode: str = train.compile
+            mode: Any = train.compile
             why = "as the recipe says"
             if mode == "auto":
                 mode, why = worth_compiling(self.game, train.n_critic, train.batch_size, train.rounds)
@@ -210,8 +228,8 @@ class Run(Parts):
         return chosen
 
     @cached_property
-    def about(self) -> dict[str, Any]:
-        """What run.json says of the run when it begins."""
+    def values(self) -> dict[str, Any]:
+        """Values of the run's record when it begins."""
         train, track = self.recipe.train, self.recipe.track
         return {
             "status": "running",
@@ -229,8 +247,8 @@ class Run(Parts):
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "tracking": {k: getattr(track, k) for k in ("mlflow", "experiment", "run_name", "images", "log_model")}
-            | address(track.uri, self.before.get("tracking") or {})
-            | {**self.tracking},
+            | address(track.uri, self.before.tracking if self.before else {})
+            | {**self.options.tracking},
         }
 
     def _failed(self, folder: RunFolder, error: BaseException) -> BaseException:
@@ -246,13 +264,13 @@ class Run(Parts):
             found, _ = checkpoint.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
-        elif isinstance(error, Lost) and not self.alone:
+        elif isinstance(error, Lost) and not self.options.trial:
             failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
-        with suppress(OSError):  # a full disk must not hide the error itself
-            folder.note(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+        with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
+            folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if status == "failed":
                 (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
         if self.loop:
@@ -264,15 +282,14 @@ class Run(Parts):
         return failure
 
 
-def _as_before(before: dict[str, Any], recipe: Recipe, group: Group | None) -> Before:
+def _as_before(before: RunRecord | None, recipe: Recipe, group: Group | None) -> Before:
     """What a run that goes on computes with, from what its folder says. Another number of workers gives other bits anyway; each
     of several workers finds by itself what precision `auto` means, and all the same."""
     if group:
         return Before(group.threads)
-    if before.get("workers", 1) != 1:
+    if before is None or before.workers != 1:
         return Before()
-    noted = Before(*(before.get(key, 0) for key in ("threads", "threads_to_build")))
-    return replace(noted, precision=before.get("precision", "")) if recipe.train.precision == "auto" else noted
+    return Before(before.threads, before.threads_to_build, before.precision if recipe.train.precision == "auto" else "")
 
 
 def _networks(recipe: Recipe, game: Game) -> str:

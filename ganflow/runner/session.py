@@ -14,10 +14,10 @@ from ganflow.checkpoint.load import find_checkpoint, take_over
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.game.parallel import Group
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
-from ganflow.runner.folders import alone, clear_unfinished, fill_folder, new_folder, noted
+from ganflow.runner.folders import alone, clear_unfinished, fill_folder
 from ganflow.runner.loop import Step
 from ganflow.runner.progress import Progress
-from ganflow.runner.run import Outcome, Run, built
+from ganflow.runner.run import Outcome, Run, RunOptions, built
 from ganflow.runner.workers import hired
 from ganflow.runs import RunFolder
 from ganflow.tracking.destination import check_recipe
@@ -50,8 +50,7 @@ class Session:
     def stop(self, status: str = "stopped") -> None:
         """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run's status is then
         this one; "interrupted" where it is to go on."""
-        self._run.trainer.stop = True
-        self._run.early = status
+        self._run.stop(status)
 
     def finish(self) -> Outcome:
         """Play to the end."""
@@ -84,12 +83,12 @@ def start(
     """
     check_recipe(recipe, root)
     with ExitStack() as held:
-        run = built(recipe, quiet, {}, held.enter_context(hired(recipe, workers)))
+        run = built(recipe, RunOptions(quiet), None, held.enter_context(hired(recipe, workers)))
         start_from = inherited(run, root)
-        folder = new_folder(recipe, root, {**run.about, "start_from": start_from, **({"then": list(then)} if then else {})})
+        folder = runs.create(root, recipe.name)
+        fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
-            after.note(next=str(folder.path))
-        held.enter_context(alone(folder))
+            after.update(next=str(folder.path))
         return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
 
 
@@ -148,31 +147,36 @@ def open_trial(
     with ExitStack() as held:
         if group:
             held.callback(group.close)
-        run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group)
-        run.copied = found is not None and copied_at is not None and found.round <= copied_at
+        run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at)
         return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
 
 
 def prepare_trial(
-    recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], held: ExitStack, group: Group | None = None
+    recipe: Recipe,
+    folder: RunFolder,
+    about: Mapping[str, Any],
+    held: ExitStack,
+    group: Group | None = None,
+    *,
+    packed: bool = False,
+    copied_at: int | None = None,
 ) -> tuple[Run, Checkpoint | None, list[Damaged], bool]:
     """Build a trial's run, make its folder if there is none, and hold its lock: the run, the checkpoint to go on from,
     damaged ones, and whether it was begun before. Arguments as those of `open_trial`."""
     begun = folder.is_run()
     if begun:
         held.enter_context(alone(folder))
-    before = noted(folder) if begun else {}
+    before = folder.read() if begun else None
     found, damaged = checkpoint.newest(folder.checkpoints) if begun else (None, [])
-    run = built(recipe, True, before, group, alone=True)
-    run.tracking = about.get("tracking", {})
+    copied = found is not None and copied_at is not None and found.round <= copied_at
+    options = RunOptions(quiet=True, trial=True, packed=packed, copied=copied, tracking=about.get("tracking", {}))
+    run = built(recipe, options, before, group)
     if not found:
         inherited(run, folder.path.parent.parent)
     if not begun:
-        told = {**run.about, **about, "tracking": run.about["tracking"]}
         clear_unfinished(folder)
         runs.make(folder)
-        fill_folder(folder, recipe, told)
-        held.enter_context(alone(folder))
+        fill_folder(folder, recipe, {**run.values, **about, "tracking": run.values["tracking"]}, held)
     return run, found, damaged, begun
 
 
@@ -204,21 +208,20 @@ def resume(
     check_recipe(wanted, folder.path.parent.parent)
     with ExitStack() as held:
         held.enter_context(alone(folder))
-        before = noted(folder)
+        before = folder.read()
         found, damaged = checkpoint.newest(folder.checkpoints)
         if found is None and damaged:
             raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
         if found and found.round > wanted.train.rounds:
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
-        if found and found.round == wanted.train.rounds and before["status"] == "finished":
+        if found and found.round == wanted.train.rounds and before.status == "finished":
             hint = f"to train on: ganflow run --resume {folder.id} train.rounds={2 * found.round}"
             Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
             return Outcome(folder, "finished", found.round)
-        had = before.get("workers", 1)
-        n = had if workers is None else workers
-        group = held.enter_context(hired(wanted, n, before.get("threads", 0) if n == had else 0))
-        run = built(wanted, quiet, before, group)
-        start_from = before.get("start_from")
+        n = before.workers if workers is None else workers
+        group = held.enter_context(hired(wanted, n, before.threads if n == before.workers else 0))
+        run = built(wanted, RunOptions(quiet), before, group)
+        start_from = before.start_from
         if start_from and not found:
             root = folder.path.parent.parent
             earlier, of = RunFolder(runs.moved(start_from["run"], root)), runs.moved(start_from["checkpoint"], root)

@@ -16,7 +16,6 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import Recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
-from ganflow.runner.folders import noted
 from ganflow.runner.run import Outcome
 from ganflow.runner.session import resume, start
 from ganflow.runs import RunFolder
@@ -50,10 +49,10 @@ def resume_stages(
     Raises:
         GanflowError: as `resume`.
     """
-    about = noted(folder)
-    over = about.get("then") and about["status"] == "finished" and recipe is None and not overrides
+    before = folder.read()
+    over = before.then and before.status == "finished" and recipe is None and not overrides
     if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again
-        outcome = Outcome(folder, "finished", about["round"])
+        outcome = Outcome(folder, "finished", before.round)
     else:
         outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers)
         yield outcome
@@ -61,8 +60,8 @@ def resume_stages(
 
 
 def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
-    while outcome.status == "finished" and (then := outcome.folder.about().get("then")):
-        begun = outcome.folder.about().get("next")
+    while outcome.status == "finished" and (record := outcome.folder.read()).then:
+        then, begun = record.then, record.next
         around = outcome.folder.path.parent.parent
         following = RunFolder(runs.moved(begun, around)) if begun else None
         if following and not following.path.resolve().is_relative_to(around.resolve()):

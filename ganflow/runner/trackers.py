@@ -60,4 +60,4 @@ class Trackers:
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 sentence = f"{name} failed: {why}; training goes on without it"
                 self._say(sentence)
-                self._folder.note(untracked=[*self._folder.about().get("untracked", []), sentence])
+                self._folder.update(untracked=[*self._folder.read().untracked, sentence])

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import is_http
+from ganflow.lock import locked
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import describe, family, store
 from ganflow.tracking.artifacts import Artifacts
-from ganflow.tracking.lock import locked
 from ganflow.tracking.moves import check_artifacts
 from ganflow.tracking.pending import Settings
 
@@ -106,7 +106,7 @@ class Connection:
         above = family.sweep_of(folder)
         if above:
             return self._parent(above)
-        told = (folder.about().get("tracking") or {}).get("parent")
+        told = folder.read().tracking.get("parent")
         found = self._find(folder, f"tags.`{describe.RUN_ID}` = '{told}'", 1) if told else []
         return str(found[0].info.run_id) if found else None
 
@@ -130,5 +130,5 @@ class Connection:
 
 
 def _created(folder: RunFolder) -> int | None:
-    created = folder.about().get("created")
+    created = folder.read().created
     return int(datetime.fromisoformat(created).timestamp() * 1000) if created else None

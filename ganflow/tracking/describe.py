@@ -6,11 +6,12 @@ import contextlib
 import getpass
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import redacted
+from ganflow.record import DataRecord
 from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.pending import Settings
@@ -48,9 +49,10 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     Args:
         parent: the MLflow run of a trial's sweep.
     """
-    about = folder.about()
-    origin = {key: about[key] for key in ("seed", "device", "host", "versions", "git") if about.get(key) is not None}
-    origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in (about.get("plugins") or {}).items()}
+    record = folder.read()
+    names = ("seed", "device", "host", "versions", "git")
+    origin = {name: record.raw[name] for name in names if record.raw.get(name) is not None}
+    origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in record.plugins.items()}
     found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
     sweep = folder if is_sweep(folder) else family.sweep_of(folder)
     name = sweep.path.name if sweep else folder.name
@@ -65,14 +67,14 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         found[PARENT] = parent
     with contextlib.suppress(OSError, KeyError):  # in a container the user may have no name
         found["mlflow.user"] = getpass.getuser()
-    if about.get("git"):
-        found["mlflow.source.git.commit"] = about["git"]["commit"]
+    if record.git:
+        found["mlflow.source.git.commit"] = record.git["commit"]
     return found
 
 
 def standing(sweep: RunFolder) -> dict[str, str]:
     """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
-    best = sweep.about().get("best") or {}
+    best: Mapping[str, Any] = sweep.read().best or {}
     texts = {key: best[key] if isinstance(best[key], str) else json.dumps(best[key]) for key in best}
     return {_name(f"ganflow.best.{key}"): text[:_LONGEST_TAG] for key, text in texts.items()}
 
@@ -81,7 +83,7 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
     """The data as an input of the run: name, fingerprint, source, the shapes of its fields, its size."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    data: dict[str, Any] | None = folder.about().get("data")
+    data = folder.read().data
     if not data:
         return None
     source = str(data.get("source") or "unknown")
@@ -101,7 +103,7 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
     return DatasetInput(described, tags=[InputTag("mlflow.data.context", "training")])
 
 
-def _dtype(data: dict[str, Any], field: str) -> str:
+def _dtype(data: DataRecord, field: str) -> str:
     return "int64" if field in (data.get("classes") or {}) else "float32"
 
 

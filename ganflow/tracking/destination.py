@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from ganflow.addresses import SQLITE, is_http, password_problem, plain_file, shown
 from ganflow.errors import GanflowError
+from ganflow.lock import Held, locked
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.known import ENVIRONMENT, has_credentials, known
-from ganflow.tracking.lock import Held, locked
 from ganflow.tracking.pending import STORE, absolute, default_uri, inside, sqlite_file, store_uri
 
 if TYPE_CHECKING:

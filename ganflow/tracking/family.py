@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganflow.runs import RunFolder, all_runs, is_sweep
+from ganflow.record import FILE
+from ganflow.runs import RunFolder, all_runs, all_sweeps, is_sweep
 
 _TRIAL = re.compile(r"-t(\d+)")
 
@@ -23,7 +24,7 @@ def trials(sweep: RunFolder) -> list[Path]:
     """The folders of its trials that were begun, in order."""
     with os.scandir(sweep.path) as entries:
         found = [Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
-    return sorted(path for path in found if (path / "run.json").exists())
+    return sorted(path for path in found if (path / FILE).exists())
 
 
 def number(trial: RunFolder) -> int | None:
@@ -34,7 +35,7 @@ def number(trial: RunFolder) -> int | None:
 
 def identity(folder: RunFolder) -> str:
     """By what a folder's MLflow run is found again: a run's id, or the one that a sweep's run.json has."""
-    return str(folder.about()["id"]) if is_sweep(folder) else folder.id
+    return folder.read().id if is_sweep(folder) else folder.id
 
 
 def title(folder: RunFolder) -> str:
@@ -49,7 +50,7 @@ def root(folder: RunFolder) -> Path:
 
 def everything(runs: Path) -> Iterator[RunFolder]:
     """Every run and every sweep of a runs folder; trials are in their sweeps."""
-    sweeps = [s for about in sorted(runs.glob("*/run.json")) if is_sweep(s := RunFolder(about.parent.absolute()))]
+    sweeps = all_sweeps(runs)
     inside = {sweep.path for sweep in sweeps}
     yield from sweeps
     yield from (run for run in all_runs(runs) if run.path.parent not in inside)

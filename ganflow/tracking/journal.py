@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganflow.atomic import append_line, replacing
 from ganflow.errors import GanflowError
 from ganflow.inside import open_file
-from ganflow.runs import append_line, write_text
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,9 @@ def rewind(path: Path, round: int) -> None:
         return
     raw = path.read_bytes()
     lines = raw[: _whole(raw)].splitlines(keepends=True)
-    write_text(path, b"".join(line for line in lines if _parse(line, path).round <= round).decode())
+    kept = b"".join(line for line in lines if _parse(line, path).round <= round)
+    with replacing(path) as scratch:
+        scratch.write_bytes(kept)
 
 
 def _whole(raw: bytes) -> int:

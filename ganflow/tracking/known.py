@@ -4,16 +4,17 @@ kept in his state folder, outside of any run, so that an address serves from his
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from ganflow.addresses import normal
-from ganflow.runs import write_text
-from ganflow.tracking.lock import Held, locked
+from ganflow.addresses import normal, shown
+from ganflow.atomic import write_text
+from ganflow.lock import Held, locked
 
 ENVIRONMENT = "MLFLOW_TRACKING_URI"
 _MOST = 1000  # addresses kept
@@ -40,10 +41,12 @@ def remember(address: str) -> None:
     if normal(address) in _kept():
         return
     file = _file()
-    with suppress(OSError, Held):
+    try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(file.with_name(f".{file.name}.lock"), timeout=5):
             write_text(file, json.dumps([*_kept(), normal(address)][-_MOST:], indent=2) + "\n")
+    except (OSError, Held) as error:
+        logging.getLogger("ganflow").warning("the address %s is not remembered: %s", shown(address), error)
 
 
 def _file() -> Path:

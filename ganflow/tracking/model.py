@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow.addresses import redacted
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
-from ganflow.runs import ENCODER_FILE, RunFolder, write_json
+from ganflow.runs import ENCODER_FILE, RunFolder
 from ganflow.signature import Z
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def export(folder: RunFolder, to: Path, which: str = "last") -> int:
     small.recipe.write_text(redacted(folder.recipe.read_text()))
     if (folder.path / ENCODER_FILE).exists():
         shutil.copyfile(folder.path / ENCODER_FILE, small.path / ENCODER_FILE)
-    write_json(small.path / "run.json", {"data": folder.about()["data"]})
+    small.update(data=folder.read().data)
     weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
     writer = Writer(small.checkpoints, keep=1)
     writer.write(weights, {"round": checkpoint.round})
@@ -112,6 +112,6 @@ def export(folder: RunFolder, to: Path, which: str = "last") -> int:
 def requirements(folder: RunFolder) -> list[str]:
     """What a server must have installed: this ganflow, torch and MLflow, and the run's plugins."""
     wanted = {name: version(name) for name in ("ganflow", "torch", "mlflow")}
-    plugins = folder.about().get("plugins") or {}
+    plugins = folder.read().plugins
     wanted |= {plugin["distribution"]: plugin["version"] for plugin in plugins.values()}
     return [f"{name}=={number}" for name, number in wanted.items()]

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
-from ganflow.runs import HERE, RunFolder, expanded, is_sweep, portable, write_json
+from ganflow.atomic import write_text
+from ganflow.record import HERE, expanded, mistyped, portable
+from ganflow.runs import RunFolder, is_sweep
 from ganflow.tracking import family
 from ganflow.tracking.journal import Entry, entries
 from ganflow.tracking.known import ENVIRONMENT, known
@@ -46,13 +48,13 @@ class Settings:
 
     @classmethod
     def of(cls, folder: RunFolder) -> Settings:
-        told: dict[str, Any] = folder.about().get("tracking") or {}
+        told = folder.read().tracking
         return cls(
             experiment=told.get("experiment") or "ganflow",
             run_name=told.get("run_name"),
             uri=told.get("uri"),
-            images=bool(told.get("images", True)),
-            log_model=bool(told.get("log_model", True)),
+            images=told.get("images") is not False,
+            log_model=told.get("log_model") is not False,
             files=tuple(told.get("files") or ()),
         )
 
@@ -90,7 +92,10 @@ class State:
     def read(cls, folder: RunFolder) -> State:
         runs = family.root(folder)
         try:
-            state = cls(**without_secrets(expanded(json.loads(folder.tracking.read_text()), runs)))
+            values = without_secrets(expanded(json.loads(folder.tracking.read_text()), runs))
+            state, hints = cls(**values), get_type_hints(cls)
+            if any(mistyped(name, value, hints[name]) for name, value in values.items()):
+                return cls()
         except (OSError, ValueError, TypeError):  # none yet, or another version's
             return cls()
         return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state
@@ -99,7 +104,8 @@ class State:
         """Keep it, with paths below the runs folder as such: the folder can be moved."""
         runs = family.root(folder)
         own = self.uri == default_uri(runs)
-        write_json(folder.tracking, portable(asdict(self), runs) | ({"uri": f"{HERE}/{STORE}"} if own else {}))
+        values = portable(asdict(self), runs) | ({"uri": f"{HERE}/{STORE}"} if own else {})
+        write_text(folder.tracking, json.dumps(values, indent=2) + "\n")
 
 
 def seen(folder: RunFolder) -> list[int]:
@@ -181,7 +187,7 @@ def _unsent(folder: RunFolder) -> Unsent | None:
     state = State.read(folder)
     if state.seen == seen(folder) and not state.error:
         return None
-    settings, status = Settings.of(folder), folder.about().get("status")
+    settings, status = Settings.of(folder), folder.read().status
     left = sum(1 for _ in points(entries(folder.journal), state.steps))
     pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings.images else 0
     ended = state.status == status or (state.status == "killed" and status == "running")

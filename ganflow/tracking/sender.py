@@ -216,7 +216,7 @@ class Sender:
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
         """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
-        if self.state.model is not None and self.state.model >= self.folder.about().get("round", 0):
+        if self.state.model is not None and self.state.model >= self.folder.read().round:
             return None
         try:
             from ganflow.tracking.model import log_generator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
-from ganflow.tracking.lock import Held, locked
+from ganflow.lock import Held, locked
 from ganflow.tracking.moves import follow_folder
 from ganflow.tracking.pending import MISSING, absolute, artifacts, default_uri, sqlite_file
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganflow import runs
+from ganflow.errors import GanflowError
 from ganflow.runs import RunFolder
 from ganflow.tracking import family, store
 from ganflow.tracking.connection import Connection
@@ -78,7 +79,7 @@ def _standing(trial: RunFolder, sweep: str) -> str:
     """How a trial stands. While the sweep runs, that is what the trial says: it may be trained on another machine, and if it
     was killed the sweep begins it again. Afterwards one that calls itself running was killed."""
     try:
-        told = str(trial.about().get("status"))
-    except (OSError, ValueError):  # the attempt says what is wrong
+        told = trial.read().status
+    except GanflowError:  # the attempt says what is wrong
         return "running"
-    return "killed" if told == "running" and sweep != "running" and not runs.is_locked(trial) else told
+    return "killed" if told == "running" and sweep != "running" and not runs.is_running(trial) else told

@@ -12,13 +12,13 @@ from typing import Protocol
 from ganflow import runs
 from ganflow.addresses import bare, is_http, password_problem
 from ganflow.errors import GanflowError
+from ganflow.lock import Held, locked
 from ganflow.printing import say
 from ganflow.runs import RunFolder
 from ganflow.tracking import family
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.destination import Destination, of_folder
 from ganflow.tracking.known import remember, without_credentials
-from ganflow.tracking.lock import Held, locked
 from ganflow.tracking.sender import Sender, SyncResult
 from ganflow.tracking.sweep import Sweep
 
@@ -136,8 +136,8 @@ def standing(folder: RunFolder, patience: float = 0) -> str:
     """How a run or a sweep ended, or "running". One that still calls itself running while nobody trains it was killed; one
     whose training process is about to end is given `patience` seconds to say how, or was killed."""
     deadline = time.monotonic() + patience
-    while (status := str(folder.about().get("status"))) == "running":
-        if not runs.is_locked(folder):
+    while (status := folder.read().status) == "running":
+        if not runs.is_running(folder):
             return "killed"
         if time.monotonic() > deadline:
             return "killed" if patience else status

@@ -8,9 +8,9 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,15 +20,13 @@ from urllib.parse import urlsplit
 
 from ganflow import child
 from ganflow.errors import GanflowError, first_line
-from ganflow.inside import read_bytes
+from ganflow.lock import is_locked, locked
 from ganflow.plugins.wording import did_you_mean
-from ganflow.runs import alive
 from ganflow.tune.cluster import check_cluster
 
 WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _PREFIX = "ganflow-ray-"
-_OWNER = "owner"  # in a folder of that prefix: the processes among which its pid is meant
 _LONGEST = 30  # characters of a folder under which a socket's path stays below the 107 that it may have
 _STORE = 256 * 2**20  # bytes for objects in transit; trials pass their results by their folders
 
@@ -198,23 +196,15 @@ def _folder() -> Iterator[Path]:
     base = Path(tempfile.gettempdir())
     if len(str(base)) > _LONGEST:
         base = Path("/tmp")
-    here = _pid_namespace()
     for left in base.glob(f"{_PREFIX}*"):
-        with suppress(OSError, ValueError):
-            ours = left.stat().st_uid == os.getuid() and read_bytes(left / _OWNER, 1000) == here
-            if ours and not alive(int(left.name[len(_PREFIX) :].partition("-")[0])):
+        with suppress(OSError):
+            about = left.stat()
+            fresh = time.time() - about.st_mtime < 60  # made by somebody who is about to lock it
+            if about.st_uid == os.getuid() and not fresh and not is_locked(left / ".lock"):
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
     try:
-        (folder / _OWNER).write_bytes(here)
-        yield folder
+        with locked(folder / ".lock"):  # a pid would be another container's as well
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _pid_namespace() -> bytes:
-    """Among which processes a pid means one: containers, or machines, may share the temporary folder."""
-    found = [socket.gethostname()]
-    with suppress(OSError):  # Linux only
-        found += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
-    return "\n".join(found).encode()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,9 +55,9 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
 
     check_recipe(plan.recipe, folder.path.parent)
     with ExitStack() as stack:
-        stack.enter_context(_alone(folder))
-        about = folder.about()
-        folder.note(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
+        stack.enter_context(runs.locked(folder))
+        before = folder.read()
+        folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
         records = folder.mended()
         display = stack.enter_context(
             Display(
@@ -65,8 +65,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 plan.metric,
                 plan.mode,
                 list(plan.space.keys),
-                about["trials"],
-                rounds=about["rounds"],
+                before.trials or 0,
+                rounds=before.rounds,
                 quiet=quiet,
             )
         )
@@ -89,8 +89,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 raise fault from error
             raise
         finally:
-            with suppress(OSError):  # a full disk must not hide what was raised
-                folder.note(status=status)
+            with suppress(OSError, GanflowError):  # a full disk must not hide what was raised
+                folder.update(status=status)
         if status == "finished":
             for missing in summarize(folder, plan.recipe).missing:
                 display.note(missing)
@@ -100,19 +100,6 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 display.note(str(unsent))
         failed = [t for t in folder.trials().values() if t.state == "failed"]
         return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed))
-
-
-@contextmanager
-def _alone(folder: SweepFolder) -> Iterator[None]:
-    """Hold the sweep's lock."""
-    with ExitStack() as held:
-        try:
-            held.enter_context(runs.locked(folder))
-        except GanflowError:
-            about = folder.about()
-            who = f"pid {about.get('pid')} on {about.get('host')}"
-            raise GanflowError(f"another process runs the sweep {folder.sweep} already ({who})") from None
-        yield
 
 
 def _tune(
@@ -216,7 +203,7 @@ def _data(plan: Plan) -> str:
 
 def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> None:
     """The cluster is gone: end the process at once. What is in the sweep's folder is all that is needed to go on."""
-    folder.note(status="interrupted")
+    folder.update(status="interrupted")
     display.__exit__(None, None, None)
     say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", err=True)
     os._exit(128 + interruption.signal if interruption.signal else 1)
@@ -249,7 +236,7 @@ def _stopper(folder: SweepFolder, watcher: Any, interruption: Interruption) -> A
             if (interruption.signal or watcher.broken) and not watcher.stopping:
                 watcher.stopping = True
                 with suppress(OSError):
-                    folder.note(status="interrupted")  # by which the trials know that they are to go on
+                    folder.update(status="interrupted")  # by which the trials know that they are to go on
             if interruption.signal and not self.said:
                 self.said = True
                 watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")

@@ -16,10 +16,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ganflow import runs
+from ganflow.atomic import append_line
 from ganflow.errors import GanflowError
+from ganflow.record import mistyped
 from ganflow.runs import RunFolder
 
 OVER = ("finished", "stopped", "diverged", "failed")
@@ -63,7 +65,7 @@ class SweepFolder(RunFolder):
 
     @property
     def id(self) -> str:
-        return str(self.about()["id"])
+        return self.read().id
 
     @property
     def sweep(self) -> str:
@@ -93,7 +95,7 @@ class SweepFolder(RunFolder):
         try:
             file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                runs.append_line(file, line)
+                append_line(file, line)
             finally:
                 os.close(file)
         except OSError as error:
@@ -146,10 +148,13 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raw = path.read_bytes()
     except FileNotFoundError:
         return
-    known = TrialRecord.__dataclass_fields__
+    known = get_type_hints(TrialRecord)
     for place, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
             values = json.loads(line)
-            yield int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
+            number, values = int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
+            if wrong := next(filter(None, (mistyped(name, value, known[name]) for name, value in values.items())), None):
+                raise ValueError(wrong)
+            yield number, values
         except (ValueError, KeyError, AttributeError, TypeError):
             raise GanflowError(f"{path}:{place} is damaged: not a trial's record; delete that line and resume") from None

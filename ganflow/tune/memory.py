@@ -44,7 +44,7 @@ def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | 
 def _stop(book: Book, number: int, last: Report) -> None:
     _, round, score = last
     book.record(number, state="stopped", round=round, score=score)
-    book.folder.trial(number).note(status="stopped")
+    book.folder.trial(number).update(status="stopped")
 
 
 def scored(folder: RunFolder, metric: str) -> list[Report]:

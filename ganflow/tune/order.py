@@ -114,7 +114,7 @@ class Standing:
         """The same for one that has played to its end, which may have been in another process: its folder knows."""
         run = RunFolder(Path(self.order.folder))
         values = [entry.values[self.order.metric] for entry in entries(run.journal) if self.order.metric in entry.values]
-        self.round = run.about()["round"]
+        self.round = run.read().round
         self.score = values[-1] if values and math.isfinite(values[-1]) else None
         return self.told("finished")
 

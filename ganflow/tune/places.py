@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ganflow import runs
+from ganflow.atomic import write_text
 from ganflow.errors import GanflowError
 from ganflow.printing import escaped
 from ganflow.recipe.sections import NAME
@@ -29,8 +30,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         folder.path.mkdir()
         folder.plots.mkdir()
         comment = f"# ganflow tune {escaped(str(folder.recipe))}\n"
-        runs.write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
-        folder.note(**_about(plan, folder))
+        write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
+        folder.update(**_values(plan, folder))
     except FileExistsError:
         how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
         raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
@@ -54,18 +55,14 @@ def find(name: str, root: Path) -> SweepFolder:
         raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
     folder = there[0]
     runs.check(folder)
-    try:
-        about = folder.about()
-    except ValueError as error:
-        raise GanflowError(f"{folder.path / 'run.json'} is damaged ({error}); the sweep cannot go on without it") from None
-    if about.get("kind") != "sweep":
+    if folder.read().kind != "sweep":
         raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
     if not folder.recipe.exists():
         raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")
     return folder
 
 
-def _about(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
+def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     from ganflow.runner.folders import origin
 
     recipe, track = plan.recipe, plan.recipe.track

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow import runs
+from ganflow.atomic import write_text
 from ganflow.errors import GanflowError
 from ganflow.printing import escaped
 from ganflow.tune.folder import SweepFolder, TrialRecord
@@ -45,8 +45,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     """
     from ganflow.recipe import kept_recipe
 
-    about, trials = folder.about(), list(folder.trials().values())
-    metric, mode = str(about["metric"]), str(about["mode"])
+    record, trials = folder.read(), list(folder.trials().values())
+    metric, mode = record.metric, record.mode or "min"
     done = Summary()
     if recipe is None:
         try:
@@ -147,7 +147,7 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
 
 
 def _write(path: Path, text: str, done: Summary) -> None:
-    runs.write_text(path, text)
+    write_text(path, text)
     done.written.append(path)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ray import tune
 
 from ganflow import runs
+from ganflow.atomic import replacing
 from ganflow.checkpoint import BEST, Damaged, read
 from ganflow.errors import GanflowError
 from ganflow.executor import Executor
@@ -23,7 +24,7 @@ from ganflow.machine import Broken, broken
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.runner import Session, open_trial
 from ganflow.runner.workers import Lost
-from ganflow.runs import RunFolder, replace_file
+from ganflow.runs import RunFolder
 from ganflow.tune.executors import Reported, executor_of
 from ganflow.tune.folder import SweepFolder
 from ganflow.tune.order import Order, Standing
@@ -167,8 +168,8 @@ class Trial(tune.Trainable):
 
     def _sweep_status(self) -> str:
         try:
-            return str(self.sweep.about()["status"])
-        except (OSError, ValueError, KeyError):
+            return self.sweep.read().status
+        except GanflowError:
             return "unknown"
 
 
@@ -196,10 +197,10 @@ class SweepTrial:
         self.wait()
         order, folder = self.order, RunFolder(self.folder)
         self.standing = Standing(order)
-        if order.copy and folder.about().get("copies", 0) < order.copies:
+        if order.copy and folder.read().copies < order.copies:
             at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, self.recipe.train.rounds)
-            folder.note(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
-        copied_at = folder.about().get("copied_at") if order.copy else None
+            folder.update(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
+        copied_at = folder.read().copied_at if order.copy else None
         dismiss()
         group = hire(order.recipe, order.overrides, order.workers) if order.workers > 1 else None
         return open_trial(self.recipe, folder, order.about, copied_at=copied_at, group=group)
@@ -212,10 +213,9 @@ def wait_for(folder: RunFolder) -> None:
         Lost: it is held for longer than is sensible. Another attempt may find it free.
     """
     deadline = time.monotonic() + PATIENCE
-    while folder.is_run() and runs.is_locked(folder):
+    while folder.is_run() and runs.is_running(folder):
         if time.monotonic() > deadline:
-            about = folder.about()
-            raise Lost(f"run {folder.id} is being trained by another process (pid {about.get('pid')} on {about.get('host')})")
+            raise Lost(str(runs.Running(folder)))
         time.sleep(0.2)
 
 
@@ -276,6 +276,5 @@ def _by_distance(run: RunFolder, at: int) -> list[Path]:
 
 
 def _copy(file: Path, to: Path) -> None:
-    scratch = to.with_suffix(f".{os.getpid()}.partial")
-    shutil.copyfile(file, scratch)
-    replace_file(scratch, to)
+    with replacing(to) as scratch:
+        shutil.copyfile(file, scratch)

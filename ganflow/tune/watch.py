@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.errors import GanflowError
 from ganflow.machine import broken
-from ganflow.runs import is_locked
+from ganflow.runs import is_running
 from ganflow.tracking import Journal, entries
 from ganflow.tune.book import Book
 from ganflow.tune.deaths import why
@@ -103,8 +103,8 @@ class Watcher(tune.Callback):
     def _settle(self, number: int) -> None:
         """Ray pauses a trial before it stops it for good: its run calls itself interrupted until it is told that it is over."""
         run = self.book.folder.trial(number)
-        if run.is_run() and run.about()["status"] in ("interrupted", "running") and not is_locked(run):
-            run.note(status="stopped")
+        if run.is_run() and run.read().status in ("interrupted", "running") and not is_running(run):
+            run.update(status="stopped")
 
     @interrupting
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -116,7 +116,7 @@ class Watcher(tune.Callback):
         for number in self._going(trial):
             run = self.book.folder.trial(number)
             if run.is_run():  # which nobody is there to note
-                run.note(status="failed", error=error)
+                run.update(status="failed", error=error)
                 self.book.saw(number, round=max((entry.round for entry in entries(run.journal)), default=0))
             self._is_over(number, "failed", error, MACHINE if reason.machine else "")
         self._show()
@@ -157,8 +157,8 @@ class Watcher(tune.Callback):
         """Say that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
         run = self.book.folder.trial(number)
         try:
-            damaged = run.about().get("damaged", [])
-        except (OSError, ValueError):
+            damaged = run.read().damaged if run.is_run() else []
+        except GanflowError:
             return
         for file in damaged:
             text = f"trial {number}: damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
@@ -173,4 +173,4 @@ class Watcher(tune.Callback):
         if best is not None:
             self.journal.append(self._over, {"best": float(best.score or 0.0)})
             told["best"] = {"trial": best.number, "score": best.score, "config": best.config}
-        self.book.folder.note(**told)
+        self.book.folder.update(**told)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -32,19 +34,26 @@ def cache_key(*parts: str) -> str:
 
 def cached(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
     """The tensors that were kept under this name and key; else those that `make` makes, which are kept from now on. A file that
-    cannot be read, was changed since it was written, or was written for something else is made anew, and where nothing can be
-    written, nothing is kept."""
+    cannot be read, was changed since it was written, or was written for something else is made anew; a folder that cannot be
+    written is logged once, and nothing is kept."""
     file = folder() / f"{name}-{key}.safetensors"
     with suppress(OSError, SafetensorError):
         kept = load(file.read_bytes())
         if torch.equal(kept.pop(SEAL, torch.empty(0)), seal(name, key, kept)):
             return kept
     made = {tensor: t.contiguous() for tensor, t in make().items()}
-    with suppress(OSError, GanflowError):
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing_file(file) as scratch:
             scratch.write_bytes(save({**made, SEAL: seal(name, key, made)}))
+    except (OSError, GanflowError) as error:
+        _warn_unwritable(file.parent, str(error))
     return made
+
+
+@cache
+def _warn_unwritable(folder: Path, why: str) -> None:
+    logging.getLogger("ganflow").warning("what took long to compute is not kept in %s: %s; set GANFLOW_CACHE", folder, why)
 
 
 def seal(name: str, key: str, tensors: Tensors) -> Tensor:

@@ -66,7 +66,7 @@ def evaluated(name: str, folder: RunFolder, seconds: tuple[float, float], times:
     z = game.latents(times * len(text), seed=1)
     drawn = game.call("sample", z=z, text=text.repeat(times, 1))
     shuffled = game.call("sample", z=z, text=text.roll(1, 0).repeat(times, 1))
-    line(name, seconds, folder.about()["round"], scores(drawn, data, times), scores(shuffled, data, times))
+    line(name, seconds, folder.read().round, scores(drawn, data, times), scores(shuffled, data, times))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 import ganflow
+from ganflow import atomic
 from ganflow.checkpoint import BEST, Damaged, Writer, newest, read, store
 from ganflow.errors import GanflowError
 
@@ -190,7 +191,7 @@ def test_nothing_is_there(tmp_path):
 
 def test_what_was_killed_leaves_nothing_behind(tmp_path):
     write(tmp_path, 1)
-    for name in ("round-00000002.77.partial", f"{BEST}.77.partial"):
+    for name in (".round-00000002.safetensors.77", f".{BEST}.77", "round-00000002.77.partial"):
         (tmp_path / name).write_bytes(b"torn")
     assert newest(tmp_path)[0].round == 1
     Writer(tmp_path, 3)
@@ -206,7 +207,7 @@ def test_a_failure_at_any_step_leaves_the_earlier_ones(tmp_path, monkeypatch, st
 
     writer = Writer(tmp_path, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(store if step == "save_file" else os, step, fail)
+        patch.setattr({"replace": os, "_sync": atomic, "save_file": store}[step], step, fail)
         writer.write(*state(2), best=True)
         told = f"cannot write a checkpoint to {tmp_path}: No space left on device; earlier ones are intact"
         with pytest.raises(GanflowError, match=re.escape(told)):

@@ -37,7 +37,7 @@ def make_sweep(command):
             "pid": os.getpid(), "host": socket.gethostname(), "address": "local",
             "created": (datetime.now(UTC) - timedelta(hours=3)).isoformat(timespec="seconds"),
         }  # fmt: skip
-        folder.note(**{**told, **about})
+        folder.update(**{**told, **about})
         folder.recipe.write_text("name: wgan\n")
         for number, score in enumerate(scores):
             state = states[number] if states else "finished" if score is not None else "diverged"
@@ -45,10 +45,10 @@ def make_sweep(command):
             folder.record(number, state=state, score=score, round=200, error="" if score is not None else "w became nan")
             run = folder.trial(number)
             run.path.mkdir()
-            run.note(status="finished", round=200, rounds=200, created=told["created"])
+            run.update(status="finished", round=200, rounds=200, created=told["created"])
         sound = [(score, number) for number, score in enumerate(scores) if score is not None]
         if sound:
-            folder.note(best={"trial": min(sound)[1], "score": min(sound)[0]})
+            folder.update(best={"trial": min(sound)[1], "score": min(sound)[0]})
         return folder
 
     return make
@@ -57,7 +57,7 @@ def make_sweep(command):
 def make_run(name, id):
     folder = RunFolder(ROOT.absolute() / name / id)
     folder.path.mkdir(parents=True)
-    folder.note(status="finished", round=10, rounds=10, created="2026-01-01T12:00:00+00:00")
+    folder.update(status="finished", round=10, rounds=10, created="2026-01-01T12:00:00+00:00")
     return folder
 
 
@@ -99,13 +99,14 @@ def test_damage_in_one_sweep_does_not_hide_the_others(make_sweep, command):
     (broken.path / "run.json").write_text("{")
     (gone.path / "run.json").unlink()
     make_sweep("whole")
-    code, out, _ = command("sweeps")
+    code, out, err = command("sweeps")
     assert code == 0
+    assert all(f"{sweep.path}/" in err for sweep in (torn, broken, gone))
     assert {row[0]: row[1] for row in cells(out)[1:]} == {
-        "torn": "unreadable", "broken": "unreadable", "gone": "unreadable", "whole": "finished"
+        "torn": "damaged", "broken": "damaged", "gone": "damaged", "whole": "finished"
     }  # fmt: skip
     assert command("runs")[0] == 0
-    assert "run.json is missing or damaged" in command.refused("sweeps", "show", "gone")
+    assert "run.json is missing; put a copy of it in its place" in command.refused("sweeps", "show", "gone")
     assert "is damaged: not a trial's record" in command.refused("sweeps", "show", "torn")
 
 

@@ -40,7 +40,7 @@ def results(monkeypatch, tmp_path):
 
 def make(root, name, id, **about):
     folder = runs.make(RunFolder(root / "runs" / name / id))
-    folder.note(status="finished", **about)
+    folder.update(status="finished", **about)
     return folder
 
 
@@ -75,8 +75,8 @@ def test_several_runs_are_not_followed(command, results, tmp_path):
 def test_the_latest_run_of_a_sweep_means_the_sweep(command, results, tmp_path):
     sweep = RunFolder(tmp_path / "runs" / "rings")
     trial = runs.make(RunFolder(sweep.path / "20260102-t0000"))
-    trial.note(status="finished")
-    sweep.note(kind="sweep", id="20260102", status="finished", best={"trial": 0})
+    trial.update(status="finished")
+    sweep.update(kind="sweep", id="20260102", status="finished", best={"trial": 0})
     assert command("sync", "latest")[0] == 0
     assert results[1] == ["rings"]
     assert command("sync", "20260102-t0000")[0] == 0

@@ -74,7 +74,7 @@ def make_run(tidy):
             "data": {"name": "digits", "size": 10, "fingerprint": "f00", "fields": fields or {"real": [1, 4, 4]}},
             "plugins": {"wgan": {"distribution": "ganflow", "version": "0.1.0"}},
         }
-        folder.note(**{**told, **about})
+        folder.update(**{**told, **about})
         if entries is None:
             entries = [{"round": r, "time": 0.0, "values": {"critic/wasserstein": -1.0 / r, "generator/wasserstein": 0.5,
                         "w_estimate": 1.0 / r, "rounds_per_second": 9.0}} for r in (100, 200, 300)]  # fmt: skip

@@ -78,7 +78,7 @@ def test_the_plugin_trains(command, workshop):
     code, _, err = command("run", "my.yaml", *shorter, "-q")
     assert (code, err) == (0, "")
     run = runs.find_run("latest", Path("runs"))
-    assert run.about()["plugins"]["acme"] == {"distribution": "gf-acme", "version": "1.0"}
+    assert run.read().plugins["acme"] == {"distribution": "gf-acme", "version": "1.0"}
     trained = load_game(run).critic
     assert sorted(tuple(p.shape) for p in trained.parameters()) == [(1,), (1, 32, 4, 4), (32,), (32, 1, 4, 4)]
     assert all(p.detach().abs().max() <= read_recipe("my.yaml").modifiers[0].settings.c for p in trained.parameters())

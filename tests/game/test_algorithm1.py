@@ -107,7 +107,7 @@ def test_faster_ways_are_the_same_but_for_rounding(recipe, way, tmp_path):
     for setting, value in way.items():
         setattr(recipe.train, setting, value)
     outcome = start(recipe, tmp_path / "runs", quiet=True)
-    assert outcome.folder.about()["compile"]["mode"] == recipe.train.compile
+    assert outcome.folder.read().compile["mode"] == recipe.train.compile
     weights, _ = newest(outcome.folder.checkpoints)
     for name, network in {"generator": generator, "critic": critic}.items():
         for key, expected in network.state_dict().items():

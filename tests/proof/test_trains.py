@@ -20,4 +20,4 @@ def test_it_trains(name, tmp_path):
     lines = numbers(outcome.folder)
     assert len(lines) == 12
     assert all(math.isfinite(value) for _, values in lines for value in values.values())
-    assert f"gf-{name}" in {plugin["distribution"] for plugin in outcome.folder.about()["plugins"].values()}
+    assert f"gf-{name}" in {plugin["distribution"] for plugin in outcome.folder.read().plugins.values()}

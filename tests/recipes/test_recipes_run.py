@@ -98,20 +98,20 @@ def test_it_runs(name, command, tmp_path):
     code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
     assert (code, err) == (0, "")
     (run,) = runs.all_runs(tmp_path / "runs")
-    assert run.about()["status"] == "finished"
-    assert (run.name, run.about()["round"]) == (read_recipe(name).name, 3)
+    assert run.read().status == "finished"
+    assert (run.name, run.read().round) == (read_recipe(name).name, 3)
     newest = max(run.samples.glob("*.png"))
     assert newest.name in out
     for picture in (newest, run.plots / "losses.png"):
         with Image.open(picture) as image:
             assert len(set(image.convert("L").tobytes())) > 1  # not of one colour
     assert list(run.checkpoints.iterdir())
-    if "translation" in run.about()["plugins"]:
+    if "translation" in run.read().plugins:
         code, out, err = command("translate", "latest", "-n", "2", "-o", "drawn.png")
         assert (code, err) == (0, "")
         assert "wrote drawn.png: 2 held-out examples" in out
         return
-    if "text" in run.about()["plugins"]:
+    if "text" in run.read().plugins:
         code, out, err = command("draw", "latest", "a bird", "-n", "2", "-o", "drawn.png")
         assert (code, err) == (0, "")
         assert "wrote drawn.png: 2 pictures of a sentence" in out

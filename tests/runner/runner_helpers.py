@@ -118,7 +118,7 @@ def last_round(run):
 
 
 def unfinished(run):
-    return [name for name in os.listdir(run.checkpoints) if name.endswith(".partial")] if run.checkpoints.exists() else []
+    return [name for name in os.listdir(run.checkpoints) if name.startswith(".")] if run.checkpoints.exists() else []
 
 
 def only_run(root):

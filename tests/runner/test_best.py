@@ -82,7 +82,7 @@ def test_the_best(scored, goal, scores, round):
     best = read(run.checkpoints / "best.safetensors")
     assert best.round == round
     assert best.plain["best"] == {"metric": "score", "score": scores[round - 1], "round": round}
-    assert run.about()["best"] == best.plain["best"]
+    assert run.read().raw["best"] == best.plain["best"]
     assert last(run).plain["best"] == best.plain["best"]
 
 

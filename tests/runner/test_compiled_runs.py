@@ -160,7 +160,7 @@ def test_auto_plays_it_eagerly_and_says_so(late, ganflow, changes):
     assert code == 0
     assert "eager rounds after all: " in err
     run = only_run(late / "runs")
-    assert run.about()["compile"]["mode"] == "never"
+    assert run.read().compile["mode"] == "never"
     eager = start(read_recipe(late / "late.yaml", ["train.compile=never", *changes]), late / "eager", quiet=True).folder
     assert numbers(run) == numbers(eager)
     assert_same(run, eager, 0)
@@ -171,7 +171,7 @@ def test_schedules_and_reports_do_not_keep_rounds_from_being_compiled(late, mode
     """Learning rates are tensors; what a report changes may be looked at, and leave the round as it is."""
     changes = ["+modifiers={use: phase, when: nothing}"]
     compiled = start(read_recipe(late / "late.yaml", [f"train.compile={mode}", *changes]), late / "runs", quiet=True).folder
-    assert compiled.about()["compile"]["mode"] == mode
+    assert compiled.read().compile["mode"] == mode
     eager = start(read_recipe(late / "late.yaml", ["train.compile=never", *changes]), late / "eager", quiet=True).folder
     assert_same(compiled, eager)
 
@@ -185,7 +185,7 @@ def test_a_phase_that_a_report_begins(late, ganflow):
     assert err.startswith(f"ganflow: train.compile: {changed}")
     assert last(only_run(late / "runs")).round == 6
     auto = start(read_recipe(late / "late.yaml", ["train.compile=auto", *changes]), late / "auto", quiet=True).folder
-    assert auto.about()["compile"]["mode"] == "never"
+    assert auto.read().compile["mode"] == "never"
     eager = start(read_recipe(late / "late.yaml", ["train.compile=never", *changes]), late / "eager", quiet=True).folder
     assert_same(auto, eager)
 

@@ -98,10 +98,10 @@ def test_a_resumed_run_says_so_also_when_quiet_and_notes_it(run, ganflow):
         "going on from round 5",
     ]
     noted = {"checkpoint": "round-00000006.safetensors", "why": "round-00000006.safetensors does not match its digest"}
-    assert run.about()["damaged"] == [{**noted, "gone_on_from": 5}]
+    assert run.read().damaged == [{**noted, "gone_on_from": 5}]
     assert ganflow("sample", "tiny", "-n", "4")[0] == 0
     assert ganflow("run", "--resume", "latest", "-q")[2] == ""
-    assert len(run.about()["damaged"]) == 1
+    assert len(run.read().damaged) == 1
 
 
 def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
@@ -112,10 +112,10 @@ def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
 
     session = open_trial(read_recipe(work / "tiny.yaml", ["~metrics"]), run, {})
     assert session.finish().round == 6
-    assert [file["gone_on_from"] for file in run.about()["damaged"]] == [5]
+    assert [file["gone_on_from"] for file in run.read().damaged] == [5]
 
     said = []
-    driver = SimpleNamespace(trial=lambda number: run, note=lambda **values: None)
+    driver = SimpleNamespace(trial=lambda number: run, update=lambda **values: None)
     book = SimpleNamespace(folder=driver, trials={0: TrialRecord(0, {"a": 1}, "running")})
     journal = SimpleNamespace(rewind=lambda round: None, close=lambda: None)
     display = SimpleNamespace(warn=said.append, note=said.append, update=lambda trials: None)

@@ -18,7 +18,7 @@ def root(work):
     for name, id in (("wgan", "20260101-000000-0001"), ("gan", "20260101-000000-0002"), ("wgan", "20260103-000000-0001")):
         folder = folder_of(work / "runs" / name / id)
         folder.path.mkdir(parents=True)
-        folder.note(id=id)
+        folder.update(id=id)
     return work / "runs"
 
 
@@ -55,7 +55,7 @@ def test_ids_sort_by_time(tmp_path):
     before = datetime.now().astimezone()
     made = [create(tmp_path, "a") for _ in range(20)]
     for folder in made:
-        folder.note(status="running")
+        folder.update(status="running")
     ids = [folder.id for folder in made]
     assert ids == sorted(set(ids))
     assert [folder.id for folder in all_runs(tmp_path)] == ids

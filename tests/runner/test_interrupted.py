@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the round in hand is kept, and going on gives what an undisturbed run gives."""
 
+import os
 import signal
 import time
 
@@ -44,13 +45,14 @@ def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
         refused = ganflow("run", "--resume", "latest", "train.rounds=4")  # few: should it not be refused, it ends all the same
         process.popen.send_signal(number)
         ended, out, err = process.end()
-    assert refused == (2, "", f"ganflow: run {run.id} is being trained by another process (pid {process.popen.pid})\n")
+    who = f"pid {process.popen.pid} on {os.uname().nodename}"
+    assert refused == (2, "", f"ganflow: run {run.id} is being trained by another process ({who})\n")
     assert ended == code, err
     assert "Traceback" not in err
     round = last(run).round
     assert 3 <= round < 1000
     assert out == f"stopped after round {round} of runs/tiny/{run.id}; go on with: ganflow run --resume {run.id}\n"
-    assert run.about()["status"] == "interrupted"
+    assert run.read().status == "interrupted"
     assert numbers(run)[-1][0] == round
 
     more = f"train.rounds={round + 3}"
@@ -98,7 +100,7 @@ def test_ctrl_c_twice_ends_a_round_that_hangs(work, plugin):
     assert (code, out) == (130, "")
     assert err.endswith("ganflow: interrupted\n")
     assert "Traceback" not in err
-    assert process.run.about()["status"] == "interrupted"
+    assert process.run.read().status == "interrupted"
     code, _, err = finished(work, "run", "--resume", "latest", "~modifiers[2]", path=[site])
     assert code == 2
     assert "modifiers[2].use: sleepy/sleepy → (none)" in err

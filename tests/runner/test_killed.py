@@ -57,7 +57,7 @@ def check(folder, run, rounds, *changes):
     code, _, err = finished(elsewhere, "run", folder / "tiny.yaml", *changes, "-q")
     assert code == 0, err
     alone = only_run(elsewhere / "runs")
-    assert run.about()["status"] == "finished"
+    assert run.read().status == "finished"
     assert last(run).round == rounds
     assert_same_state(run, alone)
     assert numbers(run) == numbers(alone)

@@ -32,12 +32,12 @@ class Meddling:
         if not seen:
             seen.append("")
             folder = RunFolder(path.parents[1])
-            before = folder.about(), folder.journal.read_bytes()
+            before = folder.read().raw, folder.journal.read_bytes()
             try:
                 resume(folder, quiet=True)
             except GanflowError as error:
                 seen[0] = str(error)
-            assert (folder.about(), folder.journal.read_bytes()) == before
+            assert (folder.read().raw, folder.journal.read_bytes()) == before
 
 
 @hookimpl

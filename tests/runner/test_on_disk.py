@@ -127,7 +127,7 @@ def test_a_trials_copy_of_another(tmp_path, disk):
 def test_run_json_that_cannot_be_written_is_the_old_one(tmp_path, monkeypatch, step):
     """Whole, and with nothing beside it."""
     folder = RunFolder(tmp_path)
-    folder.note(status="running", round=1)
+    folder.update(status="running", round=1)
     before = files(tmp_path)
 
     def fail(*_, **__):
@@ -135,17 +135,17 @@ def test_run_json_that_cannot_be_written_is_the_old_one(tmp_path, monkeypatch, s
 
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="No space left on device"):
-        folder.note(status="finished", round=2)
+        folder.update(status="finished", round=2)
     assert files(tmp_path) == before
     monkeypatch.undo()
-    folder.note(status="finished")
-    assert folder.about() == {"status": "finished", "round": 1}
+    folder.update(status="finished")
+    assert folder.read().raw == {"status": "finished", "round": 1}
 
 
 def test_run_json_is_whole_whenever_it_is_read(tmp_path):
     """By another thread, while it grows and shrinks."""
     folder = RunFolder(tmp_path)
-    folder.note(text="")
+    folder.update(text="")
     over = threading.Event()
     seen = set()
 
@@ -157,7 +157,7 @@ def test_run_json_is_whole_whenever_it_is_read(tmp_path):
     thread.start()
     try:
         for n in range(40):
-            folder.note(text="x" * (100_000 * (n % 2)))
+            folder.update(text="x" * (100_000 * (n % 2)))
     finally:
         over.set()
         thread.join()

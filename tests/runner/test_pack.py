@@ -94,7 +94,7 @@ def names(folder):
 
 
 def about(folder, *keys):
-    return [folder.about().get(key) for key in keys]
+    return [folder.read().raw.get(key) for key in keys]
 
 
 def assert_same_run(run, other):
@@ -130,7 +130,7 @@ def assert_same_bits(run, other):
 
 
 def assert_free(trials):
-    assert not any(folder.is_run() and runs.is_locked(folder) for folder in folders(trials))
+    assert not any(folder.is_run() and runs.is_running(folder) for folder in folders(trials))
 
 
 def test_every_trial_is_a_complete_run(pack, by_themselves, work):
@@ -197,7 +197,7 @@ def test_a_trial_can_be_finished_early(pack, by_themselves):
         told.append(reports)
         if isinstance(reports[0], Step) and reports[0].round == 50:
             session.finish(0)
-            assert not runs.is_locked(folders(packed)[0])
+            assert not runs.is_running(folders(packed)[0])
     assert told[5][0].round == 50
     assert [reports[0] for reports in told[6:]] == [None] * (len(told) - 6)
     assert about(folders(packed)[0], "status", "round") == ["finished", 50]

@@ -185,8 +185,8 @@ def test_a_term_that_is_not_finite(work, ganflow, faulty, kind, number):
     good = run.checkpoints / "round-00000003.safetensors"
     assert err.startswith(f"ganflow: generator/faulty became {number} in round 4; the last good checkpoint is {good}. Try")
     assert played(run) == [1, 2, 3]
-    assert run.about()["status"] == "failed"
-    assert "generator/faulty became" in run.about()["error"]
+    assert run.read().status == "failed"
+    assert "generator/faulty became" in run.read().error
     assert all(torch.isfinite(p).all() for p in load_game(run).generator.parameters())
 
 
@@ -224,7 +224,7 @@ def test_a_score_that_is_not_a_number_is_never_the_best(work, ganflow, faulty):
     scored = ("metrics=[{use: patchy}]", "train.rounds=5", "train.evaluate_every=1")
     assert ganflow("run", "tiny.yaml", "-q", *scored)[0] == 0
     run = only_run(work / "runs")
-    assert run.about()["best"] == {"metric": "patchy", "score": 3.0, "round": 3}
+    assert run.read().best == {"metric": "patchy", "score": 3.0, "round": 3}
     assert read(run.checkpoints / BEST).round == 3
 
 
@@ -234,8 +234,8 @@ def test_a_plugin_that_raises_in_the_middle_of_a_run(work, ganflow, faulty):
     what = "plugin 'faulty' (gf-faulty 1.0) failed after 3 rounds: ZeroDivisionError: half a batch"
     told = f"{what}; the traceback is in {run.path}/error.txt"
     assert (code, out, err) == (2, "", f"ganflow: {told}\n")
-    assert run.about()["status"] == "failed"
-    assert run.about()["error"] == told
+    assert run.read().status == "failed"
+    assert run.read().error == told
     trace = (run.path / "error.txt").read_text()
     assert "Traceback" in trace
     assert "terms.py" in trace
@@ -243,8 +243,8 @@ def test_a_plugin_that_raises_in_the_middle_of_a_run(work, ganflow, faulty):
 
     code, _, err = ganflow("run", "--resume", "latest", "-q")  # the fault comes in a process's fourth round: not this time
     assert code == 0, err
-    assert run.about()["status"] == "finished"
-    assert run.about()["error"] is None
+    assert run.read().status == "finished"
+    assert run.read().error is None
     assert not (run.path / "error.txt").exists()
     assert ganflow("run", "tiny.yaml", "-q", "+modifiers={use: faulty, kind: raise, at: 99}", "--runs", "alone")[0] == 0
     assert_same_state(run, only_run(work / "alone"))
@@ -272,7 +272,7 @@ def test_a_plugin_that_raises_in_an_event(work, ganflow, faulty, event, rounds, 
     run = only_run(work / "runs")
     assert (code, err.count("\n")) == (2, 1)
     assert f"plugin 'faulty' (gf-faulty 1.0) failed after {rounds} rounds: LookupError: {event} is too much; the" in err
-    assert run.about()["status"] == "failed"
+    assert run.read().status == "failed"
     assert played(run) == kept
 
 

@@ -169,7 +169,7 @@ def test_state_of_other_peoples_plugins_goes_on(work, ganflow, interrupt, plugin
 @pytest.mark.slow
 def test_compiled_rounds_go_on(work, ganflow, interrupt):
     run, alone = stopped_and_resumed(work, ganflow, interrupt, POINTS, (5,))
-    assert run.about()["compile"]["mode"] == "round"
+    assert run.read().compile["mode"] == "round"
     assert_same_state(run, alone)
     assert numbers(run) == numbers(alone)
 
@@ -208,7 +208,7 @@ def test_more_rounds(trained, ganflow):
     assert code == 0
     assert "going on from round 6" in err
     assert "8 rounds" in out
-    assert trained.about()["rounds"] == 8
+    assert trained.read().rounds == 8
     assert last(trained).round == 8
     assert sorted(p.name for p in trained.checkpoints.iterdir()) == [f"round-0000000{i}.safetensors" for i in (7, 8)]
     assert "finished already" in ganflow("run", "--resume", "latest")[2]  # the change is remembered
@@ -273,11 +273,11 @@ def test_the_recipe_given_again_is_compared(trained, ganflow, work):
 
 
 def test_what_changed_around_the_run_is_said(trained, ganflow):
-    about = trained.about()
+    about = dict(trained.read().raw)
     about["plugins"]["wgan"]["version"] = "0.0.1"
     about["versions"]["torch"] = "2.6.0"
     about["data"] |= {"fingerprint": "f00", "size": 5}
-    trained.note(**about)
+    trained.update(**about)
     code, _, err = ganflow("run", "--resume", "latest", "train.rounds=7")
     assert code == 0
     now = about["plugins"]["data"]["version"]
@@ -314,7 +314,7 @@ def test_without_a_checkpoint_a_run_begins_again(trained, ganflow):
     alone, weights = numbers(trained), copies(trained)
     for path in trained.checkpoints.iterdir():
         path.unlink()
-    trained.note(status="running")
+    trained.update(status="running")
     code, _, err = ganflow("run", "--resume", "latest")
     assert code == 0
     assert "no checkpoint yet: starting again from round 0\n" in err
@@ -335,7 +335,7 @@ def test_a_damaged_run_json(trained, ganflow):
     (trained.path / "run.json").write_text('{"status": "fin')
     code, _, err = ganflow("run", "--resume", str(trained.path))
     assert code == 2
-    assert err.startswith(f"ganflow: run {trained.id} cannot go on: its run.json is damaged")
+    assert err.startswith(f"ganflow: {trained.path / 'run.json'} is damaged (")
 
 
 def test_unknown_runs(work, ganflow):
@@ -348,7 +348,7 @@ def test_unknown_names_and_prefixes(trained, ganflow):
     assert (code, err.count("\n")) == (2, 1)
     assert "no run 'nosuch' in runs/" in err
     (trained.path.parent / (trained.id + "x")).mkdir()
-    (trained.path.parent / (trained.id + "x") / "run.json").write_text(json.dumps(trained.about()))
+    (trained.path.parent / (trained.id + "x") / "run.json").write_text(json.dumps(trained.read().raw))
     code, _, err = ganflow("run", "--resume", trained.id[:8])
     assert code == 2
     assert f"is the beginning of 2 runs: {trained.id}, {trained.id}x" in err
@@ -364,7 +364,7 @@ def test_starting_from_an_earlier_run(trained, ganflow, work, which):
     run = folder_of(new)
     if which == "the beginning":  # killed before its first checkpoint
         (run.checkpoints / "round-00000001.safetensors").unlink()
-        run.note(status="running")
+        run.update(status="running")
         code, _, err = ganflow("run", "--resume", run.id)
         assert code == 0, err
     tensors = last(run).tensors
@@ -377,7 +377,7 @@ def test_starting_from_an_earlier_run(trained, ganflow, work, which):
     assert averaged
     for name in averaged:  # the average begins with the weights that were taken over
         torch.testing.assert_close(tensors[name], earlier[name.replace("extras.average", "generator")])
-    assert run.about()["start_from"]["round"] == 6
+    assert run.read().start_from["round"] == 6
 
 
 def test_starting_from_another_network(trained, ganflow, work):

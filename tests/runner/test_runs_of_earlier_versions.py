@@ -44,7 +44,7 @@ def test_it_goes_on_as_it_began(old, kind):
         values = {name: value for name, value in mine["values"].items() if name in theirs["values"]}
         assert values == pytest.approx(theirs["values"], rel=2e-3, abs=1e-4)
     assert f"version_{read_recipe(folder.recipe).version}" == kind.partition("/")[0]
-    assert folder.about()["status"] == "finished"
+    assert folder.read().status == "finished"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if (KEPT / kind / "expected.safetensors").exists()])

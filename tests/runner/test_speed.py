@@ -220,7 +220,7 @@ def test_a_run_that_goes_on_computes_as_it_began(four_cores, work, monkeypatch, 
     said = capsys.readouterr().err
     assert ("\n2 threads\n" in said, "\nprecision bf16\n" in said) == (True, True)
     half = RunFolder(shutil.copytree(whole.path, work / "half" / "tiny" / whole.id))  # killed after three rounds
-    half.note(status="running", round=3)
+    half.update(status="running", round=3)
     for later in ("best", "round-00000004", "round-00000005", "round-00000006"):
         (half.checkpoints / f"{later}.safetensors").unlink()
     chosen(1, "fp32")
@@ -228,13 +228,13 @@ def test_a_run_that_goes_on_computes_as_it_began(four_cores, work, monkeypatch, 
     resume(half, quiet=False)
     assert "threads" not in capsys.readouterr().err
     for folder in (whole, half):
-        noted = folder.about()
-        assert (noted["threads"], noted["threads_to_build"], noted["precision"]) == (2, 4, "bf16")
-        assert noted["status"] == "finished"
+        noted = folder.read()
+        assert (noted.threads, noted.threads_to_build, noted.precision) == (2, 4, "bf16")
+        assert noted.status == "finished"
     assert torch.get_num_threads() == 2
     assert_same_state(whole, half)
     other = start(read_recipe(name, changes), work / "other", quiet=True).folder
-    assert (other.about()["threads"], other.about()["precision"]) == (1, "fp32")
+    assert (other.read().threads, other.read().precision) == (1, "fp32")
 
 
 def test_a_real_run_tries_and_notes(work, monkeypatch):
@@ -245,10 +245,10 @@ def test_a_real_run_tries_and_notes(work, monkeypatch):
     torch.set_num_threads(2)
     name, changes = CHOSEN
     folder = start(read_recipe(name, [*changes, "train.rounds=2"]), work / "runs", quiet=True).folder
-    noted = RunFolder(folder.path).about()
-    assert noted["threads"] in (1, 2)
-    assert noted["precision"] in ("fp32", "bf16")
-    assert noted["threads"] == torch.get_num_threads()
+    noted = RunFolder(folder.path).read()
+    assert noted.threads in (1, 2)
+    assert noted.precision in ("fp32", "bf16")
+    assert noted.threads == torch.get_num_threads()
 
 
 @pytest.mark.parametrize(

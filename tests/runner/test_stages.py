@@ -113,8 +113,8 @@ def test_both_stages_run_and_the_second_stands_on_the_first(files, command):
     assert (code, err) == (0, "")
     assert out.count("3 rounds; look at") == 2
     first, second = newest("first"), newest("second")
-    assert first.about()["next"] == str(second.path)
-    assert second.about()["start_from"]["run"] == str(first.path)
+    assert first.read().next == str(second.path)
+    assert second.read().start_from["run"] == str(first.path)
     inside, averaged = weights(second, EARLIER), weights(first, "game.extras.average.")
     assert inside.keys() == averaged.keys()
     assert all(torch.equal(t, averaged[key]) for key, t in inside.items())
@@ -152,7 +152,7 @@ def test_a_second_stage_can_start_from_a_second_stage(files):
 def test_the_next_stage_follows_when_a_finished_one_is_resumed(files):
     stages = read_stages("both.yaml")
     first = next(start_stages(stages, quiet=True))  # it ends here: the second is never begun
-    assert "next" not in first.folder.about()
+    assert not first.folder.read().next
     (second,) = resume_stages(first.folder, quiet=True)
     assert (second.folder.name, second.status) == ("second", "finished")
     assert [o.folder for o in resume_stages(first.folder, quiet=True)] == [second.folder]
@@ -164,7 +164,7 @@ def test_a_next_stage_outside_of_the_runs_folder_is_not_gone_on_with(files, tmp_
     stranger = tmp_path / "elsewhere" / "second" / "1"
     shutil.copytree(last_outcome.folder.path, stranger)
     before = {path: path.stat().st_mtime_ns for path in stranger.rglob("*")}
-    newest("first").note(next=str(stranger))
+    newest("first").update(next=str(stranger))
     with pytest.raises(GanflowError, match="which is not in the runs folder"):
         list(resume_stages(newest("first"), root=Path("runs"), quiet=True))
     assert {path: path.stat().st_mtime_ns for path in stranger.rglob("*")} == before

@@ -71,7 +71,7 @@ def test_it_trains(plugin, tmp_path):
     seen = {name for line in lines for name in line.get("values", line)}
     assert {"critic/soft_hinge_a", "critic/soft_hinge_b", "generator/soft_hinge_a", "generator/soft_hinge_b"} <= seen
     assert {"generator/cycle_a", "generator/identity_b"} <= seen
-    assert "acme" in outcome.folder.about()["plugins"]
+    assert "acme" in outcome.folder.read().plugins
 
 
 BALANCED = '''

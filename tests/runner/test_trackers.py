@@ -195,10 +195,10 @@ def test_one_that_raises_is_named_once_and_training_goes_on(tracked, plugin, gan
     assert err.count(sentence) == 1
     run = only_run(tracked / "runs")
     assert (run.path / "fragile.txt").read_text().splitlines()[-1] == last
-    assert run.about()["untracked"] == [sentence]
+    assert run.read().untracked == [sentence]
     check(run)
     code, _, err = ganflow("run", "--resume", "latest", "train.rounds=10", "trackers[2].where=never", "-q")
-    assert (code, run.about()["untracked"]) == (0, [])
+    assert (code, run.read().untracked) == (0, [])
 
 
 def test_how_a_run_ends(tracked):
@@ -208,7 +208,7 @@ def test_how_a_run_ends(tracked):
 
 
 def test_every_trial_has_its_own(tracked):
-    about = {"kind": "trial", "tracking": {"mlflow": False}}
+    about = {"sweep": "s", "tracking": {"mlflow": False}}
     folders = [RunFolder(tracked / "runs" / "sweep" / f"s-t{i:04d}") for i in range(3)]
     for _ in open_trial(recipe(), folders[0], about):
         pass

@@ -137,7 +137,7 @@ def test_two_workers_do_what_one_does_and_leave_nothing_behind(plain, capsys):
     two = start(recipe, plain / "two", workers=2)
     assert "2 workers, 12 examples each" in capsys.readouterr().err
     assert not others(os.getpid())
-    assert two.folder.about()["workers"] == 2
+    assert two.folder.read().workers == 2
     assert_close(two.folder, start(recipe, plain / "one", quiet=True).folder)
 
 
@@ -175,7 +175,7 @@ def test_a_run_goes_on_with_any_number_of_workers(plain):
         command = ("run", "--resume", "latest", f"train.rounds={rounds}", "--workers", workers, "-q")
         code, _, err = finished(plain, *command)
         assert code == 0, err
-        assert only_run(root).about()["workers"] == workers
+        assert only_run(root).read().workers == workers
     alone = start(read_recipe(plain / "plain.yaml"), plain / "one", quiet=True).folder
     assert_close(only_run(root), alone)
 
@@ -219,7 +219,7 @@ def test_kills_of_either_worker_change_nothing(work):
             how = f"worker 1 of 2 (pid {worker}) was ended by SIGKILL; was there too little memory?"
             said = f"{how}; go on from the last checkpoint with: ganflow run --resume {run.id}"
             assert (code, out, err) == (1, "", f"ganflow: {said}\n")
-            assert run.about()["status"] == "failed"
+            assert run.read().status == "failed"
             assert last(run).round >= 4
         command = ["run", "--resume", "latest", "-q"]
     assert code == -signal.SIGKILL
@@ -229,7 +229,7 @@ def test_kills_of_either_worker_change_nothing(work):
     code, _, err = finished(work / "alone", "run", work / "tiny.yaml", rounds, "--workers", "2", "-q")
     assert code == 0, err
     run, alone = only_run(work / "runs"), only_run(work / "alone" / "runs")
-    assert run.about()["workers"] == 2
+    assert run.read().workers == 2
     assert_same_state(run, alone)
     assert numbers(run) == numbers(alone)
 
@@ -290,7 +290,7 @@ def test_what_goes_wrong_in_another_worker_is_said(work, plugin, how, said):
     assert said in err
     assert err.count("\n") == 1
     assert all_gone(workers)
-    assert process.run.about()["status"] == "failed"
+    assert process.run.read().status == "failed"
     trace = (process.run.path / "error.txt").read_text()
     assert {"raise": "in generator_stepped", "start": "in run_started", "nan": "Diverged"}[how] in trace
 
@@ -362,4 +362,4 @@ def test_a_trials_worker_that_dies_is_named(plain):
         for process in processes:
             process.kill()
             process.communicate()
-    assert folder.about()["status"] == "failed"
+    assert folder.read().status == "failed"

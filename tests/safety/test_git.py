@@ -102,7 +102,7 @@ def test_a_run_in_such_a_repository(tmp_path: Path) -> None:
     hook(work)
     (work / "small.yaml").write_text(RECIPE)
     assert ganflow(work, "run", "small.yaml", "-q", "track.mlflow=false").returncode == 0
-    assert only_run(work / "runs").about()["git"] == {"commit": commit}
+    assert only_run(work / "runs").read().git == {"commit": commit}
     assert not (tmp_path / "was-run").exists()
     assert f"{commit} (changes since are not known)" in ganflow(work, "runs", "show", "latest").stdout
 

@@ -143,7 +143,7 @@ def attempts(trained: Path) -> list[tuple[str, tuple[Any, ...], tuple[str, ...]]
     recipes = (("check", "small.yaml"), ("show", "small.yaml"), ("show", "small.yaml", "--json"), ("run", "small.yaml"),
                ("tune", "small.yaml", "--dry-run"))  # fmt: skip
     entry = json.loads(run.journal.read_text().splitlines()[-1])
-    every = [("run.json", path, command) for path in fields(run.about()) for command in shows]
+    every = [("run.json", path, command) for path in fields(run.read().raw) for command in shows]
     every += [("metrics.jsonl", path, command) for path in fields(entry) for command in shows]
     every += [("recipe.yaml", path, command) for path in fields(yaml.safe_load(run.recipe.read_text())) for command in shows[3:5]]
     return every + [("small.yaml", path, command) for path in fields(yaml.safe_load(RECIPE)) for command in recipes]

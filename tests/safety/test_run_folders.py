@@ -14,14 +14,14 @@ from safety_helpers import RECIPE, only_run
 
 from ganflow.cli.main import main
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, check, is_locked, locked
+from ganflow.runs import RunFolder, check, is_running, locked
 from ganflow.tracking import Journal, store
 from ganflow.tracking.pending import default_uri
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 SECRET = "S3CRET"
-MORE = (".lock", ".tracking.lock", "tracking.json", "tracking.log",
+MORE = (".lock", ".run.json.lock", ".tracking.lock", "tracking.json", "tracking.log",
         "error.txt", "encoder.safetensors", f".run.json.{os.getpid()}",
         f".tracking.json.{os.getpid()}", "plots/more.png", "samples/round-00000099.png", "unknown")  # fmt: skip
 """What a run's folder may hold besides what the small run leaves there."""
@@ -160,12 +160,12 @@ class TestRefused:
         assert main(["sample", str(stranger.run.path)]) == 2
         assert f"{entry} is neither a file nor a folder" in capsys.readouterr().err
         assert main(["runs"]) == 0
-        assert "unreadable" in capsys.readouterr().out
+        assert "damaged" in capsys.readouterr().out
 
     def test_files_that_run_json_names(self, stranger: Stranger) -> None:
         above = os.path.relpath(stranger.victim / "file.txt", stranger.run.path)
         for name in (above, str(stranger.victim / "file.txt")):
-            stranger.run.note(tracking={**stranger.run.about()["tracking"], "files": [name]})
+            stranger.run.update(tracking={**stranger.run.read().tracking, "files": [name]})
             assert sync(stranger.run).error == f"run.json asks for {name} to be sent, which is not in the run's folder"
         assert stranger.harm(contents(stranger.victim), "") == ""
 
@@ -202,7 +202,7 @@ class TestFilesThatAreOpened:
         (run.path / ".lock").symlink_to(victim)
         with pytest.raises(GanflowError, match=r"\.lock is a link"), locked(run):
             pass
-        assert not is_locked(run)
+        assert not is_running(run)
         assert victim.read_text() == SECRET
 
     def test_a_journal(self, tmp_path: Path, victim: Path) -> None:
@@ -213,12 +213,12 @@ class TestFilesThatAreOpened:
 
     def test_what_is_replaced(self, tmp_path: Path, victim: Path) -> None:
         (tmp_path / "run" / f".run.json.{os.getpid()}").symlink_to(victim)
-        RunFolder(tmp_path / "run").note(status="running")
+        RunFolder(tmp_path / "run").update(status="running")
         assert victim.read_text() == SECRET
-        assert RunFolder(tmp_path / "run").about() == {"status": "running"}
+        assert RunFolder(tmp_path / "run").read().status == "running"
 
     def test_what_is_read(self, tmp_path: Path, victim: Path) -> None:
         victim.write_text('{"status": "S3CRET"}')
         (tmp_path / "run" / "run.json").symlink_to(victim)
-        with pytest.raises(OSError, match="Too many levels of symbolic links"):
-            RunFolder(tmp_path / "run").about()
+        with pytest.raises(GanflowError, match="Too many levels of symbolic links"):
+            RunFolder(tmp_path / "run").read()

@@ -61,7 +61,7 @@ def shell(folder: Path, command: str, how: str, **env: str) -> int:
 
 def assert_trained(folder: Path, rounds: int) -> None:
     run = only_run(folder / "runs")
-    assert (run.about()["status"], run.about()["round"]) == ("finished", rounds)
+    assert (run.read().status, run.read().round) == ("finished", rounds)
     found, damaged = newest(run.checkpoints)
     assert (found and found.round, damaged) == (rounds, [])
     assert run.journal.read_bytes().count(b"\n") == rounds  # and nothing that was printed
@@ -107,7 +107,7 @@ def test_what_is_sent_meanwhile(way: str, work: Path) -> None:
 def test_a_sweep(way: str, work: Path) -> None:
     assert shell(work, "tune small.yaml --name sweep track.mlflow=false", WAYS[way]) == 0
     sweep = SweepFolder(work / "runs" / "sweep")
-    assert sweep.about()["status"] == "finished"
+    assert sweep.read().status == "finished"
     assert [trial.state for trial in sweep.trials().values()] == ["finished", "finished"]
 
 

@@ -150,7 +150,7 @@ class TestRelativePaths:
         assert done.returncode == 0, done.stderr
         sweep = SweepFolder(work / "runs" / "sweep")
         assert sweep.trials()[0].state == "finished"
-        assert sweep.trial(0).about()["data"]["source"] == str(work / "photos")
+        assert sweep.trial(0).read().data["source"] == str(work / "photos")
         assert read_recipe(sweep.trial(0).recipe).data.settings.path == str(work / "photos")
 
     def test_which_texts_are_paths(self, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

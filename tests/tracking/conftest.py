@@ -55,7 +55,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
         folder = runs.create(tmp_path / "runs", "ring")
         folder.recipe.write_text(RECIPE)
         tracking = {"mlflow": True, "uri": uri, "experiment": None, "run_name": None, "images": True, "log_model": False}
-        folder.note(**{**ABOUT, "tracking": tracking, **about})
+        folder.update(**{**ABOUT, "tracking": tracking, **about})
         report(folder, 1, points)
         for round in pictures:
             draw(folder, round)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ganflow.lock import locked
 from tracking_helpers import history
 
 from ganflow.addresses import bare, normal, password_problem, redacted
@@ -22,7 +23,6 @@ from ganflow.runs import RunFolder
 from ganflow.tracking import destination, store
 from ganflow.tracking.destination import address, check_address
 from ganflow.tracking.known import known, remember
-from ganflow.tracking.lock import locked
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -216,10 +216,10 @@ def test_forms_of_addresses(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     r, sent, said = random.Random(12), 0, []
     folder = make_run(points=1)
-    tracking = folder.about()["tracking"]
+    tracking = folder.read().tracking
     for _ in range(400):
         uri = forms(r, listener.server_port)
-        folder.note(tracking={**tracking, "uri": uri})
+        folder.update(tracking={**tracking, "uri": uri})
         folder.tracking.unlink(missing_ok=True)
         try:
             result = sync(folder, over=training())

@@ -76,7 +76,7 @@ def test_a_run_is_followed_to_its_end(make_run: Make, database: str) -> None:
         assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
         report(folder, 4, 6)
         draw(folder, 6)
-        folder.note(status="finished")
+        folder.update(status="finished")
         assert follower.finish(PATIENCE) is None
     assert follower.finish(1) is None  # again: nothing to wait for
     state = State.read(folder)
@@ -92,7 +92,7 @@ def test_a_server_that_is_away_is_said_with_what_is_missing(make_run: Make, port
     follower = Follower(folder)
     with runs.locked(folder):
         follower.start()
-        folder.note(status="finished")
+        folder.update(status="finished")
         left = follower.finish(PATIENCE)
     assert str(left) == (
         f"120 points and 1 picture not sent to http://127.0.0.1:{port}: connection refused; "
@@ -105,7 +105,7 @@ def test_no_time_to_wait(make_run: Make, database: str) -> None:
     follower = Follower(folder)
     with runs.locked(folder):
         follower.start()
-        folder.note(status="finished")
+        folder.update(status="finished")
         left = follower.finish(0)
         assert left is not None
         assert left.why == "still being sent after 0 s"
@@ -121,7 +121,7 @@ def test_a_run_that_fails(make_run: Make, database: str) -> None:
         follower.start()
         follower.stop()
         time.sleep(0.3)
-        folder.note(status="failed")
+        folder.update(status="failed")
     until(lambda: State.read(folder).status == "failed")
     assert store.client(database).get_run(State.read(folder).run_id).info.status == "FAILED"
 
@@ -174,7 +174,7 @@ def test_it_can_be_killed_itself(make_run: Make, database: str) -> None:
         follower.start()
         assert follower._process is not None
         follower._process.kill()
-        folder.note(status="finished")
+        folder.update(status="finished")
         left = follower.finish(PATIENCE)
     assert left is not None
     assert left.points == 2
@@ -205,7 +205,7 @@ def test_a_server_that_is_killed_and_comes_back(make_run: Make, database: str, p
             again.wait_until_ready()
             until(lambda: sent(folder) == 400)
             report(folder, 401, 500)
-            folder.note(status="finished")
+            folder.update(status="finished")
             assert follower.finish(PATIENCE) is None
     state = State.read(folder)
     assert [round for round, _ in history(database, state.run_id)] == list(range(1, 501))

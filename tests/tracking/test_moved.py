@@ -63,7 +63,7 @@ def test_sent_moved_and_sent_again(make_run: Make, database: str, tmp_path: Path
     assert State.read(here).uri == default_uri(runs)
     report(here, 4, 5)
     draw(here, 5)
-    here.note(status="finished")
+    here.update(status="finished")
     assert sync(here) == SyncResult(points=2, images=1, uri=default_uri(runs))
     after = pictures(default_uri(runs), runs)
     assert {name: after.get(name) for name in before} == before
@@ -207,20 +207,20 @@ def test_paths_in_a_moved_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     first, second = (next((old / "runs" / name).iterdir()) for name in ("first", "second"))
     for run in (first, second):
         assert str(tmp_path) not in (run / "run.json").read_text()
-    assert RunFolder(first).about()["next"] == str(second)
-    assert RunFolder(second).about()["tracking"]["uri"] == f"sqlite:///{old}/runs/my.db"
+    assert RunFolder(first).read().next == str(second)
+    assert RunFolder(second).read().tracking["uri"] == f"sqlite:///{old}/runs/my.db"
     for file in (second / "checkpoints").iterdir():
         file.unlink()
-    RunFolder(second).note(status="interrupted", round=0)
+    RunFolder(second).update(status="interrupted", round=0)
     monkeypatch.chdir(tmp_path)
     old.rename(new)
     capsys.readouterr()
     assert main(["run", "-q", "--resume", "first", "--runs", "new/runs"]) == 0  # goes on with the second, from the first
     moved = RunFolder(new / "runs" / "second" / second.name)
-    about = moved.about()
-    assert about["status"] == "finished"
-    assert about["start_from"]["run"] == str(new / "runs" / "first" / first.name)
-    assert about["tracking"]["uri"] == f"sqlite:///{new}/runs/my.db"
+    about = moved.read()
+    assert about.status == "finished"
+    assert about.start_from["run"] == str(new / "runs" / "first" / first.name)
+    assert about.tracking["uri"] == f"sqlite:///{new}/runs/my.db"
     assert len(list((new / "runs" / "second").iterdir())) == 1
     assert not old.exists()
 
@@ -268,7 +268,7 @@ def test_a_moved_project(tmp_path: Path, database: str, port: int) -> None:
             tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
             folder = RunFolder(new / "runs" / tags["ganflow.folder"])
             steps = [m["step"] for m in metric(server.url, run["info"]["run_id"], "generator/wasserstein")]
-            rounds = [] if folder.path.name == "tried" else list(range(1, folder.about()["rounds"] + 1))
+            rounds = [] if folder.path.name == "tried" else list(range(1, folder.read().rounds + 1))
             assert steps == rounds
             files = everything(server.url, run["info"]["run_id"])
             shown = {int(name.split("+")[2]): file for name, file in files.items() if name.endswith(".png") and "+step+" in name}

@@ -21,7 +21,7 @@ def test_everything_lands_in_the_folder(name: str, tmp_path: Path, template: Pat
     root = tmp_path / name
     folder = runs.create(root, "ring")
     folder.recipe.write_text("name: ring\n")
-    folder.note(status="finished", tracking={"mlflow": True, "log_model": False, "images": True})
+    folder.update(status="finished", tracking={"mlflow": True, "log_model": False, "images": True})
     report(folder, 1, 3)
     draw(folder, 3)
     shutil.copyfile(template, root / "mlflow.db")

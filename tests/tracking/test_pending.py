@@ -109,7 +109,7 @@ def test_where_points_go(make_run: Callable[..., RunFolder], monkeypatch: pytest
     assert store_uri(folder) == "http://before"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
     assert store_uri(folder) == "http://environment"
-    folder.note(tracking={"uri": "sqlite:///mine.db"})
+    folder.update(tracking={"uri": "sqlite:///mine.db"})
     monkeypatch.chdir(tmp_path)
     assert store_uri(folder) == f"sqlite:///{tmp_path}/mine.db"
     assert store_uri(folder, "http://asked") == "http://asked"

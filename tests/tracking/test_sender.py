@@ -13,6 +13,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from ganflow.lock import Held, locked
 from mlflow import MlflowClient
 from PIL import Image
 from test_sweep_tracking import ID, ByHand, everyone, sent, steps
@@ -24,7 +25,6 @@ from ganflow.tracking import describe, family, store
 from ganflow.tracking import sync as syncing
 from ganflow.tracking.artifacts import Artifacts
 from ganflow.tracking.connection import Connection
-from ganflow.tracking.lock import Held, locked
 from ganflow.tracking.pending import State
 from ganflow.tracking.sender import Sender
 from ganflow.tracking.sweep import Sweep

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ganflow.lock import locked
 
 from ganflow import runs
 from ganflow.errors import GanflowError
@@ -15,7 +16,6 @@ from ganflow.runs import RunFolder
 from ganflow.tracking import store
 from ganflow.tracking import sweep as module
 from ganflow.tracking.connection import Connection
-from ganflow.tracking.lock import locked
 from ganflow.tracking.sender import Sender
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -38,7 +38,7 @@ class ByHand:
         self.folder, self.uri = RunFolder(path), uri
         self.folder.plots.mkdir(parents=True)
         self.folder.recipe.write_text("name: ring\ntune: {search: random, space: {optimizer.lr: {loguniform: [0.1, 1]}}}\n")
-        self.folder.note(kind="sweep", id=ID, status="running", created="2026-01-02T03:04:05+00:00", tracking=self.tracking())
+        self.folder.update(kind="sweep", id=ID, status="running", created="2026-01-02T03:04:05+00:00", tracking=self.tracking())
 
     def tracking(self, **others: Any) -> dict[str, Any]:
         own = {"mlflow": True, "uri": self.uri, "experiment": "rings", "images": True, "log_model": False}
@@ -47,7 +47,7 @@ class ByHand:
     def trial(self, number: int, points: int = 0, status: str = "running", lr: float = 0.1) -> RunFolder:
         folder = runs.make(RunFolder(self.folder.path / f"{ID}-t{number:04d}"))
         self.recipe(folder, lr)
-        folder.note(id=folder.id, sweep=ID, status=status, round=points, tracking=self.tracking(parent=ID, files=[]))
+        folder.update(id=folder.id, sweep=ID, status=status, round=points, tracking=self.tracking(parent=ID, files=[]))
         report(folder, 1, points)
         return folder
 
@@ -58,7 +58,7 @@ class ByHand:
         journal = Journal(self.folder.journal)
         journal.append(over, {"best": score})
         journal.close()
-        self.folder.note(best={"trial": trial, "score": score, "config": {"optimizer.lr": 0.3}})
+        self.folder.update(best={"trial": trial, "score": score, "config": {"optimizer.lr": 0.3}})
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_parent_and_its_children(sweep: ByHand, database: str) -> None:
     sweep.best(0, 0.25, 4)
     (sweep.folder.path / "best.yaml").write_text("name: best\n")
     Image.new("RGB", (8, 8)).save(sweep.folder.plots / "trials.png")
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     assert sync(sweep.folder) == SyncResult(points=14, images=1, uri=database)
 
     found, client = everyone(database), store.client(database)
@@ -122,7 +122,7 @@ def test_a_parent_and_its_children(sweep: ByHand, database: str) -> None:
 
 def test_nothing_is_sent_twice_and_what_was_deleted_is_sent_again(sweep: ByHand, database: str) -> None:
     trials = [sweep.trial(number, points=2, status="finished") for number in range(3)]
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     sync(sweep.folder)
     assert sync(sweep.folder) == SyncResult(uri=database)
     trials[0].tracking.unlink()
@@ -144,16 +144,16 @@ def test_a_sweep_is_followed(sweep: ByHand, database: str) -> None:
         until(lambda: sent(first) == 2)
         second = sweep.trial(1, points=3, status="stopped")
         until(lambda: State.read(second).status == "stopped")
-        second.note(status="running")  # on another machine maybe: nobody here holds its lock
+        second.update(status="running")  # on another machine maybe: nobody here holds its lock
         report(second, 4, 5)
         until(lambda: sent(second) == 5)
         assert everyone(database)[second.id].info.status == "RUNNING"
         sweep.best(1, 0.5, 1)
         until(lambda: State.read(sweep.folder).steps == {"best": 1})
         assert everyone(database)[ID].data.tags["ganflow.best.trial"] == "1"
-        first.note(status="diverged")
-        second.note(status="finished")
-        sweep.folder.note(status="finished")
+        first.update(status="diverged")
+        second.update(status="finished")
+        sweep.folder.update(status="finished")
         (sweep.folder.path / "trials.csv").write_text("trial,score\n")
         assert follower.finish(PATIENCE) is None
     found = everyone(database)
@@ -180,8 +180,8 @@ def test_a_trial_that_becomes_anothers_copy(sweep: ByHand, database: str) -> Non
         until(lambda: "ganflow.resumed_with.optimizer.lr" in everyone(database)[trial.id].data.tags)
         sweep.recipe(trial, 0.1)
         until(lambda: everyone(database)[trial.id].data.tags["ganflow.resumed_with.optimizer.lr"] == "0.1")
-        trial.note(status="finished")
-        sweep.folder.note(status="finished")
+        trial.update(status="finished")
+        sweep.folder.update(status="finished")
     run = everyone(database)[trial.id]
     assert history(database, run.info.run_id) == [*((n, float(n)) for n in range(1, 11)), (11, -11.0), (12, -12.0)]
     assert run.data.params["optimizer.lr"] == "0.1"
@@ -206,7 +206,7 @@ def test_a_journal_that_is_rewound_to_the_same_length(tmp_path: Path) -> None:
 def test_single_trials_belong_to_the_same_parent(sweep: ByHand, database: str) -> None:
     trials = [sweep.trial(number, points=1, status="finished") for number in range(2)]
     assert sync(trials[0]).points == sync(trials[1]).points == 1
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     assert sync(sweep.folder).error == ""
     found = everyone(database)
     assert {found[t.id].data.tags["mlflow.parentRunId"] for t in trials} == {found[ID].info.run_id}
@@ -241,7 +241,7 @@ def test_one_damaged_trial_does_not_keep_the_others(sweep: ByHand, database: str
     bad, torn, good = (sweep.trial(number, points=2, status="finished") for number in range(3))
     bad.journal.write_text("nonsense\n")
     (torn.path / "run.json").write_text("{")
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     result = sync(sweep.folder)
     assert result.points == 2
     assert f"rings-1/{bad.id}: {bad.journal} is damaged" in result.error
@@ -256,8 +256,8 @@ def test_a_trial_that_is_deleted_while_the_sweep_is_followed(sweep: ByHand, data
         shutil.rmtree(trials[0].path)
         report(trials[1], 3, 4)
         until(lambda: sent(trials[1]) == 4)
-        trials[1].note(status="finished")
-        sweep.folder.note(status="finished")
+        trials[1].update(status="finished")
+        sweep.folder.update(status="finished")
     assert [r.error for r in results] == [""]
 
 
@@ -275,7 +275,7 @@ def test_a_picture_that_was_cut_off_takes_its_own_place(
     trial = sweep.trial(0, status="finished")
     for round in (4, 5):
         draw(trial, round)
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     with monkeypatch.context() as patched:
         patched.setattr(Artifacts, "put", cut_off)
         assert sync(sweep.folder).error.endswith("connection lost")
@@ -288,7 +288,7 @@ def test_the_command(sweep: ByHand, database: str, tmp_path: Path, capsys: pytes
     from ganflow.cli import main
 
     sweep.trial(0, points=2, status="finished")
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     where = ["--runs", str(tmp_path / "runs")]
     assert main(["sync", "rings-1", *where]) == 0
     assert capsys.readouterr().out == f"rings-1: 2 points sent to {database}\n"
@@ -304,7 +304,7 @@ def test_what_is_left_of_a_sweep_is_said(tmp_path: Path, port: int) -> None:
     follower = Follower(by_hand.folder)
     with runs.locked(by_hand.folder):
         follower.start()
-        by_hand.folder.note(status="finished")
+        by_hand.folder.update(status="finished")
         left = follower.finish(PATIENCE)
     assert str(left) == (
         f"10 points not sent to http://127.0.0.1:{port}: connection refused; send later with: ganflow sync rings-1"
@@ -317,7 +317,7 @@ def test_four_trials_at_once_on_a_fresh_store(tmp_path: Path, apart: bool) -> No
     """Four processes, each for a trial of one sweep, or each for a whole sweep."""
     sweeps = [ByHand(tmp_path / "runs" / f"rings-{n}") for n in range(4 if apart else 1)]
     for n, by_hand in enumerate(sweeps):
-        by_hand.folder.note(id=f"{ID}{n}")
+        by_hand.folder.update(id=f"{ID}{n}")
     folders = [s.folder for s in sweeps] if apart else [sweeps[0].trial(n, points=20, status="finished") for n in range(4)]
     if apart:
         for by_hand in sweeps:
@@ -349,13 +349,13 @@ def test_a_server_that_stops_in_the_middle_of_a_sweep(database: str, port: int, 
         for trial in trials[:4]:
             report(trial, 51, 300)
             draw(trial, 300)
-            trial.note(status="finished")
+            trial.update(status="finished")
         by_hand.best(2, 0.1, 5)
         until(lambda: "connection refused" in (by_hand.folder.path / "tracking.log").read_text())
         with Server(database, tmp_path / "runs", port=port) as again:
             again.wait_until_ready()
             until(lambda: sent(trials[4]) == 10)
-            by_hand.folder.note(status="finished")
+            by_hand.folder.update(status="finished")
             assert follower.finish(PATIENCE) is None
     found = everyone(database)
     assert len(found) == 6
@@ -384,8 +384,8 @@ def test_a_follower_that_is_killed_again_and_again(sweep: ByHand, database: str)
                 follower.finish(PATIENCE)
                 continue
             for trial in trials:
-                trial.note(status="finished")
-            sweep.folder.note(status="finished")
+                trial.update(status="finished")
+            sweep.folder.update(status="finished")
             assert follower.finish(PATIENCE) is None
     found = everyone(database)
     assert len(found) == 5
@@ -437,9 +437,9 @@ def test_the_runners_own_trials(tmp_path: Path, database: str) -> None:
     first = everyone(database)[folder.id]
     assert (first.info.status, first.data.tags["ganflow.status"]) == ("FINISHED", "stopped")
     open_trial(read_recipe(source, ["optimizer.lr=0.01"]), folder, about).finish()
-    assert folder.about()["tracking"]["log_model"] is False
-    assert folder.about()["tracking"]["parent"] == ID
-    by_hand.folder.note(status="finished")
+    assert folder.read().tracking["log_model"] is False
+    assert folder.read().tracking["parent"] == ID
+    by_hand.folder.update(status="finished")
     assert sync(by_hand.folder).error == ""
     found = everyone(database)
     run = found[folder.id]

@@ -14,10 +14,10 @@ from PIL import Image
 from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs import RunFolder
 from ganflow.tracking import store, unsent
 from ganflow.tracking.journal import rewind
-from ganflow.tracking.lock import locked
 from ganflow.tracking.pending import State
 from ganflow.tracking.sync import SyncResult, sync
 
@@ -128,13 +128,13 @@ def test_a_resumed_run_is_the_same_mlflow_run(make_run: Make, database: str) -> 
     assert the_run(database).info.status == "KILLED"
 
     rewind(folder.journal, 3)  # the last checkpoint was of round 3
-    folder.note(status="running")
+    folder.update(status="running")
     folder.recipe.write_text(folder.recipe.read_text().replace("rounds: 100", "rounds: 200"))
     with followed(folder) as results:
         until(lambda: the_run(database).info.status == "RUNNING")
         report(folder, 4, 8)
         until(lambda: State.read(folder).steps.get("critic/loss") == 8)
-        folder.note(status="finished")
+        folder.update(status="finished")
     assert results == [SyncResult(points=3, uri=database)]
     run = the_run(database)
     assert run.info.status == "FINISHED"
@@ -157,7 +157,7 @@ def test_a_journal_that_is_rewound_while_it_is_followed(make_run: Make, database
         rewind(folder.journal, 2)
         report(folder, 3, 7)
         until(lambda: State.read(folder).steps.get("critic/loss") == 7)
-        folder.note(status="finished")
+        folder.update(status="finished")
     assert [round for round, _ in history(database, the_run(database).info.run_id)] == [1, 2, 3, 4, 5, 6, 7]
 
 

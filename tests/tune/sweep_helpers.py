@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ganflow.checkpoint import newest
+from ganflow.errors import GanflowError
 from ganflow.recipe import differences, read_recipe
 from ganflow.tracking import entries
 from ganflow.tune.folder import SweepFolder
@@ -144,12 +145,12 @@ def middle(sweep, number, rounds=1):
     """The process id of a trial that has played so many rounds and is not over; None where that is not so."""
     try:
         run = sweep.trial(number)
-        about = run.about()
-    except (OSError, ValueError):
+        about = run.read()
+    except GanflowError:
         return None
     reported = played(run)
-    going = about["status"] == "running" and reported and rounds <= reported[-1] < about["rounds"]
-    return int(about["pid"]) if going else None
+    going = about.status == "running" and reported and rounds <= reported[-1] < about.rounds
+    return about.pid if going else None
 
 
 def played(run):
@@ -194,7 +195,7 @@ def assert_same_sweep(sweep, other):
         assert facts[0] == facts[1]
         assert_same_run(sweep.trial(number), other.trial(number))
     assert differences(read_recipe(sweep.best), read_recipe(other.best)) in ([], ["track.mlflow: true → false"])
-    assert sweep.about()["best"] == other.about()["best"]
+    assert sweep.read().best == other.read().best
 
 
 def bits(tensor):

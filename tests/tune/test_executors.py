@@ -116,7 +116,7 @@ def trainable(root, trials, **more):
     if not sweep.path.exists():
         sweep.path.mkdir(parents=True)
         sweep.recipe.write_text(RECIPE)
-        sweep.note(kind="sweep", id="20260101-000000-0000", status="running")
+        sweep.update(kind="sweep", id="20260101-000000-0000", status="running")
     common = {"recipe": str(sweep.recipe), "about": {"sweep": sweep.id, "tracking": {}}, "metric": "sliced_w1_64", "mode": "min"}
     common |= {"stop": {}, **more}
     orders = [Order(number=i, changes=[*own, "~tune"], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
@@ -162,9 +162,9 @@ def test_stops_failures_and_interruptions(turns, monkeypatch):
     sweep, trial = trainable(turns / "other", RATES)
     for _ in range(4):
         trial.step()
-    sweep.note(status="interrupted")
+    sweep.update(status="interrupted")
     trial.cleanup()
-    assert [sweep.trial(i).about()["status"] for i in range(3)] == ["interrupted"] * 3
+    assert [sweep.trial(i).read().status for i in range(3)] == ["interrupted"] * 3
     found, _ = played(trainable(turns / "other", RATES)[1])
     assert [found[i]["state"] for i in range(3)] == ["finished"] * 3
 
@@ -217,4 +217,4 @@ def test_a_sweep_with_it(workshop, tmp_path):
     assert "in turns" in out + err
     sweep = SweepFolder(tmp_path / "runs" / "turns")
     assert [t.state for t in sweep.trials().values()] == ["finished"] * 4
-    assert len({sweep.trial(n).about()["pid"] for n in (0, 1)}) == 1
+    assert len({sweep.trial(n).read().pid for n in (0, 1)}) == 1

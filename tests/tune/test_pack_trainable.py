@@ -32,7 +32,7 @@ def sweep(tmp_path):
     folder = SweepFolder(tmp_path / "runs" / "s")
     folder.path.mkdir(parents=True)
     folder.recipe.write_text(RECIPE)
-    folder.note(kind="sweep", id="20260101-000000-0000", status="running")
+    folder.update(kind="sweep", id="20260101-000000-0000", status="running")
     return folder
 
 
@@ -82,7 +82,7 @@ def test_a_trial_that_reaches_a_stop_value_is_finished(sweep, pack):
     limit = {"round": 60.0}
     found, _ = played(pack(*trials, stop=limit))
     assert [(found[i]["state"], found[i]["round"]) for i in range(3)] == [("finished", 60)] * 3
-    assert [sweep.trial(i).about()["status"] for i in range(3)] == ["finished"] * 3
+    assert [sweep.trial(i).read().status for i in range(3)] == ["finished"] * 3
 
 
 def test_one_that_diverges_does_not_end_the_others(sweep, pack):
@@ -113,11 +113,11 @@ def test_an_interruption_keeps_what_was_played(sweep, pack, second, monkeypatch)
     monkeypatch.setattr("ganflow.tune.trial.STEP", 0.0)
     trainable = pack([RATES[0]], [second])
     trainable.step()
-    sweep.note(status="interrupted")
+    sweep.update(status="interrupted")
     trainable.cleanup()
     begun = [run for run in map(sweep.trial, range(2)) if run.is_run()]
-    assert {run.about()["status"] for run in begun} == {"interrupted"}
-    assert not any(runs.is_locked(run) for run in begun)
-    assert sweep.trial(0).about()["round"] == 10
+    assert {run.read().status for run in begun} == {"interrupted"}
+    assert not any(runs.is_running(run) for run in begun)
+    assert sweep.trial(0).read().round == 10
     found, _ = played(pack([RATES[0]], [second]))
     assert [found[i]["state"] for i in range(2)] == ["finished"] * 2

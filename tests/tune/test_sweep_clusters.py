@@ -80,7 +80,7 @@ def test_two_gpus_for_each_of_two_trials_and_a_rank_that_is_killed(four_gpus, tm
         assert sorted(said_by(seen).values()) == list("0123")
         process.playing(800)
         runs = [process.sweep.trial(n) for n in range(2)]
-        leaders = {run.about()["pid"] for run in runs}
+        leaders = {run.read().pid for run in runs}
         os.kill(next(pid for pid in said_by(seen) if pid not in leaders), signal.SIGKILL)
         before = list(map(clock, runs))
         code, out, err = process.end()
@@ -91,7 +91,7 @@ def test_two_gpus_for_each_of_two_trials_and_a_rank_that_is_killed(four_gpus, tm
     assert "ganflow run --resume" not in err
     for run, at in zip(runs, before, strict=True):
         assert rounds_played_again(at, run) <= EVERY + REPORT
-        assert run.about()["workers"] == 2
+        assert run.read().workers == 2
 
 
 def test_a_node_is_lost(tmp_path):

@@ -84,14 +84,14 @@ def test_killed_interrupted_and_robbed_of_a_process_a_sweep_ends_as_if_nothing_h
     assert code == 143
     assert out == "stopped; go on with: ganflow tune --resume hurt\n"
     assert "stopping: every trial keeps a checkpoint" in err
-    assert sweep.about()["status"] == "interrupted"
+    assert sweep.read().status == "interrupted"
     interrupted = [n for n, t in sweep.trials().items() if t.state == "waiting" and sweep.trial(n).is_run()]
     assert interrupted
     for n in interrupted:
-        about = sweep.trial(n).about()
-        assert about["status"] == "interrupted" or rounds_played_again(before[n], sweep.trial(n)) == 0  # or not begun again
-        if about["status"] == "interrupted":
-            assert about["round"] == last(sweep.trial(n)).round == played(sweep.trial(n))[-1]
+        about = sweep.trial(n).read()
+        assert about.status == "interrupted" or rounds_played_again(before[n], sweep.trial(n)) == 0  # or not begun again
+        if about.status == "interrupted":
+            assert about.round == last(sweep.trial(n)).round == played(sweep.trial(n))[-1]
     for n, at in before.items():
         again = rounds_played_again(at, sweep.trial(n))
         assert again <= (0 if n in over else EVERY + REPORT), f"trial {n}"
@@ -101,7 +101,7 @@ def test_killed_interrupted_and_robbed_of_a_process_a_sweep_ends_as_if_nothing_h
     with Tuning.resumed(tmp_path, "hurt") as process:
         number, pid = process.playing()
         os.kill(pid, signal.SIGKILL)
-        process.until(lambda: clock(sweep.trial(number)) and sweep.trial(number).about()["pid"] != pid)
+        process.until(lambda: clock(sweep.trial(number)) and sweep.trial(number).read().pid != pid)
         process.playing(number=number, further=400)
         os.killpg(process.popen.pid, signal.SIGINT)
         code, out, err = process.end()
@@ -138,7 +138,7 @@ def test_sigterm_for_all_processes_at_once_as_slurm_sends_it(tmp_path):
     sweep = process.sweep
     assert (code, out) == (143, "")
     assert err.endswith("ganflow: the Ray cluster is gone; go on with: ganflow tune --resume job\n")
-    assert sweep.about()["status"] == "interrupted"
+    assert sweep.read().status == "interrupted"
     before = clock(sweep.trial(number))
     code, out, err = resume(tmp_path, "job")
     assert code == 0, err
@@ -174,7 +174,7 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
     assert trials[4].error == "its process died at once; was it killed, for want of memory?"
     assert trials[4].cause == "machine"
     assert trials[4].round >= 300
-    assert sweep.about()["best"]["trial"] == 0
+    assert sweep.read().best["trial"] == 0
     assert "1 trial failed; see: ganflow sweeps show asha" in out
     assert "(raylet)" not in out
     assert "ERROR" not in err
@@ -182,7 +182,7 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
         assert clock(sweep.trial(n)) == before[n]
     assert begun(sweep) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
     assert rounds_played_again(before[3], sweep.trial(3)) <= EVERY + REPORT
-    assert [sweep.trial(n).about()["status"] for n in range(6)] == [
+    assert [sweep.trial(n).read().status for n in range(6)] == [
         "finished", "failed", "stopped", "stopped", "failed", "stopped"
     ]  # fmt: skip
 
@@ -200,15 +200,15 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
     with Tuning.new(tmp_path, "copies", *changes) as process:
         sweep = process.sweep
         (number,) = process.until(lambda: copied(sweep))
-        pids = {sweep.trial(n).about()["pid"] for n in sweep.trials() if sweep.trial(n).is_run()}
+        pids = {sweep.trial(n).read().pid for n in sweep.trials() if sweep.trial(n).is_run()}
         for pid in pids:  # at once: before it has a checkpoint of its own
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.kill()
         first = process.said()
         assert gone(pids) == []
-    target, record, about = sweep.trial(number), sweep.trials()[number], sweep.trial(number).about()
-    source, at = sweep.trial(record.copied[-1][0]), about["copied_at"]
+    target, record, about = sweep.trial(number), sweep.trials()[number], sweep.trial(number).read()
+    source, at = sweep.trial(record.copied[-1][0]), about.copied_at
     assert at <= record.copied[-1][1]
     assert last(target).round == at
     copy, original = (read(run.checkpoints / f"round-{at:08d}.safetensors") for run in (target, source))
@@ -216,15 +216,15 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
     assert all(torch.equal(bits(t), bits(original.tensors[name])) for name, t in copy.tensors.items())
     with Tuning.resumed(tmp_path, "copies") as process:
         process.playing(number=number, further=EVERY)
-        assert target.about()["copied_at"] == at
-        assert target.about()["copies"] == len(record.copied)
+        assert target.read().copied_at == at
+        assert target.read().copies == len(record.copied)
         assert rates(target) == {record.config["optimizer.lr"]}
         code, _, err = process.end()
     assert code == 0, err
     assert f"trial {number} copies trial {record.copied[-1][0]} at round {record.copied[-1][1]}" in first + err
     for n, trial in sweep.trials().items():
         run = sweep.trial(n)
-        assert run.about().get("copies", 0) == len(trial.copied)
+        assert run.read().copies == len(trial.copied)
         rounds = played(run)
         assert rounds == sorted(set(rounds))
         assert rounds[-1] == 6000
@@ -235,7 +235,7 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
 
 def rates(run):
     """The learning rates that were played with since a trial became a copy."""
-    return {v["lr/generator"] for r, v in values(run) if r > run.about().get("copied_at", 0) and "lr/generator" in v}
+    return {v["lr/generator"] for r, v in values(run) if r > (run.read().copied_at or 0) and "lr/generator" in v}
 
 
 def copied(sweep):
@@ -243,7 +243,7 @@ def copied(sweep):
     if not sweep.is_run():
         return None
     runs = {n: sweep.trial(n) for n in sweep.trials()}
-    return next(((n,) for n, run in runs.items() if run.is_run() and run.about().get("copies")), None)
+    return next(((n,) for n, run in runs.items() if run.is_run() and run.read().copies), None)
 
 
 def test_mlflows_server_goes_and_comes_back(tmp_path):

@@ -171,8 +171,8 @@ def assert_finished(folder, sweep, count, **env):
         assert (trial.state, trial.error, trial.cause) == ("finished", "", "")
         rounds = played(sweep.trial(number))
         assert rounds == sorted(set(rounds))
-        assert sweep.trial(number).about()["status"] == "finished"
-    assert sweep.about()["status"] == "finished"
+        assert sweep.trial(number).read().status == "finished"
+    assert sweep.read().status == "finished"
 
 
 @pytest.mark.parametrize("kib", [100, 300, 1000])

@@ -48,7 +48,7 @@ def begin_trial(sweep, number, points=(), state="running", **values):
     sweep.record(number, config={"optimizer.lr": 1e-3 * (number + 1)})
     sweep.record(number, state=state, **values)
     run = runs.make(sweep.trial(number))
-    run.note(status="running", round=0)
+    run.update(status="running", round=0)
     journal = Journal(run.journal)
     for round, score in points:
         journal.append(round, {METRIC: score})
@@ -143,7 +143,7 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
     assert [(t.state, t.score, t.round) for t in records.values()] == [
         ("finished", 1.0, 900), ("stopped", 2.0, 100), ("waiting", None, 0)
     ]  # fmt: skip
-    assert sweep.trial(1).about()["status"] == "stopped"
+    assert sweep.trial(1).read().status == "stopped"
 
 
 def test_scores_are_learnt_again_in_time_and_not_trial_by_trial(planned, tmp_path):
@@ -373,7 +373,7 @@ def test_names_and_what_cannot_be_gone_on_with(planned, command, tmp_path):
     )
     assert "cannot name a folder" in command.refused("tune", "tiny.yaml", "--name", "../s")
     run = runs.make(runs.RunFolder(tmp_path / "runs" / "plain" / "1"))
-    run.note(status="finished")
+    run.update(status="finished")
     assert command.refused("tune", "--resume", str(run.path)) == (
         f"ganflow: {run.path} is a run, not a sweep; go on with it: ganflow run --resume 1"
     )
@@ -407,7 +407,7 @@ def test_a_sweep_that_cannot_go_on_now_is_kept(planned, command):
     _, sweep = planned  # killed before its first trial
     command.refused("tune", "--resume", "s", "--address", "127.0.0.1:1", "-q")
     assert sweep.recipe.exists()
-    assert sweep.about()["status"] == "interrupted"
+    assert sweep.read().status == "interrupted"
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_which_checkpoint_is_copied(at, had, copied, left, tmp_path):
     newest = read(target.checkpoints / f"round-{left[-1]:08d}.safetensors")
     assert newest.tensors["w"] == (2.0 if copied is None else 1.0)
     assert read(target.checkpoints / BEST).round == (5 if copied is None else 10)
-    assert not list(target.checkpoints.glob("*.partial"))
+    assert not list(target.checkpoints.glob(".*"))
 
 
 def test_a_folder_that_was_being_made_is_made_again(tmp_path):

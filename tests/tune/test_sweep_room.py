@@ -31,7 +31,7 @@ def most_at_once(sweep):
 
 
 def processes_of(sweep):
-    return {sweep.trial(n).about()["pid"] for n in sweep.trials() if sweep.trial(n).is_run()}
+    return {sweep.trial(n).read().pid for n in sweep.trials() if sweep.trial(n).is_run()}
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def test_trials_take_turns_in_one_process_and_are_what_they_would_be_alone(undis
         assert [r.get("state") for r in lines] == [None, "running", "finished"]
         spans.append([i for i, r in enumerate(records(undisturbed)) if r["trial"] == n and r.get("state")])
     assert all(a[-1] < b[0] for a, b in itertools.pairwise(spans))  # concurrency: 1
-    assert len({undisturbed.trial(n).about()["pid"] for n in range(4)}) == 1
+    assert len({undisturbed.trial(n).read().pid for n in range(4)}) == 1
     last = undisturbed.trial(3)
     command = [sys.executable, "-m", "ganflow", "run", last.recipe, "--runs", tmp_path, "-q"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -35,7 +35,7 @@ def test_what_is_over_is_not_begun_again(undisturbed):
     assert code == 0
     assert "4 trials are over" in out
     assert undisturbed.records.read_bytes() == before
-    assert undisturbed.about()["status"] == "finished"
+    assert undisturbed.read().status == "finished"
 
 
 def test_values_at_which_a_trial_ends_and_one_that_cannot_be_trained(tmp_path):
@@ -48,16 +48,16 @@ def test_values_at_which_a_trial_ends_and_one_that_cannot_be_trained(tmp_path):
     trials = sweep.trials()
     assert [trials[n].state for n in range(3)] == ["finished", "diverged", "finished"]
     for n, trial in trials.items():
-        about = sweep.trial(n).about()
+        about = sweep.trial(n).read()
         if trial.state == "finished":
-            assert about["round"] == trial.round == played(sweep.trial(n))[-1] == 1000
+            assert about.round == trial.round == played(sweep.trial(n))[-1] == 1000
             assert trial.score is not None
         else:
-            assert (about["status"], trial.score) == ("failed", None)
+            assert (about.status, trial.score) == ("failed", None)
             assert trial.error.startswith("generator/non_saturating became nan in round 1;")
             assert "became nan in round 1" in out
-    assert trials[sweep.about()["best"]["trial"]].state == "finished"
-    assert sweep.about()["status"] == "finished"
+    assert trials[sweep.read().best["trial"]].state == "finished"
+    assert sweep.read().status == "finished"
     read_recipe(sweep.best)
 
 

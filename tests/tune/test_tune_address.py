@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.tune import address
+from ganflow.lock import locked
 from ganflow.tune.address import connect, parse_address
 from ganflow.tune.cluster import check_cluster
 
@@ -118,40 +118,16 @@ with connect("local"):
 """
 
 
-def test_only_what_a_dead_process_of_these_left_is_removed(tmp_path, monkeypatch):
-    """Another container's processes, or another machine's, are not seen from here: their sockets stay."""
-    owners = {"dead": address._pid_namespace(), "elsewhere": b"another-host\nanother-boot\npid:[1]", "unknown": None}
-    folders = {}
-    for name, owner in owners.items():
-        folders[name] = tmp_path / f"ganflow-ray-1999999999-{name}"
-        folders[name].mkdir()
-        (folders[name] / "session").mkdir()
-        if owner is not None:
-            (folders[name] / "owner").write_bytes(owner)
-    alive = tmp_path / f"ganflow-ray-{os.getpid()}-alive"
-    alive.mkdir()
-    (alive / "owner").write_bytes(address._pid_namespace())
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(address, "_LONGEST", 1000)
-    with address._folder() as made:
-        assert sorted(tmp_path.iterdir()) == sorted([folders["elsewhere"], folders["unknown"], alive, made])
-        assert (made / "owner").read_bytes() == address._pid_namespace()
-        with address._folder() as second:  # two sweeps of one process, or of two
-            assert made.is_dir()
-            assert second != made
-    assert not made.exists()
-
-
 @pytest.mark.slow
 def test_this_machine_alone_says_nothing_and_leaves_nothing(tmp_path):
-    left = tmp_path / "ganflow-ray-1999999999-killed"  # by a process that is no more
-    left.mkdir()
-    (left / "owner").write_bytes(address._pid_namespace())
-    kept = tmp_path / f"ganflow-ray-{os.getpid()}-going-on"
-    kept.mkdir()
+    left, kept = tmp_path / "ganflow-ray-1-killed", tmp_path / "ganflow-ray-1999999999-of-another-container"
+    for folder in (left, kept):
+        folder.mkdir()
+        (folder / ".lock").touch()
+        os.utime(folder, (0, 0))
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     env |= {"HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}  # some other cluster, of no interest
-    with short_folder(tmp_path) as temporary:
+    with short_folder(tmp_path) as temporary, locked(kept / ".lock"):
         done = subprocess.run(
             [sys.executable, "-c", LOCAL], capture_output=True, text=True, env={**env, "TMPDIR": temporary}, timeout=400
         )

@@ -42,7 +42,7 @@ def begin(path, trials=4, **about):
     folder = SweepFolder(path)
     folder.plots.mkdir(parents=True)
     told = {"kind": "sweep", "id": "20260101-120000-0000", "status": "finished", "metric": "score", "mode": "min"}
-    folder.note(**told, trials=trials, rounds=4, **about)
+    folder.update(**told, trials=trials, rounds=4, **about)
     folder.recipe.write_text(RECIPE)
     return folder
 
@@ -60,7 +60,7 @@ def trained(tmp_path_factory):
         folder.record(number, state="finished", score=score, round=2, place="here")
     folder.record(3, config={"optimizer.lr": 0.1, "loss": {"use": "hinge"}}, state="diverged", score=0.5, error="not a\nnumber")
     folder.record(4, config={"optimizer.lr": 1e-5, "loss": {"use": "hinge"}}, state="waiting")
-    folder.note(best={"trial": 1, "score": 1.0})
+    folder.update(best={"trial": 1, "score": 1.0})
     return folder
 
 
@@ -105,7 +105,7 @@ def test_best_yaml_is_a_recipe_that_runs(trained, summary, tmp_path, monkeypatch
     assert main(["run", str(trained.best), "-q", "train.rounds=2"]) == 0
     capsys.readouterr()
     (run,) = tmp_path.glob("runs/small/*")
-    assert RunFolder(run).about()["round"] == 2
+    assert RunFolder(run).read().round == 2
 
 
 def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):

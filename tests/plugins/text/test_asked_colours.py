@@ -15,7 +15,7 @@ from ganflow.runner import start
 def test_birds_have_the_colours_that_are_asked_for(tmp_path):
     """Half of the recipe's rounds; with all of them it is nine in ten."""
     recipe = read_recipe("stackgan_stage1_birds", ["train.rounds=750", "track.mlflow=false"])
-    best = start(recipe, tmp_path, quiet=True).folder.about()["best"]
+    best = start(recipe, tmp_path, quiet=True).folder.read().best
     assert best["metric"] == "bird_colours_400"
     assert best["score"] > 0.7
 

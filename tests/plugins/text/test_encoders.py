@@ -81,11 +81,14 @@ def test_another_encoder_or_other_birds_are_kept_apart(birds, cache):
     assert len(list(cache.glob("encoder-*"))) == 6
 
 
-def test_where_nothing_can_be_kept_it_is_learnt_each_time(tmp_path, monkeypatch):
+def test_where_nothing_can_be_kept_it_is_learnt_each_time(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path / "file"))
     made = [kept.cached("x", "key", lambda: {"t": torch.ones(2)}) for _ in range(2)]
     assert all(torch.equal(m["t"], torch.ones(2)) for m in made)
+    (logged,) = caplog.records  # once
+    assert logged.name == "ganflow"
+    assert f"is not kept in {tmp_path / 'file'}" in logged.getMessage()
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):

@@ -246,7 +246,7 @@ def test_resume_is_bit_for_bit(recipe, tmp_path, system, one_batch):
     cut = start(chosen, tmp_path / "cut", quiet=True).folder
     last = sorted(cut.checkpoints.glob("*"))[-1]
     shutil.rmtree(last) if last.is_dir() else last.unlink()
-    cut.note(status="interrupted", round=8)
+    cut.update(status="interrupted", round=8)
     resume(cut, quiet=True)
     ends = [newest(folder.checkpoints)[0] for folder in (whole, cut)]
     assert ends[0].round == ends[1].round == 12
