@@ -34,12 +34,18 @@ def processes_of(sweep):
     return {sweep.trial(n).read().pid for n in sweep.trials() if sweep.trial(n).is_run()}
 
 
-@pytest.mark.slow
-def test_short_trials_run_on_both_cores(tmp_path):
-    recipe(tmp_path)
+@pytest.fixture(scope="module")
+def two_cores():
+    """A cluster on which nothing else goes on."""
     with OwnCluster(cpus=2, dashboard=False) as cluster:
-        changes = ("tune.trials=10", "tune.resources={cpus: 1}", "train.rounds=600")
-        code, _, err = tune(tmp_path, "two", *changes, options=["--address", cluster.head, "-q"], **cluster.environment())
+        yield cluster
+
+
+@pytest.mark.slow
+def test_short_trials_run_on_both_cores(two_cores, tmp_path):
+    recipe(tmp_path)
+    changes = ("tune.trials=10", "tune.resources={cpus: 1}", "train.rounds=600")
+    code, _, err = tune(tmp_path, "two", *changes, options=["--address", two_cores.head, "-q"], **two_cores.environment())
     assert code == 0, err
     sweep = SweepFolder(tmp_path / "runs" / "two")
     assert len(sweep.trials()) == 10
@@ -132,16 +138,15 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cpus", [1, 0.5])
-def test_what_optuna_knows_when_it_is_asked(cpus, tmp_path):
+def test_what_optuna_knows_when_it_is_asked(cpus, two_cores, tmp_path):
     """A proposal is made as soon as all trials before it have got resources or are over: all but those that play are known."""
     recipe(tmp_path, TINY.replace("rounds: 6000", "rounds: 600"))
     script = tmp_path / "asked.py"
     script.write_text(ASKED)
     slots = int(2 / cpus)
-    with OwnCluster(cpus=2, dashboard=False) as cluster:
-        changes = ["tune.search=optuna", "tune.trials=16", f"tune.resources={{cpus: {cpus}}}"]
-        command = [sys.executable, script, "tune", "tiny.yaml", "--name", "o", "-q", "--address", cluster.head, *changes]
-        subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, env=cluster.environment(), stdout=subprocess.DEVNULL)
+    changes = ["tune.search=optuna", "tune.trials=16", f"tune.resources={{cpus: {cpus}}}"]
+    command = [sys.executable, script, "tune", "tiny.yaml", "--name", "o", "-q", "--address", two_cores.head, *changes]
+    subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, env=two_cores.environment(), stdout=subprocess.DEVNULL)
     asked = dict(json.loads(line) for line in (tmp_path / "asked.jsonl").read_text().splitlines())
     assert sorted(asked) == [*range(16), 16] or sorted(asked) == list(range(16))
     for number in range(16):
