@@ -6,10 +6,11 @@ from datetime import datetime
 import pytest
 from runner_helpers import files, folder_of
 
+from ganflow.atomic import append_line
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runner import open_trial
-from ganflow.runs import all_runs, append_line, create, find_run
+from ganflow.runs import all_runs, create, find_run
 
 
 @pytest.fixture

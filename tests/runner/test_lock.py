@@ -54,7 +54,7 @@ def test_a_run_in_training_is_refused_and_goes_on(work, ganflow, plugin):
     from gf_meddling import seen
 
     run = only_run(work / "runs")
-    assert seen == [f"run {run.id} is being trained by another process (pid {os.getpid()})"]
+    assert seen == [f"run {run.id} is being trained by another process (pid {os.getpid()} on {os.uname().nodename})"]
     assert [round for round, _ in numbers(run)] == [1, 2]
     assert last(run).round == 2
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ganflow.lock import locked
 from tracking_helpers import history
 
 from ganflow.addresses import bare, normal, password_problem, redacted
 from ganflow.cli import main
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs import RunFolder
 from ganflow.tracking import destination, store
 from ganflow.tracking.destination import address, check_address

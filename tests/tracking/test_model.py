@@ -163,7 +163,7 @@ def test_what_is_exported(trained: RunFolder, tmp_path: Path) -> None:
 
 def test_a_server_needs_the_runs_plugins(tmp_path: Path) -> None:
     folder = make(RunFolder(tmp_path / "runs" / "ring" / "1"))
-    folder.note(plugins={"mine": {"distribution": "my-plugin", "version": "3.1"}})
+    folder.update(plugins={"mine": {"distribution": "my-plugin", "version": "3.1"}})
     wanted = requirements(folder)
     assert "my-plugin==3.1" in wanted
     assert {line.partition("==")[0] for line in wanted} == {"ganflow", "torch", "mlflow", "my-plugin"}

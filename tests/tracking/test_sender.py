@@ -13,13 +13,13 @@ from typing import Any
 
 import mlflow
 import pytest
-from ganflow.lock import Held, locked
 from mlflow import MlflowClient
 from PIL import Image
 from test_sweep_tracking import ID, ByHand, everyone, sent, steps
 from tracking_helpers import draw, history, report
 
 from ganflow import runs
+from ganflow.lock import Held, locked
 from ganflow.runs import RunFolder
 from ganflow.tracking import describe, family, store
 from ganflow.tracking import sync as syncing
@@ -218,7 +218,7 @@ def test_many_and_long_parameters(make_run: Make, database: str, requests: Reque
 def test_many_tags_of_a_run_without_new_parameters(make_run: Make, database: str) -> None:
     folder = make_run(points=1, status="interrupted")
     sync(folder)
-    folder.note(versions={f"part_{i}": str(i) for i in range(150)})
+    folder.update(versions={f"part_{i}": str(i) for i in range(150)})
     folder.tracking.unlink()
     assert sync(folder).error == ""
     (run,) = everyone(database).values()
@@ -301,7 +301,7 @@ def test_how_the_data_are_described(make_run: Make, tmp_path: Path) -> None:
 def test_trials_are_called_as_the_recipe_says(sweep: ByHand) -> None:
     trial = sweep.trial(3)
     assert describe.run_name(trial) == "rings-1 trial 3"
-    trial.note(tracking={**trial.about()["tracking"], "run_name": "mine"})
+    trial.update(tracking={**trial.read().raw["tracking"], "run_name": "mine"})
     assert describe.run_name(trial) == "mine trial 3"
 
 
@@ -318,7 +318,7 @@ def test_a_sweeps_parent_ends_after_its_trials_and_begins_before_them(sweep: ByH
     assert look.result.error.startswith("rings-1: ")  # the parent was the first
     look.attempt("running")
     parent = everyone(database)[ID].info.run_id
-    sweep.folder.note(status="finished")
+    sweep.folder.update(status="finished")
     report(RunFolder(next(iter(look.trials))), 3, 3)
     requests.sent.clear()
     look.attempt("finished")
@@ -355,7 +355,7 @@ def test_two_senders_make_one_run_for_their_sweep(sweep: ByHand, database: str, 
 def test_a_trials_run_is_a_child_from_the_beginning(sweep: ByHand, database: str, requests: Requests) -> None:
     """Also where the sender ends before it has described it; and its experiment is the sweep's, whatever it says itself."""
     trial = sweep.trial(0, points=1)
-    trial.note(tracking={**trial.about()["tracking"], "experiment": None})
+    trial.update(tracking={**trial.read().raw["tracking"], "experiment": None})
     requests.failing["texts"] = "lost"
     assert Sender(trial, Connection(database)).attempt("running")
     found = everyone(database)
@@ -387,7 +387,7 @@ def test_a_trial_that_calls_itself_running_is_not_passed_over_at_the_end(sweep: 
     look = Sweep(sweep.folder, Connection(database), ask=False)
     look.attempt("running")
     assert all(look.trials[trial.path].idle() for trial in trials)
-    sweep.folder.note(status="interrupted")
+    sweep.folder.update(status="interrupted")
     with runs.locked(trials[1]):  # another process goes on with it
         look.attempt("interrupted")
     assert {key: run.info.status for key, run in everyone(database).items()} == {
@@ -537,7 +537,7 @@ def test_a_store_that_answers_is_sent_to_every_few_seconds(make_run: Make, waits
     folder = make_run()
     look = Scripted("refused", "", "", "")
     real = look.attempt
-    look.attempt = lambda status: (len(look.errors) == 2 and folder.note(status="finished"), real(status))[1]  # type: ignore[method-assign]
+    look.attempt = lambda status: (len(look.errors) == 2 and folder.update(status="finished"), real(status))[1]  # type: ignore[method-assign]
     with runs.locked(folder):
         syncing._follow(look, folder, None, 3.0, "http://away")
     assert look.asked == ["running", "running", "running", "finished"]

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ganflow.lock import locked
 
 from ganflow import runs
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs import RunFolder
 from ganflow.tracking import store
 from ganflow.tracking import sweep as module
@@ -81,9 +81,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
 def sweep(root: Path, *statuses: str) -> RunFolder:
     folder = RunFolder(root / "runs" / "rings-1")
     folder.path.mkdir(parents=True)
-    folder.note(kind="sweep", id=ID, status="running")
+    folder.update(kind="sweep", id=ID, status="running")
     for number, status in enumerate(statuses):
-        runs.make(RunFolder(folder.path / f"{ID}-t{number:04d}")).note(status=status, sweep=ID)
+        runs.make(RunFolder(folder.path / f"{ID}-t{number:04d}")).update(status=status, sweep=ID)
     return folder
 
 

@@ -40,24 +40,24 @@ def go(planned, monkeypatch):
 
 def test_a_sweep_that_ends(go, planned):
     def play(folder, interruption):
-        assert folder.about()["status"] == "running"
-        assert folder.about()["pid"] == os.getpid()
-        assert runs.is_locked(folder)
+        assert folder.read().raw["status"] == "running"
+        assert folder.read().raw["pid"] == os.getpid()
+        assert runs.is_running(folder)
         folder.record(0, config={"optimizer.lr": 1e-3}, state="failed", cause=MACHINE)
         folder.record(1, config={"optimizer.lr": 1e-3}, state="failed")
         folder.record(2, config={"optimizer.lr": 1e-3}, state="diverged")
 
     outcome = go(play)
     assert (outcome.status, outcome.signal, outcome.failed, outcome.retriable) == ("finished", 0, 2, 1)
-    assert planned[1].about()["status"] == "finished"
+    assert planned[1].read().raw["status"] == "finished"
     assert (planned[1].path / "trials.csv").exists()
-    assert not runs.is_locked(planned[1])
+    assert not runs.is_running(planned[1])
 
 
 def test_one_that_is_interrupted_is_not_summed_up(go, planned):
     outcome = go(lambda folder, interruption: os.kill(os.getpid(), signal.SIGTERM))
     assert (outcome.status, outcome.signal) == ("interrupted", signal.SIGTERM)
-    assert planned[1].about()["status"] == "interrupted"
+    assert planned[1].read().raw["status"] == "interrupted"
     assert not (planned[1].path / "trials.csv").exists()
 
 
@@ -76,7 +76,7 @@ def test_what_ends_a_sweep_otherwise(go, planned, error, raised, status):
 
     with pytest.raises(raised):
         go(play)
-    assert planned[1].about()["status"] == status
+    assert planned[1].read().raw["status"] == status
 
 
 def test_two_drivers_of_one_sweep(go, planned):
@@ -88,7 +88,7 @@ def test_names_are_counted(planned, tmp_path):
     plan, first = planned
     assert first.sweep == "tiny-sweep-1"
     assert begin(plan, tmp_path / "runs").sweep == "tiny-sweep-2"
-    assert find("tiny-sweep-2", tmp_path / "runs").about()["trials"] == 4
+    assert find("tiny-sweep-2", tmp_path / "runs").read().raw["trials"] == 4
 
 
 def test_the_cluster_is_gone(planned, monkeypatch, capsys):
@@ -98,7 +98,7 @@ def test_the_cluster_is_gone(planned, monkeypatch, capsys):
     for number in (0, signal.SIGTERM):
         driver._abandon(planned[1], display, SimpleNamespace(signal=number))
     assert ended == [1, 143]
-    assert planned[1].about()["status"] == "interrupted"
+    assert planned[1].read().raw["status"] == "interrupted"
     assert "go on with: ganflow tune --resume tiny-sweep-1" in capsys.readouterr().err
 
 
@@ -109,11 +109,11 @@ def test_when_ray_is_to_stop_all(planned):
     stopper = driver._stopper(planned[1], watcher, interruption)
     assert not stopper.stop_all()
     assert not stopper("trial", {})
-    assert planned[1].about()["status"] == "waiting"
+    assert planned[1].read().raw["status"] == "waiting"
     interruption.signal = signal.SIGINT
     assert stopper.stop_all()
     assert stopper.stop_all()
-    assert planned[1].about()["status"] == "interrupted"  # by which the trials know that they are to go on
+    assert planned[1].read().raw["status"] == "interrupted"  # by which the trials know that they are to go on
     assert notes == ["stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)"]
     broken = SimpleNamespace(broken="a full disk", stopping=False, display=watcher.display)
     assert driver._stopper(planned[1], broken, SimpleNamespace(signal=0)).stop_all()

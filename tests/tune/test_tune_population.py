@@ -75,7 +75,7 @@ class Play:
 def play(tmp_path, sweep):
     folder = SweepFolder(tmp_path / "runs" / "s")
     folder.path.mkdir(parents=True)
-    folder.note(kind="sweep", id="20260101-000000-0000")
+    folder.update(kind="sweep", id="20260101-000000-0000")
     space = sweep.keys(RATE, more="scheduler: pbt\n")
     return lambda count=4, **more: Play(folder, space, count, **more)
 
@@ -241,7 +241,7 @@ def trial(tmp_path, monkeypatch):
     file = recipe(tmp_path)
     sweep = SweepFolder(tmp_path / "runs" / "s")
     sweep.path.mkdir(parents=True)
-    sweep.note(kind="sweep", id="20260101-000000-0000", status="running")
+    sweep.update(kind="sweep", id="20260101-000000-0000", status="running")
 
     def make(number, rate, **copy):
         changes, folder = [*ROUNDS, f"optimizer.lr={rate}"], str(sweep.trial(number).path)
@@ -273,8 +273,8 @@ def test_a_copy_plays_on_from_its_sources_round_with_a_rate_of_its_own(trial):
     copy = trial(1, COPY, of=0, copy_at=20, copies=1)
     target, reported = played_to(copy, 24)
     assert reported[0] == 22
-    assert target.about()["copied_at"] == 20
-    assert target.about()["copies"] == 1
+    assert target.read().raw["copied_at"] == 20
+    assert target.read().raw["copies"] == 1
     assert rates(target, 20) == {COPY}
     assert {e.values["lr/generator"] for e in entries(target.journal) if "lr/generator" in e.values} == {SLOW, COPY}
     first, second = (read(run.checkpoints / "round-00000020.safetensors") for run in (source, target))
@@ -291,18 +291,18 @@ def test_a_trial_that_died_after_it_copied_does_not_copy_again(trial):
     played_to(trial(0, FAST), 22)  # its source goes on meanwhile
     target, reported = played_to(trial(1, COPY, **order), 34)
     assert reported[0] == 32
-    assert target.about()["copied_at"] == 20
+    assert target.read().raw["copied_at"] == 20
     assert rates(target, 20) == {COPY}
     _, reported = played_to(trial(1, SLOW, of=0, copy_at=22, copies=2), 36)  # a second time, which is another copy
     assert reported[0] > 22
-    assert target.about()["copies"] == 2
+    assert target.read().raw["copies"] == 2
 
 
 def test_one_that_died_before_it_had_a_checkpoint_of_its_own_has_its_rate_all_the_same(trial):
     source, _ = played_to(trial(0, FAST), 20)
     target, _ = played_to(trial(1, SLOW), 10)
     assert copy_run(source, target, 20, 40) == 20
-    target.note(copied_at=20, copies=1)
+    target.update(copied_at=20, copies=1)
     target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 24)
     assert reported[0] == 22
     assert rates(target, 20) == {COPY}
@@ -312,7 +312,7 @@ def test_one_that_was_copied_and_whose_copy_is_damaged_has_its_rate_too(trial):
     source, _ = played_to(trial(0, FAST), 20)
     target, _ = played_to(trial(1, SLOW), 10)
     copy_run(source, target, 20, 40)
-    target.note(copied_at=20, copies=1)
+    target.update(copied_at=20, copies=1)
     (target.checkpoints / "round-00000020.safetensors").write_bytes(b"torn")
     target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 14)
     assert reported[0] == 12  # its own, of before
@@ -324,7 +324,7 @@ def test_where_there_is_nothing_to_copy_a_trial_goes_on_with_its_new_rate(trial)
     trial(0, FAST).open()  # which has no checkpoint yet
     target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 24)
     assert reported[0] == 22
-    assert target.about()["copied_at"] == 20
+    assert target.read().raw["copied_at"] == 20
     assert rates(target, 20) == {COPY}
 
 

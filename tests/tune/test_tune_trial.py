@@ -57,7 +57,7 @@ def sweep(tmp_path):
     folder = SweepFolder(tmp_path / "runs" / "s")
     folder.path.mkdir(parents=True)
     folder.recipe.write_text("name: x\n")
-    folder.note(kind="sweep", id="20260101-000000-0000", status="running")
+    folder.update(kind="sweep", id="20260101-000000-0000", status="running")
     return folder
 
 
@@ -79,7 +79,7 @@ def trial(sweep, monkeypatch):
 def ended(sweep, number, round, *scores):
     """A run as one leaves it behind that finished."""
     run = runs.make(sweep.trial(number))
-    run.note(status="finished", round=round)
+    run.update(status="finished", round=round)
     journal = Journal(run.journal)
     for n, score in enumerate(scores):
         journal.append(n, {"m": score})
@@ -175,7 +175,7 @@ def test_ray_takes_a_trial_off(trial, sweep, monkeypatch, status, ends):
     executor = Scripted(*steps(1, 2))
     made = trial(executor)
     made.step()
-    sweep.note(status=status)
+    sweep.update(status=status)
     made.cleanup()
     made.cleanup()
     assert executor.stopped == [ends]
@@ -268,7 +268,7 @@ def test_a_recipes_relative_paths_mean_the_same_to_a_worker(tmp_path, monkeypatc
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
     run = runs.make(RunFolder(tmp_path / "r"))
     wait_for(run)  # nothing is in it yet
-    run.note(status="running", pid=7, host="node3")
+    run.update(status="running", pid=7, host="node3")
     now = [0.0]
 
     def sleep(seconds):

@@ -43,7 +43,7 @@ class Watched:
             self.book.record(n, config={"optimizer.lr": 1.0 + n}, state="running")
             self.book.numbers.setdefault(f"ray{n // pack}", []).append(n)
             if not folder.trial(n).path.exists():
-                runs.make(folder.trial(n)).note(status="running", round=0)
+                runs.make(folder.trial(n)).update(status="running", round=0)
         self.display = Shows()
         self.watcher = Watcher(self.book, Journal(folder.journal), mode, self.display)
 
@@ -69,7 +69,7 @@ class Watched:
 def folder(tmp_path):
     made = SweepFolder(tmp_path / "runs" / "s")
     made.path.mkdir(parents=True)
-    made.note(kind="sweep", id="20260101-000000-0000", status="running")
+    made.update(kind="sweep", id="20260101-000000-0000", status="running")
     return made
 
 
@@ -93,25 +93,25 @@ def test_where_the_scheduler_ends_a_trial_it_is_stopped_whatever_ray_calls_it(fo
     told = {"trial": 0, "state": "running", "error": "", "place": "here", "round": 10, "score": 5.0}
     made.watcher.on_trial_result(0, [], made.of_ray(0), {**told, "trials": [told], "done": True})
     assert not made.book.trials[0].over
-    folder.trial(0).note(status="interrupted")  # Ray pauses it first
+    folder.trial(0).update(status="interrupted")  # Ray pauses it first
     made.watcher.on_trial_complete(0, [], made.of_ray(0))
     assert folder.trials()[0].state == "stopped"
     assert folder.trials()[0].score == 5.0
-    assert folder.trial(0).about()["status"] == "stopped"
+    assert folder.trial(0).read().raw["status"] == "stopped"
     made.result(1, "finished", score=1.0)
-    folder.trial(1).note(status="finished")
+    folder.trial(1).update(status="finished")
     made.watcher.on_trial_complete(0, [], made.of_ray(1))  # Ray tells that, too
     assert folder.trials()[1].state == "finished"
-    assert folder.trial(1).about()["status"] == "finished"
+    assert folder.trial(1).read().raw["status"] == "finished"
 
 
 def test_a_run_that_still_keeps_its_checkpoint_is_settled_in_the_end(folder):
     made = Watched(folder)
     with runs.locked(folder.trial(0)):
         made.watcher.on_trial_complete(0, [], made.of_ray(0))
-        assert folder.trial(0).about()["status"] == "running"
+        assert folder.trial(0).read().raw["status"] == "running"
     made.watcher.end()
-    assert folder.trial(0).about()["status"] == "stopped"
+    assert folder.trial(0).read().raw["status"] == "stopped"
 
 
 def test_who_is_not_over_in_the_end_waits(folder):
@@ -137,7 +137,7 @@ def test_a_trial_that_fails_has_its_reason_and_the_rounds_of_its_journal(folder,
         journal.append(round, {"m": 1.0})
     journal.close()
     made.watcher.on_trial_error(0, [], made.of_ray(0, error, failures))
-    record, about = folder.trials()[0], folder.trial(0).about()
+    record, about = folder.trials()[0], folder.trial(0).read().raw
     assert (record.state, record.error, record.cause, record.round) == ("failed", said, cause, 30)
     assert (about["status"], about["error"]) == ("failed", said)
 
@@ -186,7 +186,7 @@ def test_the_best_so_far(folder, mode, best):
     for n, score in enumerate([3.0, 5.0, 1.0]):
         made.result(n, "finished", score=score)
     assert made.best() == list(enumerate(best, 1))
-    about = folder.about()
+    about = folder.read().raw
     assert about["over"] == 3
     number = {1.0: 2, 5.0: 1}[best[-1]]
     assert about["best"] == {"trial": number, "score": best[-1], "config": {"optimizer.lr": 1.0 + number}}
@@ -208,7 +208,7 @@ def test_a_sweep_that_goes_on_has_the_best_once_for_each_trial(folder, noted):
 
 def test_a_damaged_checkpoint_is_told_of_once(folder):
     made = Watched(folder)
-    folder.trial(0).note(damaged=[{"checkpoint": "c", "why": "c cannot be read", "gone_on_from": 7}])
+    folder.trial(0).update(damaged=[{"checkpoint": "c", "why": "c cannot be read", "gone_on_from": 7}])
     made.result(0, "finished", score=1.0)
     made.watcher.end()
     assert made.display.warned == ["trial 0: damaged checkpoint passed over: c cannot be read; gone on from round 7"]
