@@ -1,0 +1,80 @@
+"""docs/contract: a page for each hook, with its specification as it is written and an example that runs.
+
+GANFLOW_WRITE_DOCS=1 writes the specifications in place of comparing them."""
+
+import inspect
+import os
+import re
+from pathlib import Path
+
+import pytest
+from docs_helpers import DOCS, between, blocks
+
+from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
+
+FOLDER = DOCS / "contract"
+HOOKS = (*BUILDERS, *EVENTS)
+CALLED = ("executor", "evaluated")
+"""Hooks whose example is called; those of all others take part in a run."""
+
+
+def prose(docstring):
+    """A docstring as Markdown: stars and angles are none of its marks."""
+    parts = re.split(r"(`[^`]*`)", inspect.cleandoc(docstring))
+    return "".join(part if part.startswith("`") else re.sub(r"([*<>])", r"\\\1", part) for part in parts)
+
+
+def specification(hook):
+    spec = spec_of(hook)
+    signature = str(inspect.signature(spec)).replace("'", "")
+    return f"\n```python\ndef {hook}{signature}\n```\n\n{prose(spec.__doc__)}\n\n"
+
+
+def overview():
+    lines = ["\n", "| Hook | What it is for |\n", "|---|---|\n"]
+    for hook in HOOKS:
+        first = re.match(r".+?[.:](?=\s|$)", prose(spec_of(hook).__doc__).replace("\n", " "))[0].removesuffix(":")
+        lines.append(f"| [`{hook}`]({hook}.md) | {first.removesuffix('.')}. |\n")
+    return "".join([*lines, "\n"])
+
+
+def compare(path, name, wanted):
+    """The page's part of this name is what it should be, or is made so."""
+    text = path.read_text(encoding="utf-8")
+    before, found, after = between(text, name)
+    if os.environ.get("GANFLOW_WRITE_DOCS"):
+        path.write_text(before + wanted + after, encoding="utf-8")
+        return
+    assert found == wanted, f"{path.name} is not what the code says; GANFLOW_WRITE_DOCS=1 writes it anew"
+
+
+def test_every_hook_has_a_page_and_every_page_a_hook():
+    assert {path.stem for path in FOLDER.glob("*.md")} == {"index", *HOOKS}
+
+
+def test_the_overview():
+    compare(FOLDER / "index.md", "hooks", overview())
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_page_says_what_the_specification_says(hook):
+    page = FOLDER / f"{hook}.md"
+    assert page.read_text(encoding="utf-8").startswith(f"# {hook}\n")
+    compare(page, "specification", specification(hook))
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_runs(hook, command, workshop):
+    """A plugin, a recipe that names it, and what is true afterwards."""
+    example = between((FOLDER / f"{hook}.md").read_text(encoding="utf-8"), "specification")[2]
+    (plugin, recipe, afterwards) = blocks(example)
+    assert [language for language, _ in (plugin, recipe, afterwards)] == ["python", "yaml", "python"]
+    assert re.search(rf"@hookimpl\n    def {hook}\(", plugin[1]), f"the example of {hook} does not implement it"
+    assert "assert " in afterwards[1]
+    workshop.install("example", plugin[1])
+    workshop.catalogue()
+    Path("example.yaml").write_text(recipe[1], encoding="utf-8")
+    assert command("check", "example.yaml") == (0, "example.yaml: ok\n", "")
+    if hook not in CALLED:
+        assert command("run", "example.yaml", "train.compile=never", "track.mlflow=false", "-q")[::2] == (0, "")
+    exec(compile(afterwards[1], f"docs/contract/{hook}.md", "exec"), {"__name__": "afterwards"})
