@@ -46,7 +46,7 @@ def test_it_does_all_three(ci):
     assert returned == 0
     *_, tested, _, slow, _, docs = said.splitlines()
     assert (tested, slow) == ("tested", "-m pytest -q -m slow")
-    assert docs.startswith("-m properdocs build --strict --site-dir ")
+    assert docs.startswith("-m properdocs build -f mkdocs.yml --strict --site-dir ")
 
 
 @pytest.mark.parametrize("code", [1, 5])
