@@ -1,4 +1,4 @@
-""".ci/run in a small repository of its own: it does the README's command, the slow tests and the docs, and fails when one fails."""
+""".ci/run in a small repository of its own: it does the README's command, slow tests and docs, and fails when one fails."""
 
 import os
 import shutil
