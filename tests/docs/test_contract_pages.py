@@ -11,6 +11,7 @@ import pytest
 from docs_helpers import DOCS, between, blocks
 
 from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
+from ganflow.testing import check_plugin
 
 FOLDER = DOCS / "contract"
 HOOKS = (*BUILDERS, *EVENTS)
@@ -63,11 +64,23 @@ def test_the_page_says_what_the_specification_says(hook):
     compare(page, "specification", specification(hook))
 
 
+def example_of(hook):
+    """A plugin, a recipe that names it, and what is true afterwards."""
+    return blocks(between((FOLDER / f"{hook}.md").read_text(encoding="utf-8"), "specification")[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_keeps_the_contract(hook, workshop):
+    (_, code), *_ = example_of(hook)
+    workshop.install("example", code)
+    workshop.catalogue()
+    check_plugin("example")
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_example_runs(hook, command, workshop):
-    """A plugin, a recipe that names it, and what is true afterwards."""
-    example = between((FOLDER / f"{hook}.md").read_text(encoding="utf-8"), "specification")[2]
-    (plugin, recipe, afterwards) = blocks(example)
+    plugin, recipe, afterwards = example_of(hook)
     assert [language for language, _ in (plugin, recipe, afterwards)] == ["python", "yaml", "python"]
     assert re.search(rf"@hookimpl\n    def {hook}\(", plugin[1]), f"the example of {hook} does not implement it"
     assert "assert " in afterwards[1]
@@ -77,4 +90,4 @@ def test_the_example_runs(hook, command, workshop):
     assert command("check", "example.yaml") == (0, "example.yaml: ok\n", "")
     if hook not in CALLED:
         assert command("run", "example.yaml", "train.compile=never", "track.mlflow=false", "-q")[::2] == (0, "")
-    exec(compile(afterwards[1], f"docs/contract/{hook}.md", "exec"), {"__name__": "afterwards"})
+    exec(compile(afterwards[1], f"<afterwards of {hook}>", "exec"), {"__name__": "afterwards"})
