@@ -3,12 +3,11 @@
 GANFLOW_WRITE_DOCS=1 writes the specifications in place of comparing them."""
 
 import inspect
-import os
 import re
 from pathlib import Path
 
 import pytest
-from docs_helpers import DOCS, between, blocks
+from docs_helpers import DOCS, between, blocks, compare, prose, sentence
 
 from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
 from ganflow.testing import check_plugin
@@ -17,12 +16,6 @@ FOLDER = DOCS / "contract"
 HOOKS = (*BUILDERS, *EVENTS)
 CALLED = ("executor", "evaluated")
 """Hooks whose example is called; those of all others take part in a run."""
-
-
-def prose(docstring):
-    """A docstring as Markdown: stars and angles are none of its marks."""
-    parts = re.split(r"(`[^`]*`)", inspect.cleandoc(docstring))
-    return "".join(part if part.startswith("`") else re.sub(r"([*<>])", r"\\\1", part) for part in parts)
 
 
 def specification(hook):
@@ -34,19 +27,8 @@ def specification(hook):
 def overview():
     lines = ["\n", "| Hook | What it is for |\n", "|---|---|\n"]
     for hook in HOOKS:
-        first = re.match(r".+?[.:](?=\s|$)", prose(spec_of(hook).__doc__).replace("\n", " "))[0].removesuffix(":")
-        lines.append(f"| [`{hook}`]({hook}.md) | {first.removesuffix('.')}. |\n")
+        lines.append(f"| [`{hook}`]({hook}.md) | {sentence(spec_of(hook).__doc__)} |\n")
     return "".join([*lines, "\n"])
-
-
-def compare(path, name, wanted):
-    """The page's part of this name is what it should be, or is made so."""
-    text = path.read_text(encoding="utf-8")
-    before, found, after = between(text, name)
-    if os.environ.get("GANFLOW_WRITE_DOCS"):
-        path.write_text(before + wanted + after, encoding="utf-8")
-        return
-    assert found == wanted, f"{path.name} is not what the code says; GANFLOW_WRITE_DOCS=1 writes it anew"
 
 
 def test_every_hook_has_a_page_and_every_page_a_hook():
