@@ -46,30 +46,33 @@ def test_the_page_says_what_the_specification_says(hook):
     compare(page, "specification", specification(hook))
 
 
-def example_of(hook):
+def example_of(page):
     """A plugin, a recipe that names it, and what is true afterwards."""
-    return blocks(between((FOLDER / f"{hook}.md").read_text(encoding="utf-8"), "specification")[2])
+    written = "hooks" if page == "index" else "specification"
+    return blocks(between((FOLDER / f"{page}.md").read_text(encoding="utf-8"), written)[2])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hook", HOOKS)
-def test_the_example_keeps_the_contract(hook, workshop):
-    (_, code), *_ = example_of(hook)
+@pytest.mark.parametrize("page", ["index", *HOOKS])
+def test_the_example_keeps_the_contract(page, workshop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write a file
+    (_, code), *_ = example_of(page)
     workshop.install("example", code)
     workshop.catalogue()
     check_plugin("example")
 
 
-@pytest.mark.parametrize("hook", HOOKS)
-def test_the_example_runs(hook, command, workshop):
-    plugin, recipe, afterwards = example_of(hook)
+@pytest.mark.parametrize("page", ["index", *HOOKS])
+def test_the_example_runs(page, command, workshop):
+    plugin, recipe, afterwards = example_of(page)
     assert [language for language, _ in (plugin, recipe, afterwards)] == ["python", "yaml", "python"]
-    assert re.search(rf"@hookimpl\n    def {hook}\(", plugin[1]), f"the example of {hook} does not implement it"
+    hook = r"@hookimpl\(wrapper=True\)\n    def critic" if page == "index" else rf"@hookimpl\n    def {page}"
+    assert re.search(rf"{hook}\(", plugin[1]), f"the example of {page} does not implement it"
     assert "assert " in afterwards[1]
     workshop.install("example", plugin[1])
     workshop.catalogue()
     Path("example.yaml").write_text(recipe[1], encoding="utf-8")
     assert command("check", "example.yaml") == (0, "example.yaml: ok\n", "")
-    if hook not in CALLED:
+    if page not in CALLED:
         assert command("run", "example.yaml", "train.compile=never", "track.mlflow=false", "-q")[::2] == (0, "")
-    exec(compile(afterwards[1], f"<afterwards of {hook}>", "exec"), {"__name__": "afterwards"})
+    exec(compile(afterwards[1], f"<afterwards of {page}>", "exec"), {"__name__": "afterwards"})
