@@ -45,7 +45,8 @@ def drawn():
     marks += arrow(x + width / 2, LEFT + tall + GAP + HEIGHT, x + width / 2, bottom - HEIGHT - 3)
     body = "\n".join(marks)
     size = f'width="{x + width + LEFT:g}" height="{bottom + LEFT:g}"'
-    head = '<marker id="head" markerWidth="8" refX="4" refY="3" orient="auto"><path d="M0 0 L6 3 L0 6 Z"/></marker>'
+    tip = '<path d="M0 0 L6 3 L0 6 Z"/>'
+    head = f'<marker id="head" markerWidth="8" markerHeight="8" refX="4" refY="3" orient="auto">{tip}</marker>'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14" text-anchor="middle">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <defs>{head}</defs>
