@@ -44,7 +44,8 @@ def drawn():
     marks += arrow(x + width / 2, LEFT + tall, x + width / 2, LEFT + tall + GAP - 3)
     marks += arrow(x + width / 2, LEFT + tall + GAP + HEIGHT, x + width / 2, bottom - HEIGHT - 3)
     body = "\n".join(marks)
-    size = f'width="{x + width + LEFT:g}" height="{bottom + LEFT:g}"'
+    wide, high = x + width + LEFT, bottom + LEFT
+    size = f'width="{wide:g}" height="{high:g}" viewBox="0 0 {wide:g} {high:g}"'
     tip = '<path d="M0 0 L6 3 L0 6 Z"/>'
     head = f'<marker id="head" markerWidth="8" markerHeight="8" refX="4" refY="3" orient="auto">{tip}</marker>'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14" text-anchor="middle">
