@@ -1,4 +1,4 @@
-""".ci/run in a small repository of its own: it does the README's command and the slow tests, and fails when either fails."""
+""".ci/run in a small repository of its own: it does the README's command, slow tests and docs, and fails when one fails."""
 
 import os
 import shutil
@@ -41,7 +41,15 @@ def ci(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("code", [0, 1, 5])
+def test_it_does_all_three(ci):
+    returned, said = ci(README.format(then=FAKE_VENV.format(code=0)))
+    assert returned == 0
+    *_, tested, _, slow, _, docs = said.splitlines()
+    assert (tested, slow) == ("tested", "-m pytest -q -m slow")
+    assert docs.startswith("-m properdocs build -f mkdocs.yml --strict --site-dir ")
+
+
+@pytest.mark.parametrize("code", [1, 5])
 def test_it_ends_as_the_slow_tests_do(ci, code):
     """They are run once: a test that passes only sometimes fails."""
     returned, said = ci(README.format(then=FAKE_VENV.format(code=code)))

@@ -131,7 +131,7 @@ def _become_pytest(tree: Path, arguments: list[str], output: Path) -> NoReturn:
     sys.path[:1] = paths
     code = 3
     try:
-        code = int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]))
+        code = int(pytest.main(["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]))
     finally:
         sys.stdout.flush()
         os._exit(code)
