@@ -176,11 +176,19 @@ def update(folder: Path, values: Mapping[str, Any]) -> None:
         DamagedRecord: (a GanflowError) it is damaged, or a value does not have its type.
         OSError: it cannot be written.
     """
-    path = folder / FILE
     with locked(folder / _LOCK, timeout=60):
-        raw = {"schema": SCHEMA, **(_load(folder) if os.path.lexists(path) else {}), **json.loads(json.dumps(values))}
-        _checked(path, raw)
-        write_text(path, json.dumps(_moved(folder, raw, portable), indent=2) + "\n")
+        _write(folder, {**(_load(folder) if os.path.lexists(folder / FILE) else {}), **values})
+
+
+def write_new(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write the record of a folder that nobody else knows yet; it needs no lock. Raises as `update`."""
+    _write(folder, values)
+
+
+def _write(folder: Path, values: Mapping[str, Any]) -> None:
+    raw = {"schema": SCHEMA, **json.loads(json.dumps(values))}
+    _checked(folder / FILE, raw)
+    write_text(folder / FILE, json.dumps(_moved(folder, raw, portable), indent=2) + "\n")
 
 
 def _load(folder: Path) -> dict[str, Any]:

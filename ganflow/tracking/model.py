@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ganflow import record
 from ganflow.addresses import redacted
 from ganflow.checkpoint import Writer, load_game
 from ganflow.checkpoint.load import find_checkpoint
@@ -101,7 +102,7 @@ def export(folder: RunFolder, to: Path, which: str = "last") -> int:
     small.recipe.write_text(redacted(folder.recipe.read_text()))
     if (folder.path / ENCODER_FILE).exists():
         shutil.copyfile(folder.path / ENCODER_FILE, small.path / ENCODER_FILE)
-    small.update(data=folder.read().data)
+    record.write_new(to, {"data": folder.read().data})
     weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
     writer = Writer(small.checkpoints, keep=1)
     writer.write(weights, {"round": checkpoint.round})

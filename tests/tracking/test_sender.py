@@ -285,7 +285,7 @@ def test_thumbnails_keep_the_sides_of_a_picture(make_run: Make, database: str) -
 
 
 def test_how_the_data_are_described(make_run: Make, tmp_path: Path) -> None:
-    about: dict[str, Any] = {"name": "faces", "fingerprint": "f" * 64}
+    about: dict[str, Any] = {"name": "faces", "size": None, "fingerprint": "f" * 64}
     about |= {"fields": {"real": [3, 8, 8], "label": []}, "classes": {"label": ["a", "b"]}}
     made = describe.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
     assert (made.source_type, made.profile, made.digest) == ("local", None, "f" * 36)
@@ -561,7 +561,7 @@ def test_how_a_run_stands(make_run: Make) -> None:
         before = time.monotonic()
         assert standing(folder, patience=0.3) == "killed"  # it never says how
         assert time.monotonic() - before > 0.3
-        late = threading.Timer(0.2, folder.note, kwargs={"status": "failed"})
+        late = threading.Timer(0.2, folder.update, kwargs={"status": "failed"})
         late.daemon = True
         late.start()
         assert standing(folder, patience=20) == "failed"
