@@ -1,7 +1,7 @@
 """ganflow: adversarial-training experiments from recipes and plugins.
 
 All that a plugin needs is imported from here: `from ganflow import GanflowError, TensorData, hookimpl, key, settings`. What is
-not in `__all__` belongs to ganflow itself and changes without notice. See ganflow.hookspecs for the contract.
+not in `__all__` belongs to ganflow itself and changes without notice. See ganflow.contract.hooks for the contract.
 """
 
 import os
@@ -14,13 +14,11 @@ if _started and not sys.flags.safe_path and os.path.join(sys.path[0], "ganflow")
 from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
-from ganflow.hookspecs import CONTRACT, hookimpl  # noqa: E402
-from ganflow.settings import key, part, settings  # noqa: E402
+from ganflow.contract.hooks import CONTRACT, hookimpl  # noqa: E402
+from ganflow.contract.settings import key, part, settings  # noqa: E402
 from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from ganflow.checkpoint import load_game
-    from ganflow.checkpoint.load import load_encoder
     from ganflow.cli.drawing import (
         MOST_TILES,
         add_run_arguments,
@@ -31,21 +29,18 @@ if TYPE_CHECKING:
         whole_number,
         write_output,
     )
-    from ganflow.data.base import IMAGE_RANGE, Data, Field, IterableData, StreamData, TensorData, class_field
-    from ganflow.encoder import Pictures, TextEncoder
+    from ganflow.contract.data import IMAGE_RANGE, Data, Field, IterableData, Prior, StreamData, TensorData, class_field
+    from ganflow.contract.game import Game, Metric
+    from ganflow.contract.hooks import build_part
+    from ganflow.contract.loss import AddedTerms, Batch, Loss, Report, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
+    from ganflow.contract.optim import Elementwise
+    from ganflow.contract.roles import Executor, Pictures, TextEncoder, TrackedRun, Tracker, TrialRun, TrialSession
+    from ganflow.contract.signature import Signature
+    from ganflow.contract.step import Step
+    from ganflow.engine.batch_norm import estimate_norm_statistics
+    from ganflow.engine.game import evaluating, fork_rng
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.executor import Executor, TrialRun, TrialSession
-    from ganflow.game.game import evaluating, fork_rng
-    from ganflow.game.statistics import estimate_norm_statistics
-    from ganflow.loss import AddedTerms, Batch, Loss, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
-    from ganflow.metrics import Metric
-    from ganflow.optim import Elementwise
-    from ganflow.pictures.files import replacing_file, save_png
-    from ganflow.pictures.images import image_grid
-    from ganflow.pictures.latent import latent_map
-    from ganflow.pictures.pairs import image_pairs
-    from ganflow.pictures.points import real_examples
-    from ganflow.pictures.reading import (
+    from ganflow.pictures.files import (
         IMAGE_ENDINGS,
         IMAGE_ERRORS,
         image_error_text,
@@ -53,18 +48,15 @@ if TYPE_CHECKING:
         is_grey,
         one_hot,
         read_image,
+        replacing_file,
+        save_png,
         to_eight_bits,
     )
-    from ganflow.pictures.sheet import coloured_images, image_sheet
-    from ganflow.playing import Game
-    from ganflow.plugins.marks import build_part
+    from ganflow.pictures.images import coloured_images, image_grid, image_sheet, latent_map
+    from ganflow.pictures.samples import image_pairs, real_examples
     from ganflow.printing import print_lines
-    from ganflow.prior import Prior
-    from ganflow.report import Report
-    from ganflow.runs import ENCODER_FILE, RunFolder, find_run
-    from ganflow.signature import Signature
-    from ganflow.step import Step
-    from ganflow.tracker import TrackedRun, Tracker
+    from ganflow.runs.folders import ENCODER_FILE, RunFolder, find_run
+    from ganflow.runs.loading import load_encoder, load_game
 
 __all__ = [
     "CONTRACT", "ENCODER_FILE", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "MOST_TILES", "AddedTerms", "Batch", "Data",
@@ -79,34 +71,27 @@ __all__ = [
 ]  # fmt: skip
 
 _ROOMS = {
-    "checkpoint": "load_game",
-    "checkpoint.load": "load_encoder",
     "cli.drawing": "MOST_TILES add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
-    "data.base": "IMAGE_RANGE Data Field IterableData StreamData TensorData class_field",
-    "encoder": "Pictures TextEncoder",
+    "contract.data": "Data Field IMAGE_RANGE IterableData Prior StreamData TensorData class_field",
+    "contract.game": "Game Metric",
+    "contract.hooks": "build_part",
+    "contract.loss": "AddedTerms Batch Loss Report ScoreLoss SlopePenalty Terms check_inner mixes_examples",
+    "contract.optim": "Elementwise",
+    "contract.roles": "Executor Pictures TextEncoder TrackedRun Tracker TrialRun TrialSession",
+    "contract.signature": "Signature",
+    "contract.step": "Step",
+    "engine.batch_norm": "estimate_norm_statistics",
+    "engine.game": "evaluating fork_rng",
     "errors": "GanflowError SettingsError",
-    "executor": "Executor TrialRun TrialSession",
-    "game.game": "evaluating fork_rng",
-    "game.statistics": "estimate_norm_statistics",
-    "loss": "AddedTerms Batch Loss ScoreLoss SlopePenalty Terms check_inner mixes_examples",
-    "metrics": "Metric",
-    "optim": "Elementwise",
-    "pictures.files": "replacing_file save_png",
-    "pictures.images": "image_grid",
-    "pictures.latent": "latent_map",
-    "pictures.pairs": "image_pairs",
-    "pictures.points": "real_examples",
-    "pictures.reading": "IMAGE_ENDINGS IMAGE_ERRORS image_error_text image_tensor is_grey one_hot read_image to_eight_bits",
-    "pictures.sheet": "coloured_images image_sheet",
-    "playing": "Game",
-    "plugins.marks": "build_part",
+    "pictures.files": (
+        "IMAGE_ENDINGS IMAGE_ERRORS image_error_text image_tensor is_grey one_hot read_image replacing_file "
+        "save_png to_eight_bits"
+    ),
+    "pictures.images": "coloured_images image_grid image_sheet latent_map",
+    "pictures.samples": "image_pairs real_examples",
     "printing": "print_lines",
-    "prior": "Prior",
-    "report": "Report",
-    "runs": "ENCODER_FILE RunFolder find_run",
-    "signature": "Signature",
-    "step": "Step",
-    "tracker": "TrackedRun Tracker",
+    "runs.folders": "ENCODER_FILE RunFolder find_run",
+    "runs.loading": "load_encoder load_game",
 }
 _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

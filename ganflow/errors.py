@@ -1,9 +1,10 @@
-"""What ganflow raises for mistakes that a user can mend: one clear sentence, never a traceback."""
+"""Errors that a user can mend: one clear sentence, never a traceback."""
 
 from __future__ import annotations
 
+import difflib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -89,3 +90,14 @@ class RecipeError(GanflowError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' where something known is close to `word`, otherwise nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def origin(distribution: str, version: str) -> str:
+    """'gf-acme 1.2'; the distribution of a plugin that was not installed as a package is not known."""
+    return f"{distribution} {version}".strip() or "not installed as a package"

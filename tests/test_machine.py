@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ganflow.cli.main import _exhausted
+from ganflow.engine.rendezvous import Failed, Lost
 from ganflow.errors import GanflowError
-from ganflow.game.meeting import Failed, Lost
 from ganflow.machine import Broken, broken, of_memory
-from ganflow.runner.faults import ended_from_outside, plugins_fault
+from ganflow.plugins.blame import ended_from_outside, plugins_fault
 
 MACHINES = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "ENOTCONN", "EREMOTEIO", "EUCLEAN"]
 OTHERS = ["ENOENT", "EACCES", "EPERM", "EISDIR", "ECONNREFUSED", "EPIPE", "ENOMEM", "EINVAL", "ENODEV"]

@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.errors import GanflowError
     from ganflow.pictures import gif
-    from ganflow.runs import find_run
+    from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}.gif"), (".gif",))

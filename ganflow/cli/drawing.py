@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from ganflow.data import Data, Field
-    from ganflow.game import Game
-    from ganflow.runs import RunFolder
+    from ganflow.contract.data import Data, Field
+    from ganflow.engine.game import Game
+    from ganflow.runs.folders import RunFolder
 
 MOST_TILES = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
@@ -64,8 +64,8 @@ def open_game(folder: RunFolder, which: str) -> Game:
     Raises:
         GanflowError: there is no such checkpoint, or the game has no prior.
     """
-    from ganflow.checkpoint import load_game
     from ganflow.errors import GanflowError
+    from ganflow.runs.loading import load_game
 
     game = load_game(folder, which)
     sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
@@ -98,8 +98,7 @@ class Classes:
         Raises:
             GanflowError: there is no such class.
         """
-        from ganflow.errors import GanflowError
-        from ganflow.plugins.wording import did_you_mean
+        from ganflow.errors import GanflowError, did_you_mean
 
         names, found = self.field.classes, []
         for name in wanted:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganflow.cli.drawing import Classes
-    from ganflow.game import Game
+    from ganflow.engine.game import Game
 
 HELP = "walk between latent points of a run"
 STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
 
     from ganflow.errors import GanflowError
     from ganflow.pictures import gif, image_grid, save_png, ways
-    from ganflow.runs import find_run
+    from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganflow.runs import RunFolder
-    from ganflow.tracking import Entry
-    from ganflow.tune.folder import SweepFolder
+    from ganflow.runs.folders import RunFolder
+    from ganflow.runs.journal import Entry
+    from ganflow.tune.records import SweepFolder
 
 TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 
 
 def known_sweeps(root: Path) -> list[dict[str, Any]]:
     """What is known of every sweep, oldest first."""
-    from ganflow.tune.folder import SweepFolder
+    from ganflow.tune.records import SweepFolder
 
     found = {path.parent.absolute() for name in ("run.json", "trials.jsonl") for path in root.glob(f"*/{name}")}
     known = [sweep for path in found if (sweep := known_sweep(SweepFolder(path)))["kind"] == "sweep"]
@@ -25,8 +25,8 @@ def known_sweeps(root: Path) -> list[dict[str, Any]]:
 def known_sweep(folder: SweepFolder) -> dict[str, Any]:
     """What the folder tells of the sweep."""
     from ganflow.errors import GanflowError
-    from ganflow.runs import check, status
-    from ganflow.tune.table import best_of, counts
+    from ganflow.runs.folders import check, status
+    from ganflow.tune.records import best_of, counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}, "error": None}
@@ -68,7 +68,7 @@ def say_damaged(listed: list[dict[str, Any]]) -> None:
 def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
     """The last report of terms and the last evaluation, read from the journal's end."""
     from ganflow.errors import GanflowError
-    from ganflow.tracking.journal import read
+    from ganflow.runs.journal import read
 
     try:
         with folder.journal.open("rb") as file:

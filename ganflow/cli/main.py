@@ -147,7 +147,7 @@ def _run(arguments: list[str]) -> int:
 
 def with_checkpoint(arguments: Sequence[str], file: Path) -> str:
     """What to type to have a command take this checkpoint."""
-    from ganflow.runs import here
+    from ganflow.runs.folders import here
 
     name, *rest = arguments
     named = [i for i, a in enumerate(rest) if a == "--checkpoint" or (i and rest[i - 1] == "--checkpoint")]

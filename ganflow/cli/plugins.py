@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ganflow.printing import escaped, say, say_json
 
 if TYPE_CHECKING:
+    from ganflow.contract.settings import Key
     from ganflow.plugins import Catalogue, Component, Plugin
-    from ganflow.settings import Key
 
 HELP = "list the installed plugins, their components and keys"
 
@@ -57,9 +57,8 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
     Raises:
         GanflowError: none.
     """
-    from ganflow.errors import GanflowError
-    from ganflow.hookspecs import ROLES
-    from ganflow.plugins.wording import did_you_mean
+    from ganflow.contract.hooks import ROLES
+    from ganflow.errors import GanflowError, did_you_mean
 
     *within, plain = name.split("/")
     components = list(catalogue.components())
@@ -99,7 +98,7 @@ def listed(plugin: Plugin, brief: bool) -> Iterator[Line]:
 
 
 def headline(component: Component, width: int) -> str:
-    from ganflow.settings import summary
+    from ganflow.contract.settings import summary
 
     return f"  {f'{component.role} {component.name}':{width}}  {summary(component.settings)}".rstrip()
 
@@ -108,9 +107,8 @@ def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
     """All about one component."""
     import inspect
 
-    from ganflow.hookspecs import BUILDERS
-    from ganflow.plugins.marks import hooks_of
-    from ganflow.settings import summary
+    from ganflow.contract.hooks import BUILDERS, hooks_of
+    from ganflow.contract.settings import summary
 
     yield str(component), "bold"
     if summary(component.settings):
@@ -131,8 +129,8 @@ def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
 
 def example(component: Component, catalogue: Catalogue) -> str:
     """The line of a recipe that uses the component; the keys that must be given are left to fill in."""
+    from ganflow.contract.settings import keys
     from ganflow.recipe.sections import MANY
-    from ganflow.settings import keys
 
     given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
     section = f"{{use: {catalogue.shortest(component)}{given}}}"
@@ -146,7 +144,7 @@ def example(component: Component, catalogue: Catalogue) -> str:
 
 def key_lines(settings: type, indent: int) -> Iterator[Line]:
     """The keys, in columns: name: type = default, what it is (its range)."""
-    from ganflow.settings import keys
+    from ganflow.contract.settings import keys
 
     rows = [(signature(key), meaning(key)) for key in keys(settings)]
     width = min(max((len(left) for left, _ in rows), default=0), 32)
@@ -182,8 +180,8 @@ def plugin_facts(plugin: Plugin) -> dict[str, Any]:
 
 
 def component_facts(component: Component) -> dict[str, Any]:
-    from ganflow.plugins.marks import hooks_of
-    from ganflow.settings import keys, summary
+    from ganflow.contract.hooks import hooks_of
+    from ganflow.contract.settings import keys, summary
 
     return {
         **{name: getattr(component, name) for name in ("role", "name", "qualified", "plugin", "distribution", "version")},

@@ -44,7 +44,7 @@ def _copy(name: str, target: str, force: bool) -> int:
 
     from ganflow.errors import GanflowError
     from ganflow.recipe import find_shipped
-    from ganflow.recipe.library import near_matches
+    from ganflow.recipe.source import near_matches
 
     recipe = find_shipped(name)
     if recipe is None:

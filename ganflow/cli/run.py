@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from ganflow.runner.run import Outcome
+    from ganflow.runs.run import Outcome
 
 HELP = "train a recipe, or go on with a run"
 
@@ -31,10 +31,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ganflow import runs
     from ganflow.errors import GanflowError
     from ganflow.recipe import is_override, read_recipe
     from ganflow.recipe.stages import read_stages
+    from ganflow.runs import folders
 
     overrides = list(args.overrides)
     if args.recipe and is_override(args.recipe):  # `ganflow run --resume latest train.rounds=2000`
@@ -52,12 +52,11 @@ def main(args: argparse.Namespace) -> int:
     for note in read.notes if read and not args.quiet else []:
         say(note, err=True)
     root = Path(args.runs)
-    if args.resume and (sweep := runs.find_sweep(args.resume, root)):
+    if args.resume and (sweep := folders.find_sweep(args.resume, root)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
-    folder = runs.find_run(args.resume, root) if args.resume else None
+    folder = folders.find_run(args.resume, root) if args.resume else None
 
-    from ganflow.runner import start
-    from ganflow.runner.stages import resume_stages, start_stages
+    from ganflow.runs.start import resume_stages, start, start_stages
 
     if folder:
         outcomes = resume_stages(folder, recipe, root, quiet=args.quiet, overrides=overrides, workers=args.workers)
@@ -76,7 +75,7 @@ def told(outcome: Outcome) -> int:
     """Say how a run ended; returns the exit code."""
     from pathlib import Path
 
-    from ganflow.runner.loop import last_picture
+    from ganflow.runs.loop import last_picture
 
     shown = outcome.folder.path
     if shown.is_relative_to(Path.cwd()):

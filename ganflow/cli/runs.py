@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import shown_path
 from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, say_damaged
+from ganflow.contract.loss import SUMS
 from ganflow.printing import say, say_json
-from ganflow.report import SUMS
 
 if TYPE_CHECKING:
-    from ganflow.runs import RunFolder
+    from ganflow.runs.folders import RunFolder
 
 HELP = "list the runs, or show one"
 COLUMNS = ("name", "id", "status", "round", "age", "last", "score")
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
 
     from ganflow.errors import GanflowError
-    from ganflow.runs import find_run
+    from ganflow.runs.folders import find_run
 
     if args.action:
         if not args.run:
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
 
 def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
     """What is known of every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
-    from ganflow.runs import all_runs
+    from ganflow.runs.folders import all_runs
 
     if trials:
         return [known(folder) for folder in all_runs(root)]
@@ -67,7 +67,7 @@ def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
 def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
     """What the folder tells of its run; with `everything` also what it was made of, and its files."""
     from ganflow.errors import GanflowError
-    from ganflow.runs import check, status
+    from ganflow.runs.folders import check, status
 
     try:
         check(folder)

@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ganflow.errors import GanflowError
-    from ganflow.runs import find_run
+    from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}-samples.png"), (".png", ".npz", ".npy"))

@@ -12,7 +12,7 @@ from ganflow.cli.known import age, known_sweep, known_sweeps, last_entries, of_t
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
-    from ganflow.tune.folder import SweepFolder, TrialRecord
+    from ganflow.tune.records import SweepFolder, TrialRecord
 
 HELP = "list the sweeps, or show one"
 COLUMNS = ("name", "status", "trials", "metric", "best", "age")
@@ -62,8 +62,8 @@ def find(name: str, root: Path) -> SweepFolder:
     import difflib
 
     from ganflow.errors import GanflowError
-    from ganflow.runs import all_sweeps, find_sweep
-    from ganflow.tune.folder import SweepFolder
+    from ganflow.runs.folders import all_sweeps, find_sweep
+    from ganflow.tune.records import SweepFolder
 
     found = find_sweep(name, root)
     if found is not None:
@@ -95,7 +95,7 @@ def details(folder: SweepFolder, trials: list[TrialRecord]) -> dict[str, Any]:
     """Trials, the best first, and files, for programs."""
     from dataclasses import asdict
 
-    from ganflow.tune.table import ranking
+    from ganflow.tune.records import ranking
 
     record = folder.read()
     ranked = ranking(trials, record.mode)
@@ -114,7 +114,7 @@ def files(folder: SweepFolder) -> list[Path]:
 
 def table(sweeps: list[dict[str, Any]]) -> Iterator[str]:
     """One line per sweep."""
-    from ganflow.tune.table import number
+    from ganflow.tune.records import number
 
     rows = [dict(zip(COLUMNS, COLUMNS, strict=True))]
     for sweep in sweeps:
@@ -132,7 +132,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     import shutil
     import sys
 
-    from ganflow.tune.table import best_of, config_line, counted, number, table
+    from ganflow.tune.records import best_of, config_line, counted, number, table
 
     def row(name: str, text: object) -> str:
         return f"  {name:12}{text}"
@@ -164,7 +164,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
 
 def _write(folder: SweepFolder) -> None:
 
-    from ganflow.tune.summary import summarize
+    from ganflow.tune.report import summarize
 
     for missing in summarize(folder).missing:
         say(f"ganflow: {missing}", err=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
-    from ganflow.runs import RunFolder
+    from ganflow.runs.folders import RunFolder
 
 HELP = "send to MLflow what could not be sent during a run or a sweep"
 
@@ -32,10 +32,10 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ganflow.errors import GanflowError
-    from ganflow.tracking import family
+    from ganflow.tracking import outbox
 
     root = Path(args.runs)
-    folders = list(family.everything(root)) if args.all else [_meant(run, root) for run in args.run]
+    folders = list(outbox.everything(root)) if args.all else [_meant(run, root) for run in args.run]
     if not folders:
         raise GanflowError(f"no runs in {root}/" if args.all else "which run? e.g. ganflow sync latest, or ganflow sync --all")
     if args.follow and len(folders) > 1:
@@ -58,17 +58,17 @@ def main(args: argparse.Namespace) -> int:
         sent += ["the generator as a model"] if result.model else []
         if sent or not result.error:
             what = f"{', '.join(sent)} sent to" if sent else "nothing to send; everything is in"
-            say(f"{family.title(folder)}: {what} {result.uri}")
+            say(f"{outbox.title(folder)}: {what} {result.uri}")
         if result.error:
             failed = True
-            say(f"{family.title(folder)}: not everything sent to {result.uri}: {result.error}")
+            say(f"{outbox.title(folder)}: not everything sent to {result.uri}: {result.error}")
     return 1 if failed else 0
 
 
 def _meant(name: str, root: Path) -> RunFolder:
     """A sweep by its name or path, also where its trials are the latest runs; else a run."""
-    from ganflow.runs import find_run, find_sweep
-    from ganflow.tracking.family import sweep_of
+    from ganflow.runs.folders import find_run, find_sweep
+    from ganflow.tracking.outbox import sweep_of
 
     sweep = find_sweep(name, root)
     run = sweep or find_run(name, root)

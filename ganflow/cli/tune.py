@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
     from ganflow.machine import Broken
     from ganflow.recipe import is_override
-    from ganflow.runs import DEFAULT_ROOT
+    from ganflow.runs.folders import DEFAULT_ROOT
 
     overrides = list(args.overrides)
     if args.recipe and is_override(args.recipe):
@@ -48,10 +48,9 @@ def main(args: argparse.Namespace) -> int:
         raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
 
     from ganflow.tune import driver
-    from ganflow.tune.address import parse_address
-    from ganflow.tune.places import begin, find
-    from ganflow.tune.plan import make_plan, rounds_of
-    from ganflow.tune.table import table
+    from ganflow.tune.cluster import parse_address
+    from ganflow.tune.plan import begin, find, make_plan, rounds_of
+    from ganflow.tune.records import table
 
     address = parse_address(args.address)
     if args.dry_run and args.recipe:

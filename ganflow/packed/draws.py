@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganflow.data.feed import ResidentFeed
+from ganflow.engine.feed import ResidentFeed
+from ganflow.engine.trainer import Trainer
 from ganflow.recipe import Recipe
-from ganflow.trainer import Trainer
 
 AHEAD = 8
 """Rounds that are drawn at a time: a draw costs more by being made than by its size."""

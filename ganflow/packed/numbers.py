@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganflow.game.tracing import reads
+from ganflow.contract.settings import keys
+from ganflow.engine.tracing import reads
 from ganflow.plugins import Chosen
 from ganflow.recipe import Recipe
-from ganflow.settings import keys
 
 ALIKE = ("n_critic", "batch_size", "accumulate", "one_pass", "one_batch", "precision", "channels_last", "device", "deterministic")
 """Keys of `train` that packed trials share. Of the others every trial has its own."""

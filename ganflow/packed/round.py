@@ -1,28 +1,97 @@
-"""One round of many trials at once: the same operations on stacked tensors.
-
-The trials' recipes differ in numbers only. A template game is built from the first one's, with tensors for those
-numbers; its round is traced and becomes a pure function of (state, numbers, draws), which torch.func.vmap plays for all
-trials together. Two packed rounds are compared with each trial's own before anything is trained.
-"""
+"""One round of many trials at once, on the game that stands for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from ganflow.game.game import Game
-from ganflow.game.player import parts_of
-from ganflow.game.round import Draws, Round
-from ganflow.game.state import kept_random
-from ganflow.packed import pure
-from ganflow.packed.numbers import NotPackable, Watch, differing, keys_in
-from ganflow.packed.stack import check_alike, leaves, stack, unstack
-from ganflow.packed.template import build_template, explained
+from ganflow.contract.data import Data
+from ganflow.contract.signature import Z
+from ganflow.engine.build import built_round
+from ganflow.engine.compile import first_words
+from ganflow.engine.game import Game
+from ganflow.engine.player import parts_of
+from ganflow.engine.round import Draws, Round
+from ganflow.engine.state import kept_random
+from ganflow.errors import GanflowError
+from ganflow.packed import functional
+from ganflow.packed.functional import check_alike, leaves, stack, unstack
+from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
+from ganflow.plugins import blame
 from ganflow.recipe import Recipe
+
+
+def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
+    """The template's round, ready to be traced.
+
+    Raises:
+        NotPackable: a component needs its numbers as Python's, or an optimizer cannot be traced.
+    """
+    with explained("the template of a pack cannot be built"), Watch(all=False):
+        made = built_round(template(recipe, numbers), data)
+        for name, part in parts_of(made.game.players).items():
+            if not part.traceable:
+                kind = type(part.optimizer).__name__
+                raise NotPackable(f"the {name}'s optimizer ({kind}) is not one that a trace can follow")
+            part.optimizer.traceable()  # type: ignore[attr-defined]
+    if recipe.train.accumulate > 1 or not _each_alone(made.game, example):
+        return made
+    made.game.one_pass = made.game.together = True
+    return Round(
+        made.game,
+        made.n_critic,
+        precision=made.precision,
+        one_batch=made.one_batch,
+        critic_stepped=made.critic_stepped,
+        generator_stepped=made.generator_stepped,
+        settings=made.settings,
+    )
+
+
+def _each_alone(game: Game, example: Draws) -> bool:
+    """Whether both networks treat every example alone, without randomness or state: then what they get in several passes
+    may go through in one. Tried, in double precision."""
+    if game.critic is None or set(game.signatures[game.maker].inputs) != {Z} or game.condition or len(game.domains) > 1:
+        return False
+    z = example["z"][:2].double()
+    try:
+        with torch.no_grad():
+            fakes = _alone(game.generator, z)
+            return fakes is not None and _alone(game.critic, fakes) is not None
+    except Exception:
+        return False  # it wants other arguments: whatever it is, it is not the simple case
+
+
+def _alone(network: nn.Module, x: Tensor) -> Tensor | None:
+    """The results for a pair of batches, one by one; None where both at once give others."""
+    network = copy.deepcopy(network).double()
+    state = {name: t.clone() for name, t in network.state_dict().items()}
+    randoms = torch.get_rng_state()
+    one_by_one = torch.stack([network(batch) for batch in x])
+    together = network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    same_state = all(torch.equal(t, state[name]) for name, t in network.state_dict().items())
+    drew = not torch.equal(randoms, torch.get_rng_state())
+    close = torch.allclose(one_by_one, together, rtol=1e-10, atol=1e-12)
+    return one_by_one if close and same_state and not drew else None
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside is why trials cannot be packed; the plugin whose code it was is named."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NotPackable | GanflowError):
+            plugin = blame(error)
+            raise NotPackable(f"{plugin} {error}" if plugin else str(error)) from error
+        plugin = blame(error)
+        raise NotPackable(f"{what}{f' ({plugin})' if plugin else ''}: {first_words(error)}") from error
+
 
 Randoms = tuple[dict[str, Tensor], dict[str, Any]]
 CACHE = 2**20
@@ -163,11 +232,11 @@ class PackedRound:
         with explained("a packed round cannot be traced"):
             with Watch(all=True):
                 round(example)
-            graph = pure.trace(play, inputs)
-            self._drawings = pure.lift_random(graph)
+            graph = functional.trace(play, inputs)
+            self._drawings = functional.lift_random(graph)
             inputs += [draw() for draw in self._drawings]
-            graph = pure.functional(graph, len(state), inputs)
-        places, results = pure.placeholders(graph), pure.results(graph)
+            graph = functional.functional(graph, len(state), inputs)
+        places, results = functional.placeholders(graph), functional.results(graph)
         for number, node in zip(self.numbers, places[len(state) :], strict=False):
             if not node.users and number.key not in keys_in(state):
                 why = "whatever reads it does not compute with its tensor"
@@ -181,7 +250,8 @@ class PackedRound:
     def _batch(self, graph: fx.GraphModule, example: Draws) -> fx.GraphModule:
         with explained("a round cannot be played for many trials at once"), kept_random(self.device):
             single = [*example.values(), *(draw() for draw in self._drawings)]
-            return pure.batched(graph, [*self._state[0], *self._numbers[0], *(torch.stack([t] * self._size) for t in single)])
+            stacked = [torch.stack([t] * self._size) for t in single]
+            return functional.batched(graph, [*self._state[0], *self._numbers[0], *stacked])
 
     def _draw_random(self) -> list[Tensor]:
         """The round's own random numbers, of every trial from where its generators stand."""

@@ -3,15 +3,10 @@
 Images need Pillow alone and take milliseconds. What needs matplotlib (a second to import) imports it when it draws.
 """
 
-from ganflow.pictures.animation import captioned, gif
 from ganflow.pictures.curves import loss_curves
-from ganflow.pictures.files import replacing_file, save_png
-from ganflow.pictures.images import image_grid
-from ganflow.pictures.latent import latent_map
-from ganflow.pictures.pairs import image_pairs
-from ganflow.pictures.points import density, ways
-from ganflow.pictures.samples import sample_picture
-from ganflow.pictures.sheet import image_sheet
+from ganflow.pictures.files import captioned, gif, replacing_file, save_png
+from ganflow.pictures.images import image_grid, image_sheet, latent_map
+from ganflow.pictures.samples import density, image_pairs, sample_picture, ways
 
 __all__ = [
     "captioned",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ganflow.contract.loss import SUMS
 from ganflow.pictures.files import save_png
-from ganflow.report import SUMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 520, 300  # of a panel, in pixels
 
 
 class Entry(Protocol):
-    """A journal's entry (ganflow.tracking.Entry)."""
+    """A journal's entry (ganflow.runs.journal.Entry)."""
 
     @property
     def round(self) -> int: ...

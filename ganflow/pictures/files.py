@@ -1,17 +1,18 @@
-"""Writing pictures and samples so that nobody ever reads half a file."""
+"""Files of pictures: reading, writing atomically, animations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganflow.atomic import replacing
-from ganflow.errors import GanflowError
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ganflow.errors import GanflowError
+from ganflow.files import replacing
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         raise GanflowError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def save_png(image: Image, path: Path) -> None:
+def save_png(image: Image.Image, path: Path) -> None:
     """Write a PNG atomically. The same picture gives the same bytes.
 
     Raises:
@@ -36,3 +37,142 @@ def save_png(image: Image, path: Path) -> None:
     """
     with replacing_file(path) as scratch:
         image.save(scratch, format="PNG", compress_level=3)  # half the time of level 6, a tenth more bytes
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# what Pillow raises for bad files
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def read_image(path: Path, channels: int) -> Tensor:
+    """The image in a file, at its own size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
+    more channels, a label map whose pixels' numbers 0 … channels − 1 become a channel each.
+
+    Raises:
+        GanflowError: there is no such file, it is no image, or not one of labels.
+    """
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            return image_tensor(to_eight_bits(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
+    except FileNotFoundError:
+        raise GanflowError(f"there is no image {path}") from None
+    except IMAGE_ERRORS as error:
+        raise GanflowError(f"cannot read the image {path}: {image_error_text(error)}") from error
+
+
+def is_grey(path: Path) -> bool:
+    """Whether a file's image has no colours."""
+    with Image.open(path) as opened:
+        return opened.mode in ("1", "L", "LA", "La", "I", "I;16", "F")
+
+
+def image_tensor(image: Image.Image) -> Tensor:
+    """A picture of 8 bits a channel as (channels, height, width) in [-1, 1]."""
+    import torch
+
+    pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1)
+    return (pixels.permute(2, 0, 1).float() / 127.5 - 1).contiguous()
+
+
+def label_map(image: Image.Image, classes: int) -> Tensor:
+    """A label map, of one channel or with a palette, as (classes, height, width): 1 in the channel that a pixel's number names,
+    −1 in the others.
+
+    Raises:
+        ValueError: it has several channels, or numbers that are no class.
+    """
+    import torch
+
+    if image.mode not in ("1", "L", "P", "I", "I;16"):
+        raise ValueError(f"a label map has one channel whose pixels number {classes} classes, or a palette; this is {image.mode}")
+    labels = torch.from_numpy(np.array(image).astype(np.int64))
+    if int(labels.max()) >= classes:
+        raise ValueError(f"label {int(labels.max())} is none of the classes 0 … {classes - 1}")
+    return one_hot(labels[None], classes)[0]
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Integers (n, height, width) as float32 (n, classes, height, width): 1 in the channel of the class, −1 in the others."""
+    import torch
+
+    hot = torch.full((len(labels), classes, *labels.shape[1:3]), -1.0)
+    return hot.scatter_(1, labels[:, None].long(), 1.0)
+
+
+def image_error_text(error: BaseException) -> str:
+    """What one of IMAGE_ERRORS says of a file."""
+    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+
+
+def to_eight_bits(image: Image.Image, channels: int) -> Image.Image:
+    """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
+        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert(mode)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert(mode)
+    return image.convert(mode)
+
+
+STRIP = 22  # height of a caption in pixels
+LAST = 1500  # milliseconds that the last frame stays, so that one can look at the result
+
+
+def gif(
+    frames: Sequence[Path | Image.Image], out: Path, fps: float = 8.0, captions: Sequence[str] = (), hold: bool = True
+) -> None:
+    """An animation that repeats for ever.
+
+    Args:
+        frames: pictures, or the paths of their files; two or more, all of one size.
+        out: where the GIF goes; written atomically.
+        fps: frames per second, at most 50 (browsers slow down what is faster).
+        captions: a line below each frame, such as "round 500".
+        hold: the last frame stays for a while before it begins again.
+
+    Raises:
+        GanflowError: a picture cannot be read or has another size than the first, or `out` cannot be written.
+    """
+    if len(frames) < 2:
+        raise GanflowError(f"an animation needs two pictures or more, not {len(frames)}")
+    pictures = [frame if isinstance(frame, Image.Image) else _open(frame) for frame in frames]
+    for frame, picture in zip(frames, pictures, strict=True):
+        if picture.size != pictures[0].size:
+            raise GanflowError(f"{frame} is {_size(picture)}, but the first picture is {_size(pictures[0])}; they must be alike")
+    if captions:
+        pictures = [captioned(p, text) for p, text in zip(pictures, captions, strict=True)]
+    each = max(20, round(1000 / fps))
+    durations = [each] * len(pictures)
+    if hold:
+        durations[-1] = max(each, LAST)
+    first, *others = (p if p.mode == "L" else p.convert("RGB").quantize(dither=Image.Dither.NONE) for p in pictures)
+    with replacing_file(out) as scratch:
+        first.save(scratch, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
+
+
+def captioned(picture: Image.Image, text: str) -> Image.Image:
+    """The picture with a line of text below its left corner."""
+    paper, ink = (255, 60) if picture.mode == "L" else ((255,) * 3, (60,) * 3)
+    whole = Image.new(picture.mode, (picture.width, picture.height + STRIP), paper)
+    whole.paste(picture)
+    ImageDraw.Draw(whole).text((6, picture.height + 2), text, fill=ink, font=ImageFont.load_default(14))
+    return whole
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            return file.copy() if file.mode == "L" else file.convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        raise GanflowError(f"cannot read {path} as a picture; remove it and try again") from None
+
+
+def _size(picture: Image.Image) -> str:
+    return f"{picture.width}×{picture.height}"

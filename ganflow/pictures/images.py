@@ -1,12 +1,13 @@
-"""Images side by side."""
+"""Grids, sheets and maps of images."""
 
 from __future__ import annotations
 
+import colorsys
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,3 +55,78 @@ def _columns(n: int) -> int:
     """From a square's side to twice that, the first number that divides n; else a square's side."""
     side = math.ceil(math.sqrt(n))
     return next((columns for columns in range(side, 2 * side) if n % columns == 0), side)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+HEADING = 14  # pixels above every row
+
+
+def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
+    """One row of tiles per entry, (n, channels, height, width) in [-1, 1], under its name.
+
+    More than three channels are a label map: every pixel gets the colour of its greatest channel.
+    """
+    strips = [(name, image_grid(coloured_images(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
+    width = max(strip.width for _, strip in strips)
+    canvas = Image.new("RGB", (width, sum(HEADING + strip.height for _, strip in strips)), (BACKGROUND,) * 3)
+    pen, font, y = ImageDraw.Draw(canvas), ImageFont.load_default(size=11), 0
+    for name, strip in strips:
+        pen.text((GAP + 1, y), name, fill=(60, 60, 60), font=font)
+        canvas.paste(strip, (0, y + HEADING))
+        y += HEADING + strip.height
+    return canvas
+
+
+def coloured_images(images: Tensor) -> Tensor:
+    """Label maps (n, more than 3 channels, height, width) as RGB in [-1, 1]; other images as they are."""
+    import torch
+
+    classes = images.shape[1]
+    if classes <= 3:
+        return images
+    # hues by the golden ratio, so that neighbouring labels differ; two brightnesses, so that many labels do
+    colours = [colorsys.hsv_to_rgb(0.58 + i * 0.618034, 0.65, 0.95 if i % 2 else 0.6) for i in range(classes)]
+    table = torch.from_numpy(np.array(colours, dtype=np.float32)) * 2 - 1
+    return table[images.float().cpu().argmax(1)].permute(0, 3, 1, 2)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+PANEL = 700  # pixels that a side is not to exceed by much
+POINT = 32  # small images are enlarged to about this many pixels
+
+
+def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, places: Tensor) -> Image.Image:
+    """A latent plane, laid out as the unit square: on the left what it decodes to, on the right where examples lie in it.
+
+    Args:
+        decode: images (n, channels, height, width) for places (n, 2) in the square; the first number goes to the right, the
+            second upwards.
+        examples: images (m, channels, height, width).
+        places: of the examples, (m, 2) in [0, 1].
+    """
+    import torch
+
+    height, width = examples.shape[2:]
+    scale = max(1, round(POINT / max(height, width)))
+    side = min(20, max(8, PANEL // (scale * max(height, width) + GAP)))
+    steps = (torch.arange(side) + 0.5) / side
+    up, right = torch.meshgrid(steps.flip(0), steps, indexing="ij")
+    images = coloured_images(decode(torch.stack((right, up), -1).reshape(-1, 2)))
+    decoded = image_grid(images, columns=side, scale=scale).convert("RGB")
+    scatter = Image.new("RGB", decoded.size, (BACKGROUND,) * 3)
+    spare = (decoded.width - width * scale, decoded.height - height * scale)
+    for example, (x, y) in zip(coloured_images(examples), places.tolist(), strict=True):
+        tile = image_grid(example[None], scale=scale).convert("RGB").crop((GAP, GAP, GAP + width * scale, GAP + height * scale))
+        scatter.paste(tile, (round(x * spare[0]), round((1 - y) * spare[1])))
+    canvas = Image.new("RGB", (2 * decoded.width + 8 * GAP, decoded.height), (BACKGROUND,) * 3)
+    canvas.paste(decoded)
+    canvas.paste(scatter, (decoded.width + 8 * GAP, 0))
+    return canvas

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ganflow.errors import GanflowError
-from ganflow.plugins.wording import did_you_mean, origin
+from ganflow.errors import GanflowError, did_you_mean, origin
 
 BUILT_IN = "ganflow"
 """The distribution whose components have their plain names to themselves."""

@@ -8,10 +8,9 @@ from typing import Any
 
 from pluggy import HookimplOpts, PluginManager
 
+from ganflow.contract.hooks import EVENTS, Builders, Events, Hook, arguments_of, hooks_of
 from ganflow.errors import GanflowError, KeyTaken, PluginError
-from ganflow.hookspecs import EVENTS, Builders, Events
 from ganflow.plugins.catalogue import Chosen
-from ganflow.plugins.marks import Hook, arguments_of, hooks_of
 
 
 class _Member:

@@ -1,20 +1,145 @@
-"""From entry points to the catalogue. Every plugin is loaded on its own: one that is broken is reported, and hurts no other."""
+"""Installed plugins, from entry points to the catalogue.
+
+Every plugin is loaded by itself: a broken one is reported and hurts no other.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import re
+from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import Distribution, entry_points
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
-from ganflow.errors import innermost
-from ganflow.hookspecs import CONTRACT
-from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Plugin
-from ganflow.plugins.marks import Hook, marked
-from ganflow.plugins.offers import Offers
-from ganflow.plugins.wording import did_you_mean, origin
+from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, marked
+from ganflow.contract.settings import is_settings, keys
+from ganflow.errors import PluginError, did_you_mean, innermost, origin
+from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Component, Plugin
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+HOOKS = BUILDERS + EVENTS
+
+
+class Offers:
+    """The `offer(role, name, SettingsClass)` that a plugin's `register` is called with.
+
+    Raises:
+        PluginError: (when called) the offer is refused; the text names plugin, distribution, version, role, name, and
+            the hook and argument at fault. The plugin is broken then, also if its `register` swallows the error.
+    """
+
+    def __init__(self, plugin: str, distribution: str, version: str) -> None:
+        self.plugin, self.distribution, self.version = plugin, distribution, version
+        self.components: list[Component] = []
+        self.error: PluginError | None = None
+
+    def __call__(self, role: str, name: str, settings: type) -> None:
+        for problem in self._problems(role, name, settings):
+            who = f"plugin '{self.plugin}' ({origin(self.distribution, self.version)})"
+            error = PluginError(f"{who}, {role} '{name}': {problem}")
+            self.error = self.error or error
+            raise error
+        self.components.append(Component(role, name, self.plugin, settings, self.distribution, self.version))
+
+    def _problems(self, role: Any, name: Any, settings: Any) -> Iterator[str]:
+        if role not in ROLES:
+            yield f"unknown role '{role}'{did_you_mean(str(role), ROLES)} (roles: {', '.join(ROLES)})"
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            yield "a component's name is lower-case letters, digits and underscores, and starts with a letter"
+        if any((c.role, c.name) == (role, name) for c in self.components):
+            yield "offered twice"
+        yield from settings_problems(settings)
+        yield from hook_problems(role, settings)
+
+
+def settings_problems(settings: Any) -> Iterator[str]:
+    """What keeps a class from being a settings class."""
+    if not is_settings(settings):
+        yield f"{_shown(settings)} is not a settings class; mark it with @settings"
+        return
+    if "__dataclass_fields__" not in vars(settings):  # inherited: the class's own keys would be passed over in silence
+        yield f"{_shown(settings)} inherits from a settings class but is none itself; mark it with @settings too"
+    for field, trouble in _unresolved(settings):
+        yield f"the type of the key '{field}' cannot be resolved ({trouble}); import it at module level, outside TYPE_CHECKING"
+    if any(key.name == "use" for key in keys(settings)):
+        yield "a key cannot be called 'use': a recipe names the component by that word"
+
+
+def _shown(value: Any) -> str:
+    return value.__qualname__ if isinstance(value, type) else repr(value)
+
+
+def _unresolved(settings: type) -> Iterator[tuple[str, str]]:
+    """The annotations, own and inherited, that name something that cannot be found: (key, error)."""
+    for base in settings.__mro__:
+        for field, annotation in inspect.get_annotations(base).items():
+            alone = type(base.__name__, (), {"__annotations__": {field: annotation}, "__module__": base.__module__})
+            try:
+                get_type_hints(alone)
+            except Exception as error:  # NameError as a rule, but evaluating a string can raise anything
+                yield field, str(error)
+
+
+def hook_problems(role: str, settings: type) -> Iterator[str]:
+    """What is wrong with the hooks of a settings class that is offered for `role`."""
+    hooks = hooks_of(settings)
+    for name, times in Counter(hook.name for hook in hooks).items():
+        if times > 1:
+            yield f"hook '{name}' is implemented by {times} methods; keep one"
+    for hook in hooks:
+        yield from _mark_problems(hook)
+        yield from _argument_problems(hook)
+        if hook.name in BUILDERS and not hook.wrapper and hook.name != role and (role, hook.name) != ("modifier", "terms"):
+            own = f"offer it as a {hook.name} of its own"
+            remedy = "mark it @hookimpl(wrapper=True) and yield" if role == "modifier" else own
+            yield f"hook '{hook.name}' would replace the recipe's {hook.name}; {remedy}"
+    if role == "modifier" and not hooks:
+        yield ("a modifier adds terms (@hookimpl), wraps a builder (@hookimpl(wrapper=True)) or listens to an event (@hookimpl); "
+               "this one does none of it")  # fmt: skip
+    if role != "modifier" and not any(hook.name == role and not hook.wrapper for hook in hooks):
+        there = "is not marked with @hookimpl" if callable(getattr(settings, role, None)) else "is missing"
+        there = "must build, not wrap" if any(hook.name == role for hook in hooks) else there
+        yield f"the builder {there}: a {role} needs a method '{role}', marked with @hookimpl"
+
+
+def _mark_problems(hook: Hook) -> Iterator[str]:
+    """A hook that is none, and marks that do not mean here what they mean elsewhere."""
+    if hook.name not in HOOKS:
+        yield f"there is no hook '{hook.name}'{did_you_mean(hook.name, HOOKS)} (hooks: {', '.join(HOOKS)})"
+    if hook.options.get("hookwrapper"):
+        yield f"hook '{hook.name}': hookwrapper=True is the old style; use wrapper=True and return what `yield` gave"
+    if hook.options.get("tryfirst") or hook.options.get("trylast"):
+        yield f"hook '{hook.name}': the recipe gives the order of modifiers; drop tryfirst and trylast"
+    yields = inspect.isgeneratorfunction(inspect.unwrap(hook.function))
+    if hook.wrapper and hook.name in EVENTS:
+        yield f"hook '{hook.name}' is an event, which cannot be wrapped; drop wrapper=True"
+    elif hook.wrapper and not yields:
+        yield f"hook '{hook.name}' is marked wrapper=True but does not yield: `made = yield` gives what it wraps"
+    elif yields and not hook.wrapper:
+        yield f"hook '{hook.name}' yields but is not marked @hookimpl(wrapper=True)"
+
+
+def _argument_problems(hook: Hook) -> Iterator[str]:
+    """Arguments that the hook does not have, or that pluggy would leave out without a word."""
+    if hook.name not in HOOKS:
+        return
+    known = arguments_of(hook.name)
+    may_take = f"(it can take: {', '.join(known) or 'no argument'})"
+    given = hook.parameters
+    if hook.bound and (not given or given[0].name in known):
+        yield f"hook '{hook.name}' lacks self as its first argument"
+    for parameter in given[hook.bound :]:
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            yield f"hook '{hook.name}': argument '{parameter}' must be a plain one {may_take}"
+        elif parameter.name not in known:
+            yield f"hook '{hook.name}' has no argument '{parameter.name}'{did_you_mean(parameter.name, known)} {may_take}"
+        elif parameter.default is not parameter.empty:
+            yield f"hook '{hook.name}': argument '{parameter.name}' has a default, which could hide the real value; drop it"
+
 
 GROUP = "ganflow"
 _FAILURES = (Exception, SystemExit)  # what a plugin's code may raise; Ctrl-C is not its fault

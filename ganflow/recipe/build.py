@@ -6,17 +6,14 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ganflow.errors import PluginError, SettingsError
+from ganflow.contract.settings import Key, check, keys
+from ganflow.errors import PluginError, SettingsError, did_you_mean, origin
 from ganflow.plugins import Catalogue, Chosen, UnknownComponent
-from ganflow.plugins.wording import did_you_mean, origin
-from ganflow.recipe.nodes import Node, Problems, join, lines, node_of, shown
 from ganflow.recipe.overrides import is_part, per_part
-from ganflow.recipe.paths import longest_key
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.references import References, refers
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.values import Misfit, convert
-from ganflow.settings import Key, check, keys
+from ganflow.recipe.values import Misfit, References, convert, longest_key, refers
+from ganflow.recipe.yaml import Node, Problems, join, lines, node_of, shown
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10

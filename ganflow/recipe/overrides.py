@@ -23,13 +23,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ganflow.contract.settings import keys as keys_of
+from ganflow.errors import did_you_mean
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
-from ganflow.plugins.wording import did_you_mean
-from ganflow.recipe.nodes import COMMAND_LINE, Node, Problems, join, shown
-from ganflow.recipe.paths import longest_key, steps
-from ganflow.recipe.reader import read_yaml
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
-from ganflow.settings import keys as keys_of
+from ganflow.recipe.values import longest_key, steps
+from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, join, read_yaml, shown
 
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 

@@ -6,8 +6,8 @@ import re
 from typing import Any, Literal
 
 from ganflow.addresses import password_problem
+from ganflow.contract.settings import key, part, settings
 from ganflow.errors import SettingsError
-from ganflow.settings import key, part, settings
 
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name

@@ -15,10 +15,9 @@ from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue
-from ganflow.recipe.nodes import Node, Problems, shown
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.source import Draft, draft, locate
-from ganflow.recipe.writer import to_yaml
+from ganflow.recipe.yaml import Node, Problems, shown, to_yaml
 
 STAGES = "stages"
 

@@ -23,7 +23,7 @@ from ganflow.plugins import Component, Plugin, UnknownComponent, load_catalogue,
 from ganflow.testing.partners import Partner, RunsEagerly
 
 if TYPE_CHECKING:
-    from ganflow.data import Data
+    from ganflow.contract.data import Data
 
 __all__ = ["Partner", "RunsEagerly", "check_component", "check_plugin", "components"]
 
@@ -73,7 +73,7 @@ def check_component(
         values: of its keys, where the defaults will not do: required ones, smaller networks.
 
     Raises:
-        AssertionError: it is not documented, or what it builds does not keep the contract (ganflow.hookspecs).
+        AssertionError: it is not documented, or what it builds does not keep the contract (ganflow.contract.hooks).
     """
     from ganflow.testing.checks import check
 

@@ -14,16 +14,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganflow.data import Data, Field, StreamData, TensorData
-from ganflow.data.drawing import generator
-from ganflow.data.feed import feed
-from ganflow.encoder import TextEncoder
+from ganflow.contract.data import Data, Field, StreamData, TensorData
+from ganflow.contract.roles import Executor, TextEncoder, TrackedRun, Tracker
+from ganflow.engine.feed import feed
+from ganflow.engine.state import flatten, unflatten
+from ganflow.engine.stream import generator
 from ganflow.errors import GanflowError
-from ganflow.executor import Executor
-from ganflow.game.state import flatten, unflatten
 from ganflow.plugins import Chosen, Component, Composition
 from ganflow.testing.trial import BATCH
-from ganflow.tracker import TrackedRun, Tracker
 
 LOADED = 8
 """Examples that are loaded one by one."""

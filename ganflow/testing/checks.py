@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ganflow.data import Data
+from ganflow.contract.data import Data
+from ganflow.contract.hooks import hooks_of
+from ganflow.contract.settings import keys, summary
 from ganflow.errors import GanflowError, PluginError, StepError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
-from ganflow.plugins.marks import hooks_of
-from ganflow.settings import keys, summary
 from ganflow.testing.alone import ALONE
 from ganflow.testing.networks import try_critic, try_generator
 from ganflow.testing.partners import Partner, RunsEagerly

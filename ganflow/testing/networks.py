@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganflow.data import Field
-from ganflow.game.game import fork_rng
-from ganflow.signature import Signature, Z
+from ganflow.contract.data import Field
+from ganflow.contract.signature import Signature, Z
+from ganflow.engine.game import fork_rng
 from ganflow.testing.trial import BATCH, Trial
 
 

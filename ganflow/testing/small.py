@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-from ganflow.metrics import Metric
+from ganflow.contract.game import Metric
 from ganflow.testing.trial import Trial
 
 

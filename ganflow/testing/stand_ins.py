@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganflow.data import Data, Field, TensorData
-from ganflow.hookspecs import hookimpl
-from ganflow.loss import ScoreLoss
-from ganflow.optim import Elementwise
+from ganflow.contract.data import Data, Field, Prior, TensorData
+from ganflow.contract.hooks import hookimpl
+from ganflow.contract.loss import ScoreLoss
+from ganflow.contract.optim import Elementwise
+from ganflow.contract.settings import settings
+from ganflow.contract.signature import Signature
 from ganflow.plugins import Chosen, Component
-from ganflow.prior import Prior
-from ganflow.settings import settings
-from ganflow.signature import Signature
 
 CLASSES = ("circle", "square", "triangle")
 

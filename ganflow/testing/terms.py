@@ -9,12 +9,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ganflow.game import Game
-from ganflow.game.contract import wrong_span
-from ganflow.game.fit import Alike, differences_of_halves
-from ganflow.game.game import evaluating, fork_rng
-from ganflow.game.held import losses_in
-from ganflow.loss import AddedTerms, mixes_examples
+from ganflow.contract.loss import AddedTerms, mixes_examples
+from ganflow.engine.build import Alike, differences_of_halves
+from ganflow.engine.game import Game, evaluating, fork_rng
+from ganflow.engine.losses import losses_in, wrong_span
 from ganflow.testing.trial import Trial
 
 

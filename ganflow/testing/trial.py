@@ -14,19 +14,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ganflow.contract.data import Prior
+from ganflow.contract.loss import AddedTerms, Loss, Report
+from ganflow.contract.signature import played, signatures_of
+from ganflow.engine.compile import first_words, verify
+from ganflow.engine.game import Game
+from ganflow.engine.losses import gives, losses_in
+from ganflow.engine.optimizers import make_optimizer, make_players
+from ganflow.engine.player import parts_of
+from ganflow.engine.round import Round
+from ganflow.engine.state import copy_of_state, flatten, game_state, load_game_state, unflatten
 from ganflow.errors import GanflowError
-from ganflow.game import Game, Round
-from ganflow.game.compiled import first_words, verify
-from ganflow.game.contract import gives
-from ganflow.game.held import losses_in
-from ganflow.game.parts import make_optimizer, make_players
-from ganflow.game.player import parts_of
-from ganflow.game.state import copy_of_state, flatten, game_state, load_game_state, unflatten
-from ganflow.loss import AddedTerms, Loss
 from ganflow.plugins import Chosen, Composition
-from ganflow.prior import Prior
-from ganflow.report import Report
-from ganflow.signature import played, signatures_of
 from ganflow.testing.partners import RunsEagerly
 from ganflow.testing.stand_ins import Example, stand_in
 

@@ -1,4 +1,4 @@
-"""Where a run's points go, and whether they may: what a stranger's recipe or folder says is not what the user said."""
+"""Destinations: where a run's points go, and whether they may."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from ganflow.addresses import SQLITE, is_http, password_problem, plain_file, shown
 from ganflow.errors import GanflowError
-from ganflow.lock import Held, locked
-from ganflow.runs import RunFolder
-from ganflow.tracking import family
-from ganflow.tracking.known import ENVIRONMENT, has_credentials, known
-from ganflow.tracking.pending import STORE, absolute, default_uri, inside, sqlite_file, store_uri
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import Held, locked
+from ganflow.tracking import outbox
+from ganflow.tracking.credentials import ENVIRONMENT, has_credentials, known
+from ganflow.tracking.outbox import STORE, absolute, default_uri, inside, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -82,7 +82,7 @@ class Destination:
 
 def of_folder(folder: RunFolder, uri: str | None = None) -> Destination:
     """Where a folder's points go: see `store_uri`."""
-    to, runs = store_uri(folder, uri), family.root(folder)
+    to, runs = store_uri(folder, uri), outbox.root(folder)
     return Destination(to, runs, bool(uri) or to == default_uri(runs) or known(to))
 
 

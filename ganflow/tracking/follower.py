@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from ganflow import child
 from ganflow.errors import GanflowError
-from ganflow.inside import open_file
-from ganflow.runs import RunFolder
-from ganflow.tracking.pending import MISSING, Unsent, absolute, unsent
+from ganflow.files import open_file
+from ganflow.runs.folders import RunFolder
+from ganflow.tracking.outbox import MISSING, Unsent, absolute, unsent
 
 LOG = "tracking.log"
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ganflow import record
 from ganflow.addresses import redacted
-from ganflow.checkpoint import Writer, load_game
-from ganflow.checkpoint.load import find_checkpoint
-from ganflow.runs import ENCODER_FILE, RunFolder
-from ganflow.signature import Z
+from ganflow.contract.signature import Z
+from ganflow.runs import record
+from ganflow.runs.checkpoints import Writer
+from ganflow.runs.folders import ENCODER_FILE, RunFolder
+from ganflow.runs.loading import find_checkpoint, load_game
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from ganflow.tracking.artifacts import Artifacts
+    from ganflow.tracking.connection import Artifacts
 
 NAME = "generator"
 SERVING = Path(__file__).with_name("serving.py")

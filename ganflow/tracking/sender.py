@@ -1,4 +1,4 @@
-"""Sending one folder to MLflow: what it has not got yet, each thing once."""
+"""Sending one folder, or a sweep with its trials, to MLflow: what it has not got yet, each thing once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.runs import RunFolder, check, here, is_sweep
-from ganflow.tracking import describe, journal
-from ganflow.tracking.connection import Connection
-from ganflow.tracking.images import images_of, log_image
-from ganflow.tracking.pending import ENDS, Point, Settings, State, points, samples, seen
+from ganflow.runs import folders, journal
+from ganflow.runs.folders import RunFolder, check, here, is_sweep
+from ganflow.tracking import connection as connection_module
+from ganflow.tracking import outbox, store
+from ganflow.tracking.connection import Connection, images_of, log_image
+from ganflow.tracking.outbox import ENDS, Point, Settings, State, points, samples, seen
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from ganflow.tracking.artifacts import Artifacts
+    from ganflow.tracking.connection import Artifacts
 
 _AT_ONCE = 1000  # metrics in a request, MLflow's limit
 _MANY = 100  # parameters or tags in a request, MLflow's limit
@@ -103,7 +104,7 @@ class Sender:
             self._asked, self._described = True, _recipe(now)
         if status == "running" and self.state.status:
             client.update_run(self.state.run_id, status="RUNNING")
-            client.set_tag(self.state.run_id, describe.STATUS, status)
+            client.set_tag(self.state.run_id, connection_module.STATUS, status)
             self._noted(status="", seen=[])
         self._send_points(client)
         whole = self._send_images(client) if settings.images else True
@@ -115,7 +116,7 @@ class Sender:
             return whole
         problem = self._send_model(client) if status == "finished" and settings.log_model else None
         if self.state.status != status:
-            client.set_tag(self.state.run_id, describe.STATUS, status)
+            client.set_tag(self.state.run_id, connection_module.STATUS, status)
             client.set_terminated(self.state.run_id, ENDS[status], end_time=self._last_report())
         now = now if whole else []
         if (self.state.status, self.state.seen) != (status, now):
@@ -145,8 +146,8 @@ class Sender:
     def _send_description(self, client: MlflowClient, run: Any) -> None:
         from mlflow.entities import Param, RunTag
 
-        run_id, tags = run.info.run_id, describe.tags(self.folder, self.connection.parent(self.folder))
-        wanted, had = describe.parameters(self.folder), run.data.params
+        run_id, tags = run.info.run_id, connection_module.tags(self.folder, self.connection.parent(self.folder))
+        wanted, had = connection_module.parameters(self.folder), run.data.params
         new = [Param(name, value) for name, value in wanted.items() if name not in had]
         for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
             tag = f"ganflow.resumed_with.{name}"[:250]
@@ -157,7 +158,7 @@ class Sender:
             client.log_batch(run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
         if self.folder.recipe.exists():
             self._send_file(self.folder.recipe, None)
-        data = describe.dataset(self.folder)
+        data = connection_module.dataset(self.folder)
         if data is not None and not run.inputs.dataset_inputs:
             client.log_inputs(run_id, [data])
 
@@ -185,7 +186,7 @@ class Sender:
         """The best trial so far of a sweep."""
         from mlflow.entities import RunTag
 
-        standing = describe.standing(self.folder)
+        standing = connection_module.standing(self.folder)
         changed = [RunTag(name, value) for name, value in standing.items() if self._told.get(name) != value]
         if changed:
             client.log_batch(self.state.run_id, tags=changed)
@@ -241,3 +242,72 @@ class Sender:
 def _recipe(now: list[int]) -> list[int]:
     """The part of `seen` that tells of the recipe."""
     return now[3:6]
+
+
+class Sweep:
+    """Sends a sweep's folder and those of its trials, also of trials that begin while it is followed.
+
+    Args:
+        ask: ask the store whether it has the trials' runs, also of those that are known to have been sent: somebody may have
+            deleted them.
+    """
+
+    def __init__(self, folder: RunFolder, connection: Connection, ask: bool) -> None:
+        self.folder, self.connection = folder, connection
+        self.parent = Sender(folder, connection)
+        self.trials: dict[Path, Sender] = {}
+        self._ask = ask
+        self._away = ""  # why the store cannot be reached
+
+    @property
+    def result(self) -> SyncResult:
+        """Of all together; the error is the store's, or the first folder's."""
+        everyone = [self.parent, *self.trials.values()]
+        wrong = [f"{outbox.title(s.folder)}: {s.result.error}" for s in everyone if s.result.error]
+        error = self._away or "".join(wrong[:1]) + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        return SyncResult(
+            points=sum(s.result.points for s in everyone),
+            images=sum(s.result.images for s in everyone),
+            model=any(s.result.model for s in everyone),
+            error=error,
+            uri=self.connection.uri,
+        )
+
+    def attempt(self, status: str) -> bool:
+        """Send everything there is. The parent goes first while the sweep runs, and last when it ends: what is finished in
+        MLflow is complete. Returns whether the store could not be reached."""
+        self._away = ""
+        try:
+            self._find_trials()
+        except Exception as error:  # whatever MLflow raises
+            self._away = store.reason(error)
+            self.connection.lost()
+            return True
+        running = status == "running"
+        trials = [trial for trial in self.trials.values() if not (trial.idle() and (running or trial.done))]
+        for sender in [self.parent, *trials] if running else [*trials, self.parent]:
+            failed = sender.attempt(status if sender is self.parent else _standing(sender.folder, status))
+            if failed and not self.connection.answers():
+                self._away = sender.result.error
+                return True
+        return False
+
+    def _find_trials(self) -> None:
+        there = outbox.trials(self.folder)
+        new = [path for path in there if path not in self.trials]
+        self.trials = {path: self.trials.get(path) or Sender(RunFolder(path), self.connection) for path in there}
+        if self._ask:
+            self._ask, has = False, self.connection.children(self.folder)
+            for path in new:
+                if path.name not in has:
+                    self.trials[path].doubt()
+
+
+def _standing(trial: RunFolder, sweep: str) -> str:
+    """How a trial stands. While the sweep runs, that is what the trial says: it may be trained on another machine, and if it
+    was killed the sweep begins it again. Afterwards one that calls itself running was killed."""
+    try:
+        told = trial.read().status
+    except GanflowError:  # the attempt says what is wrong
+        return "running"
+    return "killed" if told == "running" and sweep != "running" and not folders.is_running(trial) else told

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from mlflow.pyfunc.model import PythonModel
 
-from ganflow.checkpoint import load_game
-from ganflow.runs import RunFolder
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.loading import load_game
 
 
 class Generator(PythonModel):

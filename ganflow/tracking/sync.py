@@ -9,20 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
-from ganflow import runs
 from ganflow.addresses import bare, is_http, password_problem
 from ganflow.errors import GanflowError
-from ganflow.lock import Held, locked
 from ganflow.printing import say
-from ganflow.runs import RunFolder
-from ganflow.tracking import family
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import Held, locked
+from ganflow.tracking import outbox
 from ganflow.tracking.connection import Connection
+from ganflow.tracking.credentials import remember, without_credentials
 from ganflow.tracking.destination import Destination, of_folder
-from ganflow.tracking.known import remember, without_credentials
-from ganflow.tracking.sender import Sender, SyncResult
-from ganflow.tracking.sweep import Sweep
-
-__all__ = ["EVERY", "SyncResult", "sync"]
+from ganflow.tracking.sender import Sender, Sweep, SyncResult
 
 EVERY = 3.0
 """Seconds between looks at a folder that is followed. One look that finds points costs about 20 ms."""
@@ -67,8 +64,8 @@ def sync(
             not the one of a training which goes on.
     """
     try:
-        for opened in filter(None, (folder, family.sweep_of(folder))):
-            runs.check(opened)
+        for opened in filter(None, (folder, outbox.sweep_of(folder))):
+            folders.check(opened)
     except GanflowError as error:
         return SyncResult(error=str(error), uri=uri or "MLflow")
     where = _allowed(folder, uri, attached=over is not None)
@@ -79,7 +76,7 @@ def sync(
         with _alone(folder, timeout=60 if follow else 2), nullcontext() if where.given else without_credentials():
             connection = Connection(to, where, barred)
             look: Look = Sender(folder, connection, checkpoint)
-            if runs.is_sweep(folder):
+            if folders.is_sweep(folder):
                 look = Sweep(folder, connection, over is None)
             if follow:
                 _follow(look, folder, over, every, to)
@@ -93,13 +90,13 @@ def sync(
 def _allowed(folder: RunFolder, uri: str | None, attached: bool) -> Destination:
     """Where the folder is to be sent, if that may be."""
     where = of_folder(folder, uri)
-    type_this = f"ganflow sync {shlex.quote(str(runs.here(folder.path)))} --uri {shlex.quote(bare(where.uri))}"
+    type_this = f"ganflow sync {shlex.quote(str(folders.here(folder.path)))} --uri {shlex.quote(bare(where.uri))}"
     problem = None if where.given else password_problem(where.uri)
     if problem:
-        raise GanflowError(f"{family.title(folder)}: {problem}; then: {type_this}")
+        raise GanflowError(f"{outbox.title(folder)}: {problem}; then: {type_this}")
     where.check(type_this)
     if not where.given and not attached and is_http(where.uri):
-        raise GanflowError(f"{family.title(folder)} says that it is to be sent to {where.uri}, an address that you have not "
+        raise GanflowError(f"{outbox.title(folder)} says that it is to be sent to {where.uri}, an address that you have not "
                            f"typed yet; if you mean it: {type_this}")  # fmt: skip
     return where
 
@@ -107,7 +104,7 @@ def _allowed(folder: RunFolder, uri: str | None, attached: bool) -> Destination:
 @contextmanager
 def _alone(folder: RunFolder, timeout: float) -> Iterator[None]:
     """Nobody else sends the folder. Single trials may be sent at the same time, while nobody sends their sweep."""
-    above = family.sweep_of(folder)
+    above = outbox.sweep_of(folder)
     if above is None:
         with locked(folder.path / _LOCK, timeout):
             yield
@@ -137,7 +134,7 @@ def standing(folder: RunFolder, patience: float = 0) -> str:
     whose training process is about to end is given `patience` seconds to say how, or was killed."""
     deadline = time.monotonic() + patience
     while (status := folder.read().status) == "running":
-        if not runs.is_running(folder):
+        if not folders.is_running(folder):
             return "killed"
         if time.monotonic() > deadline:
             return "killed" if patience else status

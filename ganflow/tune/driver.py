@@ -1,25 +1,76 @@
-"""A sweep from its beginning to its end, or from where it was interrupted."""
+"""A sweep from its beginning, or from where it was interrupted, to its end."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
 from ganflow.printing import say
-from ganflow.tune.folder import MACHINE, SweepFolder, TrialRecord
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import entries
 from ganflow.tune.plan import Plan, in_common, rounds_of
+from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
+from ganflow.tune.schedulers import Stopping
+from ganflow.tune.search import Searcher
+from ganflow.tune.trials import Book
+
+Report = tuple[float, int, float]  # time, round, score
+
+
+def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
+    """Tell searcher and scheduler of the recorded trials. Those that the machine broke are to be tried again.
+
+    Returns:
+        The numbers of the trials that are to go on.
+
+    Raises:
+        GanflowError: a journal is damaged.
+    """
+    for number, record in sorted(book.trials.items()):
+        if record.state == "failed" and record.cause == MACHINE:
+            book.record(number, state="waiting", error="", cause="")
+        score = record.score if record.state in ("finished", "stopped") else None
+        searcher.restore(number, record.config, score, record.over)
+    unfinished = [number for number, record in sorted(book.trials.items()) if not record.over]
+    if scheduler is not None:
+        histories = {number: scored(book.folder.trial(number), metric) for number in book.trials}
+        stopped = scheduler.remember(in_time(histories))
+        for number in [n for n in unfinished if n in stopped]:  # the sweep died before this was written down
+            _stop(book, number, histories[number][-1])
+            unfinished.remove(number)
+    for number in unfinished:
+        book.record(number, state="waiting", error="")
+    return unfinished
+
+
+def _stop(book: Book, number: int, last: Report) -> None:
+    _, round, score = last
+    book.record(number, state="stopped", round=round, score=score)
+    book.folder.trial(number).update(status="stopped")
+
+
+def scored(folder: RunFolder, metric: str) -> list[Report]:
+    """(time, round, score) of every report of a run that had a score."""
+    return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
+
+
+def in_time(histories: dict[int, list[Report]]) -> Iterable[tuple[int, int, float]]:
+    """(trial, round, score) of all trials, in the order in which they were reported."""
+    every = [(time, number, round, score) for number, points in histories.items() for time, round, score in points]
+    return [(number, round, score) for _, number, round, score in sorted(every)]
+
 
 if TYPE_CHECKING:
-    from ganflow.runner.loop import Interruption
+    from ganflow.runs.loop import Interruption
 
 
 @dataclass(frozen=True)
@@ -47,15 +98,15 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
-    from ganflow.runner.loop import interruptible
-    from ganflow.tracking import Follower
+    from ganflow.runs.loop import interruptible
     from ganflow.tracking.destination import bar_of, check_recipe, typed
-    from ganflow.tune.display import Display
-    from ganflow.tune.summary import summarize
+    from ganflow.tracking.follower import Follower
+    from ganflow.tune.callbacks import Display
+    from ganflow.tune.report import summarize
 
     check_recipe(plan.recipe, folder.path.parent)
     with ExitStack() as stack:
-        stack.enter_context(runs.locked(folder))
+        stack.enter_context(folders.locked(folder))
         before = folder.read()
         folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
         records = folder.mended()
@@ -112,22 +163,15 @@ def _tune(
 
     # For its statistics of usage, which are off, Ray counts callbacks, and imports MLflow to know which is whose: two seconds.
     usage.tag_callbacks = lambda callbacks: False
-    from ganflow.tracking import Journal
-    from ganflow.tune.address import connect
-    from ganflow.tune.book import Book
-    from ganflow.tune.deaths import tell_all
-    from ganflow.tune.executors import executor_of
-    from ganflow.tune.memory import remember
-    from ganflow.tune.population import Population
+    from ganflow.runs.journal import Journal
+    from ganflow.tune.callbacks import Watcher
+    from ganflow.tune.cluster import connect, guarded
+    from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight
-    from ganflow.tune.proposals import Proposals
-    from ganflow.tune.resources import bundles, workers
-    from ganflow.tune.room import AHEAD, InTurn, Room
-    from ganflow.tune.schedulers import make_scheduler
-    from ganflow.tune.search import LearningSearch, make_searcher
+    from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
+    from ganflow.tune.search import LearningSearch, Proposals, make_searcher
     from ganflow.tune.trial import Trial
-    from ganflow.tune.watch import Watcher
-    from ganflow.tune.watchdog import guarded
+    from ganflow.tune.trials import Book, tell_all
 
     tell_all()
     rounds = rounds_of(plan)
@@ -212,7 +256,7 @@ def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> N
 def _pack(plan: Plan, say: Callable[[str], None]) -> int:
     """Trials that are played together: what the recipe says, or 1 where that would not pay."""
     from ganflow.packed import worth_packing
-    from ganflow.tune.objective import Reports
+    from ganflow.tune.plan import Reports
 
     wanted = plan.tune.pack
     if wanted == 1:

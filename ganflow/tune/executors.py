@@ -1,17 +1,76 @@
-"""The executors that ganflow has: each trial by itself, or several as one batched computation."""
+"""Resources and executors of trials: each by itself, or several as one batched computation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import ray
+from ray.util import get_current_placement_group, get_node_ip_address
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from ganflow.contract.roles import Executor, TrialRun, TrialSession
+from ganflow.engine.distributed import Group
+from ganflow.engine.rendezvous import Lost
 from ganflow.errors import GanflowError, PluginError
-from ganflow.executor import Executor, TrialRun, TrialSession
 from ganflow.packed import NotPackable
-from ganflow.recipe import Recipe
-from ganflow.runner.pack import PackSession
-from ganflow.runner.workers import Lost
-from ganflow.runs import RunFolder
+from ganflow.packed.session import PackSession
+from ganflow.recipe import Recipe, Tune, read_recipe
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.workers import serve
+
+
+def workers(tune: Tune) -> int:
+    """Processes that train one trial together: one for each GPU."""
+    return max(1, int(tune.resources.get("gpus", 0)))
+
+
+def bundles(tune: Tune) -> Any:
+    """One bundle for the trial, and one for each further worker: a placement group that Tune owns, so that trials with
+    several workers wait for all of their places and cannot starve each other."""
+    from ray import tune as ray_tune
+
+    cpus, gpus, n = tune.resources.get("cpus", 1), tune.resources.get("gpus", 0), workers(tune)
+    one = {"CPU": cpus, "GPU": gpus if n == 1 else 1} if gpus else {"CPU": cpus}
+    return ray_tune.PlacementGroupFactory([one] * n)
+
+
+class Rank:
+    """One worker. It ends with the trial's actor, which owns it."""
+
+    def serve(self, recipe: str, changes: list[str], rank: int, size: int, address: str) -> int:
+        """Play along until the run ends; returns the rounds played."""
+        return serve(read_recipe(recipe, changes), Group(rank, size, address))
+
+
+def hire(recipe: str, changes: list[str], size: int) -> Group:
+    """Start ranks 1 … size − 1, one in each further bundle of this actor's placement group; this process is rank 0.
+
+    Args:
+        recipe, changes: of the trial, for every rank to read.
+    """
+    group = Group.host(size, get_node_ip_address())
+    reserved = get_current_placement_group()
+    assert reserved is not None, "a trial with several workers has a placement group"
+    for rank in range(1, size):
+        share = reserved.bundle_specs[rank]
+        place = PlacementGroupSchedulingStrategy(placement_group=reserved, placement_group_bundle_index=rank)
+        options: dict[str, Any] = {"num_cpus": share.get("CPU", 0), "num_gpus": share.get("GPU", 0), "max_restarts": 0}
+        actor: Any = ray.remote(Rank).options(scheduling_strategy=place, **options).remote()
+        task = actor.serve.remote(recipe, changes, rank, size, group.address)
+        _ranks.append((actor, task))  # an actor that nobody refers to is ended
+    return group
+
+
+_ranks: list[tuple[Any, Any]] = []
+
+
+def dismiss() -> None:
+    """End the ranks of the trial before."""
+    while _ranks:
+        actor, _ = _ranks.pop()
+        ray.kill(actor)
+
 
 Reported = Sequence[tuple[int, Any]]
 

@@ -1,15 +1,205 @@
-"""What a sweep is to do, found out and checked before anything is made."""
+"""The plan of a sweep: its objective, checked before anything is made, and its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ganflow.errors import GanflowError
+from ganflow.contract.game import Scores
+from ganflow.errors import GanflowError, Problem, RecipeError
+from ganflow.files import write_text
+from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
-from ganflow.tune.space import Space, read_space
+from ganflow.recipe.sections import NAME
+from ganflow.runs import folders
+from ganflow.tracking.destination import address, check_recipe
+from ganflow.tune.reading import read_space
+from ganflow.tune.records import SweepFolder
+from ganflow.tune.space import Space
+
+if TYPE_CHECKING:
+    from ganflow.contract.data import Data
+    from ganflow.contract.game import Metric
+    from ganflow.engine.game import Game
+    from ganflow.plugins import Composition
+
+BATCH = 8
+"""Examples in the one small batch that is played to learn the terms' names."""
+ALWAYS = ("round", "seconds")
+"""What a trial can be stopped by besides what its recipe reports."""
+
+
+class Reports:
+    """The names of everything that a recipe's runs report, found by building as little of it as tells them: the data and the
+    metrics for the scores; the whole game, and a small round on the CPU for each set of terms that take part together, for the
+    rest.
+
+    Raises:
+        GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        batch = min(BATCH, recipe.train.batch_size)
+        train = replace(recipe.train, device="cpu", precision="fp32", batch_size=batch, n_critic=1, accumulate=1)
+        self.recipe = replace(recipe, train=train)
+
+    @cached_property
+    def composition(self) -> Composition:
+        return self.recipe.composition()
+
+    @cached_property
+    def data(self) -> Data:
+        data: Data = self.composition.build("data")
+        return data
+
+    @cached_property
+    def game(self) -> Game:
+        """To look at and to sample from; without optimizers."""
+        from ganflow.engine.build import build_game
+
+        return build_game(self.recipe, self.composition, self.data, players=False)
+
+    @cached_property
+    def metrics(self) -> list[tuple[Metric, list[str]]]:
+        """The metrics with their scores' names, in the recipe's order."""
+        made = Scores(self.composition.build_metrics(self.data))
+        return list(zip(made.metrics, made.names(lambda: self.game), strict=True))
+
+    @property
+    def scores(self) -> list[str]:
+        return [name for _, names in self.metrics for name in names]
+
+    @property
+    def terms(self) -> list[str]:
+        """"critic/wasserstein", "generator/wasserstein", …"""
+        return self._played[0]
+
+    @property
+    def estimates(self) -> list[str]:
+        """What the loss derives of its terms, "w_estimate"."""
+        return self._played[1]
+
+    @property
+    def logged(self) -> list[str]:
+        """What components report by `report.log`, "gradient_norm/critic"."""
+        return self._played[2]
+
+    @cached_property
+    def _played(self) -> tuple[list[str], list[str], list[str]]:
+        from ganflow.contract.loss import Report
+        from ganflow.engine.build import build_game, build_round
+        from ganflow.engine.feed import feed
+        from ganflow.engine.trainer import Diverged, Trainer
+
+        train = self.recipe.train
+        game = build_game(self.recipe, self.composition, self.data)
+        self.composition.begin(game)
+        play = build_round(self.recipe, self.composition, game)
+        source = feed(self.data, train.batch_size, train.seed)
+        trainer = Trainer(game, source, play, train.batch_size, train.seed)
+        terms: dict[str, float] = {}
+        try:
+            for number in play.phases(train.rounds):  # terms may take part in some rounds only
+                trainer.round = number
+                with suppress(Diverged):  # its terms have their names all the same
+                    trainer.advance(number + 1)
+                terms |= dict.fromkeys(play.names, 1.0)
+        finally:
+            source.close()
+        report = Report(1, {**terms, **{f"{player}_loss": 1.0 for player in game.players}}, game.estimates(terms))
+        for listener in self.composition.listeners("round_reported"):
+            listener(game=game, report=report)
+        return list(report.terms), list(report.estimates), list(report.logged)
+
+    def known(self) -> str:
+        """All names, for a message."""
+        kinds = {"scores": self.scores, "terms": self.terms, "estimates": self.estimates, "logged": self.logged}
+        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+
+    def has(self, name: str) -> bool:
+        return any(name in names for names in (self.scores, self.terms, self.estimates, self.logged))
+
+
+def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, Literal["min", "max"]]:
+    """What a trial is judged by, and whether less ("min") or more ("max") of it is better.
+
+    `tune.metric` is the name of a score, a term, an estimate or a logged number, or of one of the recipe's metrics ("frechet"),
+    which means its first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
+
+    Args:
+        recipe: with a tune section.
+        variants: the recipes with other components that the space can yield: they must report it, too.
+
+    Raises:
+        RecipeError: there is no such thing, or nothing says which is better; also where `tune.stop` names what is not reported.
+        GanflowError: the recipe cannot be built.
+    """
+    from ganflow.plugins.blame import plugins_fault
+
+    try:
+        return _found(recipe, variants)
+    except (Exception, SystemExit) as error:
+        told = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
+        if told is None:
+            raise
+        raise told from error
+
+
+def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["min", "max"]]:
+    tune, reports = recipe.tune, Reports(recipe)
+    assert tune is not None
+    metric, goal = _metric(recipe, tune.metric, reports)
+    mode = tune.mode or goal
+    if mode is None:
+        text = f"needed, for nothing says whether a smaller '{metric}' is better: write min or max"
+        raise _wrong(recipe, "mode", text, "metric")
+    for name in tune.stop:
+        if name not in (metric, *ALWAYS) and not reports.has(name):
+            raise _wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
+    for variant in variants:
+        if not Reports(variant).has(metric):
+            made = _changed(recipe, variant)
+            raise _wrong(recipe, "metric", f"'{metric}' is not reported by trials with {made}, which the space allows")
+    return metric, mode
+
+
+def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, Literal["min", "max"] | None]:
+    """The name and, where it is known, which is better."""
+    for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
+        if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
+            return names[0], metric.goal
+    if asked is None:
+        text = f"needed, for the recipe has no metrics; name one of {reports.known()}; or add one: +metrics={{use: frechet}}"
+        raise _wrong(recipe, "metric", text)
+    if not reports.has(asked):
+        raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
+    return asked, None
+
+
+def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
+    names = [*reports.scores, *reports.terms, *reports.estimates, *reports.logged, *more]
+    close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"'{name}' is not among what this recipe reports{hint} ({reports.known()})"
+
+
+def _changed(recipe: Recipe, variant: Recipe) -> str:
+    """What is chosen otherwise, in a few words: "loss: vanilla/hinge"."""
+    from ganflow.recipe import differences
+
+    uses = [line for line in differences(recipe, variant) if ".use:" in line]
+    return ", ".join(f"{line.partition('.use:')[0]}: {line.rpartition(' → ')[2]}" for line in uses) or "other values"
+
+
+def _wrong(recipe: Recipe, key: str, text: str, *near: str) -> RecipeError:
+    paths = [*(f"tune.{name}" for name in (key, *near)), "tune"]
+    line = next((recipe.lines[path] for path in paths if path in recipe.lines), 0)
+    return RecipeError([Problem(line, f"tune.{key}: {text}", recipe.file)])
 
 
 @dataclass(frozen=True)
@@ -30,7 +220,6 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
         GanflowError: the recipe, its space or its objective is wrong.
     """
     from ganflow.tune.executors import executor_of
-    from ganflow.tune.objective import find_objective
 
     recipe = read_recipe(source, overrides)
     if recipe.tune is None:
@@ -62,3 +251,86 @@ def in_common(plan: Plan) -> list[str]:
     if plan.tune.scheduler == "pbt" and not train.checkpoint_every:
         changes["train.checkpoint_every"] = max(1, round(plan.tune.interval * rounds))
     return [f"{name}={value}" for name, value in changes.items() if name not in plan.space.keys]
+
+
+def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
+    """Make the folder of a new sweep.
+
+    Raises:
+        GanflowError: there is one of this name, or it cannot be written.
+    """
+    if name is not None and not NAME.fullmatch(name):
+        raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    check_recipe(plan.recipe, root)
+    folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir()
+        folder.plots.mkdir()
+        comment = f"# ganflow tune {escaped(str(folder.recipe))}\n"
+        write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
+        folder.update(**_values(plan, folder))
+    except FileExistsError:
+        how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
+        raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
+    except OSError as error:
+        how = f"{error.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot make the sweep's folder {folder.path}: {how}") from None
+    return folder
+
+
+def find(name: str, root: Path) -> SweepFolder:
+    """The sweep of this name, or at this path.
+
+    Raises:
+        GanflowError: there is none, or what it must have to go on is missing or damaged.
+    """
+    found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if p.is_dir()]
+    there = [f for f in found if f.is_run()]
+    if not there:
+        if found and found[0].records.exists():
+            raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
+        raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
+    folder = there[0]
+    folders.check(folder)
+    if folder.read().kind != "sweep":
+        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
+    if not folder.recipe.exists():
+        raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")
+    return folder
+
+
+def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
+    from ganflow.runs.new import origin
+
+    recipe, track = plan.recipe, plan.recipe.track
+    return {
+        "kind": "sweep",
+        "id": folders.stamp(),
+        "name": folder.sweep,
+        "recipe": recipe.name,
+        "status": "waiting",
+        **origin(recipe),
+        "metric": plan.metric,
+        "mode": plan.mode,
+        "trials": plan.space.count(plan.tune),
+        "over": 0,
+        "rounds": rounds_of(plan),
+        "seed": plan.tune.seed,
+        "tracking": {
+            "mlflow": track.mlflow,
+            **address(track.uri, {}),
+            "experiment": track.experiment,
+            "run_name": track.run_name or folder.sweep,
+            "images": False,
+            "log_model": False,
+            "files": ["best.yaml", "trials.csv"],
+        },
+    }
+
+
+def _free_name(root: Path, recipe: str) -> str:
+    number = 1
+    while (root / f"{recipe}-sweep-{number}").exists():
+        number += 1
+    return f"{recipe}-sweep-{number}"

@@ -1,19 +1,177 @@
-"""What could go wrong in a cluster, found out before anything starts: every fault in one sentence, all of them at once."""
+"""Preflight checks: what could go wrong in a cluster, all of it found before anything starts."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder
-from ganflow.tune.address import Address, parse_address
-from ganflow.tune.nodes import Node, alive_nodes, check_nodes
+from ganflow.runs.folders import RunFolder
+from ganflow.tune.cluster import Address, parse_address
+
+_PROBE = ".probe"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster. `cpus` and `gpus` are all that it has, free or not."""
+
+    id: str
+    name: str
+    cpus: float
+    gpus: float
+
+
+def alive_nodes() -> list[Node]:
+    """The machines that Ray can use at this moment."""
+    import ray
+
+    found = [node for node in ray.nodes() if node["Alive"]]
+    names = [node["NodeManagerHostname"] for node in found]
+    nodes = []
+    for node, name in zip(found, names, strict=True):
+        own = name if names.count(name) == 1 else f"{name} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
+        nodes.append(Node(node["NodeID"], own, node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)))
+    return nodes
+
+
+def check_nodes(path: Path, wanted: list[str], deadline: float) -> list[str]:
+    """Ask every node for its versions, and whether it sees the folder and can write in it. One sentence per fault.
+
+    Args:
+        path: a folder that all are to share.
+        wanted: distributions whose versions must be this machine's.
+        deadline: of time.monotonic().
+    """
+    probe, token = path / _PROBE, secrets.token_hex(16)
+    try:
+        probe.mkdir(parents=True, exist_ok=True)
+        (probe / "driver").write_text(token)
+    except OSError as error:
+        return [f"cannot write in {path}: {error.strerror}; choose another folder with --runs"]
+    try:
+        answers, silent = _ask(probe, token, wanted, deadline)
+        here = look_around(str(probe), "", wanted)
+        faults = [f"{name} does not answer: {why}" for name, why in silent.items()]
+        for name, answer in answers.items():
+            faults += _differences(name, answer, here)
+        return faults + _storage(path, token, answers, deadline)
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+
+
+def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[dict[str, Any], dict[str, str]]:
+    """(answers by node, reasons by silent node)."""
+    import ray
+    from ray import cloudpickle
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(look_around)
+    ours = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(ours)  # a node may have no ganflow, or another
+    asked = {}
+    for node in alive_nodes():
+        here = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
+        asked[task.options(scheduling_strategy=here).remote(str(probe), f"{token} {node.id}", wanted)] = node.name
+    cloudpickle.unregister_pickle_by_value(ours)
+    done, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=max(1.0, deadline - time.monotonic()))
+    answers: dict[str, Any] = {}
+    silent = {asked[ref]: "its worker did not start in time; is it overloaded, or cut off?" for ref in waiting}
+    for ref in done:
+        try:
+            answers[asked[ref]] = ray.get(ref)
+        except Exception as error:
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            silent[asked[ref]] = lines[-1][:300]
+    for ref in waiting:
+        ray.cancel(ref, force=True)
+    return answers, silent
+
+
+def look_around(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
+    """What a node is like. Runs there on its own, whatever ganflow the node has.
+
+    Args:
+        probe: the folder with the driver's file.
+        mark: what the node leaves there, named by its second word; "" leaves nothing.
+        wanted: distributions whose versions are told.
+    """
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import ray
+
+    versions = {"Python": platform.python_version(), "Ray": ray.__version__}
+    for name in wanted:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = ""
+    answer: dict[str, Any] = {"versions": versions, "read": None, "error": ""}
+    try:
+        with open(os.path.join(probe, "driver")) as file:
+            answer["read"] = file.read()
+        if mark:
+            with open(os.path.join(probe, mark.split()[1]), "w") as file:
+                file.write(mark)
+    except OSError as error:
+        answer["error"] = error.strerror or str(error)
+    answer["mark"] = mark
+    return answer
+
+
+def _differences(name: str, answer: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    faults = []
+    for what, version in here["versions"].items():
+        there = answer["versions"][what]
+        if not there:
+            faults.append(f"{name} has no {what}; this machine has {version}: install it there, or submit a job (--address http://…)")
+        elif there != version:
+            faults.append(f"{name} has {what} {there}, and this machine has {version}; they must be equal")
+    return faults
+
+
+def _storage(path: Path, token: str, answers: dict[str, Any], deadline: float) -> list[str]:
+    """Who does not see what the driver wrote, cannot write, or writes where the driver does not see it."""
+    faults = []
+    blind = [name for name, answer in answers.items() if answer["read"] != token]
+    for name, answer in answers.items():
+        if name in blind:
+            continue
+        if answer["error"]:
+            faults.append(f"{name} cannot write in {path}: {answer['error']}")
+        elif not _seen(path / _PROBE / answer["mark"].split()[1], answer["mark"], deadline):
+            blind.append(name)
+    if blind:
+        see = "does not see" if len(blind) == 1 else "do not see"
+        remedy = "give a folder on storage that every node mounts with --runs"
+        faults.insert(0, f"{path} is not shared: {', '.join(blind)} {see} what this machine writes there; {remedy}")
+    return faults
+
+
+def _seen(file: Path, text: str, deadline: float) -> bool:
+    """Whether a file with this text turns up; network file systems take a moment."""
+    while True:
+        try:
+            if file.read_text() == text:
+                return True
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Tune
@@ -61,7 +219,7 @@ def _ships() -> bool:
 
 def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
     """Why no trial could ever be placed: [] where it can."""
-    from ganflow.tune.resources import bundles
+    from ganflow.tune.executors import bundles
 
     wanted = bundles(tune).bundles
     cpus, gpus = wanted[0].get("CPU", 0.0), wanted[0].get("GPU", 0.0)

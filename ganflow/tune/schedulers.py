@@ -1,18 +1,98 @@
-"""What stops trials early: Ray's rules, which learn again from the runs' journals what they knew before an interruption,
-and which never see a score that is not a number."""
+"""Schedulers: early stopping and population based training, and room in the cluster for further trials."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ganflow.recipe import Tune
-from ganflow.tune.room import InTurn, Room
+from ganflow.tune.space import Space
+from ganflow.tune.trials import Book
+
+AHEAD = 100
+"""Trials that may wait for a cluster to grow where nothing is learnt from those before them: an autoscaler counts them."""
+SHARE = 0.05
+"""Of the driver's time that asking for placement groups may cost: the answer is long after thousands of trials."""
+LIVE = (Trial.PENDING, Trial.RUNNING)
+
+
+class Room(tune.Callback):
+    """Counts the trials that wait for resources, before each step of Ray's.
+
+    Args:
+        ahead: so many trials may wait.
+
+    Attributes:
+        waiting: trials that wait for resources, as far as is known: not those whose process is starting.
+    """
+
+    def __init__(self, ahead: int = 1) -> None:
+        self.ahead, self.waiting = ahead, 0
+        self._empty = True  # no trial is live: Ray asks until it gets one
+        self._left = 0
+        self._next = 0.0
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        live = Counter(trial.status for trial in trials if not trial.is_finished())
+        self._empty = not live
+        self._left = 0
+        started = time.monotonic()
+        if not live or started < self._next:
+            return
+        try:
+            groups = Counter(states())
+        except Exception:  # the cluster's head is away for a moment, or for good, which the watchdog finds
+            return
+        held = groups["CREATED"]  # by a trial that runs or whose process is starting, or by a process that became free
+        without = sum(live[status] for status in LIVE) - held
+        self.waiting = max(0, groups["PENDING"], without)
+        self._left = max(0, self.ahead - self.waiting)
+        now = time.monotonic()
+        self._next = now + (now - started) / SHARE
+
+    def admits(self) -> bool:
+        """Whether one more trial may be proposed now. One that is will wait for resources until the next step tells."""
+        if self._empty:
+            self._empty = False
+            return True
+        self._left -= 1
+        return self._left >= 0
+
+    def first(self, trials: Sequence[Trial]) -> Trial | None:
+        """The trial that is to have the next process that becomes free: of those that are not running yet, the first whose own
+        is not starting. They get their resources in the order in which they came."""
+        pending = [trial for trial in trials if trial.status == Trial.PENDING]
+        return pending[-self.waiting :][0] if self.waiting and pending else None
+
+
+def states() -> list[str]:
+    """The states of this driver's placement groups: "PENDING", "CREATED", "REMOVED", …"""
+    import ray
+    from ray.util import placement_group_table
+
+    job = ray.get_runtime_context().get_job_id()  # with which an id of a placement group ends
+    return [group["state"] for identity, group in placement_group_table().items() if identity.endswith(job)]
+
+
+class InTurn(FIFOScheduler):
+    """Trials begin in the order in which they were proposed, as soon as there is room, and nothing stops them early."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.room = room
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        return self.room.first(tune_controller.get_trials())
 
 
 @dataclass(frozen=True)
@@ -91,3 +171,67 @@ def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None)
         )
         return Stopping(rule, rounds, room)
     return None
+
+
+QUARTER = 0.25
+
+
+class Population(InTurn):
+    """Where more trials live than fit on the cluster, they take turns.
+
+    Args:
+        rounds: of a trial.
+        every: rounds between copies.
+        seed: of the choices.
+    """
+
+    def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int, room: Room) -> None:
+        super().__init__(room)
+        self.book, self.space, self.rounds, self.every = book, space, rounds, every
+        self.sign = 1 if mode == "min" else -1
+        self._random = random.Random(f"population {seed}")
+        self._turns: dict[int, int] = {}  # trial → round of its last turn
+        self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
+
+    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        if result["state"] != "running":
+            return TrialScheduler.CONTINUE
+        number, round = result["trial"], result["round"]
+        turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
+        if result.get("score") is not None:
+            self._scores[number] = result["score"]
+        if "score" not in result or round - turn < self.every or round >= self.rounds:
+            return TrialScheduler.CONTINUE
+        self._turns[number] = round
+        source = self._source(number)
+        if source is not None:
+            config = self.space.mutate(self.book.trials[source].config, self._random)
+            before = [*self.book.trials[number].copied, [source, self.book.trials[source].round]]
+            self.book.record(number, config=config, copied=before)
+            self._turns[number] = self.book.trials[source].round
+            self._scores[number] = self._scores[source]
+            tune_controller.pause_trial(trial, should_checkpoint=False)
+            trial.set_config(self.book.as_config([self.book.order(number, self.space.changes(config))]))
+            return TrialScheduler.NOOP
+        return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
+
+    def _source(self, number: int) -> int | None:
+        """The trial that this one becomes a copy of; None where it may stay what it is."""
+        trials = self.book.trials
+        alive = [n for n in self._scores if trials[n].round < self.rounds and not trials[n].over]
+        ranked = sorted(alive, key=lambda n: (self.sign * self._scores[n], n))
+        share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
+        if not share or number not in ranked[-share:]:
+            return None
+        return self._random.choice(ranked[:share])
+
+    def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
+        """The one that is furthest behind."""
+        ready = self._ready(tune_controller)
+        return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id][0]].round, default=None)
+
+    def _ready(self, tune_controller: Any) -> list[RayTrial]:
+        """Trials that could go on in a process that became free."""
+        trials = tune_controller.get_trials()
+        new = self.room.first(trials)
+        return [*([new] if new else []), *(t for t in trials if t.status == RayTrial.PAUSED)]

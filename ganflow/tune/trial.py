@@ -15,20 +15,19 @@ from typing import Any
 
 from ray import tune
 
-from ganflow import runs
-from ganflow.atomic import replacing
-from ganflow.checkpoint import BEST, Damaged, read
+from ganflow.contract.roles import Executor
+from ganflow.engine.rendezvous import Lost
 from ganflow.errors import GanflowError
-from ganflow.executor import Executor
+from ganflow.files import replacing
 from ganflow.machine import Broken, broken
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.runner import Session, open_trial
-from ganflow.runner.workers import Lost
-from ganflow.runs import RunFolder
-from ganflow.tune.executors import Reported, executor_of
-from ganflow.tune.folder import SweepFolder
-from ganflow.tune.order import Order, Standing
-from ganflow.tune.ranks import dismiss, hire
+from ganflow.runs import folders
+from ganflow.runs.checkpoints import BEST, Damaged, read
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.start import Session, open_trial
+from ganflow.tune.executors import Reported, dismiss, executor_of, hire
+from ganflow.tune.records import SweepFolder
+from ganflow.tune.trials import Order, Standing
 
 STEP = 1.0
 """Seconds that a step of Ray's lasts at least, unless there is a score to tell: a report to Ray costs milliseconds."""
@@ -174,7 +173,7 @@ class Trial(tune.Trainable):
 
 
 class SweepTrial:
-    """A trial as executors get it (see `ganflow.executor.TrialRun`), and how it stands.
+    """A trial as executors get it (see `ganflow.contract.roles.TrialRun`), and how it stands.
 
     Attributes:
         ending: it was asked to end as finished.
@@ -213,9 +212,9 @@ def wait_for(folder: RunFolder) -> None:
         Lost: it is held for longer than is sensible. Another attempt may find it free.
     """
     deadline = time.monotonic() + PATIENCE
-    while folder.is_run() and runs.is_running(folder):
+    while folder.is_run() and folders.is_running(folder):
         if time.monotonic() > deadline:
-            raise Lost(str(runs.Running(folder)))
+            raise Lost(str(folders.Running(folder)))
         time.sleep(0.2)
 
 

@@ -21,13 +21,14 @@ from pathlib import Path
 
 import torch
 
-from ganflow.data.feed import feed
-from ganflow.game import Round, build_game
+from ganflow.engine.build import build_game
+from ganflow.engine.feed import feed
+from ganflow.engine.round import Round
+from ganflow.engine.trainer import Report, Trainer
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.runner import start
-from ganflow.runner.loop import Loop, Step
-from ganflow.trainer import Report, Trainer
+from ganflow.runs.loop import Loop, Step
+from ganflow.runs.start import start
 
 
 def bare(recipe: Recipe) -> float:

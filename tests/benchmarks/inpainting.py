@@ -29,13 +29,13 @@ from ganflow_inpainting.command import defaults
 from ganflow_inpainting.masks import make_mask
 from ganflow_inpainting.search import Found, Search, search
 
-from ganflow.checkpoint import load_game
 from ganflow.cli.drawing import data_of_run
 from ganflow.cli.main import main as ganflow
-from ganflow.data import TensorData
-from ganflow.game import Game
+from ganflow.contract.data import TensorData
+from ganflow.engine.game import Game
 from ganflow.pictures import image_sheet, save_png
-from ganflow.runs import find_run
+from ganflow.runs.folders import find_run
+from ganflow.runs.loading import load_game
 
 
 def fill(game: Game, images: torch.Tensor, known: torch.Tensor, how: Search) -> tuple[Found, torch.Tensor]:

@@ -20,7 +20,7 @@ import torch
 from rounds import Play, by_ganflow, by_hand, recipe_of
 
 from ganflow.packed import Member, PackedTrainer, worth_packing
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
 
 GAMES = {"2x32": ("mlp", "128", "32", (16, 32, 64)), "2x128": ("mlp", "128", "128", (16,)), "dcgan": ("dcgan", "16", "16", (4,))}
 """The game of rounds.py, its width and what stands in its place, and numbers of trials."""

@@ -21,13 +21,13 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganflow.data import TensorData
-from ganflow.data.feed import feed
-from ganflow.game import Round, build_game
-from ganflow.game.build import DTYPES, twin
+from ganflow.contract.data import TensorData
+from ganflow.engine.build import DTYPES, build_game, twin
+from ganflow.engine.feed import feed
+from ganflow.engine.round import Round
+from ganflow.engine.trainer import Trainer
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.trainer import Trainer
 
 GAMES = {
     "mlp": """

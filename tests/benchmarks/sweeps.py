@@ -50,8 +50,8 @@ class Sweep:
 
 def by_ganflow(folder: Path, changes: list[str], trials: int) -> Sweep:
     """`ganflow tune` as a process."""
-    from ganflow.runs import RunFolder
-    from ganflow.tracking import entries
+    from ganflow.runs.folders import RunFolder
+    from ganflow.runs.journal import entries
 
     command = [sys.executable, "-m", "ganflow", "tune", RECIPE, "--runs", folder, "--name", "s", "-q"]
     started, seconds = timed([*command, *changes, f"tune.trials={trials}", "track.mlflow=false", "train.compile=never"])
@@ -152,7 +152,7 @@ def bare_short(folder: Path, rounds: int, trials: int, reuse: bool) -> None:
 
     def train(config: dict[str, Any]) -> None:
         from ganflow.recipe import read_recipe
-        from ganflow.runner.parts import Parts
+        from ganflow.runs.run import Parts
 
         parts = Parts(read_recipe(RING, [f"optimizer.lr={config['lr']}", f"train.rounds={rounds}", "train.threads=1"]))
         for listener in parts.composition.listeners("game_built"):
@@ -187,8 +187,8 @@ def bare(folder: Path, rounds: int, trials: int) -> None:
 
     def train(config: dict[str, Any]) -> None:
         from ganflow.recipe import read_recipe
-        from ganflow.runner.cadence import Cadence
-        from ganflow.runner.parts import Parts
+        from ganflow.runs.loop import Cadence
+        from ganflow.runs.run import Parts
 
         own = [f"optimizer.lr={config['lr']}", f"modifiers[0].c={config['c']}", f"train.seed={config['seed']}"]
         parts = Parts(read_recipe(RECIPE, [*own, f"train.rounds={rounds}", "train.threads=1"]))
@@ -217,8 +217,8 @@ def bare(folder: Path, rounds: int, trials: int) -> None:
 def cost_of_a_point(folder: Path) -> list[float]:
     """Seconds that each report of a run takes in the training process, while the run is sent to MLflow."""
     from ganflow.recipe import read_recipe
-    from ganflow.runner import start
-    from ganflow.tracking import Journal
+    from ganflow.runs.journal import Journal
+    from ganflow.runs.start import start
 
     seconds: list[float] = []
     append = Journal.append

@@ -22,11 +22,11 @@ from ganflow_text.birds.measure import accuracy
 from ganflow_text.birds.plumage import REGIONS
 from torch import Tensor
 
-from ganflow.checkpoint import load_game
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
-from ganflow.runner import start
-from ganflow.runs import RunFolder
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.loading import load_game
+from ganflow.runs.start import start
 
 STAGE1 = "stackgan_stage1_birds"
 RUNS = {

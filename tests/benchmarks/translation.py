@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganflow.data import TensorData
-from ganflow.data.feed import feed
-from ganflow.game import build_game, build_round
-from ganflow.game.build import twin
-from ganflow.game.compiled import NotCompilable
+from ganflow.contract.data import TensorData
+from ganflow.engine.build import build_game, build_round, twin
+from ganflow.engine.compile import NotCompilable
+from ganflow.engine.feed import feed
+from ganflow.engine.trainer import Trainer
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.trainer import Trainer
 
 Play = Callable[[int], None]
 

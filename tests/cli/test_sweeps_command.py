@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, find_run
-from ganflow.tune.folder import SweepFolder
+from ganflow.runs.folders import RunFolder, find_run
+from ganflow.tune.records import SweepFolder
 
 ROOT = Path("runs")
 

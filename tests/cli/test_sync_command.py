@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from ganflow import GanflowError, runs
+from ganflow import GanflowError
 from ganflow.cli.drawing import Classes, check_output_path, whole_number, write_output
 from ganflow.cli.known import TAIL, age, last_entries
-from ganflow.runs import RunFolder
-from ganflow.tracking import Journal
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import Journal
 from ganflow.tracking import sync as syncing
 from ganflow.tracking.sync import SyncResult
 
@@ -39,7 +40,7 @@ def results(monkeypatch, tmp_path):
 
 
 def make(root, name, id, **about):
-    folder = runs.make(RunFolder(root / "runs" / name / id))
+    folder = folders.make(RunFolder(root / "runs" / name / id))
     folder.update(status="finished", **about)
     return folder
 
@@ -74,7 +75,7 @@ def test_several_runs_are_not_followed(command, results, tmp_path):
 
 def test_the_latest_run_of_a_sweep_means_the_sweep(command, results, tmp_path):
     sweep = RunFolder(tmp_path / "runs" / "rings")
-    trial = runs.make(RunFolder(sweep.path / "20260102-t0000"))
+    trial = folders.make(RunFolder(sweep.path / "20260102-t0000"))
     trial.update(status="finished")
     sweep.update(kind="sweep", id="20260102", status="finished", best={"trial": 0, "score": 1.0})
     assert command("sync", "latest")[0] == 0
@@ -180,7 +181,7 @@ def test_ages(seconds, text):
 
 
 def test_the_last_entries_of_a_long_journal(tmp_path):
-    folder = runs.make(RunFolder(tmp_path / "ring" / "1"))
+    folder = folders.make(RunFolder(tmp_path / "ring" / "1"))
     assert last_entries(folder) == (None, None)
     journal = Journal(folder.journal)
     for round in range(1, 2001):

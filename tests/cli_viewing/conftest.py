@@ -10,12 +10,11 @@ from PIL import Image
 from torch import nn
 
 from ganflow.cli.main import main
-from ganflow.data import TensorData
-from ganflow.game import Game
-from ganflow.loss import Loss
-from ganflow.prior import Prior
-from ganflow.runs import RunFolder
-from ganflow.signature import Signature
+from ganflow.contract.data import Prior, TensorData
+from ganflow.contract.loss import Loss
+from ganflow.contract.signature import Signature
+from ganflow.engine.game import Game
+from ganflow.runs.folders import RunFolder
 
 
 class Straight(Prior):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ganflow.cli.brought import helps
 from ganflow.recipe import read_recipe
-from ganflow.runner import start
+from ganflow.runs.start import start
 
 TINY = """\
 name: tiny

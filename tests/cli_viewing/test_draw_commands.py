@@ -10,7 +10,7 @@ import ganflow.cli.interpolate
 import ganflow.cli.runs
 import ganflow.cli.sample
 from ganflow.cli.main import COMMANDS
-from ganflow.data.drawing import generator as stream
+from ganflow.engine.stream import generator as stream
 
 
 def tile(path, row, column, side=64):

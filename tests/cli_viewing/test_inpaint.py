@@ -7,7 +7,7 @@ import torch
 from ganflow_inpainting.masks import make_mask
 from PIL import Image
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 
 QUICK = ("--starts", "2", "--candidates", "2", "--iterations", "3")
 

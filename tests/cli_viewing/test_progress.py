@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ganflow.runner import progress as module
-from ganflow.runner.progress import Progress, clock, number, rate
+from ganflow.runs import progress as module
+from ganflow.runs.progress import Progress, clock, number, rate
 
 
 @dataclass
@@ -137,7 +137,7 @@ def test_clock(seconds, text):
 SCRIPT = """
     import sys
     {before}
-    from ganflow.runner.progress import Progress
+    from ganflow.runs.progress import Progress
 
     class Report:
         terms = {{"critic/wasserstein": -0.31234567, "critic/gradient_penalty": 0.5, "generator/wasserstein": 0.12}}

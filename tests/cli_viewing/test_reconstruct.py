@@ -9,10 +9,9 @@ from PIL import Image
 from torch import nn
 
 from ganflow.cli.brought import helps
-from ganflow.data import TensorData
-from ganflow.game import Game
-from ganflow.loss import Loss
-from ganflow.prior import Prior
+from ganflow.contract.data import Prior, TensorData
+from ganflow.contract.loss import Loss
+from ganflow.engine.game import Game
 
 
 class Nothing(Loss):

@@ -74,7 +74,7 @@ def test_a_long_journal_is_read_from_its_end(make_run, ganflow, monkeypatch):
     assert size > 20 * known.TAIL
     with folder.journal.open("a") as file:
         file.write('{"round": 20000, "time": 0.0, "val')  # torn
-    from ganflow.tracking import journal
+    from ganflow.runs import journal
 
     real, offsets = journal.read, []
     monkeypatch.setattr(journal, "read", lambda path, offset=0: offsets.append(offset) or real(path, offset))
@@ -134,7 +134,7 @@ def test_show_needs_to_know_which(make_run, ganflow):
 
 def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monkeypatch):
     make_run(best={"score": 1.0, "round": 1})
-    from ganflow.runs import all_runs
+    from ganflow.runs.folders import all_runs
 
     rows = [runs.known(folder) for folder in all_runs(runs.Path("runs"))]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

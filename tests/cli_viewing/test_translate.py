@@ -7,12 +7,12 @@ import torch
 from ganflow_translation import data as scenes
 from PIL import Image
 
-from ganflow.checkpoint import load_game
 from ganflow.cli.brought import helps
 from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
-from ganflow.runner import start
-from ganflow.runs import find_run
+from ganflow.runs.folders import find_run
+from ganflow.runs.loading import load_game
+from ganflow.runs.start import start
 
 RECIPES = {
     "paired": """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docs_helpers import DOCS, between, blocks, compare, prose, sentence
 
-from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
+from ganflow.contract.hooks import BUILDERS, EVENTS, spec_of
 from ganflow.testing import check_plugin
 
 FOLDER = DOCS / "contract"

@@ -8,10 +8,10 @@
 A list is a TOML file beside this one, named after its area, with one table for a fault:
 
     [[fault]]
-    file = "ganflow/game/player.py"
+    file = "ganflow/engine/player.py"
     old = "scale.clamp(max=1.0)"          # must occur exactly once in the file; '''…''' may hold several lines
     new = "scale"
-    tests = ["tests/game/test_player.py"] # quick test files (or pytest node ids) that should notice
+    tests = ["tests/engine/test_player.py"] # quick test files (or pytest node ids) that should notice
     note = "short gradients are lengthened"
 
 The tree is copied to a temporary folder; there one fault at a time is planted, its tests are run with `-x -q`, and the text is

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ganflow.game import Game
+from ganflow.engine.game import Game
 
 NUMBER = "number"
 

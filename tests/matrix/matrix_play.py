@@ -10,11 +10,11 @@ from matrix_noise import NUMBER, Noise
 from safetensors.torch import load, save
 from torch import nn
 
-from ganflow.game.compiled import CompiledRound
-from ganflow.game.parallel import Group
-from ganflow.game.player import parts_of
-from ganflow.game.state import game_state, untouched
-from ganflow.runner.parts import Parts
+from ganflow.engine.compile import CompiledRound
+from ganflow.engine.distributed import Group
+from ganflow.engine.player import parts_of
+from ganflow.engine.state import game_state, untouched
+from ganflow.runs.run import Parts
 
 ROUNDS, DRAWS, BATCH = 3, 3, 8
 BUILDING = Lock()  # weights come from torch's generator, which threads share

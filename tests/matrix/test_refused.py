@@ -9,7 +9,7 @@ import pytest
 from matrix_cases import CASES, CLASSES, PLAIN, POINTS, Case, refused
 
 from ganflow.errors import GanflowError
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
 
 DOCS = Path(__file__).parents[2] / "docs" / "refused.md"
 HEAD = "| what | with | sentence |\n| --- | --- | --- |\n"

@@ -4,7 +4,7 @@ import pytest
 
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.recipe import read_recipe
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
 
 RECIPE = """
 name: refused

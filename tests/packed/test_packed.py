@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ganflow.game.state import load_random_state
+from ganflow.engine.state import load_random_state
+from ganflow.engine.trainer import Diverged
 from ganflow.packed import Member, PackedTrainer, worth_packing
 from ganflow.recipe import read_recipe
-from ganflow.runner.parts import Parts
-from ganflow.trainer import Diverged
+from ganflow.runs.run import Parts
 
 RECIPE = """
 name: packed

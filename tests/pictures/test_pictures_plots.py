@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from ganflow.data import StreamData, TensorData
+from ganflow.contract.data import StreamData, TensorData
 from ganflow.pictures import density, image_grid, loss_curves, sample_picture, ways
 from ganflow.pictures.curves import _panels, smooth
-from ganflow.pictures.points import real_examples
+from ganflow.pictures.samples import real_examples
 
 BLUE, ORANGE = (0x3B, 0x6F, 0xD4), (0xE8, 0x83, 0x3A)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.pictures import density, image_grid, image_pairs, image_sheet, latent_map, sample_picture
-from ganflow.pictures.reading import image_tensor, label_map, one_hot, read_image, to_eight_bits
-from ganflow.pictures.sheet import HEADING, coloured_images
+from ganflow.pictures.files import image_tensor, label_map, one_hot, read_image, to_eight_bits
+from ganflow.pictures.images import HEADING, coloured_images
 
 TILE = 64 + 2  # a tile of images of 64 pixels with the gap before it
 
@@ -121,10 +121,10 @@ def test_the_truth_lies_as_the_examples_do(known):
 
 
 def test_points_outside_are_counted():
-    from ganflow.pictures import points
+    from ganflow.pictures import samples
 
     data = Line(False)
-    _, axes = points._panels(data, "t", np.array([[0, 0], [0, 0.1], [90, 0]], np.float32))
+    _, axes = samples._panels(data, "t", np.array([[0, 0], [0, 0.1], [90, 0]], np.float32))
     assert axes.get_title("right") == "3 points, 1 of them outside"
 
 
@@ -196,8 +196,8 @@ def test_numbers_of_about_one_size_share_a_panel_and_others_do_not():
 def test_the_terms_sums_are_not_drawn():
     from types import SimpleNamespace
 
+    from ganflow.contract.loss import SUMS
     from ganflow.pictures.curves import _panels
-    from ganflow.report import SUMS
 
     values = {"critic/w": 1.0, "w_estimate": 2.0, "rounds_per_second": 3.0, **dict.fromkeys(SUMS, 4.0), "bad": math.nan}
     panels = _panels([SimpleNamespace(round=1, values=values)])

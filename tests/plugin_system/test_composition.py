@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from ganflow import hookimpl, key, settings
+from ganflow.contract.hooks import BUILDERS, EVENTS, spec_of
 from ganflow.errors import PluginError
-from ganflow.hookspecs import BUILDERS, EVENTS, spec_of
 from ganflow.plugins import Chosen, Component, Composition
 
 

@@ -8,10 +8,9 @@ import torch
 from conformance_helpers import passes, refused
 
 from ganflow import Field, StreamData, TensorData, TextEncoder
-from ganflow.data import IterableData
-from ganflow.executor import Executor
+from ganflow.contract.data import IterableData
+from ganflow.contract.roles import Executor, Tracker
 from ganflow.testing.stand_ins import classed, images, points
-from ganflow.tracker import Tracker
 
 
 def changed(data, **attributes):

@@ -16,14 +16,14 @@ from built_ins import CATALOGUE, COMPONENTS, DATA, FEW, MATCHED, PARTNERS, STAGE
 from PIL import Image
 from safetensors.torch import save_file
 
-from ganflow.data.feed import feed
+from ganflow.contract.roles import TrackedRun
+from ganflow.contract.settings import check, keys
+from ganflow.engine.feed import feed
 from ganflow.errors import GanflowError
 from ganflow.plugins import Composition
-from ganflow.settings import check, keys
 from ganflow.testing.checks import authors, choose
 from ganflow.testing.stand_ins import examples
 from ganflow.testing.trial import Trial
-from ganflow.tracker import TrackedRun
 
 
 @dataclass

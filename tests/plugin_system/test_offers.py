@@ -7,7 +7,7 @@ import pytest
 
 from ganflow import hookimpl, key, settings
 from ganflow.errors import PluginError
-from ganflow.plugins.offers import Offers
+from ganflow.plugins.loading import Offers
 
 
 def offer(role, name, cls):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ganflow.contract.settings import keys, summary
 from ganflow.plugins import load_catalogue
-from ganflow.settings import keys, summary
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "numpy", "ray", "mlflow", "omegaconf", "matplotlib", "PIL", "sklearn", "rich"}

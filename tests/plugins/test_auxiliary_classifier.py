@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from ganflow.engine.build import build_game
 from ganflow.errors import GanflowError
-from ganflow.game import build_game
 from ganflow.recipe import read_recipe
 
 SMALL = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ganflow_data import Digits
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 
 LABEL = torch.tensor([0, 3, 3, 1, 2, 0])

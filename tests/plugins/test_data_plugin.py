@@ -14,8 +14,8 @@ from ganflow_data import Digits, Gaussians, ImageFolder, SwissRoll, TensorFile
 from PIL import Image
 from safetensors.torch import save_file
 
-from ganflow.data import StreamData, TensorData
-from ganflow.data.feed import feed
+from ganflow.contract.data import StreamData, TensorData
+from ganflow.engine.feed import feed
 from ganflow.errors import GanflowError
 
 

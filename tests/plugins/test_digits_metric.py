@@ -11,7 +11,7 @@ from ganflow_data.digits import read
 from ganflow_layers import cache
 from ganflow_metrics.classifier import FEATURES, digits_classifier
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 
 

@@ -9,7 +9,7 @@ from ganflow_data import Digits, Gaussians
 from ganflow_metrics.distances import features, frechet, sliced_wasserstein
 from ganflow_metrics.modes import count_modes
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 
 

@@ -7,7 +7,7 @@ import torch
 from ganflow_optim import SGD, Adam, AdamW, Constant, Cosine, LinearDecay, RMSProp, Step
 from torch import nn
 
-from ganflow.game.player import Part, Player
+from ganflow.engine.player import Part, Player
 
 CASES = {
     "adam": (Adam(lr=1e-2), lambda ps: torch.optim.Adam(ps, lr=1e-2, betas=(0.5, 0.999), foreach=False)),
@@ -194,7 +194,7 @@ def test_constructing_one_does_not_import_dynamo():
 @pytest.mark.parametrize("case", CASES)
 def test_large_networks_are_updated_in_pieces(case, monkeypatch):
     """The same bits, or for Adam, whose kernel is torch's fused one, the same formula."""
-    monkeypatch.setattr("ganflow.optim.PIECE", 8)
+    monkeypatch.setattr("ganflow.contract.optim.PIECE", 8)
     settings, make = CASES[case]
     theirs = network()
     optimizer = make(list(theirs.parameters()))

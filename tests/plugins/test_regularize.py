@@ -14,10 +14,10 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganflow import hookimpl
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.contract.hooks import Builders
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.hookspecs import Builders
 
 IMAGES = SimpleNamespace(name="digits", shape=(1, 16, 16), main=SimpleNamespace(is_image=True))
 REST = {"prior": None, "condition": ()}  # of what a network is built from, besides data

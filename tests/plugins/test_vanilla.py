@@ -8,9 +8,9 @@ import ganflow_vanilla.priors
 import pytest
 import torch
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.engine.game import Game
 from ganflow.errors import SettingsError
-from ganflow.game import Game
 
 REAL = torch.tensor([1.5, -0.25, 3.0, 0.0], dtype=torch.float64)
 FAKE = torch.tensor([-2.0, 0.5, 0.75, -0.1], dtype=torch.float64)

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.contract.loss import Loss, ScoreLoss
+from ganflow.contract.signature import Signature
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.loss import Loss, ScoreLoss
-from ganflow.signature import Signature
 
 
 class Same(nn.Module):

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
-from ganflow.game.parallel import Group
+from ganflow.engine.distributed import Group
 from ganflow.recipe import read_recipe
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
 
 PACKAGES = Path(__file__).parent / "packages"
 NAMES = sorted(path.name.removeprefix("gf_") for path in PACKAGES.glob("gf_*"))

@@ -4,7 +4,7 @@ import pytest
 from proof_helpers import NAMES, PACKAGES, recipe_of
 from runner_helpers import Process, assert_same_state, last, last_round, numbers
 
-from ganflow.runner import resume, start
+from ganflow.runs.start import resume, start
 
 PLAIN = "began"
 """One is tried whenever tests run."""

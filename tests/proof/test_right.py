@@ -11,11 +11,11 @@ from runner_helpers import Process, last, numbers
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import avg_pool2d
 
-from ganflow.checkpoint.load import load_game
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.runner import resume, start
-from ganflow.tracking import entries
+from ganflow.runs.journal import entries
+from ganflow.runs.loading import load_game
+from ganflow.runs.start import resume, start
 
 
 def journal(name, tmp_path, *changes):

@@ -7,12 +7,12 @@ from proof_helpers import BUILDING, together
 from runner_helpers import Process, assert_same_state, last
 from test_ways import assert_close, noise_of, states
 
-from ganflow.game.build import twin
-from ganflow.game.compiled import verify
+from ganflow.engine.build import twin
+from ganflow.engine.compile import verify
 from ganflow.packed import Member, NotPackable, PackedTrainer
 from ganflow.recipe import read_recipe
-from ganflow.runner import resume, start
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
+from ganflow.runs.start import resume, start
 
 RECIPE = """\
 name: together

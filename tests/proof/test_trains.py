@@ -6,7 +6,7 @@ import pytest
 from proof_helpers import NAMES, recipe_of
 from runner_helpers import numbers
 
-from ganflow.runner import start
+from ganflow.runs.start import start
 
 
 def test_there_are_twelve():

@@ -8,14 +8,14 @@ import torch
 from facts import FACTS
 from proof_helpers import NAMES, built, played, recipe_of, together
 
+from ganflow.engine.build import twin
+from ganflow.engine.compile import CompiledRound, NotCompilable, compile_round, verify
+from ganflow.engine.distributed import Group
+from ganflow.engine.player import parts_of
+from ganflow.engine.state import game_state, load_random_state, random_state
 from ganflow.errors import GanflowError
-from ganflow.game.build import twin
-from ganflow.game.compiled import CompiledRound, NotCompilable, compile_round, verify
-from ganflow.game.parallel import Group
-from ganflow.game.player import parts_of
-from ganflow.game.state import game_state, load_random_state, random_state
 from ganflow.packed import Member, NotPackable, PackedTrainer
-from ganflow.runner.parts import Parts
+from ganflow.runs.run import Parts
 
 PHASES = {"pathlength": 2}
 """Sets of terms that take part together: one otherwise."""

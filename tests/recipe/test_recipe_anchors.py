@@ -8,7 +8,7 @@ import pytest
 
 from ganflow import key, settings
 from ganflow.plugins import Catalogue, Component, Plugin
-from ganflow.recipe.anchors import anchored
+from ganflow.recipe.recipe import anchored
 
 RECIPE = """\
 data: {use: files, path: photos, table: points.npz, title: photos, note: photos/birds}

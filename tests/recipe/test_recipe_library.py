@@ -12,7 +12,7 @@ import pytest
 import ganflow
 from ganflow.cli.main import COMMANDS, main
 from ganflow.errors import GanflowError
-from ganflow.recipe import find_shipped, library, locate, read_recipe, shipped
+from ganflow.recipe import find_shipped, locate, read_recipe, shipped, source
 from ganflow.recipe.stages import read_stages
 
 ROOT = Path(ganflow.__file__).parent.parent
@@ -26,7 +26,7 @@ def shelf(tmp_path, monkeypatch, good):
     (folder / "good.yaml").write_text(good)
     deep = "#ganflow run recipes/sub/deep.yaml\n##  Déjà vu (X et al. 2017), to\n# the end. Not.\n#\n# Nor this.\nname: deep\n"
     (folder / "sub" / "deep.yaml").write_text(deep, encoding="utf-8")
-    monkeypatch.setattr(library, "folder", lambda: folder)
+    monkeypatch.setattr(source, "folder", lambda: folder)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
@@ -81,10 +81,10 @@ def test_installed_recipes_are_inside_the_package(tmp_path, monkeypatch):
     package = tmp_path / "ganflow"
     (tmp_path / "recipes").mkdir()
     package.mkdir()
-    monkeypatch.setattr("ganflow.recipe.library.__file__", str(package / "recipe" / "library.py"))
-    assert library.folder() == tmp_path / "recipes"
+    monkeypatch.setattr("ganflow.recipe.source.__file__", str(package / "recipe" / "library.py"))
+    assert source.folder() == tmp_path / "recipes"
     (package / "recipes").mkdir()
-    assert library.folder() == package / "recipes"
+    assert source.folder() == package / "recipes"
 
 
 def test_check(shelf, small, good, capsys):

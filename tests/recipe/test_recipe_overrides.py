@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ganflow.recipe.overrides import is_override, split
-from ganflow.recipe.paths import steps
+from ganflow.recipe.values import steps
 
 PLAYERS = ("optimizer: {use: adam, lr: 5.0e-5}", "optimizer:\n  generator: {use: adam, lr: 5.0e-5}\n  critic: {use: sgd, lr: 1}")
 

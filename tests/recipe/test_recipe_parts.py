@@ -8,7 +8,7 @@ import pytest
 from ganflow import part, settings
 from ganflow.plugins import Catalogue, Component, Plugin
 from ganflow.recipe import differences
-from ganflow.recipe.paths import longest_key
+from ganflow.recipe.values import longest_key
 
 PARTS = """\
 data: digits

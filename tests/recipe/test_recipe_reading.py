@@ -11,7 +11,7 @@ import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
-from ganflow.recipe.reader import scalar
+from ganflow.recipe.yaml import scalar
 
 
 def test_a_good_recipe(read, good):

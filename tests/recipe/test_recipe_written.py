@@ -9,9 +9,7 @@ import random
 import yaml
 
 from ganflow.recipe import differences
-from ganflow.recipe.nodes import Problems
-from ganflow.recipe.reader import read_yaml
-from ganflow.recipe.writer import to_yaml
+from ganflow.recipe.yaml import Problems, read_yaml, to_yaml
 
 FULL = """\
 name: full

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganflow import runs
 from ganflow.recipe import read_recipe
-from ganflow.recipe.library import folder, shipped
+from ganflow.recipe.source import folder, shipped
 from ganflow.recipe.stages import read_stages
+from ganflow.runs import folders
 
 RECIPES = [recipe.name for recipe in shipped()]
 STAGED = [name for name in RECIPES if read_stages(name)]
@@ -89,7 +89,7 @@ def test_its_stages_run(name, command, tmp_path):
     stages = [recipe.name for recipe in read_stages(name).recipes]
     code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
     assert (code, err) == (0, "")
-    assert [run.name for run in runs.all_runs(tmp_path / "runs")] == stages
+    assert [run.name for run in folders.all_runs(tmp_path / "runs")] == stages
     assert out.count("3 rounds; look at") == len(stages)
 
 
@@ -97,7 +97,7 @@ def test_its_stages_run(name, command, tmp_path):
 def test_it_runs(name, command, tmp_path):
     code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
     assert (code, err) == (0, "")
-    (run,) = runs.all_runs(tmp_path / "runs")
+    (run,) = folders.all_runs(tmp_path / "runs")
     assert run.read().status == "finished"
     assert (run.name, run.read().round) == (read_recipe(name).name, 3)
     newest = max(run.samples.glob("*.png"))

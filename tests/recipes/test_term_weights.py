@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from ganflow.game import build_game
+from ganflow.engine.build import build_game
 from ganflow.recipe import read_recipe
 from ganflow.recipe.stages import read_stages
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from port_helpers import free_ports
 
-from ganflow.runs import RunFolder, all_runs
+from ganflow.runs.folders import RunFolder, all_runs
 
 RECIPE = """\
 name: small

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safety_helpers import RECIPE, ganflow, only_run
 
-from ganflow.runner.commit import git_commit
+from ganflow.runs.new import git_commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -14,9 +14,10 @@ from safety_helpers import RECIPE, only_run
 
 from ganflow.cli.main import main
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder, check, is_running, locked
-from ganflow.tracking import Journal, store
-from ganflow.tracking.pending import default_uri
+from ganflow.runs.folders import RunFolder, check, is_running, locked
+from ganflow.runs.journal import Journal
+from ganflow.tracking import store
+from ganflow.tracking.outbox import default_uri
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

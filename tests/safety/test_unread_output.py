@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from safety_helpers import RECIPE, environment, ganflow, only_run
 
-from ganflow.checkpoint import newest
-from ganflow.tune.folder import SweepFolder
+from ganflow.runs.checkpoints import newest
+from ganflow.tune.records import SweepFolder
 
 TALKATIVE = '''
 """Prints while it trains."""

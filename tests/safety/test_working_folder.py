@@ -13,8 +13,8 @@ from safety_helpers import RECIPE, environment, ganflow, installed, only_run, pl
 
 from ganflow import child
 from ganflow.recipe import read_recipe
-from ganflow.recipe.anchors import anchored
-from ganflow.tune.folder import SweepFolder
+from ganflow.recipe.recipe import anchored
+from ganflow.tune.records import SweepFolder
 
 PHOTOS = """\
 name: photos

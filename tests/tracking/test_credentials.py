@@ -18,11 +18,11 @@ from tracking_helpers import history
 from ganflow.addresses import bare, normal, password_problem, redacted
 from ganflow.cli import main
 from ganflow.errors import GanflowError
-from ganflow.lock import locked
-from ganflow.runs import RunFolder
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import locked
 from ganflow.tracking import destination, store
+from ganflow.tracking.credentials import known, remember
 from ganflow.tracking.destination import address, check_address
-from ganflow.tracking.known import known, remember
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -411,7 +411,7 @@ def test_addresses_are_remembered_in_one_form(state: Path, monkeypatch: pytest.M
 
 
 def test_the_newest_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganflow.tracking.known._MOST", 2)
+    monkeypatch.setattr("ganflow.tracking.credentials._MOST", 2)
     for name in ("a", "b", "c"):
         remember(f"http://{name}")
     assert [known(f"http://{name}") for name in ("a", "b", "c")] == [False, True, True]

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from tracking_helpers import draw, history, report, until
 
-from ganflow import child, runs
+from ganflow import child
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder
-from ganflow.tracking import Follower, store
-from ganflow.tracking.pending import State
-from ganflow.tracking.server import Server
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.tracking import store
+from ganflow.tracking.follower import Follower
+from ganflow.tracking.outbox import State
+from ganflow.tracking.store import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]
@@ -64,7 +66,7 @@ def test_how_the_process_is_started_and_told_of_the_end(make_run: Make, tmp_path
 def test_a_run_is_followed_to_its_end(make_run: Make, database: str) -> None:
     folder = make_run(points=3)
     follower = Follower(folder)
-    with runs.locked(folder):
+    with folders.locked(folder):
         start = time.process_time()
         follower.start()
         assert sent(folder) == 0  # the training does not wait for it
@@ -90,7 +92,7 @@ def test_a_run_is_followed_to_its_end(make_run: Make, database: str) -> None:
 def test_a_server_that_is_away_is_said_with_what_is_missing(make_run: Make, port: int) -> None:
     folder = make_run(points=120, pictures=(0,), uri=f"http://127.0.0.1:{port}")
     follower = Follower(folder)
-    with runs.locked(folder):
+    with folders.locked(folder):
         follower.start()
         folder.update(status="finished")
         left = follower.finish(PATIENCE)
@@ -103,7 +105,7 @@ def test_a_server_that_is_away_is_said_with_what_is_missing(make_run: Make, port
 def test_no_time_to_wait(make_run: Make, database: str) -> None:
     folder = make_run(points=2)
     follower = Follower(folder)
-    with runs.locked(folder):
+    with folders.locked(folder):
         follower.start()
         folder.update(status="finished")
         left = follower.finish(0)
@@ -117,7 +119,7 @@ def test_a_run_that_fails(make_run: Make, database: str) -> None:
     """The runner lets go first and says how the run ended a moment later."""
     folder = make_run(points=2)
     follower = Follower(folder)
-    with runs.locked(folder):
+    with folders.locked(folder):
         follower.start()
         follower.stop()
         time.sleep(0.3)
@@ -130,7 +132,7 @@ PARENT = """\
 import os, sys
 from pathlib import Path
 from ganflow import runs
-from ganflow.runs import RunFolder
+from ganflow.runs.folders import RunFolder
 from ganflow.tracking import Follower
 folder = RunFolder(Path(sys.argv[1]))
 follower = Follower(folder)
@@ -170,7 +172,7 @@ def test_it_ends_with_its_parent(make_run: Make, database: str) -> None:
 def test_it_can_be_killed_itself(make_run: Make, database: str) -> None:
     folder = make_run(points=2)
     follower = Follower(folder)
-    with runs.locked(folder):
+    with folders.locked(folder):
         follower.start()
         assert follower._process is not None
         follower._process.kill()
@@ -192,7 +194,7 @@ def test_a_server_that_is_killed_and_comes_back(make_run: Make, database: str, p
     """All points are there afterwards, none twice; the run had an appointment with none of it."""
     folder = make_run(points=50, pictures=(0,), uri=f"http://127.0.0.1:{port}")
     follower, server = Follower(folder), Server(database, tmp_path / "runs", port=port)
-    with runs.locked(folder):
+    with folders.locked(folder):
         with server:
             server.wait_until_ready()
             follower.start()

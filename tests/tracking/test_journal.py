@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.tracking import Journal, entries, rewind
-from ganflow.tracking.journal import Reader, read
+from ganflow.runs.journal import Journal, Reader, entries, read, rewind
 
 
 def rounds(path: Path) -> list[int]:

@@ -17,15 +17,15 @@ import pytest
 import torch
 from tracking_helpers import until
 
-from ganflow.checkpoint import load_game
-from ganflow.checkpoint.store import read
 from ganflow.recipe import read_recipe
-from ganflow.runner import start
-from ganflow.runs import RunFolder, make
+from ganflow.runs.checkpoints import read
+from ganflow.runs.folders import RunFolder, make
+from ganflow.runs.loading import load_game
+from ganflow.runs.start import start
 from ganflow.tracking import store
-from ganflow.tracking.artifacts import Artifacts
+from ganflow.tracking.connection import Artifacts
 from ganflow.tracking.model import export, requirements
-from ganflow.tracking.pending import State
+from ganflow.tracking.outbox import State
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = [

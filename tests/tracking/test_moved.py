@@ -21,11 +21,10 @@ from tracking_helpers import draw, history, report
 
 from ganflow.cli import main
 from ganflow.errors import GanflowError
-from ganflow.runs import RunFolder
+from ganflow.runs.folders import RunFolder
 from ganflow.tracking import store
-from ganflow.tracking.moves import follow_folder
-from ganflow.tracking.pending import State, default_uri
-from ganflow.tracking.server import Server
+from ganflow.tracking.outbox import State, default_uri
+from ganflow.tracking.store import Server, follow_folder
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -226,7 +225,7 @@ def test_paths_in_a_moved_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_absolute_paths_of_earlier_versions_are_found(tmp_path: Path) -> None:
-    from ganflow.runs import moved
+    from ganflow.runs.folders import moved
 
     run = tmp_path / "new" / "runs" / "dig" / "20260102-030405-0000" / "checkpoints"
     run.mkdir(parents=True)

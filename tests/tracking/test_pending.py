@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ganflow.runs import RunFolder
-from ganflow.tracking import Entry, Unsent, unsent
-from ganflow.tracking.pending import ENDS, Point, State, metric_name, points, samples, seen, store_uri
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import Entry
+from ganflow.tracking.outbox import ENDS, Point, State, Unsent, metric_name, points, samples, seen, store_uri, unsent
 
 
 def test_mlflow_is_not_imported() -> None:

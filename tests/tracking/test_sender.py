@@ -18,16 +18,15 @@ from PIL import Image
 from test_sweep_tracking import ID, ByHand, everyone, sent, steps
 from tracking_helpers import draw, history, report
 
-from ganflow import runs
-from ganflow.lock import Held, locked
-from ganflow.runs import RunFolder
-from ganflow.tracking import describe, family, store
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import Held, locked
+from ganflow.tracking import connection as connection_module
+from ganflow.tracking import outbox, store
 from ganflow.tracking import sync as syncing
-from ganflow.tracking.artifacts import Artifacts
-from ganflow.tracking.connection import Connection
-from ganflow.tracking.pending import State
-from ganflow.tracking.sender import Sender
-from ganflow.tracking.sweep import Sweep
+from ganflow.tracking.connection import Artifacts, Connection
+from ganflow.tracking.outbox import State
+from ganflow.tracking.sender import Sender, Sweep
 from ganflow.tracking.sync import SyncResult, standing, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -211,7 +210,7 @@ def test_many_and_long_parameters(make_run: Make, database: str, requests: Reque
     (run,) = everyone(database).values()
     assert len(run.data.params) == 251
     assert run.data.params["key_249"] == "249"
-    assert run.data.params["long"] == describe.parameters(folder)["long"] == "x" * 6000
+    assert run.data.params["long"] == connection_module.parameters(folder)["long"] == "x" * 6000
     assert requests.most == 100
 
 
@@ -287,22 +286,22 @@ def test_thumbnails_keep_the_sides_of_a_picture(make_run: Make, database: str) -
 def test_how_the_data_are_described(make_run: Make, tmp_path: Path) -> None:
     about: dict[str, Any] = {"name": "faces", "size": None, "fingerprint": "f" * 64}
     about |= {"fields": {"real": [3, 8, 8], "label": []}, "classes": {"label": ["a", "b"]}}
-    made = describe.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
+    made = connection_module.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
     assert (made.source_type, made.profile, made.digest) == ("local", None, "f" * 36)
     assert json.loads(made.source) == {"uri": str(tmp_path)}
     features = json.loads(json.loads(made.schema)["mlflow_tensorspec"]["features"])
     assert [f["tensor-spec"] for f in features] == [
         {"dtype": "float32", "shape": [-1, 3, 8, 8]}, {"dtype": "int64", "shape": [-1]},
     ]  # fmt: skip
-    elsewhere = describe.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
+    elsewhere = connection_module.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
     assert (elsewhere.source_type, elsewhere.profile) == ("external", '{"examples": 5}')
 
 
 def test_trials_are_called_as_the_recipe_says(sweep: ByHand) -> None:
     trial = sweep.trial(3)
-    assert describe.run_name(trial) == "rings-1 trial 3"
+    assert connection_module.run_name(trial) == "rings-1 trial 3"
     trial.update(tracking={**trial.read().raw["tracking"], "run_name": "mine"})
-    assert describe.run_name(trial) == "mine trial 3"
+    assert connection_module.run_name(trial) == "mine trial 3"
 
 
 # Families.
@@ -388,7 +387,7 @@ def test_a_trial_that_calls_itself_running_is_not_passed_over_at_the_end(sweep: 
     look.attempt("running")
     assert all(look.trials[trial.path].idle() for trial in trials)
     sweep.folder.update(status="interrupted")
-    with runs.locked(trials[1]):  # another process goes on with it
+    with folders.locked(trials[1]):  # another process goes on with it
         look.attempt("interrupted")
     assert {key: run.info.status for key, run in everyone(database).items()} == {
         ID: "KILLED", trials[0].id: "KILLED", trials[1].id: "RUNNING",
@@ -399,7 +398,7 @@ def test_folders_without_a_record_are_no_trials(sweep: ByHand, database: str) ->
     for number in (2, 0, 1):
         sweep.trial(number)
     (sweep.folder.path / f"{ID}-t0009").mkdir()
-    assert [family.number(RunFolder(path)) for path in family.trials(sweep.folder)] == [0, 1, 2]
+    assert [outbox.number(RunFolder(path)) for path in outbox.trials(sweep.folder)] == [0, 1, 2]
 
 
 def test_while_a_sweep_is_sent_nobody_sends_a_trial_and_trials_do_not_wait_for_each_other(
@@ -538,7 +537,7 @@ def test_a_store_that_answers_is_sent_to_every_few_seconds(make_run: Make, waits
     look = Scripted("refused", "", "", "")
     real = look.attempt
     look.attempt = lambda status: (len(look.errors) == 2 and folder.update(status="finished"), real(status))[1]  # type: ignore[method-assign]
-    with runs.locked(folder):
+    with folders.locked(folder):
         syncing._follow(look, folder, None, 3.0, "http://away")
     assert look.asked == ["running", "running", "running", "finished"]
     assert waits == [6, 3, 3]
@@ -556,7 +555,7 @@ def test_the_end_of_a_training_is_the_last_attempt(make_run: Make) -> None:
 def test_how_a_run_stands(make_run: Make) -> None:
     folder = make_run()
     assert standing(folder) == "killed"
-    with runs.locked(folder):
+    with folders.locked(folder):
         assert standing(folder) == "running"
         before = time.monotonic()
         assert standing(folder, patience=0.3) == "killed"  # it never says how

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ganflow import runs
 from ganflow.errors import GanflowError
-from ganflow.lock import locked
-from ganflow.runs import RunFolder
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import locked
+from ganflow.tracking import sender as module
 from ganflow.tracking import store
-from ganflow.tracking import sweep as module
 from ganflow.tracking.connection import Connection
 from ganflow.tracking.sender import Sender
 
@@ -83,7 +83,7 @@ def sweep(root: Path, *statuses: str) -> RunFolder:
     folder.path.mkdir(parents=True)
     folder.update(kind="sweep", id=ID, status="running")
     for number, status in enumerate(statuses):
-        runs.make(RunFolder(folder.path / f"{ID}-t{number:04d}")).update(status=status, sweep=ID)
+        folders.make(RunFolder(folder.path / f"{ID}-t{number:04d}")).update(status=status, sweep=ID)
     return folder
 
 
@@ -102,6 +102,6 @@ def test_a_sweeps_run_is_first_while_it_goes_on_and_last_when_it_ends(
 
 def test_a_trial_that_is_trained_is_not_killed(tmp_path: Path, asked: list[tuple[str, str]]) -> None:
     folder = sweep(tmp_path, "running")
-    with runs.locked(RunFolder(folder.path / f"{ID}-t0000")):
+    with folders.locked(RunFolder(folder.path / f"{ID}-t0000")):
         module.Sweep(folder, Connection("sqlite:///x"), ask=False).attempt("finished")
     assert asked[0] == (f"{ID}-t0000", "running")

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 from tracking_helpers import draw, followed, history, report, until
 
-from ganflow import runs
-from ganflow.runs import RunFolder
-from ganflow.tracking import Follower, Journal, store, unsent
-from ganflow.tracking.artifacts import Artifacts
-from ganflow.tracking.connection import Connection
-from ganflow.tracking.journal import Reader, rewind
-from ganflow.tracking.pending import State
-from ganflow.tracking.server import Server
-from ganflow.tracking.sweep import Sweep
+from ganflow.runs import folders as folders_module
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import Journal, Reader, rewind
+from ganflow.tracking import store
+from ganflow.tracking.connection import Artifacts, Connection
+from ganflow.tracking.follower import Follower
+from ganflow.tracking.outbox import State, unsent
+from ganflow.tracking.sender import Sweep
+from ganflow.tracking.store import Server
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -45,7 +45,7 @@ class ByHand:
         return {**own, "files": ["best.yaml", "trials.csv"], **others}
 
     def trial(self, number: int, points: int = 0, status: str = "running", lr: float = 0.1) -> RunFolder:
-        folder = runs.make(RunFolder(self.folder.path / f"{ID}-t{number:04d}"))
+        folder = folders_module.make(RunFolder(self.folder.path / f"{ID}-t{number:04d}"))
         self.recipe(folder, lr)
         folder.update(id=folder.id, sweep=ID, status=status, round=points, tracking=self.tracking(parent=ID, files=[]))
         report(folder, 1, points)
@@ -139,7 +139,7 @@ def test_a_sweep_is_followed(sweep: ByHand, database: str) -> None:
     """By the process that the driver starts. Trials begin, end, are paused and go on."""
     first = sweep.trial(0, points=2)
     follower = Follower(sweep.folder)
-    with runs.locked(sweep.folder):
+    with folders_module.locked(sweep.folder):
         follower.start()
         until(lambda: sent(first) == 2)
         second = sweep.trial(1, points=3, status="stopped")
@@ -302,7 +302,7 @@ def test_what_is_left_of_a_sweep_is_said(tmp_path: Path, port: int) -> None:
     for number in range(2):
         by_hand.trial(number, points=5, status="finished")
     follower = Follower(by_hand.folder)
-    with runs.locked(by_hand.folder):
+    with folders_module.locked(by_hand.folder):
         follower.start()
         by_hand.folder.update(status="finished")
         left = follower.finish(PATIENCE)
@@ -339,7 +339,7 @@ def test_a_server_that_stops_in_the_middle_of_a_sweep(database: str, port: int, 
     by_hand = ByHand(tmp_path / "runs" / "rings-1", uri=f"http://127.0.0.1:{port}")
     trials = [by_hand.trial(number, points=50) for number in range(4)]
     follower, server = Follower(by_hand.folder), Server(database, tmp_path / "runs", port=port)
-    with runs.locked(by_hand.folder):
+    with folders_module.locked(by_hand.folder):
         with server:
             server.wait_until_ready()
             follower.start()
@@ -371,7 +371,7 @@ def test_a_follower_that_is_killed_again_and_again(sweep: ByHand, database: str)
     trials = [sweep.trial(number) for number in range(4)]
     for attempt in range(4):
         follower = Follower(sweep.folder)
-        with runs.locked(sweep.folder):
+        with folders_module.locked(sweep.folder):
             follower.start()
             assert follower._process is not None
             for part in range(20):
@@ -418,7 +418,7 @@ def test_a_hundred_trials_cost_next_to_nothing(sweep: ByHand, database: str) -> 
 def test_the_runners_own_trials(tmp_path: Path, database: str) -> None:
     """Begun, stopped and gone on with; what the sweep wants of their tracking stays."""
     from ganflow.recipe import read_recipe
-    from ganflow.runner import open_trial
+    from ganflow.runs.start import open_trial
 
     by_hand = ByHand(tmp_path / "runs" / "rings-1")
     source = tmp_path / "tiny.yaml"

@@ -14,11 +14,11 @@ from PIL import Image
 from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
-from ganflow.lock import locked
-from ganflow.runs import RunFolder
-from ganflow.tracking import store, unsent
-from ganflow.tracking.journal import rewind
-from ganflow.tracking.pending import State
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import rewind
+from ganflow.runs.lock import locked
+from ganflow.tracking import store
+from ganflow.tracking.outbox import State, unsent
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -16,8 +16,8 @@ import pytest
 from tracking_helpers import until
 
 from ganflow.cli import main
-from ganflow.runs import RunFolder
-from ganflow.tracking.pending import State
+from ganflow.runs.folders import RunFolder
+from ganflow.tracking.outbox import State
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from PIL import Image
 
-from ganflow import runs
-from ganflow.runs import RunFolder
-from ganflow.tracking import Journal
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import Journal
 from ganflow.tracking.sync import SyncResult, sync
 
 
@@ -50,7 +50,7 @@ def followed(folder: RunFolder) -> Iterator[list[SyncResult]]:
     thread = threading.Thread(target=target, daemon=True)
     thread.start()
     try:
-        with runs.locked(folder):
+        with folders.locked(folder):
             yield results
     finally:  # an assertion that failed, too, ends it: nobody trains any more
         over.set()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from ganflow.checkpoint import newest
 from ganflow.errors import GanflowError
 from ganflow.recipe import differences, read_recipe
-from ganflow.tracking import entries
-from ganflow.tune.folder import SweepFolder
+from ganflow.runs.checkpoints import newest
+from ganflow.runs.journal import entries
+from ganflow.tune.records import SweepFolder
 
 # Small and quick, with all that a checkpoint holds, and slow enough that a trial can be met in the middle.
 TINY = """\

@@ -6,24 +6,23 @@ import pytest
 import torch
 from sweep_helpers import recipe, tune
 
-from ganflow.checkpoint import newest
 from ganflow.errors import GanflowError
 from ganflow.plugins import load_catalogue
 from ganflow.recipe import read_recipe
-from ganflow.runner import open_trial
-from ganflow.runs import RunFolder
-from ganflow.tune.book import Book
+from ganflow.runs.checkpoints import newest
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.start import open_trial
 from ganflow.tune.executors import Alone, Packed, executor_of
-from ganflow.tune.folder import SweepFolder
-from ganflow.tune.order import Order
 from ganflow.tune.plan import make_plan
+from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
+from ganflow.tune.trials import Book, Order
 
 PACKAGE = '''
 """Trials in turns."""
 from ganflow import hookimpl, key, settings
 from ganflow.errors import GanflowError
-from ganflow.executor import Executor
+from ganflow.contract.roles import Executor
 
 GANFLOW_CONTRACT = 2
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 from ray import tune
 
-from ganflow import runs
-from ganflow.tune.book import Book
-from ganflow.tune.folder import SweepFolder
-from ganflow.tune.order import Order
+from ganflow.runs import folders
+from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
+from ganflow.tune.trials import Book, Order
 
 RECIPE = """\
 name: packed
@@ -117,7 +116,7 @@ def test_an_interruption_keeps_what_was_played(sweep, pack, second, monkeypatch)
     trainable.cleanup()
     begun = [run for run in map(sweep.trial, range(2)) if run.is_run()]
     assert {run.read().status for run in begun} == {"interrupted"}
-    assert not any(runs.is_running(run) for run in begun)
+    assert not any(folders.is_running(run) for run in begun)
     assert sweep.trial(0).read().round == 10
     found, _ = played(pack([RATES[0]], [second]))
     assert [found[i]["state"] for i in range(2)] == ["finished"] * 2

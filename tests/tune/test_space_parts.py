@@ -6,7 +6,7 @@ import pytest
 from space_helpers import RECIPE
 
 from ganflow.recipe import read_recipe
-from ganflow.tune.space import read_space
+from ganflow.tune.reading import read_space
 
 PARTS = "optimizer: {generator: adam, critic: adam, generator.net.0: {use: sgd, lr: 0.5}}"
 TEXT = RECIPE.replace("optimizer: {use: adam, lr: 1.0e-3, beta1: 0.5, beta2: 0.9}", PARTS)

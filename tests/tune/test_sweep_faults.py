@@ -28,12 +28,12 @@ from sweep_helpers import (
     values,
 )
 
-from ganflow.checkpoint import read
 from ganflow.recipe import read_recipe
+from ganflow.runs.checkpoints import read
 from ganflow.tracking import store
-from ganflow.tracking.pending import State
-from ganflow.tracking.server import Server
-from ganflow.tune.memory import in_time, scored
+from ganflow.tracking.outbox import State
+from ganflow.tracking.store import Server
+from ganflow.tune.driver import in_time, scored
 from ganflow.tune.schedulers import make_scheduler
 
 pytestmark = [

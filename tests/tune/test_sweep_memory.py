@@ -9,23 +9,19 @@ import torch
 from ray.tune.schedulers import TrialScheduler
 from sweep_helpers import TINY, recipe
 
-from ganflow import runs
-from ganflow.checkpoint import BEST, Writer, read
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
-from ganflow.runner.folders import clear_unfinished
-from ganflow.runner.workers import Lost
-from ganflow.tracking import Journal
-from ganflow.tune.book import Book
-from ganflow.tune.deaths import Reason, reason
-from ganflow.tune.memory import in_time, remember, scored
-from ganflow.tune.places import begin
-from ganflow.tune.plan import make_plan
-from ganflow.tune.proposals import Proposals
-from ganflow.tune.room import Room
-from ganflow.tune.schedulers import make_scheduler
-from ganflow.tune.search import make_searcher
+from ganflow.runs import folders
+from ganflow.runs.checkpoints import BEST, Writer, read
+from ganflow.runs.journal import Journal
+from ganflow.runs.new import clear_unfinished
+from ganflow.runs.workers import Lost
+from ganflow.tune.driver import in_time, remember, scored
+from ganflow.tune.plan import begin, make_plan
+from ganflow.tune.schedulers import Room, make_scheduler
+from ganflow.tune.search import Proposals, make_searcher
 from ganflow.tune.trial import copy_run
+from ganflow.tune.trials import Book, Reason, reason
 
 METRIC = "sliced_w1_256"
 DEAD = "The actor died unexpectedly before finishing this task."
@@ -47,7 +43,7 @@ def begin_trial(sweep, number, points=(), state="running", **values):
     """As a sweep leaves a trial behind that reported these (round, score)."""
     sweep.record(number, config={"optimizer.lr": 1e-3 * (number + 1)})
     sweep.record(number, state=state, **values)
-    run = runs.make(sweep.trial(number))
+    run = folders.make(sweep.trial(number))
     run.update(status="running", round=0)
     journal = Journal(run.journal)
     for round, score in points:
@@ -372,7 +368,7 @@ def test_names_and_what_cannot_be_gone_on_with(planned, command, tmp_path):
         f"ganflow: there is already a folder {sweep.path}; go on with it: ganflow tune --resume s, or choose another --name"
     )
     assert "cannot name a folder" in command.refused("tune", "tiny.yaml", "--name", "../s")
-    run = runs.make(runs.RunFolder(tmp_path / "runs" / "plain" / "1"))
+    run = folders.make(folders.RunFolder(tmp_path / "runs" / "plain" / "1"))
     run.update(status="finished")
     assert command.refused("tune", "--resume", str(run.path)) == (
         f"ganflow: {run.path} is a run, not a sweep; go on with it: ganflow run --resume 1"
@@ -457,7 +453,7 @@ def test_what_the_machine_broke_is_tried_again_and_what_is_a_trials_own_is_not(p
     ],
 )
 def test_which_checkpoint_is_copied(at, had, copied, left, tmp_path):
-    source, target = (runs.make(runs.RunFolder(tmp_path / name)) for name in ("source", "target"))
+    source, target = (folders.make(folders.RunFolder(tmp_path / name)) for name in ("source", "target"))
     for run, value, rounds in ((source, 1.0, had), (target, 2.0, [5, 15, 40])):
         writer = Writer(run.checkpoints, keep=9)
         for round in rounds:
@@ -472,10 +468,10 @@ def test_which_checkpoint_is_copied(at, had, copied, left, tmp_path):
 
 
 def test_a_folder_that_was_being_made_is_made_again(tmp_path):
-    half = runs.make(runs.RunFolder(tmp_path / "half"))
+    half = folders.make(folders.RunFolder(tmp_path / "half"))
     clear_unfinished(half)
     assert not half.path.exists()
-    lost = runs.make(runs.RunFolder(tmp_path / "lost"))
+    lost = folders.make(folders.RunFolder(tmp_path / "lost"))
     (lost.checkpoints / "round-00000001.safetensors").write_bytes(b"weights")
     with pytest.raises(GanflowError, match=r"lost cannot go on: its run\.json is missing"):
         clear_unfinished(lost)

@@ -10,8 +10,8 @@ import pytest
 from cluster_helpers import OwnCluster
 from sweep_helpers import TINY, Tuning, middle, recipe, records, tune
 
-from ganflow.tracking import entries
-from ganflow.tune.folder import SweepFolder
+from ganflow.runs.journal import entries
+from ganflow.tune.records import SweepFolder
 
 FOREVER = "train.rounds=100000000"
 
@@ -122,7 +122,7 @@ def test_nodes_that_join_are_used_and_one_that_goes_is_waited_for(search, tmp_pa
 ASKED = """
 import json, sys
 from ganflow.cli.main import main
-from ganflow.tune.search.with_optuna import OptunaSearch
+from ganflow.tune.search import OptunaSearch
 
 propose = OptunaSearch.propose
 

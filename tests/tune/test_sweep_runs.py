@@ -8,8 +8,8 @@ import pytest
 from sweep_helpers import assert_same_run, played, recipe, records, resume, tune
 
 from ganflow.recipe import read_recipe
-from ganflow.runs import all_runs
-from ganflow.tune.folder import SweepFolder
+from ganflow.runs.folders import all_runs
+from ganflow.tune.records import SweepFolder
 
 pytestmark = pytest.mark.slow
 

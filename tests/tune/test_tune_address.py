@@ -9,9 +9,8 @@ import tempfile
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.lock import locked
-from ganflow.tune.address import connect, parse_address
-from ganflow.tune.cluster import check_cluster
+from ganflow.runs.lock import locked
+from ganflow.tune.cluster import check_cluster, connect, parse_address
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_jobs_are_submitted_elsewhere():
 
 LOCAL = """
 import os, signal, sys
-from ganflow.tune.address import connect
+from ganflow.tune.cluster import connect
 signal.signal(signal.SIGTERM, mine := lambda *_: None)
 with connect("local", gpus=4):
     import ray
@@ -160,7 +159,7 @@ def guarded():
 
 
 JOIN = """
-from ganflow.tune.address import connect
+from ganflow.tune.cluster import connect
 with connect({address!r}):
     import ray
     print("joined", ray.cluster_resources()["CPU"], ray.get(ray.remote(num_cpus=0)(lambda: 7).remote()))

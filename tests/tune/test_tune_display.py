@@ -10,10 +10,10 @@ import textwrap
 
 import pytest
 
-from ganflow.tune import display as module
-from ganflow.tune import table
-from ganflow.tune.display import Display
-from ganflow.tune.folder import TrialRecord
+from ganflow.tune import callbacks as module
+from ganflow.tune import records
+from ganflow.tune.callbacks import Display
+from ganflow.tune.records import TrialRecord
 
 KEYS = ["optimizer.lr", "loss"]
 
@@ -123,23 +123,23 @@ def test_a_searched_number_of_rounds_is_the_trials_own():
     one.config["train.rounds"] = 10
     _, display = shown(total=1)
     assert display._share(one) == 0.5
-    assert table.played(one, 100) == "5/10"
+    assert records.played(one, 100) == "5/10"
 
 
 def test_the_best_is_the_soundest():
     nan = float("nan")
     trials = [trial(0, "finished", nan), trial(1, "diverged", 0.1), trial(2, "failed"), trial(3), trial(4, "stopped", 7.0),
               trial(5, "finished", 6.0), trial(6, "finished", 6.0), trial(7, "finished")]  # fmt: skip
-    assert [t.number for t in table.ranking(trials, "min")] == [5, 6, 4, 3, 0, 7, 1, 2]
-    assert [t.number for t in table.ranking(trials, "max")][:3] == [4, 5, 6]
-    assert table.best_of(trials, "min").number == 5
-    assert table.best_of(trials[:4], "min") is None
+    assert [t.number for t in records.ranking(trials, "min")] == [5, 6, 4, 3, 0, 7, 1, 2]
+    assert [t.number for t in records.ranking(trials, "max")][:3] == [4, 5, 6]
+    assert records.best_of(trials, "min").number == 5
+    assert records.best_of(trials[:4], "min") is None
 
 
 def test_short_names():
     keys = ["optimizer.generator.lr", "optimizer.critic.lr", "loss", "modifiers[0].c", "train.seed", "modifiers[0]"]
-    assert list(table.short_names(keys).values()) == ["generator.lr", "critic.lr", "loss", "c", "seed", "modifiers[0]"]
-    assert table.short_names(["lr", "optimizer.lr"]) == {"lr": "lr", "optimizer.lr": "optimizer.lr"}
+    assert list(records.short_names(keys).values()) == ["generator.lr", "critic.lr", "loss", "c", "seed", "modifiers[0]"]
+    assert records.short_names(["lr", "optimizer.lr"]) == {"lr": "lr", "optimizer.lr": "optimizer.lr"}
 
 
 @pytest.mark.parametrize(
@@ -151,36 +151,36 @@ def test_short_names():
     ],
 )  # fmt: skip
 def test_values(value, text):
-    assert table.value(value) == text
+    assert records.value(value) == text
 
 
 def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
     trials = [trial(i, "finished", float(i), 10, lr=10.0**-i) for i in range(3)] + [trial(3, "failed", error="out of\nmemory")]
-    lines = table.table(trials, "frechet", "min", 10)
+    lines = records.table(trials, "frechet", "min", 10)
     assert lines[0].split() == ["trial", "state", "frechet", "round", "lr"]
     assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "2", "3"]
     assert lines[5].strip() == "out of memory"
-    assert max(map(len, table.table(trials, "frechet", "min", 10, width=35))) <= 35
-    assert table.table(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
-    assert table.table([], "frechet", "min", 10) == ["trial  state  frechet  round"]
+    assert max(map(len, records.table(trials, "frechet", "min", 10, width=35))) <= 35
+    assert records.table(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
+    assert records.table([], "frechet", "min", 10) == ["trial  state  frechet  round"]
 
 
 def test_counts_digits_and_columns():
-    assert table.counts([trial(0), trial(1, "finished")], 5) == {
+    assert records.counts([trial(0), trial(1, "finished")], 5) == {
         "running": 1, "waiting": 3, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0
     }  # fmt: skip
-    assert table.counted([trial(0, "waiting")], 0) == "1 waiting"
-    assert table.counted([]) == "no trials"
-    assert (table.number(123456.0), table.number(0.000123456), table.number(None)) == ("1.235e+05", "0.0001235", "")
-    assert table.cut("abcdef", 6) == "abcdef"
-    assert table.cut("abcdef", 5) == "abcd…"
-    assert table.config_line({"a.lr": 1, "b": "x" * 30}, ["b", "a.lr", "c"], 10) == f"b {'x' * 9}…, lr 1"
-    assert table.differing([trial(0), trial(0)], KEYS) == KEYS  # nothing differs: all
-    assert table.differing([trial(0), trial(0, lr=2)], KEYS) == ["optimizer.lr"]
-    assert table.differing([TrialRecord(0, {"a": 1}), TrialRecord(1, {})], ["a"]) == ["a"]
-    assert table.keys_of([TrialRecord(0, {"b": 1}), TrialRecord(1, {"a": 1, "b": 2})]) == ["b", "a"]
+    assert records.counted([trial(0, "waiting")], 0) == "1 waiting"
+    assert records.counted([]) == "no trials"
+    assert (records.number(123456.0), records.number(0.000123456), records.number(None)) == ("1.235e+05", "0.0001235", "")
+    assert records.cut("abcdef", 6) == "abcdef"
+    assert records.cut("abcdef", 5) == "abcd…"
+    assert records.config_line({"a.lr": 1, "b": "x" * 30}, ["b", "a.lr", "c"], 10) == f"b {'x' * 9}…, lr 1"
+    assert records.differing([trial(0), trial(0)], KEYS) == KEYS  # nothing differs: all
+    assert records.differing([trial(0), trial(0, lr=2)], KEYS) == ["optimizer.lr"]
+    assert records.differing([TrialRecord(0, {"a": 1}), TrialRecord(1, {})], ["a"]) == ["a"]
+    assert records.keys_of([TrialRecord(0, {"b": 1}), TrialRecord(1, {"a": 1, "b": 2})]) == ["b", "a"]
     two = [trial(0, "finished", 1.0, 10), trial(1, "diverged", 5.0, 3, error="nan", lr=2)]
-    assert table.table(two, "m", "min", 10) == [
+    assert records.table(two, "m", "min", 10) == [
         "trial  state     m  round  lr", "    0  finished  1  10/10  0.001", "    1  diverged  5  3/10   2", "       nan"
     ]  # fmt: skip
 
@@ -189,8 +189,8 @@ def on_a_terminal(code, rows=14, columns=80):
     """What a script writes to a terminal of so many rows and columns."""
     head = """
         import fcntl, struct, sys, termios, time
-        from ganflow.tune.display import Display
-        from ganflow.tune.folder import TrialRecord
+        from ganflow.tune.callbacks import Display
+        from ganflow.tune.records import TrialRecord
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     """.replace("ROWS", str(rows)).replace("COLUMNS", str(columns))  # fmt: skip
     master, slave = pty.openpty()

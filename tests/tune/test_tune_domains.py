@@ -8,8 +8,8 @@ from statistics import mean, stdev
 
 import pytest
 
-from ganflow.tune.conditions import matches
-from ganflow.tune.kinds import KINDS, read_domain
+from ganflow.tune.domains import KINDS, read_domain
+from ganflow.tune.space import matches
 
 DRAWN = {
     "uniform": [-1, 3],

@@ -10,13 +10,12 @@ from types import SimpleNamespace
 import pytest
 from sweep_helpers import recipe
 
-from ganflow import runs
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken
-from ganflow.tune import driver, watchdog
-from ganflow.tune.folder import MACHINE
-from ganflow.tune.places import begin, find
-from ganflow.tune.plan import in_common, make_plan, rounds_of
+from ganflow.runs import folders
+from ganflow.tune import cluster, driver
+from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
+from ganflow.tune.records import MACHINE
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def test_a_sweep_that_ends(go, planned):
     def play(folder, interruption):
         assert folder.read().raw["status"] == "running"
         assert folder.read().raw["pid"] == os.getpid()
-        assert runs.is_running(folder)
+        assert folders.is_running(folder)
         folder.record(0, config={"optimizer.lr": 1e-3}, state="failed", cause=MACHINE)
         folder.record(1, config={"optimizer.lr": 1e-3}, state="failed")
         folder.record(2, config={"optimizer.lr": 1e-3}, state="diverged")
@@ -51,7 +50,7 @@ def test_a_sweep_that_ends(go, planned):
     assert (outcome.status, outcome.signal, outcome.failed, outcome.retriable) == ("finished", 0, 2, 1)
     assert planned[1].read().raw["status"] == "finished"
     assert (planned[1].path / "trials.csv").exists()
-    assert not runs.is_running(planned[1])
+    assert not folders.is_running(planned[1])
 
 
 def test_one_that_is_interrupted_is_not_summed_up(go, planned):
@@ -80,7 +79,8 @@ def test_what_ends_a_sweep_otherwise(go, planned, error, raised, status):
 
 
 def test_two_drivers_of_one_sweep(go, planned):
-    with runs.locked(planned[1]), pytest.raises(GanflowError, match=r"another process runs the sweep tiny-sweep-1 already \(pid"):
+    refused = pytest.raises(GanflowError, match=r"another process runs the sweep tiny-sweep-1 already \(pid")
+    with folders.locked(planned[1]), refused:
         go()
 
 
@@ -123,7 +123,7 @@ def test_when_ray_is_to_stop_all(planned):
     ("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])]
 )
 def test_what_is_packed(planned, monkeypatch, wanted, pays, pack, said):
-    monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (pays, "no"))
+    monkeypatch.setattr("ganflow.packed.round.worth_packing", lambda game, pack: (pays, "no"))
     notes = []
     plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted))
     assert driver._pack(plan, notes.append) == pack
@@ -158,10 +158,10 @@ def watch(monkeypatch, answers, patience):
             over.set()
         return bool(found)
 
-    monkeypatch.setattr(watchdog, "answers", answer)
-    monkeypatch.setattr(watchdog, "EVERY", 0.01)
-    monkeypatch.setattr(watchdog, "PATIENCE", patience)
-    watchdog._watch("127.0.0.1:1", over, lambda: gone.append(1))
+    monkeypatch.setattr(cluster, "answers", answer)
+    monkeypatch.setattr(cluster, "EVERY", 0.01)
+    monkeypatch.setattr(cluster, "PATIENCE", patience)
+    cluster._watch("127.0.0.1:1", over, lambda: gone.append(1))
     return bool(gone)
 
 
@@ -174,5 +174,5 @@ def test_a_head_that_is_away_for_a_moment_is_waited_for(monkeypatch):
 def test_who_answers():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert watchdog.answers(address)
-    assert not watchdog.answers(address)
+        assert cluster.answers(address)
+    assert not cluster.answers(address)

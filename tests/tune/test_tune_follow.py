@@ -8,7 +8,7 @@ import pytest
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.tune import submit as module
-from ganflow.tune.address import parse_address
+from ganflow.tune.cluster import parse_address
 from ganflow.tune.submit import _no_override, _only_here, _told, check_dashboard, follow, submit
 
 URL = "http://h:8265"

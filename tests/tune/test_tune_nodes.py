@@ -7,10 +7,10 @@ import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
-from ganflow.runs import RunFolder
-from ganflow.tune import nodes, preflight
-from ganflow.tune.nodes import Node, alive_nodes, check_nodes, look_around
-from ganflow.tune.resources import bundles, workers
+from ganflow.runs.folders import RunFolder
+from ganflow.tune import preflight
+from ganflow.tune.executors import bundles, workers
+from ganflow.tune.preflight import Node, alive_nodes, check_nodes, look_around
 
 
 def of_ray(id, name, alive=True, port=1, **resources):
@@ -39,7 +39,7 @@ def asked(monkeypatch, tmp_path):
                 change(found[name], probe)
             return found, silent or {}
 
-        monkeypatch.setattr(nodes, "_ask", answers)
+        monkeypatch.setattr(preflight, "_ask", answers)
         faults = check_nodes(tmp_path / "s", ["ganflow", "torch"], time.monotonic())
         assert not (tmp_path / "s" / ".probe").exists()
         return faults

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from ganflow import hookimpl, settings
+from ganflow.contract.game import Metric
 from ganflow.errors import GanflowError, RecipeError
-from ganflow.metrics import Metric
 from ganflow.plugins import Component
 from ganflow.recipe import read_recipe
 from ganflow.testing import check_component
-from ganflow.tune.objective import Reports, find_objective
+from ganflow.tune.plan import Reports, find_objective
 
 RECIPE = """
 name: small
@@ -105,7 +105,7 @@ def test_no_game_is_built_for_a_score(write, monkeypatch):
 SILENT = """
 import torch
 from ganflow import hookimpl, settings
-from ganflow.metrics import Metric
+from ganflow.contract.game import Metric
 
 GANFLOW_CONTRACT = 2
 

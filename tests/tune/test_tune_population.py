@@ -10,15 +10,13 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from sweep_helpers import recipe
 
-from ganflow import runs
-from ganflow.checkpoint import Writer, read
-from ganflow.tracking import entries
-from ganflow.tune.book import Book
-from ganflow.tune.folder import SweepFolder
-from ganflow.tune.order import Order
-from ganflow.tune.population import Population
-from ganflow.tune.room import Room
+from ganflow.runs import folders
+from ganflow.runs.checkpoints import Writer, read
+from ganflow.runs.journal import entries
+from ganflow.tune.records import SweepFolder
+from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
+from ganflow.tune.trials import Book, Order
 
 RATE = "optimizer.lr: {loguniform: [1e-6, 1]}"
 TEMPLATE = {"recipe": "r.yaml", "about": {}, "metric": "m", "mode": "min", "stop": {}}
@@ -260,7 +258,7 @@ def played_to(trial, round):
         reported.append(step.round)
         if step.round == round:
             session.stop("interrupted")
-    return runs.RunFolder(trial.folder), reported
+    return folders.RunFolder(trial.folder), reported
 
 
 def rates(run, after):
@@ -330,7 +328,7 @@ def test_where_there_is_nothing_to_copy_a_trial_goes_on_with_its_new_rate(trial)
 
 def test_a_round_is_read_from_a_checkpoints_name(tmp_path, monkeypatch):
     """And the file alone that is copied is read: checkpoints are large."""
-    source, target = (runs.make(runs.RunFolder(tmp_path / name)) for name in ("source", "target"))
+    source, target = (folders.make(folders.RunFolder(tmp_path / name)) for name in ("source", "target"))
     writer = Writer(source.checkpoints, keep=9)
     for round in (10, 20, 30):
         writer.write({"w": torch.tensor(1.0)}, {"round": round})
@@ -344,7 +342,7 @@ def test_a_round_is_read_from_a_checkpoints_name(tmp_path, monkeypatch):
 
 
 def test_a_damaged_checkpoint_is_not_copied(tmp_path):
-    source, target = (runs.make(runs.RunFolder(tmp_path / name)) for name in ("source", "target"))
+    source, target = (folders.make(folders.RunFolder(tmp_path / name)) for name in ("source", "target"))
     for run, rounds in ((source, (10, 20)), (target, (5, 15))):
         writer = Writer(run.checkpoints, keep=9)
         for round in rounds:

@@ -13,8 +13,7 @@ import pytest
 from cluster_helpers import OwnCluster
 
 from ganflow.recipe import Tune, read_recipe
-from ganflow.tune.nodes import Node
-from ganflow.tune.preflight import distributions, infeasible, mlflow_reachable, tracking_uri
+from ganflow.tune.preflight import Node, distributions, infeasible, mlflow_reachable, tracking_uri
 
 
 def tune(cpus=1, gpus=0):
@@ -170,8 +169,8 @@ PREFLIGHT = """
 from pathlib import Path
 from types import SimpleNamespace
 from ganflow.recipe import read_recipe
-from ganflow.runs import RunFolder
-from ganflow.tune.address import connect
+from ganflow.runs.folders import RunFolder
+from ganflow.tune.cluster import connect
 from ganflow.tune.preflight import preflight
 recipe = read_recipe({recipe!r}, {changes!r})
 folder = Path({folder!r})
@@ -240,7 +239,7 @@ os.makedirs(os.environ["RAY_TMPDIR"] + "/ray", exist_ok=True)
 import ray
 from ray.cluster_utils import Cluster
 from ganflow.recipe import Tune
-from ganflow.tune.nodes import alive_nodes
+from ganflow.tune.preflight import alive_nodes
 from ganflow.tune.preflight import infeasible
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, num_gpus=4))
 more = cluster.add_node(num_cpus=8, num_gpus=2)

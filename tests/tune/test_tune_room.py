@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 from ray.tune.experiment import Trial
 
-from ganflow.tune import room as module
-from ganflow.tune.room import InTurn, Room
+from ganflow.tune import schedulers as module
+from ganflow.tune.schedulers import InTurn, Room
 
 
 @dataclass

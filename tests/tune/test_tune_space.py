@@ -9,8 +9,8 @@ from ganflow.cli.main import main
 from ganflow.errors import RecipeError
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import draft
-from ganflow.recipe.writer import to_flow
-from ganflow.tune.space import read_space
+from ganflow.recipe.yaml import to_flow
+from ganflow.tune.reading import read_space
 
 KINDS = "(kinds: uniform, loguniform, quniform, randint, normal, choice, grid)"
 SWITCH = "modifiers: {choice: [[{use: weight_clip}], [{use: gradient_penalty}]]}"
@@ -413,8 +413,7 @@ def test_check_looks_into_the_space(sweep, capsys):
     ids=repr,
 )  # fmt: skip
 def test_changes_read_back_exactly(value):
-    from ganflow.recipe.nodes import Problems
-    from ganflow.recipe.reader import read_yaml
+    from ganflow.recipe.yaml import Problems, read_yaml
 
     problems, written = Problems(""), to_flow(value)
     read = read_yaml(written, problems, line=0).plain()

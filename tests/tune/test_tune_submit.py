@@ -18,8 +18,8 @@ from cluster_helpers import OwnCluster
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
-from ganflow.recipe.library import folder, shipped
-from ganflow.tune.address import parse_address
+from ganflow.recipe.source import folder, shipped
+from ganflow.tune.cluster import parse_address
 from ganflow.tune.submit import check_dashboard, runtime_env, submit
 
 
@@ -180,7 +180,7 @@ class TestClusterFiles:
 
 SUBMIT = """
 from ganflow.recipe import read_recipe
-from ganflow.tune.address import parse_address
+from ganflow.tune.cluster import parse_address
 from ganflow.tune.submit import submit
 print("code", submit(parse_address({address!r}), read_recipe("grid", {changes!r}), "/runs", entrypoint={command!r}))
 """
@@ -340,7 +340,7 @@ def third_party(tmp_path):
 
 
 def test_a_wheel_of_what_pip_installed(tmp_path, monkeypatch):
-    from ganflow.tune.wheels import build_wheels
+    from ganflow.tune.submit import build_wheels
 
     site = third_party(tmp_path)
     monkeypatch.syspath_prepend(site)

@@ -13,13 +13,11 @@ from PIL import Image
 
 from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
-from ganflow.runner import open_trial
-from ganflow.runs import RunFolder, find_run
-from ganflow.tune.axis import count_axis, key_axis, score_axis
-from ganflow.tune.folder import SweepFolder, TrialRecord
-from ganflow.tune.plots import best_picture, trials_picture
-from ganflow.tune.sheet import newest_samples, sheet
-from ganflow.tune.summary import summarize
+from ganflow.runs.folders import RunFolder, find_run
+from ganflow.runs.start import open_trial
+from ganflow.tune.plots import best_picture, count_axis, key_axis, score_axis, trials_picture
+from ganflow.tune.records import SweepFolder, TrialRecord
+from ganflow.tune.report import newest_samples, sheet, summarize
 
 RECIPE = """\
 name: small
@@ -128,10 +126,10 @@ def test_what_was_searched_of_the_training_stays_and_what_trials_have_in_common_
 
 
 def test_the_sheet_has_the_samples_of_the_best_three(trained, monkeypatch, tmp_path):
-    from ganflow.tune import summary as module
+    from ganflow.tune import report as module
 
     shown = []
-    monkeypatch.setattr("ganflow.tune.sheet.sheet", lambda pictures: shown.extend(pictures))
+    monkeypatch.setattr("ganflow.tune.report.sheet", lambda pictures: shown.extend(pictures))
     folder = SweepFolder(tmp_path / "small-1")
     shutil.copytree(trained.path, folder.path)
     trials = list(folder.trials().values())

@@ -6,21 +6,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from ganflow import runs
+from ganflow.contract.roles import Executor
+from ganflow.engine.trainer import Diverged
 from ganflow.errors import GanflowError
-from ganflow.executor import Executor
 from ganflow.recipe import read_recipe
-from ganflow.runner import Step
-from ganflow.runner.workers import Lost
-from ganflow.runs import RunFolder
-from ganflow.tracking import Journal
-from ganflow.trainer import Diverged
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import Journal
+from ganflow.runs.loop import Step
+from ganflow.runs.workers import Lost
 from ganflow.tune import trial as module
-from ganflow.tune.book import Book
 from ganflow.tune.executors import Alone, Packed
-from ganflow.tune.folder import SweepFolder
-from ganflow.tune.order import Order, Standing
+from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial, wait_for
+from ganflow.tune.trials import Book, Order, Standing
 
 
 class Scripted(Executor):
@@ -78,7 +77,7 @@ def trial(sweep, monkeypatch):
 
 def ended(sweep, number, round, *scores):
     """A run as one leaves it behind that finished."""
-    run = runs.make(sweep.trial(number))
+    run = folders.make(sweep.trial(number))
     run.update(status="finished", round=round)
     journal = Journal(run.journal)
     for n, score in enumerate(scores):
@@ -266,7 +265,7 @@ def test_a_recipes_relative_paths_mean_the_same_to_a_worker(tmp_path, monkeypatc
 
 
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
-    run = runs.make(RunFolder(tmp_path / "r"))
+    run = folders.make(RunFolder(tmp_path / "r"))
     wait_for(run)  # nothing is in it yet
     run.update(status="running", pid=7, host="node3")
     now = [0.0]
@@ -276,7 +275,7 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
         assert now[0] < 1000, "it waits for ever"
 
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    with runs.locked(run), pytest.raises(Lost, match=r"run r is being trained by another process \(pid 7 on node3\)"):
+    with folders.locked(run), pytest.raises(Lost, match=r"run r is being trained by another process \(pid 7 on node3\)"):
         wait_for(run)
     assert module.PATIENCE < now[0] < module.PATIENCE + 1
     wait_for(run)

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ganflow import runs
-from ganflow.tracking import Journal, entries
-from ganflow.tune.book import Book
-from ganflow.tune.folder import MACHINE, SweepFolder
-from ganflow.tune.watch import Watcher
+from ganflow.runs import folders
+from ganflow.runs.journal import Journal, entries
+from ganflow.tune.callbacks import Watcher
+from ganflow.tune.records import MACHINE, SweepFolder
+from ganflow.tune.trials import Book
 
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task."
 OWN = "Traceback (most recent call last):\n  File \"x.py\", line 3, in step\n    f()\nValueError: what a pity\n"
@@ -43,7 +43,7 @@ class Watched:
             self.book.record(n, config={"optimizer.lr": 1.0 + n}, state="running")
             self.book.numbers.setdefault(f"ray{n // pack}", []).append(n)
             if not folder.trial(n).path.exists():
-                runs.make(folder.trial(n)).update(status="running", round=0)
+                folders.make(folder.trial(n)).update(status="running", round=0)
         self.display = Shows()
         self.watcher = Watcher(self.book, Journal(folder.journal), mode, self.display)
 
@@ -107,7 +107,7 @@ def test_where_the_scheduler_ends_a_trial_it_is_stopped_whatever_ray_calls_it(fo
 
 def test_a_run_that_still_keeps_its_checkpoint_is_settled_in_the_end(folder):
     made = Watched(folder)
-    with runs.locked(folder.trial(0)):
+    with folders.locked(folder.trial(0)):
         made.watcher.on_trial_complete(0, [], made.of_ray(0))
         assert folder.trial(0).read().raw["status"] == "running"
     made.watcher.end()

@@ -11,7 +11,7 @@ from importlib.metadata import distribution
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.tune.wheels import build_wheels
+from ganflow.tune.submit import build_wheels
 
 
 def names(wheel):
@@ -26,7 +26,7 @@ def test_ganflow_itself_from_its_source(tmp_path):
     packages = {point.value.partition(":")[0].partition(".")[0] for point in distribution("ganflow").entry_points}
     assert {"ganflow", "ganflow_wgan", "ganflow_data"} <= packages
     assert {f"{package}/__init__.py" for package in packages} <= held
-    assert {"ganflow/tune/wheels.py", f"ganflow-{version}.dist-info/entry_points.txt"} <= held
+    assert {"ganflow/tune/submit.py", f"ganflow-{version}.dist-info/entry_points.txt"} <= held
     assert not [name for name in held if "__pycache__" in name or name.startswith(("tests/", "recipes/", ".git"))]
     assert wheel.name.startswith(f"ganflow-{version}-0")
     assert wheel.name.endswith("-py3-none-any.whl")

@@ -6,8 +6,8 @@ from ganflow_autoencoder.losses import ELBOLoss
 from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 
-from ganflow.data import TensorData
-from ganflow.game import Game
+from ganflow.contract.data import TensorData
+from ganflow.engine.game import Game
 
 
 class Linear(VariationalAutoencoder):

@@ -15,10 +15,10 @@ from ganflow_vanilla.priors import NormalPrior
 from torch import distributions as dist
 from torch import nn
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.contract.loss import AddedTerms
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.loss import AddedTerms
 
 
 def normal(*shape, seed=0):

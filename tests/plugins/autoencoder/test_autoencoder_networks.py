@@ -8,7 +8,7 @@ import torch
 from ganflow_autoencoder.base import VariationalAutoencoder
 from torch import nn
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 from ganflow.testing import check_component, components
 

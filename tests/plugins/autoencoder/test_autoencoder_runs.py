@@ -12,16 +12,16 @@ from ganflow_autoencoder.base import VariationalAutoencoder
 from ganflow_autoencoder.bounds import log_weights
 from torch import distributions as dist
 
-from ganflow.checkpoint import load_game, newest
+from ganflow.engine.build import build_game, build_round, twin
+from ganflow.engine.compile import compile_round
+from ganflow.engine.rows import rows_of
 from ganflow.errors import GanflowError
-from ganflow.game import build_game, build_round
-from ganflow.game.build import twin
-from ganflow.game.compiled import compile_round
-from ganflow.game.showing import rows_of
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
-from ganflow.runner import resume, start
-from ganflow.tracking import entries
+from ganflow.runs.checkpoints import newest
+from ganflow.runs.journal import entries
+from ganflow.runs.loading import load_game
+from ganflow.runs.start import resume, start
 
 LINEAR = """
 name: linear
@@ -135,7 +135,7 @@ def test_a_vae_is_sampled_and_interpolated_and_told_to_mlflow(recipe, tmp_path, 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*type hint:UserWarning")
 def test_the_mlflow_model_decodes(recipe, tmp_path):
     """What the model serves (see ganflow.tracking.serving) stands in a folder of its own, without the data."""
-    from ganflow.runs import RunFolder
+    from ganflow.runs.folders import RunFolder
     from ganflow.tracking.model import export
 
     run = start(recipe(VAE), tmp_path / "runs", quiet=True).folder

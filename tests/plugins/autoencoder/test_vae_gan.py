@@ -17,10 +17,11 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from ganflow import build_part
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.engine.player import Part, Player
+from ganflow.engine.round import Round
+from ganflow.engine.step import find_layer
 from ganflow.errors import GanflowError
-from ganflow.game import Part, Player, Round
-from ganflow.game.features import find_layer
 from ganflow.plugins import Component, Composition
 from ganflow.plugins.catalogue import Chosen
 

@@ -8,10 +8,10 @@ from ganflow_inpainting.masks import make_mask
 from ganflow_inpainting.search import Search, _prior_loss, context_weights, search
 from torch import nn
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.contract.loss import AddedTerms, Loss
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.loss import AddedTerms, Loss
 
 SIDE = 6
 KNOWN = make_mask("centre", SIDE, SIDE)

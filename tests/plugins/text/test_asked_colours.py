@@ -7,7 +7,7 @@ from ganflow_text.encoders import BagOfWords
 from ganflow_text.metrics import BirdColours
 
 from ganflow.recipe import read_recipe
-from ganflow.runner import start
+from ganflow.runs.start import start
 
 
 @pytest.mark.slow

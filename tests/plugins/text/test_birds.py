@@ -11,7 +11,7 @@ from ganflow_text.birds.grammar import caption
 from ganflow_text.birds.measure import accuracy, measured, sure_pixels
 from ganflow_text.birds.plumage import COLOURS, NAMES, REGIONS, drawn, is_held_out
 
-from ganflow.data.feed import feed
+from ganflow.engine.feed import feed
 
 PART = {"belly": 0, "tarsus": 0, "back": 1, "tail": 1, "wings": 2, "throat": 3, "nape": 3, "face": 4}
 COLOUR = "|".join(NAMES)

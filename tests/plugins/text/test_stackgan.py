@@ -13,10 +13,10 @@ from text_helpers import quick
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import softplus
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.engine.game import Game
+from ganflow.engine.rows import rows_of
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.game.showing import rows_of
 from ganflow.testing import check_component, components
 
 DIM, NUMBERS, TEXT = 6, 10, ("text",)

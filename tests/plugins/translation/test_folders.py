@@ -8,8 +8,8 @@ import torch
 from ganflow_translation.data import PairedFolder, UnpairedFolder
 from PIL import Image
 
-from ganflow.data import StreamData, TensorData
-from ganflow.data.feed import feed
+from ganflow.contract.data import StreamData, TensorData
+from ganflow.engine.feed import feed
 from ganflow.errors import GanflowError
 
 STILL = {"crop": "centre", "flip": False}  # not augmented: in memory

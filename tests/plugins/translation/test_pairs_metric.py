@@ -8,10 +8,10 @@ from ganflow_translation.measures import PairsMetric, compare, sharpness
 from ganflow_translation.nets.domains import translations
 from ganflow_translation.ways import UNPAIRED
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
+from ganflow.contract.loss import Loss
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.game import Game
-from ganflow.loss import Loss
 
 
 class Scaled(torch.nn.Module):

@@ -12,7 +12,7 @@ from ganflow_translation.scenes import facades, horses, street
 from ganflow_translation.scenes.facades import CLASSES
 from ganflow_translation.ways import PAIRED, UNPAIRED, ways_of
 
-from ganflow.data import TensorData
+from ganflow.contract.data import TensorData
 
 KINDS = (Facades, Street, Horses)
 FEW = {"train": 6, "held_out": 3}

@@ -10,19 +10,19 @@ from ganflow_vanilla.priors import NormalPrior
 from torch import nn
 from torch.nn import functional as F
 
-from ganflow.checkpoint import newest
-from ganflow.data import TensorData
-from ganflow.data.feed import feed
+from ganflow.contract.data import TensorData
+from ganflow.contract.loss import Loss
+from ganflow.engine.build import DTYPES, build_game, build_round
+from ganflow.engine.feed import feed
+from ganflow.engine.game import Game
+from ganflow.engine.rows import rows_of
+from ganflow.engine.speed import counted, operations
+from ganflow.engine.trainer import Trainer
 from ganflow.errors import GanflowError
-from ganflow.game import Game, build_game, build_round
-from ganflow.game.build import DTYPES
-from ganflow.game.cost import counted, operations
-from ganflow.game.showing import rows_of
-from ganflow.loss import Loss
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe
-from ganflow.runner import resume, start
-from ganflow.trainer import Trainer
+from ganflow.runs.checkpoints import newest
+from ganflow.runs.start import resume, start
 
 PIX2PIX = """
 name: letter
@@ -263,7 +263,7 @@ def test_compiled_rounds_are_traced(recipe, system):
     """The graph of a whole round, pools and all, does what the eager round does."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from ganflow.game.tracing import plain_batch_norm
+    from ganflow.engine.tracing import plain_batch_norm
 
     trainer = made(recipe(SYSTEMS[system]))
     for player in trainer.game.players.values():

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from ganflow.data import Field, TensorData
+from ganflow.contract.data import Field, TensorData
 from ganflow.errors import GanflowError, SettingsError
 
 GENERATORS = {

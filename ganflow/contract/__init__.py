@@ -1,0 +1,1 @@
+"""The contract: what plugins implement, and what they are handed."""

@@ -1,0 +1,287 @@
+"""From a recipe to a game that is ready to play, its parts tried on two examples."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganflow.contract.data import Data
+from ganflow.contract.loss import mixes_examples
+from ganflow.engine.batch_norm import synchronize
+from ganflow.engine.distributed import Group
+from ganflow.engine.game import Game, evaluating, fork_rng
+from ganflow.engine.losses import check_parts, losses_in
+from ganflow.engine.optimizers import make_players
+from ganflow.engine.round import Round
+from ganflow.engine.state import game_state, load_game_state
+from ganflow.errors import GanflowError, did_you_mean
+from ganflow.plugins import Composition
+from ganflow.recipe import Recipe
+
+
+def check_fit(recipe: Recipe, game: Game) -> None:
+    """Send two examples through the networks, and play each player's step on them.
+
+    Raises:
+        GanflowError: parts do not fit each other.
+    """
+    if game.one_pass and game.critic is not None and mixes_examples(game.critic):
+        remedy = "give the critic another norm (critic.norm=layer, instance or none), or set train.one_pass=false"
+        raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
+    if game.critic is None:
+        for chosen in recipe.modifiers:
+            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
+                raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
+    for part in losses_in(game.parts):
+        part.check(game)
+    fit = _Fit(recipe, game)
+    step = game.step("generator", game.blank(2))
+    with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
+        for domain in game.domains:
+            fit.check_generator(step, domain)
+            fit.check_critic(step, domain)
+    game.discover()
+
+
+def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
+    """See that a batch which is cut, into micro-batches or between workers, trains what the whole batch would.
+
+    Raises:
+        GanflowError: a term is no mean over examples, or changes state when it is computed.
+    """
+    parts, cuts = recipe.train.accumulate, []
+    if parts > 1:
+        cuts.append(("train.accumulate", f"cut into {parts} micro-batches", "set train.accumulate=1"))
+    if workers > 1:
+        cuts.append(("--workers", f"shared by {workers} workers", "train with one"))
+    for key, cut, advice in cuts:
+        for part in losses_in(game.parts):
+            for term, why in part.whole_batch.items():
+                raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
+    if cuts:
+        key, cut, advice = cuts[0]
+        for what in differences_of_halves(game):
+            raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
+
+
+def differences_of_halves(game: Game) -> list[str]:
+    """What tells that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms,
+    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
+    shared = [part for part in (game.data, game.prior) if part is not None]
+    tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
+    whole = {name: _varied(t) for name, t in tried.blank(4).items()}
+    halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
+    players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
+    found: list[str] = []
+    with fork_rng(tried.device), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
+        for player in players:
+            state = {name: t.clone() for name, t in tried.extras.state_dict().items()}
+            values, *parts = [tried.terms_of(tried.step(player, batch)) for batch in (whole, *halves)]
+            for name, term in values.items():
+                value, mean = float(term.detach()), sum(float(part[name].detach()) for part in parts) / 2
+                if math.isfinite(value) and not math.isclose(mean, value, rel_tol=1e-9, abs_tol=1e-12):
+                    found.append(f"the {player}'s term '{name}' is no mean over examples ({value:.6g} for a batch, {mean:.6g} as "
+                                 "the mean of its halves), and does not say why (whole_batch)")  # fmt: skip
+            for name, t in tried.extras.state_dict().items():
+                if not torch.equal(t, state[name]):
+                    found.append(f"the loss's state {name} changes while the {player}'s terms are computed, not after the step")
+    return found
+
+
+class Alike(TorchDispatchMode):
+    """While this lasts, every random number is the same as all others of its kind."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags and isinstance(made, Tensor):
+            made.fill_(0.25) if made.is_floating_point() else made.zero_()
+        return made
+
+
+def _varied(t: Tensor) -> Tensor:
+    """Different numbers in [−1, 1]; zeros of another type."""
+    if not t.is_floating_point():
+        return t
+    return torch.linspace(-1, 1, t.numel(), dtype=torch.float64).sin().mul(7).sin().reshape(t.shape).to(t.device)
+
+
+class _Fit:
+    def __init__(self, recipe: Recipe, game: Game) -> None:
+        self.game, self.data = game, f"data '{recipe.data.component.name}'"
+        self.generator = f"generator '{recipe.generator.component.name}'"
+        self.critic = f"critic '{recipe.critic.component.name}'" if recipe.critic else ""
+        self.prior = f"prior '{recipe.prior.component.name}'" if recipe.prior else ""
+
+    def check_generator(self, step: Any, domain: str) -> None:
+        wanted = (2, *self.game.data.fields[domain].shape)
+        inputs: Mapping[str, str] = self.game.signatures[self.game.makers[domain]].inputs
+        try:
+            fake = step.fake(domain)
+        except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+            if self.game.prior is not None and set(inputs.values()) == {"z"}:
+                what = f"latents of shape {self.game.prior.shape} from {self.prior}"
+            else:
+                what = _listed(inputs)
+            raise GanflowError(f"{self.generator} does not take {what}: {error}") from error
+        if tuple(fake.shape) != wanted:
+            made = tuple(fake.shape[1:])
+            raise GanflowError(f"{self.generator} makes examples of shape {made}; {self.data} has shape {wanted[1:]}")
+
+    def check_critic(self, step: Any, domain: str) -> None:
+        if self.game.critic is None:
+            return
+        x = step.real(domain)
+        try:
+            scores = step.score(x, domain)
+        except (RuntimeError, TypeError, KeyError) as error:
+            besides = f" with {_listed(self.game.condition)}" if self.game.condition else ""
+            raise GanflowError(
+                f"{self.critic} does not take examples of shape {tuple(x.shape[1:])}{besides}, which {self.data} has: {error}"
+            ) from error
+        for one in scores.values() if isinstance(scores, Mapping) else [scores]:
+            if one.shape[:1] != (2,):
+                raise GanflowError(
+                    f"{self.critic} gives scores of shape {tuple(one.shape)} for a batch of 2; "
+                    "the first dimension must be the batch"
+                )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def _hooks(settings: Any) -> set[str]:
+    """The hooks that a component implements."""
+    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}
+"""Of the weights, by `train.precision`."""
+
+
+def settled(precision: str, device: torch.device) -> str:
+    """What `train.precision` means where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic, else
+    fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `train.device` means; `auto` is the best there is.
+
+    Raises:
+        GanflowError: the machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if (device.index or 0) >= there[device.type]:
+        raise GanflowError(f"train.device: this machine has no {name}; use auto or cpu")
+    return device
+
+
+def build_game(
+    recipe: Recipe, composition: Composition, data: Data, *, players: bool = True, group: Group | None = None
+) -> Game:
+    """Networks, loss and (unless the game is only sampled from) optimizers.
+
+    The networks' initial weights come from torch's generator seeded with `train.seed`, the generator's first.
+
+    Args:
+        group: the workers that train it together; None for this one alone.
+
+    Raises:
+        GanflowError: the parts do not fit each other.
+    """
+    train = recipe.train
+    device = pick_device((group.device if group else None) or train.device)
+    torch.manual_seed(train.seed)
+    condition = condition_of(recipe, data)
+    composition.check_condition(condition)
+    prior = composition.build("prior") if recipe.prior else None
+    about: dict[str, Any] = {"data": data, "prior": prior, "condition": condition}
+    generator: nn.Module = composition.build("generator", **about)
+    critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
+    loss, added = composition.build("loss", **about), composition.build_terms(**about)
+    called, terms = [f"loss '{recipe.loss.component.name}'", *(name for name, _ in added)], [part for _, part in added]
+    check_parts([loss, *terms], called)
+    game = Game(
+        data, prior, generator, critic, loss, terms,
+        condition=condition, one_pass=train.one_pass, version=recipe.version, called=called,
+    )  # fmt: skip
+    check_fit(recipe, game)
+    if group and train.batch_norm == "sync":
+        synchronize(game, group)
+    game.to(device=device, dtype=DTYPES[train.precision])
+    if train.channels_last:
+        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if players:
+        check_cut(recipe, game, group.size if group else 1)
+        game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
+    return game
+
+
+def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:
+    """The data's fields that generator and critic get besides: the recipe's `condition`, or what follows from the data.
+
+    Raises:
+        GanflowError: the data lack one.
+    """
+    wanted = recipe.condition
+    if wanted is None:
+        pairs = set(data.fields) == {"source", "target"}
+        return ("source",) if pairs else ("text",) if "text" in data.fields else ()
+    for name in wanted:
+        if name not in data.fields:
+            hint = did_you_mean(name, data.fields)
+            there = ", ".join(data.fields)
+            ways = "data digits, an image_folder with a folder for each class, or a tensor_file with data.labels"
+            classes = f"; classes come with {ways}" if name == "label" else ""
+            raise GanflowError(f"condition: data '{data.name}' has no field '{name}'{hint} (fields: {there}){classes}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def build_round(recipe: Recipe, composition: Composition, game: Game, precision: str = "") -> Round:
+    """The round that a recipe's game is played in, with its listeners.
+
+    Args:
+        precision: what the recipe's `auto` was found to mean; not given, what it means where nothing is measured.
+    """
+    train = recipe.train
+    return Round(
+        game,
+        train.n_critic,
+        accumulate=train.accumulate,
+        precision=precision or settled(train.precision, game.device),
+        one_batch=train.one_batch,
+        critic_stepped=composition.listeners("critic_stepped"),
+        generator_stepped=composition.listeners("generator_stepped"),
+        settings={place: chosen.settings for place, chosen in recipe.played().items()},
+    )
+
+
+def built_round(recipe: Recipe, data: Data) -> Round:
+    """A game and its round, as a run has them before its first."""
+    composition = recipe.composition()
+    game = build_game(recipe, composition, data)
+    composition.begin(game)
+    return build_round(recipe, composition, game)
+
+
+def twin(recipe: Recipe, game: Game) -> Round:
+    """The round of a copy of a recipe's game, in double precision and in the state that the game is in. Settings are copies, too:
+    nothing that the copy does is seen in the game. (On the CPU where the device knows no double precision.)"""
+    made = recipe.copied()
+    made.train.precision = "fp64"
+    made.train.device = "cpu" if game.device.type == "mps" else str(game.device)
+    round = built_round(made, game.data)
+    load_game_state(round.game, *game_state(game))
+    return round

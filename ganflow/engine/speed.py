@@ -1,0 +1,322 @@
+"""What is fast on this machine: compiled or eager rounds, threads, bf16."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ganflow.contract.loss import Batch, Terms
+from ganflow.engine.build import settled
+from ganflow.engine.game import Game, evaluating
+from ganflow.engine.player import parts_of
+from ganflow.engine.round import Draws, Player, Round, total
+from ganflow.engine.state import kept_random, untouched
+from ganflow.engine.step import PlayedStep
+from ganflow.machine import cores, load
+from ganflow.recipe import Recipe
+
+TRIED = 2  # examples whose way through the networks is counted: one alone is too few for some norms
+
+
+def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> tuple[str, str]:
+    """What `compile: auto` chooses ("never", "step" or "round") for the work ahead, and why, in one sentence.
+
+    An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
+    """
+    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers(game))
+    if not all(part.traceable for part in parts_of(game.players).values()):
+        return "never", "an optimizer is not one that a trace can follow"
+    seconds = arithmetic(game, n_critic, batch_size) + operations_of(game, n_critic)
+    mode, gain, cost = ("step", 0.25, 60.0) if convolutional else ("round", 0.5, 45.0)
+    saved = gain * seconds * rounds
+    text = f"compiling would save about {saved:.0f} s of {seconds * rounds:.0f} s and cost about {cost:.0f} s"
+    return (mode, text) if saved > 1.5 * cost else ("never", text)
+
+
+def layers(game: Game) -> list[nn.Module]:
+    """The networks' innermost modules."""
+    networks = [m for m in (game.generator, game.critic) if m is not None]
+    return [m for n in networks for m in n.modules() if not any(True for _ in m.children())]
+
+
+def operations_of(game: Game, n_critic: int) -> float:
+    """About how many seconds a round's operations take besides their arithmetic."""
+    return (n_critic + 1) * len(layers(game)) * 40e-6
+
+
+def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
+    """About how many seconds the multiplications and additions of a round take: an estimate from the networks alone."""
+    step = counted(game, "generator")
+    work = 3 * step["generator"] + 4 * step["critic"]
+    if game.critic is not None:
+        step = counted(game, "critic")
+        work += n_critic * (step["generator"] + 3 * step["critic"])
+    return batch_size * work / (25e9 * torch.get_num_threads() if game.device.type == "cpu" else 10e12)
+
+
+def counted(game: Game, step: Literal["critic", "generator"]) -> dict[str, float]:
+    """Floating-point operations per example that each network's forward passes take in a player's step.
+
+    Counted by hooks while the loss plays: torch's own counter imports torch._dynamo, a second of every start."""
+    networks = {"generator": game.generator, "critic": game.critic}
+    playing = {name: network for name, network in networks.items() if network is not None}
+    with untouched(game), evaluating(game), torch.enable_grad(), operations(playing) as counts:
+        game.terms_of(game.step(step, game.blank(TRIED)))
+    return {name: counts[name] / TRIED for name in networks}
+
+
+@contextmanager
+def operations(networks: Mapping[str, nn.Module]) -> Iterator[Counter[str]]:
+    """Counts the multiplications and additions of the networks' linear and convolutional layers while it lasts, by name."""
+    counts: Counter[str] = Counter()
+
+    def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        turned = isinstance(layer, nn.modules.conv._ConvTransposeNd)  # there the weight is applied at every input place
+        places = (inputs[0] if turned else result)[0, 0].numel() if weight.dim() > 2 else 1
+        counts[name] += 2 * len(result) * weight.numel() * places
+
+    def hook_of(name: str):  # type: ignore[no-untyped-def]
+        return lambda layer, inputs, result: add(name, layer, inputs, result)
+
+    hooks = [
+        layer.register_forward_hook(hook_of(name))
+        for name, network in networks.items()
+        for layer in network.modules()
+        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))
+    ]
+    try:
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+BUDGET, FIRST = 0.6, 0.15
+"""Seconds that are spent on trying rounds, and on trying products of matrices before that; what is tried once to begin with comes
+on top."""
+SLICE = 0.03
+"""Seconds for which one way is tried before it is the next one's turn: several of the kernel's turns, so that each way meets
+the same neighbours."""
+GAIN = 0.9
+"""What more threads, or bf16, must bring: at most this share of the time."""
+PRODUCT = 384
+"""Rows and columns of the matrices."""
+WORTH = 20.0
+"""Seconds of work, on one thread, below which a run is too short for trying its rounds."""
+LONGEST = 0.05
+"""Seconds of a tried round on one thread: larger batches are cut."""
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a run computes.
+
+    Attributes:
+        threads: of CPU computations.
+        precision: "fp32", "bf16" or "fp64".
+        notes: what is worth saying of it; a sentence each.
+    """
+
+    threads: int
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+class Gradients(Round):
+    """A round as far as its gradients: nothing is updated, and no event is called."""
+
+    def _play(self, name: Player, steps: Sequence[PlayedStep] | Batch) -> Terms:
+        assert not isinstance(steps, Mapping)
+        with self._autocast:
+            terms = self.game.terms_of(steps[0])
+        parameters = [p for p in self.game.get_submodule(name).parameters() if p.requires_grad]
+        torch.autograd.grad(total(name, terms, self.game), parameters, allow_unused=True)
+        return {}
+
+
+class Rehearsal:
+    """Rounds (of one critic step) of a copy of the game on made-up examples: not the game's tensors, nor what its parts keep in
+    Python, nor its data's row of examples is changed."""
+
+    def __init__(self, recipe: Recipe, game: Game) -> None:
+        self.train = recipe.train
+        shared = [part for part in (game.data, game.prior) if part is not None]
+        self.game: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
+        self.batch: Batch = {}
+
+    def seconds(self, examples: int) -> tuple[float, float]:
+        """About what a round's arithmetic takes on one thread, and what its operations take besides."""
+        work = arithmetic(self.game, self.train.n_critic, examples) * torch.get_num_threads()
+        return work, operations_of(self.game, self.train.n_critic)
+
+    def make(self, examples: int) -> None:
+        """Make up a batch."""
+        self.batch = self.game.blank(examples)
+        for name, part in self.batch.items():
+            if name in self.game.data.fields and part.is_floating_point():
+                part.uniform_(-1, 1)
+            if self.train.channels_last and part.dim() == 4:
+                self.batch[name] = part.contiguous(memory_format=torch.channels_last)
+
+    def play(self, precision: str) -> None:
+        round = Gradients(self.game, 1, precision=precision, one_batch=self.train.one_batch)
+        draws: dict[str, list[Tensor]] = {
+            name: [part] * (round.prior_draws if name == "z" else round.data_draws) for name, part in self.batch.items()
+        }
+        stacked: Draws = {name: torch.stack(parts) for name, parts in draws.items() if parts}
+        round(stacked)
+
+
+def choose(recipe: Recipe, game: Game, *, measure: bool = True, clock: Clock = time.perf_counter) -> Choice:
+    """How a run that begins is to compute; what the recipe says is left alone.
+
+    Args:
+        measure: whether this process is alone with its run, and may try what is fast.
+    """
+    train, device = recipe.train, game.device
+    threads, precision = torch.get_num_threads(), settled(train.precision, device)
+    if device.type != "cpu":
+        slow = precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        note = "precision bf16 is slow on this GPU, which has no such arithmetic; to switch it off: train.precision=fp32"
+        return Choice(threads, precision, (note,) if slow else ())
+    if not measure:
+        return Choice(threads, precision)
+    free = not train.threads and not any(os.environ.get(name) for name in VARIABLES)
+    most = min(threads, cores()) if free else threads
+    half = train.precision in ("auto", "bf16")
+    if most == 1 and not half:
+        return Choice(most, precision)
+    notes: list[str] = []
+    with kept_random(device):
+        if free and most > 1:
+            threads, said = _threads(recipe, game, most, clock)
+            notes += said
+        else:
+            threads = most
+        torch.set_num_threads(threads)
+        if half:
+            worth = 0.0 if train.precision == "auto" else WORTH  # products of matrices do not say what small networks gain
+            precision, said = _precision(_Tries(recipe, game, clock, worth), train.precision)
+            notes += said
+    return Choice(threads, precision, tuple(notes))
+
+
+class _Tries:
+    """What is tried: rounds of the game, cut to a few examples where they would take long; a product of matrices where rounds
+    cannot be tried, or take long all the same."""
+
+    def __init__(self, recipe: Recipe, game: Game, clock: Clock, worth: float = WORTH) -> None:
+        train, self.clock = recipe.train, clock
+        batch = train.batch_size // train.accumulate
+        self.rehearsal: Rehearsal | None = None
+        self.seconds = WORTH  # of the whole run, about, on one thread
+        try:
+            made = Rehearsal(recipe, game)
+            work, besides = made.seconds(batch)
+            self.seconds = (work + besides) * train.accumulate * train.rounds
+            examples = max(2, min(batch, int(batch * LONGEST / max(work, 1e-9))))
+            if self.seconds >= worth and work * examples / batch < 10 * LONGEST:
+                made.make(examples)
+                made.play("fp32")
+                self.rehearsal = made
+        except Exception:  # a part that wants other examples, or cannot be copied: its fault, if it has one, shows in training
+            pass
+        self._matrix = torch.ones(PRODUCT, PRODUCT)
+
+    def round(self, precision: str = "fp32") -> None:
+        if self.rehearsal:
+            self.rehearsal.play(precision)
+            return
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            self._matrix @ self._matrix
+
+
+def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, list[str]]:
+    """How many threads, `most` at most, and why where it is fewer. Products of matrices are tried before rounds: where threads
+    must share a core they wait for each other, and a round of many operations could take many seconds; what does not even make
+    products faster is not tried any further."""
+    candidates = [n for n in (2**i for i in range(most.bit_length())) if n < most] + [most]
+    matrix = torch.ones(PRODUCT, PRODUCT)
+
+    def with_threads(n: int, play: Callable[[], object]) -> Callable[[], None]:
+        def way() -> None:
+            torch.set_num_threads(n)
+            play()
+
+        return way
+
+    products = seconds = timed({n: with_threads(n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
+    hopeful = [n for n in candidates if all(seconds[n] <= GAIN * seconds[m] for m in candidates if m < n)]
+    if len(hopeful) > 1:
+        torch.set_num_threads(fewest(seconds))
+        tries = _Tries(recipe, game, clock)
+        if tries.rehearsal:
+            seconds = timed({n: with_threads(n, tries.round) for n in hopeful}, clock)
+    best = fewest({n: seconds[n] for n in hopeful})
+    if best == most:
+        return most, []
+    average, machine = load()
+    tried = seconds if most in seconds else products
+    times = tried[most] / tried[best]
+    how = f"{most} would take {times:.1f} times as long" if times > 1.05 else f"{most} would hardly be faster"
+    return best, [f"{best} of {most} threads: now {how} (the load is {average:.1f} on {machine} cores)"]
+
+
+def fewest(seconds: Mapping[int, float]) -> int:
+    """The number of threads to compute with, where a round takes these seconds with so many: more of them only where that is
+    clearly faster."""
+    best = min(seconds)
+    for n in sorted(seconds):
+        if seconds[n] <= GAIN * seconds[best]:
+            best = n
+    return best
+
+
+def _precision(tries: _Tries, asked: str) -> tuple[str, list[str]]:
+    """"fp32" or "bf16" for `auto`; a warning for a bf16 that is slower."""
+    if tries.rehearsal is None and (asked == "auto" or tries.seconds < WORTH):
+        return "fp32" if asked == "auto" else asked, []
+    seconds = timed({name: partial(tries.round, name) for name in ("fp32", "bf16")}, tries.clock)
+    ratio = seconds["bf16"] / seconds["fp32"]
+    if asked == "auto":
+        chosen = "bf16" if ratio <= GAIN else "fp32"
+        how = f"{ratio:.1f} times as long" if ratio >= 1 else f"{ratio:.2f} of the time"
+        return chosen, [f"precision {chosen}: bf16 takes {how} on this CPU"]
+    if ratio <= 1 / GAIN:
+        return asked, []
+    return asked, [f"precision bf16 takes {ratio:.1f} times as long as fp32 on this CPU; to switch it off: train.precision=fp32"]
+
+
+def timed(ways: Mapping[T, Callable[[], None]], clock: Clock = time.perf_counter, budget: float = BUDGET) -> dict[T, float]:
+    """Seconds that each way takes, on average, tried in turns until the budget is spent. Each is tried once before that: memory
+    and kernels are made then."""
+    for play in ways.values():
+        play()
+    spent, played = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
+    start = clock()
+    while True:
+        for way, play in ways.items():
+            begin = now = clock()
+            while now - begin < SLICE:
+                play()
+                played[way] += 1
+                now = clock()
+            spent[way] += now - begin
+        if clock() - start >= budget:
+            return {way: spent[way] / played[way] for way in ways}

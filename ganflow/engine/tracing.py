@@ -1,0 +1,126 @@
+"""Rounds as graphs of tensor operations: torch.fx.make_fx looks below autograd, so any loss, penalty or network that keeps to
+tensors takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganflow.engine.game import Game
+
+if TYPE_CHECKING:
+    from torch import fx
+
+Draws = dict[str, Tensor]
+
+
+class Read(Exception):
+    """A value, or a shape, was read out of a tensor into Python, which a trace would freeze."""
+
+
+class Unread(TorchDispatchMode):
+    """While this lasts, reading out of tensors raises `Read`."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if reads(func, args):
+            raise Read(f"a step decides in Python by the values of tensors ({func})")
+        return func(*args, **(kwargs or {}))
+
+
+def reads(func: Any, args: Any) -> bool:
+    """Whether an operation's result, or its shape, is Python's to decide by."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(t is not None and t.dtype == torch.bool for t in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
+
+
+def trace(function: Callable[..., Any], inputs: Sequence[Any], rules: Any = None) -> fx.GraphModule:
+    """The operations of function(*inputs), which are done on the way.
+
+    Args:
+        rules: decompositions of operations.
+    """
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with tracing(TracingContext(FakeTensorMode())):  # or make_fx makes a new mode for every node, half of its time
+        graph: fx.GraphModule = make_fx(function, rules)(*inputs)
+    return graph
+
+
+def trace_step(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> fx.GraphModule:
+    """The operations of a step (or a round) on these draws, the optimizers' included, as a function of the list of draws. The
+    step is played on the way."""
+    names = list(inputs)
+
+    def traced(tensors: list[Tensor]) -> list[Tensor]:
+        with ExitStack() as stack:
+            for player in game.players.values():
+                stack.enter_context(player.traced())
+            return function(dict(zip(names, tensors, strict=True)))
+
+    with plain_batch_norm():
+        return trace(traced, [list(inputs.values())])
+
+
+def plain_batch_norm() -> AbstractContextManager[None]:
+    """While a round is traced: batch norm as the operation that every rewriting of graphs knows. cuDNN's changes the running
+    statistics without saying so, and they would be lost."""
+    made: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=False)
+    return made
+
+
+def difference(old: fx.GraphModule, new: fx.GraphModule) -> str | None:
+    """The first operation in which two graphs differ, in words; None where they are one. Tensors that both know are compared by
+    identity: they are state, whose values may change. Others are constants."""
+    mine, theirs = list(old.graph.nodes), list(new.graph.nodes)
+    place = {node: i for nodes in (mine, theirs) for i, node in enumerate(nodes)}
+    for a, b in zip(mine, theirs, strict=False):
+        if (a.op, str(a.target)) != (b.op, str(b.target)) and "get_attr" not in (a.op, b.op):
+            return f"{b.target} in place of {a.target}"
+        if a.op != b.op:
+            return f"{_named(b)} in place of {_named(a)}"
+        if a.op == "get_attr":
+            x, y = getattr(old, str(a.target)), getattr(new, str(b.target))
+            if x is not y and not _equal(x, y):
+                return f"a constant is {_value(y)} in place of {_value(x)}"
+        elif _arguments(a, place) != _arguments(b, place):
+            return f"{b.target}{_arguments(b, place)} in place of {a.target}{_arguments(a, place)}"
+    if len(mine) != len(theirs):
+        return f"{len(theirs)} operations in place of {len(mine)}"
+    return None
+
+
+def _arguments(node: fx.Node, place: dict[fx.Node, int]) -> str:
+    from torch.fx.node import map_arg
+
+    args, kwargs = map_arg((node.args, node.kwargs), lambda n: _Place(f"%{place[n]}"))
+    shown = [*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())]
+    return f"({', '.join(shown)})"
+
+
+class _Place(str):
+    """A node by its number, shown without quotes."""
+
+    __repr__ = str.__str__
+
+
+def _named(node: fx.Node) -> str:
+    return "a constant" if node.op == "get_attr" else str(node.target)
+
+
+def _equal(x: Any, y: Any) -> bool:
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        return bool(x == y)
+    alike = x.shape == y.shape and x.dtype == y.dtype and x.device == y.device
+    return alike and bool(((x == y) | ((x != x) & (y != y))).all())
+
+
+def _value(t: Any) -> str:
+    return f"{t.item():g}" if isinstance(t, Tensor) and t.numel() == 1 else "another tensor"

@@ -1,0 +1,108 @@
+"""Files: safely opened in a folder that may be a stranger's, and atomically replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_file(path: Path | str, flags: int) -> int:
+    """Open a regular file, as `os.open` does; a link is not followed, a pipe or a device not waited for.
+
+    Raises:
+        OSError: the file cannot be opened, is a link, or is no file.
+    """
+    file = os.open(path, flags | _SAFELY, 0o666)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """The bytes of a regular file, or the first `most` of them; raises OSError as `open_file`."""
+    with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+        return file.read(most)
+
+
+def foreign(folder: Path, passed_over: Callable[[str], bool] = lambda name: False) -> str | None:
+    """What in a folder does not belong to it, in a few words: "samples is a link to …"; None where there is nothing.
+
+    That is a link that leads out of the folder, and what is neither a file nor a folder.
+
+    Args:
+        passed_over: whether what is in a folder of this name is left to others.
+    """
+    root = os.path.realpath(folder)
+    within = [""]
+    while within:
+        name = within.pop()
+        with os.scandir(os.path.join(root, name)) as entries:
+            for entry in entries:
+                inner = os.path.join(name, entry.name)
+                if entry.is_symlink():
+                    to = os.path.realpath(entry.path)
+                    if to != root and not to.startswith(os.path.join(root, "")):
+                        return f"{inner} is a link to {to}"
+                elif entry.is_dir():
+                    if not passed_over(inner):
+                        within.append(inner)
+                elif not entry.is_file() and os.path.lexists(entry.path):  # it may be removed meanwhile
+                    return f"{inner} is neither a file nor a folder"
+    return None
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a scratch file beside `path` that replaces it when the block ends well, and is removed when it does not.
+
+    Args:
+        durable: wait until the file and its name are on the disk; without, a power cut may leave the old file.
+
+    Raises:
+        OSError: the file cannot be written; its `filename` is `path`. The old file is left alone.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.unlink(missing_ok=True)  # which may be a link
+        yield scratch
+        if durable:
+            _sync(scratch)
+        os.replace(scratch, path)
+        if durable and os.name != "nt":  # where folders cannot be opened
+            _sync(path.parent)
+    except OSError as error:
+        if error.errno and (error.filename is None or str(error.filename) == str(scratch)):  # a failed write names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file by a text; raises OSError as `replacing`."""
+    with replacing(path) as scratch, os.fdopen(open_file(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+        file.write(text)
+
+
+def append_line(file: int, line: bytes) -> None:
+    """Write a line at the end of an open file, whole or not at all; raises OSError where there is no room for it."""
+    written = os.write(file, line)
+    if written < len(line):  # a full disk: take the part back, so that the next line starts on its own
+        os.ftruncate(file, os.fstat(file).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

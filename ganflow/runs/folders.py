@@ -1,0 +1,304 @@
+"""Run folders: their files, and how a run is found by path, id, name or `latest`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ganflow.errors import GanflowError
+from ganflow.files import foreign
+from ganflow.runs import lock, record
+from ganflow.runs.record import FILE, DamagedRecord, RunRecord
+
+DEFAULT_ROOT = Path("runs")
+_ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
+ENCODER_FILE = "encoder.safetensors"
+"""In a run's folder: what its text encoder has learnt, where its data have one."""
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>/<id>/`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe, defaults included."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """One line per report: {"round": 50, "time": seconds since 1970, "values": {"critic/wasserstein": −0.3, …}}."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of the same latent points over training: round-00000500.png, …"""
+        return self.path / "samples"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tracking(self) -> Path:
+        """What was sent to MLflow so far."""
+        return self.path / "tracking.json"
+
+    def is_run(self) -> bool:
+        """Tell whether there is a run in it."""
+        return (self.path / FILE).exists()
+
+    def read(self) -> RunRecord:
+        """Read run.json; raises DamagedRecord (a GanflowError) where that is not possible."""
+        return record.read(self.path)
+
+    def update(self, **values: Any) -> None:
+        """Change values in run.json; see `ganflow.record.update`."""
+        record.update(self.path, values)
+
+
+def here(path: Path) -> Path:
+    """A path as one would type it where the program runs."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def moved(path: str, runs: Path) -> Path:
+    """Where a path of a runs folder is, which was noted before the folder was moved: the same names below the folder of now.
+    A path that is there, and one of which nothing is found, is left as it is."""
+    noted = Path(path)
+    if noted.exists():
+        return noted
+    ends = (runs.joinpath(*noted.parts[i:]) for i in range(1, len(noted.parts) - 1))
+    return next((end for end in ends if end.exists()), noted)
+
+
+def create(root: Path, name: str) -> RunFolder:
+    """A fresh folder for a run of this name. Ids sort by the time at which they were given.
+
+    Raises:
+        GanflowError: the folder cannot be written.
+    """
+    while True:
+        folder = RunFolder((root / name / stamp()).absolute())
+        try:
+            return make(folder)
+        except FileExistsError:  # given to another process in the same tenth of a millisecond
+            continue
+
+
+def stamp() -> str:
+    """The time in UTC, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-2]
+
+
+def make(folder: RunFolder) -> RunFolder:
+    """Make the folder and those in it. Nothing is left of it where that fails.
+
+    Raises:
+        FileExistsError: it is there already.
+        GanflowError: it cannot be written.
+    """
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir()
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _cannot_make(folder, error) from None
+    try:
+        make_inner(folder)
+    except OSError as error:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise _cannot_make(folder, error) from None
+    return folder
+
+
+def make_inner(folder: RunFolder) -> None:
+    """Make the folders in a run's folder that are not there (any more)."""
+    for path in (folder.samples, folder.plots, folder.checkpoints):
+        path.mkdir(exist_ok=True)
+
+
+def _cannot_make(folder: RunFolder, error: OSError) -> GanflowError:
+    return GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs")
+
+
+def check(folder: RunFolder) -> None:
+    """See that nothing in a run's, or a sweep's, folder leads out of it: it may come from a stranger. The folder itself, and
+    those above it, may be links; a sweep's trials are checked when they are opened.
+
+    Raises:
+        GanflowError: something does, or would be waited for.
+    """
+    sweep = is_sweep(folder)
+    try:
+        found = foreign(folder.path, lambda name: sweep and _TRIAL.fullmatch(name) is not None)
+    except OSError as error:
+        raise GanflowError(f"cannot read {error.filename or folder.path}: {error.strerror}") from None
+    if found:
+        why = "and nothing in a run's folder may lead out of it"
+        raise GanflowError(f"run {folder.path.name}: {found}, {why}; take it out of {folder.path}, or put a copy in its place")
+
+
+class Running(GanflowError):
+    """Another process trains the run, or runs the sweep."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        noted = folder.read()
+        who = f"pid {noted.pid} on {noted.host or 'this machine'}"
+        if noted.kind == "sweep":
+            super().__init__(f"another process runs the sweep {folder.path.name} already ({who})")
+        else:
+            super().__init__(f"run {folder.id} is being trained by another process ({who})")
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock.
+
+    Raises:
+        Running: (a GanflowError) another process trains it.
+        GanflowError: something in its folder leads out of it.
+    """
+    check(folder)
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock.locked(folder.path / _LOCK))
+        except lock.Held:
+            raise Running(folder) from None
+        yield
+
+
+def is_running(folder: RunFolder) -> bool:
+    """Tell whether a process trains this run, or runs this sweep, at this moment: whether its lock is held."""
+    return lock.is_locked(folder.path / _LOCK)
+
+
+def status(folder: RunFolder, noted: RunRecord) -> str:
+    """As the run recorded it; "killed" where it says "running" and is not. The lock of another machine may not be seen here:
+    its run is believed."""
+    if noted.status != "running" or noted.host not in ("", socket.gethostname()) or is_running(folder):
+        return noted.status
+    return "killed"
+
+
+def all_runs(root: Path) -> Iterator[RunFolder]:
+    """Every run under `root`, oldest first."""
+    found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{FILE}"))
+    yield from sorted(found, key=lambda run: run.id)
+
+
+def is_sweep(folder: RunFolder) -> bool:
+    """Tell whether it is `runs/<sweep>/`, a folder with a run.json of its own in which every trial is a run. Where that is
+    damaged, the trials' records tell."""
+    if not folder.is_run():
+        return False
+    try:
+        return folder.read().kind == "sweep"
+    except GanflowError:
+        return (folder.path / "trials.jsonl").exists()
+
+
+def all_sweeps(root: Path) -> list[RunFolder]:
+    """Every sweep under `root`, by name; those with a damaged run.json, too."""
+    return [sweep for found in sorted(root.glob(f"*/{FILE}")) if is_sweep(sweep := RunFolder(found.parent.absolute()))]
+
+
+def find_sweep(name: str, root: Path) -> RunFolder | None:
+    """The sweep that a path, or its name, means.
+
+    Raises:
+        GanflowError: something in its folder leads out of it.
+    """
+    meant = (RunFolder(path.absolute()) for path in (Path(name), root / name))
+    found = next(filter(is_sweep, meant), None)
+    if found:
+        check(found)
+    return found
+
+
+def trial(sweep: RunFolder, number: int) -> RunFolder:
+    """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
+    id = sweep.read().id
+    if not _ID.fullmatch(id):
+        raise DamagedRecord(sweep.path / FILE, f"is damaged ({id!r} is not the id of a sweep)")
+    return RunFolder(sweep.path / f"{id}-t{number:04d}")
+
+
+def best_trial(sweep: RunFolder) -> RunFolder:
+    """The run of a sweep's best trial so far.
+
+    Raises:
+        GanflowError: no trial has a score yet.
+    """
+    best = sweep.read().best
+    if not best or "trial" not in best:
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.path.name})")
+    return trial(sweep, best["trial"])
+
+
+def find_run(run: str, root: Path) -> RunFolder:
+    """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
+    id means its best trial's run.
+
+    Raises:
+        GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
+    """
+    found = _find(run, root)
+    check(found)
+    return found
+
+
+def _find(run: str, root: Path) -> RunFolder:
+    sweep = find_sweep(run, root)
+    if sweep is not None:
+        return best_trial(sweep)
+    if (Path(run) / FILE).exists():
+        return RunFolder(Path(run).absolute())
+    runs = list(all_runs(root))
+    if not runs:
+        raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
+    if run == "latest":
+        return best_trial(above) if (above := _sweep_of(runs[-1:])) else runs[-1]
+    named = [r for r in runs if r.name == run]
+    if named:
+        return named[-1]
+    started = [r for r in runs if r.id.startswith(run)]
+    if (above := _sweep_of(started)) and above.read().id.startswith(run):
+        return best_trial(above)
+    if len(started) > 1:
+        some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
+        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
+    if not started:
+        ways = "give a path, an id or its beginning, a name, or 'latest'"
+        raise GanflowError(f"no run '{run}' in {root}/: {ways} (ganflow runs lists them)")
+    return started[0]
+
+
+def _sweep_of(runs: list[RunFolder]) -> RunFolder | None:
+    """The sweep that all of these are trials of."""
+    above = {run.path.parent for run in runs}
+    sweep = RunFolder(above.pop()) if len(above) == 1 else None
+    return sweep if sweep and is_sweep(sweep) else None

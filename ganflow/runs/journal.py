@@ -1,0 +1,198 @@
+"""The journal: a run's numbers, one JSON line per report, only ever appended to; and the trackers fed from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganflow.contract.roles import TrackedRun, Tracker
+from ganflow.errors import GanflowError
+from ganflow.files import append_line, open_file, replacing
+from ganflow.recipe import Recipe
+from ganflow.runs.folders import RunFolder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was reported after `round` rounds, at `time` seconds since 1970."""
+
+    round: int
+    time: float
+    values: dict[str, float]
+
+
+class Journal:
+    """Appends to a journal. A line is with the operating system when `append` returns, so that it survives the process
+    being killed; it is not forced to the disk, which would cost milliseconds. A torn last line is cut off first.
+
+    Raises:
+        GanflowError: (here and in `append`) the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = _open(path)
+            os.ftruncate(self._file, _whole(path.read_bytes()))
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+
+    def append(self, round: int, values: Mapping[str, float]) -> None:
+        """One line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
+        entry = {"round": round, "time": time.time(), "values": {name: float(value) for name, value in values.items()}}
+        try:
+            text = json.dumps(entry, allow_nan=False)
+        except ValueError:
+            entry["values"] = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
+            text = json.dumps(entry)
+        line = text.encode() + b"\n"
+        try:
+            append_line(self._file, line)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+
+    def rewind(self, round: int) -> None:
+        """Drop what was reported after `round`: see the function of this name."""
+        rewind(self.path, round)
+        self.close()
+        self._file = _open(self.path)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _open(path: Path) -> int:
+    return open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Every whole line of a journal; none where there is no file. A torn last line is left out.
+
+    Raises:
+        GanflowError: a line in the middle is not a journal's.
+    """
+    yield from read(path)[0]
+
+
+def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
+    """The whole lines after `offset` bytes, and the offset after them: a follower goes on from there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            raw = file.read()
+    except FileNotFoundError:
+        return [], 0
+    raw = raw[: raw.rfind(b"\n") + 1]
+    return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
+
+
+class Reader:
+    """Reads a journal while it grows: `new` gives the entries that came since it was last asked, and all of them where the
+    journal was rewound meanwhile, which is seen from the line before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset, self._last = 0, b""
+
+    def new(self) -> list[Entry]:
+        """Raises GanflowError: a line is not a journal's."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._offset - len(self._last))
+            if file.read(len(self._last)) != self._last:
+                self._offset, self._last = 0, b""
+            file.seek(self._offset)
+            raw = file.read()
+        lines = raw[: _whole(raw)].splitlines(keepends=True)
+        found = [_parse(line, self.path) for line in lines]
+        if lines:
+            self._offset, self._last = self._offset + _whole(raw), lines[-1]
+        return found
+
+
+def rewind(path: Path, round: int) -> None:
+    """Drop what was reported after `round`, and a torn last line: a run that goes on from its checkpoint of that round
+    reports the rest again. Atomic."""
+    if not path.exists():
+        return
+    raw = path.read_bytes()
+    lines = raw[: _whole(raw)].splitlines(keepends=True)
+    kept = b"".join(line for line in lines if _parse(line, path).round <= round)
+    with replacing(path) as scratch:
+        scratch.write_bytes(kept)
+
+
+def _whole(raw: bytes) -> int:
+    """The length of the whole lines."""
+    return raw.rfind(b"\n") + 1
+
+
+def _parse(line: bytes, path: Path) -> Entry:
+    try:
+        entry = json.loads(line)
+        return Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        shown = line[:60].decode(errors="replace").strip()
+        raise GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again") from None
+
+
+def _cannot_write(path: Path, error: OSError) -> GanflowError:
+    return GanflowError(f"cannot write the journal {path}: {error.strerror}")
+
+
+class Trackers:
+    """The trackers of one run, in the recipe's sequence. One that raises is named, and called no more.
+
+    Args:
+        trackers: as the recipe's components built them.
+        say: shows a sentence.
+    """
+
+    def __init__(self, recipe: Recipe, trackers: Sequence[Tracker], folder: RunFolder, say: Callable[[str], None]) -> None:
+        self._recipe, self._folder, self._say = recipe, folder, say
+        names = (str(chosen.component) for chosen in recipe.trackers)
+        self._fed = dict(enumerate(zip(names, trackers, strict=True)))
+        self._journal = Reader(folder.journal)
+
+    def begin(self, round: int) -> None:
+        """Begin, with the journal from its first line and the pictures of the first `round` rounds."""
+        if not self._fed:
+            return
+        run = TrackedRun(self._recipe.name, self._folder.id, self._folder.path, self._recipe.resolved())
+        self._each(lambda tracker: tracker.begin(run))
+        self.values()
+        for path in sorted(self._folder.samples.glob("round-*.png")):
+            if (of := int(path.stem.removeprefix("round-"))) <= round and round:  # at 0 all of them are drawn again
+                self.picture(of, path)
+
+    def values(self) -> None:
+        """Pass on the journal's new lines."""
+        for entry in self._journal.new() if self._fed else ():
+            self._each(lambda tracker, e=entry: tracker.values(e.round, e.time, dict(e.values)))  # type: ignore[misc]
+
+    def picture(self, round: int, path: Path) -> None:
+        """Pass on a picture, if it was drawn."""
+        if self._fed and path.exists():
+            self._each(lambda tracker: tracker.picture(round, path))
+
+    def end(self, status: str) -> None:
+        """Say how the run ended, once."""
+        self._each(lambda tracker: tracker.end(status))
+        self._fed.clear()
+
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for i, (name, tracker) in list(self._fed.items()):
+            try:
+                call(tracker)
+            except Exception as error:
+                del self._fed[i]
+                why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                sentence = f"{name} failed: {why}; training goes on without it"
+                self._say(sentence)
+                self._folder.update(untracked=[*self._folder.read().untracked, sentence])

@@ -1,0 +1,185 @@
+"""A trained game from a run's folder, to sample from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ganflow.contract.data import Data, Field
+from ganflow.contract.roles import TextEncoder
+from ganflow.engine.build import build_game
+from ganflow.engine.game import Game
+from ganflow.engine.state import load_networks
+from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.recipe import kept_recipe
+from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
+from ganflow.runs.folders import ENCODER_FILE, RunFolder, check
+from ganflow.runs.record import FILE, DamagedRecord, DataRecord
+
+
+class DescribedData(Data):
+    """What is known of a run's data without the data: enough to build its networks."""
+
+    def __init__(self, record: DataRecord) -> None:
+        self.name, self.size, self.source = record["name"], record["size"], record.get("source") or ""
+        self.held_out = {}
+        ranges, kinds, classes = record.get("ranges", {}), record.get("kinds", {}), record.get("classes", {})
+        frequencies = record.get("frequencies", {})
+        self.fields = {
+            name: Field(
+                tuple(shape),
+                low=ranges[name][0],
+                high=ranges[name][1],
+                classes=tuple(classes.get(name, ())),
+                frequencies=tuple(frequencies[name]) if name in frequencies else None,
+                kind=kinds.get(name, ""),
+            )
+            for name, shape in record["fields"].items()
+        }
+        self._fingerprint = record["fingerprint"]
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """The other way: what run.json keeps of the data."""
+    return {
+        "name": data.name,
+        "size": data.size,
+        "source": data.source,
+        "fingerprint": data.fingerprint(),
+        "fields": {name: list(field.shape) for name, field in data.fields.items()},
+        "ranges": {name: [field.low, field.high] for name, field in data.fields.items()},
+        "kinds": {name: field.kind for name, field in data.fields.items()},
+        "classes": {name: list(field.classes) for name, field in data.fields.items() if field.classes},
+        "frequencies": {name: list(field.frequencies) for name, field in data.fields.items() if field.frequencies},
+    }
+
+
+def load_game(folder: RunFolder, which: str = "last") -> Game:
+    """The run's networks with the weights of a checkpoint: "last", "best" or a file. The data is not loaded.
+
+    Raises:
+        GanflowError: there is no such checkpoint, or it is damaged.
+    """
+    check(folder)
+    checkpoint = find_checkpoint(folder, which)
+    recipe = kept_recipe(folder.recipe)
+    recipe.train.device = "cpu"
+    composition = recipe.composition()
+    data = _data(folder)
+    game = build_game(recipe, composition, data, players=False)
+    composition.begin(game)
+    load_networks(game, checkpoint.tensors)
+    return game.eval()
+
+
+def _data(folder: RunFolder) -> DescribedData:
+    record = folder.read()
+    if record.data is None or not record.data["fields"]:
+        raise DamagedRecord(folder.path / FILE, "does not say what data the run had (data, fields)")
+    try:
+        return DescribedData(record.data)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DamagedRecord(folder.path / FILE, f"is damaged (data: {type(error).__name__}: {error})") from None
+
+
+def load_encoder(folder: RunFolder) -> TextEncoder:
+    """The text encoder that the run's data had.
+
+    Raises:
+        GanflowError: they had none, or what was kept of it is gone.
+    """
+    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
+    if chosen is None or chosen.component.role != "encoder":
+        raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
+    encoder: TextEncoder = chosen.settings.encoder()
+    path = folder.path / ENCODER_FILE
+    try:
+        encoder.load_state(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise GanflowError(f"the text encoder of run {folder.id} cannot be read: {path} ({error})") from None
+    return encoder
+
+
+def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
+    """The checkpoint that "last", "best" or a file's path means.
+
+    Raises:
+        GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
+    """
+    if which == "last":
+        checkpoint, wrong = newest(folder.checkpoints)
+        if checkpoint is None:
+            why = f"has only damaged checkpoints: {'; '.join(map(str, wrong))}" if wrong else "has no checkpoint yet"
+            raise GanflowError(f"run {folder.id} {why}")
+        if wrong:
+            raise NewestDamaged(
+                f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "
+                f"{checkpoint.path.name}, of round {checkpoint.round}",
+                checkpoint.path,
+            )
+        return checkpoint
+    path = folder.checkpoints / BEST if which == "best" else Path(which)
+    try:
+        return read(path)
+    except OSError:
+        raise GanflowError(f"run {folder.id} has no checkpoint '{which}'; use last, best (with metrics) or a file") from None
+    except Damaged as error:
+        raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
+
+
+def same_sentences(data: Data, source: Checkpoint, name: str) -> None:
+    """See that an earlier run read sentences as this one does, where both read any.
+
+    Raises:
+        GanflowError: their encoders differ.
+    """
+    kept, encoder = source.path.parent.parent / ENCODER_FILE, getattr(data, "encoder", None)
+    if encoder is None or not kept.exists():
+        return
+    mine, theirs = encoder.state(), load_file(kept)
+    if mine.keys() != theirs.keys() or not all(torch.equal(t, theirs[key]) for key, t in mine.items()):
+        raise GanflowError(f"train.start_from: run '{name}' read sentences with another text encoder; "
+                           "use the same data.encoder, and the same training examples")  # fmt: skip
+
+
+def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+    """Give the players the weights that they had in an earlier run; a player that it had not keeps its own.
+    A generator that stands on an earlier stage's takes that, averaged where the run kept an average.
+
+    Args:
+        name: of the earlier run, for messages.
+
+    Returns:
+        Where the weights came from, for run.json.
+
+    Raises:
+        GanflowError: the networks differ.
+    """
+    same_sentences(game.data, source, name)
+    networks: dict[str, nn.Module | None] = {"generator": game.generator, "critic": game.critic}
+    earlier: Any = getattr(game.generator, "earlier", None)
+    if earlier is not None and not any(key.startswith("game.generator.earlier.") for key in source.tensors):
+        networks = {"generator": earlier}  # the critic of an earlier stage judged other pictures
+    for player, network in networks.items():
+        averaged = "game.extras.average."
+        within = network is not getattr(game, player) and any(key.startswith(averaged) for key in source.tensors)
+        prefix = averaged if within else f"game.{player}."
+        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        if network is None or not theirs:
+            continue
+        mine = network.state_dict()
+        shapes = [{key: t.shape for key, t in state.items()} for state in (mine, theirs)]
+        wrong = [key for key in {**mine, **theirs} if shapes[0].get(key) != shapes[1].get(key)]
+        if wrong:
+            some = ", ".join(wrong[:4]) + (", …" if len(wrong) > 4 else "")
+            raise GanflowError(f"train.start_from: the {player} of run '{name}' is not this recipe's network: {some} differ")
+        network.load_state_dict(theirs)
+    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}

@@ -1,0 +1,166 @@
+"""The folder of a run that starts or resumes: made, locked, filled; its commit recorded."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganflow.errors import GanflowError
+from ganflow.files import read_bytes, write_text
+from ganflow.plugins import versions
+from ganflow.printing import escaped
+from ganflow.recipe import Recipe
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.record import RunRecord
+from ganflow.version import __version__
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REF = re.compile(r"refs(/(?!\.)[\w.+@#=,%()!-]+(?<!\.lock))+")
+_SHORT, _PACKED = 4096, 2**26  # bytes that are read of a reference, and of all of them in one file
+
+
+def git_commit(folder: Path | None = None) -> dict[str, Any] | None:
+    """{"commit": …} of a folder's repository, the working folder's if not given; None outside a repository, or where its files do
+    not tell."""
+    try:
+        here = (folder or Path.cwd()).resolve()
+        found = next((path / ".git" for path in (here, *here.parents) if (path / ".git").exists()), None)
+        commit = _head(*_repository(found)) if found else None
+    except (OSError, ValueError):  # a link, a pipe, not text: no repository as git makes one
+        return None
+    return {"commit": commit} if commit else None
+
+
+def _repository(found: Path) -> tuple[Path, Path]:
+    """The folders of HEAD and of the references that it may name.
+
+    A file `.git` is followed where that cannot lead to just any repository: to a work tree's, which names this file, or to a
+    submodule's, within the repository above.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if found.is_symlink():
+        raise ValueError("a link")
+    if found.is_dir():
+        return found, found
+    folder = (found.parent / _line(found).removeprefix("gitdir: ")).resolve()
+    if (folder / "gitdir").exists():
+        if Path(_line(folder / "gitdir")).resolve() != found:
+            raise ValueError("another work tree's")
+        return folder, (folder / _line(folder / "commondir")).resolve()
+    if not any(folder.is_relative_to(above / ".git" / "modules") for above in found.parent.parents):
+        raise ValueError("elsewhere")
+    return folder, folder
+
+
+def _head(folder: Path, common: Path) -> str | None:
+    """The commit that HEAD names, itself or by a reference."""
+    text = _line(folder / "HEAD")
+    if _COMMIT.fullmatch(text):
+        return text
+    name = text.removeprefix("ref: ")
+    if not _REF.fullmatch(name):
+        return None
+    for place in dict.fromkeys((folder, common)):
+        file = place / name
+        if file.exists() and file.resolve() == file:
+            text = _line(file)
+            return text if _COMMIT.fullmatch(text) else None
+    packed = read_bytes(common / "packed-refs", _PACKED).decode().splitlines()
+    found = (line.partition(" ")[0] for line in packed if line.partition(" ")[2] == name)
+    return next((text for text in found if _COMMIT.fullmatch(text)), None)
+
+
+def _line(file: Path) -> str:
+    return read_bytes(file, _SHORT).decode().strip()
+
+
+@contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock. What cannot be written in its folder is the user's to mend, so it is said in a sentence.
+
+    Raises:
+        GanflowError: another process trains this run, or something in the folder cannot be written.
+    """
+    try:
+        with folders.locked(folder):
+            yield
+    except OSError as error:
+        if error.filename is None or not Path(error.filename).is_relative_to(folder.path):
+            raise
+        raise GanflowError(f"run {folder.id}: cannot write {error.filename}: {error.strerror}") from error
+
+
+def fill_folder(folder: RunFolder, recipe: Recipe, values: dict[str, Any], held: ExitStack) -> None:
+    """Lock a fresh folder until `held` ends, and put the recipe and run.json into it. It is removed where that fails.
+
+    Raises:
+        GanflowError: it cannot be written.
+    """
+    try:
+        held.enter_context(alone(folder))
+        write_recipe(folder, recipe)
+        folder.update(id=folder.id, **values)
+    except (OSError, GanflowError) as error:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        why = f"{cause.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from cause
+
+
+def clear_unfinished(folder: RunFolder) -> None:
+    """Take away a folder that was being made when its process died: it has no run.json yet.
+
+    Raises:
+        GanflowError: the run was begun, and its run.json is lost.
+    """
+    if any(folder.checkpoints.glob("*.safetensors")) or folder.journal.exists():
+        raise GanflowError(f"run {folder.id} cannot go on: its run.json is missing")
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """Put the resolved recipe into the folder, atomically."""
+    write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
+
+
+def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
+    """Differences between what a run is made of now and when it began."""
+    told = []
+    for name, was in before.plugins.items():
+        own = now["plugins"].get(name, was)  # or it is a tracker's, which the recipe has no more
+        if own != was:
+            then = f"{was['distribution']} {was['version']}"
+            told.append(f"plugin '{name}' was {then}, is now {own['distribution']} {own['version']}")
+    for name, version in before.versions.items():
+        if (new := now["versions"].get(name, version)) != version:
+            told.append(f"{name} was {version}, is now {new}")
+    data, new = before.data, now["data"]
+    if data and new["fingerprint"] != data["fingerprint"]:
+        known = None not in (data["size"], new["size"])
+        numbers = f": {data['size']} examples then, {new['size']} now" if known else ""
+        told.append(f"the data {data['name']} changed since the run began{numbers}")
+    return told
+
+
+def origin(recipe: Recipe) -> dict[str, Any]:
+    """When, from what and by which versions a run or a sweep of a recipe was made."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"ganflow": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "recipe_version": recipe.version,
+        "plugins": versions(recipe.chosen()),
+        "git": git_commit(),
+    }

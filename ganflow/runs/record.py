@@ -1,0 +1,293 @@
+"""The record of a run, or of a sweep: run.json in its folder, which is read and written here and nowhere else."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+
+from ganflow.addresses import without_secrets
+from ganflow.errors import GanflowError
+from ganflow.files import read_bytes, write_text
+from ganflow.runs.lock import locked
+
+FILE = "run.json"
+SCHEMA = "1.1"
+"""Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
+HERE = "<runs>"
+"""In run.json and tracking.json: the runs folder, wherever it is now."""
+_VERBATIM = ("data", "then")  # what the user wrote, in which no path is replaced
+_LOCK = ".run.json.lock"
+
+
+class DamagedRecord(GanflowError):
+    """run.json is missing, or not what was written: says which file, what is wrong, and what helps."""
+
+    def __init__(self, path: Path, how: str) -> None:
+        sweep = (path.parent / "trials.jsonl").exists()
+        left = "its trials are whole runs" if sweep else "a new run can start from a checkpoint (train.start_from=FILE)"
+        super().__init__(f"{path} {how}; put a copy of it in its place; without one, {left}")
+
+
+class Plugin(TypedDict):
+    distribution: str
+    version: str
+
+
+class DataRecord(TypedDict):
+    """The data of a run, without the data."""
+
+    name: str
+    size: int | None
+    fingerprint: str
+    fields: dict[str, list[int]]
+    source: NotRequired[str | None]
+    ranges: NotRequired[dict[str, list[float | None]]]
+    kinds: NotRequired[dict[str, str]]
+    classes: NotRequired[dict[str, list[str]]]
+    frequencies: NotRequired[dict[str, list[float]]]
+
+
+class Best(TypedDict):
+    """The best score so far: of a run with its metric and round, of a sweep with the trial and its configuration."""
+
+    score: float
+    metric: NotRequired[str | None]
+    round: NotRequired[int]
+    trial: NotRequired[int]
+    config: NotRequired[dict[str, Any]]
+
+
+class Compiled(TypedDict):
+    mode: Literal["never", "step", "round"]
+    why: str
+
+
+class StartFrom(TypedDict):
+    run: str
+    checkpoint: str
+    round: NotRequired[int]
+
+
+class PassedOver(TypedDict):
+    """A damaged checkpoint that a resumed run has put aside."""
+
+    checkpoint: str
+    why: str
+    gone_on_from: int
+
+
+class Git(TypedDict):
+    commit: str
+    dirty: NotRequired[bool | None]
+
+
+class Tracking(TypedDict, total=False):
+    """Where a folder is sent; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id."""
+
+    mlflow: bool | None
+    asked: str | None
+    uri: str | None
+    experiment: str | None
+    run_name: str | None
+    images: bool | None
+    log_model: bool | None
+    files: list[str] | None
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What run.json holds, with its types; what is missing or null there has the default.
+
+    Attributes:
+        raw: everything as it is in the file, keys of newer versions included; paths are those of today.
+        kind: "run", or "sweep" for a folder whose folders are trials.
+        threads_to_build: of CPU computations while data and networks were built.
+        then: recipes that are to follow, resolved.
+        next: the folder of the run that follows.
+        untracked: why trackers are fed no more.
+        copies, copied_at: pbt: how many times the trial became a copy, and of which round.
+        metric, mode, trials, over, address: a sweep's.
+    """
+
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    schema: str = "1.0"
+    kind: Literal["run", "sweep"] = "run"
+    id: str = ""
+    name: str = ""
+    status: str = "unknown"
+    created: str = ""
+    round: int = 0
+    rounds: int = 0
+    error: str = ""
+    seed: int | None = None
+    recipe_version: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    git: Git | None = None
+    device: str = ""
+    threads: int = 0
+    threads_to_build: int = 0
+    workers: int = 1
+    precision: Literal["", "fp32", "bf16", "fp64"] = ""
+    compile: Compiled | None = None
+    data: DataRecord | None = None
+    pid: int | None = None
+    host: str = ""
+    tracking: Tracking = field(default_factory=Tracking)
+    best: Best | None = None
+    start_from: StartFrom | None = None
+    then: list[dict[str, Any]] = field(default_factory=list)
+    next: str = ""
+    damaged: list[PassedOver] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    sweep: str = ""
+    copies: int = 0
+    copied_at: int | None = None
+    recipe: str = ""
+    metric: str = ""
+    mode: Literal["", "min", "max"] = ""
+    trials: int | None = None
+    over: int = 0
+    address: str = ""
+
+
+def read(folder: Path) -> RunRecord:
+    """Read the record of a run's or a sweep's folder. Passwords in addresses, which earlier versions kept, are hidden.
+
+    Raises:
+        DamagedRecord: (a GanflowError) there is none, or it cannot be read, or is not what was written.
+    """
+    return _checked(folder / FILE, _load(folder))
+
+
+def update(folder: Path, values: Mapping[str, Any]) -> None:
+    """Change values of the record, which is made where there is none: one process at a time, so that nobody's are lost. Paths
+    below the runs folder are kept as such, so that it can be moved.
+
+    Raises:
+        DamagedRecord: (a GanflowError) it is damaged, or a value does not have its type.
+        OSError: it cannot be written.
+    """
+    with locked(folder / _LOCK, timeout=60):
+        _write(folder, {**(_load(folder) if os.path.lexists(folder / FILE) else {}), **values})
+
+
+def write_new(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write the record of a folder that nobody else knows yet; it needs no lock. Raises as `update`."""
+    _write(folder, values)
+
+
+def _write(folder: Path, values: Mapping[str, Any]) -> None:
+    raw = {"schema": SCHEMA, **json.loads(json.dumps(values))}
+    _checked(folder / FILE, raw)
+    write_text(folder / FILE, json.dumps(_moved(folder, raw, portable), indent=2) + "\n")
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    path = folder / FILE
+    try:
+        raw = without_secrets(json.loads(read_bytes(path)))
+    except FileNotFoundError:
+        raise DamagedRecord(path, "is missing") from None
+    except OSError as error:
+        raise DamagedRecord(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
+        raise DamagedRecord(path, f"is damaged ({str(error)[:200]})") from None
+    if not isinstance(raw, dict):
+        raise DamagedRecord(path, "is damaged (it is not a mapping)")
+    return _moved(folder, raw, expanded)
+
+
+def _moved(folder: Path, raw: dict[str, Any], change: Callable[[Any, Path], Any]) -> dict[str, Any]:
+    runs = folder.parent if raw.get("kind") == "sweep" else folder.parent.parent
+    return {key: value if key in _VERBATIM else change(value, runs) for key, value in raw.items()}
+
+
+def _checked(path: Path, raw: dict[str, Any]) -> RunRecord:
+    """Raises DamagedRecord: a value does not have its type, or a newer ganflow has written it."""
+    version = raw.get("schema", "1.0")
+    if isinstance(version, str) and version.partition(".")[0] > "1":
+        raise DamagedRecord(path, f"is of schema {version[:10]}, of a newer ganflow (this one reads 1); update ganflow")
+    known = {key: value for key, value in raw.items() if key in _hints() and value is not None and value != {}}
+    problem = next(filter(None, (mistyped(key, value, _hints()[key]) for key, value in known.items())), None)
+    if problem:
+        raise DamagedRecord(path, f"is damaged ({problem})")
+    return RunRecord(raw=raw, **known)
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(RunRecord).items() if name != "raw"}
+
+
+_hints_of = cache(get_type_hints)  # of nested mappings
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+
+
+def mistyped(key: str, value: Any, hint: Any) -> str | None:
+    """Say in which way a value, read from JSON, does not have its type; None where it has."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return None
+    if origin is UnionType:
+        found = [mistyped(key, value, each) for each in arguments]
+        return None if None in found else found[0]
+    if origin is Literal:
+        return None if value in arguments else f"{key} is {_shown(value)}, not {' or '.join(map(repr, arguments))}"
+    if origin in (list, tuple):
+        if not isinstance(value, list):
+            return f"{key} is {_shown(value)}, not a list"
+        return next(filter(None, (mistyped(f"{key}[{i}]", item, arguments[0]) for i, item in enumerate(value))), None)
+    if origin is dict or is_typeddict(hint):
+        if not isinstance(value, dict):
+            return f"{key} is {_shown(value)}, not a mapping"
+        missing = sorted(getattr(hint, "__required_keys__", frozenset()) - value.keys())
+        if missing:
+            return f"{key}.{missing[0]} is missing"
+        types = _hints_of(hint) if is_typeddict(hint) else dict.fromkeys(value, arguments[1])
+        return next(filter(None, (mistyped(f"{key}.{n}", value[n], types[n]) for n in value if n in types)), None)
+    if not isinstance(value, (int, float) if hint is float else hint) or (isinstance(value, bool) and hint is not bool):
+        return f"{key} is {_shown(value)}, not {_WORDS[hint]}"
+    if hint is int and key != "seed" and value < (key == "workers"):
+        return f"{key} is {_shown(value)}, which is too small"
+    if key == "created":
+        try:
+            datetime.fromisoformat(str(value))
+        except ValueError:
+            return f"{key} is {_shown(value)}, not a time"
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def portable(value: Any, runs: Path) -> Any:
+    """Plain data in which every path below the runs folder begins with HERE."""
+    if len(runs.parts) < 2:  # the root of all
+        return value
+    below = re.compile(rf"(?<![\w.-]){re.escape(str(runs))}(?=$|[{re.escape(os.sep)}\s;,:)'\"])")
+    return _each_text(value, lambda text: below.sub(lambda _: HERE, text))
+
+
+def expanded(value: Any, runs: Path) -> Any:
+    """The data of which `portable` made this, the runs folder being where it is now."""
+    return _each_text(value, lambda text: text.replace(HERE, str(runs)))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(item, change) for item in value]
+    return value

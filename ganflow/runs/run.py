@@ -1,0 +1,394 @@
+"""One run from its parts to its end."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganflow.engine.build import DTYPES, build_game, build_round, twin
+from ganflow.engine.compile import NotCompilable
+from ganflow.engine.distributed import Group
+from ganflow.engine.feed import feed
+from ganflow.engine.game import Game
+from ganflow.engine.player import parts_of
+from ganflow.engine.rendezvous import Lost
+from ganflow.engine.speed import Choice, choose, worth_compiling
+from ganflow.engine.trainer import Diverged, Trainer
+from ganflow.errors import GanflowError
+from ganflow.machine import broken
+from ganflow.plugins.blame import ended_from_outside, plugins_fault
+from ganflow.recipe import Recipe
+from ganflow.runs import checkpoints
+from ganflow.runs.checkpoints import Checkpoint, Damaged
+from ganflow.runs.folders import RunFolder, make_inner
+from ganflow.runs.loading import describe
+from ganflow.runs.loop import Interruption, Loop, Step, interruptible
+from ganflow.runs.new import changes, origin, write_recipe
+from ganflow.runs.progress import Progress
+from ganflow.runs.record import Best, Compiled, RunRecord
+from ganflow.tracking.destination import address
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a run computed with that goes on: 0 or "" for what is not known.
+
+    Attributes:
+        threads: of CPU computations.
+        threads_to_build: of those by which data and networks were made.
+        precision: what the recipe's `auto` was found to mean.
+    """
+
+    threads: int = 0
+    threads_to_build: int = 0
+    precision: str = ""
+
+    def choice(self, chosen: Choice) -> Choice:
+        """What is known, and the rest as chosen now."""
+        return replace(chosen, threads=self.threads or chosen.threads, precision=self.precision or chosen.precision)
+
+
+class Parts:
+    """Everything that one run is made of, as far as it plays.
+
+    Args:
+        group: the workers that train together; None for this one alone.
+        before: what the run computed with, where it goes on; otherwise it is chosen.
+        measure: try what is fast, where the recipe leaves that open.
+
+    Attributes:
+        choice: what it computes with.
+
+    Raises:
+        GanflowError: the parts do not fit each other, or the batch cannot be shared by so many workers.
+    """
+
+    def __init__(
+        self, recipe: Recipe, group: Group | None = None, before: Before | None = None, measure: bool = False
+    ) -> None:
+        self.recipe, self.group = recipe, group
+        train, before = recipe.train, before or Before()
+        check_shares(recipe, group.size if group else 1)
+        # What is learnt while the data are built (a text encoder) must be the same when the run goes on: with as many threads.
+        self.threads_to_build = before.threads_to_build or before.threads or train.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads_to_build)
+        if train.deterministic != torch.are_deterministic_algorithms_enabled():  # a sweep's process plays many recipes
+            torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
+        random.seed(train.seed)  # a plugin may draw from these; torch's generator is seeded by build_game
+        np.random.seed(train.seed % 2**32)
+        self.composition = recipe.composition()
+        self.data = self.composition.build("data")
+        self.game = build_game(recipe, self.composition, self.data, group=group)
+        self.choice = before.choice(choose(recipe, self.game, measure=measure and not before.threads and group is None))
+        torch.set_num_threads(self.choice.threads)
+        self.feed = feed(
+            self.data,
+            train.batch_size,
+            train.seed,
+            self.game.device,
+            DTYPES[train.precision],
+            channels_last=train.channels_last,
+            share=group.share(train.batch_size, train.accumulate) if group else None,
+            fields=frozenset[str]().union(*self.game.needs.values()),
+        )
+        self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
+        self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
+
+
+def check_shares(recipe: Recipe, workers: int) -> None:
+    """Whether so many workers can share a run's work.
+
+    Raises:
+        GanflowError: its batch cannot be cut into equal shares, or its rounds are to be compiled.
+    """
+    batch, parts = recipe.train.batch_size, recipe.train.accumulate
+    if batch % (workers * parts):
+        each = f" in {parts} micro-batches each" if parts > 1 else ""
+        raise GanflowError(
+            f"train.batch_size: {batch} examples cannot be shared evenly by {workers} workers{each}; "
+            f"use a multiple of {workers * parts}"
+        )
+    if workers > 1 and recipe.train.compile not in ("auto", "never"):
+        raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
+
+
+ERROR = "error.txt"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: "finished", "interrupted" or "stopped" (saved, can be resumed).
+        signal: the number of the signal that interrupted it, else 0.
+    """
+
+    folder: RunFolder
+    status: str
+    round: int
+    signal: int = 0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is made with besides its recipe.
+
+    Attributes:
+        quiet: show nothing.
+        trial: part of a sweep, which shows it, stops it and sends it to MLflow.
+        packed: its rounds are played together with other trials'.
+        copied: the checkpoint that it goes on from is another run's: the optimizers' numbers are its recipe's.
+        tracking: values of its record's `tracking` besides the recipe's.
+    """
+
+    quiet: bool = False
+    trial: bool = False
+    packed: bool = False
+    copied: bool = False
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+
+
+def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
+    """A run that can begin; arguments as those of `Run`. Raises GanflowError where its parts do not fit, or a plugin fails."""
+    try:
+        return Run(recipe, options, before, group)
+    except (Exception, SystemExit) as error:
+        told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
+        if told is None:
+            raise
+        raise told from error
+
+
+class Run(Parts):
+    """Everything that one run is made of. Nothing is written before all of it is built and fits.
+
+    Args:
+        before: the record of a run that goes on; None for a new one.
+        group: the workers that train together, of which this one is the first.
+    """
+
+    def __init__(self, recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None = None) -> None:
+        self.options, self.before, self.workers = options, before, group.size if group else 1
+        self.loop: Loop | None = None
+        self.interruption = Interruption()
+        self._early = "interrupted"  # how the run ends that is stopped before its last round
+        super().__init__(recipe, group, _as_before(before, recipe, group), measure=not options.trial)
+        self.metrics = self.composition.build_metrics(self.data)
+        self.trackers = self.composition.build_trackers()
+
+    def steps(
+        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False
+    ) -> Generator[Step, None, Outcome]:
+        """Train from a checkpoint, or from the beginning, to the end; yields whenever something was reported.
+
+        Args:
+            damaged: checkpoints that are passed over.
+            changed: the folder's recipe is another one.
+        """
+        with self.opened(folder, found, damaged, changed) as loop:
+            yield from loop.steps()
+            status = loop.end(self._early)
+        return Outcome(folder, status, self.trainer.round, self.interruption.signal)
+
+    def stop(self, status: str = "interrupted") -> None:
+        """End the run after the round in hand, with this status where that is not its last."""
+        self._early, self.trainer.stop = status, True
+
+    @contextmanager
+    def opened(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool) -> Iterator[Loop]:
+        """The run's loop, ready to begin, or to go on from a checkpoint. What goes wrong while this lasts is noted in the
+        folder, and told in a sentence. Arguments as those of `steps`."""
+        title = f"{self.recipe.name} · {folder.id}"
+        with (
+            Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.options.quiet) as progress,
+            nullcontext(Interruption()) if self.options.trial else interruptible(self.stop) as self.interruption,
+        ):
+            try:
+                self.composition.begin(self.game)
+                if not self.before:
+                    self.data.keep(folder.path)
+                make_inner(folder)
+                best = self._load(folder, found, damaged, progress, self.before) if self.before else None
+                if changed:
+                    write_recipe(folder, self.recipe)
+                progress.note(_networks(self.recipe, self.game))
+                for note in self.choice.notes:
+                    progress.note(note)
+                folder.update(**self._going(), compile=self._compile(progress.note))
+                if self.group:
+                    self.group.join(self.game.device)
+                    self.trainer.share()
+                    examples = self.recipe.train.batch_size // self.workers
+                    progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
+                own = self.recipe, self.trainer, self.metrics, self.trackers, self.composition
+                self.loop = Loop(*own, folder, progress, best, trial=self.options.trial)
+                yield self.loop
+            except BaseException as error:
+                failure = self._failed(folder, error)
+                if failure is error:
+                    raise
+                raise failure from error
+            finally:
+                self.feed.close()
+                if self.loop:
+                    self.loop.close()
+
+    def _load(
+        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], progress: Progress, before: RunRecord
+    ) -> Best | None:
+        """Put everything back where it was; returns what the best score was. Damaged checkpoints are put aside, which is said in
+        any case, and noted."""
+        say, known = progress.note, list(before.damaged)
+        for file in damaged:
+            file.path.replace(file.path.with_suffix(".damaged"))
+            known.append({"checkpoint": file.path.name, "why": str(file), "gone_on_from": found.round if found else 0})
+            (say if self.options.trial else progress.warn)(f"damaged checkpoint passed over: {file}")
+        if damaged:
+            folder.update(damaged=known)
+            if self.options.quiet and not self.options.trial:
+                progress.warn(f"going on from round {found.round if found else 0}")
+        for difference in changes(before, self.values):
+            say(difference)
+        (folder.path / ERROR).unlink(missing_ok=True)
+        if found is None:
+            say("no checkpoint yet: starting again from round 0")
+            return None
+        try:
+            lost = self.trainer.load_state(found.tensors, found.plain)
+            if self.options.copied:
+                for part in parts_of(self.game.players).values():
+                    part.reset_numbers()
+        except (ValueError, KeyError) as error:
+            raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
+        say(f"going on from round {found.round}")
+        if lost:
+            say(lost)
+        best: Best | None = found.plain["best"] or None
+        return best
+
+    def _going(self) -> dict[str, Any]:
+        """What the folder says of a run that (again) goes on."""
+        going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
+        begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
+        return {key: self.values[key] for key in going} | begun
+
+    def _compile(self, say: Say) -> Compiled:
+        """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
+        train = self.recipe.train
+        if self.group:
+            why = "several workers exchange gradients within a round"
+            if train.compile == "auto":
+                say(f"eager rounds: {why}")
+            return {"mode": "never", "why": why}
+        chosen: Compiled | None = self.before.compile if self.before else None
+        if self.options.packed:
+            chosen = {"mode": "never", "why": "packed"}
+        if chosen is None:
+            mode: Any = train.compile
+            why = "as the recipe says"
+            if mode == "auto":
+                mode, why = worth_compiling(self.game, train.n_critic, train.batch_size, train.rounds)
+            chosen = {"mode": mode, "why": why}
+        if chosen["mode"] == "never":
+            if train.compile == "auto":
+                say(f"eager rounds: {chosen['why']}")
+            return chosen
+        say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
+        try:
+            self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game), train.rounds)
+        except NotCompilable as error:
+            if train.compile != "auto":
+                raise GanflowError(f"train.compile: {error}; set compile: never") from error
+            say(f"eager rounds after all: {error}")
+            chosen = {"mode": "never", "why": str(error)}
+        return chosen
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Values of the run's record when it begins."""
+        train, track = self.recipe.train, self.recipe.track
+        return {
+            "status": "running",
+            **origin(self.recipe),
+            "name": self.recipe.name,
+            "round": 0,
+            "rounds": train.rounds,
+            "seed": train.seed,
+            "device": str(self.game.device),
+            "threads": self.choice.threads,
+            "threads_to_build": self.threads_to_build,
+            "precision": self.choice.precision,
+            "workers": self.workers,
+            "data": describe(self.data),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "tracking": {k: getattr(track, k) for k in ("mlflow", "experiment", "run_name", "images", "log_model")}
+            | address(track.uri, self.before.tracking if self.before else {})
+            | {**self.options.tracking},
+        }
+
+    def _failed(self, folder: RunFolder, error: BaseException) -> BaseException:
+        """Note the failure in the folder; say what is kept, and whose code it was."""
+        if self.loop:
+            with suppress(Exception):  # a checkpoint may still be on its way
+                self.loop.writer.wait()
+        failure: BaseException = error
+        status = "failed"
+        if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
+            status = "interrupted"
+        elif isinstance(error, Diverged):
+            found, _ = checkpoints.newest(folder.checkpoints)
+            kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
+            failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
+        elif isinstance(error, Lost) and not self.options.trial:
+            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
+        elif isinstance(error, (Exception, SystemExit)):
+            rounds = f"after {self.trainer.round} rounds"
+            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+        with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
+            folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+            if status == "failed":
+                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+        if self.loop:
+            with suppress(OSError):
+                self.loop.trackers.end(status)
+        for listener in self.composition.listeners("run_ended"):
+            with suppress(Exception):
+                listener(game=self.game, status=status)
+        return failure
+
+
+def _as_before(before: RunRecord | None, recipe: Recipe, group: Group | None) -> Before:
+    """What a run that goes on computes with, from what its folder says. Another number of workers gives other bits anyway; each
+    of several workers finds by itself what precision `auto` means, and all the same."""
+    if group:
+        return Before(group.threads)
+    if before is None or before.workers != 1:
+        return Before()
+    return Before(before.threads, before.threads_to_build, before.precision if recipe.train.precision == "auto" else "")
+
+
+def _networks(recipe: Recipe, game: Game) -> str:
+    """What plays, and how large it is."""
+    told = []
+    for role, network in {"generator": game.generator, "critic": game.critic}.items():
+        chosen = getattr(recipe, role)
+        if network is None or chosen is None:
+            continue
+        text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
+        if (seen := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches
+            text += f", a score sees {seen} × {seen} pixels"
+        told.append(text)
+    return "; ".join(told)

@@ -1,0 +1,40 @@
+"""A further worker's process, started by ganflow.runner.workers: python -m ganflow.runner.worker < order"""
+
+import json
+import os
+import signal
+import sys
+import threading
+
+
+def _end_with_parent() -> None:
+    """stdin ends when whoever started this process ends, however that happens."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 hears them, too, and ends everybody after the round in hand
+        signal.signal(number, signal.SIG_IGN)
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    from ganflow.engine.distributed import Group
+    from ganflow.engine.rendezvous import Lost
+    from ganflow.recipe import read_recipe
+    from ganflow.runs.workers import LEFT, TOLD, serve
+
+    group = Group(**order["group"])
+    try:
+        serve(read_recipe(order["recipe"]), group)
+    except Lost:
+        return LEFT
+    except BaseException:
+        return TOLD
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # nothing is left to be done, and connections that broke need no mourning

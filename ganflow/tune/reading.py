@@ -1,0 +1,175 @@
+"""From the tune section of a recipe to its space: every mistake is found before any trial begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganflow.errors import RecipeError, did_you_mean
+from ganflow.plugins import Catalogue, load_catalogue
+from ganflow.recipe import Recipe
+from ganflow.recipe.sections import SECTIONS
+from ganflow.recipe.source import draft
+from ganflow.recipe.values import steps
+from ganflow.recipe.yaml import Problems, join, to_flow
+from ganflow.tune.domains import KINDS, Choice, Domain, Grid, read_domain
+from ganflow.tune.space import Fixed, Links, Space, canonical
+from ganflow.tune.validation import check_grid, prove, read_points
+
+_NOT_SEARCHED = {
+    "name": "it names the folder of the runs",
+    "recipe_version": "it says what the other keys mean",
+    "track": "it does not change what is trained",
+    "trackers": "they do not change what is trained",
+    "tune": "it is the search itself",
+    "metrics": "trials that are measured differently cannot be compared",
+    "train.device": "tune.resources says what a trial gets",
+}
+
+
+def read_space(
+    recipe: Recipe, source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+) -> Space:
+    """The space of a recipe with a tune section. Every value that it can yield has been tried on the recipe.
+
+    Args:
+        source, overrides, catalogue: what the recipe was read from.
+
+    Raises:
+        RecipeError: its problems, by line: all that can be found without trying values, or else all that trying them finds.
+    """
+    installed = catalogue or load_catalogue()
+    reader = _Reader(recipe)
+    reader.read()
+    links = Links(reader.domains, reader.when, Fixed(recipe, installed), reader.problem)
+    links.check(set(reader.places))
+    _raise(reader.problems)
+    links.put_in_order()
+    _raise(reader.problems)
+    if not links.order:
+        why = "none of its keys exists in this recipe" if reader.domains else "there is nothing to search"
+        reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
+    keys = {key: domain for key, domain in reader.domains.items() if key in links.order}
+    lines = {key: reader.line(reader.places[key]) for key in keys}
+    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides, installed), installed)
+    space.points.extend(read_points(reader.tune, space, reader.problem))
+    check_grid(reader.tune, space, reader.problem)
+    _raise(reader.problems)
+    space.variants.extend(prove(space, reader.problems))
+    _raise(reader.problems)
+    return space
+
+
+def _raise(problems: Problems) -> None:
+    if problems:
+        raise RecipeError(problems)
+
+
+class _Reader:
+    """The keys of the space and their domains.
+
+    Attributes:
+        places: key → where it is written ("tune.space.modifiers.0.c" for modifiers[0].c).
+        when: key → its conditions, as they are written.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        assert recipe.tune is not None, "the recipe has no tune section"
+        self.recipe, self.tune = recipe, recipe.tune
+        self.problems = Problems(recipe.file)
+        self.domains: dict[str, Domain] = {}
+        self.places: dict[str, str] = {}
+        self.when: dict[str, Any] = {}
+        self.refused = dict(_NOT_SEARCHED)
+        if self.tune.scheduler != "none":
+            self.refused["train.rounds"] = f"{self.tune.scheduler} compares trials at the same round"
+
+    def line(self, place: str) -> int:
+        return next((self.recipe.lines[path] for path in (place, "tune.space", "tune") if path in self.recipe.lines), 0)
+
+    def problem(self, place: str, text: str) -> None:
+        """Note a problem with a key of the space, by the key, or with what stands at a place of the recipe."""
+        place = self.places.get(place, place)
+        self.problems.add(self.line(place), f"{place}: {text}")
+
+    def read(self) -> None:
+        self._section(self.tune.space, "")
+        search = self.tune.search
+        if self.tune.scheduler == "pbt" and search not in ("random", "grid"):
+            text = f"{search} learns from configurations that stay as they are, and pbt changes them; use search: random"
+            self.problem("tune.search", text)
+
+    def _section(self, given: dict[str, Any], above: str) -> None:
+        """The keys of a mapping in the space, which may be nested like the recipe's sections."""
+        for name, value in given.items():
+            written = join(above, name)
+            if _is_section(value):
+                self._section(value, written)
+            elif (key := self._key(written)) is not None:
+                self._domain(key, f"tune.space.{written}", value)
+
+    def _key(self, written: str) -> str | None:
+        """The key in its one form; None if it cannot be searched."""
+        place, path = f"tune.space.{written}", steps(written)
+        if path is None:
+            self.problem(place, "not a key of a recipe; write it like optimizer.lr or modifiers[0].c")
+            return None
+        if path[0] not in SECTIONS:
+            self.problem(place, f"there is no section '{path[0]}'{did_you_mean(str(path[0]), SECTIONS)}")
+            return None
+        key = canonical(path)
+        for what, why in self.refused.items():
+            if key == what or key.startswith((f"{what}.", f"{what}[")):
+                self.problem(place, f"{what} cannot be searched: {why}")
+                return None
+        if key in self.places:
+            self.problem(place, f"'{key}' is in the space twice")
+            return None
+        self.places[key] = place
+        return key
+
+    def _domain(self, key: str, place: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            how = f"write {{choice: {to_flow(value)}}}" if isinstance(value, list) else "what is fixed belongs in its own section"
+            self.problem(place, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(KINDS)})")
+            return
+        kinds = [name for name in value if name != "when"]
+        unknown = [name for name in kinds if name not in KINDS]
+        if unknown and len(kinds) > 1:
+            self.problem(place, f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], [*KINDS, 'when'])} (a domain, and when)")
+            return
+        if len(kinds) != 1:
+            self.problem(place, f"needs one domain, not {' and '.join(kinds) or 'none'} (kinds: {', '.join(KINDS)})")
+            return
+        try:
+            domain = read_domain(kinds[0], value[kinds[0]])
+        except ValueError as error:
+            self.problem(place, str(error))
+            return
+        if isinstance(domain, Grid) and self.tune.search != "grid":
+            self.problem(place, f"{self.tune.search} cannot try every value of a grid; use search: grid, or choice here")
+        for option in domain.options if isinstance(domain, Choice) else ():
+            for inside, inner in _domains_within(option, key):
+                how = f"make it a key of its own, {inside}: {to_flow(inner)}, with a condition (when)"
+                self.problem(place, f"a domain inside an option is not understood; {how}")
+        self.domains[key] = domain
+        self.when.pop(key, None)
+        if "when" in value:
+            self.when[key] = value["when"]
+
+
+def _is_section(value: Any) -> bool:
+    """Whether a mapping in the space holds keys, and is not a domain."""
+    inner = value.values() if isinstance(value, dict) else ()
+    return bool(inner) and all(isinstance(v, dict) for v in inner) and not any(k in KINDS or k == "when" for k in value)
+
+
+def _domains_within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(path, domain) of what looks like a domain in an option of a choice."""
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        alone = next(iter(inner.items())) if isinstance(inner, dict) and len(inner) == 1 else None
+        if alone and alone[0] in KINDS and isinstance(alone[1], list):
+            yield join(path, name), inner
+        else:
+            yield from _domains_within(inner, join(path, name))

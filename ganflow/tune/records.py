@@ -1,0 +1,311 @@
+"""Records of a sweep's trials, and their table. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ganflow.errors import GanflowError
+from ganflow.files import append_line
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.record import mistyped
+
+OVER = ("finished", "stopped", "diverged", "failed")
+"""States in which a trial is over. "stopped": early, by the scheduler; "failed": died more often than it may be retried."""
+MACHINE = "machine"
+
+
+@dataclass
+class TrialRecord:
+    """What is known of a trial.
+
+    Attributes:
+        number: 0, 1, 2, … in the order in which they were proposed.
+        config: path of a key of the recipe → value ("optimizer.lr" → 0.0003).
+        state: "waiting", "running", or one of OVER.
+        score: the last value of the sweep's metric; None where there is none yet.
+        round: rounds played when it was reported.
+        error: why it diverged or failed.
+        cause: MACHINE where it failed for no reason of its own: a sweep that goes on tries it again.
+        place: where it runs, or ran: "node3, GPU 0".
+        copied: pbt: (trial, round) that it was last copied from.
+    """
+
+    number: int
+    config: dict[str, Any]
+    state: str = "waiting"
+    score: float | None = None
+    round: int = 0
+    error: str = ""
+    cause: str = ""
+    place: str = ""
+    copied: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+
+class SweepFolder(RunFolder):
+    """The folder of a sweep, and of its trials."""
+
+    @property
+    def id(self) -> str:
+        return self.read().id
+
+    @property
+    def sweep(self) -> str:
+        """The sweep's name, which is the folder's."""
+        return self.path.name
+
+    @property
+    def records(self) -> Path:
+        return self.path / "trials.jsonl"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.yaml"
+
+    def trial(self, number: int) -> RunFolder:
+        """The run of a trial."""
+        return folders.trial(self, number)
+
+    def record(self, trial: int, **values: Any) -> None:
+        """Append a line about a trial: `config` when it is proposed (or changed), `state`, `score`, … when they change. It is
+        with the operating system when this returns.
+
+        Raises:
+            GanflowError: it cannot be written.
+        """
+        line = json.dumps({"trial": trial, **values}).encode() + b"\n"
+        try:
+            file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                append_line(file, line)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise GanflowError(f"cannot write {self.records}: {error.strerror}") from error
+
+    def mended(self) -> dict[int, TrialRecord]:
+        """The trials, for a driver that goes on with them: a torn last line is cut off, so that the next one stands alone.
+
+        Raises:
+            GanflowError: a line is not a record, or records are missing.
+        """
+        found = self.trials()
+        begun = [run for run in sorted(self.path.glob(f"{self.id}-t*")) if RunFolder(run).is_run()]
+        for run in begun:
+            number = int(run.name.rpartition("-t")[2])
+            if not found.get(number, TrialRecord(number, {})).config:
+                what = f"has no configuration of trial {number}" if self.records.exists() else "is missing"
+                raise GanflowError(f"{self.records} {what}, which was begun in {run}: the sweep cannot go on without it")
+        if self.records.exists():
+            raw = self.records.read_bytes()
+            if not raw.endswith(b"\n"):
+                os.truncate(self.records, raw.rfind(b"\n") + 1)
+        return {number: trial for number, trial in found.items() if trial.config}
+
+    def trials(self) -> dict[int, TrialRecord]:
+        """Every trial by number, as the records tell. A torn last line is left out.
+
+        Raises:
+            GanflowError: a line is not a record.
+        """
+        found: dict[int, TrialRecord] = {}
+        for number, values in _lines(self.records):
+            record = found.setdefault(number, TrialRecord(number, {}))
+            for name, value in values.items():
+                setattr(record, name, value)
+        return found
+
+    def ended(self) -> list[int]:
+        """Numbers of the trials that are over, in the order in which they ended."""
+        states: dict[int, str] = {}
+        for number, values in _lines(self.records):
+            if "state" in values:
+                states.pop(number, None)
+                states[number] = values["state"]
+        return [number for number, state in states.items() if state in OVER]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return
+    known = get_type_hints(TrialRecord)
+    for place, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            values = json.loads(line)
+            number, values = int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
+            if wrong := next(filter(None, (mistyped(name, value, known[name]) for name, value in values.items())), None):
+                raise ValueError(wrong)
+            yield number, values
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise GanflowError(f"{path}:{place} is damaged: not a trial's record; delete that line and resume") from None
+
+
+ABSENT = "–"  # of a key that a trial's recipe does not have
+WRONG = ("diverged", "failed")
+LONGEST = 24  # letters of a value in a table
+
+
+def score_of(trial: TrialRecord) -> float | None:
+    """What a trial is ranked by; None where there is nothing, or nothing that can be trusted."""
+    sound = trial.state not in WRONG and trial.score is not None and math.isfinite(trial.score)
+    return trial.score if sound else None
+
+
+def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
+    """The best first; then those that have no score yet, then those that ended without one, then what went wrong."""
+    sign = 1 if mode == "min" else -1
+
+    def place(trial: TrialRecord) -> tuple[int, float, int]:
+        score = score_of(trial)
+        if score is not None:
+            return 0, sign * score, trial.number
+        return (3 if trial.state in WRONG else 2 if trial.over else 1), 0.0, trial.number
+
+    return sorted(trials, key=place)
+
+
+def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
+    """The trial with the best score."""
+    ranked = ranking(trials, mode)
+    return ranked[0] if ranked and score_of(ranked[0]) is not None else None
+
+
+def keys_of(trials: Iterable[TrialRecord]) -> list[str]:
+    """Every key that is tried, in the order in which they were first seen."""
+    return list(dict.fromkeys(key for trial in trials for key in trial.config))
+
+
+def differing(trials: Sequence[TrialRecord], keys: Sequence[str]) -> list[str]:
+    """The keys in which the trials differ; all of them where there is nothing to compare."""
+    seen: dict[str, set[str]] = {key: set() for key in keys}
+    for trial in trials:
+        for key in keys:
+            seen[key].add(_exact(trial.config[key]) if key in trial.config else ABSENT)
+    found = [key for key in keys if len(seen[key]) > 1]
+    return found or list(keys)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Key → its last parts, as many as tell it from the others: "lr", or "critic.lr" beside "generator.lr"."""
+    parts = {key: key.split(".") for key in keys}
+
+    def end(key: str, count: int) -> str:
+        return ".".join(parts[key][-count:])
+
+    names = {}
+    for key in keys:
+        count = 1
+        while count < len(parts[key]) and any(end(other, count) == end(key, count) for other in keys if other != key):
+            count += 1
+        names[key] = end(key, count)
+    return names
+
+
+def value(of: Any) -> str:
+    """A value of a configuration, short: three digits that matter, a component by its name."""
+    if isinstance(of, bool) or of is None:
+        return json.dumps(of)
+    if isinstance(of, float):
+        return f"{of:.3g}"
+    if isinstance(of, dict):
+        of = dict(of)
+        more = [f"{key}={value(item)}" for key, item in of.items() if key != "use"]
+        return " ".join([str(of["use"]).rpartition("/")[2], *more] if "use" in of else more)
+    if isinstance(of, (list, tuple)):
+        return "[" + ", ".join(map(value, of)) + "]"
+    return str(of)
+
+
+def shown(config: dict[str, Any], key: str, longest: int = LONGEST) -> str:
+    """A configuration's value of a key, cut to a table's width."""
+    return cut(value(config[key]), longest) if key in config else ABSENT
+
+
+def cut(text: str, longest: int) -> str:
+    """At most so many letters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def config_line(config: dict[str, Any], keys: Sequence[str], longest: int = LONGEST) -> str:
+    """The keys that the configuration has: "lr 0.0003, loss hinge"."""
+    names = short_names(keys)
+    return ", ".join(f"{names[key]} {shown(config, key, longest)}" for key in keys if key in config)
+
+
+def number(of: float | None) -> str:
+    """A score, with four digits that matter; nothing for none."""
+    return "" if of is None else f"{of:.4g}"
+
+
+def rounds_of(trial: TrialRecord, rounds: int) -> int:
+    """How many a trial is to play: they may be searched, too."""
+    own = trial.config.get("train.rounds", rounds)
+    return own if isinstance(own, int) else rounds
+
+
+def played(trial: TrialRecord, rounds: int) -> str:
+    """Rounds of a trial: "150/200"."""
+    return f"{trial.round}/{rounds_of(trial, rounds) or '?'}"
+
+
+def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:
+    """How many trials are in each state; those that are still to be proposed are waiting, too."""
+    found = dict.fromkeys(("running", "waiting", "finished", "stopped", "diverged", "failed"), 0)
+    for trial in trials:
+        found[trial.state] = found.get(trial.state, 0) + 1
+    found["waiting"] += max(0, (total or 0) - sum(found.values()))
+    return found
+
+
+def counted(trials: Iterable[TrialRecord], total: int | None = None) -> str:
+    """As text: "2 running, 3 waiting, 4 finished"."""
+    return ", ".join(f"{count} {state}" for state, count in counts(trials, total).items() if count) or "no trials"
+
+
+def table(
+    trials: Sequence[TrialRecord], metric: str, mode: str, rounds: int, width: int | None = None, most: int | None = None
+) -> list[str]:
+    """The trials as lines of text, the best first, what went wrong last and why.
+
+    Args:
+        rounds: of a trial.
+        width: of the terminal: the last keys are left out where the lines would be longer.
+        most: lines of trials at most; the others are counted.
+    """
+    keys = differing(trials, keys_of(trials))
+    names = short_names(keys)
+    ranked = ranking(trials, mode)
+    head = ["trial", "state", metric, "round", *(names[key] for key in keys)]
+    rows = [head]
+    for trial in ranked[:most]:
+        values = [shown(trial.config, key) for key in keys]
+        rows.append([str(trial.number), trial.state, number(trial.score), played(trial, rounds), *values])
+    sizes = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    while width and len(sizes) > 4 and sum(sizes) + 2 * len(sizes) - 2 > width:
+        sizes.pop()
+    lines = []
+    for i, row in enumerate(rows):
+        cells = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
+        line = "  ".join(f"{cell:>{size}}" if at in (0, 2) else f"{cell:{size}}" for at, (cell, size) in cells)
+        lines.append(cut(line.rstrip(), width or 1000))
+        if i and ranked[i - 1].error and ranked[i - 1].state in WRONG:
+            lines.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
+    if most is not None and len(ranked) > most:
+        lines.append(f"and {len(ranked) - most} more")
+    return lines
+
+
+def _exact(of: Any) -> str:
+    return json.dumps(of, sort_keys=True, default=str)

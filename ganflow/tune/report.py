@@ -1,0 +1,227 @@
+"""The report of a sweep: table, best recipe, pictures; made of its folder alone, at any time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ganflow.errors import GanflowError
+from ganflow.files import write_text
+from ganflow.printing import escaped
+from ganflow.runs.folders import RunFolder
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of, config_line, differing, keys_of, number, ranking, score_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WIDE = 1.4  # width by height from which on pictures stand below each other
+LARGEST = (920, 600)  # of one picture on the sheet, in pixels
+GAP, LINE, HEAD = 18, 17, 22  # between pictures; a caption's lines, the first of which is larger
+LETTER = 6.8  # pixels, about
+
+
+def newest_samples(folder: RunFolder) -> Path | None:
+    """A run's newest sample picture."""
+    return max(folder.samples.glob("round-*.png"), default=None)
+
+
+def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
+    """Pictures with captions, side by side, or below each other where they are wide. One that cannot be read is left out;
+    None where nothing is left.
+
+    Args:
+        pictures: of each its file, its title, and what is said below that.
+    """
+    from ganflow.pictures.figure import INK, new_figure, to_image
+
+    read = [(image, title, text) for path, title, text in pictures if (image := _read(path)) is not None]
+    if not read:
+        return None
+    upright = all(image.width > WIDE * image.height for image, _, _ in read)
+    width = max(image.width for image, _, _ in read)
+    tallest = max(image.height for image, _, _ in read)
+    columns = max(24, int(max(width, 240) / LETTER))
+    told = [textwrap.wrap(text, columns, max_lines=4, placeholder=" …") for _, _, text in read]
+    caption = HEAD + LINE * max(map(len, told)) + 6
+    cell = (max(width, 240) + GAP, tallest + caption + GAP)
+    across, down = (1, len(read)) if upright else (len(read), 1)
+    figure = new_figure(across * cell[0] + GAP, down * cell[1] + GAP)
+    total = down * cell[1] + GAP
+    for i, ((image, title, _), lines) in enumerate(zip(read, told, strict=True)):
+        left = GAP + (0 if upright else i * cell[0])
+        top = total - GAP - (i * cell[1] if upright else 0)
+        w, h = across * cell[0] + GAP, total
+        figure.text(left / w, (top - 8) / h, title, fontsize=11, weight="bold", color=INK, va="center")
+        for row, line in enumerate(lines):
+            figure.text(left / w, (top - HEAD - 8 - LINE * row) / h, line, fontsize=9, color=INK, va="center")
+        axes = figure.add_axes((left / w, (top - caption - image.height) / h, image.width / w, image.height / h))
+        axes.set_axis_off()
+        axes.imshow(_pixels(image), interpolation="nearest", aspect="auto")
+    return to_image(figure)
+
+
+def _read(path: Path) -> Image.Image | None:
+    """The picture, not larger than its place."""
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        return None
+    image.thumbnail(LARGEST)
+    return image
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image)
+
+
+if TYPE_CHECKING:
+
+    from ganflow.recipe import Recipe
+
+BEST = 3  # trials whose samples are on the sheet
+
+
+@dataclass
+class Summary:
+    """What was written, and what could not be, and why, in sentences."""
+
+    written: list[Path] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
+    """Write trials.csv, best.yaml, and under plots/ the pictures trials.png, best.png and samples.png; each only where there
+    is something to put in. What was there before is replaced.
+
+    Args:
+        recipe: the sweep's, for the scales of the plots and for what its trials are to it; from the folder if not given.
+
+    Raises:
+        GanflowError: a record is damaged, or a file cannot be written.
+    """
+    from ganflow.recipe import kept_recipe
+
+    record, trials = folder.read(), list(folder.trials().values())
+    metric, mode = record.metric, record.mode or "min"
+    done = Summary()
+    if recipe is None:
+        try:
+            recipe = kept_recipe(folder.recipe)
+        except GanflowError as error:
+            done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
+    try:
+        _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
+        best = best_of(trials, mode)
+        if best is None:
+            done.missing.append("no best.yaml and no plots: no trial has a score")
+            return done
+        try:
+            _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
+        except GanflowError as error:
+            done.missing.append(f"no best.yaml: the recipe of trial {best.number} cannot be read: {error}")
+        folder.plots.mkdir(exist_ok=True)
+    except OSError as error:
+        raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
+    for name, picture in _pictures(folder, trials, metric, mode, recipe).items():
+        if picture is None:
+            done.missing.append(f"no plots/{name}: there is nothing to draw")
+            continue
+        from ganflow.pictures import save_png
+
+        save_png(picture, folder.plots / name)
+        done.written.append(folder.plots / name)
+    return done
+
+
+def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> str:
+    """Every trial and every key, exactly, the best first."""
+    keys = keys_of(trials)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["trial", "state", metric, "round", *keys, "error", "place", "run"])
+    for trial in ranking(trials, mode):
+        values = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
+        score = "" if trial.score is None else trial.score
+        run = folder.trial(trial.number).id
+        rows.writerow([trial.number, trial.state, score, trial.round, *values, " ".join(trial.error.split()), trial.place, run])
+    return text.getvalue()
+
+
+def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str:
+    """The recipe of a trial, complete, with a comment that tells where it comes from.
+
+    Raises:
+        GanflowError: it is not there, or cannot be read with what is installed now.
+    """
+    from ganflow.recipe import kept_recipe
+
+    recipe = kept_recipe(folder.trial(best.number).recipe)
+    number_of = sum(score_of(t) is not None for t in folder.trials().values())
+    lines = [
+        f"ganflow run {_from_here(folder.best)}",
+        f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
+        f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
+        " ".join(config_line(best.config, list(best.config), longest=200).split()),
+    ]
+    if sweep is not None:  # what trials have in common is not the recipe's
+        if sweep.train.rounds > recipe.train.rounds:
+            lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
+        names = ("rounds", "threads", "checkpoint_every", "sample_every")
+        common = [name for name in names if f"train.{name}" not in best.config]
+        own = {name: getattr(sweep.train, name) for name in common}
+        recipe = replace(recipe, train=replace(recipe.train, **own))
+    if best.copied:
+        lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
+    return "".join(f"# {escaped(line)}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
+
+
+def _pictures(
+    folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str, recipe: Recipe | None
+) -> dict[str, Image.Image | None]:
+    from ganflow.tune.plots import best_picture, trials_picture
+
+    by_number = {t.number: t for t in trials}
+    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
+    return {
+        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
+        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
+        "samples.png": _samples(folder, trials, metric, mode),
+    }
+
+
+def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image.Image | None:
+    """The newest pictures of the best three."""
+
+    keys = differing(trials, keys_of(trials))
+    best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
+    found = [(newest_samples(folder.trial(t.number)), t) for t in best]
+    return sheet([
+        (path, f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60))
+        for path, t in found if path is not None
+    ])  # fmt: skip
+
+
+def _write(path: Path, text: str, done: Summary) -> None:
+    write_text(path, text)
+    done.written.append(path)
+
+
+def _from_here(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _cell(of: Any) -> Any:
+    """A value as one would write it in a recipe; components as JSON, which is YAML."""
+    return json.dumps(of) if isinstance(of, (dict, list, tuple, bool)) or of is None else of

@@ -1,0 +1,342 @@
+"""The search space: domains by key, the conditions under which a key exists, and what follows from them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganflow.errors import did_you_mean
+from ganflow.plugins import Catalogue
+from ganflow.recipe import Recipe, Tune
+from ganflow.recipe.sections import PARTS, PER_PART, SECTIONS
+from ganflow.recipe.source import Draft
+from ganflow.recipe.values import longest_key, steps
+from ganflow.recipe.yaml import join, to_flow
+from ganflow.tune.domains import Choice, Domain, RandInt
+
+
+def matches(value: Any, wanted: Any) -> bool:
+    """Whether a value is the one that a condition names: equal, a component of that name, or a list that holds such a one.
+
+    A component is a section with `use`, or its bare name; the plugin's name may be left out on either side.
+    """
+    if type(value) is type(wanted) and value == wanted:
+        return True
+    if isinstance(value, list):
+        return any(matches(item, wanted) for item in value)
+    if isinstance(wanted, dict):
+        wanted = wanted["use"] if list(wanted) == ["use"] else wanted
+    if isinstance(value, dict):
+        value = value.get("use")
+    if isinstance(value, str) and isinstance(wanted, str):
+        return _same(value, wanted)
+    return not isinstance(value, bool) and not isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other if "/" in one and "/" in other else one.rpartition("/")[2] == other.rpartition("/")[2]
+
+
+def names(value: Any) -> Iterator[str]:
+    """What a condition could call a value, for hints."""
+    if isinstance(value, list):
+        for item in value:
+            yield from names(item)
+    elif isinstance(value, dict):
+        yield str(value.get("use", ""))
+    else:
+        yield str(value)
+
+
+class Fixed:
+    """A recipe's own values, for conditions."""
+
+    def __init__(self, recipe: Recipe, catalogue: Catalogue) -> None:
+        self.recipe = recipe.resolved()
+        self.installed = {name for component in catalogue.components() for name in (component.name, component.qualified)}
+
+    def holds(self, key: str, wanted: list[Any]) -> bool:
+        value = self._value(key)
+        return any(matches(value, each) for each in wanted)
+
+    def problems(self, key: str, wanted: list[Any], domains: Mapping[str, Domain]) -> Iterator[str]:
+        """Why this cannot be a condition.
+
+        Args:
+            domains: of the keys that are searched.
+        """
+        for other, domain in domains.items():
+            whole = other.endswith(".use") or (isinstance(domain, Choice) and any(isinstance(o, dict) for o in domain.options))
+            if _below(key, other) or (whole and _below(other, key)):
+                yield f"'{key}' is searched as '{other}'; name that"
+                return
+        try:
+            value = self._value(key)
+        except LookupError:
+            close = did_you_mean(key, [*domains, *SECTIONS])
+            yield f"'{key}' is neither in the space nor in the recipe{close}"
+            return
+        sections = value if isinstance(value, list) else [value]
+        if not any(isinstance(section, dict) for section in sections):
+            return
+        for each in wanted:
+            if isinstance(each, str) and each not in self.installed and not matches(value, each):
+                yield f"nothing that is called '{each}' is installed{did_you_mean(each, [*names(value), *self.installed])}"
+
+    def _value(self, key: str) -> Any:
+        """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where each has
+        its own.
+
+        Raises:
+            LookupError: there is no such key.
+        """
+        path = steps(key) or [key]
+        if path[0] not in SECTIONS:
+            raise LookupError(key)
+        section, *rest = path
+        value = _child(self.recipe, section, 0)
+        values: list[Any] = [value]
+        if section in PER_PART and value is not None:
+            part, below = longest_key(value, rest)
+            every = not rest or rest[0] not in PARTS
+            values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0], 1)], below)
+        for depth, step in enumerate(rest, 1):
+            values = [_child(value, step, depth) for value in values if value is not None]
+        return values[0] if len(values) == 1 else values or None
+
+
+def _child(value: Any, step: str | int, depth: int) -> Any:
+    if isinstance(value, list):
+        if not isinstance(step, int):
+            raise LookupError(step)
+        return value[step] if step < len(value) else None
+    if not isinstance(value, dict):
+        raise LookupError(step)
+    return value.get(str(step)) if depth == 0 else value[str(step)]
+
+
+def _below(key: str, other: str) -> bool:
+    """Whether a key lies within another."""
+    return key != other and key.startswith(other) and key[len(other)] in ".["
+
+
+def canonical(path: list[str | int]) -> str:
+    """A key's one form: modifiers[0].c, also where it was written modifiers.0.c."""
+    key = ""
+    for step in path:
+        key = join(key, step)
+    return key
+
+
+class Links:
+    """
+    Args:
+        domains: by key.
+        when: key → its conditions, as they are written.
+        problem: notes a problem with a key.
+
+    Attributes:
+        conditions: key → {another key of the space: values of which it must have one}.
+        order: the keys that exist in some trial, each after those that its conditions name.
+    """
+
+    def __init__(
+        self, domains: Mapping[str, Domain], when: Mapping[str, Any], fixed: Fixed, problem: Callable[[str, str], None]
+    ) -> None:
+        self.domains, self.when, self.fixed, self.problem = domains, when, fixed, problem
+        self.conditions: dict[str, dict[str, list[Any]]] = {}
+        self.order: list[str] = []
+
+    def check(self, written: Container[str]) -> None:
+        """Note what is wrong with the conditions.
+
+        Args:
+            written: all keys that the recipe's space has; those without a domain have problems already.
+        """
+        for key, when in self.when.items():
+            if self._read(key, when):
+                self._check(key, written)
+
+    def _read(self, key: str, when: Any) -> bool:
+        """Take in the conditions of a key; whether they can be understood."""
+        if not isinstance(when, dict) or not when:
+            self.problem(key, f"when takes conditions, {{key: value}}, not {to_flow(when)}")
+            return False
+        self.conditions[key] = {}
+        for name, wanted in when.items():
+            path = steps(name)
+            if path is None:
+                self.problem(key, f"when: '{name}' is not a key of a recipe; write it like loss or modifiers[0]")
+                return False
+            self.conditions[key][canonical(path)] = list(wanted) if isinstance(wanted, list) else [wanted]
+        return True
+
+    def _check(self, key: str, written: Container[str]) -> None:
+        """Note the conditions of a key that can never hold."""
+        texts: list[str] = []
+        for other, wanted in self.conditions[key].items():
+            domain = self.domains.get(other)
+            if domain is None and other in written:
+                continue
+            if domain is None:
+                texts += self.fixed.problems(other, wanted, self.domains)
+            elif isinstance(domain, Choice):
+                known = list(dict.fromkeys(name for option in domain.options for name in names(option)))
+                for value in wanted:
+                    if not any(matches(option, value) for option in domain.options):
+                        hint = f"{did_you_mean(str(value), known)} (options: {', '.join(known)})"
+                        texts.append(f"no option of '{other}' is {to_flow(value)}{hint}")
+            elif isinstance(domain, RandInt):
+                texts += [f"'{other}' is never {to_flow(value)}" for value in wanted if not domain.contains(value)]
+            else:
+                texts.append(f"a condition needs options, and '{other}' has none; make it choice, grid or randint")
+        for text in texts:
+            self.problem(key, f"when: {text}")
+
+    def put_in_order(self) -> None:
+        """Fill `order`. Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
+        waiting = dict.fromkeys(self.domains)
+        never: set[str] = set()
+        while waiting:
+            key = next((k for k in waiting if not any(other in waiting for other in self.conditions.get(k, {}))), None)
+            if key is None:
+                circle = self._circle(next(iter(waiting)), waiting)
+                self.problem(circle[0], f"when: conditions go round in a circle: {' → '.join(circle)}")
+                return
+            del waiting[key]
+            conditions = self.conditions.pop(key, {})
+            if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
+                never.add(key)
+                continue
+            self.order.append(key)
+            if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
+                self.conditions[key] = left
+
+    def _circle(self, key: str, waiting: dict[str, None]) -> list[str]:
+        path = [key]
+        while True:
+            key = next(other for other in self.conditions[key] if other in waiting)
+            if key in path:
+                return [*path[path.index(key) :], key]
+            path.append(key)
+
+
+Config = dict[str, Any]
+"""What a trial has of its own: key of the recipe → value ("optimizer.lr" → 0.0003)."""
+
+# With other values there, a copied trial's weights, or its optimizers' state, no longer fit.
+_SHAPES = re.compile(r"(data|prior|generator|critic)\b")
+_COMPONENT = re.compile(r"(loss|optimizer|schedule|modifiers)(\[\d+\]|\.generator|\.critic)?")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the trials of a sweep can differ in.
+
+    Attributes:
+        keys: key of the recipe → what is tried for it, in the recipe's order.
+        conditions: key → {another key: values of which it must have one}; no entry where it always exists.
+        points: what is tried first; keys that one leaves out are drawn at random.
+        order: the keys, each after those that its conditions name.
+        lines: key → its line in the recipe.
+        draft: the recipe that trials are made of.
+        catalogue: the components that it can name.
+        variants: recipes of this space, one for each set of components that was met when the space was checked.
+    """
+
+    keys: dict[str, Domain]
+    conditions: dict[str, dict[str, list[Any]]]
+    points: list[Config]
+    order: list[str]
+    lines: dict[str, int]
+    draft: Draft
+    catalogue: Catalogue
+    variants: list[Recipe] = field(default_factory=list)
+
+    def holds(self, key: str, config: Mapping[str, Any]) -> bool:
+        """Whether a key exists in a trial, of which the keys before it in `order` are known."""
+        return all(
+            other in config and any(matches(config[other], value) for value in wanted)
+            for other, wanted in self.conditions.get(key, {}).items()
+        )
+
+    def fill(self, pick: Callable[[str, Domain], Any]) -> Config:
+        """The config in which every key that exists has the value that `pick` gives."""
+        config: Config = {}
+        for key in self.order:
+            if self.holds(key, config):
+                config[key] = pick(key, self.keys[key])
+        return {key: config[key] for key in self.keys if key in config}
+
+    def sample(self, rng: random.Random, given: Mapping[str, Any] | None = None) -> Config:
+        """A config drawn at random, but for the values that are given."""
+        known = given or {}
+        return self.fill(lambda key, domain: known[key] if key in known else domain.sample(rng))
+
+    def active(self, config: Mapping[str, Any]) -> Config:
+        """The part of a config that exists under its conditions.
+
+        Raises:
+            KeyError: it lacks a key that exists.
+        """
+        return self.fill(lambda key, domain: config[key])
+
+    def mutate(self, config: Mapping[str, Any], rng: random.Random) -> Config:
+        """Population based training: a config near this one. What gives the networks their form, and which components there are,
+        stays as it is, for the weights are copied."""
+
+        def pick(key: str, domain: Domain) -> Any:
+            if key not in config:
+                return domain.sample(rng)
+            return config[key] if self._shapes(key, domain) else domain.mutate(config[key], rng)
+
+        return self.fill(pick)
+
+    def _shapes(self, key: str, domain: Domain) -> bool:
+        whole = isinstance(domain, Choice) and any(isinstance(option, (dict, list)) for option in domain.options)
+        component = _COMPONENT.fullmatch(key) or any(steps(slot) == steps(key) for v in self.variants for slot in v.slots())
+        return whole or key.endswith(".use") or bool(_SHAPES.match(key) or component)
+
+    def changes(self, config: Mapping[str, Any]) -> list[str]:
+        """The overrides that make the sweep's recipe a trial's."""
+        return [*self.overrides(config).values(), "~tune"]
+
+    def overrides(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Key → the override that sets it."""
+        return {key: f"{key}={to_flow(config[key])}" for key in self.keys if key in config}
+
+    def validate(self, config: Mapping[str, Any]) -> Recipe:
+        """The recipe of a trial with this config.
+
+        Raises:
+            RecipeError: it has problems, told with the lines of the space's keys.
+        """
+        lines = {text: self.lines[key] for key, text in self.overrides(config).items()}
+        return self.draft.build(self.changes(config), self.catalogue, lines)
+
+    def combinations(self, values: Mapping[str, Sequence[Any]]) -> Iterator[Config]:
+        """Every config in which each of these keys, where it exists, has one of its values; the first key varies slowest."""
+
+        def extend(config: Config, rest: list[str]) -> Iterator[Config]:
+            if not rest:
+                yield config
+                return
+            key, *later = rest
+            if not self.holds(key, config):
+                yield from extend(config, later)
+                return
+            for value in values[key]:
+                yield from extend({**config, key: value}, later)
+
+        return extend({}, [key for key in self.order if key in values])
+
+    def grid(self) -> Iterator[Config]:
+        """The points of the grid: every combination of the options of every choice and grid."""
+        return self.combinations({key: domain.options for key, domain in self.keys.items() if isinstance(domain, Choice)})
+
+    def count(self, tune: Tune) -> int:
+        """How many trials the sweep has."""
+        return len(self.points) + sum(1 for _ in self.grid()) if tune.search == "grid" else tune.trials

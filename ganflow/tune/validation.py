@@ -1,0 +1,218 @@
+"""Validation of a space: first points, size of grids, and recipes made with the values at its edges."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ganflow.errors import GanflowError, RecipeError, did_you_mean
+from ganflow.recipe import Recipe, Tune
+from ganflow.recipe.values import steps
+from ganflow.recipe.yaml import Problems, join, to_flow
+from ganflow.tune.domains import KINDS, Choice, Domain
+from ganflow.tune.space import Config, Space, canonical, matches
+
+LARGEST_GRID = 100_000  # points
+Note = Callable[[str, str], None]
+
+
+def read_points(tune: Tune, space: Space, problem: Note) -> list[Config]:
+    """The points of the recipe, keys in their one form, options whole.
+
+    Args:
+        problem: notes a problem at a place of the recipe.
+    """
+    points = []
+    for index, given in enumerate(tune.points):
+        place = join("tune.points", index)
+        point = _flat(given, "", place, space, problem)
+        for key, value in point.items():
+            if not space.keys[key].contains(value):
+                problem(place, f"{key}: {to_flow(value)} is not in the space ({_told(space.keys[key])})")
+            elif not space.holds(key, point):
+                needed = [f"{o}: {to_flow(w[0] if len(w) == 1 else w)}" for o, w in space.conditions[key].items()]
+                problem(place, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
+        points.append(point)
+    if tune.search != "grid" and len(points) > tune.trials:
+        problem("tune.points", f"{len(points)} points do not fit into {tune.trials} trials; raise tune.trials")
+    return points
+
+
+def _flat(given: dict[str, Any], above: str, place: str, space: Space, problem: Note) -> Config:
+    point = Config()
+    for name, value in given.items():
+        written = join(above, name)
+        key = canonical(steps(written) or [written])
+        domain = space.keys.get(key)
+        if domain is not None:
+            point[key] = _option(domain, value)
+        elif isinstance(value, dict) and any(known.startswith(f"{key}.") for known in space.keys):
+            point.update(_flat(value, key, place, space, problem))
+        else:
+            problem(place, f"'{key}' is not in the space{did_you_mean(key, space.keys)} (keys: {', '.join(space.keys)})")
+    return point
+
+
+def _option(domain: Domain, value: Any) -> Any:
+    """The value itself, or the one option that is a section of this name."""
+    if domain.contains(value) or not isinstance(domain, Choice):
+        return domain.clamp(value) if domain.contains(value) else value
+    named = [option for option in domain.options if isinstance(option, dict) and matches(option, value)]
+    return named[0] if isinstance(value, str) and len(named) == 1 else value
+
+
+def _told(domain: Domain) -> str:
+    kind = next(name for name, cls in KINDS.items() if type(domain) is cls)
+    values = list(domain.options) if isinstance(domain, Choice) else list(vars(domain).values())
+    return f"{kind} {to_flow(values)}"
+
+
+def check_grid(tune: Tune, space: Space, problem: Note) -> None:
+    if tune.search != "grid":
+        return
+    if not any(isinstance(domain, Choice) for domain in space.keys.values()):
+        problem("tune.search", "grid needs a key with grid or choice; or use search: random")
+    elif sum(1 for _ in itertools.islice(space.grid(), LARGEST_GRID + 1)) > LARGEST_GRID:
+        problem("tune.space", f"the grid has more than {LARGEST_GRID:,} points; use search: random")
+
+
+LIMIT = 200
+"""Recipes that are made at most for one group of keys; each takes a few milliseconds."""
+
+
+def prove(space: Space, problems: Problems) -> list[Recipe]:
+    """Try every value of a space, and collect what is wrong with them.
+
+    Returns:
+        One recipe for each set of components that was met.
+    """
+    proof = _Proof(space, problems)
+    groups = [_combinations(space, keys) for keys in _groups(space)]
+    met = {key for group in groups for config in group for key in config}
+    for key in space.keys:
+        if key not in met:
+            problems.add(space.lines[key], f"tune.space.{key}: when: its conditions never hold together")
+    for index in range(max(map(len, groups))):
+        proof.try_out({key: value for group in groups for key, value in group[index % len(group)].items()})
+    for point in space.points:
+        proof.try_out(space.sample(random.Random(0), point))
+    return list(proof.variants.values())
+
+
+def _groups(space: Space) -> list[list[str]]:
+    """Keys of one section, or tied by conditions."""
+    group = {key: {key} for key in space.order}
+    ties = [(key, other) for key in space.order for other in space.conditions.get(key, {})]
+    firsts: dict[Any, str] = {}
+    for key in space.order:
+        ties.append((key, firsts.setdefault((steps(key) or [key])[0], key)))
+    for one, other in ties:
+        group[one] |= group[other]
+        for key in group[one]:
+            group[key] = group[one]
+    return [[key for key in space.order if key in keys] for keys in {id(keys): keys for keys in group.values()}.values()]
+
+
+def _combinations(space: Space, keys: list[str]) -> list[Config]:
+    values = {key: _values(space, key) for key in keys}
+    every = list(itertools.islice(space.combinations(values), LIMIT + 1))
+    if len(every) <= LIMIT:
+        return every
+    rng = random.Random(0)
+    chosen = [_with(space, key, value, values, rng) for key in keys for value in values[key]]
+    more = itertools.islice(itertools.cycle(keys), max(0, LIMIT - len(chosen)))
+    chosen += [_with(space, key, None, values, rng) for key in more]
+    return chosen
+
+
+def _values(space: Space, key: str) -> list[Any]:
+    """The edges of a domain, and what conditions want of it."""
+    domain, values = space.keys[key], space.keys[key].edges()
+    for conditions in space.conditions.values():
+        for wanted in conditions.get(key, ()):
+            if not any(matches(value, wanted) for value in values) and domain.contains(wanted):
+                values.append(domain.clamp(wanted))
+    return values
+
+
+def _with(space: Space, key: str, value: Any, values: Mapping[str, list[Any]], rng: random.Random) -> Config:
+    """A config drawn from these values, in which a key exists, and has this value (None: any)."""
+    needed: dict[str, list[list[Any]]] = {}
+    todo = [key]
+    while todo:
+        for other, wanted in space.conditions.get(todo.pop(), {}).items():
+            needed.setdefault(other, []).append(wanted)
+            todo.append(other)
+
+    def fits(other: str, candidate: Any) -> bool:
+        return all(any(matches(candidate, each) for each in wanted) for wanted in needed.get(other, ()))
+
+    def pick(other: str, domain: Domain) -> Any:
+        if other not in values:
+            return domain.edges()[0]
+        if other == key and value is not None:
+            return value
+        return rng.choice([candidate for candidate in values[other] if fits(other, candidate)] or values[other])
+
+    return {other: picked for other, picked in space.fill(pick).items() if other in values}
+
+
+class _Proof:
+    def __init__(self, space: Space, problems: Problems) -> None:
+        self.space, self.problems = space, problems
+        self.variants: dict[tuple[str, ...], Recipe] = {}
+        self._keys = dict(enumerate(space.keys, 1))  # by number: its negative stands for the line of a key's value
+        self._told: set[tuple[str, str]] = set()
+
+    def try_out(self, config: Config) -> None:
+        try:
+            recipe = self._build(config)
+        except RecipeError as error:
+            for problem in error.problems:
+                self._blame(config, self._keys.get(-problem.line), problem.text)
+        except GanflowError as error:
+            self._blame(config, None, str(error))
+        else:
+            self.variants.setdefault(tuple(sorted(chosen.component.qualified for chosen in recipe.chosen())), recipe)
+
+    def _build(self, config: Config) -> Recipe:
+        texts = self.space.overrides(config)
+        lines = {texts[key]: -number for number, key in self._keys.items() if key in texts}
+        return self.space.draft.build([*texts.values(), "~tune"], self.space.catalogue, lines)
+
+    def _blame(self, config: Config, key: str | None, text: str) -> None:
+        """Tell a problem as one of the key whose value makes it."""
+        key = key or next((k for k in sorted(config, key=len, reverse=True) if not self._wrong_without(k, config, text)), None)
+        place = f"tune.space.{key}" if key else "tune.space"
+        problem = text.removeprefix(f"{key}: ")
+        if (place, problem) in self._told:
+            return
+        self._told.add((place, problem))
+        if key is None:
+            self.problems.add(min(self.space.lines.values()), f"{place}: {problem}")
+            return
+        domain = self.space.keys[key]
+        if isinstance(config[key], float) and not isinstance(domain, Choice) and "is not an integer" in problem:
+            problem = "this key takes integers; use randint, or quniform with a whole low and q"
+        else:
+            any_value = problem.startswith(("unknown key", "there is no")) and not isinstance(domain, Choice)
+            near = " ".join([*([] if any_value else ["at", to_flow(config[key])]), *self._company(key, config)])
+            problem = f"{near}: {problem}" if near else problem
+        self.problems.add(self.space.lines[key], f"{place}: {problem}")
+
+    def _wrong_without(self, key: str, config: Config, text: str) -> bool:
+        """Whether the problem is there, too, where a key has the recipe's own value."""
+        try:
+            self._build({k: value for k, value in config.items() if k != key})
+        except RecipeError as error:
+            return text in [problem.text for problem in error.problems]
+        except GanflowError as error:
+            return text == str(error)
+        return False
+
+    def _company(self, key: str, config: Config) -> list[str]:
+        """The values of the keys that this one lies below or depends on."""
+        near = [k for k in config if k != key and (k in self.space.conditions.get(key, {}) or key.startswith((f"{k}.", f"{k}[")))]
+        return ["with", ", ".join(f"{k}: {to_flow(config[k])}" for k in near)] if near else []
