@@ -26,7 +26,7 @@ class Meddling:
     @hookimpl
     def checkpointed(self, path):
         from ganflow.errors import GanflowError
-        from ganflow.runner import resume
+        from ganflow.runs.start import resume
         from ganflow.runs.folders import RunFolder
 
         if not seen:
