@@ -81,7 +81,7 @@ def _answers(text: str) -> None:
 
 def _asked(address: str) -> dict[str, Any]:
     try:
-        printed = child.output([str(Path(__file__).with_name("reach.py")), address], timeout=60)
+        printed = child.output([str(Path(__file__).with_name("probe.py")), address], timeout=60)
         told: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return told
     except (subprocess.TimeoutExpired, IndexError, ValueError):
