@@ -9,7 +9,7 @@ import pytest
 
 from ganflow.plugins import load_catalogue
 
-sys.path.append(str(Path(__file__).parents[1] / "runner"))
+sys.path.append(str(Path(__file__).parents[1] / "runs"))
 
 from runner_helpers import process_kept
 
