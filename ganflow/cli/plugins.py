@@ -12,20 +12,17 @@ if TYPE_CHECKING:
     from ganflow.contract.settings import Key
     from ganflow.plugins import Catalogue, Component, Plugin
 
-HELP = "list the installed plugins, their components and keys"
-
 Line = tuple[str, str]  # text and rich's style for it
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def plugins_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show NAME…' tells all about some components")
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")
     parser.add_argument("--brief", action="store_true", help="one line for each component, without its keys")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def main(args: argparse.Namespace) -> int:
-
+def plugins_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
     from ganflow.plugins import load_catalogue
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import ganflow
-from ganflow.cli.main import COMMANDS, main
+from ganflow.cli.main import COMMANDS, load, main
 
 
 def process(*arguments, cwd, **options):
@@ -20,7 +20,7 @@ def process(*arguments, cwd, **options):
 def test_the_overview(command, arguments):
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
-    assert all(re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE) for name, text in COMMANDS.items())
+    assert all(re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE) for name, (_, text) in COMMANDS.items())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,16 +34,15 @@ def test_help_of_every_command(command, capsys, name):
     assert said[0] == said[1]
     assert said[0].err == ""
     assert said[0].out.startswith(f"usage: ganflow {name}")
-    assert COMMANDS[name][1:] in " ".join(said[0].out.split())
+    assert COMMANDS[name][1][1:] in " ".join(said[0].out.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_argument_is_explained(name):
     import argparse
-    from importlib import import_module
 
     parser = argparse.ArgumentParser()
-    import_module(f"ganflow.cli.{name}").arguments(parser)
+    load(name).arguments(parser)
     assert [a.dest for a in parser._actions if not a.help and not isinstance(a, argparse._SubParsersAction)] == []
 
 

@@ -5,11 +5,6 @@ import pytest
 import torch
 from PIL import Image
 
-import ganflow.cli.animate
-import ganflow.cli.interpolate
-import ganflow.cli.runs
-import ganflow.cli.sample
-from ganflow.cli.main import COMMANDS
 from ganflow.engine.stream import generator as stream
 
 
@@ -21,11 +16,6 @@ def tile(path, row, column, side=64):
 
 def latents(n, dim, seed):
     return torch.rand(n, dim, generator=stream("latents", seed))
-
-
-@pytest.mark.parametrize("command", ["animate", "interpolate", "runs", "sample"])
-def test_help_says_the_same_in_both_places(command):
-    assert COMMANDS[command] == getattr(ganflow.cli, command).HELP
 
 
 def test_sample_draws_a_grid_of_the_checkpoint_asked_for(make_run, trained, ganflow, tidy):

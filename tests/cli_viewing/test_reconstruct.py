@@ -8,7 +8,7 @@ from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencod
 from PIL import Image
 from torch import nn
 
-from ganflow.cli.brought import helps
+from ganflow.cli.main import plugin_helps
 from ganflow.contract.data import Prior, TensorData
 from ganflow.contract.loss import Loss
 from ganflow.engine.game import Game
@@ -77,7 +77,7 @@ def trained(monkeypatch, make_run):
         examples = torch.rand(held_out, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
         toy = TensorData("toy", {"real": torch.zeros(5, *shape)}, {"real": examples})
         game = Game(toy, Square(), network() if network is Generator else network(shape), None, Nothing())
-        monkeypatch.setattr("ganflow.checkpoint.load_game", lambda folder, which="last": game)
+        monkeypatch.setattr("ganflow.runs.loading.load_game", lambda folder, which="last": game)
         monkeypatch.setattr("ganflow_autoencoder.command.data_of_run", lambda folder: toy if data else None)
         return folder, examples
 
@@ -85,7 +85,7 @@ def trained(monkeypatch, make_run):
 
 
 def test_help_says_the_same_in_both_places():
-    assert helps()["reconstruct"] == ganflow_autoencoder.command.HELP
+    assert plugin_helps()["reconstruct"] == ganflow_autoencoder.command.HELP
 
 
 def test_held_out_images_stand_above_their_reconstructions(trained, ganflow, tidy):
