@@ -90,12 +90,12 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
     last, scores = main_value(run.get("last", {})), [*run.get("scores", {}).items()]
     if (best := run.get("best") or {}).get("metric"):
         scores = [(best["metric"], best["score"])]
-    number = f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
+    done = f"{trials_over(run)} trials" if "trials" in run else f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
     return {
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
-        "round": f"{trials_over(run)} trials" if "trials" in run else number,
+        "round": done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
         "score": value(*scores[0]) if scores else "",
