@@ -100,7 +100,7 @@ def shown_path(path: Path) -> str:
 
 
 def write_output(path: Path, save: Callable[[Path], object], what: str) -> None:
-    """Save, and say so; what was there before is replaced, which is said, too."""
+    """Save and print what was written, or replaced."""
     verb = "replaced" if path.exists() else "wrote"
     save(path)
     say(f"{verb} {shown_path(path)}: {what}")

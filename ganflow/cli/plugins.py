@@ -125,12 +125,12 @@ def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
 
 
 def example(component: Component, catalogue: Catalogue) -> str:
-    """The line of a recipe that uses the component; the keys that must be given are left to fill in."""
+    """The line of a recipe that uses the component, its required keys left to fill in."""
     from ganflow.contract.settings import keys
     from ganflow.recipe.sections import MANY
 
-    given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
-    section = f"{{use: {catalogue.shortest(component)}{given}}}"
+    required = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
+    section = f"{{use: {catalogue.shortest(component)}{required}}}"
     lists = {role: section for section, role in MANY.items()}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"
@@ -150,7 +150,7 @@ def key_lines(settings: type, indent: int) -> Iterator[Line]:
 
 
 def signature(key: Key) -> str:
-    """`width: int = 64`, as a recipe would write the default; "…" where a value must be given."""
+    """`width: int = 64`, as a recipe would write the default; "…" where a value is required."""
     import json
     import re
 

@@ -13,6 +13,8 @@ from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import RunFolder, all_runs, check, find_run, status
 
+BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in every run
+
 
 def runs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
@@ -90,12 +92,12 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
     last, scores = main_value(run.get("last", {})), [*run.get("scores", {}).items()]
     if (best := run.get("best") or {}).get("metric"):
         scores = [(best["metric"], best["score"])]
-    done = f"{trials_over(run)} trials" if "trials" in run else f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
+    done = f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
     return {
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
-        "round": done,
+        "round": f"{trials_over(run)} trials" if "trials" in run else done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
         "score": value(*scores[0]) if scores else "",
@@ -103,8 +105,8 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
 
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
-    """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
-    estimates = [name for name in values if "/" not in name and name not in ("rounds_per_second", "critic_loss", "generator_loss")]
+    """The number that tells most of how a run goes: the loss's estimate, else the generator's first term."""
+    estimates = [name for name in values if "/" not in name and name not in BESIDES]
     terms = [name for name in values if name.startswith("generator/")]
     return next(((name, values[name]) for name in (*estimates, *terms)), None)
 

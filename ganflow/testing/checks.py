@@ -1,4 +1,4 @@
-"""What is tried with each kind of component, on which data."""
+"""Checks of each role, and the data on which they are made."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def expect(true: bool, otherwise: str) -> None:
 
 @contextmanager
 def in_a_sentence(component: Component, here: Example | None = None) -> Iterator[None]:
-    """What a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
+    """Raise what a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
     try:
         yield
     except PluginError as error:  # not about the data
@@ -134,7 +134,7 @@ def choose(component: Component, values: dict[str, Any]) -> tuple[Chosen, list[C
 
 
 def valid(component: Component, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, where the component has such keys and no further ones that must be said."""
+    """The values, where the component has such keys and no further ones that are required."""
     known = keys(component.settings)
     for name in values:
         names = ", ".join(key.name for key in known) or "none"

@@ -17,7 +17,7 @@ from ganflow.testing.trial import Trial
 
 
 def try_scalars(trial: Trial) -> None:
-    """What the component adds to the sums that the players descend, before anybody else computes it."""
+    """Compute all that the component adds to the sums that the players descend, before anybody else does."""
     for part in trial.game.terms or trial.game.parts:
         for player in trial.players:
             terms_of(trial, part, player)
@@ -36,7 +36,7 @@ def try_loss(trial: Trial) -> None:
 
 
 def try_terms(trial: Trial) -> None:
-    """The terms that a modifier adds, when they take part, and that they change something."""
+    """The terms that a modifier adds: their span, and that they change something."""
     for part in trial.game.terms:
         text = wrong_span(part)
         trial.expect(text is None, text or "")
