@@ -12,24 +12,11 @@ from ganflow.contract.settings import keys, summary
 from ganflow.errors import GanflowError, PluginError, StepError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.testing.alone import ALONE
-from ganflow.testing.networks import try_critic, try_generator
 from ganflow.testing.partners import Partner, RunsEagerly
-from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
+from ganflow.testing.roles import TRIES, try_scalars
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
-from ganflow.testing.terms import try_loss, try_scalars, try_terms
 from ganflow.testing.trial import BATCH, Trial
 
-TRIES = {
-    "prior": try_prior,
-    "generator": try_generator,
-    "critic": try_critic,
-    "loss": try_loss,
-    "terms": try_terms,
-    "optimizer": try_optimizer,
-    "schedule": try_schedule,
-    "metric": try_metric,
-}
-"""What is tried, by the hook that made or wrapped it."""
 INDIFFERENT = ("prior", "optimizer", "schedule")
 """Roles that have nothing to do with conditions and domains."""
 RESUMED = ("generator", "critic", "loss", "optimizer", "modifier")
