@@ -82,13 +82,14 @@ def open_game(folder: RunFolder, which: str) -> Game:
 
 
 def data_of_run(folder: RunFolder) -> Data | None:
-    """The run's data, to draw beside what is generated; None where it cannot be had any more."""
+    """The run's data, to draw beside what is generated; None where it cannot be loaded, with the reason on stderr."""
     from ganflow.recipe import kept_recipe
 
     try:
         recipe = kept_recipe(folder.recipe)
         data: Data = recipe.composition().build("data")
-    except (GanflowError, OSError):
+    except (GanflowError, OSError) as error:
+        say(f"ganflow: the data of run {folder.name} {folder.id} cannot be loaded: {error}", err=True)
         return None
     return data
 

@@ -72,7 +72,7 @@ def try_sizes(trial: Trial, name: str, signature: Signature, inputs: Mapping[str
     least = math.ceil(smallest / multiple) * multiple
     says = f"its signature '{name}' says multiple={multiple} and smallest={smallest}"
     for height, width, call in ((least, least + multiple, False), (least + multiple, least, False), (least, least + 1, True)):
-        sized = {
+        sized: dict[str, Any] = {
             argument: nn.functional.interpolate(t, (height, width)) if isinstance(t, Tensor) and t.dim() == 4 else t
             for argument, t in inputs.items()
         }
@@ -226,8 +226,8 @@ def try_parts(trial: Trial, parts: tuple[AddedTerms, ...]) -> None:
         trial.expect(arrived, "no gradient of its terms arrives at a network; compute them without detach")
     learnt = {name: p for name, p in game.extras.named_parameters() if p.requires_grad}
     if learnt:
-        found = torch.autograd.grad(sum_of_terms(trial, "generator"), list(learnt.values()), allow_unused=True)
-        for name, gradient in zip(learnt, found, strict=True):
+        slopes = torch.autograd.grad(sum_of_terms(trial, "generator"), list(learnt.values()), allow_unused=True)
+        for name, gradient in zip(learnt, slopes, strict=True):
             what = f"its parameter {name} has no gradient in the generator's step, in which it is trained"
             trial.expect(gradient is not None, f"{what}; use it there, or make it a buffer")
     try_cut(trial, names, parts)
