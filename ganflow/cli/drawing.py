@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,14 +83,14 @@ def open_game(folder: RunFolder, which: str) -> Game:
 
 
 def data_of_run(folder: RunFolder) -> Data | None:
-    """The run's data, to draw beside what is generated; None where it cannot be loaded, with the reason on stderr."""
+    """The run's data, to draw beside what is generated; None where it cannot be had any more, which is logged."""
     from ganflow.recipe import kept_recipe
 
     try:
         recipe = kept_recipe(folder.recipe)
         data: Data = recipe.composition().build("data")
     except (GanflowError, OSError) as error:
-        say(f"ganflow: the data of run {folder.name} {folder.id} cannot be loaded: {error}", err=True)
+        logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)
         return None
     return data
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import re
 import shlex
 import sys
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # else this is somebody else's process
         sys.excepthook = _traceback
+        logging.getLogger("ganflow").addHandler(_Printed(logging.WARNING))
     debug = "--debug" in arguments
     with printing.unread() as out:
         code = _answered([a for a in arguments if a != "--debug"], debug)
@@ -90,6 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     say(f"ganflow: cannot write what is to be printed: {getattr(out.error, 'strerror', None) or out.error}", err=True)
     return GanflowError.exit_code
+
+
+class _Printed(logging.Handler):
+    """Prints records as the commands' other messages: what a terminal would obey is escaped."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"ganflow: {record.getMessage()}", err=True)
 
 
 def _answered(arguments: list[str], debug: bool) -> int:

@@ -132,3 +132,15 @@ def test_debug_shows_the_traceback(command, tmp_path):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "GanflowError: no recipe 'wgn'" in done.stderr
+
+
+def test_warnings_are_printed_and_not_obeyed(tmp_path):
+    code = """
+import logging, sys
+from ganflow.cli import main, recipes
+recipes.recipes_command = lambda args: logging.getLogger("ganflow").warning("the file %s is damaged", "\\x1b[31m")
+sys.argv = ["ganflow", "recipes"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "ganflow: the file \\u001b[31m is damaged\n"

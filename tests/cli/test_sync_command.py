@@ -14,10 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from ganflow import GanflowError
-from ganflow.cli.drawing import check_output_path, data_of_run, whole_number, write_output
+from ganflow.cli.drawing import check_output_path, whole_number, write_output
 from ganflow.cli.listing import TAIL, age, last_entries
 from ganflow.cli.sample import Classes
-from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal
@@ -192,12 +191,3 @@ def test_the_last_entries_of_a_long_journal(tmp_path):
     assert folder.journal.stat().st_size > TAIL
     report, evaluation = last_entries(folder)
     assert (report.round, evaluation.round) == (1999, 2000)
-
-
-def test_data_that_cannot_be_loaded_are_reported(tmp_path, capsys):
-    folder = RunFolder(tmp_path / "toy" / "20260101-120000-abcd")
-    folder.path.mkdir(parents=True)
-    folder.recipe.write_text(read_recipe("wgan", ["data={use: image_folder, path: gone, size: 32}"]).to_yaml())
-    assert data_of_run(folder) is None
-    start = "ganflow: the data of run toy 20260101-120000-abcd cannot be loaded: data.path: there is no folder gone"
-    assert capsys.readouterr().err.startswith(start)
