@@ -1,4 +1,4 @@
-"""Commands that packages bring by the entry-point group ganflow.commands."""
+"""Commands that packages add by the entry-point group ganflow.commands."""
 
 import importlib
 import textwrap
