@@ -1,4 +1,4 @@
-"""Words of identifiers and of docstrings' first lines: the field's, room by room (CONTRIBUTING.md, glossary)."""
+"""Words of identifiers and of docstrings' first lines: the field's, room by room (docs/glossary.md)."""
 
 import ast
 import re
