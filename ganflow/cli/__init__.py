@@ -1,4 +1,4 @@
-"""The command line. Every command is a module here with HELP, arguments(parser) and main(args) → exit code."""
+"""The command line: `main` finds a command's module, which adds arguments to a parser and returns an exit code."""
 
 from ganflow.cli.main import main
 

@@ -1,39 +1,50 @@
-"""`ganflow COMMAND …`: finds the command, runs it, and turns a user's mistake into one sentence and exit code 2."""
+"""`ganflow COMMAND …`: finds the command, runs it, and turns a user's mistake into one sentence and exit code 2.
+
+Packages add commands by entry points of the group "ganflow.commands":
+
+    [project.entry-points."ganflow.commands"]
+    inpaint = "ganflow_inpainting.command"
+
+The module has HELP, one line; `arguments(parser)`; `main(args)`, which returns the exit code. It is imported for its command and
+for `ganflow --help`, so it imports what is heavy inside `main`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import NoReturn
+from types import TracebackType
+from typing import Any, NamedTuple, NoReturn
 
 from ganflow import printing
-from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.errors import GanflowError, NewestDamaged, PluginError
 from ganflow.printing import say, say_text
 from ganflow.version import __version__
 
 COMMANDS = {
-    "run": "train a recipe, or go on with a run",
-    "check": "find every mistake in recipes, train nothing",
-    "show": "print a recipe with every default filled in",
-    "recipes": "list the recipes that come with ganflow, or copy one",
-    "plugins": "list the installed plugins, their components and keys",
-    "tune": "search a recipe's keys over a Ray cluster",
-    "runs": "list the runs, or show one",
-    "sweeps": "list the sweeps, or show one",
-    "sample": "draw samples from a run",
-    "interpolate": "walk between latent points of a run",
-    "animate": "a GIF of a run's samples over training",
-    "sync": "send to MLflow what could not be sent during a run or a sweep",
-    "ui": "open MLflow on the runs",
+    "run": ("train", "train a recipe, or go on with a run"),
+    "check": ("recipes", "find every mistake in recipes, train nothing"),
+    "show": ("recipes", "print a recipe with every default filled in"),
+    "recipes": ("recipes", "list the recipes that come with ganflow, or copy one"),
+    "plugins": ("plugins", "list the installed plugins, their components and keys"),
+    "tune": ("train", "search a recipe's keys over a Ray cluster"),
+    "runs": ("runs", "list the runs, or show one"),
+    "sweeps": ("sweeps", "list the sweeps, or show one"),
+    "sample": ("sample", "draw samples from a run"),
+    "interpolate": ("sample", "walk between latent points of a run"),
+    "animate": ("sample", "a GIF of a run's samples over training"),
+    "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
+    "ui": ("tracking", "open MLflow on the runs"),
 }
-"""Commands and what they do, kept here so that `ganflow --help` imports none of them; a test compares with HELP."""
+"""Command → (module, help). The module, imported for its commands alone, has NAME_arguments(parser) and NAME_command(args)."""
 
 EXAMPLES = """\
 examples:
@@ -44,6 +55,14 @@ examples:
   ganflow tune wgan                         search for better learning rates
   ganflow sample latest -n 64 -o grid.png   draw from the trained generator
 """
+
+
+class Command(NamedTuple):
+    """A command's help, the function that adds its arguments to a parser, and the one that runs it."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    main: Callable[[argparse.Namespace], int]
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # else this is somebody else's process
         sys.excepthook = _traceback
+        logging.getLogger("ganflow").addHandler(_Printed(logging.WARNING))
     debug = "--debug" in arguments
     with printing.unread() as out:
         code = _answered([a for a in arguments if a != "--debug"], debug)
@@ -74,27 +94,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return GanflowError.exit_code
 
 
+class _Printed(logging.Handler):
+    """Prints records as the commands' other messages: what a terminal would obey is escaped."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"ganflow: {record.getMessage()}", err=True)
+
+
 def _answered(arguments: list[str], debug: bool) -> int:
     """Run a command, with a user's mistake in one sentence; returns the exit code."""
     try:
         return _run(arguments)
-    except GanflowError as error:
-        if debug:
-            raise
-        said = str(error)
-        if isinstance(error.__cause__, (MemoryError, RuntimeError)):  # out of memory is no part's own fault
-            said = _exhausted(error.__cause__) or said
-        say_text(f"ganflow: {said}\n" if "\n" not in said else f"{said}\n", err=True)
-        return error.exit_code
     except KeyboardInterrupt:
         say("", "ganflow: interrupted", err=True)
         return 130
-    except (MemoryError, OSError, RuntimeError) as error:
-        exhausted = _exhausted(error)
-        if debug or not exhausted:
+    except (GanflowError, MemoryError, OSError, RuntimeError) as error:
+        expected = isinstance(error, GanflowError)
+        cause = error.__cause__ if expected else error
+        # out of memory is no component's fault, whatever the sentence says
+        exhausted = _exhausted(cause) if isinstance(cause, (MemoryError, RuntimeError)) or not expected else None
+        if debug or not (expected or exhausted):
             raise
-        say(f"ganflow: {exhausted}", err=True)
-        return GanflowError.exit_code
+        message = exhausted or str(error)
+        say_text(f"ganflow: {message}\n" if "\n" not in message else f"{message}\n", err=True)
+        return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
 
 
 def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -103,8 +126,8 @@ def _traceback(kind: type[BaseException], error: BaseException, trace: Traceback
     say_text("".join(traceback.format_exception(kind, error, trace)), file=printing.Unread(sys.stderr))
 
 
-def _exhausted(error: BaseException) -> str | None:
-    """What the machine has too little of for what was asked; None where that is not the trouble."""
+def _exhausted(error: BaseException | None) -> str | None:
+    """A sentence on the memory or the disk that ran out; None for any other trouble."""
     if isinstance(error, OSError):
         from ganflow.machine import broken
 
@@ -121,32 +144,35 @@ def _run(arguments: list[str]) -> int:
     if len(arguments) > 1 and arguments[0] == "help":  # `ganflow help run`
         arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        say_text(f"{_help()}\n")
+        helps = {name: text for name, (_, text) in COMMANDS.items()}
+        listed = "\n".join(f"  {name:12} {text}" for name, text in {**helps, **plugin_helps(), **helps}.items())
+        what = "Adversarial-training experiments from recipes and plugins."
+        say_text(f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{listed}\n\n{EXAMPLES}\n")
         return 0
     if arguments[0] in ("-V", "--version"):
         say(f"ganflow {__version__}")
         return 0
     name, *rest = arguments
-    command = import_module(f"ganflow.cli.{name}") if name in COMMANDS else _brought(name)
+    command = load(name)
     parser = Parser(
         prog=f"ganflow {name}",
-        description=command.HELP[0].upper() + command.HELP[1:] + ".",
+        description=command.help[0].upper() + command.help[1:] + ".",
         epilog="--debug shows the whole traceback of an error.",
         allow_abbrev=False,
     )
     command.arguments(parser)
-    parsed = parser.parse_intermixed_args(rest) if _mixes(parser) else parser.parse_args(rest)
+    subcommands = any(isinstance(a, argparse._SubParsersAction) for a in parser._actions)  # argparse cannot intermix these
+    parsed = parser.parse_args(rest) if subcommands else parser.parse_intermixed_args(rest)
     try:
-        code: int = command.main(parsed)
+        return command.main(parsed)
     except NewestDamaged as error:
         if hasattr(parsed, "checkpoint"):
             raise GanflowError(f"{error}; to use that: {with_checkpoint(arguments, error.instead)}") from None
         raise
-    return code
 
 
 def with_checkpoint(arguments: Sequence[str], file: Path) -> str:
-    """What to type to have a command take this checkpoint."""
+    """The command line that does the same from another checkpoint."""
     from ganflow.runs.folders import here
 
     name, *rest = arguments
@@ -155,27 +181,59 @@ def with_checkpoint(arguments: Sequence[str], file: Path) -> str:
     return shlex.join(["ganflow", name, "--checkpoint", str(here(file)), *left])
 
 
-def _brought(name: str) -> ModuleType:
-    """A command that a plugin brings."""
-    from ganflow.cli.brought import commands, load
+def load(name: str) -> Command:
+    """A command of ganflow's or of a plugin.
 
-    found = commands()
+    Raises:
+        GanflowError: there is none of this name.
+        PluginError: the plugin's cannot be used.
+    """
+    if name in COMMANDS:
+        where, text = COMMANDS[name]
+        module: Any = import_module(f"ganflow.cli.{where}")
+        return Command(text, getattr(module, f"{name}_arguments"), getattr(module, f"{name}_command"))
+    found = plugin_commands()
     if name not in found:
         known = [*COMMANDS, *(other for other in found if other not in COMMANDS)]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(known)})")
-    return load(name, found[name])
+    return load_plugin_command(name, found[name])
 
 
-def _mixes(parser: argparse.ArgumentParser) -> bool:
-    """Whether options may stand between the positional arguments (argparse cannot do that with subcommands)."""
-    return not any(isinstance(a, argparse._SubParsersAction) for a in parser._actions)
+def plugin_commands() -> dict[str, list[tuple[str, str]]]:
+    """By the command's name, (distribution, module) of each package that offers it."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for point in entry_points(group="ganflow.commands"):  # an editable install can be seen twice
+        found.setdefault(point.name, set()).add((point.dist.name if point.dist else "?", point.value))
+    return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def _help() -> str:
-    from ganflow.cli.brought import helps
+def load_plugin_command(name: str, claims: list[tuple[str, str]]) -> Command:
+    """A plugin's command.
 
-    commands = "\n".join(f"  {name:12} {text}" for name, text in {**COMMANDS, **helps(), **COMMANDS}.items())
-    what = "Adversarial-training experiments from recipes and plugins."
-    return f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{commands}\n\n{EXAMPLES}"
+    Raises:
+        PluginError: it cannot be imported, lacks one of the three parts, or several packages offer it.
+    """
+    if len(claims) > 1:
+        raise PluginError(f"the command '{name}' is brought by {' and by '.join(who for who, _ in claims)}; uninstall one")
+    who, value = claims[0]
+    try:
+        module = import_module(value)
+    except Exception as error:
+        raise PluginError(f"the command '{name}' of {who} cannot be used: {type(error).__name__}: {error}") from error
+    missing = [part for part in ("HELP", "arguments", "main") if not hasattr(module, part)]
+    if missing:
+        raise PluginError(f"the command '{name}' of {who} cannot be used: {value} has no {' and no '.join(missing)}")
+    return Command(str(module.HELP), module.arguments, module.main)
+
+
+def plugin_helps() -> dict[str, str]:
+    """The help of plugins' commands; of one that cannot be used, the reason."""
+    helps = {}
+    for name, claims in plugin_commands().items():
+        try:
+            helps[name] = load_plugin_command(name, claims).help
+        except PluginError as error:
+            helps[name] = f"({error})"
+    return helps

@@ -1,34 +1,31 @@
-"""ganflow plugins"""
+"""`ganflow plugins`: the installed plugins, their components and keys."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ganflow.contract.hooks import BUILDERS, ROLES, hooks_of
+from ganflow.contract.settings import Key, keys, summary
+from ganflow.errors import GanflowError, did_you_mean
+from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
 from ganflow.printing import escaped, say, say_json
-
-if TYPE_CHECKING:
-    from ganflow.contract.settings import Key
-    from ganflow.plugins import Catalogue, Component, Plugin
-
-HELP = "list the installed plugins, their components and keys"
 
 Line = tuple[str, str]  # text and rich's style for it
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def plugins_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show NAME…' tells all about some components")
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")
     parser.add_argument("--brief", action="store_true", help="one line for each component, without its keys")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def main(args: argparse.Namespace) -> int:
-
-    from ganflow.errors import GanflowError
-    from ganflow.plugins import load_catalogue
-
+def plugins_command(args: argparse.Namespace) -> int:
     if args.action and not args.names:
         raise GanflowError("show what? e.g. ganflow plugins show wgan/weight_clip (ganflow plugins lists all)")
     catalogue = load_catalogue()
@@ -37,12 +34,12 @@ def main(args: argparse.Namespace) -> int:
         if args.json:
             say_json([component_facts(component) for component in chosen], default=str)
         else:
-            write(line for component in chosen for line in described(component, catalogue))
+            say_lines(line for component in chosen for line in described(component, catalogue))
         return 0
     if args.json:
         say_json([plugin_facts(plugin) for plugin in catalogue.plugins], default=str)
     else:
-        write(line for plugin in catalogue.plugins for line in listed(plugin, args.brief))
+        say_lines(line for plugin in catalogue.plugins for line in listed(plugin, args.brief))
     for text in clashes(catalogue):
         say(f"ganflow: {text}", err=True)
     if catalogue.broken:
@@ -57,9 +54,6 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
     Raises:
         GanflowError: none.
     """
-    from ganflow.contract.hooks import ROLES
-    from ganflow.errors import GanflowError, did_you_mean
-
     *within, plain = name.split("/")
     components = list(catalogue.components())
     found = [c for c in components if c.name == plain and set(within) <= {c.role, c.plugin}]
@@ -91,25 +85,15 @@ def listed(plugin: Plugin, brief: bool) -> Iterator[Line]:
         yield f"  broken: {plugin.error}", "red"
     width = max((len(f"{c.role} {c.name}") for c in plugin.offers), default=0)
     for component in plugin.offers:
-        yield headline(component, width), "cyan"
+        headline = f"  {f'{component.role} {component.name}':{width}}  {summary(component.settings)}"
+        yield headline.rstrip(), "cyan"
         if not brief:
             yield from key_lines(component.settings, indent=6)
     yield "", ""
 
 
-def headline(component: Component, width: int) -> str:
-    from ganflow.contract.settings import summary
-
-    return f"  {f'{component.role} {component.name}':{width}}  {summary(component.settings)}".rstrip()
-
-
 def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
     """All about one component."""
-    import inspect
-
-    from ganflow.contract.hooks import BUILDERS, hooks_of
-    from ganflow.contract.settings import summary
-
     yield str(component), "bold"
     if summary(component.settings):
         for line in (inspect.getdoc(component.settings) or "").splitlines():
@@ -128,12 +112,11 @@ def described(component: Component, catalogue: Catalogue) -> Iterator[Line]:
 
 
 def example(component: Component, catalogue: Catalogue) -> str:
-    """The line of a recipe that uses the component; the keys that must be given are left to fill in."""
-    from ganflow.contract.settings import keys
+    """The line of a recipe that uses the component, its required keys left to fill in."""
     from ganflow.recipe.sections import MANY
 
-    given = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
-    section = f"{{use: {catalogue.shortest(component)}{given}}}"
+    required = "".join(f", {key.name}: …" for key in keys(component.settings) if key.required)
+    section = f"{{use: {catalogue.shortest(component)}{required}}}"
     lists = {role: section for section, role in MANY.items()}
     if component.role == "encoder":
         return f"data: {{use: …, encoder: {section}}}"
@@ -144,28 +127,21 @@ def example(component: Component, catalogue: Catalogue) -> str:
 
 def key_lines(settings: type, indent: int) -> Iterator[Line]:
     """The keys, in columns: name: type = default, what it is (its range)."""
-    from ganflow.contract.settings import keys
-
-    rows = [(signature(key), meaning(key)) for key in keys(settings)]
+    rows = []
+    for key in keys(settings):
+        bounds = f" ({limits(key)})" if limits(key) else ""
+        rows.append((signature(key), f"{key.notes.doc}{bounds}"))
     width = min(max((len(left) for left, _ in rows), default=0), 32)
     for left, right in rows:
-        yield f"{'':{indent}}{left:{width}}  {right}".rstrip(), ""
+        yield f"{'':{indent}}{left:{width}}  {right.strip()}".rstrip(), ""
 
 
 def signature(key: Key) -> str:
-    """`width: int = 64`, as a recipe would write the default; "…" where a value must be given."""
-    import json
-    import re
-
+    """`width: int = 64`, as a recipe would write the default; "…" where a value is required."""
     kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), key.type_name)
     kind = f"a {key.notes.role}" if key.notes.role else kind
     default = "…" if key.required else json.dumps(key.default, default=str, ensure_ascii=False)
     return f"{key.name}: {kind} = {default}"
-
-
-def meaning(key: Key) -> str:
-    bounds = limits(key)
-    return f"{key.notes.doc}{f' ({bounds})' if bounds else ''}".strip()
 
 
 def limits(key: Key) -> str:
@@ -180,9 +156,6 @@ def plugin_facts(plugin: Plugin) -> dict[str, Any]:
 
 
 def component_facts(component: Component) -> dict[str, Any]:
-    from ganflow.contract.hooks import hooks_of
-    from ganflow.contract.settings import keys, summary
-
     return {
         **{name: getattr(component, name) for name in ("role", "name", "qualified", "plugin", "distribution", "version")},
         "doc": summary(component.settings),
@@ -203,8 +176,8 @@ def key_facts(key: Key) -> dict[str, Any]:
     }
 
 
-def write(lines: Iterator[Line]) -> None:
-    """To a terminal in colour; lines are never cut or folded, so that they can be searched."""
+def say_lines(lines: Iterator[Line]) -> None:
+    """Print in colour where it is a terminal; lines are never cut or folded, so that they can be searched."""
     from rich.console import Console
     from rich.text import Text
 

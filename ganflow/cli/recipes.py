@@ -1,15 +1,13 @@
-"""`ganflow recipes`: what comes with ganflow, and a copy of it to edit."""
+"""`ganflow recipes`, `ganflow check` and `ganflow show`: the recipes that come with ganflow, their mistakes, their defaults."""
 
 from __future__ import annotations
 
 import argparse
 
-from ganflow.printing import escaped, say, say_json
-
-HELP = "list the recipes that come with ganflow, or copy one"
+from ganflow.printing import escaped, say, say_json, say_text
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def recipes_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
     copy = actions.add_parser("copy", help="copy a recipe to a file of your own")
@@ -18,20 +16,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     copy.add_argument("--force", action="store_true", help="overwrite the target")
 
 
-def main(args: argparse.Namespace) -> int:
+def recipes_command(args: argparse.Namespace) -> int:
     if args.action == "copy":
         return _copy(args.name, args.target, args.force)
-    return _list(args.json)
-
-
-def _list(as_json: bool) -> int:
 
     from ganflow.recipe import shipped
 
     recipes = shipped()
-    if as_json:
-        listed = [{"name": r.name, "path": str(r.path), "command": r.command, "shows": r.shows} for r in recipes]
-        say_json(listed)
+    if args.json:
+        say_json([{"name": r.name, "path": str(r.path), "command": r.command, "shows": r.shows} for r in recipes])
         return 0
     width = max((len(r.name) for r in recipes), default=0)
     for recipe in recipes:
@@ -65,4 +58,66 @@ def _copy(name: str, target: str, force: bool) -> int:
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from None
     say(f"{path}: edit it, then: ganflow run {path}")
+    return 0
+
+
+def check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipes",
+        nargs="+",
+        metavar="RECIPE",
+        help="files, names of recipes that come with ganflow, or changes to all of them: train.rounds=50, +metrics=NAME, ~critic",
+    )
+
+
+def check_command(args: argparse.Namespace) -> int:
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import Recipe, read_recipe, split
+    from ganflow.recipe.stages import read_stages
+
+    recipes, overrides = split(args.recipes)
+    if not recipes:
+        raise GanflowError("no recipe to check; write one before the overrides: ganflow check wgan train.rounds=50")
+    code = 0
+    for recipe in recipes:
+        try:
+            read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
+            if isinstance(read, Recipe) and read.tune is not None:
+                from ganflow.tune.reading import read_space
+
+                read_space(read, recipe, overrides)
+        except GanflowError as error:
+            say_text(f"{error}\n", err=True)
+            code = error.exit_code
+        else:
+            for note in read.notes:
+                say(f"{recipe}: {note}", err=True)
+            say(f"{recipe}: ok")
+    return code
+
+
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a file, or the name of a recipe that comes with ganflow")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, for example train.rounds=50")
+    parser.add_argument("--json", action="store_true", help="JSON instead of YAML")
+
+
+def show_command(args: argparse.Namespace) -> int:
+    import sys
+
+    from ganflow.recipe import read_recipe
+    from ganflow.recipe.stages import read_stages
+
+    recipe = read_stages(args.recipe, args.overrides) or read_recipe(args.recipe, args.overrides)
+    for note in recipe.notes:
+        say(note, err=True)
+    if args.json:
+        say_json(recipe.resolved())
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.syntax import Syntax
+
+        Console().print(Syntax(recipe.to_yaml(), "yaml", background_color="default"))
+    else:
+        say_text(recipe.to_yaml())
     return 0

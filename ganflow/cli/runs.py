@@ -1,79 +1,60 @@
-"""`ganflow runs`: what was trained, what trains, and all that is known of one run."""
+"""`ganflow runs`: a table of all runs, or all that is known of one."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ganflow.cli.drawing import shown_path
-from ganflow.cli.known import age, known_sweeps, last_entries, of_trials, say_damaged
-from ganflow.contract.loss import SUMS
+from ganflow.cli.drawing import add_runs_argument, shown_path
+from ganflow.cli.listing import age, all_sweeps_facts, columns, last_entries, row, say_list, trials_over
+from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
+from ganflow.runs.folders import RunFolder, all_runs, check, find_run, status
 
-if TYPE_CHECKING:
-    from ganflow.runs.folders import RunFolder
-
-HELP = "list the runs, or show one"
-COLUMNS = ("name", "id", "status", "round", "age", "last", "score")
-LEFT_OUT_FIRST = ("age", "last", "score", "name")  # on a narrow terminal
+BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in every run
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def runs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
     parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
     parser.add_argument("--all", action="store_true", help="with every trial of every sweep (ganflow sweeps show N: of one)")
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+    add_runs_argument(parser)
 
 
-def main(args: argparse.Namespace) -> int:
-
-    from ganflow.errors import GanflowError
-    from ganflow.runs.folders import find_run
-
-    if args.action:
-        if not args.run:
-            raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
-        facts = known(find_run(args.run, args.runs), everything=True)
-        if args.json:
-            say_json(facts)
-        else:
-            say(*described(facts))
+def runs_command(args: argparse.Namespace) -> int:
+    if not args.action:
+        none = f"no runs in {args.runs}/ yet; start one with: ganflow run wgan"
+        say_list(all_facts(args.runs, args.all), table, none, args.json)
         return 0
-    runs = everything(args.runs, args.all)
+    if not args.run:
+        raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
+    facts = run_facts(find_run(args.run, args.runs), full=True)
     if args.json:
-        say_json(runs)
-    elif runs:
-        say(*table(runs))
-        say_damaged(runs)
+        say_json(facts)
     else:
-        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+        say(*described(facts))
     return 0
 
 
-def everything(root: Path, trials: bool) -> list[dict[str, Any]]:
-    """What is known of every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
-    from ganflow.runs.folders import all_runs
-
+def all_facts(root: Path, trials: bool) -> list[dict[str, Any]]:
+    """Facts about every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
     if trials:
-        return [known(folder) for folder in all_runs(root)]
-    sweeps = {sweep["folder"]: sweep for sweep in known_sweeps(root)}
-    own = [known(folder) for folder in all_runs(root) if str(folder.path.parent) not in sweeps]
-    return sorted([*own, *sweeps.values()], key=lambda run: str(run["id"]))
+        return [run_facts(folder) for folder in all_runs(root)]
+    sweeps = {sweep["folder"]: sweep for sweep in all_sweeps_facts(root)}
+    alone = [run_facts(folder) for folder in all_runs(root) if str(folder.path.parent) not in sweeps]
+    return sorted([*alone, *sweeps.values()], key=lambda run: str(run["id"]))
 
 
-def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
-    """What the folder tells of its run; with `everything` also what it was made of, and its files."""
-    from ganflow.errors import GanflowError
-    from ganflow.runs.folders import check, status
-
+def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
+    """Facts about a run, from its folder; `full` adds what it was made of, and its files."""
     try:
         check(folder)
         record = folder.read()
     except GanflowError as error:
-        if everything:
+        if full:
             raise
         damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
         return {"name": folder.name, "id": folder.id, **damaged}
@@ -92,57 +73,40 @@ def known(folder: RunFolder, everything: bool = False) -> dict[str, Any]:
         "scores": scores,
         "best": {"metric": next(iter(scores), None), **best} if best else {},
     }
-    if everything:
+    if full:
         facts["recipe"] = str(folder.recipe)
         facts["about"] = {key: value for key, value in record.raw.items() if key not in facts}
-        facts["files"] = {
-            "checkpoints": sorted(str(p) for p in folder.checkpoints.glob("*.safetensors")),
-            "samples": sorted(str(p) for p in folder.samples.glob("*.png")),
-            "plots": sorted(str(p) for p in folder.plots.glob("*.png")),
-        }
+        files = {"checkpoints": folder.checkpoints.glob("*.safetensors")}
+        files |= {name: getattr(folder, name).glob("*.png") for name in ("samples", "plots")}
+        facts["files"] = {name: sorted(map(str, paths)) for name, paths in files.items()}
     return facts
 
 
-
 def table(runs: list[dict[str, Any]]) -> Iterator[str]:
-    """Columns as wide as they need to be; on a narrow terminal with fewer of them, so that no line breaks."""
-    import shutil
-    import sys
-
-    rows = [dict(zip(COLUMNS, COLUMNS, strict=True)), *map(cells, runs)]
-    columns = {c: max(len(row[c]) for row in rows) for c in COLUMNS if any(row[c] for row in rows[1:])}
-    if sys.stdout.isatty():
-        for left_out in LEFT_OUT_FIRST:
-            if sum(columns.values()) + 2 * len(columns) - 2 > shutil.get_terminal_size().columns:
-                columns.pop(left_out, None)
-    for row in rows:
-        yield "  ".join(f"{row[column]:{width}}" for column, width in columns.items()).rstrip()
+    """One line per run; a narrow terminal gets fewer columns."""
+    return columns([cells(run) for run in runs], ("age", "last", "score", "name"))
 
 
 def cells(run: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    last = main_value(run.get("last", {}))
-    best, scores = run.get("best") or {}, run.get("scores") or {}
-    score = ""
-    if best.get("metric"):
-        score = value(best["metric"], best["score"])
-    elif scores:
-        score = value(*next(iter(scores.items())))
+    last, scores = main_value(run.get("last", {})), [*run.get("scores", {}).items()]
+    if (best := run.get("best") or {}).get("metric"):
+        scores = [(best["metric"], best["score"])]
+    done = f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
     return {
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
-        "round": f"{run.get('round', '?')}/{run.get('rounds') or '?'}" if "trials" not in run else f"{of_trials(run)} trials",
+        "round": f"{trials_over(run)} trials" if "trials" in run else done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
-        "score": score,
+        "score": value(*scores[0]) if scores else "",
     }
 
 
-
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
-    """The number that tells most of how a run goes: what the loss estimates, else the generator's first term."""
-    estimates = [name for name in values if "/" not in name and name not in ("rounds_per_second", *SUMS)]
+    """The number that tells most of how a run goes: the loss's estimate, else the generator's first term."""
+    estimates = [name for name in values if "/" not in name and name not in BESIDES]
     terms = [name for name in values if name.startswith("generator/")]
     return next(((name, values[name]) for name in (*estimates, *terms)), None)
 
@@ -151,12 +115,8 @@ def value(name: str, number: float) -> str:
     return f"{name} {number:.4g}"
 
 
-
 def described(run: dict[str, Any]) -> Iterator[str]:
     """All about one run, line by line."""
-    def row(name: str, text: object) -> str:
-        return f"  {name:12}{text}"
-
     yield f"{run['name']}  {run['id']}  {run['status']}"
     yield row("folder", shown_path(Path(run["folder"])))
     about = run["about"]
@@ -187,13 +147,12 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     if git := about.get("git"):
         changes = {None: " (changes since are not known)", True: " with changes"}.get(git.get("dirty"), "")
         yield row("git", f"{git.get('commit')}{changes}")
-    if run["last"]:
-        yield row("last", "  ".join(value(*pair) for pair in run["last"].items()))
-    if run["scores"]:
-        yield row("metrics", "  ".join(value(*pair) for pair in run["scores"].items()))
+    for name, values in (("last", run["last"]), ("metrics", run["scores"])):
+        if values:
+            yield row(name, "  ".join(value(*pair) for pair in values.items()))
     if best := run["best"]:
         yield row("best", f"{value(best['metric'] or 'score', best['score'])} in round {best.get('round', '?')}")
-    for kind, files in run["files"].items():
+    for name, files in run["files"].items():
         if files:
-            newest = Path(files[-1]).name
-            yield row(kind, f"{len(files)} in {shown_path(Path(files[-1]).parent)}/, newest {newest}")
+            newest = Path(files[-1])
+            yield row(name, f"{len(files)} in {shown_path(newest.parent)}/, newest {newest.name}")

@@ -1,33 +1,41 @@
-"""`ganflow sample`: draw from a trained generator."""
+"""`ganflow sample`, `ganflow interpolate` and `ganflow animate`: pictures of what a run's generator makes."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import (
     MOST_TILES,
     add_run_arguments,
     check_output_path,
-    classes_of,
     data_of_run,
     open_game,
+    shown_path,
     whole_number,
     write_output,
 )
+from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.Image import Image
     from torch import Tensor
 
-HELP = "draw samples from a run"
-IMAGES, POINTS, EACH = 64, 2000, 8
+    from ganflow.contract.data import Field
+    from ganflow.engine.game import Game
+    from ganflow.runs.folders import RunFolder
+
+IMAGES, POINTS, EACH = 64, 2000, 8  # samples by default; the last of each class
+STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def sample_arguments(parser: argparse.ArgumentParser) -> None:
     count = f"how many (default: {IMAGES} images, or {POINTS} points; {EACH} images of each class)"
     parser.add_argument("-n", type=whole_number(1), metavar="N", help=count)
     parser.add_argument("--label", action="append", metavar="CLASS",
@@ -38,33 +46,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                               "(default: NAME-samples.png)")  # fmt: skip
 
 
-def main(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from ganflow.errors import GanflowError
+def sample_command(args: argparse.Namespace) -> int:
     from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}-samples.png"), (".png", ".npz", ".npy"))
     drawn = output.suffix.lower() == ".png"
     game = open_game(folder, args.checkpoint)
+    images = game.data.main.is_image
     classes = classes_of(game, args.label, folder)
-    asked = classes.labels(args.label) if classes and args.label else []
-    usual = IMAGES if game.data.main.is_image else POINTS
-    if classes and not asked and args.n is None and game.data.main.is_image:
-        asked = list(range(len(classes.field.classes)))
-    each = args.n or (EACH if len(asked) > 1 and game.data.main.is_image else usual)
-    n = each * max(1, len(asked))
+    labels = classes.labels(args.label) if classes and args.label else []
+    if classes and not labels and args.n is None and images:
+        labels = list(range(len(classes.field.classes)))
+    each = args.n or (EACH if len(labels) > 1 and images else IMAGES if images else POINTS)
+    n = each * max(1, len(labels))
+    as_numbers = f"write them as numbers: -o {output.with_suffix('.npz')}"
     if drawn and n > MOST_TILES:
-        raise GanflowError(f"a picture holds at most {MOST_TILES} samples, not {n}; "
-                           f"write them as numbers: -o {output.with_suffix('.npz')}")  # fmt: skip
+        raise GanflowError(f"a picture holds at most {MOST_TILES} samples, not {n}; {as_numbers}")
     try:
         z = game.latents(each, args.seed)
-        arrays = {"z": z.repeat(max(1, len(asked)), *[1] * (z.dim() - 1))}
-        if asked:
+        arrays = {"z": z.repeat(max(1, len(labels)), *[1] * (z.dim() - 1))}
+        if labels:
             import torch
 
-            arrays["label"] = torch.tensor(asked).repeat_interleave(each)
+            arrays["label"] = torch.tensor(labels).repeat_interleave(each)
         elif classes:
             arrays["label"] = game.conditions(n, args.seed, args.balanced)[classes.argument]
         condition: dict[str, Any] = {classes.argument: arrays["label"]} if classes else {}
@@ -73,20 +78,19 @@ def main(args: argparse.Namespace) -> int:
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
             raise
         raise GanflowError(f"{n} samples do not fit in memory; draw fewer at a time, each with its own --seed") from None
-    names = [classes.field.classes[label] for label in asked] if classes else []
+    names = [classes.field.classes[label] for label in labels] if classes else []
     of = f", {each} of each of {', '.join(names)}" if len(names) > 1 else f" of class {names[0]}" if names else ""
     what = f"{n} sample{'s' if n > 1 else ''} of {folder.name} ({folder.id}){of}, seed {args.seed}"
     if drawn:
         from ganflow.pictures import image_sheet, sample_picture, save_png
 
         picture: Image | None
-        if len(names) > 1 and game.data.main.is_image:
+        if len(names) > 1 and images:
             picture = image_sheet(dict(zip(names, samples.split(each), strict=True)))
         else:
             picture = sample_picture(None if samples.dim() == 4 else data_of_run(folder), samples)
         if picture is None:
-            raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; write them as numbers: "
-                               f"-o {output.with_suffix('.npz')}")  # fmt: skip
+            raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; {as_numbers}")
         write_output(output, lambda path: save_png(picture, path), what)
     else:
         write_output(output, lambda path: _save_arrays(path, samples, arrays), what)
@@ -105,3 +109,155 @@ def _save_arrays(path: Path, samples: Tensor, others: dict[str, Tensor]) -> None
             np.savez(file, samples=samples.numpy(), **{name: t.numpy() for name, t in others.items()})  # type: ignore[arg-type]
         else:
             np.save(file, samples.numpy())
+
+
+def interpolate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=whole_number(1), default=8, metavar="N", help="ways, each between two points (default: 8)")
+    steps = f"points on a way, ends included (default: {STEPS}; {FINE} in the plane; in a .gif, its frames: {FRAMES})"
+    parser.add_argument("--steps", type=whole_number(2), metavar="N", help=steps)
+    parser.add_argument("--label", action="append", metavar="CLASS",
+                        help="of a class-conditional run: the class on all ways, by name or number; given twice, each way goes "
+                             "from one class to the other at a latent point of its own")  # fmt: skip
+    parser.add_argument("--fps", type=whole_number(1, 50), default=16, metavar="N",
+                        help="frames per second of a .gif (default: 16)")  # fmt: skip
+    output = "a .png with a way in each row, or a .gif that goes there and back (default: NAME-interpolation.png)"
+    add_run_arguments(parser, output)
+
+
+def interpolate_command(args: argparse.Namespace) -> int:
+    import torch
+
+    from ganflow.pictures import gif, image_grid, save_png, ways
+    from ganflow.runs.folders import find_run
+
+    folder = find_run(args.run, args.runs)
+    output = check_output_path(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
+    moving = output.suffix.lower() == ".gif"
+    game = open_game(folder, args.checkpoint)
+    images, shape, rows = game.data.main.is_image, game.data.shape, args.rows
+    steps = args.steps or (FRAMES if moving else STEPS if images else FINE)
+    if rows * steps > MOST_TILES:
+        what = f"{rows} rows of {steps} steps"
+        raise GanflowError(f"{what} are more than {MOST_TILES} samples; choose fewer with --rows or --steps")
+    if not images and (shape != (2,) or moving):
+        drawable = "a .gif draws images" if moving else "interpolate draws images or points of the plane"
+        raise GanflowError(f"run {folder.name} {folder.id} generates examples of shape {shape}; {drawable}")
+    t = torch.linspace(0, 1, steps)
+    if moving:  # there and back, slowly at both ends, so that it can repeat for ever
+        t = (1 - torch.cos(2 * math.pi * torch.arange(steps) / steps)) / 2
+    classes = classes_of(game, args.label, folder)
+    labels = classes.labels(args.label or [classes.field.classes[0]]) if classes else []
+    if len(labels) > 2:
+        raise GanflowError(f"--label: give one class, or two to go from one to the other; {len(labels)} were given")
+    between = "latent points"
+    if classes and len(labels) == 2:
+        samples = _between_classes(game, classes, labels, rows, t, args.seed)
+        between = f"the classes {' and '.join(classes.field.classes[label] for label in labels)}"
+    else:
+        assert game.prior is not None
+        condition: dict[str, Any] = {classes.argument: torch.full((rows * steps,), labels[0])} if classes else {}
+        ends = game.latents(2 * rows, args.seed)
+        z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
+        samples = game.call(game.maker, z, **condition)
+        between += f" (class {classes.field.classes[labels[0]]})" if classes else ""
+    samples = samples.unflatten(0, (rows, steps))
+    what = f"{rows} way{'s' if rows > 1 else ''} between {between} of {folder.name} ({folder.id}), seed {args.seed}"
+    if moving:
+        frames = [image_grid(samples[:, i]) for i in range(steps)]
+        write_output(output, lambda path: gif(frames, path, args.fps, hold=False), what)
+    elif images:
+        write_output(output, lambda path: save_png(image_grid(samples.flatten(0, 1), columns=steps), path), what)
+    else:
+        write_output(output, lambda path: save_png(ways(data_of_run(folder), samples), path), what)
+    return 0
+
+
+def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int, t: Tensor, seed: int) -> Tensor:
+    """Samples (rows · steps, *shape) on the way from one class to another: their shares change, the latent point does not.
+
+    Raises:
+        GanflowError: the generator does not mix classes.
+    """
+    import torch
+    from torch.nn.functional import one_hot
+
+    first, second = one_hot(torch.tensor(labels), len(classes.field.classes)).float()
+    shares: Any = {classes.argument: torch.lerp(first, second, t[:, None]).repeat(rows, 1)}
+    z = game.latents(rows, seed)
+    try:
+        return game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
+                           f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that a run's generator makes.
+
+    Attributes:
+        argument: of the generator, that takes labels.
+        field: of the data.
+    """
+
+    argument: str
+    field: Field
+
+    def labels(self, wanted: Sequence[str]) -> list[int]:
+        """The labels that names or numbers mean.
+
+        Raises:
+            GanflowError: there is no such class.
+        """
+        names, found = self.field.classes, []
+        for name in wanted:
+            if name in names:
+                found.append(names.index(name))
+            elif name.isdecimal() and int(name) < len(names):
+                found.append(int(name))
+            else:
+                hint = "" if name.isdecimal() else did_you_mean(name, names)
+                listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+                raise GanflowError(f"--label {name}: there is no such class{hint} (classes: {listed})")
+        return found
+
+
+def classes_of(game: Game, wanted: Sequence[str] | None, folder: RunFolder) -> Classes | None:
+    """The classes that the generator is conditioned on; None where it is on nothing.
+
+    Raises:
+        GanflowError: labels are wanted, and it has none, or several fields of them.
+    """
+    inputs = {a: source for a, source in game.signatures[game.maker].inputs.items() if source != "z"}
+    if len(inputs) == 1:
+        ((argument, source),) = inputs.items()
+        return Classes(argument, game.data.fields[source])
+    if wanted:
+        others = " and ".join(inputs.values())
+        why = f"it is conditioned on {others}" if inputs else "its recipe has no condition (condition: label)"
+        raise GanflowError(f"run {folder.name} {folder.id} has no labels to ask for: {why}; leave --label out")
+    return None
+
+
+def animate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fps", type=whole_number(1, 50), default=8, metavar="N", help="pictures per second (default: 8)")
+    add_run_arguments(parser, "the GIF (default: NAME.gif)", latent=False)
+
+
+def animate_command(args: argparse.Namespace) -> int:
+    from ganflow.pictures import gif
+    from ganflow.runs.folders import find_run
+
+    folder = find_run(args.run, args.runs)
+    output = check_output_path(args.output or Path(f"{folder.name}.gif"), (".gif",))
+    frames = sorted(folder.samples.glob("round-*.png"))
+    if len(frames) < 2:
+        found = "one picture of samples" if frames else "no picture of samples"
+        raise GanflowError(f"run {folder.name} {folder.id} has {found} in {shown_path(folder.samples)}/, and an animation needs "
+                           "two; train it for longer, or draw more often with train.sample_every")  # fmt: skip
+    fields = (folder.read().data or {"fields": {}})["fields"]
+    titled = any(len(shape) < 3 for shape in fields.values())  # pictures of points have the round in their title
+    captions = [] if titled else [f"round {int(re.sub(r'[^0-9]', '', frame.stem) or 0)}" for frame in frames]
+    what = f"{len(frames)} pictures of {folder.name} ({folder.id})"
+    write_output(output, lambda path: gif(frames, path, args.fps, captions), what)
+    return 0

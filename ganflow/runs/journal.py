@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ganflow.contract.roles import TrackedRun, Tracker
 from ganflow.errors import GanflowError
 from ganflow.files import append_line, open_file, replacing
-from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder
+
+if TYPE_CHECKING:
+    from ganflow.contract.roles import Tracker
+    from ganflow.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ class Trackers:
         """Begin, with the journal from its first line and the pictures of the first `round` rounds."""
         if not self._fed:
             return
+        from ganflow.contract.roles import TrackedRun  # imports torch, and lists of runs read journals
+
         run = TrackedRun(self._recipe.name, self._folder.id, self._folder.path, self._recipe.resolved())
         self._each(lambda tracker: tracker.begin(run))
         self.values()

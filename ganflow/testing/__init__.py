@@ -29,7 +29,7 @@ __all__ = ["Partner", "RunsEagerly", "check_component", "check_plugin", "compone
 
 
 def components(plugin: str | ModuleType) -> list[Component]:
-    """What a plugin offers.
+    """The components that a plugin offers.
 
     Args:
         plugin: the name of an installed plugin, or a module that need not be installed.

@@ -63,7 +63,7 @@ def expect_fit(component: Component, what: str, tensor: Tensor, field: Field) ->
 
 
 def check_load(component: Component, data: StreamData) -> None:
-    """What `load` gives follows from the index and the random numbers alone, whichever thread calls it, and when."""
+    """Check that what `load` returns follows from the index and the random numbers alone, whichever thread calls it, and when."""
     indices = range(min(LOADED, data.size))
 
     def load(index: int) -> dict[str, Tensor] | None:
@@ -86,7 +86,7 @@ def check_load(component: Component, data: StreamData) -> None:
 
 
 def check_draws(component: Component, data: Data, again: Data) -> None:
-    """What a run draws fits the fields, and goes on from a checkpoint with the same examples: in this process, and in another
+    """Check that a run's draws fit the fields and go on from a checkpoint with the same examples: in this process, and in another
     one, for which `again` stands."""
     sources = [feed(each, BATCH, 0) for each in (data, again)]
     try:
@@ -116,7 +116,7 @@ def equal(a: Mapping[str, Tensor] | None, b: Mapping[str, Tensor] | None) -> boo
 
 
 def check_encoder(chosen: Chosen) -> None:
-    """What it learns is the same each time and goes through its state; a sentence's vector does not depend on the others."""
+    """Check that it learns the same each time and goes through its state, and that a sentence's vector depends on no other."""
     component, captions = chosen.component, [["a red bird", "red, with a grey back"], ["a blue bird"], ["this bird is green"]]
     pictures = torch.rand(len(captions), 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
 

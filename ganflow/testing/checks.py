@@ -1,4 +1,4 @@
-"""What is tried with each kind of component, on which data."""
+"""Checks of each role, and the data on which they are made."""
 
 from __future__ import annotations
 
@@ -12,24 +12,11 @@ from ganflow.contract.settings import keys, summary
 from ganflow.errors import GanflowError, PluginError, StepError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.testing.alone import ALONE
-from ganflow.testing.networks import try_critic, try_generator
 from ganflow.testing.partners import Partner, RunsEagerly
-from ganflow.testing.small import try_metric, try_optimizer, try_prior, try_schedule
+from ganflow.testing.roles import TRIES, try_scalars
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
-from ganflow.testing.terms import try_loss, try_scalars, try_terms
 from ganflow.testing.trial import BATCH, Trial
 
-TRIES = {
-    "prior": try_prior,
-    "generator": try_generator,
-    "critic": try_critic,
-    "loss": try_loss,
-    "terms": try_terms,
-    "optimizer": try_optimizer,
-    "schedule": try_schedule,
-    "metric": try_metric,
-}
-"""What is tried, by the hook that made or wrapped it."""
 INDIFFERENT = ("prior", "optimizer", "schedule")
 """Roles that have nothing to do with conditions and domains."""
 RESUMED = ("generator", "critic", "loss", "optimizer", "modifier")
@@ -104,7 +91,7 @@ def expect(true: bool, otherwise: str) -> None:
 
 @contextmanager
 def in_a_sentence(component: Component, here: Example | None = None) -> Iterator[None]:
-    """What a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
+    """Raise what a component's code raises, except for a GanflowError, as an AssertionError with one sentence."""
     try:
         yield
     except PluginError as error:  # not about the data
@@ -134,7 +121,7 @@ def choose(component: Component, values: dict[str, Any]) -> tuple[Chosen, list[C
 
 
 def valid(component: Component, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, where the component has such keys and no further ones that must be said."""
+    """The values, where the component has such keys and no further ones that are required."""
     known = keys(component.settings)
     for name in values:
         names = ", ".join(key.name for key in known) or "none"

@@ -1,4 +1,4 @@
-"""What callers of the suite and its checks both name."""
+"""Names that callers of the suite and its checks share."""
 
 from __future__ import annotations
 

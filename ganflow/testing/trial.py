@@ -110,7 +110,7 @@ class Trial:
             raise GanflowError(f"the critic {type(critic).__name__} judges one field: its forward has no argument `domain`")
 
     def made(self, hook: str, kind: type, part: Any) -> Any:
-        """What a builder returned, which must be of this kind."""
+        """The part that a builder returned, which must be of this kind."""
         self.expect(isinstance(part, kind), f"hook '{hook}' gave {type(part).__name__}, not {kind.__name__}")
         return part
 
@@ -140,7 +140,7 @@ class Trial:
         return ["critic", "generator"] if self.game.critic is not None else ["generator"]
 
     def numbers(self) -> list[int]:
-        """Rounds that are played: the first two, and those in which a term begins to take part, takes part again or ends."""
+        """Rounds that are played: the first two, and those in which a term begins, comes again or ends."""
         spans = [(part.begin, part.begin + part.every, part.end) for part in self.game.parts]
         return sorted({0, 1, *(number for span in spans for number in span if number is not None)})
 

@@ -46,7 +46,7 @@ class MLPAutoencoder:
 
 @settings
 class ConvAutoencoder:
-    """DCGAN's critic, with a code in place of its score, as the encoder, and DCGAN's generator as the decoder: for images of
+    """Autoencoder of DCGAN's networks: the critic, with a code instead of a score, encodes, and the generator decodes images of
     16 to 128 pixels a side (Radford et al. 2015, arXiv:1511.06434; as in Larsen et al. 2015, arXiv:1512.09300).
 
     `ganflow sample` decodes draws from the prior, which is what a VAE learns to do; a plain autoencoder has seen only its own
@@ -113,8 +113,8 @@ class ELBO:
 
 @settings
 class VAEGAN:
-    """A VAE whose reconstructions are measured by what the critic sees in them, in place of pixel by pixel, and judged by the
-    critic besides (Larsen et al. 2015, arXiv:1512.09300, algorithm 1).
+    """VAE whose reconstructions are measured by the critic's features instead of pixel by pixel, and judged by the critic
+    besides (Larsen et al. 2015, arXiv:1512.09300, algorithm 1).
 
     As in the paper, the encoder learns from the features' distance and the KL divergence alone, the decoder from γ times the
     distance and from the critic's judgement of both kinds of its images: decoded draws from the prior, and reconstructions. Each

@@ -1,4 +1,4 @@
-"""What autoencoders are: generators that also encode, so that examples can be reconstructed from their codes."""
+"""Base classes of autoencoders: generators that also encode, so that examples can be reconstructed from their codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Autoencoder(nn.Module, ABC):
         """The codes, shape (n, *prior.shape), of examples x, shape (n, *data.shape)."""
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """What is left of examples x on the way through their codes: same shape."""
+        """Decode the codes of examples x: same shape."""
         made: Tensor = self(self.encode(x))
         return made
 
@@ -89,7 +89,7 @@ class Gaussian:
     log_variance: Tensor
 
     def sample(self, *lead: int) -> Tensor:
-        """Draws μ + σ ε, ε ~ N(0, I), shape (*lead, n, *prior.shape), through which gradients reach μ and σ."""
+        """Reparametrised draws μ + σ ε, ε ~ N(0, I), of shape (*lead, n, *prior.shape): gradients flow to μ and σ."""
         noise = torch.randn((*lead, *self.mean.shape), dtype=self.mean.dtype, device=self.mean.device)
         return self.mean + (self.log_variance / 2).exp() * noise
 

@@ -19,13 +19,13 @@ IMAGES, POINTS, MAPPED = 16, 200, 200  # held-out examples shown
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    given = "files to reconstruct, of the run's size and colours; without them, held-out examples"
+    images = "files to reconstruct, of the run's size and colours; without them, held-out examples"
     count = f"how many held-out examples (default: {IMAGES} images, or {POINTS} points; on a map {MAPPED})"
     latent = "for codes of two numbers: what the latent plane decodes to, beside where held-out examples lie in it"
     add_run_arguments(
         parser, "a .png picture; .npz with `original`, `reconstructed`, `code` (default: NAME-reconstruction.png)", latent=False
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help=given)
+    parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help=images)
     parser.add_argument("-n", type=whole_number(1, MOST_TILES), metavar="N", help=count)
     parser.add_argument("--map", action="store_true", help=latent)
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
@@ -121,12 +121,12 @@ def _map(game: Game, x: Tensor) -> Image:
         raise GanflowError("--map draws images; this run is about other data")
     shaped = "posterior" in game.signatures
     reference = (game.latents(50_000) if shaped else code).sort(0).values
-    places = torch.stack([torch.searchsorted(reference[:, i].contiguous(), code[:, i].contiguous()) for i in (0, 1)], 1)
+    quantiles = torch.stack([torch.searchsorted(reference[:, i].contiguous(), code[:, i].contiguous()) for i in (0, 1)], 1)
 
-    def decode(places: Tensor) -> Tensor:
-        return game.call("sample", z=torch.stack([torch.quantile(reference[:, i], places[:, i]) for i in (0, 1)], 1))
+    def decode(quantiles: Tensor) -> Tensor:
+        return game.call("sample", z=torch.stack([torch.quantile(reference[:, i], quantiles[:, i]) for i in (0, 1)], 1))
 
-    return latent_map(decode, x, places / len(reference))
+    return latent_map(decode, x, quantiles / len(reference))
 
 
 def _write_picture(output: Path, picture: Image, what: str) -> None:

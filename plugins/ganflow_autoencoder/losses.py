@@ -77,7 +77,7 @@ class ELBOLoss(Loss):
     def log_likelihood(
         self, decode: Callable[[Tensor], Tensor], log_sigma: Tensor | None, data: Data, x: Tensor, z: Tensor
     ) -> Tensor:
-        """log p(x | z) in nats, shape (k, n), of examples x (n, *data.shape), given codes z (k, n, *prior.shape).
+        """log p(x | z) in nats, shape (k, n), of examples x (n, *data.shape) under codes z (k, n, *prior.shape).
 
         Args:
             decode: from codes (k · n, …) to means.
@@ -123,5 +123,5 @@ def range_of(data: Data, what: str) -> tuple[float, float]:
 
 
 def single(x: Tensor) -> Tensor:
-    """Single precision in place of half: likelihoods are sums of many values."""
+    """Single precision for half: likelihoods are sums of many values."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -1,4 +1,4 @@
-"""VAE/GAN: the critic's features in place of pixels."""
+"""VAE/GAN: the critic's features instead of pixels."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class VAEGANLoss(nn.Module, Loss):
         return (wanted - found).square().sum(1).mean() / 2
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """The adversarial loss's own."""
+        """The adversarial loss's estimates."""
         return self.adversarial.estimates(means)
 
 
 def is_random(game: Game, x: Tensor, layer: str) -> bool:
-    """Whether in training the critic's features of the same examples x (n, *shape) differ from one pass to the next, as under
+    """True where the critic's features of the same examples x (n, *shape) differ from one pass to the next in training, as under
     dropout. The critic and torch's random numbers are left as they were."""
     assert game.critic is not None
     buffers = [(b, b.clone()) for b in game.critic.buffers()]

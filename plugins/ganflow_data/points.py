@@ -22,8 +22,8 @@ def ring(modes: int, radius: float) -> list[list[float]]:
 def grid(modes: int, spacing: float) -> list[list[float]]:
     """Centres on a square grid around the origin; `modes` is a square number."""
     side = round(modes**0.5)
-    places = [spacing * (i - (side - 1) / 2) for i in range(side)]
-    return [[x, y] for x in places for y in places]
+    ticks = [spacing * (i - (side - 1) / 2) for i in range(side)]
+    return [[x, y] for x in ticks for y in ticks]
 
 
 class Mixture(TensorData):

@@ -113,7 +113,7 @@ def _tensor(array: np.ndarray) -> Tensor:
 def prepare(tensor: Tensor, layout: str, range: str, where: str) -> Tensor:
     """float32, images (n, C, H, W) in [-1, 1], points (n, d); `where` opens the errors."""
     if layout == "auto":
-        layout = _told(tensor, where)
+        layout = _guessed_layout(tensor, where)
     if tensor.dim() != DIMENSIONS[layout]:
         raise GanflowError(f"{where} has shape {tuple(tensor.shape)}; layout {layout} has {DIMENSIONS[layout]} dimensions")
     if not (tensor.is_floating_point() or (tensor.dtype == torch.uint8 and layout != "nd")):
@@ -141,7 +141,7 @@ def _signed(values: Tensor, range: str, where: str) -> Tensor:
     return (values if range == "signed" else values * 2 - 1).clamp(-1, 1)
 
 
-def _told(tensor: Tensor, where: str) -> str:
+def _guessed_layout(tensor: Tensor, where: str) -> str:
     shape = tuple(tensor.shape)
     if len(shape) == 4:
         if shape[1] in CHANNELS:

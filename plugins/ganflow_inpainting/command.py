@@ -78,7 +78,7 @@ def number(least: float = float("-inf"), above: float = float("-inf")):
 
 
 @dataclass(frozen=True)
-class Given:
+class Inputs:
     """The images with their names, (n, channels, height, width), and which of their pixels are known."""
 
     names: list[str]
@@ -101,16 +101,16 @@ def main(args: argparse.Namespace) -> int:
     check_game(game, folder)
     _, height, width = game.data.shape
     known = make_mask(args.mask, height, width, args.seed)
-    given = Given(*_examples(args, folder, game), known)
+    inputs = Inputs(*_examples(args, folder, game), known)
     how = settings(args, game)
-    found = _search(game, given, how, folder)
+    found = _search(game, inputs, how, folder)
     keep = min(args.n, how.starts)
     join = blend if args.blend == "poisson" else paste
-    results = join(found.made[:, :keep].float(), given.images[:, None].expand(-1, keep, -1, -1, -1), known)
-    results = paste(results.clamp(-1, 1), given.images[:, None], known)
-    n = len(given.names)
+    results = join(found.made[:, :keep].float(), inputs.images[:, None].expand(-1, keep, -1, -1, -1), known)
+    results = paste(results.clamp(-1, 1), inputs.images[:, None], known)
+    n = len(inputs.names)
     what = f"{n} image{'s' if n > 1 else ''} inpainted by {folder.name} ({folder.id}), {keep} times each, seed {args.seed}"
-    _save(output, given, results, found, what)
+    _save(output, inputs, results, found, what)
     return 0
 
 
@@ -205,7 +205,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
     return image[:, top : top + shape[1], left : left + shape[2]].contiguous()
 
 
-def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
+def _search(game: Game, inputs: Inputs, how: Search, folder: RunFolder) -> Found:
     """With a bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
@@ -223,17 +223,17 @@ def _search(game: Game, given: Given, how: Search, folder: RunFolder) -> Found:
             real = torch.from_numpy(some[:64])
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("inpainting", total=how.iterations)
-        return search(game, given.images, given.known, how, real, lambda loss: bar.update(task, advance=1))
+        return search(game, inputs.images, inputs.known, how, real, lambda loss: bar.update(task, advance=1))
 
 
-def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) -> None:
+def _save(output: Path, inputs: Inputs, results: Tensor, found: Found, what: str) -> None:
     """results: (n, how many, channels, height, width)."""
     from ganflow import image_grid, save_png
 
     if output.suffix.lower() == ".npz":
-        write_output(output, lambda path: _save_arrays(path, given, results, found), what)
+        write_output(output, lambda path: _save_arrays(path, inputs, results, found), what)
     elif output.suffix:
-        write_output(output, lambda path: save_png(draw(given, results), path), what)
+        write_output(output, lambda path: save_png(draw(inputs, results), path), what)
     else:
         from ganflow import GanflowError
 
@@ -241,14 +241,14 @@ def _save(output: Path, given: Given, results: Tensor, found: Found, what: str) 
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GanflowError(f"cannot make the folder {output}: {error.strerror}") from error
-        for name, made in zip(given.names, results, strict=True):
+        for name, made in zip(inputs.names, results, strict=True):
             for i, image in enumerate(made, 1):
                 save_png(image_grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
         print_lines(f"wrote {shown_path(output)}/: {what}")
 
 
-def draw(given: Given, results: Tensor):
-    """A column for each image: with the hole, grey; the results; and as it was given."""
+def draw(inputs: Inputs, results: Tensor):
+    """A column for each image: with the hole, grey; the results; the original."""
     import torch
     from PIL import Image
 
@@ -256,8 +256,8 @@ def draw(given: Given, results: Tensor):
 
     bands = []
     for i in range(0, len(results), COLUMNS):
-        images, made = given.images[i : i + COLUMNS], results[i : i + COLUMNS]
-        rows = {"with the hole": torch.where(given.known, images, 0.0)}
+        images, made = inputs.images[i : i + COLUMNS], results[i : i + COLUMNS]
+        rows = {"with the hole": torch.where(inputs.known, images, 0.0)}
         rows |= {f"result {k + 1}" if k else "best result": made[:, k] for k in range(made.shape[1])}
         bands.append(image_sheet({**rows, "as given": images}))
     whole = Image.new("RGB", (max(b.width for b in bands), sum(b.height for b in bands)), "white")
@@ -268,7 +268,7 @@ def draw(given: Given, results: Tensor):
     return whole
 
 
-def _save_arrays(path: Path, given: Given, results: Tensor, found: Found) -> None:
+def _save_arrays(path: Path, inputs: Inputs, results: Tensor, found: Found) -> None:
     import numpy as np
 
     from ganflow import replacing_file
@@ -276,5 +276,5 @@ def _save_arrays(path: Path, given: Given, results: Tensor, found: Found) -> Non
     keep = results.shape[1]
     arrays = {name: getattr(found, name)[:, :keep].float().cpu().numpy() for name in ("z", "made", "context", "prior", "loss")}
     with replacing_file(path) as scratch, scratch.open("wb") as file:
-        np.savez(file, names=np.array(given.names), images=given.images.numpy(), known=given.known.numpy(),
+        np.savez(file, names=np.array(inputs.names), images=inputs.images.numpy(), known=inputs.known.numpy(),
                  results=results.numpy(), **arrays)  # fmt: skip

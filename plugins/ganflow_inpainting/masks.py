@@ -10,7 +10,7 @@ from torch import Tensor
 from ganflow import GanflowError
 
 HALVES = ("left", "right", "top", "bottom")
-KINDS = f"centre, random:SHARE, {', '.join(HALVES)}, or a picture that is white where the hole is"
+MASKS = f"centre, random:SHARE, {', '.join(HALVES)}, or a picture that is white where the hole is"
 
 
 def make_mask(text: str, height: int, width: int, seed: int = 0) -> Tensor:
@@ -55,7 +55,7 @@ def _read(text: str, height: int, width: int) -> Tensor:
 
     path = Path(text)
     if not path.exists():
-        raise GanflowError(f"--mask {text}: there is no such file, and masks are {KINDS}")
+        raise GanflowError(f"--mask {text}: there is no such file, and masks are {MASKS}")
     hole = read_image(path, 1)[0] > 0
     if hole.shape != (height, width):
         found = f"{hole.shape[1]} × {hole.shape[0]}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Search:
-    """How to search.
+    """Settings of a search.
 
     Attributes:
         starts: latent points for each image, all descended together; the same for every image unless there are candidates.
@@ -44,7 +44,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for n images from s starts each, best first.
+    """Results for n images from s starts each, best first.
 
     Attributes:
         z: (n, s, *prior.shape), and the images that it makes, `made`: (n, s, channels, height, width).
@@ -157,7 +157,7 @@ def _prior_loss(game: Game, how: Search, real: Tensor | None) -> Callable[[Tenso
 
 
 def judges(game: Game) -> bool:
-    """Whether the game's critic can say how real a generated example looks."""
+    """True where the game's critic scores how real a generated example is."""
     return game.critic is not None and isinstance(game.loss, ScoreLoss)
 
 

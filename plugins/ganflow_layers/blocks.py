@@ -1,4 +1,4 @@
-"""What networks are built of: checks of what they are built for, sizes, norms, doubling, the output's range, initial weights."""
+"""Building blocks of networks: checks of what they are built for, sizes, norms, doubling, the output's range, initial weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 16, 128  # sides of images in pixels
 
 
 def size_of_z(prior: Prior | None, name: str) -> int:
-    """How many numbers one draw of the prior has.
+    """The number of values in one draw of the prior.
 
     Raises:
         GanflowError: there is no prior.
@@ -31,7 +31,7 @@ def size_of_z(prior: Prior | None, name: str) -> int:
 
 
 def image_shape(data: Data, role: str, name: str, plain: str = "mlp") -> tuple[int, int, int]:
-    """(channels, height, width) of the data. `plain` is the component that takes any others, for messages.
+    """(channels, height, width) of the data. `plain` is the component for any others, for messages.
 
     Raises:
         GanflowError: the data are not images, or too small or large for these networks.
@@ -52,7 +52,7 @@ def image_shape(data: Data, role: str, name: str, plain: str = "mlp") -> tuple[i
 
 
 def halvings(height: int, width: int) -> int:
-    """How often an image is halved (rounding up) until its shorter side is 4 to 7 pixels."""
+    """The number of halvings (rounding up) of an image until its shorter side is 4 to 7 pixels."""
     side, count = min(height, width), 0
     while side > 7:
         side, count = (side + 1) // 2, count + 1

@@ -1,4 +1,4 @@
-"""What took long to compute, kept in the user's cache folder: learnt encoders and classifiers, sentences' vectors."""
+"""Results that took long to compute, kept in the user's cache folder: learnt encoders and classifiers, sentences' vectors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SEAL = "ganflow.seal"
 
 def folder() -> Path:
     """$GANFLOW_CACHE, else ganflow/ in the user's cache folder."""
-    given, usual = os.environ.get("GANFLOW_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(given) if given else Path(usual or "~/.cache").expanduser() / "ganflow"
+    chosen, usual = os.environ.get("GANFLOW_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(chosen) if chosen else Path(usual or "~/.cache").expanduser() / "ganflow"
 
 
 def cache_key(*parts: str) -> str:

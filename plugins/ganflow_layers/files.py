@@ -28,13 +28,13 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
         raise GanflowError(f"data.path: there is no folder {folder}") from error
     except OSError as error:  # a file, or no permission
         refuse(error)
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(parent)
         folders[:] = [f for f in folders if not f.startswith(".")] if recursive and real not in seen else []
         if real in seen:  # a link that leads back
             continue
         seen.add(real)
-        here = Path(place).relative_to(folder)
+        here = Path(parent).relative_to(folder)
         found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"

@@ -31,7 +31,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Framing:
-    """How a square is taken out of pictures of any size.
+    """Crop of a square from pictures of any size.
 
     Attributes:
         size: of the square, in pixels.
@@ -47,7 +47,7 @@ class Framing:
 
     @property
     def augmented(self) -> bool:
-        """Whether a picture is another one each time."""
+        """True where a picture is another one each time."""
         return self.flip or self.crop == "random"
 
     def still(self) -> Self:

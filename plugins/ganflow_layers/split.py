@@ -1,4 +1,4 @@
-"""Which examples are kept from training."""
+"""The split into examples for training and examples held out."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class AskedLabel(Metric):
         return dict(zip(self.names, (right.mean().item(), *each), strict=True))
 
     def _right(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Which images (n, 1, height, width) the classifier reads as their labels (n,) say: (n,) bool."""
+        """True for images (n, 1, height, width) that the classifier reads as their labels (n,) say: (n,) bool."""
         _, answers = self._classifier.judge(images)
         return answers.argmax(1) == self._digits[labels]
 

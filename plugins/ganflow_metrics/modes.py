@@ -34,7 +34,7 @@ class ModesMetric(Metric):
 
 
 def count_modes(points: Tensor, centres: Tensor, radius: float) -> tuple[int, float]:
-    """How many centres (m, d) are the nearest of a point (n, d) within `radius`, and the share of such points."""
+    """The number of centres (m, d) that are the nearest of a point (n, d) within `radius`, and the share of such points."""
     distance, nearest = torch.cdist(points.double(), centres.double()).min(1)
     good = distance <= radius
     return len(nearest[good].unique()), float(good.double().mean())

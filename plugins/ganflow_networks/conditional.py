@@ -35,9 +35,9 @@ class Embeddings(nn.Module):
         )
 
     def forward(self, condition: Condition) -> list[Tensor]:
-        given = zip((condition[name] for name in self.names), self.tables, strict=True)
+        pairs = zip((condition[name] for name in self.names), self.tables, strict=True)
         return [
-            t @ table.weight if isinstance(table, nn.Embedding) and t.is_floating_point() else table(t) for t, table in given
+            t @ table.weight if isinstance(table, nn.Embedding) and t.is_floating_point() else table(t) for t, table in pairs
         ]
 
     def spread(self, std: float) -> Embeddings:

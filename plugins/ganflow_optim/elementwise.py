@@ -27,14 +27,14 @@ def descend_ratio(p: Tensor, numerator: Tensor, denominator: Tensor, rate: float
         p.addcdiv_(numerator, denominator, value=-rate)
 
 
-def given(number: float | Tensor) -> bool:
-    """Whether a number has an effect: not zero, or a tensor, whose value must not be looked at."""
+def has_effect(number: float | Tensor) -> bool:
+    """True for numbers that are not zero, and for tensors, whose values must not be read in a traced step."""
     return isinstance(number, Tensor) or number != 0
 
 
 def decayed(grad: Tensor, p: Tensor, decay: float | Tensor) -> Tensor:
     """grad + decay · p."""
-    if not given(decay):
+    if not has_effect(decay):
         return grad
     return grad + p * decay if isinstance(decay, Tensor) else grad.add(p, alpha=decay)
 
@@ -88,13 +88,13 @@ class AdamW(Adam):
 
 class RMSProp(Elementwise):
     def state_names(self) -> tuple[str, ...]:
-        return ("square", "momentum") if given(self.defaults["momentum"]) else ("square",)
+        return ("square", "momentum") if has_effect(self.defaults["momentum"]) else ("square",)
 
     def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
         grad = decayed(grad, p, rule["weight_decay"])
         follow_square(state["square"], grad, rule["alpha"])
         root = state["square"].sqrt().add_(rule["eps"])
-        if given(rule["momentum"]):
+        if has_effect(rule["momentum"]):
             state["momentum"].mul_(rule["momentum"]).addcdiv_(grad, root)
             descend(p, state["momentum"], rule["lr"])
         else:
@@ -103,11 +103,11 @@ class RMSProp(Elementwise):
 
 class SGD(Elementwise):
     def state_names(self) -> tuple[str, ...]:
-        return ("momentum",) if given(self.defaults["momentum"]) else ()
+        return ("momentum",) if has_effect(self.defaults["momentum"]) else ()
 
     def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
         grad = decayed(grad, p, rule["weight_decay"])
-        if given(rule["momentum"]):
+        if has_effect(rule["momentum"]):
             state["momentum"].mul_(rule["momentum"]).add_(grad)
             grad = decayed(grad, state["momentum"], rule["momentum"]) if rule["nesterov"] else state["momentum"]
         descend(p, grad, rule["lr"])

@@ -69,7 +69,7 @@ def translation(x: Tensor) -> Tensor:
 
 
 def _shift(x: Tensor, side: int) -> Tensor:
-    """For each example a matrix, shape (n, 1, side, side), that takes row i from row i + d, with its own d."""
+    """Matrices (n, 1, side, side) that move row i + d to row i, with another d for each example."""
     most = _rounded(side * 0.125)
     i = torch.arange(side, device=x.device)
     return (i[None, :] == i[:, None] + _integers(x, -most, most))[:, None]

@@ -21,7 +21,7 @@ def copy_of(network: nn.Module) -> nn.Module:
 
 
 class Count(nn.Module):
-    """How many rounds were averaged: a module of its own, so that the average's state is exactly a generator's."""
+    """The number of rounds that were averaged: a separate module, so that the average's state is exactly a generator's."""
 
     rounds: Tensor
 

@@ -48,8 +48,8 @@ class CaptionedData(StreamData):
     ) -> None:
         self.name, self.source, self.size, self.digest = name, source, len(sentences), digest
         self.sentences, self.encoder = sentences, encoder
-        self.held_out_sentences = [said[0] for said in held_out_sentences]
-        self._counts = [len(said) for said in sentences]
+        self.held_out_sentences = [several[0] for several in held_out_sentences]
+        self._counts = [len(several) for several in sentences]
         self._firsts = (torch.tensor(self._counts).cumsum(0) - torch.tensor(self._counts)).tolist()
         self._learn()
         self.fields = {"real": Field(shape, *IMAGE_RANGE), "text": Field((encoder.dim,), kind="embedding")}
@@ -62,7 +62,7 @@ class CaptionedData(StreamData):
             return encoder.state()
 
         encoder.load_state(cached("encoder", cache_key(VERSION, about, self.digest), learnt))
-        flat = [sentence for said in self.sentences for sentence in said]
+        flat = [sentence for several in self.sentences for sentence in several]
 
         def encoded() -> dict[str, Tensor]:
             return {"train": encoder.encode(flat), "held_out": encoder.encode(self.held_out_sentences)}
@@ -87,9 +87,9 @@ class CaptionedData(StreamData):
         return {"real": self.held_out_pictures(), "text": self._kept}
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        said = self._firsts[index] + int(torch.randint(self._counts[index], (), generator=rng))
+        row = self._firsts[index] + int(torch.randint(self._counts[index], (), generator=rng))
         picture = self.picture(index, rng)
-        return None if picture is None else {"real": picture, "text": self._train[said]}
+        return None if picture is None else {"real": picture, "text": self._train[row]}
 
     def fingerprint(self) -> str:
         """Of the examples and the encoder."""

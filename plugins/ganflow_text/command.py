@@ -41,10 +41,10 @@ def main(args: argparse.Namespace) -> int:
     game = load_game(folder, args.checkpoint)
     if "text" not in game.signatures[game.maker].inputs.values() or game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} does not draw what sentences say: ganflow sample {folder.id}")
-    z, said = ways(game.latents(rows, args.seed), text, args.n) if args.between else same(
+    z, vectors = ways(game.latents(rows, args.seed), text, args.n) if args.between else same(
         game.latents(args.n, args.seed), text
     )  # fmt: skip
-    pictures = game.call(game.maker, z=z, text=said)
+    pictures = game.call(game.maker, z=z, text=vectors)
     what = f"the way between two sentences, {rows} times" if args.between else f"{args.n} pictures of each of {rows} sentences"
     what = what.replace("each of 1 sentences", "a sentence")
     what = f"{what} by {folder.name} ({folder.id}), seed {args.seed}"
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def understood(sentences: list[str], encoder: TextEncoder, folder: RunFolder) -> Tensor:
-    """The sentences' vectors, (n, dim); what they hold that the encoder does not know is said.
+    """The sentences' vectors, (n, dim); words that the encoder does not know are printed.
 
     Raises:
         GanflowError: it knows no word of a sentence.

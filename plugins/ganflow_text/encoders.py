@@ -33,7 +33,7 @@ class Matched:
 
 @settings
 class BagOfWords:
-    """How often each word occurs, less its mean and divided by its spread over the captions. It knows which colours and parts
+    """Word counts, each less its mean and divided by its spread over the captions. It knows which colours and parts
     there are, and not which belong together: what other encoders are measured against."""
 
     words: int = key(1024, "the most frequent words, at most so many", ge=1, le=65536)

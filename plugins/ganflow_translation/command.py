@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """What is translated to what.
+    """Translation from one domain to another.
 
     Attributes:
         to, origin: the domains.
@@ -57,7 +57,7 @@ class Way:
         return self.game.call(self.game.makers[domain], x, seed=self.seed, batch=32)
 
     def rows(self, x: Tensor, made: Tensor, true: Tensor | None) -> dict[str, Tensor]:
-        """What a sheet shows."""
+        """Rows of a sheet of pictures."""
         rows = {self.origin: x, f"{self.origin} to {self.to}": made}
         if self.back:
             rows[f"{self.origin} to {self.to} to {self.origin}"] = self._to(made, self.origin)
@@ -128,15 +128,15 @@ def _files(inputs: list[Path]) -> Iterator[Path]:
     """The images that are meant, those of folders sorted by name."""
     from ganflow import IMAGE_ENDINGS, GanflowError
 
-    for given in inputs:
-        if not given.is_dir():
-            if not given.exists():
-                raise GanflowError(f"there is no image {given}")
-            yield given
+    for path in inputs:
+        if not path.is_dir():
+            if not path.exists():
+                raise GanflowError(f"there is no image {path}")
+            yield path
             continue
-        found = sorted(p for p in given.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith("."))
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith("."))
         if not found:
-            raise GanflowError(f"no images in {given}; files that count: {', '.join(IMAGE_ENDINGS)}")
+            raise GanflowError(f"no images in {path}; files that count: {', '.join(IMAGE_ENDINGS)}")
         yield from found
 
 

@@ -1,4 +1,4 @@
-"""What translators and their critics descend: the keys of pix2pix, CycleGAN and UNIT."""
+"""Losses of translators and their critics: the keys of pix2pix, CycleGAN and UNIT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good translations are: keys."""
+"""Scores of translations: keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ganflow import hookimpl, key, settings
 
 @settings
 class Pairs:
-    """How near translations of held-out examples come to the truth, each way: peak signal-to-noise ratio in dB, structural
+    """Closeness of translations of held-out examples to the truth, each way: peak signal-to-noise ratio in dB, structural
     similarity (Wang et al. 2004; 11 pixels wide, as usual), both higher is better, and sharpness: the mean gradient energy of
     translations over the truth's, 1 at best. Where a way leads back, also the L1 distance between examples and what comes
     back of them, of values in [0, 1].

@@ -1,4 +1,4 @@
-"""The two kinds of data for translation, by their fields."""
+"""Paired and unpaired data for translation, by their fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNPAIRED: Mapping[str, str] = {"b": "a", "a": "b"}
 
 
 def ways_of(fields: Mapping[str, object]) -> Mapping[str, str] | None:
-    """What can be made from which, between the fields of paired or of unpaired data; None where the data are neither."""
+    """The field that each generated field is made from, of paired or of unpaired data; None where the data are neither."""
     for ways in (PAIRED, UNPAIRED):
         if set(fields) == set(ways) | set(ways.values()):
             return ways

@@ -107,7 +107,7 @@ class Hinge:
 
 @settings
 class Relativistic:
-    """The critic says how much more real a real example looks than a generated one, pair by pair (RpGAN;
+    """Relativistic loss: the critic scores how much more real a real example is than a generated one, pair by pair (RpGAN;
     Jolicoeur-Martineau 2018, arXiv:1807.00734). With `r1` and `r2` it is the loss of R3GAN (Huang et al. 2024,
     arXiv:2501.05441, eq. 2)."""
 

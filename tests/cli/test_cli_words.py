@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import ganflow
-from ganflow.cli.main import COMMANDS, main
+from ganflow.cli.main import COMMANDS, load, main
 
 
 def process(*arguments, cwd, **options):
@@ -20,7 +20,7 @@ def process(*arguments, cwd, **options):
 def test_the_overview(command, arguments):
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
-    assert all(re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE) for name, text in COMMANDS.items())
+    assert all(re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE) for name, (_, text) in COMMANDS.items())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,16 +34,15 @@ def test_help_of_every_command(command, capsys, name):
     assert said[0] == said[1]
     assert said[0].err == ""
     assert said[0].out.startswith(f"usage: ganflow {name}")
-    assert COMMANDS[name][1:] in " ".join(said[0].out.split())
+    assert COMMANDS[name][1][1:] in " ".join(said[0].out.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_argument_is_explained(name):
     import argparse
-    from importlib import import_module
 
     parser = argparse.ArgumentParser()
-    import_module(f"ganflow.cli.{name}").arguments(parser)
+    load(name).arguments(parser)
     assert [a.dest for a in parser._actions if not a.help and not isinstance(a, argparse._SubParsersAction)] == []
 
 
@@ -133,3 +132,15 @@ def test_debug_shows_the_traceback(command, tmp_path):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "GanflowError: no recipe 'wgn'" in done.stderr
+
+
+def test_warnings_are_printed_and_not_obeyed(tmp_path):
+    code = """
+import logging, sys
+from ganflow.cli import main, recipes
+recipes.recipes_command = lambda args: logging.getLogger("ganflow").warning("the file %s is damaged", "\\x1b[31m")
+sys.argv = ["ganflow", "recipes"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "ganflow: the file \\u001b[31m is damaged\n"

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from ganflow import GanflowError
-from ganflow.cli.drawing import Classes, check_output_path, whole_number, write_output
-from ganflow.cli.known import TAIL, age, last_entries
+from ganflow.cli.drawing import check_output_path, whole_number, write_output
+from ganflow.cli.listing import TAIL, age, last_entries
+from ganflow.cli.sample import Classes
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal
@@ -92,7 +93,7 @@ while not open({said!r}).read():
 """
 ATTACHED = """
 import os, signal, sys
-from ganflow.cli.sync import _when_training_ends
+from ganflow.cli.tracking import _when_training_ends
 before = os.getpriority(os.PRIO_PROCESS, 0)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may be run by nohup
 over = _when_training_ends()

@@ -107,8 +107,7 @@ def trained(monkeypatch):
 
         monkeypatch.setattr("ganflow.runs.loading.load_game", load_game)
         monkeypatch.setattr("ganflow.cli.drawing.data_of_run", lambda folder: data)
-        for command in ("sample", "interpolate"):
-            monkeypatch.setattr(f"ganflow.cli.{command}.data_of_run", lambda folder: data)
+        monkeypatch.setattr("ganflow.cli.sample.data_of_run", lambda folder: data)
         return asked
 
     return put

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganflow.cli.brought import helps
+from ganflow.cli.main import plugin_helps
 from ganflow.recipe import read_recipe
 from ganflow.runs.start import start
 
@@ -40,7 +40,7 @@ def tiles(path, rows, columns):
 
 
 def test_help_says_the_same_in_both_places():
-    assert helps()["draw"] == ganflow_text.command.HELP
+    assert plugin_helps()["draw"] == ganflow_text.command.HELP
 
 
 def test_a_row_for_each_sentence(run, ganflow, tidy):

@@ -1,15 +1,12 @@
 """ganflow sample, interpolate and animate."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import ganflow.cli.animate
-import ganflow.cli.interpolate
-import ganflow.cli.runs
-import ganflow.cli.sample
-from ganflow.cli.main import COMMANDS
 from ganflow.engine.stream import generator as stream
 
 
@@ -21,11 +18,6 @@ def tile(path, row, column, side=64):
 
 def latents(n, dim, seed):
     return torch.rand(n, dim, generator=stream("latents", seed))
-
-
-@pytest.mark.parametrize("command", ["animate", "interpolate", "runs", "sample"])
-def test_help_says_the_same_in_both_places(command):
-    assert COMMANDS[command] == getattr(ganflow.cli, command).HELP
 
 
 def test_sample_draws_a_grid_of_the_checkpoint_asked_for(make_run, trained, ganflow, tidy):
@@ -202,3 +194,15 @@ def test_animate_needs_two_pictures(make_run, ganflow, tidy, pictures, has):
     assert has in err
     assert "train.sample_every" in err
     assert not (tidy / "wgan.gif").exists()
+
+
+def test_why_the_data_of_a_run_cannot_be_had_is_said(tmp_path, caplog):
+    """A moved folder and a damaged recipe are told apart."""
+    from ganflow.cli.drawing import data_of_run
+
+    (tmp_path / "recipe.yaml").write_text("name: [")
+    folder = SimpleNamespace(name="digits", id="1234", recipe=tmp_path / "recipe.yaml")
+    assert data_of_run(folder) is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the data of run digits 1234 cannot be had: ")
+    assert "recipe.yaml" in record.getMessage()

@@ -8,7 +8,7 @@ from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencod
 from PIL import Image
 from torch import nn
 
-from ganflow.cli.brought import helps
+from ganflow.cli.main import plugin_helps
 from ganflow.contract.data import Prior, TensorData
 from ganflow.contract.loss import Loss
 from ganflow.engine.game import Game
@@ -85,7 +85,7 @@ def trained(monkeypatch, make_run):
 
 
 def test_help_says_the_same_in_both_places():
-    assert helps()["reconstruct"] == ganflow_autoencoder.command.HELP
+    assert plugin_helps()["reconstruct"] == ganflow_autoencoder.command.HELP
 
 
 def test_held_out_images_stand_above_their_reconstructions(trained, ganflow, tidy):

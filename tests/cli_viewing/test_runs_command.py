@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ganflow.cli import known, runs
+from ganflow.cli import listing, runs
 
 
 def report(round, w):
@@ -71,7 +71,7 @@ def test_a_run_whose_process_is_gone_was_killed(make_run, ganflow, about, expect
 def test_a_long_journal_is_read_from_its_end(make_run, ganflow, monkeypatch):
     folder = make_run(entries=[report(i, 1.0 / i) for i in range(1, 20_000)])
     size = folder.journal.stat().st_size
-    assert size > 20 * known.TAIL
+    assert size > 20 * listing.TAIL
     with folder.journal.open("a") as file:
         file.write('{"round": 20000, "time": 0.0, "val')  # torn
     from ganflow.runs import journal
@@ -80,7 +80,7 @@ def test_a_long_journal_is_read_from_its_end(make_run, ganflow, monkeypatch):
     monkeypatch.setattr(journal, "read", lambda path, offset=0: offsets.append(offset) or real(path, offset))
     (found,) = json.loads(ganflow("runs", "--json")[1])
     assert found["round"] == 19_999
-    assert size - offsets[0] <= known.TAIL
+    assert size - offsets[0] <= listing.TAIL
 
 
 def test_damage_in_one_run_does_not_hide_the_others(make_run, ganflow):
@@ -136,7 +136,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monke
     make_run(best={"score": 1.0, "round": 1})
     from ganflow.runs.folders import all_runs
 
-    rows = [runs.known(folder) for folder in all_runs(runs.Path("runs"))]
+    rows = [runs.run_facts(folder) for folder in all_runs(runs.Path("runs"))]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")
     lines = list(runs.table(rows))
@@ -150,11 +150,11 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monke
     ("seconds", "text"), [(5, "5 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (200_000, "2 d")]
 )
 def test_age(seconds, text):
-    assert known.age((datetime.now(UTC) - timedelta(seconds=seconds + 0.2)).isoformat()) == text
+    assert listing.age((datetime.now(UTC) - timedelta(seconds=seconds + 0.2)).isoformat()) == text
 
 
 def test_age_of_what_is_no_date():
-    assert known.age(None) == known.age("yesterday") == ""
+    assert listing.age(None) == listing.age("yesterday") == ""
 
 
 def test_listing_runs_imports_nothing_heavy(make_run):

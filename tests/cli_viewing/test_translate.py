@@ -7,8 +7,7 @@ import torch
 from ganflow_translation import data as scenes
 from PIL import Image
 
-from ganflow.cli.brought import helps
-from ganflow.cli.main import main
+from ganflow.cli.main import main, plugin_helps
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import find_run
 from ganflow.runs.loading import load_game
@@ -82,7 +81,7 @@ def translate(runs, tmp_path, monkeypatch, ganflow):
 
 
 def test_help_says_the_same_in_both_places():
-    assert helps()["translate"] == ganflow_translation.command.HELP
+    assert plugin_helps()["translate"] == ganflow_translation.command.HELP
 
 
 def test_one_image_is_what_the_network_makes_of_it(runs, translate, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ganflow
-from ganflow.cli.main import COMMANDS, main
+from ganflow.cli.main import main
 from ganflow.errors import GanflowError
 from ganflow.recipe import find_shipped, locate, read_recipe, shipped, source
 from ganflow.recipe.stages import read_stages
@@ -158,13 +158,6 @@ def test_recipes_are_copied(shelf, good, capsys):
     assert capsys.readouterr().err == "ganflow: cannot write missing/x.yaml: No such file or directory\n"
     assert main(["recipes", "copy", "goood"]) == 2
     assert capsys.readouterr().err.startswith("ganflow: no recipe 'goood' comes with ganflow; did you mean 'good'?")
-
-
-def test_helps_are_the_ones_that_the_overview_gives():
-    from ganflow.cli import check, recipes, show
-
-    for name, command in {"check": check, "show": show, "recipes": recipes}.items():
-        assert COMMANDS[name] == command.HELP
 
 
 def test_an_unknown_recipe_of_the_library():

@@ -1,4 +1,4 @@
-"""A picture of materials: numbers that say what is where. What they look like is decided afterwards, and once per domain,
+"""A picture of materials: numbers that say what is where. Their colours are decided afterwards, and once per domain,
 so that all domains of a scene agree pixel by pixel."""
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Canvas:
 
 
 @cache
-def places(side: int) -> np.ndarray:
-    """Where the middles of `side` points are, in units: (side,) float32."""
+def middles(side: int) -> np.ndarray:
+    """Middles of `side` points, in units: (side,) float32."""
     return (np.arange(side, dtype=np.float32) + 0.5) * (UNITS / side)
 
 
@@ -76,7 +76,7 @@ def centres(materials: Materials) -> Materials:
 
 
 def palette(colours: dict[int, tuple[int, int, int]]) -> np.ndarray:
-    """A table to look materials up in, (256, 3) float32."""
+    """Colours by material, (256, 3) float32."""
     table = np.zeros((256, 3), np.float32)
     for material, colour in colours.items():
         table[material] = colour

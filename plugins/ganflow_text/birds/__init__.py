@@ -1,1 +1,1 @@
-"""Birds that are drawn on the spot, and what is said of them."""
+"""Birds that are drawn on the spot, and their captions."""

@@ -32,13 +32,13 @@ class Birds(CaptionedData):
         self._pictures = signed(pictures)
         kept, self.held_out_colours = _drawn(held_out, size, seed, HELD_OUT)
         self._kept_pictures = signed(kept)
-        said = said_of(self.colours, captions, seed, TRAIN)
-        self.held_out_captions = said_of(self.held_out_colours, 1, seed, HELD_OUT)
+        about = captions_of(self.colours, captions, seed, TRAIN)
+        self.held_out_captions = captions_of(self.held_out_colours, 1, seed, HELD_OUT)
         super().__init__(
             "birds",
             "generated",
             (3, size, size),
-            [[c.text for c in each] for each in said],
+            [[c.text for c in each] for each in about],
             [[c.text for c in each] for each in self.held_out_captions],
             encoder,
             f"birds 1 {train} {captions} {seed}",
@@ -64,10 +64,10 @@ def _drawn(count: int, size: int, seed: int, part: int) -> tuple[Tensor, Tensor]
     return pictures, colours if count else torch.empty(0, 5, dtype=torch.int64)
 
 
-def said_of(colours: Tensor, count: int, seed: int, part: int) -> list[list[Caption]]:
+def captions_of(colours: Tensor, count: int, seed: int, part: int) -> list[list[Caption]]:
     """`count` sentences about each bird."""
-    said = []
+    captions = []
     for i, plumage in enumerate(colours.tolist()):
         rng = np.random.default_rng([seed, part + WORDS, i])
-        said.append([caption(tuple(plumage), rng) for _ in range(count)])
-    return said
+        captions.append([caption(tuple(plumage), rng) for _ in range(count)])
+    return captions

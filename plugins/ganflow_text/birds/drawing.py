@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, centres, places
+from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, centres, middles
 
 from ganflow_text.birds.plumage import COLOURS, NAMES, REGIONS, Plumage, drawn
 
@@ -34,7 +34,7 @@ class Bird:
 
 def picture(bird: Bird) -> np.ndarray:
     """(size, size, 3) uint8."""
-    m, at = bird.materials, places(len(bird.materials))
+    m, at = bird.materials, middles(len(bird.materials))
     rows = np.zeros((len(at), EYE + 1, 3), np.float32)  # the colour of every material in every row
     rows[:, SKY] = between(bird.high, bird.low, at / UNITS)
     for material, colour in PLAIN.items():
@@ -65,27 +65,27 @@ def draw(rng: np.random.Generator, size: int, held_out: bool = False) -> Bird:
 
 
 def posed(rng: np.random.Generator, size: int, plumage: Plumage) -> Bird:
-    """A bird of this plumage, its place, size and slant a little different every time."""
+    """A bird of this plumage, its position, size and slant a little different every time."""
     high = between((176, 208, 232), (206, 226, 200), rng.random())
     low = between((214, 226, 206), (150, 186, 140), rng.random())
     x, y, scale, slant = rng.uniform(29, 32), rng.uniform(32.5, 35.5), rng.uniform(0.97, 1.05), rng.uniform(-0.05, 0.05)
     cos, sin = math.cos(slant), math.sin(slant)
 
-    def place(along: float, down: float) -> Point:
+    def point(along: float, down: float) -> Point:
         return x + (along * cos - down * sin) * scale, y + (along * sin + down * cos) * scale
 
     canvas = Canvas(size)
     left, right = y + rng.uniform(18.5, 21), y + rng.uniform(18.5, 21)
     canvas.polygon([(0, left), (UNITS, right), (UNITS, right + 2.6), (0, left + 2.6)], BRANCH)
-    _bird(canvas, place)
+    _bird(canvas, point)
     return Bird(plumage, canvas.materials(), high, low)
 
 
-def _bird(canvas: Canvas, place: Callable[[float, float], Point]) -> None:
-    """In the bird's own coordinates: units around the middle of its body, the beak on the right."""
+def _bird(canvas: Canvas, point: Callable[[float, float], Point]) -> None:
+    """Draw a bird in its coordinates: units around the middle of its body, the beak on the right."""
 
     def shape(corners: list[Point], material: int) -> None:
-        canvas.polygon([place(*corner) for corner in corners], material)
+        canvas.polygon([point(*corner) for corner in corners], material)
 
     def ellipse(x: float, y: float, rx: float, ry: float, material: int, slant: float = 0.0) -> None:
         cos, sin = math.cos(slant), math.sin(slant)

@@ -54,7 +54,7 @@ def caption(plumage: Plumage, rng: np.random.Generator) -> Caption:
 
 
 def _count(rng: np.random.Generator) -> int:
-    """How many regions to name."""
+    """The number of regions to name."""
     return int(len(REGIONS) if rng.random() >= PARTIAL else rng.integers(len(REGIONS) - 2, len(REGIONS)))
 
 

@@ -1,4 +1,4 @@
-"""Which colour a region of a bird has, measured: every bird stands nearly the same way, so it is known which pixels show a region
+"""Measured colours of a bird's regions: every bird stands nearly the same way, so it is known which pixels show a region
 in (almost) every pose."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SURE = 0.97  # of the poses have to show the region at a pixel
 
 @cache
 def sure_pixels(size: int) -> Tensor:
-    """Which pixels belong to each region, (regions, size, size) bool."""
+    """Pixels that belong to each region, (regions, size, size) bool."""
     rng = np.random.default_rng(0)
     shown = torch.from_numpy(np.stack([drawing.regions(drawing.draw(rng, size)) for _ in range(POSES)]))
     shares = torch.stack([(shown == region).float().mean(0) for region in range(len(REGIONS))])

@@ -1,4 +1,4 @@
-"""How often birds have the colours that were asked for."""
+"""Share of birds that have the colours that were asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bird can look like: a colour for each of five regions, and which combinations are never trained on."""
+"""Plumages of birds: a colour for each of five regions, and which combinations are never trained on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Plumage = tuple[int, ...]
 
 
 def is_held_out(plumage: Plumage) -> bool:
-    """Whether the combination is never trained on: one in eight, those whose numbers add up to a multiple of eight. Any colours
-    of four regions are trained on, so that nothing but the combination is new."""
+    """True where the combination is never trained on: one in eight, those whose numbers add up to a multiple of eight. Any
+    colours of four regions are trained on, so that nothing but the combination is new."""
     return sum(plumage) % len(NAMES) == 0
 
 

@@ -1,4 +1,4 @@
-"""Which words a sentence has."""
+"""Bag of words: counts of a sentence's words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bag(TextEncoder):
         return f"bag of words 1 {self._words} {self._least}"
 
     def learn(self, captions: Sequence[Sequence[str]], pictures: Pictures) -> None:
-        flat = [sentence for said in captions for sentence in said]
+        flat = [sentence for several in captions for sentence in several]
         vocabulary = Vocabulary(Vocabulary.of(flat, self._least).words[: self._words])
         there = _counts(vocabulary, flat)
         self._load(vocabulary, there.mean(0), there.std(0).clamp(min=1e-3))
@@ -48,7 +48,7 @@ class Bag(TextEncoder):
 
 
 def _counts(vocabulary: Vocabulary, sentences: Sequence[str]) -> Tensor:
-    """How often each word is in each sentence, (n, words)."""
+    """Counts of each word in each sentence, (n, words)."""
     counts = torch.zeros(len(sentences), len(vocabulary))
     rows = vocabulary.rows(sentences)
     counts.scatter_add_(1, rows, torch.ones(rows.shape))

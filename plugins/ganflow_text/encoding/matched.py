@@ -33,8 +33,8 @@ class Matched(TextEncoder):
 
     def learn(self, captions: Sequence[Sequence[str]], pictures: Pictures) -> None:
         seen = pictures(self.side)
-        flat = [sentence for said in captions for sentence in said]
-        counts = torch.tensor([len(said) for said in captions])
+        flat = [sentence for several in captions for sentence in several]
+        counts = torch.tensor([len(several) for several in captions])
         firsts = counts.cumsum(0) - counts
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._seed)  # torch.manual_seed would seed every GPU, too
@@ -47,8 +47,8 @@ class Matched(TextEncoder):
             for step in range(self._steps):
                 optimizer.param_groups[0]["lr"] = self._rate * min(1.0, 2 * (1 - step / self._steps))
                 chosen = torch.randperm(len(seen))[:batch]
-                said = firsts[chosen] + (torch.rand(batch) * counts[chosen]).long()
-                found = self.pictures(seen[chosen]), self.sentences(rows[said, : int(lengths[said].max())])
+                texts = firsts[chosen] + (torch.rand(batch) * counts[chosen]).long()
+                found = self.pictures(seen[chosen]), self.sentences(rows[texts, : int(lengths[texts].max())])
                 loss = matching_loss(*found, SCALE)
                 optimizer.zero_grad()
                 loss.backward()
@@ -93,8 +93,8 @@ class Matched(TextEncoder):
                 self._build(Vocabulary.from_tensor(state["vocabulary"]), state["pictures.layers.0.weight"].shape[1])
             networks: dict[str, nn.Module] = {"sentences": self.sentences, "pictures": self.pictures}
             for name, network in networks.items():
-                own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
-                network.load_state_dict(own)
+                part = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
+                network.load_state_dict(part)
         except (KeyError, RuntimeError) as error:
             raise GanflowError(f"this is not the state of a matched encoder of {self.dim} numbers: {error}") from None
         self._freeze()

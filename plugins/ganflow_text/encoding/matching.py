@@ -32,7 +32,7 @@ class SentenceNet(nn.Module):
 
 
 class PictureNet(nn.Module):
-    """Pictures, (n, 3, side, side), to unit vectors, (n, dim). What is where counts, so the last layer sees every place."""
+    """Pictures, (n, 3, side, side), to unit vectors, (n, dim). Positions count, so the last layer sees every one."""
 
     def __init__(self, side: int, dim: int, width: int = 24, channels: int = 3) -> None:
         super().__init__()
@@ -47,8 +47,8 @@ class PictureNet(nn.Module):
 
 
 def matching_loss(pictures: Tensor, sentences: Tensor, scale: float) -> Tensor:
-    """How badly pictures and sentences, unit vectors (n, dim) that belong together row by row, find each other among all n:
-    the mean of both ways' cross-entropies, the cosines times `scale` being the scores.
+    """Matching loss of pictures and sentences, unit vectors (n, dim) that belong together row by row and are to find each other
+    among all n: the mean of both ways' cross-entropies, the cosines times `scale` being the scores.
 
     It is the structured joint embedding of Reed et al. 2016 (arXiv:1605.05395, eq. 3), which asks that the right one be nearer
     than each other one, with a softmax over all others in place of a margin, as in AttnGAN (Xu et al. 2017, arXiv:1711.10485,

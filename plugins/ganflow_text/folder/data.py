@@ -42,8 +42,8 @@ class Folder(CaptionedData):
         encoder: TextEncoder,
     ) -> None:
         self._root, self._transform, size = Path(path).expanduser(), transform, transform.size
-        said = captioned(self._root, captions, extensions)
-        files = list(said)
+        found = captioned(self._root, captions, extensions)
+        files = list(found)
         train, kept = split(len(files), held_out, str(self._root))
         self._files, self._kept_files = [files[i] for i in train], [files[i] for i in kept]
         self._still = transform.still()
@@ -54,10 +54,10 @@ class Folder(CaptionedData):
             f"captioned ({self._root.resolve().name})",
             str(self._root),
             (3, size, size),
-            [said[file] for file in self._files],
-            [said[file] for file in self._kept_files],
+            [found[file] for file in self._files],
+            [found[file] for file in self._kept_files],
             encoder,
-            cache_key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in said[file])),
+            cache_key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in found[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which captions belong to which picture, however the folder is laid out."""
+"""Captions by picture, however the folder is laid out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
 MOST = 10  # offenders that an error names
 
 Captioned = dict[str, list[str]]
-"""Paths of pictures below the folder, sorted, and what is said of each."""
+"""Paths of pictures below the folder, sorted, and their captions."""
 
 
 def captioned(folder: Path, captions: str | None, extensions: Sequence[str]) -> Captioned:
@@ -41,13 +41,13 @@ def captioned(folder: Path, captions: str | None, extensions: Sequence[str]) -> 
         raise GanflowError(f"data.captions: there is no {where}")
     table = where if where and where.is_file() else None if where or cub else lone_table(folder)
     if table:
-        said = from_table(table, pictures, folder)
+        found = from_table(table, pictures, folder)
     else:
-        said = from_files(pictures, folder, where or (folder / "text" if cub else folder), cub)
-    if silent := [picture for picture in pictures if not said.get(picture)]:
+        found = from_files(pictures, folder, where or (folder / "text" if cub else folder), cub)
+    if silent := [picture for picture in pictures if not found.get(picture)]:
         raise GanflowError(f"data.path: {_count(silent, 'picture')} in {folder} without a caption: {listed(silent)}; "
                            "give each one a caption, or take it away")  # fmt: skip
-    return {picture: said[picture] for picture in pictures}
+    return {picture: found[picture] for picture in pictures}
 
 
 def lone_table(folder: Path) -> Path | None:
@@ -64,7 +64,7 @@ def lone_table(folder: Path) -> Path | None:
 
 def from_files(pictures: Sequence[str], folder: Path, texts: Path, cub: bool) -> Captioned:
     """One .txt per picture, a caption per line."""
-    said: Captioned = {}
+    found: Captioned = {}
     wanted = {}
     for picture in pictures:
         name = Path(picture).relative_to("images") if cub else Path(picture)
@@ -79,17 +79,17 @@ def from_files(pictures: Sequence[str], folder: Path, texts: Path, cub: bool) ->
     empty = []
     for file in sorted(there):
         lines = [line.strip() for line in _read(file).splitlines() if line.strip()]
-        said[wanted[file]] = lines
+        found[wanted[file]] = lines
         if not lines:
             empty.append(str(file.relative_to(folder)))
     if empty:
         raise GanflowError(f"data.path: {_count(empty, 'caption file')} in {folder} without a word: {listed(empty)}")
-    return said
+    return found
 
 
 def from_table(table: Path, pictures: Sequence[str], folder: Path) -> Captioned:
     """Rows of a picture and a caption (in JSON also a list of them); a picture can have several rows."""
-    said: Captioned = {}
+    found: Captioned = {}
     rows = list(_csv(table) if table.suffix.lower() == ".csv" else _jsonl(table))
     if not rows:
         raise GanflowError(f"data.captions: there is no caption in {table}")
@@ -97,20 +97,20 @@ def from_table(table: Path, pictures: Sequence[str], folder: Path) -> Captioned:
     missing, empty = [], []
     for number, row in rows:
         picture, captions = _column(row, PICTURE_COLUMNS, table, number), _column(row, CAPTION_COLUMNS, table, number)
-        given = [str(c).strip() for c in (captions if isinstance(captions, list) else [captions]) if c is not None]
+        texts = [str(c).strip() for c in (captions if isinstance(captions, list) else [captions]) if c is not None]
         name = str(picture)
         if name not in known and f"images/{name}" in known:
             name = f"images/{name}"
         if name not in known:
             missing.append(f"{picture} (line {number})")
-        elif not given or not all(given):
+        elif not texts or not all(texts):
             empty.append(f"line {number}")
-        said.setdefault(name, []).extend(given)
+        found.setdefault(name, []).extend(texts)
     if missing:
         raise GanflowError(f"data.captions: {table} has captions for pictures that are not in {folder}: {listed(missing)}")
     if empty:
         raise GanflowError(f"data.captions: empty captions in {table}: {listed(empty)}")
-    return said
+    return found
 
 
 def _csv(table: Path) -> Iterator[tuple[int, dict[str, object]]]:

@@ -1,4 +1,4 @@
-"""What the networks share: checks of what they are built for, and blocks."""
+"""Parts that the networks share: checks of what they are built for, and blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shapes(data: Data, who: str) -> tuple[int, int, int]:
 
 
 def halvings(side: int) -> int:
-    """How often a side is halved until it is 4 pixels or fewer."""
+    """The number of halvings of a side until it is 4 pixels or fewer."""
     return max(0, (side - 1).bit_length() - 2)
 
 

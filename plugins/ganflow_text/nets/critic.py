@@ -1,4 +1,4 @@
-"""The matching-aware critic: does the picture look real, and is it what the sentence says?"""
+"""The matching-aware critic: it scores how real a picture is, and how well it matches a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Critic(nn.Module):
-    """The picture halved down to 4 × 4, the sentence's vector compressed and set beside it at every place, a 1 × 1 convolution
+    """The picture halved down to 4 × 4, the sentence's vector compressed and set beside it at every position, a 1 × 1 convolution
     over both, and one that spans all (Reed et al. 2016, arXiv:1605.05396; StackGAN, section 3.3).
 
     Args:
@@ -40,8 +40,8 @@ class Critic(nn.Module):
         initialize(self)
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        seen, said = self.down(x), self.compress(text)
-        everywhere = said[:, :, None, None].expand(-1, -1, *seen.shape[2:])
+        seen, sentence = self.down(x), self.compress(text)
+        everywhere = sentence[:, :, None, None].expand(-1, -1, *seen.shape[2:])
         score: Tensor = self.joined(torch.cat((seen, everywhere), 1)).flatten()
         if self.project is not None:
             score = score + (seen.flatten(1) * self.project(text)).mean(1)

@@ -1,4 +1,4 @@
-"""Stage II: looks at Stage I's picture, reads the sentence once more, and paints a larger one."""
+"""Stage II: a larger picture from Stage I's and from the sentence once more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHRUNK = 0.98  # so that what tanh gave has an inverse
 
 
 class Smaller(Data):
-    """What Stage I makes: the same data, the pictures smaller."""
+    """The data of Stage I: the same, the pictures smaller."""
 
     def __init__(self, data: Data, factor: int) -> None:
         channels, height, width = data.shape
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 class Stage2(Staged):
-    """Stage I's picture is halved twice, joined with the sentence's c at every place, passed through residual blocks, and doubled
+    """Stage I's picture is halved twice, joined with the sentence's c everywhere, passed through residual blocks, and doubled
     until the picture has its size.
 
     Args:
@@ -81,8 +81,8 @@ class Stage2(Staged):
         ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
         self.output = nn.Sequential(*output(data.main))
-        for own in (self.augmentation, self.down, self.joined, self.ups):
-            initialize(own)
+        for module in (self.augmentation, self.down, self.joined, self.ups):
+            initialize(module)
 
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""How images of a folder are cut out to train on, and where they are kept."""
+"""Crops of a folder's images for training, and the choice to keep them in memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def framing(size: int, resize: int | None, crop: str, flip: bool) -> Framing:
 
 
 def resident(framing: Framing, in_memory: str, numbers: int) -> bool:
-    """Whether so many numbers of training images are kept in memory: by the same rule as image_folder."""
+    """True where so many numbers of training images are kept in memory, by the same rule as image_folder."""
     small = 4 * numbers <= RESIDENT_BYTES and not framing.augmented
     return in_memory == "always" or (in_memory == "auto" and small)

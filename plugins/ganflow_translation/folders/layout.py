@@ -1,4 +1,4 @@
-"""Which files belong to which domain, to training and to what is held out."""
+"""Files by domain, for training and held out."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def domain(folder: Path, name: str, extensions: list[str]) -> tuple[list[str], l
 def divided(
     train: Sequence[Example], kept: Sequence[Example] | None, held_out: float, of: str
 ) -> tuple[list[Example], list[Example]]:
-    """What is trained on and what is held out: a share or number of `train` where nothing is kept already; else all that
+    """Examples for training and examples held out: a share or number of `train` where nothing is kept already; else all that
     is (held_out below 1), or its first so many."""
     if kept is not None:
         count = 0 if held_out == 0 else len(kept) if held_out < 1 else round(held_out)

@@ -18,7 +18,7 @@ from ganflow_translation.folders.reading import Header, Reader, classes, listed,
 
 @dataclass(frozen=True)
 class Sides:
-    """Which image of a pair is the source, how many channels both have, and of how many classes source label maps are."""
+    """The direction of a pair of images, the channels of both, and the number of classes of source label maps."""
 
     direction: str
     channels: tuple[int, int]

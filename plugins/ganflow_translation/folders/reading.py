@@ -103,7 +103,7 @@ class Reader:
             raise Unusable(file, image_error_text(error)) from error
 
     def every(self, make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
-        """What `make` makes of each item, in their order, without those that are left out.
+        """Results of `make` for each item, in their order, without those that are left out.
 
         Raises:
             GanflowError: some are Unusable, and not to be skipped; it names them all.
@@ -121,7 +121,7 @@ class Reader:
         return [o for o in outcomes if not isinstance(o, Unusable)]
 
     def one(self, make: Callable[[], Made]) -> Made | None:
-        """What `make` makes; None where it is left out."""
+        """The result of `make`; None where it is left out."""
         try:
             return make()
         except Unusable as error:

@@ -1,4 +1,4 @@
-"""What the networks are built between: the two domains of the data; and modules with a network for each of them."""
+"""The two domains of the data, which networks are built between; and modules with a network for each of them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _names(data: Data) -> str:
 
 
 def check_size(domains: Domains, generator: str, downs: int, multiple: int, smallest: int) -> None:
-    """That a generator with `downs` halvings takes the images.
+    """Check that the images suit a generator with `downs` halvings.
 
     Raises:
         GanflowError: they are too small, or cannot be halved that often.
@@ -98,7 +98,7 @@ def translations(ways: Mapping[str, str], multiple: int, smallest: int) -> dict[
 
 
 class NetworkEachWay(nn.Module):
-    """For every way a network of its own.
+    """A separate network for every way.
 
     Args:
         domains: between which.
@@ -117,7 +117,7 @@ class NetworkEachWay(nn.Module):
 
 
 class CriticEachDomain(nn.Module):
-    """For every domain a critic of its own.
+    """A separate critic for every domain.
 
     Attributes:
         receptive_field: of each, in pixels a side.
@@ -134,7 +134,7 @@ class CriticEachDomain(nn.Module):
         self.score_weights = getattr(one, "score_weights", {})
 
     def forward(self, x: Tensor, domain: str) -> Any:
-        """Scores of images x, said to be of this domain: as the domain's critic gives them."""
+        """Scores of images x by the domain's critic."""
         return self.critics[domain](x)
 
 

@@ -19,7 +19,7 @@ SMALLEST_WHOLE = 8  # pixels a side
 
 
 def receptive_field(layers: Iterable[nn.Module]) -> int:
-    """How many pixels a side one result of a chain of layers depends on, beyond the image's border too.
+    """Receptive field of a chain of layers: the pixels a side that one result depends on, beyond the image's border too.
 
     Each convolution or pooling of kernel k adds k − 1 steps; a step is as many pixels as the strides before it multiply to.
     """
@@ -98,7 +98,7 @@ def whole(channels: int, height: int, width_px: int, width: int, norm: str) -> P
 
 
 def layers_of(field: int) -> int | None:
-    """How many layers of stride 2 give this receptive field; None where no number does."""
+    """The number of layers of stride 2 that give this receptive field; None where no number does."""
     layers = ((field + 2) // 9).bit_length() - 1
     return layers if layers >= 0 and 9 * 2**layers - 2 == field else None
 

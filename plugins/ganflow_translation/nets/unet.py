@@ -92,7 +92,7 @@ class UNet(nn.Module):
 
 
 def halvings(height: int, width: int) -> int:
-    """How often both sides can be halved without a rest, until the shorter one is 1."""
+    """The number of times that both sides can be halved without a rest, until the shorter one is 1."""
     count = 0
     while height % 2 == 0 and width % 2 == 0:
         height, width, count = height // 2, width // 2, count + 1

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from ganflow_layers.drawing.canvas import FINE, Canvas, Materials, averaged, between, centres, palette, places
+from ganflow_layers.drawing.canvas import FINE, Canvas, Materials, averaged, between, centres, middles, palette
 from ganflow_layers.drawing.tensors import HELD_OUT, TRAIN, drawn, signed
 from torch import Tensor
 
@@ -92,7 +92,7 @@ def picture(materials: Materials) -> np.ndarray:
 @cache
 def _patterns(side: int) -> tuple[np.ndarray, ...]:
     """The sky's colours (side, 1, 3), sunlight (1, side), and where mortar, white stripes and bars are, (side, side) or less."""
-    at = places(side)
+    at = middles(side)
     x, y = at[None, :], at[:, None]
     sky = between((104, 160, 228), (216, 231, 245), y / 64)
     light = 1.10 - 0.32 * x / 64

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, places
+from ganflow_layers.drawing.canvas import UNITS, Canvas, Materials, Point, averaged, between, middles
 
 SKY, GRASS, TUFT, HILL, BODY, NECK, LEG, MANE, TAIL, MUZZLE, HOOF, EYE = range(12)
 WHITE, BLACK = np.array((240, 238, 232), np.float32), np.array((30, 28, 32), np.float32)
@@ -15,7 +15,7 @@ STRIPE = 5.6  # from one black stripe to the next, in units at scale 1
 
 @dataclass(frozen=True)
 class Pose:
-    """From the animal's own coordinates (units around the middle of its body, head on the right) to the picture's."""
+    """Map from the animal's coordinates (units around the middle of its body, head on the right) to the picture's."""
 
     x: float
     y: float
@@ -23,13 +23,13 @@ class Pose:
     angle: float
     mirrored: bool
 
-    def place(self, along: float, down: float) -> Point:
+    def point(self, along: float, down: float) -> Point:
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         x, y = along * cos - down * sin, along * sin + down * cos
         return self.x + (-x if self.mirrored else x) * self.scale, self.y + y * self.scale
 
-    def own(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The other way round."""
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The map from the picture's coordinates to the animal's."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         dx, dy = (x - self.x) / (-self.scale if self.mirrored else self.scale), (y - self.y) / self.scale
         return dx * cos + dy * sin, dy * cos - dx * sin
@@ -81,8 +81,8 @@ def zebra(meadow: Meadow) -> np.ndarray:
 
 
 def _surroundings(meadow: Meadow) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The colours of all but the coat (side, side, 3), the light on the coat (side, side), the animal's own coordinates."""
-    m, at = meadow.materials, places(len(meadow.materials))
+    """The colours of all but the coat (side, side, 3), the light on the coat (side, side), the animal's coordinates."""
+    m, at = meadow.materials, middles(len(meadow.materials))
     down_the_sky, down_the_grass = at / meadow.horizon, (at - meadow.horizon) / (UNITS - meadow.horizon)
     rows = np.zeros((len(at), EYE + 1, 3), np.float32)  # the colour of every material in every row
     rows[:, SKY] = between(meadow.sky, (236, 242, 246), down_the_sky)
@@ -91,7 +91,7 @@ def _surroundings(meadow: Meadow) -> tuple[np.ndarray, np.ndarray, tuple[np.ndar
     rows[:, HILL] = between(meadow.grass * 0.6 + 96, meadow.grass * 0.6 + 70, down_the_sky)
     rows[:, HOOF], rows[:, EYE] = (38, 32, 30), (12, 10, 10)
     points = rows[np.arange(len(at))[:, None], m]
-    along, down = meadow.pose.own(at[None, :], at[:, None])
+    along, down = meadow.pose.inverse(at[None, :], at[:, None])
     return points, (1.08 - 0.022 * (down + 8)).clip(0.6, 1.2), (along, down)
 
 
@@ -120,7 +120,7 @@ def _animal(canvas: Canvas, pose: Pose, steps: np.ndarray) -> None:
     """Back to front; `steps` says how far each of the four legs is set forward."""
 
     def shape(corners: list[Point], material: int) -> None:
-        canvas.polygon([pose.place(*corner) for corner in corners], material)
+        canvas.polygon([pose.point(*corner) for corner in corners], material)
 
     def ellipse(x: float, y: float, rx: float, ry: float, material: int) -> None:
         turns = [2 * math.pi * i / 28 for i in range(28)]

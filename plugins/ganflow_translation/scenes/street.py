@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from ganflow_layers.drawing.canvas import FINE, UNITS, Canvas, Materials, Point, averaged, between, palette, places
+from ganflow_layers.drawing.canvas import FINE, UNITS, Canvas, Materials, Point, averaged, between, middles, palette
 from PIL import Image, ImageDraw, ImageFilter
 
 SKY, LUMINARY, ROOF, WINDOW, DOOR, KERB, ROAD, DASH, POLE, LAMP, CABIN, WHEEL, LIGHT, TRUNK, LEAVES = range(15)
@@ -65,14 +65,14 @@ def night(street: Street) -> np.ndarray:
 
 
 def _coloured(street: Street, colours: np.ndarray, sky: tuple[Colour, Colour]) -> np.ndarray:
-    column = between(sky[0], sky[1], places(len(street.materials)) / street.horizon)
+    column = between(sky[0], sky[1], middles(len(street.materials)) / street.horizon)
     return np.where((street.materials == SKY)[..., None], column[:, None], colours[street.materials])
 
 
 @cache
 def _stars(side: int) -> np.ndarray:
     """The same in every scene, so that they can be foretold: (side, side) bool."""
-    at = places(side)
+    at = middles(side)
     stars: np.ndarray = np.logical_or.reduce(
         [np.maximum(np.abs(at[None, :] - x), np.abs(at[:, None] - y)) < 0.4 for x, y in STARS]
     )
@@ -80,7 +80,7 @@ def _stars(side: int) -> np.ndarray:
 
 
 def _glow(street: Street) -> np.ndarray:
-    """How bright light from lamps and headlights is, (side, side) in [0, 1]."""
+    """Brightness of the light from lamps and headlights, (side, side) in [0, 1]."""
     side = len(street.materials)
     unit = side / FINE / UNITS  # drawn in whole pixels: it is blurred anyway
     image = Image.new("L", (side // FINE, side // FINE))

@@ -46,7 +46,7 @@ class CycleLoss(TranslationLoss):
         return both[: len(origin)]
 
     def same(self, step: Step, domain: str) -> Tensor:
-        """What the generator makes of images that are in the domain already."""
+        """The generator's translation of images that are in the domain already."""
         if not step.together:
             return translated(step, step.real(domain), domain)
         step.fake(domain)

@@ -7,7 +7,7 @@ from ganflow_translation.systems.translation import TranslationLoss, distance
 
 
 class Pix2PixLoss(TranslationLoss):
-    """Critic: the adversarial loss's, from D(x, y) and D(x, G(x)). Generator: its own, plus λ E|y − G(x)| (or squared)."""
+    """The adversarial loss of D(x, y) and D(x, G(x)), plus, for the generator, λ E|y − G(x)| (or squared)."""
 
     def __init__(self, adversarial: Loss, weight: float, distance: str, critic_weight: float) -> None:
         super().__init__(adversarial, critic_weight)

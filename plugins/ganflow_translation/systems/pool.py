@@ -11,8 +11,8 @@ from ganflow import GanflowError, Step
 
 
 class Pool(nn.Module):
-    """The last fakes, some of them older: while it fills, what comes in is kept and given back; then half of what comes in takes
-    the places of earlier fakes, which are given back instead.
+    """Replay pool of fakes: while it fills, what comes in is kept and returned; then half of what comes in replaces earlier
+    fakes, which are returned instead.
 
     Its contents are buffers: part of every checkpoint, and each worker's own. All of it is tensor operations, so that it can be
     traced; they change when the critic has made its step.
@@ -38,16 +38,16 @@ class Pool(nn.Module):
         if n > size:
             raise GanflowError(f"loss.pool: a pool of {size} cannot serve batches of {n}: make it as large as a batch, or 0")
         kept, count = step.state(self.kept), step.state(self.count)
-        place = count + torch.arange(n, device=fakes.device)
-        new = place < size
-        # Different places for all, so that no fake of this batch overwrites, or is exchanged for, another of it. While the
-        # pool fills up within a batch, the places that are just being filled are left alone.
+        index = count + torch.arange(n, device=fakes.device)
+        new = index < size
+        # Different indices for all, so that no fake of this batch overwrites, or is exchanged for, another of it. While the
+        # pool fills up within a batch, the rows that are just being filled are left alone.
         chosen = torch.rand(size, device=fakes.device) + (torch.arange(size, device=fakes.device) >= count)
-        place = torch.where(new, place, chosen.argsort()[:n])
+        index = torch.where(new, index, chosen.argsort()[:n])
         swapped = ~new & (torch.rand(n, device=fakes.device) < 0.5)
-        old = kept.index_select(0, place)
+        old = kept.index_select(0, index)
         wide = (-1, *[1] * (fakes.dim() - 1))
-        step.change(self.kept, kept.index_copy(0, place, torch.where((new | swapped).view(wide), fakes.to(old.dtype), old)))
+        step.change(self.kept, kept.index_copy(0, index, torch.where((new | swapped).view(wide), fakes.to(old.dtype), old)))
         step.change(self.count, (count + n).clamp(max=size))
         return torch.where(swapped.view(wide), old.to(fakes.dtype), fakes)
 

@@ -1,4 +1,4 @@
-"""What the systems share: an adversarial loss that any loss can be, and translations by the generator's signatures."""
+"""Base of the systems: an adversarial loss that any loss can be, and translations by the generator's signatures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TranslationLoss(nn.Module, Loss):
         return self.adversarial.generator_terms(step) if step.judged else {}
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """The adversarial loss's own."""
+        """The adversarial loss's estimates."""
         weight = float(self.critic_weight)
         return self.adversarial.estimates(
             {name: mean / weight if name.startswith("critic/") else mean for name, mean in means.items()}

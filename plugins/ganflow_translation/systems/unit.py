@@ -41,12 +41,12 @@ class UNITLoss(TranslationLoss):
     def generator_terms(self, step: Step) -> Terms:
         terms = {name: self.gan * term for name, term in self.adversarial_terms(step).items()}
         for to in step.domains:
-            own = origin_of(step, to)
-            x = step.real(own)
-            mean, code = self.code(step, own)
+            origin = origin_of(step, to)
+            x = step.real(origin)
+            mean, code = self.code(step, origin)
             back_mean, back_code = self.codes(step, step.fake(to), to)
-            terms[f"reconstruction_{own}"] = self.reconstruction * distance(step.call(f"decode_{own}", code=code), x)
-            terms[f"cycle_{own}"] = self.cycle * distance(step.call(f"decode_{own}", code=back_code), x)
-            terms[f"kl_{own}"] = self.kl * mean.square().mean()
-            terms[f"kl_cycle_{own}"] = self.kl * back_mean.square().mean()
+            terms[f"reconstruction_{origin}"] = self.reconstruction * distance(step.call(f"decode_{origin}", code=code), x)
+            terms[f"cycle_{origin}"] = self.cycle * distance(step.call(f"decode_{origin}", code=back_code), x)
+            terms[f"kl_{origin}"] = self.kl * mean.square().mean()
+            terms[f"kl_cycle_{origin}"] = self.kl * back_mean.square().mean()
         return terms

@@ -1,4 +1,4 @@
-"""Commands that packages bring by the entry-point group ganflow.commands."""
+"""Commands that packages add by the entry-point group ganflow.commands."""
 
 import importlib
 import textwrap
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganflow.cli.brought import commands, load
-from ganflow.cli.main import COMMANDS
+from ganflow.cli.main import COMMANDS, load, plugin_commands
 
 ROOT = Path(__file__).parents[2]
 COUNT = '''
@@ -83,8 +82,8 @@ def test_two_that_bring_one_command(bring, command):
 
 def test_those_of_this_project():
     written = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["ganflow.commands"]
-    brought = commands()
+    found = plugin_commands()
     for name, module in written.items():
-        assert [value for _, value in brought[name]] == [module]
+        assert [value for _, value in found[name]] == [module]
         assert name not in COMMANDS
-        assert len(load(name, brought[name]).HELP) < 70
+        assert len(load(name).help) < 70

@@ -1,22 +1,26 @@
-"""ganflow sync"""
+"""`ganflow sync` and `ganflow ui`: runs in MLflow."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.cli.drawing import add_runs_argument
+from ganflow.errors import GanflowError
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    import threading
-    from pathlib import Path
-
     from ganflow.runs.folders import RunFolder
+    from ganflow.tracking.store import Server
 
-HELP = "send to MLflow what could not be sent during a run or a sweep"
 
-
-def arguments(parser: argparse.ArgumentParser) -> None:
+def sync_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name (also a sweep's), 'latest'")
     parser.add_argument("--all", action="store_true", help="every run and sweep in the runs folder")
     parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
@@ -24,17 +28,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                                       "and is remembered as yours")  # fmt: skip
     which = "whose generator is logged as a model: last, best, or a file (default: last)"
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs are kept (default: runs)")
+    add_runs_argument(parser)
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
 
-def main(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from ganflow.errors import GanflowError
+def sync_command(args: argparse.Namespace) -> int:
     from ganflow.tracking import outbox
 
-    root = Path(args.runs)
+    root = args.runs
     folders = list(outbox.everything(root)) if args.all else [_meant(run, root) for run in args.run]
     if not folders:
         raise GanflowError(f"no runs in {root}/" if args.all else "which run? e.g. ganflow sync latest, or ganflow sync --all")
@@ -77,11 +78,6 @@ def _meant(name: str, root: Path) -> RunFolder:
 
 def _when_training_ends() -> threading.Event:
     """An event that is set when the process that started this one closes our standard input, or dies."""
-    import contextlib
-    import os
-    import signal
-    import threading
-
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)  # training comes first
     if hasattr(signal, "SIGHUP"):
@@ -101,3 +97,60 @@ def _when_training_ends() -> threading.Event:
     for task in (listen, watch):
         threading.Thread(target=task, daemon=True).start()
     return over
+
+
+def ui_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=5000, help="(default: 5000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, for this machine only)")
+    add_runs_argument(parser)
+    parser.add_argument("--uri", help="another MLflow store (default: MLFLOW_TRACKING_URI, else SQLite in the runs folder)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def ui_command(args: argparse.Namespace) -> int:
+    from ganflow.addresses import is_http
+    from ganflow.tracking.destination import Destination
+    from ganflow.tracking.outbox import absolute, default_uri
+    from ganflow.tracking.store import Server
+
+    if not 1 <= args.port <= 65535:
+        raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")
+    runs = args.runs.absolute()
+    uri = absolute(args.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(runs))
+    Destination(uri, runs, given=True).check("")
+    if is_http(uri):
+        say(f"the runs are tracked by the MLflow server at {uri}")
+        _browse(uri, args.no_browser)
+        return 0
+    server = Server(uri, runs, args.host, args.port)
+    server.check_free()
+    say(f"MLflow at {server.url} (Ctrl-C ends it)")
+    if not any(runs.glob("*/*/run.json")):
+        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+    return _serve(server, args.no_browser)
+
+
+def _serve(server: Server, no_browser: bool) -> int:
+    from ganflow.tracking.store import client
+
+    for name in ("SIGTERM", "SIGHUP"):  # like Ctrl-C: the server is not left behind
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        client(server.uri, server.runs)  # makes the store if it is missing
+        with server:
+            server.wait_until_ready()
+            _browse(server.url, no_browser)
+            server.wait()
+    except KeyboardInterrupt:
+        say()
+    return 0
+
+
+def _browse(url: str, no_browser: bool) -> None:
+    """Open the address, where there is a screen to show it on."""
+    import webbrowser
+
+    seen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if seen and not no_browser:
+        webbrowser.open(url)

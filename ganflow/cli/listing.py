@@ -1,31 +1,36 @@
-"""What the folders tell of sweeps and of runs, for the commands that list either. Not a command."""
+"""Facts and tables for the commands that list runs and sweeps."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.errors import GanflowError
+from ganflow.printing import say, say_json
+from ganflow.runs.folders import RunFolder, check, status
+
 if TYPE_CHECKING:
-    from ganflow.runs.folders import RunFolder
     from ganflow.runs.journal import Entry
     from ganflow.tune.records import SweepFolder
 
 TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 
 
-def known_sweeps(root: Path) -> list[dict[str, Any]]:
-    """What is known of every sweep, oldest first."""
+def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
+    """Facts about every sweep, oldest first."""
     from ganflow.tune.records import SweepFolder
 
     found = {path.parent.absolute() for name in ("run.json", "trials.jsonl") for path in root.glob(f"*/{name}")}
-    known = [sweep for path in found if (sweep := known_sweep(SweepFolder(path)))["kind"] == "sweep"]
-    return sorted(known, key=lambda sweep: (sweep["id"], sweep["name"]))
+    facts = [sweep for path in found if (sweep := sweep_facts(SweepFolder(path)))["kind"] == "sweep"]
+    return sorted(facts, key=lambda sweep: (sweep["id"], sweep["name"]))
 
 
-def known_sweep(folder: SweepFolder) -> dict[str, Any]:
-    """What the folder tells of the sweep."""
-    from ganflow.errors import GanflowError
-    from ganflow.runs.folders import check, status
+def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
+    """Facts about a sweep, from its folder alone."""
     from ganflow.tune.records import best_of, counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
@@ -56,18 +61,8 @@ def known_sweep(folder: SweepFolder) -> dict[str, Any]:
     }
 
 
-def say_damaged(listed: list[dict[str, Any]]) -> None:
-    """Print what is wrong with the damaged ones of a list, and what helps."""
-    from ganflow.printing import say
-
-    for each in listed:
-        if each["status"] == "damaged":
-            say(f"ganflow: {each['error']}", err=True)
-
-
 def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
     """The last report of terms and the last evaluation, read from the journal's end."""
-    from ganflow.errors import GanflowError
     from ganflow.runs.journal import read
 
     try:
@@ -79,25 +74,51 @@ def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
         entries = read(folder.journal, start)[0]
     except (OSError, GanflowError):
         return None, None
-    reports = [e for e in entries if is_report(e)]
-    evaluations = [e for e in entries if not is_report(e)]
-    return reports[-1] if reports else None, evaluations[-1] if evaluations else None
+    reports: dict[bool, Entry] = {any(name.startswith(("critic/", "generator/")) for name in e.values): e for e in entries}
+    return reports.get(True), reports.get(False)
 
 
-def is_report(entry: Entry) -> bool:
-    """Whether an entry is of terms. The others are of metrics."""
-    return any(name.startswith(("critic/", "generator/")) for name in entry.values)
+def say_list(
+    listed: list[dict[str, Any]], table: Callable[[list[dict[str, Any]]], Iterable[str]], none: str, as_json: bool
+) -> None:
+    """Print a table, and what is wrong with the damaged ones, or JSON."""
+    if as_json:
+        say_json(listed)
+        return
+    say(*(table(listed) if listed else [none]))
+    for each in listed:
+        if each["status"] == "damaged":
+            say(f"ganflow: {each['error']}", err=True)
 
 
-def of_trials(sweep: dict[str, Any]) -> str:
-    """How many trials of a sweep are over, "12/16"."""
+def columns(rows: Sequence[dict[str, str]], dispensable: Sequence[str] = ()) -> Iterator[str]:
+    """Lines of a table, without columns that are empty. Lines are never cut or folded, so that they can be searched.
+
+    Args:
+        rows: name of the column → cell.
+        dispensable: columns that are left out, in this order, until the lines fit a terminal.
+    """
+    rows = [{name: name for name in rows[0]}, *rows]
+    sizes = {name: max(len(row[name]) for row in rows) for name in rows[0] if any(row[name] for row in rows[1:])}
+    for name in dispensable if sys.stdout.isatty() else ():
+        if sum(sizes.values()) + 2 * len(sizes) - 2 > shutil.get_terminal_size().columns:
+            sizes.pop(name, None)
+    for row in rows:
+        yield "  ".join(f"{row[name]:{size}}" for name, size in sizes.items()).rstrip()
+
+
+def row(name: str, text: object) -> str:
+    """A line of a description."""
+    return f"  {name:12}{text}"
+
+
+def trials_over(sweep: dict[str, Any]) -> str:
+    """The number of a sweep's trials that are over, "12/16"."""
     return f"{sweep['over']}/{sweep['trials'] or '?'}"
 
 
 def age(created: str | None) -> str:
-    """How long ago: "40 s", "5 min", "3 h", "12 d"."""
-    from datetime import UTC, datetime
-
+    """The time since then: "40 s", "5 min", "3 h", "12 d"."""
     try:
         began = datetime.fromisoformat(created or "")
     except ValueError:

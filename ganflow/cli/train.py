@@ -1,0 +1,180 @@
+"""`ganflow run` and `ganflow tune`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from typing import TYPE_CHECKING
+
+from ganflow.cli.drawing import add_runs_argument, shown_path
+from ganflow.printing import say
+
+if TYPE_CHECKING:
+    from ganflow.tune.plan import Plan
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", help="a recipe file, or the name of one that comes with ganflow (ganflow recipes)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. train.rounds=200")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that train together, each on its share of every batch: one for each GPU, or on the CPU "
+        "(default: 1; with --resume as many as the run had, for the same bits)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+    add_runs_argument(parser)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import read_recipe
+    from ganflow.recipe.stages import read_stages
+    from ganflow.runs import folders
+
+    name, overrides = recipe_and_overrides(args)
+    if not name and not args.resume:
+        raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
+    if args.workers is not None and args.workers < 1:
+        raise GanflowError(f"--workers: {args.workers} workers cannot train anything; use 1 or more")
+    stages = read_stages(name, overrides) if name else None
+    if stages and args.resume:
+        raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
+    recipe = read_recipe(name, overrides) if name and not stages else None
+    read = stages or recipe
+    for note in read.notes if read and not args.quiet else []:
+        say(note, err=True)
+    if args.resume and (sweep := folders.find_sweep(args.resume, args.runs)):
+        raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
+    folder = folders.find_run(args.resume, args.runs) if args.resume else None
+
+    from ganflow.runs.loop import last_picture
+    from ganflow.runs.start import resume_stages, start, start_stages
+
+    if folder:
+        outcomes = resume_stages(folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers)
+    elif stages:
+        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1)
+    else:
+        assert recipe is not None
+        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1)])
+    code = 0
+    for outcome in outcomes:
+        shown = shown_path(outcome.folder.path)
+        if outcome.status == "interrupted":
+            say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
+            code = 128 + outcome.signal
+        else:
+            picture = last_picture(outcome.folder)
+            say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
+            code = 0
+    return code
+
+
+def recipe_and_overrides(args: argparse.Namespace) -> tuple[str | None, list[str]]:
+    """The recipe's name and the changes to it: the first argument is one in `ganflow run --resume latest train.rounds=2000`."""
+    from ganflow.recipe import is_override
+
+    if args.recipe and is_override(args.recipe):
+        return None, [args.recipe, *args.overrides]
+    return args.recipe, list(args.overrides)
+
+
+def tune_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", help="a recipe with a tune section: a file, or the name of one of ganflow's own")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. tune.trials=8")
+    parser.add_argument("--resume", metavar="SWEEP", help="go on with a sweep, whatever interrupted it")
+    parser.add_argument("--name", metavar="N", help="of the sweep and its folder (default: the recipe's, numbered)")
+    parser.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="local: this machine (default); auto: the Ray cluster that runs here; host:port of a cluster that this machine "
+        "belongs to; http(s)://host:8265 to send the sweep there as a job",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything, show the first configurations, train nothing")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last lines")
+    add_runs_argument(parser)
+
+
+def tune_command(args: argparse.Namespace) -> int:
+    from ganflow.errors import GanflowError
+    from ganflow.machine import Broken
+    from ganflow.runs.folders import DEFAULT_ROOT
+
+    name, overrides = recipe_and_overrides(args)
+    if args.resume and (name or args.name or overrides or args.dry_run):
+        raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes, --name and --dry-run")
+    if not args.resume and not name:
+        raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
+
+    from ganflow.tune import driver
+    from ganflow.tune.cluster import parse_address
+    from ganflow.tune.plan import begin, find, make_plan, rounds_of
+    from ganflow.tune.records import table
+
+    address = parse_address(args.address)
+    if args.dry_run and name:
+        return _dry_run(make_plan(name, overrides))
+    if address.kind == "job":
+        from ganflow.tune.submit import submit
+
+        recipe = make_plan(name, overrides).recipe if name else None
+        return submit(address, recipe, args.runs, name=args.name, resume=args.resume, quiet=args.quiet)
+    if args.resume:
+        folder = find(args.resume, args.runs)
+        plan = make_plan(folder.recipe)
+    else:
+        assert name is not None
+        plan = make_plan(name, overrides)
+        folder = begin(plan, args.runs, args.name)
+    for note in [] if args.quiet else plan.recipe.notes:
+        say(note, err=True)
+    shown = shown_path(folder.path)
+    again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
+    try:
+        outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
+    except GanflowError as error:
+        if isinstance(error, Broken):
+            raise Broken(f"{error}, then go on with: {again}") from error
+        if not args.resume and not folder.records.exists():  # nothing was begun
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    except KeyboardInterrupt:
+        say(f"stopped at once; go on from the last checkpoints with: {again}")
+        raise
+    if outcome.status == "interrupted":
+        say(f"stopped; go on with: {again}")
+        return 128 + outcome.signal
+    trials = list(folder.trials().values())
+    if not args.quiet:
+        width = shutil.get_terminal_size((130, 24)).columns
+        say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
+    best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
+    say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
+    if outcome.failed:
+        say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
+        if outcome.retriable:
+            say(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
+        return 1
+    return 0
+
+
+def _dry_run(plan: Plan) -> int:
+    """Print the first configurations that a sweep would try."""
+    from ganflow.tune.plan import rounds_of
+    from ganflow.tune.search import make_searcher
+
+    searcher = make_searcher(plan.tune, plan.space, plan.mode)
+    total = searcher.total
+    say(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
+    for number in range(min(total, 10)):
+        config = searcher.propose(number)
+        if config is None:
+            break
+        say(f"  {number:>4}  " + "  ".join(change for change in plan.space.changes(config) if not change.startswith("~")))
+    if total > 10:
+        say(f"        and {total - 10} more" + ("" if plan.tune.search in ("random", "grid") else ", which depend on these"))
+    return 0
