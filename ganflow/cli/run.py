@@ -57,14 +57,15 @@ def main(args: argparse.Namespace) -> int:
     folder = folders.find_run(args.resume, root) if args.resume else None
 
     from ganflow.runs.start import resume_stages, start, start_stages
+    from ganflow.tracking.follower import sender
 
     if folder:
-        outcomes = resume_stages(folder, recipe, root, quiet=args.quiet, overrides=overrides, workers=args.workers)
+        outcomes = resume_stages(folder, recipe, root, quiet=args.quiet, overrides=overrides, workers=args.workers, send=sender)
     elif stages:
-        outcomes = start_stages(stages, root, quiet=args.quiet, workers=args.workers or 1)
+        outcomes = start_stages(stages, root, quiet=args.quiet, workers=args.workers or 1, send=sender)
     else:
         assert recipe is not None
-        outcomes = iter([start(recipe, root, quiet=args.quiet, workers=args.workers or 1)])
+        outcomes = iter([start(recipe, root, quiet=args.quiet, workers=args.workers or 1, send=sender)])
     code = 0
     for outcome in outcomes:
         code = told(outcome)

@@ -25,10 +25,10 @@ def main(args: argparse.Namespace) -> int:
     import os
     from pathlib import Path
 
-    from ganflow.addresses import is_http
+    from ganflow.addresses import absolute, is_http
     from ganflow.errors import GanflowError
     from ganflow.tracking.destination import Destination
-    from ganflow.tracking.outbox import absolute, default_uri
+    from ganflow.tracking.outbox import default_uri
     from ganflow.tracking.store import Server
 
     if not 1 <= args.port <= 65535:
