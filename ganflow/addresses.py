@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,12 +37,17 @@ def shown(address: str) -> str:
 
 def without_secrets(value: Any) -> Any:
     """Plain data whose texts are all `redacted`."""
+    return map_texts(value, redacted)
+
+
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Plain data with a function applied to every text in it, keys excepted."""
     if isinstance(value, str):
-        return redacted(value)
+        return change(value)
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
+        return {key: map_texts(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_texts(item, change) for item in value]
     return value
 
 

@@ -30,7 +30,7 @@ def start(arguments: Sequence[str], env: Mapping[str, str | None] | None = None,
 
 
 def output(arguments: Sequence[str], timeout: float) -> str:
-    """What Python prints on stdout.
+    """Run Python; returns its stdout.
 
     Raises:
         subprocess.TimeoutExpired: it did not end within `timeout` seconds, and is ended.
@@ -46,12 +46,12 @@ def output(arguments: Sequence[str], timeout: float) -> str:
 
 
 def variables() -> dict[str, str]:
-    """What the environment of a child says of its search path."""
+    """Environment variables of a child's search path."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(search_path())}
 
 
 def search_path() -> list[str]:
-    """The folders in which this process finds modules. The working folder is among them only where it was chosen: it is named in
+    """The folders in which this process finds modules. The working folder is among them only where it was chosen: it is in
     PYTHONPATH by its absolute path, or the running program, or ganflow itself, comes from there."""
     try:
         here = os.path.realpath(os.getcwd())

@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ganflow.contract.roles import TrackedRun, Tracker
 from ganflow.errors import GanflowError
 from ganflow.files import append_line, open_file, replacing
-from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder
+
+if TYPE_CHECKING:  # journals are listed without torch
+    from ganflow.contract.roles import Tracker
+    from ganflow.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What was reported after `round` rounds, at `time` seconds since 1970."""
+    """A report after `round` rounds, at `time` seconds since 1970."""
 
     round: int
     time: float
@@ -43,21 +46,20 @@ class Journal:
             raise _cannot_write(path, error) from None
 
     def append(self, round: int, values: Mapping[str, float]) -> None:
-        """One line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
+        """Append a line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
         entry = {"round": round, "time": time.time(), "values": {name: float(value) for name, value in values.items()}}
         try:
             text = json.dumps(entry, allow_nan=False)
         except ValueError:
             entry["values"] = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
             text = json.dumps(entry)
-        line = text.encode() + b"\n"
         try:
-            append_line(self._file, line)
+            append_line(self._file, text.encode() + b"\n")
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 
     def rewind(self, round: int) -> None:
-        """Drop what was reported after `round`: see the function of this name."""
+        """Drop all reports after `round`: see the function of this name."""
         rewind(self.path, round)
         self.close()
         self._file = _open(self.path)
@@ -92,8 +94,8 @@ def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
 
 
 class Reader:
-    """Reads a journal while it grows: `new` gives the entries that came since it was last asked, and all of them where the
-    journal was rewound meanwhile, which is seen from the line before."""
+    """Reader of a journal that grows: `new` returns the entries since its last call, and all of them where the journal was
+    rewound meanwhile, which is seen from the line before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -117,8 +119,8 @@ class Reader:
 
 
 def rewind(path: Path, round: int) -> None:
-    """Drop what was reported after `round`, and a torn last line: a run that goes on from its checkpoint of that round
-    reports the rest again. Atomic."""
+    """Drop all reports after `round`, and a torn last line, atomically: a run that goes on from its checkpoint of that round
+    reports the rest again."""
     if not path.exists():
         return
     raw = path.read_bytes()
@@ -147,12 +149,7 @@ def _cannot_write(path: Path, error: OSError) -> GanflowError:
 
 
 class Trackers:
-    """The trackers of one run, in the recipe's sequence. One that raises is named, and called no more.
-
-    Args:
-        trackers: as the recipe's components built them.
-        say: shows a sentence.
-    """
+    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more."""
 
     def __init__(self, recipe: Recipe, trackers: Sequence[Tracker], folder: RunFolder, say: Callable[[str], None]) -> None:
         self._recipe, self._folder, self._say = recipe, folder, say
@@ -164,6 +161,8 @@ class Trackers:
         """Begin, with the journal from its first line and the pictures of the first `round` rounds."""
         if not self._fed:
             return
+        from ganflow.contract.roles import TrackedRun
+
         run = TrackedRun(self._recipe.name, self._folder.id, self._folder.path, self._recipe.resolved())
         self._each(lambda tracker: tracker.begin(run))
         self.values()

@@ -113,7 +113,7 @@ def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interrup
 
 
 class Loop:
-    """Everything between a run's rounds. Each part happens at its own interval (see Cadence) and at the end.
+    """Everything between a run's rounds. Each part happens at an interval of its Cadence and at the end.
 
     Args:
         best: the best score so far.
@@ -248,7 +248,7 @@ class Loop:
         self.trackers.picture(round, path)
 
     def _picture(self, save: Callable[[Any], None]) -> None:
-        """Save a picture. Training needs neither Pillow nor matplotlib: that there are no pictures without them is said once."""
+        """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
         try:
             from ganflow import pictures
 

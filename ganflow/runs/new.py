@@ -168,7 +168,7 @@ def origin(recipe: Recipe) -> dict[str, Any]:
 
 
 def tracking(recipe: Recipe, before: RunRecord | None = None) -> dict[str, Any]:
-    """Where a run or a sweep of a recipe is sent, for its record."""
+    """The destination of a recipe's run or sweep, for its record."""
     track = recipe.track
     values = {name: getattr(track, name) for name in ("mlflow", "experiment", "run_name", "images", "log_model")}
     return {**values, **recorded(track.uri, before.tracking if before else {})}

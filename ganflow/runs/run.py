@@ -22,7 +22,7 @@ from ganflow.engine.feed import feed
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
-from ganflow.engine.speed import Choice, choose, worth_compiling
+from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.machine import broken
@@ -40,58 +40,31 @@ from ganflow.runs.record import Best, Compiled, RunRecord
 ERROR = "error.txt"
 
 
-@dataclass(frozen=True)
-class Before:
-    """Choices of a run that goes on: 0 or "" for what is not known.
-
-    Attributes:
-        threads: of CPU computations.
-        threads_to_build: of those by which data and networks were made.
-        precision: what the recipe's `auto` was found to mean.
-    """
-
-    threads: int = 0
-    threads_to_build: int = 0
-    precision: str = ""
-
-    @classmethod
-    def of(cls, record: RunRecord | None, recipe: Recipe, group: Group | None) -> Before:
-        """The choices in a run's record. Another number of workers gives other bits anyway; each of several workers finds by
-        itself what precision `auto` means, and all the same."""
-        if group:
-            return cls(group.threads)
-        if record is None or record.workers != 1:
-            return cls()
-        return cls(record.threads, record.threads_to_build, record.precision if recipe.train.precision == "auto" else "")
-
-    def choice(self, chosen: Choice) -> Choice:
-        """What is known, and the rest as chosen now."""
-        return replace(chosen, threads=self.threads or chosen.threads, precision=self.precision or chosen.precision)
-
-
 class Parts:
     """Everything that one run is made of, as far as it plays.
 
     Args:
         group: the workers that train together; None for this one alone.
-        before: what the run computed with, where it goes on; otherwise it is chosen.
+        before: the record of a run that goes on, which keeps what it computes with. Another number of workers gives other bits
+            anyway; each of several workers finds by itself what precision `auto` means, and all the same.
         measure: try what is fast, where the recipe leaves that open.
 
     Attributes:
-        choice: what it computes with.
+        choice: threads and precision.
 
     Raises:
         GanflowError: the parts do not fit each other, or the batch cannot be shared by so many workers.
     """
 
     def __init__(
-        self, recipe: Recipe, group: Group | None = None, before: Before | None = None, measure: bool = False
+        self, recipe: Recipe, group: Group | None = None, before: RunRecord | None = None, measure: bool = False
     ) -> None:
-        self.recipe, self.group = recipe, group
-        train, before = recipe.train, before or Before()
+        self.recipe, self.group, self.before, train = recipe, group, before, recipe.train
         check_shares(recipe, group.size if group else 1)
+        record = before if before and before.workers == 1 and not group else RunRecord()
+        threads = group.threads if group else record.threads  # 0 where nothing is known
         # What is learnt while the data are built (a text encoder) must be the same when the run goes on: with as many threads.
-        self.threads_to_build = before.threads_to_build or before.threads or train.threads or torch.get_num_threads()
+        self.threads_to_build = record.threads_to_build or threads or train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads_to_build)
         if train.deterministic != torch.are_deterministic_algorithms_enabled():  # a sweep's process plays many recipes
             torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
@@ -100,7 +73,9 @@ class Parts:
         self.composition = recipe.composition()
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data, group=group)
-        self.choice = before.choice(choose(recipe, self.game, measure=measure and not before.threads and group is None))
+        chosen = choose(recipe, self.game, measure=measure and not threads and group is None)
+        precision = (record.precision if train.precision == "auto" else "") or chosen.precision
+        self.choice = replace(chosen, threads=threads or chosen.threads, precision=precision)
         torch.set_num_threads(self.choice.threads)
         self.feed = feed(
             self.data,
@@ -171,7 +146,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run begins, or goes on.
+    """The position from which a run begins, or goes on.
 
     Attributes:
         checkpoint: to go on from; None for round 0.
@@ -209,11 +184,11 @@ class Run(Parts):
     """
 
     def __init__(self, recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None = None) -> None:
-        self.options, self.before, self.workers = options, before, group.size if group else 1
+        self.options, self.workers = options, group.size if group else 1
         self.loop: Loop | None = None
         self.interruption = Interruption()
         self._early = "interrupted"  # the status of a run that is stopped before its last round
-        super().__init__(recipe, group, Before.of(before, recipe, group), measure=not options.trial)
+        super().__init__(recipe, group, before, measure=not options.trial)
         self.metrics = self.composition.build_metrics(self.data)
         self.trackers = self.composition.build_trackers()
 
@@ -269,8 +244,8 @@ class Run(Parts):
                     self.loop.close()
 
     def _load(self, position: Position, progress: Progress, before: RunRecord) -> Best | None:
-        """Restore the state of the checkpoint; returns the best score so far. Damaged checkpoints are put aside, which is said in
-        any case, and recorded."""
+        """Restore the state of the checkpoint; returns the best score so far. Damaged checkpoints are put aside and recorded,
+        with a warning."""
         say, folder, found = progress.note, position.folder, position.checkpoint
         if position.damaged:
             known = list(before.damaged)

@@ -23,7 +23,7 @@ from ganflow.machine import cores
 from ganflow.plugins.blame import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
-from ganflow.runs.run import Before, Parts, check_shares
+from ganflow.runs.run import Parts, check_shares
 
 REPORTED, LEFT = 3, 4
 """Exit codes of a worker that reported why it ended, and of one that ended because another had."""
@@ -78,7 +78,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     """
     parts: Parts | None = None
     try:
-        parts = Parts(recipe, group, Before(group.threads))
+        parts = Parts(recipe, group)
         trainer, cadence = parts.trainer, Cadence.of(recipe.train)
         parts.composition.begin(parts.game)
         group.join(parts.game.device)

@@ -29,7 +29,7 @@ class CaptionedData(StreamData):
         held_out_sentences: one for each held-out picture.
 
     Args:
-        name, source: see ganflow.data.Data.
+        name, source: see ganflow.Data.
         shape: (channels, size, size).
         sentences, held_out_sentences: of every picture.
         encoder: learns here, unless that was done before with the same examples.

@@ -105,7 +105,7 @@ def trained(monkeypatch):
             asked.append((folder.id, which))
             return game
 
-        monkeypatch.setattr("ganflow.checkpoint.load_game", load_game)
+        monkeypatch.setattr("ganflow.runs.loading.load_game", load_game)
         monkeypatch.setattr("ganflow.cli.drawing.data_of_run", lambda folder: data)
         for command in ("sample", "interpolate"):
             monkeypatch.setattr(f"ganflow.cli.{command}.data_of_run", lambda folder: data)

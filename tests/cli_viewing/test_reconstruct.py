@@ -77,7 +77,7 @@ def trained(monkeypatch, make_run):
         examples = torch.rand(held_out, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
         toy = TensorData("toy", {"real": torch.zeros(5, *shape)}, {"real": examples})
         game = Game(toy, Square(), network() if network is Generator else network(shape), None, Nothing())
-        monkeypatch.setattr("ganflow.checkpoint.load_game", lambda folder, which="last": game)
+        monkeypatch.setattr("ganflow.runs.loading.load_game", lambda folder, which="last": game)
         monkeypatch.setattr("ganflow_autoencoder.command.data_of_run", lambda folder: toy if data else None)
         return folder, examples
 

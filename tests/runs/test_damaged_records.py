@@ -207,7 +207,7 @@ def test_a_value_of_another_type_is_not_written(tmp_path):
 
 def test_nobodys_values_are_lost(tmp_path):
     """Two processes change one record many times each."""
-    code = ("import sys, pathlib; from ganflow import record; f = pathlib.Path(sys.argv[1])\n"
+    code = ("import sys, pathlib; from ganflow.runs import record; f = pathlib.Path(sys.argv[1])\n"
             "for i in range(25): record.update(f, {'round' if sys.argv[2] == 'a' else 'copies': i + 1}) ;"
             " r = record.read(f); assert (r.round if sys.argv[2] == 'a' else r.copies) == i + 1")  # fmt: skip
     both = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]

@@ -12,8 +12,7 @@ PACKAGE = '''
 """A simulation: points that a chain walks through."""
 import torch
 
-from ganflow import hookimpl, key, settings
-from ganflow.data import Field, IterableData
+from ganflow import Field, IterableData, hookimpl, key, settings
 
 
 class Walk(IterableData):

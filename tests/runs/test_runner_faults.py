@@ -245,7 +245,7 @@ def test_a_plugin_that_raises_in_the_middle_of_a_run(work, ganflow, faulty):
     code, _, err = ganflow("run", "--resume", "latest", "-q")  # the fault comes in a process's fourth round: not this time
     assert code == 0, err
     assert run.read().status == "finished"
-    assert run.read().error is None
+    assert run.read().error == ""
     assert not (run.path / "error.txt").exists()
     assert ganflow("run", "tiny.yaml", "-q", "+modifiers={use: faulty, kind: raise, at: 99}", "--runs", "alone")[0] == 0
     assert_same_state(run, only_run(work / "alone"))

@@ -134,7 +134,7 @@ def test_it_is_said_why(work: Path) -> None:
 @pytest.mark.slow
 def test_from_a_script_without_stderr(work: Path) -> None:
     script = (
-        "from ganflow.recipe import read_recipe; from ganflow.runner import start; "
+        "from ganflow.recipe import read_recipe; from ganflow.runs.start import start; "
         "print(start(read_recipe('small.yaml', ['track.mlflow=false'])).status)"
     )
     line = f'"{sys.executable}" -P -c "{script}" 2>&-'
