@@ -26,7 +26,9 @@ def start(arguments: Sequence[str], env: Mapping[str, str | None] | None = None,
         env: changes of the environment; None takes a variable out.
         options: those of `subprocess.Popen`, but for its environment.
     """
-    return subprocess.Popen([sys.executable, "-P", *arguments], env=_merged({**variables(), **(env or {})}), **options)
+    changed = {**os.environ, **variables(), **(env or {})}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return subprocess.Popen([sys.executable, "-P", *arguments], env=kept, **options)
 
 
 def output(arguments: Sequence[str], timeout: float) -> str:
@@ -88,7 +90,3 @@ def _change(env: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-def _merged(env: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in {**os.environ, **env}.items() if value is not None}

@@ -15,7 +15,7 @@ from ganflow.errors import GanflowError
 from ganflow.files import append_line, open_file, replacing
 from ganflow.runs.folders import RunFolder
 
-if TYPE_CHECKING:  # journals are listed without torch
+if TYPE_CHECKING:
     from ganflow.contract.roles import Tracker
     from ganflow.recipe import Recipe
 
@@ -47,14 +47,10 @@ class Journal:
 
     def append(self, round: int, values: Mapping[str, float]) -> None:
         """Append a line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
-        entry = {"round": round, "time": time.time(), "values": {name: float(value) for name, value in values.items()}}
+        numbers = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
+        line = json.dumps({"round": round, "time": time.time(), "values": numbers}) + "\n"
         try:
-            text = json.dumps(entry, allow_nan=False)
-        except ValueError:
-            entry["values"] = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
-            text = json.dumps(entry)
-        try:
-            append_line(self._file, text.encode() + b"\n")
+            append_line(self._file, line.encode())
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 
@@ -89,7 +85,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
             raw = file.read()
     except FileNotFoundError:
         return [], 0
-    raw = raw[: raw.rfind(b"\n") + 1]
+    raw = raw[: _whole(raw)]
     return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
 
 
@@ -161,7 +157,7 @@ class Trackers:
         """Begin, with the journal from its first line and the pictures of the first `round` rounds."""
         if not self._fed:
             return
-        from ganflow.contract.roles import TrackedRun
+        from ganflow.contract.roles import TrackedRun  # imports torch, and lists of runs read journals
 
         run = TrackedRun(self._recipe.name, self._folder.id, self._folder.path, self._recipe.resolved())
         self._each(lambda tracker: tracker.begin(run))

@@ -36,14 +36,9 @@ SHEET = 8  # … and held-out examples, where the loss shows some
 class Sender(Protocol):
     """A process beside the training that sends the run's folder to a server (ganflow.tracking.follower)."""
 
-    def start(self) -> str | None:
-        """Begin to send; returns a note for the user, if there is one."""
-
-    def finish(self, timeout: float) -> object | None:
-        """Wait until everything is sent; returns what was not, and why."""
-
-    def stop(self) -> None:
-        """Let it send the rest by itself."""
+    def start(self) -> str | None: ...  # a note for the user
+    def finish(self, timeout: float) -> object | None: ...  # the rest that could not be sent, and why
+    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True)
