@@ -98,7 +98,7 @@ _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 if not TYPE_CHECKING:  # a type checker would believe that there is every name
 
     def __getattr__(name):
-        """A name's object, imported when it is first asked for: `import ganflow` takes milliseconds, torch a second."""
+        """Import a name's object when it is first used: `import ganflow` needs milliseconds, torch a second."""
         if name not in _ROOM:
             raise AttributeError(f"module 'ganflow' has no attribute '{name}'")
         return getattr(import_module(f"ganflow.{_ROOM[name]}"), name)

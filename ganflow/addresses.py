@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,12 +37,17 @@ def shown(address: str) -> str:
 
 def without_secrets(value: Any) -> Any:
     """Plain data whose texts are all `redacted`."""
+    return map_texts(value, redacted)
+
+
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Plain data with a function applied to every text in it, keys excepted."""
     if isinstance(value, str):
-        return redacted(value)
+        return change(value)
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
+        return {key: map_texts(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_texts(item, change) for item in value]
     return value
 
 
@@ -51,7 +57,7 @@ def bare(address: str) -> str:
 
 
 def password_problem(address: str) -> str | None:
-    """What is wrong with an address that has a password in it, or had one, and what to do; None where it has none."""
+    """The fault of an address that has a password in it, or had one, and what to do; None where it has none."""
     if bare(address) == address:
         return None
     scheme = address.partition("://")[0].partition("+")[0].lower()
@@ -65,7 +71,7 @@ def password_problem(address: str) -> str | None:
 
 
 def is_http(address: str) -> bool:
-    """Whether a server is meant, and no database or file."""
+    """Tell a server's address from a database's or a file's."""
     return address.partition(":")[0].lower() in ("http", "https")
 
 
@@ -93,3 +99,21 @@ def normal(address: str) -> str:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     where = host if port in (None, usual) else f"{host}:{port}"
     return f"{parts.scheme}://{where}{parts.path.rstrip('/')}" + (f"?{parts.query}" if parts.query else "")
+
+
+def absolute(address: str) -> str:
+    """The address with a SQLite file's path absolute."""
+    if not address.startswith(SQLITE) or address == f"{SQLITE}:memory:":
+        return address
+    return f"{SQLITE}{Path(address.removeprefix(SQLITE)).absolute().as_posix()}"
+
+
+def recorded(asked: str | None, before: Mapping[str, Any]) -> dict[str, str | None]:
+    """The store in the "tracking" entry of run.json: as the recipe names it, and where that is. A SQLite file's relative path
+    is one from where the run was begun, also when it goes on elsewhere.
+
+    Args:
+        before: the entry of a run that goes on.
+    """
+    same = asked is not None and before.get("asked") == asked and before.get("uri")
+    return {"asked": asked, "uri": before["uri"] if same else absolute(asked) if asked else None}

@@ -26,11 +26,13 @@ def start(arguments: Sequence[str], env: Mapping[str, str | None] | None = None,
         env: changes of the environment; None takes a variable out.
         options: those of `subprocess.Popen`, but for its environment.
     """
-    return subprocess.Popen([sys.executable, "-P", *arguments], env=_merged({**variables(), **(env or {})}), **options)
+    changed = {**os.environ, **variables(), **(env or {})}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return subprocess.Popen([sys.executable, "-P", *arguments], env=kept, **options)
 
 
 def output(arguments: Sequence[str], timeout: float) -> str:
-    """What Python prints on stdout.
+    """Run Python; returns its stdout.
 
     Raises:
         subprocess.TimeoutExpired: it did not end within `timeout` seconds, and is ended.
@@ -46,12 +48,12 @@ def output(arguments: Sequence[str], timeout: float) -> str:
 
 
 def variables() -> dict[str, str]:
-    """What the environment of a child says of its search path."""
+    """Environment variables of a child's search path."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(search_path())}
 
 
 def search_path() -> list[str]:
-    """The folders in which this process finds modules. The working folder is among them only where it was chosen: it is named in
+    """The folders in which this process finds modules. The working folder is among them only where it was chosen: it is in
     PYTHONPATH by its absolute path, or the running program, or ganflow itself, comes from there."""
     try:
         here = os.path.realpath(os.getcwd())
@@ -88,7 +90,3 @@ def _change(env: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-def _merged(env: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in {**os.environ, **env}.items() if value is not None}

@@ -32,9 +32,9 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
 
 
 def foreign(folder: Path, passed_over: Callable[[str], bool] = lambda name: False) -> str | None:
-    """What in a folder does not belong to it, in a few words: "samples is a link to …"; None where there is nothing.
+    """Something in a folder that does not belong to it, in a few words: "samples is a link to …"; None where there is nothing.
 
-    That is a link that leads out of the folder, and what is neither a file nor a folder.
+    That is a link that leads out of the folder, or neither a file nor a folder.
 
     Args:
         passed_over: whether what is in a folder of this name is left to others.

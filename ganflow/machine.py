@@ -17,16 +17,16 @@ _GROUPS = Path("/sys/fs/cgroup")
 def cores() -> int:
     """Cores that this process may use: its affinity, and what a container's limit leaves of it."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(math.ceil(limit) for limit in _limits(_GROUPS, _own_group()))]))
+    return max(1, min([allowed, *(math.ceil(limit) for limit in _limits(_GROUPS, _group()))]))
 
 
 def load() -> tuple[float, int]:
-    """How many processes wanted a core over the last minute, on average, and how many cores the machine has."""
+    """Processes that wanted a core over the last minute, on average, and the number of the machine's cores."""
     average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return average, os.cpu_count() or 1
 
 
-def _own_group() -> str:
+def _group() -> str:
     """The path of this process's control group (version 2)."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -94,7 +94,7 @@ def broken(error: BaseException, *folders: Path) -> Broken | None:
         if isinstance(each, GanflowError) and not sentence:
             sentence = str(each)
         if number:
-            return Broken(f"{_said(number, sentence, file, folders)}; {_REMEDIES[number]}")
+            return Broken(f"{_sentence(number, sentence, file, folders)}; {_REMEDIES[number]}")
     for folder in folders:
         number = _trouble(folder)
         if number:
@@ -103,7 +103,7 @@ def broken(error: BaseException, *folders: Path) -> Broken | None:
 
 
 def of_memory(text: str) -> bool:
-    """Whether an error's text says that the machine, not a GPU, had too little memory."""
+    """Tell from an error's text that the machine, not a GPU, had too little memory."""
     return bool(_MEMORY.search(text)) and not _OF_A_GPU.search(text)
 
 
@@ -130,8 +130,8 @@ def _number(error: BaseException) -> tuple[int, str]:
     return 0, ""
 
 
-def _said(number: int, sentence: str, file: str, folders: tuple[Path, ...]) -> str:
-    """What failed, and where: a sentence that says so already, or one about the file, or about a folder."""
+def _sentence(number: int, sentence: str, file: str, folders: tuple[Path, ...]) -> str:
+    """The failure, and where: a sentence that says so already, or one about the file, or about a folder."""
     words = os.strerror(number)
     if words in sentence and "\n" not in sentence:
         return sentence

@@ -1,4 +1,4 @@
-"""What is printed: through `say`, which shows control characters instead of obeying them, on streams that may go unread.
+"""Printing: through `say`, which shows control characters instead of obeying them, on streams that may go unread.
 
 Names of files, values of recipes, keys of journals and captions may come from a stranger. A terminal obeys the escape sequences
 in them, and characters that turn the direction of writing show another text than the one that is there.

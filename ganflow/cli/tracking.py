@@ -108,9 +108,9 @@ def ui_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def ui_command(args: argparse.Namespace) -> int:
-    from ganflow.addresses import is_http
+    from ganflow.addresses import absolute, is_http
     from ganflow.tracking.destination import Destination
-    from ganflow.tracking.outbox import absolute, default_uri
+    from ganflow.tracking.outbox import default_uri
     from ganflow.tracking.store import Server
 
     if not 1 <= args.port <= 65535:

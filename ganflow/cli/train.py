@@ -52,14 +52,15 @@ def run_command(args: argparse.Namespace) -> int:
 
     from ganflow.runs.loop import last_picture
     from ganflow.runs.start import resume_stages, start, start_stages
+    from ganflow.tracking.follower import sender
 
     if folder:
-        outcomes = resume_stages(folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers)
+        outcomes = resume_stages(folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=sender)
     elif stages:
-        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1)
+        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1, send=sender)
     else:
         assert recipe is not None
-        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1)])
+        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1, send=sender)])
     code = 0
     for outcome in outcomes:
         shown = shown_path(outcome.folder.path)

@@ -68,7 +68,7 @@ class PlayedStep(Step):
     """A player's turn in a game.
 
     Args:
-        game: ganflow.game.Game.
+        game: ganflow.engine.game.Game.
         fakes: examples that were generated for this batch already, by field.
         pending: changes of state that earlier micro-batches of the same step made; see `write`.
 

@@ -96,11 +96,11 @@ class PackSession:
     def _open(self, i: int, recipe: Recipe, folder: RunFolder, about: Mapping[str, Any], start: int) -> Member:
         """Open one trial's run, and bring it to the round from which all go on."""
         stack = self._stacks[i]
-        run, found, damaged, begun = prepare_trial(recipe, folder, about, stack, packed=True)
-        loop = stack.enter_context(run.opened(folder, found, damaged, changed=begun))
+        run, position = prepare_trial(recipe, folder, about, stack, packed=True)
+        loop = stack.enter_context(run.opened(position))
         loop.begin()
         while run.trainer.round < start:
-            loop.take(run.trainer.advance(min(loop.cadence.next_stop(run.trainer.round), start)))
+            loop.process(run.trainer.advance(min(loop.cadence.next_stop(run.trainer.round), start)))
         self._loops[i] = loop
         return Member(recipe, run.trainer)
 
@@ -134,8 +134,8 @@ class PackSession:
             loop.trainer.round = self._packed.round
             if isinstance(report, Diverged):
                 raise report
-            with self._packed.member(self._row[i]) if loop.looks(report.round) else nullcontext():
-                step = loop.take(report)
+            with self._packed.member(self._row[i]) if loop.needs_game(report.round) else nullcontext():
+                step = loop.process(report)
         return self.over[i] if step is None else step
 
     def _end(self, i: int, early: str) -> None:

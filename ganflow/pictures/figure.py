@@ -7,9 +7,6 @@ import os
 import sys
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 _RC = "matplotlibrc"
@@ -28,6 +25,9 @@ else:
     if matplotlib.matplotlib_fname() == _RC:  # a plugin imported it, and it obeyed
         matplotlib.rcdefaults()
 
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 DPI = 100
 INK, FAINT = "#333333", "#cfcfcf"

@@ -68,6 +68,7 @@ class Composition:
         # pluggy calls the last registered first: the last modifier is the outermost wrapper.
         inner = {id(chosen.settings): _Member(chosen) for chosen in parts}
         self._members = [*shared.values(), *inner.values(), *map(_Member, self.modifiers), *self._metrics, *self._trackers]
+        self._listeners: dict[str, list[Callable[..., None]]] = {}
         self._manager = _Manager("ganflow")
         self._manager.add_hookspecs(Builders)
         self._manager.add_hookspecs(Events)
@@ -160,8 +161,15 @@ class Composition:
         Each takes all of the event's arguments by name, and passes on those that its implementation asks for. They are
         plain functions with no pluggy in between, so they can be called, and traced, inside a training step.
         """
-        caller = getattr(self._manager.hook, event)
-        return [_passing(impl.function, impl.argnames, event) for impl in caller.get_hookimpls()]
+        if event not in self._listeners:
+            found = getattr(self._manager.hook, event).get_hookimpls()
+            self._listeners[event] = [_passing(impl.function, impl.argnames, event) for impl in found]
+        return self._listeners[event]
+
+    def call(self, event: str, **arguments: Any) -> None:
+        """Call everything that listens to an event, outside of a training step; arguments as the event's, by name."""
+        for listener in self.listeners(event):
+            listener(**arguments)
 
 
 def _passing(function: Callable[..., Any], names: tuple[str, ...], event: str) -> Callable[..., None]:

@@ -106,7 +106,7 @@ class Writer:
             unfinished.unlink(missing_ok=True)
 
     def write(self, tensors: Tensors, plain: dict[str, Any], *, best: bool = False) -> Path:
-        """Take a snapshot and write it as the checkpoint of `plain["round"]`, and as the best one if it is.
+        """Copy the tensors and write them as the checkpoint of `plain["round"]`, and as the best one if it is.
 
         Raises:
             GanflowError: the checkpoint before could not be written (a full disk). Older ones are intact.
@@ -147,7 +147,7 @@ class Writer:
                     self._keep_as_best(scratch)
             for old in sorted(self.folder.glob("round-*.safetensors"))[: -self.keep]:
                 old.unlink(missing_ok=True)
-        except Exception as error:  # told to the training thread, by `wait`
+        except Exception as error:  # raised in the training thread, by `wait`
             self._error = error
 
     def _keep_as_best(self, file: Path) -> None:

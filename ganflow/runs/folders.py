@@ -14,7 +14,8 @@ from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.files import foreign
-from ganflow.runs import lock, record
+from ganflow.runs import lock
+from ganflow.runs import record as records
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
 DEFAULT_ROOT = Path("runs")
@@ -63,7 +64,7 @@ class RunFolder:
 
     @property
     def tracking(self) -> Path:
-        """What was sent to MLflow so far."""
+        """A record of everything sent to MLflow so far."""
         return self.path / "tracking.json"
 
     def is_run(self) -> bool:
@@ -72,11 +73,11 @@ class RunFolder:
 
     def read(self) -> RunRecord:
         """Read run.json; raises DamagedRecord (a GanflowError) where that is not possible."""
-        return record.read(self.path)
+        return records.read(self.path)
 
     def update(self, **values: Any) -> None:
-        """Change values in run.json; see `ganflow.record.update`."""
-        record.update(self.path, values)
+        """Change values in run.json; see `ganflow.runs.record.update`."""
+        records.update(self.path, values)
 
 
 def here(path: Path) -> Path:
@@ -85,17 +86,17 @@ def here(path: Path) -> Path:
 
 
 def moved(path: str, runs: Path) -> Path:
-    """Where a path of a runs folder is, which was noted before the folder was moved: the same names below the folder of now.
-    A path that is there, and one of which nothing is found, is left as it is."""
-    noted = Path(path)
-    if noted.exists():
-        return noted
-    ends = (runs.joinpath(*noted.parts[i:]) for i in range(1, len(noted.parts) - 1))
-    return next((end for end in ends if end.exists()), noted)
+    """The present form of a path that was recorded before its runs folder was moved: the same names below the folder of now.
+    A path that exists, and one of which nothing is found, is left as it is."""
+    recorded = Path(path)
+    if recorded.exists():
+        return recorded
+    ends = (runs.joinpath(*recorded.parts[i:]) for i in range(1, len(recorded.parts) - 1))
+    return next((end for end in ends if end.exists()), recorded)
 
 
 def create(root: Path, name: str) -> RunFolder:
-    """A fresh folder for a run of this name. Ids sort by the time at which they were given.
+    """A fresh folder for a run of this name. Ids sort by time.
 
     Raises:
         GanflowError: the folder cannot be written.
@@ -104,7 +105,7 @@ def create(root: Path, name: str) -> RunFolder:
         folder = RunFolder((root / name / stamp()).absolute())
         try:
             return make(folder)
-        except FileExistsError:  # given to another process in the same tenth of a millisecond
+        except FileExistsError:  # another process's, of the same tenth of a millisecond
             continue
 
 
@@ -120,18 +121,19 @@ def make(folder: RunFolder) -> RunFolder:
         FileExistsError: it is there already.
         GanflowError: it cannot be written.
     """
+    made = False
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise _cannot_make(folder, error) from None
-    try:
+        made = True
         make_inner(folder)
     except OSError as error:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise _cannot_make(folder, error) from None
+        if made:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        elif isinstance(error, FileExistsError) and folder.path.exists():  # or there is a file in the place of a folder above
+            raise
+        why = f"{error.strerror}; choose another with --runs"
+        raise GanflowError(f"cannot make the run's folder {folder.path}: {why}") from None
     return folder
 
 
@@ -141,12 +143,8 @@ def make_inner(folder: RunFolder) -> None:
         path.mkdir(exist_ok=True)
 
 
-def _cannot_make(folder: RunFolder, error: OSError) -> GanflowError:
-    return GanflowError(f"cannot make the run's folder {folder.path}: {error.strerror}; choose another with --runs")
-
-
 def check(folder: RunFolder) -> None:
-    """See that nothing in a run's, or a sweep's, folder leads out of it: it may come from a stranger. The folder itself, and
+    """Check that nothing in a run's, or a sweep's, folder leads out of it: it may come from a stranger. The folder itself, and
     those above it, may be links; a sweep's trials are checked when they are opened.
 
     Raises:
@@ -166,9 +164,9 @@ class Running(GanflowError):
     """Another process trains the run, or runs the sweep."""
 
     def __init__(self, folder: RunFolder) -> None:
-        noted = folder.read()
-        who = f"pid {noted.pid} on {noted.host or 'this machine'}"
-        if noted.kind == "sweep":
+        record = folder.read()
+        who = f"pid {record.pid} on {record.host or 'this machine'}"
+        if record.kind == "sweep":
             super().__init__(f"another process runs the sweep {folder.path.name} already ({who})")
         else:
             super().__init__(f"run {folder.id} is being trained by another process ({who})")
@@ -192,15 +190,15 @@ def locked(folder: RunFolder) -> Iterator[None]:
 
 
 def is_running(folder: RunFolder) -> bool:
-    """Tell whether a process trains this run, or runs this sweep, at this moment: whether its lock is held."""
+    """Tell whether a process trains this run, or runs this sweep, at this moment."""
     return lock.is_locked(folder.path / _LOCK)
 
 
-def status(folder: RunFolder, noted: RunRecord) -> str:
-    """As the run recorded it; "killed" where it says "running" and is not. The lock of another machine may not be seen here:
+def status(folder: RunFolder, record: RunRecord) -> str:
+    """The recorded status; "killed" where that is "running" and the run is not. The lock of another machine may not be seen here:
     its run is believed."""
-    if noted.status != "running" or noted.host not in ("", socket.gethostname()) or is_running(folder):
-        return noted.status
+    if record.status != "running" or record.host not in ("", socket.gethostname()) or is_running(folder):
+        return record.status
     return "killed"
 
 
@@ -211,8 +209,8 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
 
 
 def is_sweep(folder: RunFolder) -> bool:
-    """Tell whether it is `runs/<sweep>/`, a folder with a run.json of its own in which every trial is a run. Where that is
-    damaged, the trials' records tell."""
+    """Tell whether it is `runs/<sweep>/`, a folder with a run.json in which every trial is a run. Where that is damaged, the
+    trials' records decide."""
     if not folder.is_run():
         return False
     try:
@@ -240,7 +238,7 @@ def find_sweep(name: str, root: Path) -> RunFolder | None:
 
 
 def trial(sweep: RunFolder, number: int) -> RunFolder:
-    """The run of a trial. Its id is the sweep's own with the trial's number, so that it is the same whenever it is asked."""
+    """The run of a trial; its id is the sweep's with the trial's number."""
     id = sweep.read().id
     if not _ID.fullmatch(id):
         raise DamagedRecord(sweep.path / FILE, f"is damaged ({id!r} is not the id of a sweep)")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What was reported after `round` rounds, at `time` seconds since 1970."""
+    """A report after `round` rounds, at `time` seconds since 1970."""
 
     round: int
     time: float
@@ -46,21 +46,16 @@ class Journal:
             raise _cannot_write(path, error) from None
 
     def append(self, round: int, values: Mapping[str, float]) -> None:
-        """One line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
-        entry = {"round": round, "time": time.time(), "values": {name: float(value) for name, value in values.items()}}
+        """Append a line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
+        numbers = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
+        line = json.dumps({"round": round, "time": time.time(), "values": numbers}) + "\n"
         try:
-            text = json.dumps(entry, allow_nan=False)
-        except ValueError:
-            entry["values"] = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
-            text = json.dumps(entry)
-        line = text.encode() + b"\n"
-        try:
-            append_line(self._file, line)
+            append_line(self._file, line.encode())
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 
     def rewind(self, round: int) -> None:
-        """Drop what was reported after `round`: see the function of this name."""
+        """Drop all reports after `round`: see the function of this name."""
         rewind(self.path, round)
         self.close()
         self._file = _open(self.path)
@@ -90,13 +85,13 @@ def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
             raw = file.read()
     except FileNotFoundError:
         return [], 0
-    raw = raw[: raw.rfind(b"\n") + 1]
+    raw = raw[: _whole(raw)]
     return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
 
 
 class Reader:
-    """Reads a journal while it grows: `new` gives the entries that came since it was last asked, and all of them where the
-    journal was rewound meanwhile, which is seen from the line before."""
+    """Reader of a journal that grows: `new` returns the entries since its last call, and all of them where the journal was
+    rewound meanwhile, which is seen from the line before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -120,8 +115,8 @@ class Reader:
 
 
 def rewind(path: Path, round: int) -> None:
-    """Drop what was reported after `round`, and a torn last line: a run that goes on from its checkpoint of that round
-    reports the rest again. Atomic."""
+    """Drop all reports after `round`, and a torn last line, atomically: a run that goes on from its checkpoint of that round
+    reports the rest again."""
     if not path.exists():
         return
     raw = path.read_bytes()
@@ -150,12 +145,7 @@ def _cannot_write(path: Path, error: OSError) -> GanflowError:
 
 
 class Trackers:
-    """The trackers of one run, in the recipe's sequence. One that raises is named, and called no more.
-
-    Args:
-        trackers: as the recipe's components built them.
-        say: shows a sentence.
-    """
+    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more."""
 
     def __init__(self, recipe: Recipe, trackers: Sequence[Tracker], folder: RunFolder, say: Callable[[str], None]) -> None:
         self._recipe, self._folder, self._say = recipe, folder, say

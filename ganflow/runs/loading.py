@@ -23,12 +23,12 @@ from ganflow.runs.record import FILE, DamagedRecord, DataRecord
 
 
 class DescribedData(Data):
-    """What is known of a run's data without the data: enough to build its networks."""
+    """A run's data as its record describes them, without the examples: enough to build its networks."""
 
     def __init__(self, record: DataRecord) -> None:
         self.name, self.size, self.source = record["name"], record["size"], record.get("source") or ""
         self.held_out = {}
-        ranges, kinds, classes = record.get("ranges", {}), record.get("kinds", {}), record.get("classes", {})
+        ranges, classes = record.get("ranges", {}), record.get("classes", {})
         frequencies = record.get("frequencies", {})
         self.fields = {
             name: Field(
@@ -37,7 +37,7 @@ class DescribedData(Data):
                 high=ranges[name][1],
                 classes=tuple(classes.get(name, ())),
                 frequencies=tuple(frequencies[name]) if name in frequencies else None,
-                kind=kinds.get(name, ""),
+                kind=record.get("kinds", {}).get(name, ""),
             )
             for name, shape in record["fields"].items()
         }
@@ -48,7 +48,7 @@ class DescribedData(Data):
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """The other way: what run.json keeps of the data."""
+    """A run's data for its record: the inverse of `DescribedData`."""
     return {
         "name": data.name,
         "size": data.size,
@@ -135,8 +135,8 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 
 
-def same_sentences(data: Data, source: Checkpoint, name: str) -> None:
-    """See that an earlier run read sentences as this one does, where both read any.
+def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
+    """Check that an earlier run read sentences as this one does, where both read any.
 
     Raises:
         GanflowError: their encoders differ.
@@ -150,9 +150,9 @@ def same_sentences(data: Data, source: Checkpoint, name: str) -> None:
                            "use the same data.encoder, and the same training examples")  # fmt: skip
 
 
-def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
-    """Give the players the weights that they had in an earlier run; a player that it had not keeps its own.
-    A generator that stands on an earlier stage's takes that, averaged where the run kept an average.
+def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+    """Load the players' weights of an earlier run; a player that it had not is left as it is. Into a generator that stands on
+    an earlier stage's that one is loaded, averaged where the run kept an average.
 
     Args:
         name: of the earlier run, for messages.
@@ -163,7 +163,7 @@ def take_over(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     Raises:
         GanflowError: the networks differ.
     """
-    same_sentences(game.data, source, name)
+    check_encoder(game.data, source, name)
     networks: dict[str, nn.Module | None] = {"generator": game.generator, "critic": game.critic}
     earlier: Any = getattr(game.generator, "earlier", None)
     if earlier is not None and not any(key.startswith("game.generator.earlier.") for key in source.tensors):

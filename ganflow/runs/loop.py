@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -27,8 +27,18 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Trackers, entries
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
-from ganflow.tracking.destination import bar_of, typed
-from ganflow.tracking.follower import Follower
+
+GRID = 64  # latent points whose samples are drawn again and again over training, …
+CLOUD = 2000  # … of points in the plane; …
+SHEET = 8  # … and held-out examples, where the loss shows some
+
+
+class Sender(Protocol):
+    """A process beside the training that sends the run's folder to a server (ganflow.tracking.follower)."""
+
+    def start(self) -> str | None: ...  # a note for the user
+    def finish(self, timeout: float) -> object | None: ...  # the rest that could not be sent, and why
+    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,12 @@ class Cadence:
         return round % every == 0 or round == self.rounds
 
 
-GRID = 64
-"""Latent points whose samples are drawn again and again over training."""
-SHEET = 8
-"""Held-out examples that are shown again and again, where the loss shows some."""
-CLOUD = 2000
-"""The same for points in the plane."""
+@dataclass(frozen=True)
+class Step:
+    """A report after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
+
+    round: int
+    values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,18 +85,9 @@ class Interruption:
     signal: int = 0
 
 
-@dataclass(frozen=True)
-class Step:
-    """What was reported after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
-
-    round: int
-    values: dict[str, float] = field(default_factory=dict)
-
-
 @contextmanager
 def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interruption]:
-    """Ctrl-C and SIGTERM are noted, and `heard` is called, so that what goes on can end well; a second Ctrl-C ends it at
-    once."""
+    """Note Ctrl-C and SIGTERM, and call `heard`, so that the run can end well; a second Ctrl-C ends it at once."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -107,7 +108,13 @@ def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interrup
 
 
 class Loop:
-    """What a run does between its rounds. Each part happens at its own interval (see Cadence) and at the end."""
+    """Everything between a run's rounds. Each part happens at an interval of its Cadence and at the end.
+
+    Args:
+        best: the best score so far.
+        trial: part of a sweep: fewer pictures, and no warnings.
+        sender: sends the folder while the run lasts.
+    """
 
     def __init__(
         self,
@@ -120,30 +127,25 @@ class Loop:
         progress: Progress,
         best: Best | None,
         trial: bool,
+        sender: Sender | None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
-        self.metrics, self.folder, self.progress = Scores(metrics), folder, progress
+        self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
         self.cadence = Cadence.of(recipe.train)
-        events = ("run_started", "round_reported", "evaluated", "checkpointed", "run_ended")
-        self.listeners = {event: composition.listeners(event) for event in events}
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
-        self.best = best  # the best score so far and its round
+        self.best, self.sender, self._trial = best, sender, trial
+        self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
-        self._kept = trainer.round  # the round of the last checkpoint
-        self._settled = -1  # the round in which the game was last made ready to be looked at
-        self._trial = trial
-        self.follower = Follower(folder, typed(recipe)) if recipe.track.mlflow and not trial else None
+        self._settled = -1  # the round in which the game was last prepared to be sampled from
 
     def begin(self) -> None:
-        """Before the first round that is played."""
-        self._tell("run_started")
-        if self.follower:
-            self.follower.start()
-            if bar := bar_of(self.folder, typed(self.recipe)):
-                self.progress.note(bar)
+        """Prepare for the first round that is played."""
+        self._call("run_started")
+        if self.sender and (note := self.sender.start()):
+            self.progress.note(note)
         self.trackers.begin(self.trainer.round)
         # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
         if self.trainer.round == 0 and not (self._trial and self.cadence.sample >= self.cadence.rounds):
@@ -154,79 +156,82 @@ class Loop:
         self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
             report = self.trainer.advance(self.cadence.next_stop(self.trainer.round))
-            self._see_that_it_is_the_same(True if self.trainer.round >= self.cadence.rounds else None)
+            self._check_unchanged(True if self.trainer.round >= self.cadence.rounds else None)
             if report.terms:  # or it was stopped before a round was played
-                yield self.take(report)
-            self._see_that_it_is_the_same(False)  # after what events changed
+                yield self.process(report)
+            self._check_unchanged(False)  # after what events changed
 
-    def _see_that_it_is_the_same(self, look: bool | None) -> None:
+    def _check_unchanged(self, full: bool | None) -> None:
         """Go on eagerly where the rounds to come are not those that were compiled. Arguments as of `Trainer.changed`.
 
         Raises:
             GanflowError: the recipe asks for compiled rounds. What was played since the last report is not kept.
         """
-        why = self.trainer.changed(look)
+        why = self.trainer.changed(full)
         if why is None:
             return
         if self.recipe.train.compile != "auto":
             raise GanflowError(f"train.compile: {why}; start again with train.compile=never")
         self.trainer.decompile()
         self.progress.note(f"eager rounds from round {self.trainer.round} on: {why}")
-        self._write("run.json", lambda: self.folder.update(compile={"mode": "never", "why": why}))
+        self._record(compile={"mode": "never", "why": why})
 
     def end(self, early: str) -> str:
-        """Keep what there is, and say that the run is over: "finished", or `early` if it is."""
-        if self.trainer.stop and self.trainer.round > self._kept:  # the signal came when the round was already dealt with
+        """Keep a checkpoint and record how the run ended: "finished", or `early` before its last round."""
+        if self.trainer.stop and self.trainer.round > self._checkpointed:  # the signal came after the round's checkpoint was due
             self._keep(self.trainer.round, best=False)
         self.trainer.halt()
         status = "finished" if self.trainer.round >= self.cadence.rounds else early
-        self._end(status)
+        self.writer.wait()
+        if not self._trial and (curves := list(entries(self.folder.journal))):  # a trial's are shown by MLflow
+            self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
+        self._record(status=status, round=self.trainer.round)
+        self.trackers.end(status)
+        self._call("run_ended", status=status)
+        if self.sender:
+            self.progress.note("sending to MLflow …")
+            if unsent := self.sender.finish(self.recipe.track.wait):
+                self.progress.note(str(unsent))
         return status
 
     def close(self) -> None:
-        """Let go of the files. What was not sent to MLflow goes on being sent."""
-        self.trackers.end("interrupted")  # where nothing else was said
-        if self.follower:
-            self.follower.stop()
+        """Close the files. Unsent points go on being sent."""
+        self.trackers.end("interrupted")  # where the run has not ended
+        if self.sender:
+            self.sender.stop()
         self.journal.close()
 
-    def looks(self, round: int) -> bool:
-        """Whether anything is due in this round for which the game is looked at."""
+    def needs_game(self, round: int) -> bool:
+        """Tell whether anything is due in this round for which the game's weights are read."""
+        if self.trainer.stop or self.composition.listeners("round_reported"):
+            return True
         due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics.metrics else []))
-        told = self.trainer.stop or bool(self.listeners["round_reported"])
-        return told or any(self.cadence.due(every, round) for every in due)
+        return any(self.cadence.due(every, round) for every in due)
 
-    def take(self, report: Report) -> Step:
-        """Do what is due after these rounds."""
-        cadence, trainer = self.cadence, self.trainer
-        self._report(report)
-        round = report.round
-        scores: dict[str, float] = {}
+    def process(self, report: Report) -> Step:
+        """Do everything that is due after these rounds."""
+        cadence, round = self.cadence, report.round
+        self._call("round_reported", report=report)  # which may add numbers
+        self._log(round, report.values)
+        self.progress.update(report)
         if cadence.due(cadence.sample, round):
             self._draw(round)
-        first: dict[str, float] = {}  # the first metric's, which say what is best
+        scores: dict[str, float] = {}
+        first: dict[str, float] = {}  # the first metric's, which decide what is best
         if self.metrics.metrics and cadence.due(cadence.evaluate, round):
             scores, first = self._evaluate(report)
-        if cadence.due(cadence.checkpoint, round) or trainer.stop or self._improves(first):
+        if cadence.due(cadence.checkpoint, round) or self.trainer.stop or self._improves(first):
             self._keep(round, self._improves(first, remember=True))
         return Step(round, {**report.values, **scores})
 
-    def _report(self, report: Report) -> None:
-        self._tell("round_reported", report=report)  # which may add numbers
-        self._write("metrics.jsonl", lambda: self.journal.append(report.round, report.values))
-        self.trackers.values()
-        self.progress.update(report)
-
     def _draw(self, round: int) -> None:
-        """A picture of what the loss shows of held-out examples, or of the fixed latents' samples."""
+        """Draw what the loss shows of held-out examples, or the fixed latents' samples."""
         self._settle()
         game = self.game
-        shown = {name: examples[:SHEET] for name, examples in game.data.held_out.items()}
-        rows = rows_of(game, shown)
+        rows = rows_of(game, {name: examples[:SHEET] for name, examples in game.data.held_out.items()})
         if not rows and set(game.signatures[game.maker].inputs.values()) != {Z}:  # nothing to draw from
             return
         samples = None if rows else game.samples(GRID if game.data.main.is_image else CLOUD, self.recipe.train.seed)
-
         path = self.folder.samples / f"round-{round:08d}.png"
 
         def save(pictures: Any) -> None:
@@ -237,12 +242,12 @@ class Loop:
         self._picture(save)
         self.trackers.picture(round, path)
 
-    def _picture(self, make: Callable[[Any], None]) -> None:
-        """Training needs neither Pillow nor matplotlib: without them there are no pictures, and that is said once."""
+    def _picture(self, save: Callable[[Any], None]) -> None:
+        """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
         try:
             from ganflow import pictures
 
-            self._write("a picture", lambda: make(pictures))
+            self._write("a picture", lambda: save(pictures))
         except ModuleNotFoundError as error:
             if not self._no_pictures:
                 self.progress.note(f"no pictures: {error}")
@@ -251,27 +256,26 @@ class Loop:
     def _evaluate(self, report: Report) -> tuple[dict[str, float], dict[str, float]]:
         """All scores, and the first metric's alone."""
         self._settle()
-        round, known = report.round, self.metrics.renamed
+        round, known = report.round, len(self.metrics.renamed)
         found = self.metrics.evaluate(self.game)
         scores = {name: score for each in found for name, score in each.items()}
         if alike := [name for name in scores if name in report.values]:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
-        for text in self.metrics.renamed[len(known) :]:
+        for text in self.metrics.renamed[known:]:
             self.progress.note(text)
-        self._write("metrics.jsonl", lambda: self.journal.append(round, scores))
-        self.trackers.values()
+        self._log(round, scores)
         self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
-        self._tell("evaluated", round=round, scores=scores)
+        self._call("evaluated", round=round, scores=scores)
         return scores, found[0]
 
     def _settle(self) -> None:
-        """Make the game ready to be sampled from, scored or kept, once in a round."""
+        """Prepare the game to be sampled from, scored or kept, once in a round."""
         if self._settled != self.trainer.round:
             self.trainer.settle()
             self._settled = self.trainer.round
 
     def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
-        """Whether the first of these scores is the best so far."""
+        """Compare the first of these scores with the best so far."""
         score = next(iter(scores.values()), math.nan)
         if math.isnan(score):
             return False
@@ -282,40 +286,33 @@ class Loop:
         return better
 
     def _keep(self, round: int, best: bool) -> None:
+        """Write a checkpoint."""
         for name, player in self.game.players.items():
             if not all(bool(torch.isfinite(p).all()) for p in player.updated):
                 raise Diverged(f"a weight of the {name}", float("nan"), round)
         self._settle()
         tensors, plain = self.trainer.state()
         path = self.writer.write(tensors, {**plain, "best": self.best or {}}, best=best)
-        self._kept = round
-        self._write("run.json", lambda: self.folder.update(round=round, best=self.best))
-        self._tell("checkpointed", round=round, path=path)
+        self._checkpointed = round
+        self._record(round=round, best=self.best)
+        self._call("checkpointed", round=round, path=path)
 
-    def _end(self, status: str) -> None:
-        self.writer.wait()
-        curves = [] if self._trial else list(entries(self.folder.journal))  # of trials MLflow shows them
-        if curves:
-            self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
-        self._write("run.json", lambda: self.folder.update(status=status, round=self.trainer.round))
-        self.trackers.end(status)
-        self._tell("run_ended", status=status)
-        if self.follower:
-            self.progress.note("sending to MLflow …")
-            unsent = self.follower.finish(self.recipe.track.wait)
-            if unsent:
-                self.progress.note(str(unsent))
+    def _call(self, event: str, **arguments: object) -> None:
+        self.composition.call(event, game=self.game, **arguments)
 
-    def _tell(self, event: str, **arguments: object) -> None:
-        for listener in self.listeners[event]:
-            listener(game=self.game, **arguments)
+    def _log(self, round: int, values: dict[str, float]) -> None:
+        self._write("metrics.jsonl", lambda: self.journal.append(round, values))
+        self.trackers.values()
 
-    def _write(self, what: str, action: Callable[[], None]) -> None:
+    def _record(self, **values: Any) -> None:
+        self._write("run.json", lambda: self.folder.update(**values))
+
+    def _write(self, file: str, action: Callable[[], object]) -> None:
         try:
             action()
         except OSError as error:
             kept = "earlier checkpoints are intact"
-            raise GanflowError(f"cannot write {what} in {self.folder.path}: {error.strerror}; {kept}") from error
+            raise GanflowError(f"cannot write {file} in {self.folder.path}: {error.strerror}; {kept}") from error
 
 
 def last_picture(folder: RunFolder) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ganflow.addresses import recorded
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.plugins import versions
@@ -29,8 +30,8 @@ _SHORT, _PACKED = 4096, 2**26  # bytes that are read of a reference, and of all 
 
 
 def git_commit(folder: Path | None = None) -> dict[str, Any] | None:
-    """{"commit": …} of a folder's repository, the working folder's if not given; None outside a repository, or where its files do
-    not tell."""
+    """{"commit": …} of a folder's repository, the working folder's by default; None outside a repository, or where its files do
+    not say."""
     try:
         here = (folder or Path.cwd()).resolve()
         found = next((path / ".git" for path in (here, *here.parents) if (path / ".git").exists()), None)
@@ -71,8 +72,8 @@ def _head(folder: Path, common: Path) -> str | None:
     name = text.removeprefix("ref: ")
     if not _REF.fullmatch(name):
         return None
-    for place in dict.fromkeys((folder, common)):
-        file = place / name
+    for base in dict.fromkeys((folder, common)):
+        file = base / name
         if file.exists() and file.resolve() == file:
             text = _line(file)
             return text if _COMMIT.fullmatch(text) else None
@@ -86,8 +87,8 @@ def _line(file: Path) -> str:
 
 
 @contextmanager
-def alone(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock. What cannot be written in its folder is the user's to mend, so it is said in a sentence.
+def lock_folder(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock; what cannot be written in its folder meanwhile is raised as a sentence.
 
     Raises:
         GanflowError: another process trains this run, or something in the folder cannot be written.
@@ -108,7 +109,7 @@ def fill_folder(folder: RunFolder, recipe: Recipe, values: dict[str, Any], held:
         GanflowError: it cannot be written.
     """
     try:
-        held.enter_context(alone(folder))
+        held.enter_context(lock_folder(folder))
         write_recipe(folder, recipe)
         folder.update(id=folder.id, **values)
     except (OSError, GanflowError) as error:
@@ -121,7 +122,7 @@ def fill_folder(folder: RunFolder, recipe: Recipe, values: dict[str, Any], held:
 
 
 def clear_unfinished(folder: RunFolder) -> None:
-    """Take away a folder that was being made when its process died: it has no run.json yet.
+    """Remove a folder that was being made when its process died: it has no run.json yet.
 
     Raises:
         GanflowError: the run was begun, and its run.json is lost.
@@ -138,21 +139,21 @@ def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
 
 def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
     """Differences between what a run is made of now and when it began."""
-    told = []
+    found = []
     for name, was in before.plugins.items():
-        own = now["plugins"].get(name, was)  # or it is a tracker's, which the recipe has no more
-        if own != was:
+        plugin = now["plugins"].get(name, was)  # or it is a tracker's, which the recipe has no more
+        if plugin != was:
             then = f"{was['distribution']} {was['version']}"
-            told.append(f"plugin '{name}' was {then}, is now {own['distribution']} {own['version']}")
+            found.append(f"plugin '{name}' was {then}, is now {plugin['distribution']} {plugin['version']}")
     for name, version in before.versions.items():
         if (new := now["versions"].get(name, version)) != version:
-            told.append(f"{name} was {version}, is now {new}")
+            found.append(f"{name} was {version}, is now {new}")
     data, new = before.data, now["data"]
     if data and new["fingerprint"] != data["fingerprint"]:
         known = None not in (data["size"], new["size"])
         numbers = f": {data['size']} examples then, {new['size']} now" if known else ""
-        told.append(f"the data {data['name']} changed since the run began{numbers}")
-    return told
+        found.append(f"the data {data['name']} changed since the run began{numbers}")
+    return found
 
 
 def origin(recipe: Recipe) -> dict[str, Any]:
@@ -164,3 +165,10 @@ def origin(recipe: Recipe) -> dict[str, Any]:
         "plugins": versions(recipe.chosen()),
         "git": git_commit(),
     }
+
+
+def tracking(recipe: Recipe, before: RunRecord | None = None) -> dict[str, Any]:
+    """The destination of a recipe's run or sweep, for its record."""
+    track = recipe.track
+    values = {name: getattr(track, name) for name in ("mlflow", "experiment", "run_name", "images", "log_model")}
+    return {**values, **recorded(track.uri, before.tracking if before else {})}

@@ -1,11 +1,12 @@
-"""How a run shows that it goes on: a live display on a terminal, plain lines anywhere else."""
+"""Progress of a run: a live display on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ganflow.printing import Unread, escaped, say
 
@@ -14,27 +15,19 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from ganflow.contract.loss import Report
+
 PARTS = 20  # plain lines: one for each twentieth of the rounds, or when this many seconds went by, …
 EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # … more as the run gets longer
 REFRESHES = 2  # of the live display, per second
 
 
-class Reported(Protocol):
-    """What `update` reads of a trainer's report."""
-
-    @property
-    def round(self) -> int: ...
-    @property
-    def terms(self) -> dict[str, float]: ...
-    @property
-    def estimates(self) -> dict[str, float]: ...
-    @property
-    def rounds_per_second(self) -> float: ...
+_log = logging.getLogger("ganflow")
 
 
 class Shown:
-    """What shows itself on stderr, so that stdout is left to results: live on a terminal, with rich, which draws it; in plain
-    lines anywhere else.
+    """A display on stderr, so that stdout is left to results: live on a terminal, with rich, which draws it; in plain lines
+    anywhere else. Its sentences are logged, too.
 
     Args:
         quiet: show nothing but warnings.
@@ -55,15 +48,17 @@ class Shown:
         return self._live is not None
 
     def note(self, text: str) -> None:
-        """A line of its own, above what is drawn: "samples/round-00000500.png"."""
+        """Show a line above what is drawn: "samples/round-00000500.png"."""
+        _log.info(text)
         if self._live is not None:
             self._live.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)
         else:
             self._print(text)
 
     def warn(self, text: str) -> None:
-        """A line that must not be missed: it is also shown when quiet."""
+        """Show a line that must not be missed, when quiet, too."""
         if self.quiet:
+            _log.info(text)
             say(text, file=self.stream)
         else:
             self.note(text)
@@ -109,8 +104,8 @@ class Progress(Shown):
         elif self._reported and self._shown < self.round:
             self._print(self._line())
 
-    def update(self, report: Reported) -> None:
-        """Show what a report says."""
+    def update(self, report: Report) -> None:
+        """Show a report."""
         self.round, self.estimates = report.round, dict(report.estimates)
         self.terms = {name: value for name, value in report.terms.items() if "/" in name}  # the sums are in the journal
         speed = report.rounds_per_second

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
-from ganflow.addresses import without_secrets
+from ganflow.addresses import map_texts, without_secrets
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
@@ -88,7 +88,7 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """Where a folder is sent; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id."""
+    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id."""
 
     mlflow: bool | None
     asked: str | None
@@ -103,7 +103,7 @@ class Tracking(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What run.json holds, with its types; what is missing or null there has the default.
+    """The values of run.json with their types; those that are missing or null there have the default.
 
     Attributes:
         raw: everything as it is in the file, keys of newer versions included; paths are those of today.
@@ -275,19 +275,9 @@ def portable(value: Any, runs: Path) -> Any:
     if len(runs.parts) < 2:  # the root of all
         return value
     below = re.compile(rf"(?<![\w.-]){re.escape(str(runs))}(?=$|[{re.escape(os.sep)}\s;,:)'\"])")
-    return _each_text(value, lambda text: below.sub(lambda _: HERE, text))
+    return map_texts(value, lambda text: below.sub(lambda _: HERE, text))
 
 
 def expanded(value: Any, runs: Path) -> Any:
     """The data of which `portable` made this, the runs folder being where it is now."""
-    return _each_text(value, lambda text: text.replace(HERE, str(runs)))
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _each_text(item, change) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_each_text(item, change) for item in value]
-    return value
+    return map_texts(value, lambda text: text.replace(HERE, str(runs)))

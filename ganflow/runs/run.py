@@ -22,7 +22,7 @@ from ganflow.engine.feed import feed
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
-from ganflow.engine.speed import Choice, choose, worth_compiling
+from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.machine import broken
@@ -32,30 +32,12 @@ from ganflow.runs import checkpoints
 from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe
-from ganflow.runs.loop import Interruption, Loop, Step, interruptible
-from ganflow.runs.new import changes, origin, write_recipe
+from ganflow.runs.loop import Interruption, Loop, Sender, Step, interruptible
+from ganflow.runs.new import changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
-from ganflow.tracking.destination import address
 
-
-@dataclass(frozen=True)
-class Before:
-    """What a run computed with that goes on: 0 or "" for what is not known.
-
-    Attributes:
-        threads: of CPU computations.
-        threads_to_build: of those by which data and networks were made.
-        precision: what the recipe's `auto` was found to mean.
-    """
-
-    threads: int = 0
-    threads_to_build: int = 0
-    precision: str = ""
-
-    def choice(self, chosen: Choice) -> Choice:
-        """What is known, and the rest as chosen now."""
-        return replace(chosen, threads=self.threads or chosen.threads, precision=self.precision or chosen.precision)
+ERROR = "error.txt"
 
 
 class Parts:
@@ -63,24 +45,26 @@ class Parts:
 
     Args:
         group: the workers that train together; None for this one alone.
-        before: what the run computed with, where it goes on; otherwise it is chosen.
+        before: the record of a run that goes on, which keeps what it computes with. Another number of workers gives other bits
+            anyway; each of several workers finds by itself what precision `auto` means, and all the same.
         measure: try what is fast, where the recipe leaves that open.
 
     Attributes:
-        choice: what it computes with.
+        choice: threads and precision.
 
     Raises:
         GanflowError: the parts do not fit each other, or the batch cannot be shared by so many workers.
     """
 
     def __init__(
-        self, recipe: Recipe, group: Group | None = None, before: Before | None = None, measure: bool = False
+        self, recipe: Recipe, group: Group | None = None, before: RunRecord | None = None, measure: bool = False
     ) -> None:
-        self.recipe, self.group = recipe, group
-        train, before = recipe.train, before or Before()
+        self.recipe, self.group, self.before, train = recipe, group, before, recipe.train
         check_shares(recipe, group.size if group else 1)
+        record = before if before and before.workers == 1 and not group else RunRecord()
+        threads = group.threads if group else record.threads  # 0 where nothing is known
         # What is learnt while the data are built (a text encoder) must be the same when the run goes on: with as many threads.
-        self.threads_to_build = before.threads_to_build or before.threads or train.threads or torch.get_num_threads()
+        self.threads_to_build = record.threads_to_build or threads or train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads_to_build)
         if train.deterministic != torch.are_deterministic_algorithms_enabled():  # a sweep's process plays many recipes
             torch.use_deterministic_algorithms(train.deterministic)  # imports torch._dynamo, a second of every start
@@ -89,7 +73,9 @@ class Parts:
         self.composition = recipe.composition()
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data, group=group)
-        self.choice = before.choice(choose(recipe, self.game, measure=measure and not before.threads and group is None))
+        chosen = choose(recipe, self.game, measure=measure and not threads and group is None)
+        precision = (record.precision if train.precision == "auto" else "") or chosen.precision
+        self.choice = replace(chosen, threads=threads or chosen.threads, precision=precision)
         torch.set_num_threads(self.choice.threads)
         self.feed = feed(
             self.data,
@@ -106,7 +92,7 @@ class Parts:
 
 
 def check_shares(recipe: Recipe, workers: int) -> None:
-    """Whether so many workers can share a run's work.
+    """Check that so many workers can share a run's work.
 
     Raises:
         GanflowError: its batch cannot be cut into equal shares, or its rounds are to be compiled.
@@ -122,13 +108,9 @@ def check_shares(recipe: Recipe, workers: int) -> None:
         raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
 
 
-ERROR = "error.txt"
-Say = Callable[[str], None]
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         status: "finished", "interrupted" or "stopped" (saved, can be resumed).
@@ -143,7 +125,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is made with besides its recipe.
+    """Everything that a run is made with besides its recipe.
 
     Attributes:
         quiet: show nothing.
@@ -151,6 +133,7 @@ class RunOptions:
         packed: its rounds are played together with other trials'.
         copied: the checkpoint that it goes on from is another run's: the optimizers' numbers are its recipe's.
         tracking: values of its record's `tracking` besides the recipe's.
+        sender: makes the process that sends its folder to a server; None where nothing is sent.
     """
 
     quiet: bool = False
@@ -158,6 +141,27 @@ class RunOptions:
     packed: bool = False
     copied: bool = False
     tracking: Mapping[str, Any] = field(default_factory=dict)
+    sender: Callable[[RunFolder], Sender] | None = None
+
+
+@dataclass(frozen=True)
+class Position:
+    """The position from which a run begins, or goes on.
+
+    Attributes:
+        checkpoint: to go on from; None for round 0.
+        damaged: newer checkpoints, which are passed over.
+        changed: the folder's recipe is another one.
+    """
+
+    folder: RunFolder
+    checkpoint: Checkpoint | None = None
+    damaged: list[Damaged] = field(default_factory=list)
+    changed: bool = False
+
+    @property
+    def round(self) -> int:
+        return self.checkpoint.round if self.checkpoint else 0
 
 
 def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
@@ -165,10 +169,10 @@ def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: 
     try:
         return Run(recipe, options, before, group)
     except (Exception, SystemExit) as error:
-        told = plugins_fault(error, "when the run was built", "--debug shows the traceback")
-        if told is None:
+        fault = plugins_fault(error, "when the run was built", "--debug shows the traceback")
+        if fault is None:
             raise
-        raise told from error
+        raise fault from error
 
 
 class Run(Parts):
@@ -180,60 +184,54 @@ class Run(Parts):
     """
 
     def __init__(self, recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None = None) -> None:
-        self.options, self.before, self.workers = options, before, group.size if group else 1
+        self.options, self.workers = options, group.size if group else 1
         self.loop: Loop | None = None
         self.interruption = Interruption()
-        self._early = "interrupted"  # how the run ends that is stopped before its last round
-        super().__init__(recipe, group, _as_before(before, recipe, group), measure=not options.trial)
+        self._early = "interrupted"  # the status of a run that is stopped before its last round
+        super().__init__(recipe, group, before, measure=not options.trial)
         self.metrics = self.composition.build_metrics(self.data)
         self.trackers = self.composition.build_trackers()
 
-    def steps(
-        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool = False
-    ) -> Generator[Step, None, Outcome]:
-        """Train from a checkpoint, or from the beginning, to the end; yields whenever something was reported.
-
-        Args:
-            damaged: checkpoints that are passed over.
-            changed: the folder's recipe is another one.
-        """
-        with self.opened(folder, found, damaged, changed) as loop:
+    def steps(self, position: Position) -> Generator[Step, None, Outcome]:
+        """Train to the end; yields whenever something was reported."""
+        with self.opened(position) as loop:
             yield from loop.steps()
             status = loop.end(self._early)
-        return Outcome(folder, status, self.trainer.round, self.interruption.signal)
+        return Outcome(position.folder, status, self.trainer.round, self.interruption.signal)
 
     def stop(self, status: str = "interrupted") -> None:
         """End the run after the round in hand, with this status where that is not its last."""
         self._early, self.trainer.stop = status, True
 
     @contextmanager
-    def opened(self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], changed: bool) -> Iterator[Loop]:
-        """The run's loop, ready to begin, or to go on from a checkpoint. What goes wrong while this lasts is noted in the
-        folder, and told in a sentence. Arguments as those of `steps`."""
-        title = f"{self.recipe.name} · {folder.id}"
+    def opened(self, position: Position) -> Iterator[Loop]:
+        """The run's loop, ready to begin or to go on. An error while this lasts is recorded in the folder, and raised as a
+        sentence."""
+        folder, recipe, options = position.folder, self.recipe, self.options
         with (
-            Progress(self.recipe.train.rounds, found.round if found else 0, title, quiet=self.options.quiet) as progress,
-            nullcontext(Interruption()) if self.options.trial else interruptible(self.stop) as self.interruption,
+            Progress(recipe.train.rounds, position.round, f"{recipe.name} · {folder.id}", quiet=options.quiet) as progress,
+            nullcontext(Interruption()) if options.trial else interruptible(self.stop) as self.interruption,
         ):
             try:
                 self.composition.begin(self.game)
                 if not self.before:
                     self.data.keep(folder.path)
                 make_inner(folder)
-                best = self._load(folder, found, damaged, progress, self.before) if self.before else None
-                if changed:
-                    write_recipe(folder, self.recipe)
-                progress.note(_networks(self.recipe, self.game))
-                for note in self.choice.notes:
+                best = self._load(position, progress, self.before) if self.before else None
+                if position.changed:
+                    write_recipe(folder, recipe)
+                for note in (_networks(recipe, self.game), *self.choice.notes):
                     progress.note(note)
-                folder.update(**self._going(), compile=self._compile(progress.note))
+                folder.update(**self._resumed_values(), compile=self._compile(progress.note))
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
-                    examples = self.recipe.train.batch_size // self.workers
+                    examples = recipe.train.batch_size // self.workers
                     progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
-                own = self.recipe, self.trainer, self.metrics, self.trackers, self.composition
-                self.loop = Loop(*own, folder, progress, best, trial=self.options.trial)
+                self.loop = Loop(
+                    recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
+                    trial=options.trial, sender=options.sender(folder) if options.sender else None,
+                )  # fmt: skip
                 yield self.loop
             except BaseException as error:
                 failure = self._failed(folder, error)
@@ -245,20 +243,19 @@ class Run(Parts):
                 if self.loop:
                     self.loop.close()
 
-    def _load(
-        self, folder: RunFolder, found: Checkpoint | None, damaged: list[Damaged], progress: Progress, before: RunRecord
-    ) -> Best | None:
-        """Put everything back where it was; returns what the best score was. Damaged checkpoints are put aside, which is said in
-        any case, and noted."""
-        say, known = progress.note, list(before.damaged)
-        for file in damaged:
-            file.path.replace(file.path.with_suffix(".damaged"))
-            known.append({"checkpoint": file.path.name, "why": str(file), "gone_on_from": found.round if found else 0})
-            (say if self.options.trial else progress.warn)(f"damaged checkpoint passed over: {file}")
-        if damaged:
+    def _load(self, position: Position, progress: Progress, before: RunRecord) -> Best | None:
+        """Restore the state of the checkpoint; returns the best score so far. Damaged checkpoints are put aside and recorded,
+        with a warning."""
+        say, folder, found = progress.note, position.folder, position.checkpoint
+        if position.damaged:
+            known = list(before.damaged)
+            for file in position.damaged:
+                file.path.replace(file.path.with_suffix(".damaged"))
+                known.append({"checkpoint": file.path.name, "why": str(file), "gone_on_from": position.round})
+                (say if self.options.trial else progress.warn)(f"damaged checkpoint passed over: {file}")
             folder.update(damaged=known)
             if self.options.quiet and not self.options.trial:
-                progress.warn(f"going on from round {found.round if found else 0}")
+                progress.warn(f"going on from round {position.round}")
         for difference in changes(before, self.values):
             say(difference)
         (folder.path / ERROR).unlink(missing_ok=True)
@@ -278,24 +275,21 @@ class Run(Parts):
         best: Best | None = found.plain["best"] or None
         return best
 
-    def _going(self) -> dict[str, Any]:
-        """What the folder says of a run that (again) goes on."""
-        going = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
+    def _resumed_values(self) -> dict[str, Any]:
+        """Values of the run's record that change when it goes on."""
+        names = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
-        return {key: self.values[key] for key in going} | begun
+        return {name: self.values[name] for name in names} | begun
 
-    def _compile(self, say: Say) -> Compiled:
+    def _compile(self, say: Callable[[str], None]) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
-        if self.group:
-            why = "several workers exchange gradients within a round"
-            if train.compile == "auto":
-                say(f"eager rounds: {why}")
-            return {"mode": "never", "why": why}
         chosen: Compiled | None = self.before.compile if self.before else None
-        if self.options.packed:
+        if self.group:
+            chosen = {"mode": "never", "why": "several workers exchange gradients within a round"}
+        elif self.options.packed:
             chosen = {"mode": "never", "why": "packed"}
-        if chosen is None:
+        elif chosen is None:
             mode: Any = train.compile
             why = "as the recipe says"
             if mode == "auto":
@@ -318,7 +312,7 @@ class Run(Parts):
     @cached_property
     def values(self) -> dict[str, Any]:
         """Values of the run's record when it begins."""
-        train, track = self.recipe.train, self.recipe.track
+        train = self.recipe.train
         return {
             "status": "running",
             **origin(self.recipe),
@@ -334,13 +328,11 @@ class Run(Parts):
             "data": describe(self.data),
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "tracking": {k: getattr(track, k) for k in ("mlflow", "experiment", "run_name", "images", "log_model")}
-            | address(track.uri, self.before.tracking if self.before else {})
-            | {**self.options.tracking},
+            "tracking": {**tracking(self.recipe, self.before), **self.options.tracking},
         }
 
     def _failed(self, folder: RunFolder, error: BaseException) -> BaseException:
-        """Note the failure in the folder; say what is kept, and whose code it was."""
+        """Record a failure in the folder; returns the error that says what is kept, and whose code it was."""
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
@@ -365,30 +357,20 @@ class Run(Parts):
             with suppress(OSError):
                 self.loop.trackers.end(status)
         for listener in self.composition.listeners("run_ended"):
-            with suppress(Exception):
+            with suppress(Exception):  # all of them are called
                 listener(game=self.game, status=status)
         return failure
 
 
-def _as_before(before: RunRecord | None, recipe: Recipe, group: Group | None) -> Before:
-    """What a run that goes on computes with, from what its folder says. Another number of workers gives other bits anyway; each
-    of several workers finds by itself what precision `auto` means, and all the same."""
-    if group:
-        return Before(group.threads)
-    if before is None or before.workers != 1:
-        return Before()
-    return Before(before.threads, before.threads_to_build, before.precision if recipe.train.precision == "auto" else "")
-
-
 def _networks(recipe: Recipe, game: Game) -> str:
-    """What plays, and how large it is."""
-    told = []
+    """The networks and their sizes, in a sentence."""
+    texts = []
     for role, network in {"generator": game.generator, "critic": game.critic}.items():
         chosen = getattr(recipe, role)
         if network is None or chosen is None:
             continue
         text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
-        if (seen := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches
-            text += f", a score sees {seen} × {seen} pixels"
-        told.append(text)
-    return "; ".join(told)
+        if (pixels := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches
+            text += f", a score sees {pixels} × {pixels} pixels"
+        texts.append(text)
+    return "; ".join(texts)

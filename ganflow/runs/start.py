@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,25 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
-from ganflow.runs import checkpoints, folders
-from ganflow.runs.checkpoints import Checkpoint, Damaged, newest
+from ganflow.runs import folders
+from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loading import find_checkpoint, take_over
-from ganflow.runs.loop import Step
-from ganflow.runs.new import alone, clear_unfinished, fill_folder
+from ganflow.runs.loading import find_checkpoint, load_weights
+from ganflow.runs.loop import Sender, Step
+from ganflow.runs.new import clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
-from ganflow.runs.run import Outcome, Run, RunOptions, built
-from ganflow.runs.workers import hired
-from ganflow.tracking.destination import check_recipe
+from ganflow.runs.run import Outcome, Position, Run, RunOptions, built
+from ganflow.runs.workers import started_workers
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
               "train.keep", "track.", "trackers")  # fmt: skip
-"""What of a recipe may change when its run goes on: how long, how often, and where it is remembered."""
+"""Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
+Send = Callable[[Recipe, Path], Callable[[RunFolder], Sender] | None]
+"""Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its sender."""
 
 
 class Session:
-    """A run that is played step by step: iterate over it to the end, which `outcome` then tells of.
+    """A run that is played step by step: iterate over it to the end.
 
     Attributes:
         folder: the run's.
@@ -68,6 +69,7 @@ def start(
     *,
     quiet: bool = False,
     workers: int = 1,
+    send: Send | None = None,
     then: Sequence[Mapping[str, Any]] = (),
     after: RunFolder | None = None,
 ) -> Outcome:
@@ -75,7 +77,8 @@ def start(
 
     Args:
         workers: processes that train together, each on its share of every batch; this one is the first.
-        then: recipes that are to follow (see ganflow.runner.stages), for run.json.
+        send: `ganflow.tracking.follower.sender`; None to send nothing.
+        then: recipes that are to follow (see ganflow.recipe.stages), for run.json.
         after: the run that this one follows.
 
     Raises:
@@ -83,26 +86,26 @@ def start(
             trained until the last checkpoint is kept.
         Lost: (a GanflowError) a worker died; the run can go on.
     """
-    check_recipe(recipe, root)
+    options = RunOptions(quiet, sender=send(recipe, root) if send else None)
     with ExitStack() as held:
-        run = built(recipe, RunOptions(quiet), None, held.enter_context(hired(recipe, workers)))
+        run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         start_from = inherited(run, root)
         folder = folders.create(root, recipe.name)
         fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
             after.update(next=str(folder.path))
-        return Session(run, run.steps(folder, None, []), folder, held.pop_all()).finish()
+        return Session(run, run.steps(Position(folder)), folder, held.pop_all()).finish()
 
 
 def inherited(run: Run, root: Path) -> dict[str, Any] | None:
-    """Give the players of a run that begins the weights of the run that `train.start_from` names; where they came from.
+    """Load the weights of the run that `train.start_from` names into a run that begins; returns where they came from.
 
     Raises:
         GanflowError: it names none, and the generator needs one; or the networks differ.
     """
     source = run.recipe.train.start_from
     if source:
-        return take_over(run.game, _source(source, root), source)
+        return load_weights(run.game, _source(source, root), source)
     if hasattr(run.game.generator, "earlier"):
         name = run.recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
@@ -138,10 +141,10 @@ def open_trial(
     Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
 
     Args:
-        about: what run.json says besides, of the sweep. Its "tracking" is merged into the run's.
+        about: values of the record besides the run's, of the sweep. Its "tracking" is merged into the run's.
         copied_at: checkpoints up to this round are of a recipe with other numbers, most likely another run's: the optimizers'
             are this recipe's.
-        group: the workers that train it together, by `Group.host`; the others are at `ganflow.runner.workers.serve`.
+        group: the workers that train it together, by `Group.host`; the others are at `ganflow.runs.workers.serve`.
 
     Raises:
         GanflowError: as `start` and `resume`.
@@ -149,8 +152,8 @@ def open_trial(
     with ExitStack() as held:
         if group:
             held.callback(group.close)
-        run, found, damaged, begun = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at)
-        return Session(run, run.steps(folder, found, damaged, changed=begun), folder, held.pop_all())
+        run, position = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at)
+        return Session(run, run.steps(position), folder, held.pop_all())
 
 
 def prepare_trial(
@@ -162,24 +165,23 @@ def prepare_trial(
     *,
     packed: bool = False,
     copied_at: int | None = None,
-) -> tuple[Run, Checkpoint | None, list[Damaged], bool]:
-    """Build a trial's run, make its folder if there is none, and hold its lock: the run, the checkpoint to go on from,
-    damaged ones, and whether it was begun before. Arguments as those of `open_trial`."""
+) -> tuple[Run, Position]:
+    """Build a trial's run, make its folder if there is none, and hold its lock. Arguments as those of `open_trial`."""
     begun = folder.is_run()
     if begun:
-        held.enter_context(alone(folder))
+        held.enter_context(lock_folder(folder))
     before = folder.read() if begun else None
-    found, damaged = checkpoints.newest(folder.checkpoints) if begun else (None, [])
-    copied = found is not None and copied_at is not None and found.round <= copied_at
+    position = Position(folder, *newest(folder.checkpoints), changed=True) if begun else Position(folder)
+    copied = position.checkpoint is not None and copied_at is not None and position.round <= copied_at
     options = RunOptions(quiet=True, trial=True, packed=packed, copied=copied, tracking=about.get("tracking", {}))
     run = built(recipe, options, before, group)
-    if not found:
+    if not position.checkpoint:
         inherited(run, folder.path.parent.parent)
     if not begun:
         clear_unfinished(folder)
         folders.make(folder)
         fill_folder(folder, recipe, {**run.values, **about, "tracking": run.values["tracking"]}, held)
-    return run, found, damaged, begun
+    return run, position
 
 
 def resume(
@@ -189,29 +191,32 @@ def resume(
     quiet: bool = False,
     overrides: Sequence[str] = (),
     workers: int | None = None,
+    send: Send | None = None,
 ) -> Outcome:
-    """Go on with a run where its last checkpoint was taken. A run that has finished is left as it is.
+    """Go on with a run from its last checkpoint. A run that has finished is left as it is.
 
     Args:
-        recipe: what the run is thought to be; None for what it is.
+        recipe: the recipe that the run is thought to have; None for the one it has.
         overrides: changes to it, of what may change.
         workers: processes that train together; None for as many as it had, which gives the same bits.
+        send: as of `start`.
 
     Raises:
         GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
             are damaged, or as `start`.
     """
-    kept = kept_recipe(folder.recipe)
+    root = folder.path.parent.parent
     wanted = recipe or read_recipe(folder.recipe, overrides)
-    different = differences(kept, wanted)
+    different = differences(kept_recipe(folder.recipe), wanted)
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
-    check_recipe(wanted, folder.path.parent.parent)
+    options = RunOptions(quiet, sender=send(wanted, root) if send else None)
     with ExitStack() as held:
-        held.enter_context(alone(folder))
+        held.enter_context(lock_folder(folder))
         before = folder.read()
-        found, damaged = checkpoints.newest(folder.checkpoints)
+        position = Position(folder, *newest(folder.checkpoints), changed=bool(different))
+        found, damaged = position.checkpoint, position.damaged
         if found is None and damaged:
             raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
         if found and found.round > wanted.train.rounds:
@@ -221,19 +226,17 @@ def resume(
             Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
             return Outcome(folder, "finished", found.round)
         n = before.workers if workers is None else workers
-        group = held.enter_context(hired(wanted, n, before.threads if n == before.workers else 0))
-        run = built(wanted, RunOptions(quiet), before, group)
-        start_from = before.start_from
-        if start_from and not found:
-            root = folder.path.parent.parent
-            earlier, of = RunFolder(folders.moved(start_from["run"], root)), folders.moved(start_from["checkpoint"], root)
-            take_over(run.game, find_checkpoint(earlier, str(of)), earlier.id)
-        steps = run.steps(folder, found, damaged, changed=bool(different))
-        return Session(run, steps, folder, held.pop_all()).finish()
+        group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))
+        run = built(wanted, options, before, group)
+        if before.start_from and not found:
+            earlier = RunFolder(folders.moved(before.start_from["run"], root))
+            file = folders.moved(before.start_from["checkpoint"], root)
+            load_weights(run.game, find_checkpoint(earlier, str(file)), earlier.id)
+        return Session(run, run.steps(position), folder, held.pop_all()).finish()
 
 
 def start_stages(
-    stages: Stages, root: Path = folders.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1
+    stages: Stages, root: Path = folders.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1, send: Send | None = None
 ) -> Iterator[Outcome]:
     """Run all stages, each in a new folder; yields how each of them ended. One that is interrupted is the last.
 
@@ -241,9 +244,9 @@ def start_stages(
         GanflowError: as `start`.
     """
     first, *rest = stages.recipes
-    outcome = start(first, root, quiet=quiet, workers=workers, then=[recipe.resolved() for recipe in rest])
+    outcome = start(first, root, quiet=quiet, workers=workers, send=send, then=[recipe.resolved() for recipe in rest])
     yield outcome
-    yield from _follow(outcome, root, quiet, workers)
+    yield from _follow(outcome, root, quiet, workers, send)
 
 
 def resume_stages(
@@ -254,6 +257,7 @@ def resume_stages(
     quiet: bool = False,
     overrides: Sequence[str] = (),
     workers: int | None = None,
+    send: Send | None = None,
 ) -> Iterator[Outcome]:
     """Go on with a run, and then with what is to follow it, if anything; arguments as those of `resume`.
 
@@ -265,31 +269,29 @@ def resume_stages(
     if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again
         outcome = Outcome(folder, "finished", before.round)
     else:
-        outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers)
+        outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers, send=send)
         yield outcome
-    yield from _follow(outcome, root, quiet, workers)
+    yield from _follow(outcome, root, quiet, workers, send)
 
 
-def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None) -> Iterator[Outcome]:
+def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None, send: Send | None) -> Iterator[Outcome]:
     while outcome.status == "finished" and (record := outcome.folder.read()).then:
-        then, begun = record.then, record.next
-        around = outcome.folder.path.parent.parent
-        following = RunFolder(folders.moved(begun, around)) if begun else None
+        run, around = outcome.folder.id, outcome.folder.path.parent.parent
+        following = RunFolder(folders.moved(record.next, around)) if record.next else None
         if following and not following.path.resolve().is_relative_to(around.resolve()):
             raise GanflowError(
-                f"run.json of run {outcome.folder.id} says that it goes on in {following.path}, which is not in the runs folder "
+                f"run.json of run {run} says that it goes on in {following.path}, which is not in the runs folder "
                 f"{around}; to go on there: ganflow run --resume {shlex.quote(str(following.path))}"
             )
         if following and following.is_run():
-            outcome = resume(following, quiet=quiet, workers=workers)
+            outcome = resume(following, quiet=quiet, workers=workers, send=send)
         else:
             if newest(outcome.folder.checkpoints)[1]:
-                run = outcome.folder.id
                 raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
                                    f"rounds again: ganflow run --resume {run}")  # fmt: skip
-            recipe = recipe_of(then[0])
-            here = outcome.folder.path.parent.parent == root.absolute()
+            first, *rest = record.then
+            recipe = recipe_of(first)
             # an id is right in a folder that is moved, too
-            recipe.train.start_from = outcome.folder.id if here else str(outcome.folder.path)
-            outcome = start(recipe, root, quiet=quiet, workers=workers or 1, then=then[1:], after=outcome.folder)
+            recipe.train.start_from = run if around == root.absolute() else str(outcome.folder.path)
+            outcome = start(recipe, root, quiet=quiet, workers=workers or 1, send=send, then=rest, after=outcome.folder)
         yield outcome

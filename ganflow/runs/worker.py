@@ -1,4 +1,6 @@
-"""A further worker's process, started by ganflow.runner.workers: python -m ganflow.runner.worker < order"""
+"""A further worker's process, started by ganflow.runs.workers: python -m ganflow.runs.worker < spec
+
+torch is imported when signals are ignored and the end of the parent is noticed."""
 
 import json
 import os
@@ -16,21 +18,21 @@ def _end_with_parent() -> None:
 def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 hears them, too, and ends everybody after the round in hand
         signal.signal(number, signal.SIG_IGN)
-    order = json.loads(sys.stdin.readline())
+    spec = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     from ganflow.engine.distributed import Group
     from ganflow.engine.rendezvous import Lost
     from ganflow.recipe import read_recipe
-    from ganflow.runs.workers import LEFT, TOLD, serve
+    from ganflow.runs.workers import LEFT, REPORTED, serve
 
-    group = Group(**order["group"])
+    group = Group(**spec["group"])
     try:
-        serve(read_recipe(order["recipe"]), group)
+        serve(read_recipe(spec["recipe"]), group)
     except Lost:
         return LEFT
     except BaseException:
-        return TOLD
+        return REPORTED
     return 0
 
 

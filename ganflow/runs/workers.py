@@ -23,15 +23,15 @@ from ganflow.machine import cores
 from ganflow.plugins.blame import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
-from ganflow.runs.run import Before, Parts, check_shares
+from ganflow.runs.run import Parts, check_shares
 
-TOLD, LEFT = 3, 4
-"""Exit codes of a worker that told why it ended, and of one that ended because another had."""
+REPORTED, LEFT = 3, 4
+"""Exit codes of a worker that reported why it ended, and of one that ended because another had."""
 GOODBYE = 10.0  # seconds for a worker to end by itself
 
 
 @contextmanager
-def hired(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[Group | None]:
+def started_workers(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[Group | None]:
     """Start workers − 1 further processes on this machine; they end with the context, or with this process.
 
     Args:
@@ -56,35 +56,34 @@ def hired(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[Group | No
         file.write_text(recipe.to_yaml())
         try:
             for rank in range(1, workers):
-                order = {"rank": rank, "size": workers, "address": group.address, "device": devices[rank], "threads": threads}
-                processes[rank] = _begin({"recipe": str(file), "group": order})
-            group.meeting.watch = lambda: _deaths(processes)
+                spec = {"rank": rank, "size": workers, "address": group.address, "device": devices[rank], "threads": threads}
+                processes[rank] = _start({"recipe": str(file), "group": spec})
+            group.meeting.watch = lambda: _died(processes)
             yield group
         finally:
-            _dismiss(list(processes.values()))
+            _stop(list(processes.values()))
             group.close()
 
 
 def serve(recipe: Recipe, group: Group) -> int:
-    """Be one of the further workers of a run (rank 1, 2, …) until it ends; returns the rounds played.
+    """Play as one of the further workers of a run (rank 1, 2, …) until it ends; returns the rounds played.
 
     Writes nothing and shows nothing. `run_started`, `critic_stepped` and `generator_stepped` are called as on rank 0, the
-    other events are not. That a term was not finite, or that workers' states differ, is found by all workers at once and is
-    rank 0's to tell.
+    other events are not. That a term was not finite, or that workers' states differ, is found by all workers at once and
+    reported by rank 0.
 
     Raises:
         Lost: another worker died.
-        Exception: what went wrong here. Rank 0 has been told.
+        Exception: an error in this worker, which rank 0 knows.
     """
     parts: Parts | None = None
     try:
-        parts = Parts(recipe, group, Before(group.threads))
+        parts = Parts(recipe, group)
         trainer, cadence = parts.trainer, Cadence.of(recipe.train)
         parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()
-        for listener in parts.composition.listeners("run_started"):
-            listener(game=parts.game)
+        parts.composition.call("run_started", game=parts.game)
         while not trainer.stop:  # until the first worker needs nothing more
             trainer.advance(max(trainer.round + 1, cadence.next_stop(trainer.round)))
     except Lost:
@@ -92,7 +91,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     except (Apart, Diverged):
         pass
     except BaseException as error:
-        group.meeting.tell(_said(error, parts), "".join(traceback.format_exception(error)))
+        group.meeting.tell(_sentence(error, parts), "".join(traceback.format_exception(error)))
         raise
     finally:
         if parts:
@@ -101,8 +100,8 @@ def serve(recipe: Recipe, group: Group) -> int:
     return parts.trainer.round if parts else 0
 
 
-def _said(error: BaseException, parts: Parts | None) -> str:
-    """One sentence about what went wrong in this worker."""
+def _sentence(error: BaseException, parts: Parts | None) -> str:
+    """One sentence about an error in this worker."""
     if isinstance(error, (Exception, SystemExit)):
         when = f"after {parts.trainer.round} rounds" if parts else "when the run was built"
         error = plugins_fault(error, when, "the traceback is in the run's error.txt") or error
@@ -110,7 +109,7 @@ def _said(error: BaseException, parts: Parts | None) -> str:
 
 
 def _devices(name: str, workers: int) -> list[str]:
-    """What each worker computes on: a GPU each, unless the recipe names one for all."""
+    """Each worker's device: a GPU each, unless the recipe names one for all."""
     device = pick_device(name)
     if device.type != "cuda" or ":" in name:
         return [str(device)] * workers
@@ -122,26 +121,26 @@ def _devices(name: str, workers: int) -> list[str]:
     return [f"cuda:{i}" for i in range(workers)]
 
 
-def _begin(order: dict[str, object]) -> subprocess.Popen[str]:
+def _start(spec: dict[str, object]) -> subprocess.Popen[str]:
     """Start a worker. It ends when its stdin is closed, which happens however this process ends.
 
-    In a process group of its own: Ctrl-C in a terminal is rank 0's alone."""
+    It has its own process group: Ctrl-C in a terminal is rank 0's alone."""
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    process = child.start(["-m", "ganflow.runner.worker"], stdin=pipe, stdout=nothing, text=True, process_group=0)
+    process = child.start(["-m", "ganflow.runs.worker"], stdin=pipe, stdout=nothing, text=True, process_group=0)
     assert process.stdin is not None
-    process.stdin.write(json.dumps(order) + "\n")
+    process.stdin.write(json.dumps(spec) + "\n")
     process.stdin.flush()
     return process
 
 
-def _deaths(processes: dict[int, subprocess.Popen[str]]) -> dict[int, str]:
-    """Who has died without a word, and how."""
-    died: dict[int, str] = {}
-    for rank, process in processes.items():
-        code = process.poll()
-        if code is not None and code not in (TOLD, LEFT):
-            died[rank] = f"(pid {process.pid}) {_ended(code)}"
-    return died
+def _died(processes: dict[int, subprocess.Popen[str]]) -> dict[int, str]:
+    """Workers that died without a report, and how."""
+    codes = {rank: process.poll() for rank, process in processes.items()}
+    return {
+        rank: f"(pid {processes[rank].pid}) {_ended(code)}"
+        for rank, code in codes.items()
+        if code is not None and code not in (REPORTED, LEFT)
+    }
 
 
 def _ended(code: int) -> str:
@@ -151,7 +150,7 @@ def _ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}{hint}"
 
 
-def _dismiss(processes: list[subprocess.Popen[str]]) -> None:
+def _stop(processes: list[subprocess.Popen[str]]) -> None:
     try:
         for process in processes:
             assert process.stdin is not None

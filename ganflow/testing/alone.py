@@ -28,7 +28,7 @@ LOADED = 8
 
 
 def check_data(chosen: Chosen) -> None:
-    """Fields, held-out examples, fingerprint and draws keep the contract of ganflow.data.Data."""
+    """Fields, held-out examples, fingerprint and draws keep the contract of ganflow.Data."""
     composition, component = Composition({"data": chosen}), chosen.component
     data = composition.build("data")
     expect(component, isinstance(data, Data), f"hook 'data' gave {type(data).__name__}, not Data")

@@ -177,8 +177,7 @@ class Trial:
         self.tell("run_ended", status="finished")
 
     def tell(self, event: str, **arguments: Any) -> None:
-        for listener in self.composition.listeners(event):
-            listener(game=self.game, **arguments)
+        self.composition.call(event, game=self.game, **arguments)
 
     def resume(self) -> None:
         """The next round ends where it does in a game that was built anew and filled from a checkpoint, to the last bit."""

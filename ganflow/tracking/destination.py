@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ganflow.addresses import SQLITE, is_http, password_problem, plain_file, shown
+from ganflow.addresses import SQLITE, absolute, is_http, password_problem, plain_file, shown
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
 from ganflow.tracking.credentials import ENVIRONMENT, has_credentials, known
-from ganflow.tracking.outbox import STORE, absolute, default_uri, inside, sqlite_file, store_uri
+from ganflow.tracking.outbox import STORE, default_uri, inside, sqlite_file, store_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -95,17 +94,6 @@ def of_recipe(recipe: Recipe, runs: Path) -> Destination | None:
         to = absolute(said)
         return Destination(to, runs, typed(recipe) is not None or to == default_uri(runs) or known(to))
     return Destination(absolute(named) if named else default_uri(runs), runs, True)
-
-
-def address(asked: str | None, before: Mapping[str, Any]) -> dict[str, str | None]:
-    """The store in the "tracking" entry of run.json: as the recipe names it, and where that is. A SQLite file's relative path
-    is one from where the run was begun, also when it goes on elsewhere.
-
-    Args:
-        before: what the entry said.
-    """
-    same = asked is not None and before.get("asked") == asked and before.get("uri")
-    return {"asked": asked, "uri": before["uri"] if same else absolute(asked) if asked else None}
 
 
 def typed(recipe: Recipe) -> str | None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from ganflow import child
+from ganflow.addresses import absolute
 from ganflow.errors import GanflowError
 from ganflow.files import open_file
+from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder
-from ganflow.tracking.outbox import MISSING, Unsent, absolute, unsent
+from ganflow.tracking.destination import bar_of, check_recipe, typed
+from ganflow.tracking.outbox import MISSING, Unsent, unsent
 
 LOG = "tracking.log"
 
@@ -27,8 +32,11 @@ class Follower:
         self.folder, self.given = folder, given
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self) -> str | None:
         """Begin to send. Takes milliseconds; MLflow is imported by the new process.
+
+        Returns:
+            A note for the user where his credentials are not used.
 
         Raises:
             GanflowError: MLflow is not installed.
@@ -42,6 +50,7 @@ class Follower:
         with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
+        return bar_of(self.folder, self.given)
 
     def finish(self, timeout: float) -> Unsent | None:
         """Tell it that the run is over (run.json says how, so note that first) and wait for it to send the rest.
@@ -78,3 +87,13 @@ class Follower:
 def _forget(process: subprocess.Popen[bytes]) -> None:
     """Let a process go on by itself: Python warns of one that nobody waits for."""
     process.returncode = 0
+
+
+def sender(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None:
+    """Check where a recipe's run under `runs` may be sent; returns what makes its follower, None where it is not sent.
+
+    Raises:
+        GanflowError: as `Destination.check`.
+    """
+    check_recipe(recipe, runs)
+    return (lambda folder: Follower(folder, typed(recipe))) if recipe.track.mlflow else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
 
-from ganflow.addresses import SQLITE, without_secrets
+from ganflow.addresses import SQLITE, absolute, without_secrets
 from ganflow.files import write_text
 from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_sweep
 from ganflow.runs.journal import Entry, entries
@@ -282,9 +282,3 @@ _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
 def artifacts(runs: Path) -> Path:
     """Where a database store keeps pictures, plots and models."""
     return runs.absolute() / "mlartifacts"
-
-
-def absolute(uri: str) -> str:
-    if not uri.startswith("sqlite:///") or uri == "sqlite:///:memory:":
-        return uri
-    return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute().as_posix()}"

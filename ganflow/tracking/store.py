@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ganflow import child
-from ganflow.addresses import redacted
+from ganflow.addresses import absolute, redacted
 from ganflow.errors import GanflowError
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking.outbox import MISSING, STORE, absolute, artifacts, default_uri, sqlite_file
+from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, sqlite_file
 
 _COLUMNS = (
     ("experiments", "artifact_location"),

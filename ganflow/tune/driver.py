@@ -99,12 +99,11 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
     from ganflow.runs.loop import interruptible
-    from ganflow.tracking.destination import bar_of, check_recipe, typed
-    from ganflow.tracking.follower import Follower
+    from ganflow.tracking.follower import sender
     from ganflow.tune.callbacks import Display
     from ganflow.tune.report import summarize
 
-    check_recipe(plan.recipe, folder.path.parent)
+    make_follower = sender(plan.recipe, folder.path.parent)
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         before = folder.read()
@@ -122,12 +121,12 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             )
         )
         interruption = stack.enter_context(interruptible())
-        follower = Follower(folder, typed(plan.recipe)) if plan.recipe.track.mlflow else None
+        follower = make_follower(folder) if make_follower else None
         if follower:
-            follower.start()
+            note = follower.start()
             stack.callback(follower.stop)
-            if bar := bar_of(folder, typed(plan.recipe)):
-                display.note(bar)
+            if note:
+                display.note(note)
         status = "failed"
         try:
             _tune(folder, plan, records, address, display, interruption)

@@ -17,7 +17,7 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
 from ganflow.recipe.sections import NAME
 from ganflow.runs import folders
-from ganflow.tracking.destination import address, check_recipe
+from ganflow.tracking.destination import check_recipe
 from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.space import Space
@@ -112,8 +112,7 @@ class Reports:
         finally:
             source.close()
         report = Report(1, {**terms, **{f"{player}_loss": 1.0 for player in game.players}}, game.estimates(terms))
-        for listener in self.composition.listeners("round_reported"):
-            listener(game=game, report=report)
+        self.composition.call("round_reported", game=game, report=report)
         return list(report.terms), list(report.estimates), list(report.logged)
 
     def known(self) -> str:
@@ -301,9 +300,9 @@ def find(name: str, root: Path) -> SweepFolder:
 
 
 def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
-    from ganflow.runs.new import origin
+    from ganflow.runs.new import origin, tracking
 
-    recipe, track = plan.recipe, plan.recipe.track
+    recipe = plan.recipe
     return {
         "kind": "sweep",
         "id": folders.stamp(),
@@ -318,10 +317,8 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "rounds": rounds_of(plan),
         "seed": plan.tune.seed,
         "tracking": {
-            "mlflow": track.mlflow,
-            **address(track.uri, {}),
-            "experiment": track.experiment,
-            "run_name": track.run_name or folder.sweep,
+            **tracking(recipe),
+            "run_name": recipe.track.run_name or folder.sweep,
             "images": False,
             "log_model": False,
             "files": ["best.yaml", "trials.csv"],

@@ -26,8 +26,8 @@ class Meddling:
     @hookimpl
     def checkpointed(self, path):
         from ganflow.errors import GanflowError
-        from ganflow.runs.start import resume
         from ganflow.runs.folders import RunFolder
+        from ganflow.runs.start import resume
 
         if not seen:
             seen.append("")

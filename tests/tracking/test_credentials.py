@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from tracking_helpers import history
 
-from ganflow.addresses import bare, normal, password_problem, redacted
+from ganflow.addresses import bare, normal, password_problem, recorded, redacted
 from ganflow.cli import main
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import locked
 from ganflow.tracking import destination, store
 from ganflow.tracking.credentials import known, remember
-from ganflow.tracking.destination import address, check_address
+from ganflow.tracking.destination import check_address
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -420,13 +420,13 @@ def test_the_newest_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_relative_database_stays_where_it_was_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     asked = "sqlite:///mine.db"
-    first = address(asked, {})
+    first = recorded(asked, {})
     assert first == {"asked": asked, "uri": f"sqlite:///{tmp_path}/mine.db"}
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    assert address(asked, first) == first  # the run goes on elsewhere
-    assert address("sqlite:///new.db", first)["uri"] == f"sqlite:///{tmp_path}/other/new.db"
-    assert address(None, first) == {"asked": None, "uri": None}
+    assert recorded(asked, first) == first  # the run goes on elsewhere
+    assert recorded("sqlite:///new.db", first)["uri"] == f"sqlite:///{tmp_path}/other/new.db"
+    assert recorded(None, first) == {"asked": None, "uri": None}
 
 
 @pytest.mark.parametrize("uri", ["http://host:0", "http://:5000", "http://host:66000", "http://ho st", "https:///x"])

@@ -131,8 +131,7 @@ def test_a_run_that_fails(make_run: Make, database: str) -> None:
 PARENT = """\
 import os, sys
 from pathlib import Path
-from ganflow.runs import folders
-from ganflow.runs.folders import RunFolder
+from ganflow.runs.folders import RunFolder, locked
 from ganflow.tracking.follower import Follower
 folder = RunFolder(Path(sys.argv[1]))
 follower = Follower(folder)
@@ -141,7 +140,7 @@ print(follower._process.pid, flush=True)
 if os.fork() == 0:  # a worker that outlives its parent and holds the pipe open
     import time
     time.sleep(60)
-with folders.locked(folder):
+with locked(folder):
     sys.stdin.read()
 """
 
