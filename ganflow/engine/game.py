@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.contract.signature import Z, played, signatures_of
+from ganflow.engine.feed import keyed_generator
 from ganflow.engine.losses import check_terms, modules_in
 from ganflow.engine.player import Player
 from ganflow.engine.step import PlayedStep
-from ganflow.engine.stream import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken, StepError, did_you_mean
 from ganflow.recipe.sections import RECIPE_VERSION
 
@@ -214,7 +214,7 @@ class Game(nn.Module):
     def stream(self, purpose: str, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
         """Random numbers for one purpose: none that another purpose has, nor those that the initial weights were made of, which a
         plain seed would give (and gave before version 2)."""
-        return stream_of(purpose, seed, device=device) if self.version > 1 else torch.Generator(device).manual_seed(seed)
+        return keyed_generator(purpose, seed, device=device) if self.version > 1 else torch.Generator(device).manual_seed(seed)
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """n draws from the prior on the CPU, the same on every device: (n, *prior.shape). None of them is trained on: their

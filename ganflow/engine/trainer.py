@@ -16,6 +16,7 @@ from ganflow.contract.loss import Batch, Report
 from ganflow.contract.signature import Z
 from ganflow.engine.compile import CompiledRound, compile_round
 from ganflow.engine.distributed import Group
+from ganflow.engine.feed import Feed, keyed_generator
 from ganflow.engine.game import Game
 from ganflow.engine.player import learning_rates
 from ganflow.engine.round import Round, split
@@ -32,8 +33,6 @@ from ganflow.engine.state import (
     unflatten,
     workers_of,
 )
-from ganflow.engine.stream import Feed
-from ganflow.engine.stream import generator as stream_of
 from ganflow.errors import GanflowError
 
 Tensors = dict[str, Tensor]
@@ -228,7 +227,7 @@ class Trainer:
             draws = self.feed.draw(k)
             self.feed.load_state(before)
         if self.game.prior is not None:
-            stream = stream_of("settle", self.seed, self.round, device=self.game.device)
+            stream = keyed_generator("settle", self.seed, self.round, device=self.game.device)
             draws[Z] = self._mine(self.game.prior.sample(k, self.batch_size, generator=stream, device=self.game.device))
         return split(draws)
 

@@ -10,7 +10,7 @@ import ganflow.cli.interpolate
 import ganflow.cli.runs
 import ganflow.cli.sample
 from ganflow.cli.main import COMMANDS
-from ganflow.engine.stream import generator as stream
+from ganflow.engine.feed import keyed_generator
 
 
 def tile(path, row, column, side=64):
@@ -20,7 +20,7 @@ def tile(path, row, column, side=64):
 
 
 def latents(n, dim, seed):
-    return torch.rand(n, dim, generator=stream("latents", seed))
+    return torch.rand(n, dim, generator=keyed_generator("latents", seed))
 
 
 @pytest.mark.parametrize("command", ["animate", "interpolate", "runs", "sample"])
