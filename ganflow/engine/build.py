@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganflow.contract.data import Data
 from ganflow.contract.loss import mixes_examples
 from ganflow.engine.batch_norm import synchronize
+from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
-from ganflow.engine.game import Game, evaluating, fork_rng
+from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
 from ganflow.engine.round import Round
@@ -94,7 +94,7 @@ def differences_of_halves(game: Game) -> list[str]:
     return found
 
 
-class Alike(TorchDispatchMode):
+class Alike(DispatchMode):
     """While this lasts, every random number is the same as all others of its kind."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -203,7 +203,7 @@ def build_game(
     """
     train = recipe.train
     device = pick_device((group.device if group else None) or train.device)
-    torch.manual_seed(train.seed)
+    seed_generators(device, train.seed)
     condition = condition_of(recipe, data)
     composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None

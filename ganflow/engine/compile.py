@@ -16,7 +16,6 @@ between two tracings. Where a round depends on time, compute with tensors (buffe
 from __future__ import annotations
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from ganflow.contract.loss import AddedTerms
 from ganflow.engine.attributes import attributes, changes
+from ganflow.engine.compat import compile_graph
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Round, split
 from ganflow.engine.state import copy_of_state, kept_random, random_state, untouched
@@ -163,20 +163,10 @@ class CompiledRound:
                 graph = trace_step(self.round.game, function, inputs)
             self._traced[key] = graph, function, kept, self.round.active
             self._named[key] = self.round.names, self.round.descended
-            self._programs[key] = graph if self.plain else self._compiled(graph)
+            self._programs[key] = graph if self.plain else compile_graph(graph, self.round.game.device.type == "cuda")
         with torch.no_grad():
             result: list[Tensor] = self._programs[key](list(inputs.values()))
         return [t.clone() for t in result] if self.round.game.device.type == "cuda" else result
-
-    def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
-        from torch._inductor import config as inductor
-
-        # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64
-        # tensor on the CPU (torch 2.13, remove_tensorify_specialized_graphargs). Read once, at the first compilation.
-        os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")
-        inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
-        options: dict[str, Any] = {"mode": "reduce-overhead"} if self.round.game.device.type == "cuda" else {}
-        return torch.compile(graph, fullgraph=True, dynamic=False, **options)
 
 
 def compile_round(

@@ -18,13 +18,12 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-import torch.distributed
 from torch import Tensor
 
+from ganflow.engine.compat import c10d, gloo_group, nccl_group
 from ganflow.engine.rendezvous import CONNECT, Meeting
 from ganflow.errors import GanflowError
 
-c10d: Any = torch.distributed  # whose types are incomplete
 SLICE = timedelta(seconds=0.5)  # signals are heard at least so often while a worker waits
 DAY = timedelta(days=1)
 
@@ -84,14 +83,10 @@ class Group:
             raise GanflowError(f"workers of one run must compute on the same kind of device, not {told}")
         try:
             store = self.meeting.store(CONNECT)
-            options = c10d.ProcessGroupGloo._Options()
-            options._devices = [c10d.ProcessGroupGloo.create_device(hostname=self.meeting.own_address)]
-            options._timeout = CONNECT
-            self._gloo = c10d.ProcessGroupGloo(c10d.PrefixStore("gloo", store), self.rank, self.size, options)
+            self._gloo = gloo_group(store, self.rank, self.size, self.meeting.own_address, CONNECT)
             if device.type == "cuda" and len(set(places)) == self.size:  # NCCL wants a GPU for each
                 torch.cuda.set_device(device)
-                nccl = c10d.PrefixStore("nccl", store)
-                self._nccl = c10d.ProcessGroupNCCL(nccl, self.rank, self.size, c10d.ProcessGroupNCCL.Options())
+                self._nccl = nccl_group(store, self.rank, self.size)
         except RuntimeError as error:
             raise self.meeting.explain(error)  # noqa: B904  (it has its cause)
 

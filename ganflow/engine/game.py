@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.contract.signature import Z, played, signatures_of
+from ganflow.engine.compat import BatchNorm
 from ganflow.engine.feed import keyed_generator
 from ganflow.engine.losses import check_terms, modules_in
 from ganflow.engine.player import Player
@@ -309,8 +310,7 @@ class Game(nn.Module):
             return pad(t, (0, spare[0], 0, spare[1]), mode="replicate") if t.dim() == 4 and any(spare) else t
 
         pieces: list[Tensor] = []
-        with evaluating(network), fork_rng(like.device):
-            torch.manual_seed(seed)
+        with evaluating(network), fork_rng(like.device, seed):
             for piece in zip(*(t.split(batch) for t in inputs.values()), strict=True):
                 made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
                 pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
@@ -330,7 +330,7 @@ def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:
 def mixes_evaluated(network: nn.Module) -> bool:
     """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
     running statistics."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
+    return any(isinstance(m, BatchNorm) and m.running_mean is None for m in network.modules())
 
 
 @contextmanager
@@ -346,8 +346,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def fork_rng(device: torch.device) -> Iterator[None]:
-    """Random numbers drawn inside leave torch's generators as they were."""
+def fork_rng(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Random numbers drawn inside leave torch's generators as they were.
+
+    Args:
+        device: whose generator is kept, besides the CPU's.
+        seed: of both inside.
+    """
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices, device_type=device.type):
+        if seed is not None:
+            seed_generators(device, seed)
         yield
+
+
+def seed_generators(device: torch.device, seed: int) -> None:
+    """Seed the CPU's generator and the device's. (torch.manual_seed seeds every device of the machine.)"""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)

@@ -10,11 +10,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-import torch.distributed
-
+from ganflow.engine.compat import c10d
 from ganflow.errors import GanflowError, first_line
 
-c10d: Any = torch.distributed  # whose types are incomplete
 ARRIVAL = 300.0  # seconds in which all workers must have come
 CONNECT = timedelta(seconds=60)
 LAST_WORDS = 5.0  # seconds in which workers say why they left

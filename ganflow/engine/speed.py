@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganflow.contract.loss import Batch, Terms
 from ganflow.engine.build import settled
+from ganflow.engine.compat import Conv, ConvTranspose
 from ganflow.engine.game import Game, evaluating
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Player, Round, total
@@ -33,7 +34,7 @@ def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> 
 
     An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
     """
-    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers(game))
+    convolutional = any(isinstance(m, Conv) for m in layers(game))
     if not all(part.traceable for part in parts_of(game.players).values()):
         return "never", "an optimizer is not one that a trace can follow"
     seconds = arithmetic(game, n_critic, batch_size) + operations_of(game, n_critic)
@@ -83,7 +84,7 @@ def operations(networks: Mapping[str, nn.Module]) -> Iterator[Counter[str]]:
     def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        turned = isinstance(layer, nn.modules.conv._ConvTransposeNd)  # there the weight is applied at every input place
+        turned = isinstance(layer, ConvTranspose)  # there the weight is applied at every input place
         places = (inputs[0] if turned else result)[0, 0].numel() if weight.dim() > 2 else 1
         counts[name] += 2 * len(result) * weight.numel() * places
 
@@ -94,7 +95,7 @@ def operations(networks: Mapping[str, nn.Module]) -> Iterator[Counter[str]]:
         layer.register_forward_hook(hook_of(name))
         for name, network in networks.items()
         for layer in network.modules()
-        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))
+        if isinstance(layer, (nn.Linear, Conv))
     ]
     try:
         yield counts

@@ -3,14 +3,14 @@ tensors takes part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ganflow.engine.compat import DispatchMode, trace
 from ganflow.engine.game import Game
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Read(Exception):
     """A value, or a shape, was read out of a tensor into Python, which a trace would freeze."""
 
 
-class Unread(TorchDispatchMode):
+class Unread(DispatchMode):
     """While this lasts, reading out of tensors raises `Read`."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,21 +37,6 @@ def reads(func: Any, args: Any) -> bool:
     if func is torch.ops.aten.index.Tensor:
         return any(t is not None and t.dtype == torch.bool for t in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
-
-
-def trace(function: Callable[..., Any], inputs: Sequence[Any], rules: Any = None) -> fx.GraphModule:
-    """The operations of function(*inputs), which are done on the way.
-
-    Args:
-        rules: decompositions of operations.
-    """
-    from torch._guards import TracingContext, tracing
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    with tracing(TracingContext(FakeTensorMode())):  # or make_fx makes a new mode for every node, half of its time
-        graph: fx.GraphModule = make_fx(function, rules)(*inputs)
-    return graph
 
 
 def trace_step(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> fx.GraphModule:

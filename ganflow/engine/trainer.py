@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganflow.contract.loss import Batch, Report
 from ganflow.contract.signature import Z
+from ganflow.engine.compat import BatchNorm
 from ganflow.engine.compile import CompiledRound, compile_round
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import Feed, keyed_generator
@@ -188,7 +189,7 @@ class Trainer:
         average of the generator, are each worker's own where it normalizes its share alone (`train.batch_norm: local`)."""
         assert self.group is not None
         self._compared = True
-        norms = [m for m in self.game.extras.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = [m for m in self.game.extras.modules() if isinstance(m, BatchNorm)]
         aside = {id(buffer) for norm in norms for buffer in norm.buffers()}
         own, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
         kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in own}

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import get_decompositions
-from torch.utils._pytree import tree_leaves, tree_map
 
+from ganflow.engine.compat import decompositions, tree_leaves, tree_map
+from ganflow.engine.compat import trace as traced
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.tracing import plain_batch_norm
-from ganflow.engine.tracing import trace as traced
 from ganflow.packed.numbers import NotPackable, keys_in
 
 
@@ -110,7 +109,7 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> fx
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
     with plain_batch_norm():
-        graph = traced(function, inputs, get_decompositions(NORMS))
+        graph = traced(function, inputs, decompositions(NORMS))
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"

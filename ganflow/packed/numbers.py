@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ganflow.contract.settings import keys
+from ganflow.engine.compat import DispatchMode, tree_leaves
 from ganflow.engine.tracing import reads
 from ganflow.plugins import Chosen
 from ganflow.recipe import Recipe
@@ -127,7 +126,7 @@ def keys_in(value: Any) -> frozenset[str]:
     return frozenset[str]().union(*(getattr(t, _KEYS, ()) for t in tree_leaves(value)))
 
 
-class Watch(TorchDispatchMode):
+class Watch(DispatchMode):
     """While this lasts, what Python reads out of a tensor is not packable: the numbers of trials, or anything (`all`).
 
     Tensors that are computed from the numbers are marked with the numbers' keys, unless `all` is watched.

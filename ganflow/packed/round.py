@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from ganflow.contract.data import Data
 from ganflow.contract.signature import Z
 from ganflow.engine.build import built_round
+from ganflow.engine.compat import Conv, compile_for
 from ganflow.engine.compile import first_words
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
@@ -182,14 +183,11 @@ class PackedRound:
 
     def compile(self) -> None:
         """Make one program of a round, when the next one is played."""
-        from torch import _inductor
-
-        _inductor.config.fallback_random = True
         programs: list[Callable[..., Any]] = []
 
         def program(*inputs: Tensor) -> Any:
-            if not programs:  # not by torch.compile, whose checks before every call cost a tenth of a small round
-                programs.append(_inductor.compile(self._graph, list(inputs)))
+            if not programs:
+                programs.append(compile_for(self._graph, inputs))
             return programs[0](*inputs)
 
         self._program = program
@@ -270,7 +268,7 @@ def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
     if trials < 2:
         return False, "one trial is not a pack"
     networks = [m for m in (game.generator, game.critic) if m is not None]
-    if game.device.type == "cpu" and any(isinstance(m, nn.modules.conv._ConvNd) for n in networks for m in n.modules()):
+    if game.device.type == "cpu" and any(isinstance(m, Conv) for n in networks for m in n.modules()):
         return False, "convolutions of many trials at once are no faster on a CPU than one after another"
     return True, f"{trials} trials share every operation's overhead"
 
