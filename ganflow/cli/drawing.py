@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,8 @@ def data_of_run(folder: RunFolder) -> Data | None:
     try:
         recipe = kept_recipe(folder.recipe)
         data: Data = recipe.composition().build("data")
-    except (GanflowError, OSError):
+    except (GanflowError, OSError) as error:
+        logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)
         return None
     return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ganflow.contract.loss import Batch, Terms
 from ganflow.engine.build import settled
 from ganflow.engine.compat import Conv, ConvTranspose
+from ganflow.engine.compile import first_words
 from ganflow.engine.game import Game, evaluating
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Player, Round, total
@@ -236,8 +238,8 @@ class _Tries:
                 made.make(examples)
                 made.play("fp32")
                 self.rehearsal = made
-        except Exception:  # a part that wants other examples, or cannot be copied: its fault, if it has one, shows in training
-            pass
+        except Exception as error:  # a part that wants other examples, or cannot be copied: a fault of it shows in training
+            logging.getLogger("ganflow").info("rounds are not tried beforehand: %s", first_words(error))
         self._matrix = torch.ones(PRODUCT, PRODUCT)
 
     def round(self, precision: str = "fp32") -> None:

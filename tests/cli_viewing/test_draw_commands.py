@@ -1,5 +1,7 @@
 """ganflow sample, interpolate and animate."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -202,3 +204,15 @@ def test_animate_needs_two_pictures(make_run, ganflow, tidy, pictures, has):
     assert has in err
     assert "train.sample_every" in err
     assert not (tidy / "wgan.gif").exists()
+
+
+def test_why_the_data_of_a_run_cannot_be_had_is_said(tmp_path, caplog):
+    """A moved folder and a damaged recipe are told apart."""
+    from ganflow.cli.drawing import data_of_run
+
+    (tmp_path / "recipe.yaml").write_text("name: [")
+    folder = SimpleNamespace(name="digits", id="1234", recipe=tmp_path / "recipe.yaml")
+    assert data_of_run(folder) is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the data of run digits 1234 cannot be had: ")
+    assert "recipe.yaml" in record.getMessage()
