@@ -12,7 +12,7 @@ import functools
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,11 @@ def changes(before: Seen, after: Seen, *, but_made: bool = False) -> dict[str, s
         plain = isinstance(old, ATOMS) and isinstance(new, ATOMS) and name == key[1]
         found.setdefault(name, f"{name} changed{f' from {_shown(old)} to {_shown(new)}' if plain else ''}")
     return found
+
+
+def first_change(seen: Sequence[Seen]) -> str | None:
+    """A change between three rounds one after another; what the first one made when it was first needed is none."""
+    return next(iter((changes(*seen[:2], but_made=True) or changes(*seen[1:3])).values()), None)
 
 
 def _parts(round: Round) -> Iterator[tuple[str, Any]]:

@@ -94,18 +94,18 @@ class Trainer:
         assert isinstance(self.play, Round)
         self.play = compile_round(self.play, copy, self.peek(3), whole, self.play.phases(rounds, self.round))
 
-    def changed(self, look: bool | None = None) -> str | None:
-        """Why compiled rounds would not be what the eager ones are any more, in words; None where they would, or are not
+    def changed(self, retrace: bool | None = None) -> str | None:
+        """The reason why compiled rounds would not be what the eager ones are any more; None where they would, or are not
         compiled. See CompiledRound.changed.
 
         Args:
-            look: trace a round again; None: look at all only where that takes little of the time.
+            retrace: trace a round again; None: check at all only where that takes little of the time.
         """
-        if not isinstance(self.play, CompiledRound) or (look is None and not self.play.due):
+        if not isinstance(self.play, CompiledRound) or (retrace is None and not self.play.due):
             return None
-        look = look is not False
-        why = self.play.changed(look)
-        if why is None and look:
+        retrace = retrace is not False
+        why = self.play.changed(retrace)
+        if why is None and retrace:
             self._sure = self.round
         between = f"; it may have begun after round {self._sure}" if self._sure < self.round else ""
         return why and f"{why}{between}"

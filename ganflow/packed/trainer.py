@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import Report
-from ganflow.engine.attributes import attributes, changes
+from ganflow.engine.attributes import attributes, changes, first_change
 from ganflow.engine.build import twin
 from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, distances, first_words
 from ganflow.engine.player import learning_rates, parts_of
@@ -56,9 +56,8 @@ def _check_steady(i: int, round: Round, examples: Sequence[Draws]) -> None:
     for draws in examples:
         round(draws)
         seen.append(attributes(round))
-    for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
-        for text in changed.values():
-            raise NotPackable(f"in trial {i} {text} between rounds, and what a round does may depend on it")
+    if text := first_change(seen):
+        raise NotPackable(f"in trial {i} {text} between rounds, and what a round does may depend on it")
 
 
 def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> None:

@@ -58,7 +58,7 @@ def hired(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[Group | No
             for rank in range(1, workers):
                 order = {"rank": rank, "size": workers, "address": group.address, "device": devices[rank], "threads": threads}
                 processes[rank] = _begin({"recipe": str(file), "group": order})
-            group.meeting.watch = lambda: _deaths(processes)
+            group.rendezvous.watch = lambda: _deaths(processes)
             yield group
         finally:
             _dismiss(list(processes.values()))
@@ -92,7 +92,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     except (Apart, Diverged):
         pass
     except BaseException as error:
-        group.meeting.tell(_said(error, parts), "".join(traceback.format_exception(error)))
+        group.rendezvous.report(_said(error, parts), "".join(traceback.format_exception(error)))
         raise
     finally:
         if parts:
