@@ -170,7 +170,7 @@ def test_rounds_of_every_family_can_be_tried(work, recipe, monkeypatch):
     parts = Parts(read_recipe(name, [*changes, "train.rounds=1000000", "train.batch_size=8"]))
     passes, step = [], Gradients._play
     monkeypatch.setattr(Gradients, "_play", lambda self, *given: passes.append(given[0]) or step(self, *given))
-    assert speed._Tries(parts.recipe, parts.game, Clock()).rehearsal is not None
+    assert speed.Rehearsal(parts.recipe, parts.game).batch
     assert passes == (["critic", "generator"] if parts.game.critic is not None else ["generator"])
 
 
