@@ -146,7 +146,7 @@ def _nature(value: Any) -> Any:
 
 
 def _foreign(value: Any) -> bool:
-    """True for what is the standard library's, torch's or numpy's, into which nobody looks."""
+    """True for what is the standard library's, torch's or numpy's, whose inside is not seen."""
     package = type(value).__module__.partition(".")[0]
     return isinstance(value, (type, enum.Enum)) or package in sys.stdlib_module_names or package in ("torch", "numpy")
 

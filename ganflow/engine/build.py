@@ -71,8 +71,8 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
 
 
 def differences_of_halves(game: Game) -> list[str]:
-    """What tells that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms,
-    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
+    """Signs that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms, and
+    state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     whole = {name: _varied(t) for name, t in tried.blank(4).items()}
@@ -166,8 +166,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "
 
 
 def settled(precision: str, device: torch.device) -> str:
-    """What `train.precision` means where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic, else
-    fp32."""
+    """The meaning of `train.precision` where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic,
+    else fp32."""
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -264,7 +264,7 @@ def build_round(recipe: Recipe, composition: Composition, game: Game, precision:
         one_batch=train.one_batch,
         critic_stepped=composition.listeners("critic_stepped"),
         generator_stepped=composition.listeners("generator_stepped"),
-        settings={place: chosen.settings for place, chosen in recipe.played().items()},
+        settings={slot: chosen.settings for slot, chosen in recipe.played().items()},
     )
 
 

@@ -58,7 +58,7 @@ class NotCompilable(Exception):
 
 @dataclass
 class Program:
-    """A step or a round, traced, for one set of terms that take part together."""
+    """A step or a round, traced, for one set of terms that are active together."""
 
     function: Callable[[Draws], list[Tensor]]
     inputs: Draws
@@ -155,7 +155,7 @@ class CompiledRound:
         return list(values.values())
 
     def _run(self, name: str, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> tuple[Program, list[Tensor]]:
-        """Play the program for the terms that take part, which is made the first time."""
+        """Play the program for the active terms, which is made the first time."""
         round, key = self.round, (name, *map(id, self.round.active))
         cuda = round.game.device.type == "cuda"
         if key not in self._programs:

@@ -108,8 +108,7 @@ class Game(nn.Module):
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
         self.__dict__["_parts"] = (loss, *terms)  # registered below, where they have state
-        kinds = ("loss", *("modifier" for _ in terms))
-        self.called = tuple(called) or tuple(f"{kind} '{name_of(part)}'" for kind, part in zip(kinds, self.parts, strict=True))
+        self.called = tuple(called) or tuple(f"{'modifier' if i else 'loss'} '{name_of(p)}'" for i, p in enumerate(self.parts))
         if stateful := modules_in(self.parts):
             self.extras["loss"] = nn.ModuleList(stateful)
 
@@ -161,7 +160,7 @@ class Game(nn.Module):
         return terms
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
+        """Estimates of the parts from the means of their terms, without `every`; of named scores, from their weighted average."""
         found: dict[str, float] = {}
         for i, part in enumerate(self.parts):
             weight = part.every * (self.part_weights.get(i) or 1.0)
@@ -244,12 +243,12 @@ class Game(nn.Module):
         return self.call(self.maker, **self.conditions(n, seed), **self.drawn(n, seed))
 
     def drawn(self, n: int, seed: int = 0) -> dict[str, Any]:
-        """n latents, by the argument that takes them."""
+        """n latents, by the argument that they are."""
         inputs = self.signatures[self.maker].inputs
         return {argument: self.latents(n, seed) for argument, source in inputs.items() if source == Z}
 
     def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Any]:
-        """What n samples are conditioned on, by argument, on the CPU: classes as often as the training examples have them,
+        """Conditions of n samples, by argument, on the CPU: classes as often as the training examples have them,
         anything else of held-out examples, drawn with replacement.
 
         Args:
@@ -277,7 +276,7 @@ class Game(nn.Module):
 
     @torch.no_grad()
     def call(self, name: str, *first: Tensor, seed: int = 0, batch: int = 256, **inputs: Any) -> Tensor:
-        """What the averaged generator makes by one of its signatures in evaluation mode, on the CPU in float32. For looking only:
+        """Call a signature of the averaged generator in evaluation mode; the result is on the CPU in float32. For looking only:
         torch's random numbers stay untouched.
 
         Images are padded with their last row and column to what multiple the signature wants, and what is made is cropped.
@@ -318,7 +317,7 @@ class Game(nn.Module):
 
 
 def name_of(part: AddedTerms) -> str:
-    """A loss's own name, or its class's."""
+    """A loss's `name`, or its class's."""
     return str(getattr(part, "name", type(part).__name__))
 
 
@@ -328,8 +327,8 @@ def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:
 
 
 def mixes_evaluated(network: nn.Module) -> bool:
-    """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
-    running statistics."""
+    """True where an example's result depends on the rest of its batch in evaluation mode, too: batch norm keeps no running
+    statistics."""
     return any(isinstance(m, BatchNorm) and m.running_mean is None for m in network.modules())
 
 

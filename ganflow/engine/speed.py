@@ -150,8 +150,9 @@ class Gradients(Round):
 
 
 class Rehearsal:
-    """Rounds of one critic step of a copy of the game on made-up examples, cut to a few where they would take long; a product of
-    matrices where rounds cannot be tried, or take long all the same.
+    """Rounds of one critic step of a copy of the game on made-up examples.
+
+    Cut to a few where they would take long; a product of matrices where rounds cannot be tried, or take long all the same.
 
     Not the game's tensors, nor what its parts keep in Python, nor its data's row of examples is changed.
 

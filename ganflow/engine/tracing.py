@@ -1,4 +1,4 @@
-"""Rounds as graphs of tensor operations, traced below autograd: any loss, penalty or network that keeps to tensors takes part."""
+"""Rounds as graphs of tensor operations, traced below autograd: of any loss, penalty or network that keeps to tensors."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class Trainer:
             self._ended = self.group.first(END) == END
 
     def share(self) -> None:
-        """Put the first worker's state into all of them, and into each what is its own of the state that differs."""
+        """Load the first worker's state into all of them, and into each its part of the state that differs."""
         if not self.group:
             return
         tensors, plain = self._state(self._others)
@@ -171,7 +171,7 @@ class Trainer:
         self._others = {}
 
     def _goes_on(self) -> bool:
-        """Whether to play another round: what the first worker sends, which a signal may have stopped."""
+        """True where another round is to be played, which the first worker decides: a signal may have stopped it."""
         if not self.group:
             return not self.stop
         while (word := self.group.first(PAUSE if self.stop else PLAY)) == GATHER:
@@ -191,8 +191,8 @@ class Trainer:
         self._compared = True
         norms = [m for m in self.game.extras.modules() if isinstance(m, BatchNorm)]
         aside = {id(buffer) for norm in norms for buffer in norm.buffers()}
-        own, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
-        kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in own}
+        differing, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
+        kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in differing}
         if not kept:
             return
         rows = self.group.rows(torch.stack([_sums(t.detach()) for t in kept.values()]))  # (workers, tensors, 3)
@@ -238,7 +238,7 @@ class Trainer:
         return z if z.dtype == self._dtype else z.to(self._dtype)
 
     def peek(self, rounds: int) -> list[Tensors]:
-        """What the next rounds will draw."""
+        """The draws of the next rounds, which stay undrawn."""
         feed, prior = self.feed.state(), self.prior_draws.get_state()
         draws = [self.draw() for _ in range(rounds)]
         self.feed.load_state(feed)
@@ -286,11 +286,11 @@ class Trainer:
 
 
 def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:
-    """What each player descends, "critic_loss" and "generator_loss": the sum of its terms among these values."""
+    """The sums that the players descend, "critic_loss" and "generator_loss", of their terms among these values."""
     return {f"{p}_loss": sum(v for name, v in values.items() if name in descended and name.startswith(f"{p}/")) for p in players}
 
 
 def _sums(t: Tensor) -> Tensor:
-    """The sum of a tensor's absolute values, of its numbers, and one in which each number has a weight of its own."""
+    """The sums of a tensor's absolute values, of its numbers, and of its numbers weighted by position."""
     line = (t.cpu() if t.device.type == "mps" else t).double().flatten().nan_to_num()
     return torch.stack((line.abs().sum(), line.sum(), line @ torch.linspace(1, 2, len(line)).to(line)))

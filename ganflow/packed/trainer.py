@@ -30,7 +30,7 @@ from ganflow.recipe import Recipe
 
 
 def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Draws]) -> None:
-    """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own. Nothing is changed.
+    """Compare packed rounds on these draws, shape (trials, …) each, with those of every trial alone. Nothing is changed.
 
     Raises:
         NotPackable: they end elsewhere.
@@ -68,8 +68,8 @@ def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> No
             load_random_state(packed.device, *packed.randoms[i])
             for draws in examples:
                 round(_of(i, draws))
-            own = leaves(round.game)
-            expected = {name: torch.as_tensor(own[name]).detach().clone() for name in found}
+            alone = leaves(round.game)
+            expected = {name: torch.as_tensor(alone[name]).detach().clone() for name in found}
         off = furthest(_of(i, found), expected, _of(i, before), share)
         if off:
             raise NotPackable(
@@ -113,9 +113,9 @@ class Member:
 
 
 class PackedTrainer:
-    """Plays the games of several trials as one. Each trial's trajectory is that of its own run, but for rounding.
+    """Loop over the games of several trials, played as one. Each trial's trajectory is that of a run alone, but for rounding.
 
-    The trials' own trainers stay behind until `member` brings one up to date.
+    The trials' trainers stay behind until `member` brings one up to date.
 
     Attributes:
         round: rounds played.
@@ -186,7 +186,7 @@ class PackedTrainer:
 
     @contextmanager
     def member(self, i: int) -> Iterator[Trainer]:
-        """Trial i's own trainer, brought up to date. While this lasts the process is the trial's: random numbers are drawn
+        """Trial i's trainer, up to date. While this lasts the process is the trial's: random numbers are drawn
         where its run would draw them, and what is changed in its game is changed.
 
         Raises:
@@ -215,7 +215,7 @@ class PackedTrainer:
         self._draws.drop(i)
 
     def _hears(self, i: int) -> bool:
-        """Whether a component of trial i is called between rounds."""
+        """True where a component of trial i is called between rounds."""
         chosen = self.members[i].recipe.played().values()
         return any(hook.name in BETWEEN for part in chosen for hook in hooks_of(type(part.settings)))
 
