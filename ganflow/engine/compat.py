@@ -68,7 +68,7 @@ def compile_graph(graph: fx.GraphModule, cuda: bool) -> Callable[..., Any]:
     # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64
     # tensor on the CPU (torch 2.13, remove_tensorify_specialized_graphargs). Read once, at the first compilation.
     os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")
-    options = {**RANDOM_AS_EAGER, **({"triton.cudagraphs": True} if cuda else {})}
+    options: dict[str, Any] = {**RANDOM_AS_EAGER, **({"triton.cudagraphs": True} if cuda else {})}
     return torch.compile(graph, fullgraph=True, dynamic=False, options=options)
 
 
@@ -76,7 +76,8 @@ def compile_for(graph: fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., A
     """One program of a graph for inputs like these. torch.compile would check them in every call: a tenth of a small round."""
     from torch import _inductor
 
-    return _inductor.compile(graph, list(inputs), RANDOM_AS_EAGER)
+    program: Callable[..., Any] = _inductor.compile(graph, list(inputs), RANDOM_AS_EAGER)
+    return program
 
 
 def gloo_group(store: Any, rank: int, size: int, host: str, timeout: timedelta) -> Any:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,9 +96,10 @@ class CompiledRound:
             return values
         steps, values, programs = split(draws), [], []
         for i in range(self.round.n_critic):
-            program, values = self._run("critic's step", self._critic_step, dict(steps[i]))
+            program, values = self._run("critic's step", partial(self._step, "critic"), dict(steps[i]))
             programs = [program]
-        program, more = self._run("generator's step", self._generator_step, dict(steps[self.round.generator_draw]))
+        last = dict(steps[self.round.generator_draw])
+        program, more = self._run("generator's step", partial(self._step, "generator"), last)
         programs.append(program)
         self.round.names = [name for program in programs for name in program.names]
         self.round.descended = frozenset[str]().union(*(program.descended for program in programs))
@@ -143,13 +145,8 @@ class CompiledRound:
             self._traced_at = time.monotonic()
             self._cost = self._traced_at - began
 
-    def _critic_step(self, batch: Draws) -> list[Tensor]:
-        return self._noted("critic", self.round.critic_step(batch))
-
-    def _generator_step(self, batch: Draws) -> list[Tensor]:
-        return self._noted("generator", self.round.generator_step(batch))
-
-    def _noted(self, player: str, values: Mapping[str, Tensor]) -> list[Tensor]:
+    def _step(self, player: str, batch: Draws) -> list[Tensor]:
+        values = self.round.critic_step(batch) if player == "critic" else self.round.generator_step(batch)
         self.round.names = [f"{player}/{name}" for name in values]
         self.round.descended = frozenset(f"{player}/{name}" for name in self.round.descends)
         return list(values.values())

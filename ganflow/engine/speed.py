@@ -242,16 +242,17 @@ def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, 
     candidates = [n for n in (2**i for i in range(most.bit_length())) if n < most] + [most]
     matrix = torch.ones(PRODUCT, PRODUCT)
 
-    def with_threads(n: int, play: Callable[[], object]) -> Callable[[], object]:
-        return lambda: (torch.set_num_threads(n), play())
+    def play_with(n: int, play: Callable[[], object]) -> None:
+        torch.set_num_threads(n)
+        play()
 
-    products = seconds = timed({n: with_threads(n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
+    products = seconds = timed({n: partial(play_with, n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
     hopeful = [n for n in candidates if all(seconds[n] <= GAIN * seconds[m] for m in candidates if m < n)]
     if len(hopeful) > 1:
         torch.set_num_threads(fewest(seconds))
         rehearsal = Rehearsal(recipe, game)
         if rehearsal.batch:
-            seconds = timed({n: with_threads(n, rehearsal.play) for n in hopeful}, clock)
+            seconds = timed({n: partial(play_with, n, rehearsal.play) for n in hopeful}, clock)
     best = fewest({n: seconds[n] for n in hopeful})
     if best == most:
         return most, []

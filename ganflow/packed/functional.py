@@ -125,7 +125,7 @@ def lift_random(graph: fx.GraphModule) -> list[Drawing]:
         NotPackable: how they are drawn depends on computed values.
     """
     drawings: list[Drawing] = []
-    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    last = graph.graph.find_nodes(op="placeholder")[-1]
     for node in list(graph.graph.nodes):
         target = node.target
         if node.op != "call_function" or torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
@@ -184,15 +184,6 @@ def tidy(graph: fx.GraphModule) -> fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
-
-
-def placeholders(graph: fx.GraphModule) -> list[fx.Node]:
-    return graph.graph.find_nodes(op="placeholder")
-
-
-def results(graph: fx.GraphModule) -> list[fx.Node]:
-    """The nodes that the graph returns."""
-    return list(graph.graph.output_node().args[0])  # type: ignore[arg-type]
 
 
 class _Apart(fx.Interpreter):

@@ -44,14 +44,9 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
         return made
     made.game.one_pass = made.game.together = True
     return Round(
-        made.game,
-        made.n_critic,
-        precision=made.precision,
-        one_batch=made.one_batch,
-        critic_stepped=made.critic_stepped,
-        generator_stepped=made.generator_stepped,
-        settings=made.settings,
-    )
+        made.game, made.n_critic, precision=made.precision, one_batch=made.one_batch, critic_stepped=made.critic_stepped,
+        generator_stepped=made.generator_stepped, settings=made.settings,
+    )  # fmt: skip
 
 
 def _each_alone(game: Game, example: Draws) -> bool:
@@ -233,13 +228,14 @@ class PackedRound:
             self._drawings = functional.lift_random(graph)
             inputs += [draw() for draw in self._drawings]
             graph = functional.functional(graph, len(state), inputs)
-        passed, results = functional.placeholders(graph), functional.results(graph)
+        passed, output = graph.graph.find_nodes(op="placeholder"), graph.graph.output_node()
+        results: list[fx.Node] = list(output.args[0])  # type: ignore[arg-type]
         for number, node in zip(self.numbers, passed[len(state) :], strict=False):
             if not node.users and number.key not in keys_in(state):
                 why = "whatever reads it does not compute with its tensor"
                 raise NotPackable(f"{number.key} has no part in a traced round: {why}")
         self._changed = [i for i in range(len(state)) if results[i] is not passed[i]]
-        graph.graph.output_node().args = ([results[i] for i in self._changed] + results[len(state) :],)
+        output.args = ([results[i] for i in self._changed] + results[len(state) :],)
         graph.recompile()
         self._dtype = state[0].dtype
         return graph
