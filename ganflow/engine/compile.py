@@ -206,7 +206,8 @@ def compile_round(
                 found = _after(game, compiled, examples)
             except Exception as error:
                 raise NotCompilable(first_words(error)) from error
-        _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+        if off := furthest(found, expected, before, TOLERANCE[round.precision]):
+            raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {off}")
     round.begin(rounds[0])
     return compiled
 
@@ -242,7 +243,8 @@ def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence
             expected = check_steady(copy, few, number)
         graphs = CompiledRound(copy, whole, plain=True)
         _after(game, graphs, few[:1])
-        _compare(_after(game, graphs, few[:2]), expected, before, SHARE, "traced")
+        if off := furthest(_after(game, graphs, few[:2]), expected, before, SHARE):
+            raise NotCompilable(f"two traced rounds end elsewhere than two eager ones: {off}")
 
 
 def check_steady(round: Round, examples: Sequence[Draws], number: int = 0) -> dict[str, Tensor]:
@@ -281,21 +283,23 @@ def _few(draws: Tensor, parts: int) -> Tensor:
     return cut.double() if cut.is_floating_point() else cut
 
 
-def _compare(found: Draws, expected: Draws, before: Draws, share: float, how: str) -> None:
-    for part, (off, way) in sorted(distances(found, expected, before).items()):
-        if not off <= share * way + 1e-7:
-            raise NotCompilable(f"two {how} rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
+def furthest(found: Draws, expected: Draws, before: Draws, share: float, *, but_diverged: bool = False) -> str | None:
+    """A part of a state ("game.critic", "game.extras", "optimizer.generator", …) that is further off than this share of the way
+    that it went, in words: both Euclidean over all its numbers.
 
-
-def distances(found: Draws, expected: Draws, before: Draws) -> dict[str, tuple[float, float]]:
-    """Distance by which each part of a state ("game.critic", "game.extras", "optimizer.generator", …) is off, and the way that it
-    went: Euclidean over all its numbers."""
+    Args:
+        but_diverged: leave out what went no finite way.
+    """
     squares: dict[str, tuple[float, float]] = {}
     for name, wanted in expected.items():
         part = ".".join(name.split(".")[:2])
         off, way = squares.get(part, (0.0, 0.0))
         squares[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
-    return {part: (math.sqrt(off), math.sqrt(way)) for part, (off, way) in squares.items()}
+    for part, (off, way) in sorted(squares.items()):
+        off, way = math.sqrt(off), math.sqrt(way)
+        if not off <= share * way + 1e-7 and not (but_diverged and not math.isfinite(way)):
+            return f"{part}, {off:.2g} off after {way:.2g}"
+    return None
 
 
 def _squares(a: Tensor, b: Tensor) -> float:

@@ -136,12 +136,11 @@ class ResidentFeed(Feed):
         self._generator = keyed_generator(self.seed, device=self.device)
         self._permuted = {name for name, field in self.fields.items() if self.channels_last and field.is_image}
         self._sizes = {name: len(tensor) for name, tensor in data.train.items()}
-        self._tensors = {name: self._resident(name, data.train[name]) for name in self.fields}
-
-    def _resident(self, name: str, tensor: Tensor) -> Tensor:
-        moved = tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)
-        # Stored with channels last as its last dimension: rows are picked whole, and a view turns them round.
-        return (moved.permute(0, 2, 3, 1) if name in self._permuted else moved).contiguous()
+        self._tensors: dict[str, Tensor] = {}
+        for name in self.fields:
+            moved = data.train[name].to(self.device, self.dtype if data.train[name].is_floating_point() else None)
+            # Stored with channels last as its last dimension: rows are picked whole, and a view turns them round.
+            self._tensors[name] = (moved.permute(0, 2, 3, 1) if name in self._permuted else moved).contiguous()
 
     def draw(self, k: int) -> dict[str, Tensor]:
         batches: dict[str, Tensor] = {}
@@ -245,8 +244,7 @@ class StreamFeed(Feed):
         item_bytes = sum(field.blank(1).nbytes for field in data.fields.values())
         self._most_ahead = max(self.batch_size, _AHEAD_BYTES // max(item_bytes, 1))
 
-    def draw(self, k: int) -> dict[str, Tensor]:
-        """k batches. Errors of `data.load` surface here, and leave the feed where it was before the draw."""
+    def draw(self, k: int) -> dict[str, Tensor]:  # an error of `data.load` leaves the feed where it was before
         start, wanted = self._position, k * self.batch_size
         try:
             ahead = min(wanted, self._most_ahead)

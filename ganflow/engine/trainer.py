@@ -67,9 +67,7 @@ class Trainer:
             share of every draw, and all of them report the same.
     """
 
-    def __init__(
-        self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0, group: Group | None = None
-    ) -> None:
+    def __init__(self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0, group: Group | None = None) -> None:
         self.game, self.feed, self.batch_size, self.seed, self.group = game, feed, batch_size, seed, group
         self.play: Round | CompiledRound = round
         self.round = 0
@@ -280,9 +278,9 @@ class Trainer:
             return None
         self._others = {}
         what = ", ".join(dict.fromkeys(name.removeprefix("game.extras.").rpartition(".")[0] for name in differing))
-        return f"{what} differed between {had} workers; now all go on with the first one's" if had > 1 else (
-            f"{what} was one worker's; now all {size} go on with it"
-        )
+        if had > 1:
+            return f"{what} differed between {had} workers; now all go on with the first one's"
+        return f"{what} was one worker's; now all {size} go on with it"
 
 
 def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import Report
 from ganflow.engine.attributes import attributes, changes, first_change
 from ganflow.engine.build import twin
-from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, distances, first_words
+from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, first_words, furthest
 from ganflow.engine.player import learning_rates, parts_of
 from ganflow.engine.round import Draws, Round
 from ganflow.engine.state import kept_random, load_random_state, random_state, untouched
@@ -70,21 +69,11 @@ def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> No
                 round(_of(i, draws))
             alone = leaves(round.game)
             expected = {name: torch.as_tensor(alone[name]).detach().clone() for name in found}
-        off = furthest(_of(i, found), expected, _of(i, before), share)
-        if off:
+        if off := furthest(_of(i, found), expected, _of(i, before), share, but_diverged=True):
             raise NotPackable(
                 f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something from "
                 f"round to round outside of its tensors, or does not compute with a number's tensor (numbers: {keys})"
             )
-
-
-def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str | None:
-    """The part of a state that is further off than this share of the way it went, in words. (A trial that diverges at
-    once goes no way.)"""
-    for part, (off, way) in distances(found, expected, before).items():
-        if math.isfinite(way) and not off <= share * way + 1e-7:
-            return f"{part}, {off:.2g} off after {way:.2g}"
-    return None
 
 
 def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -159,7 +148,7 @@ class PackedTrainer:
         before, expected = self.packed.rows(), self.packed.would_be(self._examples)
         self.packed.compile()
         try:
-            off = furthest(self.packed.would_be(self._examples), expected, before, MISCOMPILED)
+            off = furthest(self.packed.would_be(self._examples), expected, before, MISCOMPILED, but_diverged=True)
         except Exception as error:
             self.packed.decompile()
             raise NotCompilable(first_words(error)) from error
