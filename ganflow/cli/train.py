@@ -55,7 +55,9 @@ def run_command(args: argparse.Namespace) -> int:
     from ganflow.tracking.follower import sender
 
     if folder:
-        outcomes = resume_stages(folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=sender)
+        outcomes = resume_stages(
+            folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=sender
+        )
     elif stages:
         outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1, send=sender)
     else:

@@ -12,7 +12,7 @@ import functools
 import random
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ def attributes(round: Round) -> Seen:
 
 
 def changes(before: Seen, after: Seen, *, but_made: bool = False) -> dict[str, str]:
-    """What differs, in words, by attribute: the path without what is within a container.
+    """Differences in words, by attribute: the path without what is within a container.
 
     Args:
         but_made: leave out what was not there, or None, before: something that is made when it is first needed.
@@ -69,8 +69,13 @@ def changes(before: Seen, after: Seen, *, but_made: bool = False) -> dict[str, s
         part, _, rest = key[1].partition(".")
         name = f"{part}.{rest.partition('[')[0]}" if rest else part
         plain = isinstance(old, ATOMS) and isinstance(new, ATOMS) and name == key[1]
-        found.setdefault(name, f"{name} changed from {_shown(old)} to {_shown(new)}" if plain else f"{name} changed")
+        found.setdefault(name, f"{name} changed{f' from {_shown(old)} to {_shown(new)}' if plain else ''}")
     return found
+
+
+def first_change(seen: Sequence[Seen]) -> str | None:
+    """A change between three rounds one after another; what the first one made when it was first needed is none."""
+    return next(iter((changes(*seen[:2], but_made=True) or changes(*seen[1:3])).values()), None)
 
 
 def _parts(round: Round) -> Iterator[tuple[str, Any]]:
@@ -89,17 +94,15 @@ def _walk(value: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, An
     """Paths and values of everything in a value that is no tensor; what was seen already is passed over."""
     if isinstance(value, ATOMS):
         yield path, value
-        return
-    if isinstance(value, (Tensor, torch.Generator, Data, Group)) or id(value) in seen:
-        return
-    seen[id(value)] = value
-    yield path, _nature(value)
-    for name, item in _inside(value):
-        yield from _walk(item, f"{path}{name}", seen)
+    elif not isinstance(value, (Tensor, torch.Generator, Data, Group)) and id(value) not in seen:
+        seen[id(value)] = value
+        yield path, _nature(value)
+        for name, item in _inside(value):
+            yield from _walk(item, f"{path}{name}", seen)
 
 
 def _inside(value: Any) -> list[tuple[str, Any]]:
-    """What a value holds, by what is to be added to its path; nothing where it cannot be looked into."""
+    """Items of a value, by what is to be added to its path; none of what cannot be looked into."""
     if isinstance(value, CONTAINERS):
         if len(value) > LONG or isinstance(value, (set, frozenset)):
             return []
@@ -108,8 +111,8 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, MethodType):
         return [("", value.__self__), ("", value.__func__)]
     if isinstance(value, FunctionType):
-        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return [(f".{name}", cell.cell_contents) for name, cell in cells if _full(cell)]
+        return [(f".{name}", item) for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+                for item in _contents(cell)]  # fmt: skip
     if isinstance(value, functools.partial):
         return [("", value.func), ("", value.args), ("", value.keywords)]
     if isinstance(value, torch.optim.Optimizer):
@@ -122,7 +125,7 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
 
 
 def _nature(value: Any) -> Any:
-    """What can be compared of a thing as a whole: its kind, a container's length, what a foreign thing shows of itself."""
+    """Comparable nature of a value as a whole: its type, a container's length, what a foreign value shows of itself."""
     kind = type(value).__name__
     if isinstance(value, (set, frozenset)):
         return kind, sorted(map(str, value))
@@ -143,31 +146,27 @@ def _nature(value: Any) -> Any:
 
 
 def _foreign(value: Any) -> bool:
-    """Whether a thing is the standard library's, torch's or numpy's, into which nobody looks."""
+    """True for what is the standard library's, torch's or numpy's, whose inside is not seen."""
     package = type(value).__module__.partition(".")[0]
     return isinstance(value, (type, enum.Enum)) or package in sys.stdlib_module_names or package in ("torch", "numpy")
 
 
 def _named(attributes: Mapping[str, Any], owner: Any = None) -> list[tuple[str, Any]]:
-    aside: set[str] = set().union(*(names for kind, names in ASIDE.items() if isinstance(owner, kind)))
-    return [(f".{name}", item) for name, item in attributes.items() if name not in aside]
+    aside = [names for cls, names in ASIDE.items() if isinstance(owner, cls)]
+    return [(f".{name}", item) for name, item in attributes.items() if not any(name in names for names in aside)]
 
 
 def _slots(value: Any) -> dict[str, Any]:
-    names = [name for cls in type(value).__mro__ for name in _listed(cls.__dict__.get("__slots__", ()))]
+    slots = [cls.__dict__.get("__slots__", ()) for cls in type(value).__mro__]
+    names = [name for listed in slots for name in ((listed,) if isinstance(listed, str) else listed)]
     return {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
 
 
-def _listed(names: Any) -> Iterable[str]:
-    return (names,) if isinstance(names, str) else names
-
-
-def _full(cell: Any) -> bool:
+def _contents(cell: Any) -> list[Any]:
     try:
-        cell.cell_contents  # noqa: B018  (raises where it is empty)
-    except ValueError:
-        return False
-    return True
+        return [cell.cell_contents]
+    except ValueError:  # it is empty
+        return []
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganflow.contract.loss import Batch
+from ganflow.engine.compat import BatchNorm
 from ganflow.engine.distributed import Group
 from ganflow.engine.game import evaluating, fork_rng
 from ganflow.errors import GanflowError
 
 
-class Synced(_BatchNorm):
+class Synced(BatchNorm):
     """In training, mean and variance are those of all workers' examples, in equal shares; and so are running ones."""
 
     group: Group | None  # None: of this worker's examples alone
@@ -58,9 +58,9 @@ def synchronize(network: nn.Module, group: Group) -> None:
         GanflowError: a batch norm has a forward pass of its own.
     """
     for module in network.modules():
-        if not isinstance(module, _BatchNorm):
+        if not isinstance(module, BatchNorm):
             continue
-        if type(module).forward is not _BatchNorm.forward:
+        if type(module).forward is not BatchNorm.forward:
             raise GanflowError(f"train.batch_norm: a {type(module).__name__} cannot be synchronized; use local")
         kind: Any = type(module)
         module.__class__ = _synced(kind)
@@ -83,12 +83,12 @@ def estimate_norm_statistics(game: Any, network: nn.Module, draw: Callable[[int]
         network: a generator of it, in evaluation mode.
         draw: gives so many batches.
     """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    norms = [m for m in network.modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
     if not norms:
         return
     played = game.played_by(network)
-    with torch.no_grad(), evaluating(played), fork_rng(game.device), _gathering(norms):
-        torch.manual_seed(0)  # for a network that is random (the codes of a VAE): a resumed run must find the same
+    # seeded for a network that is random (the codes of a VAE): a resumed run must find the same
+    with torch.no_grad(), evaluating(played), fork_rng(game.device, seed=0), _gathering(norms):
         for batch in draw(batches):
             step = played.step("generator", batch)
             if game.critic is None:
@@ -98,7 +98,7 @@ def estimate_norm_statistics(game: Any, network: nn.Module, draw: Callable[[int]
 
 
 @contextmanager
-def _gathering(norms: list[_BatchNorm]) -> Iterator[None]:
+def _gathering(norms: list[BatchNorm]) -> Iterator[None]:
     """The norms while they average the statistics of all batches to come, each batch counting the same."""
     before = [(norm, norm.momentum, getattr(norm, "group", None)) for norm in norms]
     for norm in norms:

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganflow.contract.data import Data
+from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import mixes_examples
 from ganflow.engine.batch_norm import synchronize
+from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
-from ganflow.engine.game import Game, evaluating, fork_rng
+from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
 from ganflow.engine.round import Round
@@ -36,7 +37,7 @@ def check_fit(recipe: Recipe, game: Game) -> None:
         raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
     if game.critic is None:
         for chosen in recipe.modifiers:
-            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
+            if {hook.name for hook in hooks_of(type(chosen.settings))} <= {"critic", "critic_stepped"}:
                 raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
     for part in losses_in(game.parts):
         part.check(game)
@@ -71,8 +72,8 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
 
 
 def differences_of_halves(game: Game) -> list[str]:
-    """What tells that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms,
-    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
+    """Signs that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms, and
+    state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
     whole = {name: _varied(t) for name, t in tried.blank(4).items()}
@@ -94,7 +95,7 @@ def differences_of_halves(game: Game) -> list[str]:
     return found
 
 
-class Alike(TorchDispatchMode):
+class Alike(DispatchMode):
     """While this lasts, every random number is the same as all others of its kind."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -156,18 +157,13 @@ def _listed(names: Iterable[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def _hooks(settings: Any) -> set[str]:
-    """The hooks that a component implements."""
-    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}
-
-
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}
 """Of the weights, by `train.precision`."""
 
 
 def settled(precision: str, device: torch.device) -> str:
-    """What `train.precision` means where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic, else
-    fp32."""
+    """The meaning of `train.precision` where nothing is measured: `auto` is bf16 on a CUDA device that has its arithmetic,
+    else fp32."""
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -203,7 +199,7 @@ def build_game(
     """
     train = recipe.train
     device = pick_device((group.device if group else None) or train.device)
-    torch.manual_seed(train.seed)
+    seed_generators(device, train.seed)
     condition = condition_of(recipe, data)
     composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None
@@ -264,7 +260,7 @@ def build_round(recipe: Recipe, composition: Composition, game: Game, precision:
         one_batch=train.one_batch,
         critic_stepped=composition.listeners("critic_stepped"),
         generator_stepped=composition.listeners("generator_stepped"),
-        settings={place: chosen.settings for place, chosen in recipe.played().items()},
+        settings={slot: chosen.settings for slot, chosen in recipe.played().items()},
     )
 
 

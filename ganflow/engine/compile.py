@@ -6,7 +6,7 @@ of it. What Python decides, a trace freezes: a term that begins at round 1,000, 
 - a copy of the game in double precision plays a few rounds: what is no tensor must not change between them (see
   ganflow.engine.attributes), nothing may be read out of tensors, no random numbers drawn but torch's;
 - there the graph must do what the eager rounds do, to a millionth;
-- while the run goes on, attributes are looked at again after every report, and the round is traced again now and then: the graph
+- while the run goes on, attributes are compared again after every report, and the round is traced again now and then: the graph
   must still be the one that was compiled.
 
 What none of this sees: global variables and class attributes, files, the clock, where they change after the first rounds and
@@ -16,17 +16,20 @@ between two tracings. Where a round depends on time, compute with tensors (buffe
 from __future__ import annotations
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ganflow.contract.loss import AddedTerms
-from ganflow.engine.attributes import attributes, changes
+from ganflow.engine.attributes import attributes, changes, first_change
+from ganflow.engine.compat import compile_graph
+from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Round, split
 from ganflow.engine.state import copy_of_state, kept_random, random_state, untouched
@@ -46,137 +49,122 @@ FEW = 8
 PART = 0.01
 """Share of the time since the last tracing that the next one may take."""
 
-
 Key = tuple[Any, ...]
 """What is traced, and the ids of the terms that take part."""
 
 
 class NotCompilable(Exception):
-    """Says why a round cannot be compiled."""
+    """The reason why a round cannot be compiled."""
+
+
+@dataclass
+class Program:
+    """A step or a round, traced, for one set of terms that are active together."""
+
+    function: Callable[[Draws], list[Tensor]]
+    inputs: Draws
+    graph: fx.GraphModule
+    active: tuple[AddedTerms, ...]
+    names: list[str]
+    descended: frozenset[str]
+    run: Callable[[list[Tensor]], Any]
 
 
 class CompiledRound:
-    """A `Round` whose work is compiled. Made by `compile_round`."""
+    """A `Round` whose work is compiled, with the round's attributes. Made by `compile_round`.
+
+    Args:
+        whole: compile the round, not its steps.
+        plain: play the graphs as they were traced.
+    """
 
     def __init__(self, round: Round, whole: bool, *, plain: bool = False) -> None:
         self.round, self.whole, self.plain = round, whole, plain
-        self._programs: dict[Key, Callable[[list[Tensor]], Any]] = {}
-        self._traced: dict[Key, tuple[fx.GraphModule, Callable[[Draws], list[Tensor]], Draws, tuple[AddedTerms, ...]]] = {}
-        self._named: dict[Key, tuple[list[str], frozenset[str]]] = {}
+        self._programs: dict[Key, Program] = {}
         self._seen = attributes(round)
         self._restless: set[str] = set()  # attributes that changed, and the graphs did not
-        self._looked = -math.inf  # when the round was traced last
+        self._traced_at = -math.inf
         self._cost = 0.0  # seconds that it took
 
-    def begin(self, number: int) -> None:
-        """As of Round."""
-        self.round.begin(number)
-
-    @property
-    def names(self) -> list[str]:
-        return self.round.names
-
-    @property
-    def descended(self) -> frozenset[str]:
-        return self.round.descended
-
-    @property
-    def data_draws(self) -> int:
-        return self.round.data_draws
-
-    @property
-    def prior_draws(self) -> int:
-        return self.round.prior_draws
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["round"], name)
 
     def __call__(self, draws: Draws) -> list[Tensor]:
         if self.whole:
-            values = self._run("round", self.round, draws)
-            self.round.names, self.round.descended = self._named["round", *map(id, self.round.active)]
+            program, values = self._run("round", self.round, draws)
+            self.round.names, self.round.descended = program.names, program.descended
             return values
-        steps, named, values = split(draws), [], []
+        steps, values, programs = split(draws), [], []
         for i in range(self.round.n_critic):
-            values = self._run("critic's step", self._critic_step, dict(steps[i]))
-            named = [self._named["critic's step", *map(id, self.round.active)]]
-        values = [*values, *self._run("generator's step", self._generator_step, dict(steps[self.round.generator_draw]))]
-        named.append(self._named["generator's step", *map(id, self.round.active)])
-        self.round.names = [name for names, _ in named for name in names]
-        self.round.descended = frozenset[str]().union(*(descended for _, descended in named))
-        return values
+            program, values = self._run("critic's step", partial(self._step, "critic"), dict(steps[i]))
+            programs = [program]
+        last = dict(steps[self.round.generator_draw])
+        program, more = self._run("generator's step", partial(self._step, "generator"), last)
+        programs.append(program)
+        self.round.names = [name for program in programs for name in program.names]
+        self.round.descended = frozenset[str]().union(*(program.descended for program in programs))
+        return [*values, *more]
 
-    def changed(self, look: bool) -> str | None:
-        """Why rounds would not be the compiled ones any more, in words; None where they would, as far as was looked: attributes
+    def changed(self, retrace: bool) -> str | None:
+        """The reason why rounds would not be the compiled ones any more; None where they would, as far as was tried: attributes
         are compared, and where one has changed that has not before, the round is traced again. The game is left as it was.
 
         Args:
-            look: trace again in any case.
+            retrace: trace again in any case.
         """
         now = attributes(self.round)
         moved = changes(self._seen, now)
-        if not look and moved.keys() <= self._restless:
+        if not retrace and moved.keys() <= self._restless:
             return None
         new = [text for path, text in moved.items() if path not in self._restless]
         self._seen = now
         self._restless |= moved.keys()
-        what = self._traced_again()
+        what = self._retrace()
         if what is None:
             return None
         return f"{new[0]}, and with it what a round does ({what})" if new else f"traced again, a round is another one ({what})"
 
     @property
     def due(self) -> bool:
-        """Whether tracing again would take little of the time since the last one."""
-        return time.monotonic() - self._looked > self._cost / PART
+        """True where tracing again would cost little of the time since the last one."""
+        return time.monotonic() - self._traced_at > self._cost / PART
 
-    def _traced_again(self) -> str | None:
+    def _retrace(self) -> str | None:
         began, active = time.monotonic(), self.round.active
         try:
             with untouched(self.round.game):
-                for (name, *_), (graph, function, inputs, taking_part) in self._traced.items():
-                    self.round.active = taking_part
-                    if what := difference(graph, trace_step(self.round.game, function, inputs)):
+                for (name, *_), program in self._programs.items():
+                    self.round.active = program.active
+                    if what := difference(program.graph, trace_step(self.round.game, program.function, program.inputs)):
                         return f"{name}: {what}"
             return None
         except Exception as error:
             return first_words(error)
         finally:
             self.round.active = active
-            self._looked = time.monotonic()
-            self._cost = self._looked - began
+            self._traced_at = time.monotonic()
+            self._cost = self._traced_at - began
 
-    def _critic_step(self, batch: Draws) -> list[Tensor]:
-        return self._noted("critic", self.round.critic_step(batch))
-
-    def _generator_step(self, batch: Draws) -> list[Tensor]:
-        return self._noted("generator", self.round.generator_step(batch))
-
-    def _noted(self, player: str, values: dict[str, Tensor]) -> list[Tensor]:
+    def _step(self, player: str, batch: Draws) -> list[Tensor]:
+        values = self.round.critic_step(batch) if player == "critic" else self.round.generator_step(batch)
         self.round.names = [f"{player}/{name}" for name in values]
         self.round.descended = frozenset(f"{player}/{name}" for name in self.round.descends)
         return list(values.values())
 
-    def _run(self, name: str, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> list[Tensor]:
-        """A program for each set of terms that take part together."""
-        key: Key = (name, *map(id, self.round.active))
+    def _run(self, name: str, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> tuple[Program, list[Tensor]]:
+        """Play the program for the active terms, which is made the first time."""
+        round, key = self.round, (name, *map(id, self.round.active))
+        cuda = round.game.device.type == "cuda"
         if key not in self._programs:
             kept = {key: t.clone() for key, t in inputs.items()}
-            with untouched(self.round.game):  # the step is played on the way, and not one of the run's
-                graph = trace_step(self.round.game, function, inputs)
-            self._traced[key] = graph, function, kept, self.round.active
-            self._named[key] = self.round.names, self.round.descended
-            self._programs[key] = graph if self.plain else self._compiled(graph)
+            with untouched(round.game):  # the step is played on the way, and not one of the run's
+                graph = trace_step(round.game, function, inputs)
+            run = graph if self.plain else compile_graph(graph, cuda)
+            self._programs[key] = Program(function, kept, graph, round.active, round.names, round.descended, run)
+        program = self._programs[key]
         with torch.no_grad():
-            result: list[Tensor] = self._programs[key](list(inputs.values()))
-        return [t.clone() for t in result] if self.round.game.device.type == "cuda" else result
-
-    def _compiled(self, graph: fx.GraphModule) -> Callable[[list[Tensor]], Any]:
-        from torch._inductor import config as inductor
-
-        # torch's pass that makes tensors of Python floats traces all twice, and then drops the last write to a 0-dim float64
-        # tensor on the CPU (torch 2.13, remove_tensorify_specialized_graphargs). Read once, at the first compilation.
-        os.environ.setdefault("TENSORIFY_PYTHON_SCALARS", "0")
-        inductor.fallback_random = True  # dropout, augmentation and ε are drawn as in eager mode, from torch's generator
-        options: dict[str, Any] = {"mode": "reduce-overhead"} if self.round.game.device.type == "cuda" else {}
-        return torch.compile(graph, fullgraph=True, dynamic=False, **options)
+            result: list[Tensor] = program.run(list(inputs.values()))
+        return program, [t.clone() for t in result] if cuda else result
 
 
 def compile_round(
@@ -206,28 +194,36 @@ def compile_round(
             raise NotCompilable(str(error)) from error
         except Exception as error:
             raise NotCompilable(first_words(error)) from error
-    for part in parts_of(game.players).values():
-        part.optimizer.traceable()  # type: ignore[attr-defined]
+    make_traceable(game)
     before, compiled = copy_of_state(game), CompiledRound(round, whole)
     for number in rounds:
         round.begin(number)
-        with untouched(game):
-            for draws in examples:
-                round(draws)
-            expected = copy_of_state(game)
-        with untouched(game), warnings.catch_warnings():
+        expected = _after(game, round, examples)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's advice on how this could be faster still
             try:
-                with untouched(game):
-                    compiled(examples[0])  # traces and compiles
-                for draws in examples:
-                    compiled(draws)
+                _after(game, compiled, examples[:1])  # traces and compiles
+                found = _after(game, compiled, examples)
             except Exception as error:
                 raise NotCompilable(first_words(error)) from error
-            found = copy_of_state(game)
-        _compare(found, expected, before, TOLERANCE[round.precision], "compiled")
+        if off := furthest(found, expected, before, TOLERANCE[round.precision]):
+            raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {off}")
     round.begin(rounds[0])
     return compiled
+
+
+def make_traceable(game: Game) -> None:
+    """Make the optimizers ones that a trace can follow."""
+    for part in parts_of(game.players).values():
+        part.optimizer.traceable()  # type: ignore[attr-defined]
+
+
+def _after(game: Game, play: Callable[[Draws], Any], examples: Sequence[Draws]) -> dict[str, Tensor]:
+    """The state of a game after these rounds, which change nothing."""
+    with untouched(game):
+        for draws in examples:
+            play(draws)
+        return copy_of_state(game)
 
 
 def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence[int] = (0,)) -> None:
@@ -238,22 +234,17 @@ def verify(copy: Round, examples: Sequence[Draws], whole: bool, rounds: Sequence
         NotCompilable, Read: with the reason.
     """
     game, parts = copy.game, copy.accumulate
-    for part in parts_of(game.players).values():
-        part.optimizer.traceable()  # type: ignore[attr-defined]
+    make_traceable(game)
     few = [{name: _few(t, parts).to(game.device) for name, t in draws.items()} for draws in examples]
     before = copy_of_state(game)
     for number in rounds:
         copy.begin(number)
         with untouched(game):
             expected = check_steady(copy, few, number)
-        with untouched(game):
-            graphs = CompiledRound(copy, whole, plain=True)
-            with untouched(game):
-                graphs(few[0])
-            for draws in few[:2]:
-                graphs(draws)
-            found = copy_of_state(game)
-        _compare(found, expected, before, SHARE, "traced")
+        graphs = CompiledRound(copy, whole, plain=True)
+        _after(game, graphs, few[:1])
+        if off := furthest(_after(game, graphs, few[:2]), expected, before, SHARE):
+            raise NotCompilable(f"two traced rounds end elsewhere than two eager ones: {off}")
 
 
 def check_steady(round: Round, examples: Sequence[Draws], number: int = 0) -> dict[str, Tensor]:
@@ -275,13 +266,11 @@ def check_steady(round: Round, examples: Sequence[Draws], number: int = 0) -> di
     state = copy_of_state(game)
     round(examples[-1])
     for player in game.players.values():
-        for i in range(3):
+        for i in (0, 1, 2, 0):
             player.start_round(number + i)
-        player.start_round(number)
     seen.append(attributes(round))
-    for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
-        for text in changed.values():
-            raise NotCompilable(f"{text} between rounds, and what a round does may depend on it")
+    if text := first_change(seen):
+        raise NotCompilable(f"{text} between rounds, and what a round does may depend on it")
     if random_state(game.device)[1] != plain:
         raise NotCompilable("a step draws random numbers from Python's or numpy's generators, which a trace would freeze")
     return state
@@ -294,23 +283,23 @@ def _few(draws: Tensor, parts: int) -> Tensor:
     return cut.double() if cut.is_floating_point() else cut
 
 
-def _compare(found: Draws, expected: Draws, before: Draws, share: float, how: str) -> None:
-    for part, (off, way) in sorted(distances(found, expected, before).items()):
-        if not off <= share * way + 1e-7:
-            raise NotCompilable(f"two {how} rounds end elsewhere than two eager ones: {part}, {off:.2g} off after {way:.2g}")
+def furthest(found: Draws, expected: Draws, before: Draws, share: float, *, but_diverged: bool = False) -> str | None:
+    """A part of a state ("game.critic", "game.extras", "optimizer.generator", …) that is further off than this share of the way
+    that it went, in words: both Euclidean over all its numbers.
 
-
-def distances(
-    found: dict[str, Tensor], expected: dict[str, Tensor], before: dict[str, Tensor]
-) -> dict[str, tuple[float, float]]:
-    """How far each part of a state ("game.critic", "game.extras", "optimizer.generator", …) is off, and the way that it went:
-    Euclidean over all its numbers."""
+    Args:
+        but_diverged: leave out what went no finite way.
+    """
     squares: dict[str, tuple[float, float]] = {}
     for name, wanted in expected.items():
         part = ".".join(name.split(".")[:2])
         off, way = squares.get(part, (0.0, 0.0))
         squares[part] = off + _squares(found[name], wanted), way + _squares(before[name], wanted)
-    return {part: (math.sqrt(off), math.sqrt(way)) for part, (off, way) in squares.items()}
+    for part, (off, way) in sorted(squares.items()):
+        off, way = math.sqrt(off), math.sqrt(way)
+        if not off <= share * way + 1e-7 and not (but_diverged and not math.isfinite(way)):
+            return f"{part}, {off:.2g} off after {way:.2g}"
+    return None
 
 
 def _squares(a: Tensor, b: Tensor) -> float:
@@ -318,7 +307,7 @@ def _squares(a: Tensor, b: Tensor) -> float:
 
 
 def first_words(error: Exception) -> str:
-    """The sentence of an error that torch.compile has wrapped in its own."""
+    """The sentence of an error, which torch.compile may have wrapped in another one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Unsupported"))]
     return f"{type(error).__name__}: {(named or lines or ['no message'])[0]}"

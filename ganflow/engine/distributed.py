@@ -18,13 +18,12 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-import torch.distributed
 from torch import Tensor
 
-from ganflow.engine.rendezvous import CONNECT, Meeting
+from ganflow.engine.compat import c10d, gloo_group, nccl_group
+from ganflow.engine.rendezvous import CONNECT, Rendezvous
 from ganflow.errors import GanflowError
 
-c10d: Any = torch.distributed  # whose types are incomplete
 SLICE = timedelta(seconds=0.5)  # signals are heard at least so often while a worker waits
 DAY = timedelta(days=1)
 
@@ -44,7 +43,7 @@ class Group:
 
     def __init__(self, rank: int, size: int, address: str, *, device: str | None = None, threads: int = 0) -> None:
         self.rank, self.size, self.address, self.device, self.threads = rank, size, address, device, threads
-        self.meeting = Meeting(rank, size, address)
+        self.rendezvous = Rendezvous(rank, size, address)
         self._gloo: Any = None  # for what lies in main memory
         self._nccl: Any = None  # between GPUs
 
@@ -55,48 +54,44 @@ class Group:
         Args:
             host: an address of this machine that the others can reach.
         """
-        meeting = Meeting.host(size, host)
-        group = cls(0, size, meeting.address, device=device, threads=threads)
-        group.meeting = meeting
+        rendezvous = Rendezvous.host(size, host)
+        group = cls(0, size, rendezvous.address, device=device, threads=threads)
+        group.rendezvous = rendezvous
         return group
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Group:
         return self  # a copied network belongs to the same workers
 
     def share(self, n: int, parts: int = 1) -> list[int]:
-        """Which of n examples are this worker's: an equal share of each of so many micro-batches."""
+        """This worker's of n examples, an equal share of each of so many micro-batches."""
         each = n // (self.size * parts)
         firsts = [(part * self.size + self.rank) * each for part in range(parts)]
         return [first + i for first in firsts for i in range(each)]
 
     def join(self, device: torch.device) -> None:
-        """Meet the others; waits until all are there.
+        """Connect to the others; waits until all are there.
 
         Raises:
             Lost: one did not come, or died on the way.
             Failed: one could not begin.
             GanflowError: the others compute on another kind of device.
         """
-        places = self.meeting.gather(_place(device))
-        kinds = [place.split()[0] for place in places]
-        if len(set(kinds)) > 1:
-            told = ", ".join(f"worker {rank} on {kind}" for rank, kind in enumerate(kinds))
-            raise GanflowError(f"workers of one run must compute on the same kind of device, not {told}")
+        devices = self.rendezvous.gather(_identity(device))
+        types = [identity.split()[0] for identity in devices]
+        if len(set(types)) > 1:
+            listed = ", ".join(f"worker {rank} on {type}" for rank, type in enumerate(types))
+            raise GanflowError(f"workers of one run must compute on the same kind of device, not {listed}")
         try:
-            store = self.meeting.store(CONNECT)
-            options = c10d.ProcessGroupGloo._Options()
-            options._devices = [c10d.ProcessGroupGloo.create_device(hostname=self.meeting.own_address)]
-            options._timeout = CONNECT
-            self._gloo = c10d.ProcessGroupGloo(c10d.PrefixStore("gloo", store), self.rank, self.size, options)
-            if device.type == "cuda" and len(set(places)) == self.size:  # NCCL wants a GPU for each
+            store = self.rendezvous.store(CONNECT)
+            self._gloo = gloo_group(store, self.rank, self.size, self.rendezvous.local_address, CONNECT)
+            if device.type == "cuda" and len(set(devices)) == self.size:  # NCCL wants a GPU for each
                 torch.cuda.set_device(device)
-                nccl = c10d.PrefixStore("nccl", store)
-                self._nccl = c10d.ProcessGroupNCCL(nccl, self.rank, self.size, c10d.ProcessGroupNCCL.Options())
+                self._nccl = nccl_group(store, self.rank, self.size)
         except RuntimeError as error:
-            raise self.meeting.explain(error)  # noqa: B904  (it has its cause)
+            raise self.rendezvous.explain(error)  # noqa: B904  (it has its cause)
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The average over all workers of each tensor; the same bits everywhere. May be written in place."""
+        """The average over all workers of each tensor, which may be overwritten; the same bits everywhere."""
         line = tensors[0].reshape(-1) if len(tensors) == 1 else torch.cat([t.reshape(-1) for t in tensors])
         line = self._sum(line.contiguous()).div_(self.size)
         return [piece.view(t.shape) for piece, t in zip(line.split([t.numel() for t in tensors]), tensors, strict=True)]
@@ -131,8 +126,8 @@ class Group:
         return rows[0] if rows else []
 
     def reseed(self, seed: int, round: int) -> None:
-        """Begin a round's random numbers (dropout, ε, augmentation). Rank 0 goes on with the run's own; every other
-        worker's follow from (seed, round, rank), so that they differ, and need no place in a checkpoint."""
+        """Begin a round's random numbers (dropout, ε, augmentation). Rank 0 goes on with the run's; every other
+        worker's follow from (seed, round, rank), so that they differ, and are in no checkpoint."""
         if self.rank == 0:
             return
         import numpy as np
@@ -150,10 +145,10 @@ class Group:
                 with suppress(RuntimeError):
                     group.abort()
         self._gloo = self._nccl = None
-        self.meeting.close()
+        self.rendezvous.close()
 
     def _sum(self, t: Tensor) -> Tensor:
-        """Over all workers. May be written in place."""
+        """The sum over all workers; the tensor may be overwritten."""
         if self._nccl is not None and t.device.type == "cuda":
             self._nccl.allreduce([t]).wait()  # the GPU waits, not this thread
             return t
@@ -177,7 +172,7 @@ class Group:
                 return
             except RuntimeError as error:
                 if over:  # otherwise only the slice was
-                    raise self.meeting.explain(error)  # noqa: B904  (it has its cause)
+                    raise self.rendezvous.explain(error)  # noqa: B904  (it has its cause)
 
 
 class _Sum(torch.autograd.Function):
@@ -193,8 +188,8 @@ class _Sum(torch.autograd.Function):
         return _Sum.apply(gradients[0], ctx.group), None  # type: ignore[no-untyped-call]
 
 
-def _place(device: torch.device) -> str:
-    """A device's kind, and which it is where several of that kind can be."""
+def _identity(device: torch.device) -> str:
+    """A device's type, and its identity where several of that type can be."""
     if device.type != "cuda":
         return device.type
     return f"cuda {socket.gethostname()} {torch.cuda.get_device_properties(device).uuid}"

@@ -14,10 +14,11 @@ from torch.nn.functional import pad
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.contract.signature import Z, played, signatures_of
+from ganflow.engine.compat import BatchNorm
+from ganflow.engine.feed import keyed_generator
 from ganflow.engine.losses import check_terms, modules_in
 from ganflow.engine.player import Player
 from ganflow.engine.step import PlayedStep
-from ganflow.engine.stream import generator as stream_of
 from ganflow.errors import GanflowError, KeyTaken, StepError, did_you_mean
 from ganflow.recipe.sections import RECIPE_VERSION
 
@@ -107,8 +108,7 @@ class Game(nn.Module):
         self.players: dict[str, Player] = {}
         self.register_buffer("round", torch.zeros((), dtype=torch.int64), persistent=False)
         self.__dict__["_parts"] = (loss, *terms)  # registered below, where they have state
-        kinds = ("loss", *("modifier" for _ in terms))
-        self.called = tuple(called) or tuple(f"{kind} '{name_of(part)}'" for kind, part in zip(kinds, self.parts, strict=True))
+        self.called = tuple(called) or tuple(f"{'modifier' if i else 'loss'} '{name_of(p)}'" for i, p in enumerate(self.parts))
         if stateful := modules_in(self.parts):
             self.extras["loss"] = nn.ModuleList(stateful)
 
@@ -160,7 +160,7 @@ class Game(nn.Module):
         return terms
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """What the parts derive from the means of their terms, without `every`; of named scores, from their weighted average."""
+        """Estimates of the parts from the means of their terms, without `every`; of named scores, from their weighted average."""
         found: dict[str, float] = {}
         for i, part in enumerate(self.parts):
             weight = part.every * (self.part_weights.get(i) or 1.0)
@@ -214,7 +214,7 @@ class Game(nn.Module):
     def stream(self, purpose: str, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
         """Random numbers for one purpose: none that another purpose has, nor those that the initial weights were made of, which a
         plain seed would give (and gave before version 2)."""
-        return stream_of(purpose, seed, device=device) if self.version > 1 else torch.Generator(device).manual_seed(seed)
+        return keyed_generator(purpose, seed, device=device) if self.version > 1 else torch.Generator(device).manual_seed(seed)
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """n draws from the prior on the CPU, the same on every device: (n, *prior.shape). None of them is trained on: their
@@ -243,12 +243,12 @@ class Game(nn.Module):
         return self.call(self.maker, **self.conditions(n, seed), **self.drawn(n, seed))
 
     def drawn(self, n: int, seed: int = 0) -> dict[str, Any]:
-        """n latents, by the argument that takes them."""
+        """n latents, by the argument that they are."""
         inputs = self.signatures[self.maker].inputs
         return {argument: self.latents(n, seed) for argument, source in inputs.items() if source == Z}
 
     def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Any]:
-        """What n samples are conditioned on, by argument, on the CPU: classes as often as the training examples have them,
+        """Conditions of n samples, by argument, on the CPU: classes as often as the training examples have them,
         anything else of held-out examples, drawn with replacement.
 
         Args:
@@ -276,7 +276,7 @@ class Game(nn.Module):
 
     @torch.no_grad()
     def call(self, name: str, *first: Tensor, seed: int = 0, batch: int = 256, **inputs: Any) -> Tensor:
-        """What the averaged generator makes by one of its signatures in evaluation mode, on the CPU in float32. For looking only:
+        """Call a signature of the averaged generator in evaluation mode; the result is on the CPU in float32. For looking only:
         torch's random numbers stay untouched.
 
         Images are padded with their last row and column to what multiple the signature wants, and what is made is cropped.
@@ -309,8 +309,7 @@ class Game(nn.Module):
             return pad(t, (0, spare[0], 0, spare[1]), mode="replicate") if t.dim() == 4 and any(spare) else t
 
         pieces: list[Tensor] = []
-        with evaluating(network), fork_rng(like.device):
-            torch.manual_seed(seed)
+        with evaluating(network), fork_rng(like.device, seed):
             for piece in zip(*(t.split(batch) for t in inputs.values()), strict=True):
                 made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
                 pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
@@ -318,7 +317,7 @@ class Game(nn.Module):
 
 
 def name_of(part: AddedTerms) -> str:
-    """A loss's own name, or its class's."""
+    """A loss's `name`, or its class's."""
     return str(getattr(part, "name", type(part).__name__))
 
 
@@ -328,9 +327,9 @@ def attribute_of(network: nn.Module | None, name: str, default: Any) -> Any:
 
 
 def mixes_evaluated(network: nn.Module) -> bool:
-    """Whether an example's result depends on the rest of its batch in evaluation mode, too: where batch norm keeps no
-    running statistics."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in network.modules())
+    """True where an example's result depends on the rest of its batch in evaluation mode, too: batch norm keeps no running
+    statistics."""
+    return any(isinstance(m, BatchNorm) and m.running_mean is None for m in network.modules())
 
 
 @contextmanager
@@ -346,8 +345,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def fork_rng(device: torch.device) -> Iterator[None]:
-    """Random numbers drawn inside leave torch's generators as they were."""
+def fork_rng(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Random numbers drawn inside leave torch's generators as they were.
+
+    Args:
+        device: whose generator is kept, besides the CPU's.
+        seed: of both inside.
+    """
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices, device_type=device.type):
+        if seed is not None:
+            seed_generators(device, seed)
         yield
+
+
+def seed_generators(device: torch.device, seed: int) -> None:
+    """Seed the CPU's generator and the device's. (torch.manual_seed seeds every device of the machine.)"""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)

@@ -58,7 +58,7 @@ METHODS = {
 
 
 def check_parts(parts: Sequence[Any], called: Sequence[str]) -> None:
-    """See that a loss and added terms keep the contract, as far as can be told before they are played.
+    """Check that a loss and added terms keep the contract, as far as it shows before they are played.
 
     Args:
         parts: the loss first.
@@ -83,7 +83,7 @@ def check_parts(parts: Sequence[Any], called: Sequence[str]) -> None:
 
 
 def _check_methods(part: AddedTerms, name: str) -> None:
-    """The methods are called as they are written: none is misspelt, and each takes what it gets."""
+    """Check that no method is misspelt, and that each has the one argument."""
     cls = type(part)
     missing = [method for method in METHODS if not gives(part, method)]
     for written in dir(cls):
@@ -102,7 +102,7 @@ def _check_methods(part: AddedTerms, name: str) -> None:
 
 
 def wrong_span(part: AddedTerms) -> str | None:
-    """What is wrong with the rounds in which terms take part: that they are no numbers of rounds, or none; None if nothing."""
+    """The problem with the rounds in which terms are active: that they are no numbers of rounds, or none; None if nothing."""
     whole = {"every": part.every, "begin": part.begin} | ({} if part.end is None else {"end": part.end})
     for name, number in whole.items():
         least = int(name == "every")
@@ -114,12 +114,12 @@ def wrong_span(part: AddedTerms) -> str | None:
 
 
 def gives(part: AddedTerms, method: str) -> bool:
-    """Whether a method is not the empty one of AddedTerms: of the class, or of this object alone."""
+    """True for a method that is not the empty one of AddedTerms, but the class's or this object's."""
     return method in vars(part) or getattr(type(part), method) is not getattr(AddedTerms, method)
 
 
 def check_terms(found: Any, name: str, player: str) -> Mapping[str, Tensor]:
-    """What `critic_terms` or `generator_terms` gave.
+    """Check the result of `critic_terms` or `generator_terms`, and return it.
 
     Raises:
         GanflowError: it is no mapping from names to scalar tensors.

@@ -1,4 +1,4 @@
-"""Which optimizer trains which parameter: each that is trainable exactly one.
+"""Optimizers and their parameters: each trainable parameter has exactly one.
 
 A recipe's `optimizer:` names parts: "generator", "critic", a sub-module or a parameter of theirs ("generator.mapping"), "loss"
 (what the loss and the terms added to it hold) and attributes of these ("loss.weights"). The longer name wins, and the outer part
@@ -137,7 +137,7 @@ class _Shares:
                 raise GanflowError(f"{name} is a parameter outside of every nn.Module, which no checkpoint would keep; {how}")
 
     def has_rest(self, first: str, names: Mapping[str, Any]) -> bool:
-        """Whether "generator", "critic" or "loss" has parameters that none of these parts has."""
+        """True where "generator", "critic" or "loss" has parameters that none of these parts has."""
         taken = {id(p) for name in names if name.startswith(f"{first}.") for p in self._of(name)}
         return any(p.requires_grad and id(p) not in taken for p in self.owned[first])
 
@@ -191,7 +191,7 @@ class _Shares:
         return [p for p in self.owned[first] if id(p) in inside]
 
     def _name(self, parameter: nn.Parameter, first: str) -> str:
-        """What a parameter of the generator, critic or loss is called."""
+        """The name of a parameter of the generator, critic or loss."""
         found = (n for n, values in self.names.items() if n.startswith(f"{first}.") for v in values if v is parameter)
         return next(found, f"a parameter of the {first}")
 

@@ -24,7 +24,7 @@ class Flat:
     def __init__(self, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
         self.parameters = list(module.parameters() if parameters is None else parameters)
         ours = set(map(id, self.parameters))
-        self._places = [(owner, name, p) for owner in module.modules() for name, p in owner._parameters.items() if id(p) in ours]
+        self._owners = [(owner, name, p) for owner in module.modules() for name, p in owner._parameters.items() if id(p) in ours]
         self._sizes = [p.numel() for p in self.parameters]
         self._channels_last = [
             p.dim() == 4 and not p.is_contiguous() and p.is_contiguous(memory_format=torch.channels_last) for p in self.parameters
@@ -63,12 +63,12 @@ class Flat:
         replaced = dict(zip(map(id, self.parameters), leaves, strict=True))
         self._traced = True
         try:
-            for owner, name, p in self._places:
+            for owner, name, p in self._owners:
                 owner._parameters[name] = replaced[id(p)]  # type: ignore[assignment]
             yield leaves
         finally:
             self._traced = False
-            for owner, name, p in self._places:
+            for owner, name, p in self._owners:
                 owner._parameters[name] = p
 
     @staticmethod
@@ -82,7 +82,7 @@ MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Part:
-    """What one optimizer trains: a player's network, a sub-module of it, or what is left of either.
+    """Parameters that one optimizer trains: a player's network, a sub-module of it, or the rest of either.
 
     Args:
         name: as in the recipe: "generator", "generator.mapping", "loss".
@@ -147,7 +147,7 @@ class Part:
 
     @property
     def traceable(self) -> bool:
-        """Whether a trace can follow its updates."""
+        """True where a trace can follow its updates."""
         return self.flat is not None and hasattr(self.optimizer, "traceable")
 
     @contextmanager

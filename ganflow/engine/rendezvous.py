@@ -1,4 +1,7 @@
-"""How the workers of one run find each other, and learn who has left and why: a small store of words at rank 0."""
+"""Rendezvous of the workers of one run: a store at rank 0, where they find each other and leave the reason why they ended.
+
+torch's TCPStore holds the words; `torch.distributed.rendezvous` would choose the port beforehand, and tells no reasons.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,13 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-import torch.distributed
-
+from ganflow.engine.compat import c10d
 from ganflow.errors import GanflowError, first_line
 
-c10d: Any = torch.distributed  # whose types are incomplete
 ARRIVAL = 300.0  # seconds in which all workers must have come
 CONNECT = timedelta(seconds=60)
-LAST_WORDS = 5.0  # seconds in which workers say why they left
-LOST = "lost"  # the last word of a worker that left because another one had
+PARTING = 5.0  # seconds in which workers report why they left
+LOST = "lost"  # reported by a worker that left because another one had
 
 
 class Lost(GanflowError):
@@ -28,7 +29,7 @@ class Lost(GanflowError):
 
 
 class Failed(GanflowError):
-    """Something went wrong in another worker, which said what."""
+    """Something went wrong in another worker, which reported it."""
 
 
 class Elsewhere(Exception):
@@ -38,8 +39,8 @@ class Elsewhere(Exception):
         return f"\n{self.args[0]}"
 
 
-class Meeting:
-    """The place where workers meet, as one of them sees it.
+class Rendezvous:
+    """One worker's side of the store.
 
     Args:
         rank, size, address: as for Group.
@@ -54,18 +55,18 @@ class Meeting:
         self._store: Any = None
 
     @classmethod
-    def host(cls, size: int, host: str) -> Meeting:
+    def host(cls, size: int, host: str) -> Rendezvous:
         """Rank 0's, which is open to the others from now on."""
         family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, 0), family=family)
         port = listening.getsockname()[1]
-        meeting = cls(0, size, f"{host}:{port}")
+        made = cls(0, size, f"{host}:{port}")
         fd = listening.detach()
-        meeting._store = c10d.TCPStore(host, port, None, True, CONNECT, wait_for_workers=False, master_listen_fd=fd)
-        return meeting
+        made._store = c10d.TCPStore(host, port, None, True, CONNECT, wait_for_workers=False, master_listen_fd=fd)
+        return made
 
     def gather(self, word: str) -> list[str]:
-        """Wait until all have come; returns the word that each brought.
+        """Wait until all have come; returns every worker's word.
 
         Raises:
             Lost, Failed: one did not come, died, or could not begin.
@@ -78,20 +79,20 @@ class Meeting:
         except RuntimeError as error:
             raise Lost(f"worker {self.rank} cannot reach worker 0 at {self.address}: {first_line(error)}") from error
 
-    def store(self, patience: timedelta) -> Any:
-        """The connection to rank 0's words; RuntimeError where there is none."""
+    def store(self, timeout: timedelta) -> Any:
+        """The connection to rank 0's store; RuntimeError where there is none."""
         if self._store is None:
             host, _, port = self.address.rpartition(":")
-            self._store = c10d.TCPStore(host, int(port), None, False, patience, wait_for_workers=False)
+            self._store = c10d.TCPStore(host, int(port), None, False, timeout, wait_for_workers=False)
         return self._store
 
-    def tell(self, said: str, trace: str = "") -> None:
-        """Last words, for rank 0 to pass on."""
+    def report(self, reason: str, trace: str = "") -> None:
+        """Leave the reason for ending, for rank 0 to pass on."""
         with suppress(RuntimeError):  # it is gone, too
-            self.store(timedelta(seconds=5)).set(f"end/{self.rank}", json.dumps([said, trace]))
+            self.store(timedelta(seconds=5)).set(f"end/{self.rank}", json.dumps([reason, trace]))
 
     def explain(self, error: RuntimeError) -> GanflowError:
-        """Why a connection broke: rank 0 looks who has died, and listens to what the others have to say."""
+        """The reason why a connection broke: rank 0 asks who has died, and reads what the others have reported."""
         why = self._why(error)
         why.__cause__ = why.__cause__ or error
         return why
@@ -100,7 +101,7 @@ class Meeting:
         self._store = None
 
     @property
-    def own_address(self) -> str:
+    def local_address(self) -> str:
         """The address by which this machine is known to rank 0's."""
         host, _, port = self.address.rpartition(":")
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0][0]
@@ -113,8 +114,7 @@ class Meeting:
         deadline = time.monotonic() + ARRIVAL
         missing = list(range(self.size))
         while missing := [rank for rank in missing if not self._store.check([f"here/{rank}"])]:
-            gone = self._gone() if self.rank == 0 else None
-            if gone:
+            if self.rank == 0 and (gone := self._gone()):
                 raise gone
             if time.monotonic() > deadline:
                 raise Lost(f"worker {missing[0]} of {self.size} did not come within {ARRIVAL:.0f} seconds")
@@ -122,32 +122,29 @@ class Meeting:
 
     def _why(self, error: RuntimeError) -> GanflowError:
         if self.rank:
-            self.tell(LOST)
+            self.report(LOST)
             return Lost("the connection to the other workers broke")
-        deadline = time.monotonic() + LAST_WORDS
+        deadline = time.monotonic() + PARTING
         while time.monotonic() < deadline:
-            gone = self._gone()
-            if gone:
+            if gone := self._gone():
                 return gone
             time.sleep(0.05)
-        words = self._words()
-        silent = [f"worker {rank}" for rank in range(1, self.size) if rank not in words]
+        reports = self._reports()
+        silent = [f"worker {rank}" for rank in range(1, self.size) if rank not in reports]
         if not silent:
             return Lost(f"the connection between the workers broke: {first_line(error)}")
         return Lost(f"{' and '.join(silent)} of {self.size} died, or cannot be reached any more")
 
     def _gone(self) -> GanflowError | None:
-        """Who has left for a reason of its own."""
-        died = self.watch()  # before the words: who has died by now has said them
-        for rank, (said, trace) in self._words().items():
-            if said != LOST:
-                error = Failed(f"worker {rank} of {self.size}: {said}")
+        """The error of a worker that ended because of an error, not because another one did."""
+        died = self.watch()  # before the reports: who has died by now has left one
+        for rank, (reason, trace) in self._reports().items():
+            if reason != LOST:
+                error = Failed(f"worker {rank} of {self.size}: {reason}")
                 error.__cause__ = Elsewhere(trace) if trace else None
                 return error
-        for rank, how in died.items():
-            return Lost(f"worker {rank} of {self.size} {how}")
-        return None
+        return next((Lost(f"worker {rank} of {self.size} {how}") for rank, how in died.items()), None)
 
-    def _words(self) -> dict[int, tuple[str, str]]:
+    def _reports(self) -> dict[int, tuple[str, str]]:
         ranks = [rank for rank in range(1, self.size) if self._store.check([f"end/{rank}"])]
         return {rank: tuple(json.loads(self._store.get(f"end/{rank}"))) for rank in ranks}

@@ -22,7 +22,7 @@ Player = Literal["critic", "generator"]
 
 
 class Round:
-    """`n_critic` critic steps, each on its own draw, then one generator step.
+    """`n_critic` critic steps, each on a fresh draw, then one generator step.
 
     Args:
         game: with its players.
@@ -31,7 +31,7 @@ class Round:
         precision: "bf16" runs the networks under autocast.
         one_batch: the generator's step plays on the critic's last batch, and on what was generated for it.
         critic_stepped, generator_stepped: called after the steps, with `game`.
-        settings: of the components that play, by place in the recipe; for messages on what changes in them.
+        settings: of the components that play, by slot of the recipe; for messages on what changes in them.
 
     Attributes:
         active: the loss and the added terms that take part in the round that `begin` began.
@@ -64,25 +64,27 @@ class Round:
         self.names: list[str] = []
         self.descended: frozenset[str] = frozenset()
         self.descends: frozenset[str] = frozenset()
-        self._given: dict[tuple[Any, ...], frozenset[str]] = {}  # terms, by player and the ids of those that take part
+        self._names: dict[tuple[Any, ...], frozenset[str]] = {}  # of terms, by player and the ids of those that take part
         self._keeping = {  # what changes state after a step, by event and by the part that holds it
-            event: [(outer, part) for outer in game.parts for part in losses_in([outer])
-                    if gives(part, event)]
+            event: [(outer, part) for outer in game.parts for part in losses_in([outer]) if gives(part, event)]
             for event in ("critic_stepped", "generator_stepped")
-        }  # fmt: skip
-        self._autocast = self._make_autocast()
+        }
+        half = precision == "bf16"
+        self._autocast: AbstractContextManager[object] = (
+            torch.autocast(game.device.type, dtype=torch.bfloat16) if half else nullcontext()
+        )
         several = self.n_critic > 0 and not self.one_batch
         self._one_generator_pass = game.together and several and generates_row_by_row(game.loss)
 
     def begin(self, number: int) -> None:
-        """Begin a round, of so many played before: learning rates, the game's clock, and which terms take part."""
+        """Begin a round, of so many played before: learning rates, the game's clock, and the terms that are active."""
         self.game.round.fill_(number)
         for player in self.game.players.values():
             player.start_round(number)
         self.active = tuple(part for part in self.game.parts if part.active(number))
 
     def phases(self, rounds: int, first: int = 0) -> list[int]:
-        """For each set of terms that take part together in one of the rounds first … rounds − 1, the first such round."""
+        """For each set of terms that are active together in one of the rounds first … rounds − 1, the first such round."""
         seen: dict[tuple[bool, ...], int] = {}
         spans = any(part.every > 1 or part.begin or part.end is not None for part in self.game.parts)
         for number in range(first, rounds if spans else first + 1):
@@ -101,7 +103,7 @@ class Round:
 
     @property
     def generator_draw(self) -> int:
-        """Which of the round's draws the generator's step plays on."""
+        """The index, among the round's draws, of the generator's step."""
         return self.n_critic - int(self.one_batch)
 
     def __call__(self, draws: Draws) -> list[Tensor]:
@@ -146,7 +148,7 @@ class Round:
                 raise GanflowError(f"a number is logged as '{min(alike)}', which is the name of a term: use another name")
             self.descends = frozenset(terms)
             taking_part = (name, *map(id, self.active))
-            if odd := self.descends ^ self._given.setdefault(taking_part, self.descends):
+            if odd := self.descends ^ self._names.setdefault(taking_part, self.descends):
                 raise GanflowError(f"the {name}'s term '{min(odd)}' takes part in some steps and not in others, and nothing says "
                                    "when: give it each time, or say it by every, begin and end")  # fmt: skip
             found = {**{key: t.detach() for key, t in terms.items()}, **step.logged}
@@ -160,11 +162,11 @@ class Round:
         if gradients:
             player.update(gradients)
         step.write()
-        self._tell(name, values)
+        self._notify(name, values)
         player.forget()
         return values
 
-    def _tell(self, name: Player, values: Terms) -> None:
+    def _notify(self, name: Player, values: Terms) -> None:
         """Call what keeps state, and whoever listens."""
         event = f"{name}_stepped"
         keeping = [part for outer, part in self._keeping[event] if outer in self.active]
@@ -195,27 +197,18 @@ class Round:
             made = {domain: step.generated(domain).unflatten(0, (self.n_critic, -1)).unbind() for domain in self.game.domains}
         return [{domain: fakes[i] for domain, fakes in made.items()} for i in range(self.n_critic)]
 
-    def _make_autocast(self) -> AbstractContextManager[object]:
-        if self.precision == "bf16":
-            return torch.autocast(self.game.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
 
 def generates_row_by_row(loss: Loss) -> bool:
-    """Whether a loss generates from each row of a batch alone, so that batches which are put together give the same fakes."""
+    """True for a loss that generates from each row of a batch alone: batches which are put together give the same fakes."""
     return type(loss).generate is Loss.generate or (loss.row_by_row and not loss.whole_batch)
 
 
 def total(player: str, terms: Terms, game: Game) -> Tensor:
     """The sum that a player descends."""
-    values = iter(terms.values())
-    result = next(values, None)
-    if result is None:
+    if not terms:
         advice = "take the critic out of the recipe" if player == "critic" else "use another loss"
-        raise GanflowError(f"the loss {type(game.loss).__name__} gives the {player} nothing to descend: {advice}")
-    for value in values:
-        result = result + value
-    return result
+        raise GanflowError(f"the {game.called[0]} gives the {player} nothing to descend: {advice}")
+    return reduce(torch.add, terms.values())
 
 
 def split(draws: Draws) -> list[Batch]:

@@ -1,4 +1,4 @@
-"""What a game has to show: rows of pictures for a sheet, by the generator's signatures."""
+"""Rows of pictures that show a game on a sheet, by the generator's signatures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What is fast on this machine: compiled or eager rounds, threads, bf16."""
+"""Choice of what is fast on this machine: compiled or eager rounds, threads, bf16."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import time
 from collections import Counter
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 
 from ganflow.contract.loss import Batch, Terms
 from ganflow.engine.build import settled
+from ganflow.engine.compat import Conv, ConvTranspose
+from ganflow.engine.compile import first_words
 from ganflow.engine.game import Game, evaluating
 from ganflow.engine.player import parts_of
-from ganflow.engine.round import Draws, Player, Round, total
+from ganflow.engine.round import Player, Round, total
 from ganflow.engine.state import kept_random, untouched
 from ganflow.engine.step import PlayedStep
 from ganflow.machine import cores, load
@@ -29,11 +32,11 @@ TRIED = 2  # examples whose way through the networks is counted: one alone is to
 
 
 def worth_compiling(game: Game, n_critic: int, batch_size: int, rounds: int) -> tuple[str, str]:
-    """What `compile: auto` chooses ("never", "step" or "round") for the work ahead, and why, in one sentence.
+    """The choice of `compile: auto` ("never", "step" or "round") for the work ahead, and its reason, in one sentence.
 
     An estimate from the networks alone, so that the choice is the same every time: a resumed run must go on exactly.
     """
-    convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers(game))
+    convolutional = any(isinstance(m, Conv) for m in layers(game))
     if not all(part.traceable for part in parts_of(game.players).values()):
         return "never", "an optimizer is not one that a trace can follow"
     seconds = arithmetic(game, n_critic, batch_size) + operations_of(game, n_critic)
@@ -50,12 +53,12 @@ def layers(game: Game) -> list[nn.Module]:
 
 
 def operations_of(game: Game, n_critic: int) -> float:
-    """About how many seconds a round's operations take besides their arithmetic."""
+    """Seconds, about, of a round's operations besides their arithmetic."""
     return (n_critic + 1) * len(layers(game)) * 40e-6
 
 
 def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
-    """About how many seconds the multiplications and additions of a round take: an estimate from the networks alone."""
+    """Seconds, about, of the multiplications and additions of a round: an estimate from the networks alone."""
     step = counted(game, "generator")
     work = 3 * step["generator"] + 4 * step["critic"]
     if game.critic is not None:
@@ -65,7 +68,7 @@ def arithmetic(game: Game, n_critic: int, batch_size: int) -> float:
 
 
 def counted(game: Game, step: Literal["critic", "generator"]) -> dict[str, float]:
-    """Floating-point operations per example that each network's forward passes take in a player's step.
+    """Floating-point operations per example of each network's forward passes in a player's step.
 
     Counted by hooks while the loss plays: torch's own counter imports torch._dynamo, a second of every start."""
     networks = {"generator": game.generator, "critic": game.critic}
@@ -83,18 +86,14 @@ def operations(networks: Mapping[str, nn.Module]) -> Iterator[Counter[str]]:
     def add(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        turned = isinstance(layer, nn.modules.conv._ConvTransposeNd)  # there the weight is applied at every input place
-        places = (inputs[0] if turned else result)[0, 0].numel() if weight.dim() > 2 else 1
-        counts[name] += 2 * len(result) * weight.numel() * places
-
-    def hook_of(name: str):  # type: ignore[no-untyped-def]
-        return lambda layer, inputs, result: add(name, layer, inputs, result)
+        applied = inputs[0] if isinstance(layer, ConvTranspose) else result  # at each of whose positions
+        counts[name] += 2 * len(result) * weight.numel() * (applied[0, 0].numel() if weight.dim() > 2 else 1)
 
     hooks = [
-        layer.register_forward_hook(hook_of(name))
+        layer.register_forward_hook(partial(add, name))
         for name, network in networks.items()
         for layer in network.modules()
-        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))
+        if isinstance(layer, (nn.Linear, Conv))
     ]
     try:
         yield counts
@@ -125,7 +124,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Choice:
-    """How a run computes.
+    """Means by which a run computes.
 
     Attributes:
         threads: of CPU computations.
@@ -151,40 +150,60 @@ class Gradients(Round):
 
 
 class Rehearsal:
-    """Rounds (of one critic step) of a copy of the game on made-up examples: not the game's tensors, nor what its parts keep in
-    Python, nor its data's row of examples is changed."""
+    """Rounds of one critic step of a copy of the game on made-up examples.
 
-    def __init__(self, recipe: Recipe, game: Game) -> None:
-        self.train = recipe.train
-        shared = [part for part in (game.data, game.prior) if part is not None]
-        self.game: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
+    Cut to a few where they would take long; a product of matrices where rounds cannot be tried, or take long all the same.
+
+    Not the game's tensors, nor what its parts keep in Python, nor its data's row of examples is changed.
+
+    Args:
+        worth: seconds of work below which no round is tried.
+
+    Attributes:
+        batch: that is played; empty where matrices are.
+        seconds: of the whole run, about, on one thread.
+    """
+
+    def __init__(self, recipe: Recipe, game: Game, worth: float = WORTH) -> None:
+        self.train = train = recipe.train
         self.batch: Batch = {}
+        self.seconds = WORTH
+        self._matrix = torch.ones(PRODUCT, PRODUCT)
+        shared = [part for part in (game.data, game.prior) if part is not None]
+        batch = train.batch_size // train.accumulate
+        try:
+            self.game: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
+            work = arithmetic(self.game, train.n_critic, batch) * torch.get_num_threads()
+            self.seconds = (work + operations_of(self.game, train.n_critic)) * train.accumulate * train.rounds
+            examples = max(2, min(batch, int(batch * LONGEST / max(work, 1e-9))))
+            if self.seconds >= worth and work * examples / batch < 10 * LONGEST:
+                self.batch = self._examples(examples)
+                self.play()
+        except Exception as error:  # a part that wants other examples, or cannot be copied: a fault of it shows in training
+            self.batch = {}
+            logging.getLogger("ganflow").info("rounds are not tried beforehand: %s", first_words(error))
 
-    def seconds(self, examples: int) -> tuple[float, float]:
-        """About what a round's arithmetic takes on one thread, and what its operations take besides."""
-        work = arithmetic(self.game, self.train.n_critic, examples) * torch.get_num_threads()
-        return work, operations_of(self.game, self.train.n_critic)
-
-    def make(self, examples: int) -> None:
-        """Make up a batch."""
-        self.batch = self.game.blank(examples)
-        for name, part in self.batch.items():
+    def _examples(self, n: int) -> Batch:
+        batch = self.game.blank(n)
+        for name, part in batch.items():
             if name in self.game.data.fields and part.is_floating_point():
                 part.uniform_(-1, 1)
             if self.train.channels_last and part.dim() == 4:
-                self.batch[name] = part.contiguous(memory_format=torch.channels_last)
+                batch[name] = part.contiguous(memory_format=torch.channels_last)
+        return batch
 
-    def play(self, precision: str) -> None:
+    def play(self, precision: str = "fp32") -> None:
+        if not self.batch:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                self._matrix @ self._matrix
+            return
         round = Gradients(self.game, 1, precision=precision, one_batch=self.train.one_batch)
-        draws: dict[str, list[Tensor]] = {
-            name: [part] * (round.prior_draws if name == "z" else round.data_draws) for name, part in self.batch.items()
-        }
-        stacked: Draws = {name: torch.stack(parts) for name, parts in draws.items() if parts}
-        round(stacked)
+        draws = {name: [part] * (round.prior_draws if name == "z" else round.data_draws) for name, part in self.batch.items()}
+        round({name: torch.stack(parts) for name, parts in draws.items() if parts})
 
 
 def choose(recipe: Recipe, game: Game, *, measure: bool = True, clock: Clock = time.perf_counter) -> Choice:
-    """How a run that begins is to compute; what the recipe says is left alone.
+    """Choose threads and precision of a run that begins; what the recipe sets is left alone.
 
     Args:
         measure: whether this process is alone with its run, and may try what is fast.
@@ -204,70 +223,36 @@ def choose(recipe: Recipe, game: Game, *, measure: bool = True, clock: Clock = t
         return Choice(most, precision)
     notes: list[str] = []
     with kept_random(device):
+        threads = most
         if free and most > 1:
-            threads, said = _threads(recipe, game, most, clock)
-            notes += said
-        else:
-            threads = most
+            threads, notes = _threads(recipe, game, most, clock)
         torch.set_num_threads(threads)
         if half:
             worth = 0.0 if train.precision == "auto" else WORTH  # products of matrices do not say what small networks gain
-            precision, said = _precision(_Tries(recipe, game, clock, worth), train.precision)
-            notes += said
+            precision, more = _precision(Rehearsal(recipe, game, worth), train.precision, clock)
+            notes = [*notes, *more]
     return Choice(threads, precision, tuple(notes))
 
 
-class _Tries:
-    """What is tried: rounds of the game, cut to a few examples where they would take long; a product of matrices where rounds
-    cannot be tried, or take long all the same."""
-
-    def __init__(self, recipe: Recipe, game: Game, clock: Clock, worth: float = WORTH) -> None:
-        train, self.clock = recipe.train, clock
-        batch = train.batch_size // train.accumulate
-        self.rehearsal: Rehearsal | None = None
-        self.seconds = WORTH  # of the whole run, about, on one thread
-        try:
-            made = Rehearsal(recipe, game)
-            work, besides = made.seconds(batch)
-            self.seconds = (work + besides) * train.accumulate * train.rounds
-            examples = max(2, min(batch, int(batch * LONGEST / max(work, 1e-9))))
-            if self.seconds >= worth and work * examples / batch < 10 * LONGEST:
-                made.make(examples)
-                made.play("fp32")
-                self.rehearsal = made
-        except Exception:  # a part that wants other examples, or cannot be copied: its fault, if it has one, shows in training
-            pass
-        self._matrix = torch.ones(PRODUCT, PRODUCT)
-
-    def round(self, precision: str = "fp32") -> None:
-        if self.rehearsal:
-            self.rehearsal.play(precision)
-            return
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            self._matrix @ self._matrix
-
-
 def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, list[str]]:
-    """How many threads, `most` at most, and why where it is fewer. Products of matrices are tried before rounds: where threads
-    must share a core they wait for each other, and a round of many operations could take many seconds; what does not even make
-    products faster is not tried any further."""
+    """A number of threads, `most` at most, and the reason where it is fewer.
+
+    Products of matrices are tried before rounds: where threads must share a core they wait for each other, and a round of many
+    operations could take many seconds; what does not even make products faster is not tried any further."""
     candidates = [n for n in (2**i for i in range(most.bit_length())) if n < most] + [most]
     matrix = torch.ones(PRODUCT, PRODUCT)
 
-    def with_threads(n: int, play: Callable[[], object]) -> Callable[[], None]:
-        def way() -> None:
-            torch.set_num_threads(n)
-            play()
+    def play_with(n: int, play: Callable[[], object]) -> None:
+        torch.set_num_threads(n)
+        play()
 
-        return way
-
-    products = seconds = timed({n: with_threads(n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
+    products = seconds = timed({n: partial(play_with, n, lambda: matrix @ matrix) for n in candidates}, clock, FIRST)
     hopeful = [n for n in candidates if all(seconds[n] <= GAIN * seconds[m] for m in candidates if m < n)]
     if len(hopeful) > 1:
         torch.set_num_threads(fewest(seconds))
-        tries = _Tries(recipe, game, clock)
-        if tries.rehearsal:
-            seconds = timed({n: with_threads(n, tries.round) for n in hopeful}, clock)
+        rehearsal = Rehearsal(recipe, game)
+        if rehearsal.batch:
+            seconds = timed({n: partial(play_with, n, rehearsal.play) for n in hopeful}, clock)
     best = fewest({n: seconds[n] for n in hopeful})
     if best == most:
         return most, []
@@ -279,8 +264,7 @@ def _threads(recipe: Recipe, game: Game, most: int, clock: Clock) -> tuple[int, 
 
 
 def fewest(seconds: Mapping[int, float]) -> int:
-    """The number of threads to compute with, where a round takes these seconds with so many: more of them only where that is
-    clearly faster."""
+    """The number of threads to compute with, by the seconds of a round: more of them only where that is clearly faster."""
     best = min(seconds)
     for n in sorted(seconds):
         if seconds[n] <= GAIN * seconds[best]:
@@ -288,11 +272,11 @@ def fewest(seconds: Mapping[int, float]) -> int:
     return best
 
 
-def _precision(tries: _Tries, asked: str) -> tuple[str, list[str]]:
+def _precision(rehearsal: Rehearsal, asked: str, clock: Clock) -> tuple[str, list[str]]:
     """"fp32" or "bf16" for `auto`; a warning for a bf16 that is slower."""
-    if tries.rehearsal is None and (asked == "auto" or tries.seconds < WORTH):
+    if not rehearsal.batch and (asked == "auto" or rehearsal.seconds < WORTH):
         return "fp32" if asked == "auto" else asked, []
-    seconds = timed({name: partial(tries.round, name) for name in ("fp32", "bf16")}, tries.clock)
+    seconds = timed({name: partial(rehearsal.play, name) for name in ("fp32", "bf16")}, clock)
     ratio = seconds["bf16"] / seconds["fp32"]
     if asked == "auto":
         chosen = "bf16" if ratio <= GAIN else "fp32"
@@ -303,9 +287,9 @@ def _precision(tries: _Tries, asked: str) -> tuple[str, list[str]]:
     return asked, [f"precision bf16 takes {ratio:.1f} times as long as fp32 on this CPU; to switch it off: train.precision=fp32"]
 
 
-def timed(ways: Mapping[T, Callable[[], None]], clock: Clock = time.perf_counter, budget: float = BUDGET) -> dict[T, float]:
-    """Seconds that each way takes, on average, tried in turns until the budget is spent. Each is tried once before that: memory
-    and kernels are made then."""
+def timed(ways: Mapping[T, Callable[[], object]], clock: Clock = time.perf_counter, budget: float = BUDGET) -> dict[T, float]:
+    """Seconds of each way, on average, tried in turns until the budget is spent; once before that, as memory and kernels are made
+    then."""
     for play in ways.values():
         play()
     spent, played = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)

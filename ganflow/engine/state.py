@@ -29,7 +29,7 @@ def game_state(game: Game) -> tuple[Tensors, dict[str, Any]]:
 
 
 def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None:
-    """Put a state back. The networks' tensors are written in place.
+    """Load a state; the networks' tensors are written into.
 
     Raises:
         ValueError: the state is another game's.
@@ -44,9 +44,10 @@ def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None
 
 def load_networks(game: Game, tensors: Tensors) -> None:
     """Only the networks and extras. Raises ValueError where they are another game's."""
-    own = {_today(name.removeprefix("game."), game): t for name, t in tensors.items() if name.startswith("game.")}
     try:
-        game.load_state_dict(own)
+        game.load_state_dict(
+            {_today(name.removeprefix("game."), game): t for name, t in tensors.items() if name.startswith("game.")}
+        )
     except RuntimeError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
@@ -62,13 +63,28 @@ def _today(name: str, game: Game) -> str:
     return name
 
 
-def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:
-    """Every random number generator that code in a run may draw from."""
+def torch_random(device: torch.device) -> Tensors:
+    """The states of torch's generators: the CPU's and the device's."""
     tensors: Tensors = {"random.torch": torch.get_rng_state()}
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     if device.type == "mps":
         tensors["random.mps"] = torch.mps.get_rng_state()
+    return tensors
+
+
+def load_torch_random(device: torch.device, tensors: Tensors) -> None:
+    """Go on drawing where `torch_random` was called."""
+    torch.set_rng_state(tensors["random.torch"])
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    if "random.mps" in tensors and device.type == "mps":
+        torch.mps.set_rng_state(tensors["random.mps"])
+
+
+def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:
+    """The state of every random number generator that code in a run may draw from."""
+    tensors = torch_random(device)
     plain: dict[str, Any] = {"python": _as_lists(random.getstate())}
     if "numpy" in sys.modules:
         import numpy as np
@@ -79,12 +95,8 @@ def random_state(device: torch.device) -> tuple[Tensors, dict[str, Any]]:
 
 
 def load_random_state(device: torch.device, tensors: Tensors, plain: dict[str, Any]) -> None:
-    """Go on drawing where `random_state` was taken."""
-    torch.set_rng_state(tensors["random.torch"])
-    if "random.cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    if "random.mps" in tensors and device.type == "mps":
-        torch.mps.set_rng_state(tensors["random.mps"])
+    """Go on drawing where `random_state` was called."""
+    load_torch_random(device, tensors)
     version, words, gauss = plain["python"]
     random.setstate((version, tuple(words), gauss))
     if "numpy" in plain:
@@ -141,7 +153,7 @@ def flatten(tree: Any, name: str, tensors: Tensors) -> Any:
 
 
 def unflatten(plain: Any, tensors: Tensors) -> Any:
-    """What `flatten` took apart."""
+    """The nested state that `flatten` cut."""
     if isinstance(plain, list):
         return [unflatten(value, tensors) for value in plain]
     if isinstance(plain, dict):
@@ -155,8 +167,6 @@ def unflatten(plain: Any, tensors: Tensors) -> Any:
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(v) for v in value] if isinstance(value, tuple) else value
-
-
 
 
 def per_rank(game: Game) -> Tensors:
@@ -180,12 +190,12 @@ def gathered(game: Game, group: Group) -> Tensors:
 
 
 def others_in(tensors: Mapping[str, Tensor]) -> Tensors:
-    """What a checkpoint has of the workers after the first, under the names there."""
+    """Tensors of a checkpoint that are of the workers after the first, under the names there."""
     return {name: t for name, t in tensors.items() if name.startswith("rank")}
 
 
 def workers_of(others: Mapping[str, Tensor]) -> int:
-    """How many workers they and the first one were."""
+    """The number of workers that they and the first one were."""
     return 1 + max((int(name.partition(".")[0].removeprefix("rank")) for name in others), default=0)
 
 

@@ -14,7 +14,7 @@ from ganflow.errors import GanflowError, StepError, did_you_mean
 
 
 def find_layer(critic: nn.Module, name: str) -> nn.Module:
-    """The critic's module of this name; for '' the last one that has weights of its own, in the order they were made.
+    """The critic's module of this name; for '' the innermost one with weights that was made last.
 
     Raises:
         GanflowError: there is none.
@@ -27,15 +27,13 @@ def find_layer(critic: nn.Module, name: str) -> nn.Module:
             there = ", ".join(modules)
             raise GanflowError(f"loss.layer: the critic has no module '{name}'{did_you_mean(name, modules)} (modules: {there})")
         return modules[name]
-    weighted = [module for module in modules.values() if _is_leaf(module) and any(True for _ in module.parameters())]
+    weighted = [  # a parametrization, as of spectral norm, is no part
+        module for module in modules.values()
+        if all(part == "parametrizations" for part, _ in module.named_children()) and any(True for _ in module.parameters())
+    ]  # fmt: skip
     if not weighted:
         raise GanflowError("loss.layer: the critic has no modules with weights; name one whose output is to be compared")
     return weighted[-1]
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    """Whether it has no parts; a parametrization, as of spectral norm, is none."""
-    return all(name == "parametrizations" for name, _ in module.named_children())
 
 
 T = TypeVar("T")
@@ -134,18 +132,18 @@ class PlayedStep(Step):
         domain = domain or self.domains[0]
         real, fake = self.real(domain), self.fake(domain)
         if self.game.one_pass and (id(real), domain) not in self._passes:
-            given, features = self._pass(torch.cat((real, fake)), domain, {})
+            outputs, features = self._pass(torch.cat((real, fake)), domain, {})
             for i, x in enumerate((real, fake)):
-                self._passes[id(x), domain] = x, _part(given, i), {name: t.chunk(2)[i] for name, t in features.items()}
+                self._passes[id(x), domain] = x, _half(outputs, i), _half(features, i)
         return self.score(real, domain), self.score(fake, domain)
 
     def auxiliary(self, x: Tensor, name: str, domain: str | None = None) -> Tensor:
-        given = self._pass(x, domain or self.domains[0], {})[0]
-        if not isinstance(given, Mapping) or name not in given:
-            there = ", ".join(given) if isinstance(given, Mapping) else "scores alone"
-            hint = did_you_mean(name, given if isinstance(given, Mapping) else ()) or "; use one that gives it"
+        outputs = self._pass(x, domain or self.domains[0], {})[0]
+        names = tuple(outputs) if isinstance(outputs, Mapping) else ()
+        if name not in names:
+            there, hint = ", ".join(names) or "scores alone", did_you_mean(name, names) or "; use one that gives it"
             raise StepError(f"reads the critic's output '{name}', and this critic gives {there}{hint}")
-        return _single(given[name])
+        return _single(outputs[name])
 
     def features(self, x: Tensor, layer: str = "", domain: str | None = None, augmented: bool = True) -> Tensor:
         domain = domain or self.domains[0]
@@ -186,14 +184,14 @@ class PlayedStep(Step):
 
     @torch.no_grad()
     def write(self) -> None:
-        """Write into the buffers what `change` said."""
+        """Write the values that `change` got into their buffers."""
         for buffer, value in self._pending.values():
             buffer.copy_(value)
         self._pending.clear()
 
     @contextmanager
     def _of_loss(self) -> Iterator[None]:
-        """What is missing in here is missed by the loss, whoever asked for its examples."""
+        """Name the loss where something is missing in here, whoever asked for its examples."""
         try:
             yield
         except StepError as error:
@@ -206,16 +204,16 @@ class PlayedStep(Step):
         return critic
 
     def _besides(self, x: Tensor, domain: str, condition: Mapping[str, Tensor]) -> dict[str, Any]:
-        """What the critic gets besides x: the condition of as many examples, and the domain where there are several."""
+        """The critic's inputs besides x: the condition of as many examples, and the domain where there are several."""
         inputs: dict[str, Any] = {name: condition.get(name) for name in self.condition if name != domain}
-        for name, given in inputs.items():
-            given = self.batch[name] if given is None else given
-            copies = len(x) // len(given)
-            inputs[name] = torch.cat([given] * copies) if copies > 1 else given
+        for name, value in inputs.items():
+            value = self.batch[name] if value is None else value
+            copies = len(x) // len(value)
+            inputs[name] = torch.cat([value] * copies) if copies > 1 else value
         return {**inputs, "domain": domain} if len(self.domains) > 1 else inputs
 
     def _pass(self, x: Tensor, domain: str, condition: Mapping[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
-        """What the critic gives for x, and the features that the game's terms ask for, of one pass."""
+        """The critic's outputs for x, and the features that the game's terms ask for, of one pass."""
         key = (id(x), domain)
         if key in self._passes and not condition:
             return self._passes[key][1:]
@@ -224,21 +222,20 @@ class PlayedStep(Step):
             hint = did_you_mean(other, self.condition) or f": add condition: {other}"
             what = f"scores examples under another '{other}', which is no condition of this recipe"
             raise StepError(f"{what} (it has {there}){hint}")
-        critic = self._critic()
-        layers = self.game.layers
-        if layers:
-            with watched(critic, layers) as seen:
-                given = critic(x, **self._besides(x, domain, condition))
+        critic, seen = self._critic(), {}
+        if not self.game.layers:
+            outputs = critic(x, **self._besides(x, domain, condition))
         else:
-            seen, given = {}, critic(x, **self._besides(x, domain, condition))
+            with watched(critic, self.game.layers) as seen:
+                outputs = critic(x, **self._besides(x, domain, condition))
         if not condition:
-            self._passes[key] = x, given, seen
-        return given, seen
+            self._passes[key] = x, outputs, seen
+        return outputs, seen
 
-    def _scores_in(self, given: Any) -> Any:
-        if isinstance(given, Tensor):
-            return _single(given)
-        scores = {name: _single(t) for name, t in given.items() if name not in self.game.auxiliary}
+    def _scores_in(self, outputs: Any) -> Any:
+        if isinstance(outputs, Tensor):
+            return _single(outputs)
+        scores = {name: _single(t) for name, t in outputs.items() if name not in self.game.auxiliary}
         return next(iter(scores.values())) if len(scores) == 1 and not self.game.score_weights else scores
 
 
@@ -246,9 +243,9 @@ def _single(t: Tensor) -> Tensor:
     return t.float() if t.dtype in HALF else t
 
 
-def _part(given: Any, i: int) -> Any:
-    """The first or the second half of what a critic gave for two batches together."""
-    return given.chunk(2)[i] if isinstance(given, Tensor) else {name: t.chunk(2)[i] for name, t in given.items()}
+def _half(outputs: Any, i: int) -> Any:
+    """The first or the second half of a critic's outputs for two batches together."""
+    return outputs.chunk(2)[i] if isinstance(outputs, Tensor) else {name: t.chunk(2)[i] for name, t in outputs.items()}
 
 
 @contextmanager

@@ -1,16 +1,15 @@
-"""Rounds as graphs of tensor operations: torch.fx.make_fx looks below autograd, so any loss, penalty or network that keeps to
-tensors takes part."""
+"""Rounds as graphs of tensor operations, traced below autograd: of any loss, penalty or network that keeps to tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ganflow.engine.compat import DispatchMode, trace
 from ganflow.engine.game import Game
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Read(Exception):
     """A value, or a shape, was read out of a tensor into Python, which a trace would freeze."""
 
 
-class Unread(TorchDispatchMode):
+class Unread(DispatchMode):
     """While this lasts, reading out of tensors raises `Read`."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -33,25 +32,10 @@ class Unread(TorchDispatchMode):
 
 
 def reads(func: Any, args: Any) -> bool:
-    """Whether an operation's result, or its shape, is Python's to decide by."""
+    """True where an operation's result, or its shape, is Python's to decide by."""
     if func is torch.ops.aten.index.Tensor:
         return any(t is not None and t.dtype == torch.bool for t in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
-
-
-def trace(function: Callable[..., Any], inputs: Sequence[Any], rules: Any = None) -> fx.GraphModule:
-    """The operations of function(*inputs), which are done on the way.
-
-    Args:
-        rules: decompositions of operations.
-    """
-    from torch._guards import TracingContext, tracing
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    with tracing(TracingContext(FakeTensorMode())):  # or make_fx makes a new mode for every node, half of its time
-        graph: fx.GraphModule = make_fx(function, rules)(*inputs)
-    return graph
 
 
 def trace_step(game: Game, function: Callable[[Draws], list[Tensor]], inputs: Draws) -> fx.GraphModule:
@@ -80,39 +64,35 @@ def difference(old: fx.GraphModule, new: fx.GraphModule) -> str | None:
     """The first operation in which two graphs differ, in words; None where they are one. Tensors that both know are compared by
     identity: they are state, whose values may change. Others are constants."""
     mine, theirs = list(old.graph.nodes), list(new.graph.nodes)
-    place = {node: i for nodes in (mine, theirs) for i, node in enumerate(nodes)}
+    numbers = {node: i for nodes in (mine, theirs) for i, node in enumerate(nodes)}
     for a, b in zip(mine, theirs, strict=False):
-        if (a.op, str(a.target)) != (b.op, str(b.target)) and "get_attr" not in (a.op, b.op):
-            return f"{b.target} in place of {a.target}"
-        if a.op != b.op:
-            return f"{_named(b)} in place of {_named(a)}"
-        if a.op == "get_attr":
+        if a.op == b.op == "get_attr":  # under whatever name
             x, y = getattr(old, str(a.target)), getattr(new, str(b.target))
             if x is not y and not _equal(x, y):
                 return f"a constant is {_value(y)} in place of {_value(x)}"
-        elif _arguments(a, place) != _arguments(b, place):
-            return f"{b.target}{_arguments(b, place)} in place of {a.target}{_arguments(a, place)}"
+            continue
+        called = ["a constant" if node.op == "get_attr" else str(node.target) for node in (b, a)]
+        if called[0] == called[1] and a.op == b.op:
+            called = [f"{node.target}{_arguments(node, numbers)}" for node in (b, a)]
+        if called[0] != called[1] or a.op != b.op:
+            return " in place of ".join(called)
     if len(mine) != len(theirs):
         return f"{len(theirs)} operations in place of {len(mine)}"
     return None
 
 
-def _arguments(node: fx.Node, place: dict[fx.Node, int]) -> str:
+def _arguments(node: fx.Node, numbers: dict[fx.Node, int]) -> str:
     from torch.fx.node import map_arg
 
-    args, kwargs = map_arg((node.args, node.kwargs), lambda n: _Place(f"%{place[n]}"))
+    args, kwargs = map_arg((node.args, node.kwargs), lambda n: _Number(f"%{numbers[n]}"))
     shown = [*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())]
     return f"({', '.join(shown)})"
 
 
-class _Place(str):
+class _Number(str):
     """A node by its number, shown without quotes."""
 
     __repr__ = str.__str__
-
-
-def _named(node: fx.Node) -> str:
-    return "a constant" if node.op == "get_attr" else str(node.target)
 
 
 def _equal(x: Any, y: Any) -> bool:

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganflow.contract.loss import Batch, Report
 from ganflow.contract.signature import Z
+from ganflow.engine.compat import BatchNorm
 from ganflow.engine.compile import CompiledRound, compile_round
 from ganflow.engine.distributed import Group
+from ganflow.engine.feed import Feed, keyed_generator
 from ganflow.engine.game import Game
 from ganflow.engine.player import learning_rates
 from ganflow.engine.round import Round, split
@@ -32,8 +34,6 @@ from ganflow.engine.state import (
     unflatten,
     workers_of,
 )
-from ganflow.engine.stream import Feed
-from ganflow.engine.stream import generator as stream_of
 from ganflow.errors import GanflowError
 
 Tensors = dict[str, Tensor]
@@ -67,9 +67,7 @@ class Trainer:
             share of every draw, and all of them report the same.
     """
 
-    def __init__(
-        self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0, group: Group | None = None
-    ) -> None:
+    def __init__(self, game: Game, feed: Feed, round: Round, batch_size: int, seed: int = 0, group: Group | None = None) -> None:
         self.game, self.feed, self.batch_size, self.seed, self.group = game, feed, batch_size, seed, group
         self.play: Round | CompiledRound = round
         self.round = 0
@@ -94,18 +92,18 @@ class Trainer:
         assert isinstance(self.play, Round)
         self.play = compile_round(self.play, copy, self.peek(3), whole, self.play.phases(rounds, self.round))
 
-    def changed(self, look: bool | None = None) -> str | None:
-        """Why compiled rounds would not be what the eager ones are any more, in words; None where they would, or are not
+    def changed(self, retrace: bool | None = None) -> str | None:
+        """The reason why compiled rounds would not be what the eager ones are any more; None where they would, or are not
         compiled. See CompiledRound.changed.
 
         Args:
-            look: trace a round again; None: look at all only where that takes little of the time.
+            retrace: trace a round again; None: check at all only where that takes little of the time.
         """
-        if not isinstance(self.play, CompiledRound) or (look is None and not self.play.due):
+        if not isinstance(self.play, CompiledRound) or (retrace is None and not self.play.due):
             return None
-        look = look is not False
-        why = self.play.changed(look)
-        if why is None and look:
+        retrace = retrace is not False
+        why = self.play.changed(retrace)
+        if why is None and retrace:
             self._sure = self.round
         between = f"; it may have begun after round {self._sure}" if self._sure < self.round else ""
         return why and f"{why}{between}"
@@ -158,7 +156,7 @@ class Trainer:
             self._ended = self.group.first(END) == END
 
     def share(self) -> None:
-        """Put the first worker's state into all of them, and into each what is its own of the state that differs."""
+        """Load the first worker's state into all of them, and into each its part of the state that differs."""
         if not self.group:
             return
         tensors, plain = self._state(self._others)
@@ -171,7 +169,7 @@ class Trainer:
         self._others = {}
 
     def _goes_on(self) -> bool:
-        """Whether to play another round: what the first worker sends, which a signal may have stopped."""
+        """True where another round is to be played, which the first worker decides: a signal may have stopped it."""
         if not self.group:
             return not self.stop
         while (word := self.group.first(PAUSE if self.stop else PLAY)) == GATHER:
@@ -189,10 +187,10 @@ class Trainer:
         average of the generator, are each worker's own where it normalizes its share alone (`train.batch_norm: local`)."""
         assert self.group is not None
         self._compared = True
-        norms = [m for m in self.game.extras.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = [m for m in self.game.extras.modules() if isinstance(m, BatchNorm)]
         aside = {id(buffer) for norm in norms for buffer in norm.buffers()}
-        own, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
-        kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in own}
+        differing, state = per_rank(self.game), self.game.extras.state_dict(keep_vars=True)
+        kept = {name: t for name, t in state.items() if id(t) not in aside and f"game.extras.{name}" not in differing}
         if not kept:
             return
         rows = self.group.rows(torch.stack([_sums(t.detach()) for t in kept.values()]))  # (workers, tensors, 3)
@@ -228,7 +226,7 @@ class Trainer:
             draws = self.feed.draw(k)
             self.feed.load_state(before)
         if self.game.prior is not None:
-            stream = stream_of("settle", self.seed, self.round, device=self.game.device)
+            stream = keyed_generator("settle", self.seed, self.round, device=self.game.device)
             draws[Z] = self._mine(self.game.prior.sample(k, self.batch_size, generator=stream, device=self.game.device))
         return split(draws)
 
@@ -238,7 +236,7 @@ class Trainer:
         return z if z.dtype == self._dtype else z.to(self._dtype)
 
     def peek(self, rounds: int) -> list[Tensors]:
-        """What the next rounds will draw."""
+        """The draws of the next rounds, which stay undrawn."""
         feed, prior = self.feed.state(), self.prior_draws.get_state()
         draws = [self.draw() for _ in range(rounds)]
         self.feed.load_state(feed)
@@ -280,17 +278,17 @@ class Trainer:
             return None
         self._others = {}
         what = ", ".join(dict.fromkeys(name.removeprefix("game.extras.").rpartition(".")[0] for name in differing))
-        return f"{what} differed between {had} workers; now all go on with the first one's" if had > 1 else (
-            f"{what} was one worker's; now all {size} go on with it"
-        )
+        if had > 1:
+            return f"{what} differed between {had} workers; now all go on with the first one's"
+        return f"{what} was one worker's; now all {size} go on with it"
 
 
 def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:
-    """What each player descends, "critic_loss" and "generator_loss": the sum of its terms among these values."""
+    """The sums that the players descend, "critic_loss" and "generator_loss", of their terms among these values."""
     return {f"{p}_loss": sum(v for name, v in values.items() if name in descended and name.startswith(f"{p}/")) for p in players}
 
 
 def _sums(t: Tensor) -> Tensor:
-    """The sum of a tensor's absolute values, of its numbers, and one in which each number has a weight of its own."""
+    """The sums of a tensor's absolute values, of its numbers, and of its numbers weighted by position."""
     line = (t.cpu() if t.device.type == "mps" else t).double().flatten().nan_to_num()
     return torch.stack((line.abs().sum(), line.sum(), line @ torch.linspace(1, 2, len(line)).to(line)))

@@ -1,4 +1,4 @@
-"""What packed trials draw of data and prior: each from its own generators, several rounds at a time."""
+"""Draws of packed trials from data and prior: each trial's from its generators, several rounds at a time."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class StackedDraws:
     def next(self, rounds: int) -> list[dict[str, Tensor]]:
         """The draws of this many rounds: each name's has shape (trials, draws, m, …)."""
         stacked: dict[str, Tensor] = {}
-        for place, i in enumerate(self._distinct):
+        for row, i in enumerate(self._distinct):
             for name, t in self.trainers[i].draw(rounds).items():
                 t = t.unflatten(0, (rounds, -1))
                 if name not in stacked:
                     stacked[name] = torch.empty(rounds, len(self._distinct), *t.shape[1:], dtype=t.dtype, device=t.device)
-                stacked[name][:, place] = t
+                stacked[name][:, row] = t
         if len(self._distinct) < len(self.trainers):
             of = [self._distinct.index(leader) for leader in self._leaders]
             stacked = {name: t[:, of] for name, t in stacked.items()}
         return [{name: t[r] for name, t in stacked.items()} for r in range(rounds)]
 
     def peek(self, rounds: int) -> list[dict[str, Tensor]]:
-        """What will be drawn."""
+        """The draws of the next rounds, which stay undrawn."""
         each = [trainer.peek(rounds) for trainer in self.trainers]
-        return [{name: torch.stack([own[r][name] for own in each]) for name in each[0][r]} for r in range(rounds)]
+        return [{name: torch.stack([draws[r][name] for draws in each]) for name in each[0][r]} for r in range(rounds)]
 
     def drop(self, i: int) -> None:
         """Trial i is over: from now on it gets what another one draws. Those that share its draws have another leader."""
@@ -58,12 +58,12 @@ class StackedDraws:
         sharing = [j for j in left if self._leaders[j] == i]
         for j in sharing:
             self.catch_up(j)
-        heir = sharing[0] if sharing else self._leaders[left[0]]
-        self._leaders = [heir if leader == i or j in self._over else leader for j, leader in enumerate(self._leaders)]
+        successor = sharing[0] if sharing else self._leaders[left[0]]
+        self._leaders = [successor if leader == i or j in self._over else leader for j, leader in enumerate(self._leaders)]
         self._distinct = sorted(set(self._leaders))
 
     def catch_up(self, i: int) -> None:
-        """Put trial i's own generators where those that it shares stand."""
+        """Bring trial i's generators to the state of those that it shares."""
         leader = self.trainers[self._leaders[i]]
         if leader is not self.trainers[i]:
             self.trainers[i].feed.load_state(leader.feed.state())
@@ -91,7 +91,7 @@ def _draw_alike(recipe: Recipe, a: Trainer, other: Recipe, b: Trainer) -> bool:
 
 
 def _same_ahead(trainer: Trainer, rounds: int) -> bool:
-    """Whether drawing for many rounds at once is drawing for one after another, to the bit."""
+    """True where drawing for many rounds at once is drawing for one after another, to the bit."""
     if not isinstance(trainer.feed, ResidentFeed):
         return False
     feed, prior = trainer.feed.state(), trainer.prior_draws.get_state()
@@ -106,7 +106,7 @@ def _same_ahead(trainer: Trainer, rounds: int) -> bool:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether two nested states are the same."""
+    """True for two nested states that are the same."""
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import get_decompositions
-from torch.utils._pytree import tree_leaves, tree_map
 
+from ganflow.engine.compat import decompositions, tree_leaves, tree_map
+from ganflow.engine.compat import trace as traced
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.tracing import plain_batch_norm
-from ganflow.engine.tracing import trace as traced
 from ganflow.packed.numbers import NotPackable, keys_in
 
 
@@ -49,11 +48,11 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def check_alike(template: dict[str, Any], members: Sequence[dict[str, Any]]) -> None:
     """Raises NotPackable where members' states are not rows of one stack, or plain values differ."""
-    for i, own in enumerate(members):
-        if odd := template.keys() ^ own.keys():
+    for i, member in enumerate(members):
+        if odd := template.keys() ^ member.keys():
             raise NotPackable(f"trial {i} keeps other state than trial 0: {', '.join(sorted(odd))}")
         for name, like in template.items():
-            value = own[name]
+            value = member[name]
             if isinstance(like, Tensor):
                 shape = value.shape if isinstance(value, Tensor) else ()
                 if like.shape != shape:
@@ -64,16 +63,15 @@ def check_alike(template: dict[str, Any], members: Sequence[dict[str, Any]]) -> 
 
 def stack(name: str, like: Tensor, members: Sequence[dict[str, Any]]) -> Tensor:
     """One row per member."""
-    rows = [torch.as_tensor(own[name], dtype=like.dtype, device=like.device) for own in members]
-    return torch.stack([row.detach() for row in rows])
+    return torch.stack([torch.as_tensor(m[name], dtype=like.dtype, device=like.device).detach() for m in members])
 
 
 @torch.no_grad()
-def unstack(row: dict[str, Tensor], own: dict[str, Any]) -> None:
-    """Write a row into a member's own tensors. (Its plain numbers are its own all along.)"""
+def unstack(row: dict[str, Tensor], member: dict[str, Any]) -> None:
+    """Write a row into a member's tensors. (Its plain numbers were never stacked.)"""
     for name, tensor in row.items():
-        if isinstance(own[name], Tensor):
-            own[name].copy_(tensor)
+        if isinstance(member[name], Tensor):
+            member[name].copy_(tensor)
 
 
 aten = torch.ops.aten
@@ -88,7 +86,7 @@ NARROW = 8
 
 @dataclass
 class Drawing:
-    """A random operation that was lifted out of a graph: called, it draws from torch's own generators."""
+    """A random operation that was lifted out of a graph: called, it draws from torch's generators."""
 
     operation: Any
     args: tuple[Any, ...]
@@ -110,7 +108,7 @@ def trace(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> fx
         NotPackable: another tensor is changed, or follows from a number by which trials differ.
     """
     with plain_batch_norm():
-        graph = traced(function, inputs, get_decompositions(NORMS))
+        graph = traced(function, inputs, decompositions(NORMS))
     for node in graph.graph.nodes:
         if node.op == "get_attr" and (found := keys_in(getattr(graph, node.target))):
             text = f"computes with {', '.join(sorted(found))} when it is built"
@@ -127,7 +125,7 @@ def lift_random(graph: fx.GraphModule) -> list[Drawing]:
         NotPackable: how they are drawn depends on computed values.
     """
     drawings: list[Drawing] = []
-    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    last = graph.graph.find_nodes(op="placeholder")[-1]
     for node in list(graph.graph.nodes):
         target = node.target
         if node.op != "call_function" or torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
@@ -156,12 +154,12 @@ def functional(graph: fx.GraphModule, changing: int, inputs: Sequence[Tensor]) -
     returns."""
     run = _Apart(graph)
 
-    def pure(*values: Tensor) -> list[Tensor]:
+    def fresh_state(*values: Tensor) -> list[Tensor]:
         fresh = [t.clone() for t in values[:changing]]
         return [*fresh, *run.run(*fresh, *values[changing:])]
 
     with torch.no_grad():
-        return tidy(traced(torch.func.functionalize(pure, remove="mutations"), inputs))
+        return tidy(traced(torch.func.functionalize(fresh_state, remove="mutations"), inputs))
 
 
 def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
@@ -175,7 +173,7 @@ def batched(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> fx.GraphModule:
 
 
 def tidy(graph: fx.GraphModule) -> fx.GraphModule:
-    """Without operations that change nothing: in a pure function a copy is as good as the thing."""
+    """Remove operations that change nothing: where nothing is written, a copy is as good as the original."""
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and _does_nothing(node):
             node.replace_all_uses_with(node.args[0])
@@ -186,15 +184,6 @@ def tidy(graph: fx.GraphModule) -> fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
-
-
-def placeholders(graph: fx.GraphModule) -> list[fx.Node]:
-    return graph.graph.find_nodes(op="placeholder")
-
-
-def results(graph: fx.GraphModule) -> list[fx.Node]:
-    """What the graph returns."""
-    return list(graph.graph.output_node().args[0])  # type: ignore[arg-type]
 
 
 class _Apart(fx.Interpreter):
@@ -211,13 +200,13 @@ class _Apart(fx.Interpreter):
 
 
 def _changes(target: Any) -> bool:
-    """Whether an operation changes its first argument."""
+    """True for an operation that changes its first argument."""
     arguments = list(getattr(getattr(target, "_schema", None), "arguments", ()))
     return bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
 
 
 def _base(value: Any) -> Any:
-    """What a view is a view of (the first of a list)."""
+    """The node that a view is of (the first of a list)."""
     node = tree_leaves(value)[0]
     while node.op == "call_function" and (getattr(node.target, "is_view", False) or "getitem" in str(node.target)):
         node = node.args[0]
@@ -237,7 +226,7 @@ def _does_nothing(node: fx.Node) -> bool:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether two nodes' values have one shape and dtype."""
+    """True for nodes whose values have one shape and dtype."""
     s, t = a.meta.get("val"), b.meta.get("val") if isinstance(b, fx.Node) else None
     return isinstance(s, Tensor) and isinstance(t, Tensor) and s.shape == t.shape and s.dtype == t.dtype
 

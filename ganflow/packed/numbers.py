@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ganflow.contract.settings import keys
+from ganflow.engine.compat import DispatchMode, tree_leaves
 from ganflow.engine.tracing import reads
 from ganflow.plugins import Chosen
 from ganflow.recipe import Recipe
@@ -27,7 +26,7 @@ _KEYS = "_ganflow_keys"  # on tensors that hold such numbers, or follow from the
 
 
 class NotPackable(Exception):
-    """Says why trials cannot be played as one."""
+    """The reason why trials cannot be played as one."""
 
 
 @dataclass
@@ -36,13 +35,13 @@ class Number:
 
     Attributes:
         key: as overrides name it: "modifiers[0].c".
-        place, name: the component's place and the field: "modifiers[0]" and "c".
+        slot, name: the component's place in the recipe and the field: "modifiers[0]" and "c".
         values: one per trial.
         tensor: the first trial's, 0-dim: what the template's components compute with.
     """
 
     key: str
-    place: str
+    slot: str
     name: str
     values: list[float]
     tensor: Tensor
@@ -56,22 +55,22 @@ def differing(recipes: Sequence[Recipe], dtype: torch.dtype, device: torch.devic
     """
     found: list[Number] = []
     wrong = [_shown(f"train.{name}", values) for name in ALIKE if not _same(values := [getattr(r.train, name) for r in recipes])]
-    places = [recipe.played() for recipe in recipes]
-    if not _same([list(p) for p in places]):
-        wrong.append(_shown("the components", [", ".join(p) for p in places]))
-    for place in places[0] if not wrong else ():
-        components = [p[place].component.qualified for p in places]
+    chosen = [recipe.played() for recipe in recipes]
+    if not _same([list(c) for c in chosen]):
+        wrong.append(_shown("the components", [", ".join(c) for c in chosen]))
+    for slot in chosen[0] if not wrong else ():
+        components = [c[slot].component.qualified for c in chosen]
         if not _same(components):
-            wrong.append(_shown(place, components))
+            wrong.append(_shown(slot, components))
             continue
-        for key in keys(places[0][place].component.settings):
-            values = [getattr(p[place].settings, key.name) for p in places]
-            if key.notes.role is not None or _same(values) or _shared(places, place):
+        for key in keys(chosen[0][slot].component.settings):
+            values = [getattr(c[slot].settings, key.name) for c in chosen]
+            if key.notes.role is not None or _same(values) or _shared(chosen, slot):
                 continue
-            of_both = len(_owned(places[0], place)) > 1
-            path = f"{place.split('.')[0] if of_both else place}.{key.name}"
+            of_both = len(_alike(chosen[0], slot)) > 1
+            path = f"{slot.split('.')[0] if of_both else slot}.{key.name}"
             if all(isinstance(value, float) for value in values):
-                found.append(_number(path, place, key.name, values, dtype, device))
+                found.append(_number(path, slot, key.name, values, dtype, device))
             else:
                 wrong.append(_shown(path, values))
     norms = [recipe.train.clip_grad for recipe in recipes]
@@ -90,28 +89,28 @@ def template(recipe: Recipe, numbers: Iterable[Number]) -> Recipe:
     made = recipe.copied()
     made.schedules = {}
     for number in numbers:
-        settings = made.train if number.place == "train" else made.played()[number.place].settings
+        settings = made.train if number.slot == "train" else made.played()[number.slot].settings
         setattr(settings, number.name, number.tensor)
     return made
 
 
-def _number(key: str, place: str, name: str, values: list[Any], dtype: torch.dtype, device: torch.device) -> Number:
+def _number(key: str, slot: str, name: str, values: list[Any], dtype: torch.dtype, device: torch.device) -> Number:
     tensor = torch.tensor(values[0], dtype=dtype, device=device)
     setattr(tensor, _KEYS, frozenset({key}))
-    return Number(key, place, name, values, tensor)
+    return Number(key, slot, name, values, tensor)
 
 
-def _shared(places: list[dict[str, Chosen]], place: str) -> bool:
-    """Whether these settings are those of an earlier place, too (one `optimizer:` for both players)."""
-    owners = {_owned(p, place)[0] for p in places}
-    if len(owners) > 1:
-        raise NotPackable(f"some trials have one component for {' and '.join(sorted(owners))}, others have two")
-    return owners != {place}
+def _shared(trials: list[dict[str, Chosen]], slot: str) -> bool:
+    """True for settings that are those of an earlier slot, too (one `optimizer:` for both players)."""
+    firsts = {_alike(chosen, slot)[0] for chosen in trials}
+    if len(firsts) > 1:
+        raise NotPackable(f"some trials have one component for {' and '.join(sorted(firsts))}, others have two")
+    return firsts != {slot}
 
 
-def _owned(places: dict[str, Chosen], place: str) -> list[str]:
-    """The places that have this place's settings."""
-    return [name for name, chosen in places.items() if chosen.settings is places[place].settings]
+def _alike(chosen: dict[str, Chosen], slot: str) -> list[str]:
+    """The slots that have this slot's settings."""
+    return [name for name, other in chosen.items() if other.settings is chosen[slot].settings]
 
 
 def _same(values: Sequence[Any]) -> bool:
@@ -127,7 +126,7 @@ def keys_in(value: Any) -> frozenset[str]:
     return frozenset[str]().union(*(getattr(t, _KEYS, ()) for t in tree_leaves(value)))
 
 
-class Watch(TorchDispatchMode):
+class Watch(DispatchMode):
     """While this lasts, what Python reads out of a tensor is not packable: the numbers of trials, or anything (`all`).
 
     Tensors that are computed from the numbers are marked with the numbers' keys, unless `all` is watched.

@@ -13,11 +13,12 @@ from torch import Tensor, fx, nn
 from ganflow.contract.data import Data
 from ganflow.contract.signature import Z
 from ganflow.engine.build import built_round
+from ganflow.engine.compat import Conv, compile_for
 from ganflow.engine.compile import first_words
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Round
-from ganflow.engine.state import kept_random
+from ganflow.engine.state import kept_random, load_torch_random, torch_random
 from ganflow.errors import GanflowError
 from ganflow.packed import functional
 from ganflow.packed.functional import check_alike, leaves, stack, unstack
@@ -43,19 +44,14 @@ def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, exampl
         return made
     made.game.one_pass = made.game.together = True
     return Round(
-        made.game,
-        made.n_critic,
-        precision=made.precision,
-        one_batch=made.one_batch,
-        critic_stepped=made.critic_stepped,
-        generator_stepped=made.generator_stepped,
-        settings=made.settings,
-    )
+        made.game, made.n_critic, precision=made.precision, one_batch=made.one_batch, critic_stepped=made.critic_stepped,
+        generator_stepped=made.generator_stepped, settings=made.settings,
+    )  # fmt: skip
 
 
 def _each_alone(game: Game, example: Draws) -> bool:
-    """Whether both networks treat every example alone, without randomness or state: then what they get in several passes
-    may go through in one. Tried, in double precision."""
+    """True where both networks treat every example alone, without randomness or state: then several passes may go through in one.
+    Tried, in double precision."""
     if game.critic is None or set(game.signatures[game.maker].inputs) != {Z} or game.condition or len(game.domains) > 1:
         return False
     z = example["z"][:2].double()
@@ -99,7 +95,7 @@ CACHE = 2**20
 
 
 class PackedRound:
-    """A round of many trials. Their own games are not changed.
+    """A round of many trials, whose games are not changed.
 
     Args:
         recipes, rounds: of each trial, in one order. The rounds are eager.
@@ -137,59 +133,55 @@ class PackedRound:
 
     def __call__(self, draws: Draws) -> Tensor:
         """The terms, shape (terms, trials), of one round on these draws, shape (trials, …) each."""
-        inputs = [draws[name] for name in self._draw_names]
-        inputs += self._draw_random()
+        inputs = [draws[name] for name in self._draw_names] + self._draw_random()
         terms: list[Tensor] = []
         with torch.no_grad():
             for g, cut in enumerate(zip(*(t.split(self._size) for t in inputs), strict=True)):
                 made = self._program(*self._state[g], *self._numbers[g], *cut)
-                for place, t in zip(self._changed, made, strict=False):
-                    self._state[g][place] = t.contiguous()
+                for at, t in zip(self._changed, made, strict=False):
+                    self._state[g][at] = t.contiguous()
                 terms.append(torch.stack([t.to(self._dtype) for t in made[len(self._changed) :]]))
         return torch.cat(terms, 1)
 
     def set_rates(self, part: str, rates: Sequence[Sequence[float]]) -> None:
         """The learning rates of the next round: for each trial, of each of the optimizer's groups."""
         for group, column in enumerate(zip(*rates, strict=True)):
-            place = self._rates[part][group]
-            stacked = torch.tensor(column, dtype=self._state[0][place].dtype).to(self.device)
+            at = self._rates[part][group]
+            stacked = torch.tensor(column, dtype=self._state[0][at].dtype).to(self.device)
             for state, values in zip(self._state, stacked.split(self._size), strict=True):
-                state[place] = values
+                state[at] = values
 
     def set_round(self, number: int) -> None:
         """Begin a round, of so many played before."""
-        place = self._state_names.index("game.round")
+        at = self._state_names.index("game.round")
         for state in self._state:
-            state[place] = torch.full_like(state[place], number)
+            state[at] = torch.full_like(state[at], number)
 
     def rows(self) -> dict[str, Tensor]:
         """The trials' states, stacked, by name."""
         return {name: torch.cat([state[i] for state in self._state]) for i, name in enumerate(self._state_names)}
 
     def write(self, i: int) -> None:
-        """Put trial i's state into its own game."""
-        g, place = divmod(i, self._size)
-        rows = {name: self._state[g][at][place] for at, name in enumerate(self._state_names)}
+        """Write trial i's state into its game."""
+        g, row = divmod(i, self._size)
+        rows = {name: self._state[g][at][row] for at, name in enumerate(self._state_names)}
         unstack(rows, leaves(self.rounds[i].game))
 
     def read(self, i: int) -> None:
-        """Take trial i's state from its own game."""
-        g, place = divmod(i, self._size)
-        own = leaves(self.rounds[i].game)
+        """Read trial i's state from its game."""
+        g, row = divmod(i, self._size)
+        member = leaves(self.rounds[i].game)
         for at, name in enumerate(self._state_names):
             tensor = self._state[g][at] = self._state[g][at].clone()
-            tensor[place] = torch.as_tensor(own[name], dtype=tensor.dtype).detach()
+            tensor[row] = torch.as_tensor(member[name], dtype=tensor.dtype).detach()
 
     def compile(self) -> None:
         """Make one program of a round, when the next one is played."""
-        from torch import _inductor
-
-        _inductor.config.fallback_random = True
         programs: list[Callable[..., Any]] = []
 
         def program(*inputs: Tensor) -> Any:
-            if not programs:  # not by torch.compile, whose checks before every call cost a tenth of a small round
-                programs.append(_inductor.compile(self._graph, list(inputs)))
+            if not programs:
+                programs.append(compile_for(self._graph, inputs))
             return programs[0](*inputs)
 
         self._program = program
@@ -210,7 +202,7 @@ class PackedRound:
             self._state, self.randoms = state, randoms
 
     def _trace(self, round: Round, example: Draws) -> fx.GraphModule:
-        """One trial's round as a pure function of state, numbers, draws and random numbers."""
+        """One trial's round as a function of state, numbers, draws and random numbers that changes nothing."""
         game = round.game
         everything = leaves(game)
         check_alike(everything, [leaves(r.game) for r in self.rounds])
@@ -236,13 +228,14 @@ class PackedRound:
             self._drawings = functional.lift_random(graph)
             inputs += [draw() for draw in self._drawings]
             graph = functional.functional(graph, len(state), inputs)
-        places, results = functional.placeholders(graph), functional.results(graph)
-        for number, node in zip(self.numbers, places[len(state) :], strict=False):
+        passed, output = graph.graph.find_nodes(op="placeholder"), graph.graph.output_node()
+        results: list[fx.Node] = list(output.args[0])  # type: ignore[arg-type]
+        for number, node in zip(self.numbers, passed[len(state) :], strict=False):
             if not node.users and number.key not in keys_in(state):
                 why = "whatever reads it does not compute with its tensor"
                 raise NotPackable(f"{number.key} has no part in a traced round: {why}")
-        self._changed = [i for i in range(len(state)) if results[i] is not places[i]]
-        graph.graph.output_node().args = ([results[i] for i in self._changed] + results[len(state) :],)
+        self._changed = [i for i in range(len(state)) if results[i] is not passed[i]]
+        output.args = ([results[i] for i in self._changed] + results[len(state) :],)
         graph.recompile()
         self._dtype = state[0].dtype
         return graph
@@ -254,42 +247,29 @@ class PackedRound:
             return functional.batched(graph, [*self._state[0], *self._numbers[0], *stacked])
 
     def _draw_random(self) -> list[Tensor]:
-        """The round's own random numbers, of every trial from where its generators stand."""
+        """The round's random numbers, of every trial from its generators."""
         if not self._drawings:
             return []
         columns = []
         for i, (tensors, plain) in enumerate(self.randoms):
-            _set_torch(self.device, tensors)
+            load_torch_random(self.device, tensors)
             columns.append([draw() for draw in self._drawings])
-            self.randoms[i] = ({**tensors, **_get_torch(self.device)}, plain)
+            self.randoms[i] = ({**tensors, **torch_random(self.device)}, plain)
         return [torch.stack(column) for column in zip(*columns, strict=True)]
 
 
 def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
-    """Whether playing so many trials as one would be faster, and why, in one sentence."""
+    """True where playing so many trials as one would be faster; and the reason, in one sentence."""
     if trials < 2:
         return False, "one trial is not a pack"
     networks = [m for m in (game.generator, game.critic) if m is not None]
-    if game.device.type == "cpu" and any(isinstance(m, nn.modules.conv._ConvNd) for n in networks for m in n.modules()):
+    if game.device.type == "cpu" and any(isinstance(m, Conv) for n in networks for m in n.modules()):
         return False, "convolutions of many trials at once are no faster on a CPU than one after another"
     return True, f"{trials} trials share every operation's overhead"
 
 
 def _together(trials: int, size: int) -> int:
-    """How many trials, of so many bytes of state each, are computed at a time: as many as fit the cache."""
+    """The number of trials, of so many bytes of state each, that are computed at a time: as many as fit the cache."""
     fit = max(1, CACHE // max(size, 1))
     best = max(n for n in range(1, trials + 1) if trials % n == 0 and n <= fit)
     return best if best >= min(fit, trials) / 2 else trials
-
-
-def _get_torch(device: torch.device) -> dict[str, Tensor]:
-    found = {"random.torch": torch.get_rng_state()}
-    if device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(device)
-    return found
-
-
-def _set_torch(device: torch.device, tensors: dict[str, Tensor]) -> None:
-    torch.set_rng_state(tensors["random.torch"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)

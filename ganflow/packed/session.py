@@ -1,4 +1,4 @@
-"""Trials trained as one batched computation: each has its own folder, checkpoints and journal."""
+"""Trials trained as one batched computation, each with folder, checkpoints and journal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PackSession:
         trials: recipe, folder and what run.json says besides, as for `open_trial`.
 
     Attributes:
-        over: what ended each trial that is over, as the steps tell it.
+        over: what ended each trial that is over, as in the steps.
 
     Raises:
         NotPackable: with the reason; nothing was played, and each can be opened by itself.
@@ -56,7 +56,7 @@ class PackSession:
             members = []
             for i, (recipe, folder, about) in enumerate(trials):
                 self._stacks[i] = all_.enter_context(ExitStack())
-                with self._own_fault(i):
+                with self._isolated(i):
                     members.append(self._open(i, recipe, folder, about, start))
             self._row = {i: row for row, i in enumerate(self._loops)}
             try:
@@ -87,7 +87,7 @@ class PackSession:
         with self._held:
             while packed and packed.round < self._cadence.rounds and not packed.stop and len(self.over) < self._count:
                 reports = packed.advance(self._cadence.next_stop(packed.round))
-                yield [self.over[i] if i in self.over else self._take(i, reports[self._row[i]]) for i in range(self._count)]
+                yield [self.over[i] if i in self.over else self._step(i, reports[self._row[i]]) for i in range(self._count)]
             for i in range(self._count):
                 if i not in self.over:
                     self._end(i, self._early)
@@ -126,11 +126,11 @@ class PackSession:
             for loop in loops:
                 loop.folder.update(compile={"mode": "never", "why": "packed; the pack's rounds are compiled"})
 
-    def _take(self, i: int, report: Report | Diverged) -> Step | GanflowError | None:
-        """Do what is due for one trial."""
+    def _step(self, i: int, report: Report | Diverged) -> Step | GanflowError | None:
+        """Report, evaluate and keep what is due for one trial."""
         assert self._packed
         loop, step = self._loops[i], None
-        with self._own_fault(i):
+        with self._isolated(i):
             loop.trainer.round = self._packed.round
             if isinstance(report, Diverged):
                 raise report
@@ -141,7 +141,7 @@ class PackSession:
     def _end(self, i: int, early: str) -> None:
         """End one trial's run where it stands."""
         assert self._packed
-        with self._own_fault(i):
+        with self._isolated(i):
             with self._packed.member(self._row[i]) as trainer:
                 trainer.stop = True  # so that a checkpoint is kept
                 self._loops[i].end(early)
@@ -150,8 +150,8 @@ class PackSession:
             self.over[i] = None
 
     @contextmanager
-    def _own_fault(self, i: int) -> Iterator[None]:
-        """What goes wrong in here ends one trial, in whose folder it is noted. What is nobody's fault, or the disk's, ends them
+    def _isolated(self, i: int) -> Iterator[None]:
+        """Let an error in here end one trial, in whose folder it is noted. One that is no component's, or the disk's, ends them
         all."""
         try:
             yield
@@ -159,8 +159,8 @@ class PackSession:
             failure: BaseException = error
             try:
                 self._stacks[i].__exit__(type(error), error, error.__traceback__)
-            except GanflowError as told:
-                failure = told
+            except GanflowError as explained:
+                failure = explained
             if not isinstance(failure, GanflowError):
                 raise
             if broken(failure):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import Report
-from ganflow.engine.attributes import attributes, changes
+from ganflow.engine.attributes import attributes, changes, first_change
 from ganflow.engine.build import twin
-from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, distances, first_words
+from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, first_words, furthest
 from ganflow.engine.player import learning_rates, parts_of
 from ganflow.engine.round import Draws, Round
 from ganflow.engine.state import kept_random, load_random_state, random_state, untouched
@@ -30,7 +29,7 @@ from ganflow.recipe import Recipe
 
 
 def verify(packed: PackedRound, recipes: Sequence[Recipe], examples: Sequence[Draws]) -> None:
-    """Compare packed rounds on these draws, shape (trials, …) each, with every trial's own. Nothing is changed.
+    """Compare packed rounds on these draws, shape (trials, …) each, with those of every trial alone. Nothing is changed.
 
     Raises:
         NotPackable: they end elsewhere.
@@ -56,9 +55,8 @@ def _check_steady(i: int, round: Round, examples: Sequence[Draws]) -> None:
     for draws in examples:
         round(draws)
         seen.append(attributes(round))
-    for changed in (changes(*seen[:2], but_made=True), changes(*seen[1:])):
-        for text in changed.values():
-            raise NotPackable(f"in trial {i} {text} between rounds, and what a round does may depend on it")
+    if text := first_change(seen):
+        raise NotPackable(f"in trial {i} {text} between rounds, and what a round does may depend on it")
 
 
 def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> None:
@@ -69,23 +67,13 @@ def _compare(packed: PackedRound, examples: Sequence[Draws], share: float) -> No
             load_random_state(packed.device, *packed.randoms[i])
             for draws in examples:
                 round(_of(i, draws))
-            own = leaves(round.game)
-            expected = {name: torch.as_tensor(own[name]).detach().clone() for name in found}
-        off = furthest(_of(i, found), expected, _of(i, before), share)
-        if off:
+            alone = leaves(round.game)
+            expected = {name: torch.as_tensor(alone[name]).detach().clone() for name in found}
+        if off := furthest(_of(i, found), expected, _of(i, before), share, but_diverged=True):
             raise NotPackable(
                 f"two packed rounds of trial {i} end elsewhere than two of its own ({off}): a component keeps something from "
                 f"round to round outside of its tensors, or does not compute with a number's tensor (numbers: {keys})"
             )
-
-
-def furthest(found: Draws, expected: Draws, before: Draws, share: float) -> str | None:
-    """The part of a state that is further off than this share of the way it went, in words. (A trial that diverges at
-    once goes no way.)"""
-    for part, (off, way) in distances(found, expected, before).items():
-        if math.isfinite(way) and not off <= share * way + 1e-7:
-            return f"{part}, {off:.2g} off after {way:.2g}"
-    return None
 
 
 def _of(i: int, stacked: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -114,9 +102,9 @@ class Member:
 
 
 class PackedTrainer:
-    """Plays the games of several trials as one. Each trial's trajectory is that of its own run, but for rounding.
+    """Loop over the games of several trials, played as one. Each trial's trajectory is that of a run alone, but for rounding.
 
-    The trials' own trainers stay behind until `member` brings one up to date.
+    The trials' trainers stay behind until `member` brings one up to date.
 
     Attributes:
         round: rounds played.
@@ -160,7 +148,7 @@ class PackedTrainer:
         before, expected = self.packed.rows(), self.packed.would_be(self._examples)
         self.packed.compile()
         try:
-            off = furthest(self.packed.would_be(self._examples), expected, before, MISCOMPILED)
+            off = furthest(self.packed.would_be(self._examples), expected, before, MISCOMPILED, but_diverged=True)
         except Exception as error:
             self.packed.decompile()
             raise NotCompilable(first_words(error)) from error
@@ -187,7 +175,7 @@ class PackedTrainer:
 
     @contextmanager
     def member(self, i: int) -> Iterator[Trainer]:
-        """Trial i's own trainer, brought up to date. While this lasts the process is the trial's: random numbers are drawn
+        """Trial i's trainer, up to date. While this lasts the process is the trial's: random numbers are drawn
         where its run would draw them, and what is changed in its game is changed.
 
         Raises:
@@ -216,7 +204,7 @@ class PackedTrainer:
         self._draws.drop(i)
 
     def _hears(self, i: int) -> bool:
-        """Whether a component of trial i is called between rounds."""
+        """True where a component of trial i is called between rounds."""
         chosen = self.members[i].recipe.played().values()
         return any(hook.name in BETWEEN for part in chosen for hook in hooks_of(type(part.settings)))
 

@@ -58,7 +58,7 @@ def started_workers(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[
             for rank in range(1, workers):
                 spec = {"rank": rank, "size": workers, "address": group.address, "device": devices[rank], "threads": threads}
                 processes[rank] = _start({"recipe": str(file), "group": spec})
-            group.meeting.watch = lambda: _died(processes)
+            group.rendezvous.watch = lambda: _died(processes)
             yield group
         finally:
             _stop(list(processes.values()))
@@ -91,7 +91,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     except (Apart, Diverged):
         pass
     except BaseException as error:
-        group.meeting.tell(_sentence(error, parts), "".join(traceback.format_exception(error)))
+        group.rendezvous.report(_sentence(error, parts), "".join(traceback.format_exception(error)))
         raise
     finally:
         if parts:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from ganflow.contract.data import Data, Field, StreamData, TensorData
 from ganflow.contract.roles import Executor, TextEncoder, TrackedRun, Tracker
-from ganflow.engine.feed import feed
+from ganflow.engine.feed import feed, keyed_generator
 from ganflow.engine.state import flatten, unflatten
-from ganflow.engine.stream import generator
 from ganflow.errors import GanflowError
 from ganflow.plugins import Chosen, Component, Composition
 from ganflow.testing.trial import BATCH
@@ -67,7 +66,7 @@ def check_load(component: Component, data: StreamData) -> None:
     indices = range(min(LOADED, data.size))
 
     def load(index: int) -> dict[str, Tensor] | None:
-        return data.load(index, generator("conformance", index))
+        return data.load(index, keyed_generator("conformance", index))
 
     first = [load(i) for i in indices]
     for i, item in zip(indices, first, strict=True):

@@ -58,8 +58,7 @@ def log_weights(game: Game, x: Tensor, k: int, seed: int) -> Tensor:
         raise GanflowError("metric iwae needs the likelihood of examples, which only a VAE has: use loss elbo, or take it out")
     like = next(network.parameters())
     pieces = []
-    with evaluating(network), fork_rng(like.device):
-        torch.manual_seed(seed)
+    with evaluating(network), fork_rng(like.device, seed):
         for piece in x.to(like.device, like.dtype).split(max(1, AT_ONCE // k)):
             q = network.posterior(piece)
             z = q.sample(k)

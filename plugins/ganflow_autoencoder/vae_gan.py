@@ -96,9 +96,8 @@ def is_random(game: Game, x: Tensor, layer: str) -> bool:
     assert game.critic is not None
     buffers = [(b, b.clone()) for b in game.critic.buffers()]
     seen = []
-    with torch.no_grad(), fork_rng(game.device):
-        for seed in (0, 1):
-            torch.manual_seed(seed)
+    for seed in (0, 1):
+        with torch.no_grad(), fork_rng(game.device, seed):
             step = game.step("critic", {game.domains[0]: x})
             seen.append(step.features(x, layer, augmented=False))
             for buffer, before in buffers:  # a power iteration, or running statistics

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganflow.engine.stream import generator as stream
+from ganflow.engine.feed import keyed_generator
 
 
 def tile(path, row, column, side=64):
@@ -17,7 +17,7 @@ def tile(path, row, column, side=64):
 
 
 def latents(n, dim, seed):
-    return torch.rand(n, dim, generator=stream("latents", seed))
+    return torch.rand(n, dim, generator=keyed_generator("latents", seed))
 
 
 def test_sample_draws_a_grid_of_the_checkpoint_asked_for(make_run, trained, ganflow, tidy):

@@ -7,8 +7,8 @@ import torch
 
 from ganflow.engine.build import build_game
 from ganflow.engine.feed import feed
+from ganflow.engine.feed import keyed_generator as draws_of
 from ganflow.engine.round import Round
-from ganflow.engine.stream import generator as draws_of
 from ganflow.engine.trainer import Trainer
 from ganflow.plugins import Composition
 from ganflow.recipe import read_recipe

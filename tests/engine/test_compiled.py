@@ -63,6 +63,7 @@ def test_compiled_steps_play_the_eager_round():
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-4, atol=1e-6)
     for (name, a), b in zip(compiled.state_dict().items(), eager.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5, msg=name)
+    assert torch._inductor.config.fallback_random is False  # whatever else this process compiles has torch's default
 
 
 def test_compiling_leaves_no_trace():

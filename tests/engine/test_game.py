@@ -232,6 +232,34 @@ def test_two_parts_with_one_key_of_extras_are_refused(recipe, workshop, tmp_path
     assert "both keep their state in game.extras['average'], which has room for one; leave one of them out" in text
 
 
+CLAMPS = '''
+    GANFLOW_CONTRACT = 2
+    from ganflow import hookimpl, settings
+
+    @settings
+    class Clamp:
+        """Clamps the critic's weights."""
+
+        @hookimpl(specname="critic_stepped")
+        def clamp(self, game):
+            pass
+
+    @hookimpl
+    def register(offer):
+        offer("modifier", "clamp", Clamp)
+'''
+
+
+def test_a_modifier_that_hears_of_a_critic_under_another_name_is_refused_without_one(recipe, workshop):
+    workshop.install("acme", CLAMPS)
+    workshop.catalogue()
+    made = recipe("modifiers=[clamp]")
+    made.critic = None
+    composition = Composition(made.slots(), made.modifiers, made.metrics)
+    with pytest.raises(GanflowError, match="'clamp' works on a critic, and the recipe has none"):
+        build_game(made, composition, composition.build("data"))
+
+
 def test_extras_may_be_put_back_and_exchanged_where_that_is_meant():
     extras = Extras({"pool": nn.Linear(1, 1)})
     extras["pool"] = extras["pool"]

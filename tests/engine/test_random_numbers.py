@@ -47,6 +47,50 @@ def test_on_a_processor_no_accelerator_is_asked(monkeypatch):
     assert [a.asked for a in accelerators] == [[], []]
 
 
+@pytest.mark.parametrize(("kind", "index", "other"), [("mps", 0, "cuda"), ("cuda", 1, "mps")])
+def test_a_seed_is_that_of_the_processor_and_of_one_device(monkeypatch, kind, index, other):
+    """torch.manual_seed would seed all GPUs of the machine, and nothing would restore those of other runs."""
+    device, seeded, current = torch.device(kind, index), [], []
+    Accelerator(monkeypatch, kind)
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("every device is seeded"))
+    monkeypatch.setattr(getattr(torch, other), "manual_seed", lambda seed: pytest.fail(f"{other} is seeded"))
+    monkeypatch.setattr(getattr(torch, kind), "manual_seed", lambda seed: seeded.append((seed, *current)))
+
+    class Selected:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            current.append(self.device)
+
+        def __exit__(self, *error):
+            current.clear()
+
+    monkeypatch.setattr(torch.cuda, "device", Selected)
+    expected, before = torch.rand(3, generator=torch.Generator().manual_seed(5)), torch.get_rng_state()
+    with fork_rng(device, seed=5):
+        assert torch.equal(torch.rand(3), expected)
+    assert seeded == [(5, device) if kind == "cuda" else (5,)]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_calls_of_a_game_seed_no_accelerator(monkeypatch):
+    from ganflow_vanilla.priors import NormalPrior
+
+    from ganflow import ScoreLoss, TensorData
+    from ganflow.engine.game import Game
+
+    class Still(ScoreLoss):
+        def critic_loss(self, real, fake):
+            return fake.mean()
+
+        generator_loss = critic_loss
+
+    game = Game(TensorData("points", {"real": torch.zeros(4, 2)}), NormalPrior(2), torch.nn.Linear(2, 2), None, Still())
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("every device is seeded"))
+    assert game.samples(3).shape == (3, 2)
+
+
 def test_what_learns_on_the_processor_seeds_no_accelerator(monkeypatch):
     """torch.manual_seed seeds every device of the machine, that of the training included."""
     import ganflow_metrics.classifier as digits

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from ganflow.contract.data import Field, StreamData
-from ganflow.engine.feed import feed
-from ganflow.engine.stream import StreamFeed
+from ganflow.engine.feed import StreamFeed, feed
 from ganflow.errors import GanflowError
 
 

@@ -188,8 +188,11 @@ class Nothing(Loss):
 
 
 def test_a_player_with_nothing_to_descend_is_refused():
-    with pytest.raises(GanflowError, match=r"Nothing gives the critic nothing to descend: take the critic out of the recipe"):
-        play(Round(make(loss=Nothing()), 1), 1)
+    """By the loss's name in the recipe."""
+    game = make(loss=Nothing())
+    game.called = ("loss 'quiet'",)
+    with pytest.raises(GanflowError, match=r"^the loss 'quiet' gives the critic nothing to descend: take the critic out of the"):
+        play(Round(game, 1), 1)
     play(Round(make(loss=Nothing(), critic=False), 1), 1)
     play(Round(make([Squares("squares")], Nothing()), 1), 1)  # a modifier's term is enough
 

@@ -253,7 +253,7 @@ def test_a_tied_weight_is_the_longer_names(read):
 @pytest.mark.parametrize("tied", ["false", "true"])
 def test_a_traced_round_of_parts_is_the_eager_one(read, tied, monkeypatch):
     """As a graph without inductor: the updates of all parts, and a third party's, from tensors alone."""
-    monkeypatch.setattr("ganflow.engine.compile.CompiledRound._compiled", lambda self, graph: graph)
+    monkeypatch.setattr("ganflow.engine.compile.compile_graph", lambda graph, cuda: graph)
     recipe = read(f"generator.tied={tied}", "optimizer.critic=sign")
     eager, traced = built(recipe), built(recipe)
     play = compile_round(traced, lambda: built(recipe), [draws(i) for i in range(3)], whole=True)

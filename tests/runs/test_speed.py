@@ -170,17 +170,21 @@ def test_rounds_of_every_family_can_be_tried(work, recipe, monkeypatch):
     parts = Parts(read_recipe(name, [*changes, "train.rounds=1000000", "train.batch_size=8"]))
     passes, step = [], Gradients._play
     monkeypatch.setattr(Gradients, "_play", lambda self, *given: passes.append(given[0]) or step(self, *given))
-    assert speed._Tries(parts.recipe, parts.game, Clock()).rehearsal is not None
+    assert speed.Rehearsal(parts.recipe, parts.game).batch
     assert passes == (["critic", "generator"] if parts.game.critic is not None else ["generator"])
 
 
-def test_what_cannot_be_tried_costs_no_run(four_cores, monkeypatch):
+def test_what_cannot_be_tried_costs_no_run(four_cores, caplog):
+    caplog.set_level("INFO", "ganflow")
     parts = parts_of()
     parts.recipe.train.rounds = 10**6
     parts.game.loss.critic_terms = lambda step: 1 / 0
     parts.recipe.train.precision = "auto"
     choice = choose(parts.recipe, parts.game, clock=ByThreads({1: 0.04, 2: 0.02, 4: 0.01}))
     assert choice == speed.Choice(4, "fp32")
+    assert {record.getMessage() for record in caplog.records} == {
+        "rounds are not tried beforehand: ZeroDivisionError: division by zero"
+    }
 
 
 @pytest.mark.parametrize(
