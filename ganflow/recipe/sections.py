@@ -133,11 +133,11 @@ class Track:
 
 SEARCHERS = ("random", "grid", "optuna", "hyperopt")
 UNSUPPORTED = {
-    "ax": "ax 1.3 does not work with Ray 2.60",
-    "bayesopt": "bayesian-optimization 3.4 does not work with Ray 2.60",
+    "ax": "Ray Tune's adapter does not work with today's ax",  # tried: 1.3
+    "bayesopt": "Ray Tune's adapter does not work with today's bayesian-optimization",  # tried: 3.4
     "hebo": "HEBO does not install beside this numpy",
 }
-"""Searchers that Ray has and ganflow has not, and why."""
+"""Searchers that Ray Tune has and ganflow has not, and why."""
 
 
 @settings

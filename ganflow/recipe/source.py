@@ -15,7 +15,7 @@ from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
-from ganflow.recipe.build import build
+from ganflow.recipe.build import Builder
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.recipe.yaml import Node, Problems, read_yaml, shown, to_yaml
@@ -140,7 +140,7 @@ class Draft:
         root = copy.deepcopy(self.root)
         catalogue = catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
-        recipe = build(root, catalogue, problems, self.name, self.version)
+        recipe = Builder(root, catalogue, problems, self.version).build(self.name)
         if recipe is None:
             raise RecipeError(problems)
         return recipe
