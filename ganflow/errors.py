@@ -54,7 +54,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class Place(NamedTuple):
+class Frame(NamedTuple):
     """A frame of a traceback."""
 
     module: str
@@ -62,13 +62,13 @@ class Place(NamedTuple):
     line: int
 
 
-def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Place | None:
+def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Frame | None:
     """The frame nearest to where `error` was raised whose module's name is wanted."""
     found = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
         if wanted(module):
-            found = Place(module, frame, line)
+            found = Frame(module, frame, line)
     return found
 
 

@@ -30,13 +30,13 @@ class TextEncoder(ABC):
 
     @abstractmethod
     def unknown(self, sentence: str) -> list[str]:
-        """The sentence's words that mean nothing to it, so that they can be said."""
+        """The sentence's words that the encoder does not know, for messages."""
 
     def learn(self, captions: Sequence[Sequence[str]], pictures: Pictures) -> None:  # noqa: B027  (some are learnt already)
-        """Learn from the training part alone: captions[i] are said of picture i. The same examples give the same encoder."""
+        """Learn from the training part alone: captions[i] describe picture i. The same examples give the same encoder."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learnt, in a few tensors; nothing where it is at hand anyway."""
+        """The learnt state, in a few tensors; empty where it is at hand anyway."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027
@@ -44,11 +44,11 @@ class TextEncoder(ABC):
 
     @abstractmethod
     def about(self) -> str:
-        """What it is, in a few words that differ for encoders that differ before they learn: the key of what is kept of it."""
+        """A few words that differ for encoders that differ before they learn: the key under which it is cached."""
 
     def match(self, pictures: Tensor, text: Tensor) -> Tensor:
-        """How badly pictures (n, channels, height, width) and vectors (n, dim) that belong together find each other: a scalar
-        through which gradients flow to the pictures.
+        """Matching loss of pictures (n, channels, height, width) and the vectors (n, dim) that belong to them: a scalar through
+        which gradients flow to the pictures.
 
         Raises:
             NotImplementedError: it knows nothing of pictures; `matches` says so beforehand.

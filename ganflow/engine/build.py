@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganflow.contract.data import Data
+from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import mixes_examples
 from ganflow.engine.batch_norm import synchronize
 from ganflow.engine.distributed import Group
@@ -36,7 +37,7 @@ def check_fit(recipe: Recipe, game: Game) -> None:
         raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
     if game.critic is None:
         for chosen in recipe.modifiers:
-            if _hooks(chosen.settings) <= {"critic", "critic_stepped"}:
+            if {hook.name for hook in hooks_of(type(chosen.settings))} <= {"critic", "critic_stepped"}:
                 raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
     for part in losses_in(game.parts):
         part.check(game)
@@ -154,11 +155,6 @@ class _Fit:
 
 def _listed(names: Iterable[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
-
-
-def _hooks(settings: Any) -> set[str]:
-    """The hooks that a component implements."""
-    return {name for name in dir(settings) if hasattr(getattr(type(settings), name, None), "ganflow_impl")}
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}

@@ -124,8 +124,8 @@ def differences(old: Recipe | dict[str, Any], new: Recipe | dict[str, Any]) -> l
     before, after = (dict(_flat(r.resolved() if isinstance(r, Recipe) else r)) for r in (old, new))
     changed = [path for path in {**before, **after} if path not in before or path not in after or
                repr(before[path]) != repr(after[path])]  # fmt: skip
-    shown = lambda values, path: to_flow(values[path]) if path in values else "(none)"  # noqa: E731
-    return [f"{path}: {shown(before, path)} → {shown(after, path)}" for path in changed]
+    shown = [{path: to_flow(value) for path, value in values.items()} for values in (before, after)]
+    return [f"{path}: {' → '.join(texts.get(path, '(none)') for texts in shown)}" for path in changed]
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -176,7 +176,7 @@ class _Refused(Exception):
 
 
 def refers(node: Node) -> bool:
-    """Return whether a node is text with a reference in it (or with something that looks like one)."""
+    """Return whether a node is text that holds a reference, or something like one."""
     return isinstance(node.value, str) and "${" in node.value and not node.default
 
 
