@@ -49,9 +49,9 @@ class Key:
 
     @property
     def type_name(self) -> str:
-        return self.type.__name__ if isinstance(self.type, type) and not hasattr(self.type, "__args__") else (
-            str(self.type).replace("typing.", "").replace("NoneType", "None")
-        )
+        if isinstance(self.type, type) and not hasattr(self.type, "__args__"):
+            return self.type.__name__
+        return str(self.type).replace("typing.", "").replace("NoneType", "None")
 
 
 def key(

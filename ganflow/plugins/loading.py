@@ -64,21 +64,16 @@ def settings_problems(settings: Any) -> Iterator[str]:
         return
     if "__dataclass_fields__" not in vars(settings):  # inherited: the class's keys would be passed over in silence
         yield f"{shown} inherits from a settings class but is none itself; mark it with @settings too"
-    for field, trouble in _unresolved(settings):
-        yield f"the type of the key '{field}' cannot be resolved ({trouble}); import it at module level, outside TYPE_CHECKING"
-    if any(key.name == "use" for key in keys(settings)):
-        yield "a key cannot be called 'use': a recipe names the component by that word"
-
-
-def _unresolved(settings: type) -> Iterator[tuple[str, str]]:
-    """(key, error) of the annotations, inherited ones included, that name something that cannot be found."""
     for base in settings.__mro__:
         for field, annotation in inspect.get_annotations(base).items():
             alone = type(base.__name__, (), {"__annotations__": {field: annotation}, "__module__": base.__module__})
             try:
                 get_type_hints(alone)
             except Exception as error:  # NameError as a rule, but evaluating a string can raise anything
-                yield field, str(error)
+                remedy = "import it at module level, outside TYPE_CHECKING"
+                yield f"the type of the key '{field}' cannot be resolved ({error}); {remedy}"
+    if any(key.name == "use" for key in keys(settings)):
+        yield "a key cannot be called 'use': a recipe names the component by that word"
 
 
 def hook_problems(role: str, settings: type) -> Iterator[str]:

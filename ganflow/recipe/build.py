@@ -229,7 +229,8 @@ class Builder:
         if node is None or node.bad:
             return {}
         if per_part(node.value):
-            each = {p: (node.value[p], f"{section}.{p}") for p in sorted(node.value, key=_first) if is_part(p)}
+            each = {p: (node.value[p], f"{section}.{p}") for first in PARTS for p in node.value
+                    if is_part(p) and p.partition(".")[0] == first}  # fmt: skip
         else:
             each = {p: (node, section) for p in PLAYERS if p != "critic" or "critic" in sections}
         chosen = {p: self._choose(child, path, f"{section}.{p}") for p, (child, path) in each.items()}
@@ -313,11 +314,6 @@ def _section_hint(section: str) -> str:
     if rest and first in SECTIONS:
         return f"; write '{rest}' below '{first}:'"
     return f"{did_you_mean(section, SECTIONS)} (sections: {', '.join(SECTIONS)})"
-
-
-def _first(part: str) -> int:
-    """Sort key of parts: the generator's, the critic's, the loss's, each as they are written."""
-    return PARTS.index(first) if (first := part.partition(".")[0]) in PARTS else len(PARTS)
 
 
 def _parts(section: Node | None) -> dict[str, Node]:

@@ -227,14 +227,11 @@ def _switch(section: Node, use: Node) -> None:
     """Switch the component: another one loses the keys, the same one keeps them."""
     keys = section.section() or {}
     old = keys["use"].value if "use" in keys else None
-    same = isinstance(old, str) and isinstance(use.value, str) and _same(old, use.value)
+    same = isinstance(old, str) and old == use.value
+    if isinstance(old, str) and isinstance(use.value, str) and not ("/" in old and "/" in use.value):
+        same = old.rpartition("/")[2] == use.value.rpartition("/")[2]  # one may lack the plugin's name
     section.value = {**keys, "use": use} if same else {"use": use}
     section.line = section.line if same else use.line
-
-
-def _same(old: str, new: str) -> bool:
-    """Return whether two names mean one component: with the plugin's name, or without it in one of them."""
-    return old == new if "/" in old and "/" in new else old.rpartition("/")[2] == new.rpartition("/")[2]
 
 
 def _append(target: Node, value: Node, path: str) -> None:

@@ -150,18 +150,18 @@ def anchored(recipe: Recipe, home: Path) -> list[str]:
     separator or an ending (`photos/birds`, `points.npz`). What is absolute, or begins with `~`, stays as it is.
     """
     found = dict(_texts(recipe))
-    paths = {key: home / text for key, text in found.items() if _is_path(key, text) and _there(home, text)}
+    paths = {key: home / text for key, text in found.items() if _is_path(key, text) and _exists(home, text)}
     start = recipe.train.start_from
-    if start and _there(home, f"{start}/run.json"):  # else it is the name or the id of a run
+    if start and _exists(home, f"{start}/run.json"):  # else it is the name or the id of a run
         paths["train.start_from"] = home / start
     return [f"{key}={to_flow(str(path))}" for key, path in paths.items()]
 
 
 def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """(path of the key, value) of every text in the components' settings."""
-    several = {"modifiers": recipe.modifiers, "metrics": recipe.metrics}
     components = {slot: chosen for slot, chosen in recipe.slots().items() if "." not in slot}
-    components |= {join(name, index): chosen for name, listed in several.items() for index, chosen in enumerate(listed)}
+    for name, listed in {"modifiers": recipe.modifiers, "metrics": recipe.metrics}.items():
+        components |= {join(name, index): chosen for index, chosen in enumerate(listed)}
     for path, chosen in {**components, **recipe.parts}.items():
         for key in keys(chosen.component.settings):
             if isinstance(value := getattr(chosen.settings, key.name), str):
@@ -173,7 +173,7 @@ def _is_path(key: str, text: str) -> bool:
     return _NAMES.fullmatch(name) is not None or "/" in text or bool(Path(text).suffix)
 
 
-def _there(home: Path, text: str) -> bool:
+def _exists(home: Path, text: str) -> bool:
     try:
         return bool(text) and not text.startswith("~") and not Path(text).is_absolute() and (home / text).exists()
     except (OSError, ValueError):  # too long, a zero

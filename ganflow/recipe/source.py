@@ -61,10 +61,11 @@ def find_shipped(name: str) -> Shipped | None:
     return found[0] if len(found) == 1 else None
 
 
-def near_matches(name: str) -> list[str]:
-    """Names of shipped recipes that resemble `name`, which may be a path."""
+def near_matches(name: str) -> str:
+    """'; did you mean …?' with the shipped recipes whose names resemble `name`, which may be a path; otherwise nothing."""
     by_stem = {r.path.stem: r.name for r in shipped()}
-    return [by_stem[close] for close in difflib.get_close_matches(Path(name).stem, by_stem, n=3)]
+    close = [repr(by_stem[stem]) for stem in difflib.get_close_matches(Path(name).stem, by_stem, n=3)]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _about(path: Path, root: Path) -> Shipped:
@@ -204,9 +205,8 @@ def locate(source: str | Path) -> Path:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise GanflowError(f"{shown(str(source))} cannot be a recipe's path: {why}") from None
-    close = near_matches(str(source))
-    hint = f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    raise GanflowError(f"no recipe {shown(str(source))}{hint} (`ganflow recipes` lists those that come with ganflow)")
+    hint = f"{near_matches(str(source))} (`ganflow recipes` lists those that come with ganflow)"
+    raise GanflowError(f"no recipe {shown(str(source))}{hint}")
 
 
 def _load(path: Path, file: str) -> str:

@@ -187,7 +187,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
     written = written_lines[mark.line] if mark and mark.line < len(written_lines) else ""
     if "\t" in written and "'\\t'" in (error.problem or ""):
         return "a tab cannot indent YAML; use spaces"
-    hint = "; inside { } or [ ] a reference needs quotes: \"${section.key}\"" if "${" in written else ""
+    hint = '; inside { } or [ ] a reference needs quotes: "${section.key}"' if "${" in written else ""
     return f"not valid YAML: {error.problem or error.context}{hint}"
 
 
