@@ -12,8 +12,8 @@ from ganflow.plugins import Catalogue, Chosen, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.values import Misfit, References, convert, longest_key, refers
-from ganflow.recipe.yaml import Node, Problems, join, lines, node_of, shown
+from ganflow.recipe.values import References, convert, longest_key, refers
+from ganflow.recipe.yaml import Node, Problems, Refused, join, lines, node_of, shown
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
@@ -258,9 +258,9 @@ class Builder:
             elif not child.default:
                 try:
                     values[name] = self._value(known[name], child, settings, join(path, name), join(slot, name))
-                except Misfit as misfit:
+                except Refused as refused:
                     sound = False
-                    problems += [(child.line, f"{join(path, name)}: {text}") for text in misfit.args]
+                    problems += [(child.line, f"{join(path, name)}: {text}") for text in refused.args]
         for key in known.values():
             if key.required and key.name not in node.value:
                 doc = f" ({key.notes.doc})" if key.notes.doc else ""
@@ -285,25 +285,25 @@ class Builder:
         """The value of `node` for a key.
 
         Raises:
-            Misfit: with the problems that are not yet reported.
+            Refused: with the problems that are not yet reported.
         """
         if node.bad:
-            raise Misfit
+            raise Refused
         role = key.notes.role
         if role is not None and node.value is None:
             if key.default is None:
                 return None
-            raise Misfit(f"a {role} is needed here; to have the default one, leave the key out")
+            raise Refused(f"a {role} is needed here; to have the default one, leave the key out")
         if role is not None:
             if (chosen := self._choose(node, path, slot)) is None:
-                raise Misfit
+                raise Refused
             self.parts[slot] = chosen
             return chosen.settings
         if node.spoilt():
-            raise Misfit
+            raise Refused
         value = convert(settings, key, node)
         if troubles := list(check(key, value)):
-            raise Misfit(*troubles)
+            raise Refused(*troubles)
         return value
 
 

@@ -28,14 +28,10 @@ from ganflow.errors import did_you_mean
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
 from ganflow.recipe.values import longest_key, steps
-from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, join, read_yaml, shown
+from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, read_yaml, shown
 
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 _WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
-
-
-class _Refused(Exception):
-    """An override cannot be applied."""
 
 
 @dataclass
@@ -84,7 +80,7 @@ def apply(
         try:
             for path in _targets(root, override, catalogue):
                 _change(root, override, path)
-        except _Refused as refused:
+        except Refused as refused:
             problems.add(override.value.line, str(refused))
 
 
@@ -114,7 +110,7 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     sections = [child for part, child in keys.items() if is_part(part)] if per_part(keys) else [node]
     hint = did_you_mean(str(rest[0]), PARTS) if not named and len(rest) > 1 else ""
     if hint and not any(_has_key(child, str(section), rest[0], catalogue) for child in sections):
-        raise _Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
+        raise Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
     if not per_part(keys):
         if not named or not makes:
             return [override.steps]
@@ -176,7 +172,7 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
         _set(parent, last, above, value)
     else:
         if not above and last in REQUIRED:
-            raise _Refused(f"~{last}: every recipe needs {last}")
+            raise Refused(f"~{last}: every recipe needs {last}")
         _child(parent, last, above, create)
         del parent.value[last if isinstance(parent.value, list) else str(last)]
     if path == ["critic"] and not _has_critic(root):
@@ -193,22 +189,22 @@ def _child(parent: Node, step: str | int, above: str, create: bool) -> Node:
     """The node below `parent`, whose path is `above`; with `create`, an empty one if there is none."""
     if create and parent.value is None:
         if isinstance(step, int):
-            raise _Refused(f"there is no {join(above, step)}; to begin a list, write +{above}=…")
+            raise Refused(f"there is no {join(above, step)}; to begin a list, write +{above}=…")
         parent.value = {}
     if isinstance(parent.value, list):
         if not isinstance(step, int):
-            raise _Refused(f"{above} is a list; write {above}[0].{step} for its first item")
+            raise Refused(f"{above} is a list; write {above}[0].{step} for its first item")
         if step >= len(parent.value):
-            raise _Refused(f"there is no {above}[{step}] (items: {len(parent.value)}); to append, write +{above}=…")
+            raise Refused(f"there is no {above}[{step}] (items: {len(parent.value)}); to append, write +{above}=…")
         item: Node = parent.value[step]
         return item
     named = above.partition(".")[0] not in _WITHOUT_USE  # a bare name may stand for a section
     keys = parent.section() if named else parent.value
     if not isinstance(keys, dict):
-        raise _Refused(f"{join(above, step)}: {above} is a single value and has no keys")
+        raise Refused(f"{join(above, step)}: {above} is a single value and has no keys")
     name = str(step)
     if name not in keys and not create:
-        raise _Refused(f"~{join(above, name)}: the recipe has no such key")
+        raise Refused(f"~{join(above, name)}: the recipe has no such key")
     return keys.setdefault(name, Node(None, COMMAND_LINE))
 
 
@@ -238,5 +234,5 @@ def _append(target: Node, value: Node, path: str) -> None:
     if target.value == {} or target.value is None:
         target.value = []
     if not isinstance(target.value, list):
-        raise _Refused(f"+{path}: {path} is not a list")
+        raise Refused(f"+{path}: {path} is not a list")
     target.value.extend(value.value if isinstance(value.value, list) else [value])

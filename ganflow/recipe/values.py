@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganflow.contract.settings import Key, keys
-from ganflow.errors import GanflowError, PluginError, did_you_mean
-from ganflow.recipe.yaml import Node, Problems, join, scalar, shown
+from ganflow.errors import PluginError, did_you_mean
+from ganflow.recipe.yaml import Node, Problems, Refused, join, scalar, shown
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d+\])*", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
@@ -44,19 +44,15 @@ _SEVERAL = {int: "integers", float: "numbers", bool: "true or false", str: "text
 _OTHER_BASE = re.compile(r"[-+]?0[xob]?[0-9a-fA-F]+")  # or decimal with leading zeros, which means octal to some
 
 
-class Misfit(GanflowError):
-    """A value does not fit its key; each argument is a problem, with what to write. None: all are reported already."""
-
-
 def convert(settings: type, key: Key, node: Node) -> Any:
     """The value of `node` as the type of the key.
 
     Raises:
-        Misfit: it does not fit.
+        Refused: it does not fit.
         PluginError: the key's type is none that a recipe can hold.
     """
     if any("${" in text for text in _texts(node)):
-        raise Misfit("a value cannot contain '${' as plain text")
+        raise Refused("a value cannot contain '${' as plain text")
     for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
         value = node.plain(leaf)
         schema = OmegaConf.structured(_alone(settings, key.name))
@@ -67,7 +63,7 @@ def convert(settings: type, key: Key, node: Node) -> Any:
             continue
         if _faithful(value, made):
             return made
-    raise Misfit(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
+    raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
 
 
 @functools.cache
@@ -171,10 +167,6 @@ _LONGEST_CHAIN = 50
 _LONGEST_TEXT = 1000
 
 
-class _Refused(Exception):
-    """A reference cannot be replaced; the text is "" where that is reported already."""
-
-
 def refers(node: Node) -> bool:
     """Return whether a node is text that holds a reference, or something like one."""
     return isinstance(node.value, str) and "${" in node.value and not node.default
@@ -198,21 +190,21 @@ class References:
         if refers(node) and not node.bad:
             try:
                 self._fill(node, path)
-            except _Refused as refused:
+            except Refused as refused:
                 node.bad = True
-                if str(refused):
-                    self.problems.add(node.line, f"{path}: {refused}" if path else str(refused))
+                for text in refused.args:
+                    self.problems.add(node.line, f"{path}: {text}" if path else text)
 
     def _fill(self, node: Node, path: str) -> None:
         if any(node is other for _, other in self.chain):
-            raise _Refused(f"references go round in a circle: {' → '.join(p for p, _ in self.chain)} → {path}")
+            raise Refused(f"references go round in a circle: {' → '.join(p for p, _ in self.chain)} → {path}")
         if len(self.chain) == _LONGEST_CHAIN:
-            raise _Refused(f"a chain of more than {_LONGEST_CHAIN} references")
+            raise Refused(f"a chain of more than {_LONGEST_CHAIN} references")
         text = node.value
         if "\\${" in text:
-            raise _Refused(f"{shown(text)}: a reference cannot be escaped; a value cannot contain '${{' as plain text")
+            raise Refused(f"{shown(text)}: a reference cannot be escaped; a value cannot contain '${{' as plain text")
         if "${" in REFERENCE.sub("", text):
-            raise _Refused(f"{shown(text)}: after '${{' only a reference like ${{train.rounds}} is understood")
+            raise Refused(f"{shown(text)}: after '${{' only a reference like ${{train.rounds}} is understood")
         self.chain.append((path, node))
         try:
             if whole := REFERENCE.fullmatch(text):
@@ -224,14 +216,14 @@ class References:
         finally:
             self.chain.pop()
         if refers(node):
-            raise _Refused(f"{shown(node.value)}: references cannot be put together from pieces")
+            raise Refused(f"{shown(node.value)}: references cannot be put together from pieces")
         if isinstance(node.value, str) and len(node.value) > _LONGEST_TEXT:
-            raise _Refused(f"with its references filled in, the text is longer than {_LONGEST_TEXT} characters")
+            raise Refused(f"with its references filled in, the text is longer than {_LONGEST_TEXT} characters")
 
     def _text(self, path: str) -> str:
         found = self._find(path)
         if found.value is None or isinstance(found.value, list):
-            raise _Refused(f"${{{path}}} is {'a list' if found.value is not None else 'null'} and cannot be part of a text")
+            raise Refused(f"${{{path}}} is {'a list' if found.value is not None else 'null'} and cannot be part of a text")
         return str(found.value) if found.quoted else found.text
 
     def _find(self, reference: str) -> Node:
@@ -246,15 +238,15 @@ class References:
                 name, rest_ = (key, left) if key else (str(name), rest_)
             if name not in below:
                 if node.bad:  # an unknown component, say: its keys are not known
-                    raise _Refused
+                    raise Refused
                 hint = did_you_mean(str(name), [key for key in below if isinstance(key, str)])
-                raise _Refused(f"${{{reference}}}: there is no {shown(join(path, name))} in the recipe{hint}")
+                raise Refused(f"${{{reference}}}: there is no {shown(join(path, name))} in the recipe{hint}")
             node, path, rest = below[name], join(path, name), rest_
         if isinstance(node.value, dict) or any(isinstance(child.value, (dict, list)) for _, child in node.children()):
-            raise _Refused(f"${{{reference}}} is more than a value; refer to one of its keys")
+            raise Refused(f"${{{reference}}} is more than a value; refer to one of its keys")
         self.resolve(node, path)
         if node.bad or any(child.bad or isinstance(child.value, list) for _, child in node.children()):
-            raise _Refused
+            raise Refused
         return node
 
 

@@ -77,6 +77,10 @@ class Node:
         return _short(self.text or "null")
 
 
+class Refused(Exception):
+    """A part of a recipe or an override cannot be used. Each argument is a problem; none: all are reported already."""
+
+
 class Problems(list[Problem]):
     """The mistakes found so far in one file, command line included."""
 
