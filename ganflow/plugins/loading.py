@@ -11,9 +11,10 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import Distribution, entry_points
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, options_of
 from ganflow.contract.settings import is_settings, keys
@@ -32,18 +33,18 @@ class Offers:
             the hook and argument at fault. The plugin is broken then, also if its `register` swallows the error.
     """
 
-    def __init__(self, plugin: str, distribution: str, version: str) -> None:
-        self.plugin, self.distribution, self.version = plugin, distribution, version
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin = plugin
         self.components: list[Component] = []
         self.error: PluginError | None = None
 
     def __call__(self, role: str, name: str, settings: type) -> None:
         problem = next(self._problems(role, name, settings), None)
         if problem is not None:
-            error = PluginError(f"plugin '{self.plugin}' ({origin(self.distribution, self.version)}), {role} '{name}': {problem}")
+            error = PluginError(f"{self.plugin}, {role} '{name}': {problem}")
             self.error = self.error or error
             raise error
-        self.components.append(Component(role, name, self.plugin, settings, self.distribution, self.version))
+        self.components.append(Component(role, name, self.plugin.name, settings, self.plugin.distribution, self.plugin.version))
 
     def _problems(self, role: Any, name: Any, settings: Any) -> Iterator[str]:
         if role not in ROLES:
@@ -138,45 +139,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-class Claim(NamedTuple):
-    """An entry point: a distribution's plugin `name` in the module `value`."""
-
-    name: str
-    distribution: str
-    version: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"plugin '{self.name}' ({origin(self.distribution, self.version)})"
-
-    def broken(self, error: str, module: str = "") -> Plugin:
-        """The plugin that it cannot be, and why."""
-        return Plugin(self.name, module, self.distribution, self.version, error)
-
-
 @functools.cache
 def load_catalogue() -> Catalogue:
     """Every plugin of the entry-point group "ganflow", by name. Loaded once per process; `load_catalogue.cache_clear()`."""
-    claims: dict[str, list[Claim]] = {}
-    for claim in _claims():
-        claims.setdefault(claim.name, []).append(claim)
-    return Catalogue([plugin for name in sorted(claims) for plugin in _claimed(claims[name])])
-
-
-def _claimed(claims: list[Claim]) -> list[Plugin]:
-    """The plugin of a name, or what keeps it from being loaded; a built-in one is loaded whoever claims its name besides."""
-    built_in = [claim for claim in claims if claim.distribution.lower() == BUILT_IN]
-    why = "is not loaded: the name is that of a plugin that comes with ganflow; another name is needed"
-    others = [claim for claim in claims if claim not in built_in] if built_in else []
-    return [_load(built_in or claims), *(claim.broken(f"{claim} {why}") for claim in others)]
-
-
-def _claims() -> list[Claim]:
-    """The entry points of the installed distributions, each once: an editable install can be seen twice."""
     about = functools.cache(_about)
-    found = [Claim(point.name, *about(point.dist), point.value) for point in entry_points(group=GROUP)]
-    same = {(c.name, re.sub(r"[-_.]+", "-", c.distribution).lower(), c.value): c for c in reversed(found)}
-    return sorted(same.values())
+    found = [Plugin(point.name, point.value, *about(point.dist)) for point in entry_points(group=GROUP)]
+    # An editable install can be seen twice.
+    once = {(p.name, re.sub(r"[-_.]+", "-", p.distribution).lower(), p.module): p for p in reversed(found)}
+    claims: dict[str, list[Plugin]] = {}
+    for plugin in sorted(once.values(), key=lambda p: (p.name, p.distribution, p.version, p.module)):
+        claims.setdefault(plugin.name, []).append(plugin)
+    return Catalogue([plugin for claimed in claims.values() for plugin in _claimed(claimed)])
 
 
 def _about(distribution: Distribution | None) -> tuple[str, str]:
@@ -185,38 +158,44 @@ def _about(distribution: Distribution | None) -> tuple[str, str]:
     return metadata.get("Name", "?"), metadata.get("Version", "?")
 
 
-def _load(claims: list[Claim]) -> Plugin:
-    claim = claims[0]
-    name, distribution, version, value = claim
-    if len(claims) > 1:
-        claimants = " and ".join(f"{origin(c.distribution, c.version)} (module {c.value})" for c in claims)
-        error = f"plugin '{name}' is loaded from neither, for both claim the name: {claimants}; uninstall one of them"
-        return Plugin(name, "", "", "", error)
-    if not _NAME.fullmatch(name):
-        return claim.broken(f"{claim}: a plugin's name is lower-case letters, digits, _ and -", value)
-    if not _MODULE.fullmatch(value):
-        return claim.broken(f"{claim}: its entry point must name a module, not '{value}'")
+def _claimed(claims: list[Plugin]) -> list[Plugin]:
+    """The plugin of a name, loaded or with its error; a built-in one is loaded whichever others claim its name."""
+    built_in = [p for p in claims if p.distribution.lower() == BUILT_IN]
+    why = "is not loaded: the name is that of a plugin that comes with ganflow; another name is needed"
+    others = [p for p in claims if p not in built_in] if built_in else []
+    return [_load(built_in or claims), *(replace(p, module="", error=f"{p} {why}") for p in others)]
+
+
+def _load(claims: list[Plugin]) -> Plugin:
+    plugin, *others = claims
+    if others:
+        claimants = " and ".join(f"{origin(p.distribution, p.version)} (module {p.module})" for p in claims)
+        error = f"plugin '{plugin.name}' is loaded from neither, for both claim the name: {claimants}; uninstall one of them"
+        return Plugin(plugin.name, "", "", "", error)
+    if not _NAME.fullmatch(plugin.name):
+        return replace(plugin, error=f"{plugin}: a plugin's name is lower-case letters, digits, _ and -")
+    if not _MODULE.fullmatch(plugin.module):
+        return replace(plugin, module="", error=f"{plugin}: its entry point must name a module, not '{plugin.module}'")
     try:
-        module = importlib.import_module(value)
+        module = importlib.import_module(plugin.module)
     except _FAILURES as error:
-        return claim.broken(f"{claim} cannot be imported: {_sentence(error, value)}", value)
-    return load_module(module, name, distribution, version)
+        return replace(plugin, error=f"{plugin} cannot be imported: {_sentence(error, plugin.module)}")
+    return load_module(module, plugin.name, plugin.distribution, plugin.version)
 
 
 def load_module(module: ModuleType, name: str, distribution: str = "", version: str = "") -> Plugin:
     """Ask an imported module what it offers. Never raises for the module's faults: they are the plugin's `error`."""
-    offers = Offers(name, distribution, version)
-    try:
-        trouble = _form(module)
-        if not trouble:
-            module.register(offers)
-            trouble = str(offers.error) if offers.error else None
-    except _FAILURES as error:
-        trouble = str(error) if error is offers.error else f"register failed: {_sentence(error, module.__name__)}"
-    if trouble and not offers.error:
-        trouble = f"plugin '{name}' ({origin(distribution, version)}): {trouble}"
     doc = (module.__doc__ or "").strip().partition("\n")[0]
-    return Plugin(name, module.__name__, distribution, version, trouble, () if trouble else tuple(offers.components), doc)
+    plugin = Plugin(name, module.__name__, distribution, version, doc=doc)
+    offers = Offers(plugin)
+    try:
+        if trouble := _form(module):
+            return replace(plugin, error=f"{plugin}: {trouble}")
+        module.register(offers)
+    except _FAILURES as error:
+        if not offers.error:
+            return replace(plugin, error=f"{plugin}: register failed: {_sentence(error, module.__name__)}")
+    return replace(plugin, error=str(offers.error)) if offers.error else replace(plugin, offers=tuple(offers.components))
 
 
 def _form(module: ModuleType) -> str | None:
