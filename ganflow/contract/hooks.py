@@ -29,7 +29,7 @@ ROLES = (
     "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "executor", "encoder",
     "modifier",
 )  # fmt: skip
-"""What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
+"""The roles of components. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
 captions, `data: {encoder: {use: NAME}}`, an `executor` within `tune: {executor: {use: NAME}}`."""
 
 hookimpl = HookimplMarker("ganflow")

@@ -13,7 +13,7 @@ from ganflow.contract.signature import Signature
 
 T = TypeVar("T")
 Scores = Tensor | Mapping[str, Tensor]
-"""What a critic gives: scores of shape (n,) or (n, …), high means real; or several by name."""
+"""A critic's scores of shape (n,) or (n, …), high means real; or several by name."""
 
 
 class Step(ABC):

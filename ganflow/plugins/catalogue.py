@@ -14,7 +14,7 @@ BUILT_IN = "ganflow"
 
 
 class UnknownComponent(GanflowError):
-    """A recipe names a component that is not installed, or that more than one plugin offers."""
+    """Name of a component that is not installed, or that more than one plugin offers."""
 
 
 @dataclass(frozen=True)

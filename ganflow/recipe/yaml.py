@@ -78,7 +78,7 @@ class Node:
 
 
 class Refused(Exception):
-    """A part of a recipe or an override cannot be used. Each argument is a problem; none: all are reported already."""
+    """Part of a recipe, or override, that cannot be used. Each argument is a problem; none: all are reported already."""
 
 
 class Problems(list[Problem]):
@@ -148,7 +148,7 @@ _LONGEST_INT = 4000  # digits; Python refuses to read more than 4300
 
 
 class _Unreadable(Exception):
-    """(line, text): the text is not a recipe's YAML, and nothing after this point can be understood."""
+    """Text that is not a recipe's YAML, as (line, problem); nothing after this point can be understood."""
 
 
 def read_yaml(text: str, problems: Problems, path: str = "", line: int | None = None) -> Node | None:
