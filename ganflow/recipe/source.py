@@ -18,7 +18,7 @@ from ganflow.recipe import overrides as changes
 from ganflow.recipe.build import Builder
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import RECIPE_VERSION
-from ganflow.recipe.yaml import Node, Problems, read_yaml, shown, to_yaml
+from ganflow.recipe.yaml import Node, Problems, node_of, read_yaml, shown, to_yaml
 
 CLUSTER = "cluster"
 """The folder of files for Ray clusters, which are YAML and no recipes."""
@@ -129,10 +129,7 @@ class Draft:
         Raises:
             RecipeError: it has problems; all of them, by line.
         """
-        problems = Problems(self.problems.file)
-        problems.extend(self.problems)
-        root = copy.deepcopy(self.root)
-        catalogue = catalogue or load_catalogue()
+        root, problems, catalogue = copy.deepcopy(self.root), copy.copy(self.problems), catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
         recipe = Builder(root, catalogue, problems, self.version).build(self.name)
         if recipe is None:
@@ -146,12 +143,9 @@ class Draft:
 
 def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> Recipe:
     """The recipe of what `resolved()` returned. Raises as `read_recipe`."""
-    problems = Problems("the recipe that was kept")
-    root = read_yaml(to_yaml(dict(plain)), problems)
-    if root is None:
-        raise RecipeError(problems)
+    root = node_of(dict(plain), 1)
     _without_password(root)
-    return Draft(root, str(plain.get("name")), problems, OLDEST).build(catalogue=catalogue)
+    return Draft(root, str(plain.get("name")), Problems("the recipe that was kept"), OLDEST).build(catalogue=catalogue)
 
 
 def _without_password(root: Node) -> None:

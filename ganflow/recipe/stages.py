@@ -8,6 +8,7 @@ An override is every stage's, or one's: `train.seed=1`, `stackgan_stage1_birds.t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,7 @@ def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
     listed: Node | None = whole.root.value.get(STAGES)
     if listed is None:
         return None
-    problems = Problems(whole.problems.file)
-    problems.extend(whole.problems)
+    problems = copy.copy(whole.problems)
     for key, node in whole.root.value.items():
         if key not in ("name", STAGES):
             problems.add(node.line, f"unknown section {shown(key)}; a recipe with stages has a name and stages, and no more")
