@@ -18,7 +18,7 @@ class GanflowError(Exception):
 
 
 class NewestDamaged(GanflowError):
-    """The newest checkpoint of a run is damaged, and there is an older one, which nobody has asked for: the file `instead`."""
+    """Damaged newest checkpoint of a run that has an older one, the file `instead`."""
 
     def __init__(self, text: str, instead: Path) -> None:
         self.instead = instead
@@ -26,15 +26,15 @@ class NewestDamaged(GanflowError):
 
 
 class PluginError(GanflowError):
-    """A plugin is broken, clashes with another, or fails; the text names plugin, distribution and version."""
+    """Broken or failing plugin, or one that clashes with another; the text names plugin, distribution and version."""
 
 
 class StepError(GanflowError):
-    """A loss or a modifier asks of a step what there is not. The text lacks its subject, which whoever called it adds."""
+    """Request of a loss or a modifier that a step cannot serve. The text lacks its subject, which the caller adds."""
 
 
 class KeyTaken(GanflowError):
-    """A part is put into the game's extras under a key that another part has."""
+    """Key of the game's extras that another part has."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -50,11 +50,11 @@ class SettingsError(GanflowError, ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what another library's error says; its kind where it says nothing."""
+    """The first line of another library's error; its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class Place(NamedTuple):
+class Frame(NamedTuple):
     """A frame of a traceback."""
 
     module: str
@@ -62,13 +62,13 @@ class Place(NamedTuple):
     line: int
 
 
-def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Place | None:
+def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Frame | None:
     """The frame nearest to where `error` was raised whose module's name is wanted."""
     found = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
         if wanted(module):
-            found = Place(module, frame, line)
+            found = Frame(module, frame, line)
     return found
 
 

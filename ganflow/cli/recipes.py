@@ -41,9 +41,7 @@ def _copy(name: str, target: str, force: bool) -> int:
 
     recipe = find_shipped(name)
     if recipe is None:
-        close = near_matches(name)
-        hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
-        raise GanflowError(f"no recipe '{name}' comes with ganflow{hint} (`ganflow recipes` lists them)")
+        raise GanflowError(f"no recipe '{name}' comes with ganflow{near_matches(name)} (`ganflow recipes` lists them)")
     path = Path(target)
     if path.is_dir() or target.endswith("/"):
         path = path / recipe.path.name

@@ -36,14 +36,15 @@ class Prior(ABC):
 
 @dataclass(frozen=True)
 class Field:
-    """What one tensor of a batch looks like, without the batch dimension.
+    """Shape, range and kind of one tensor of a batch, without the batch dimension.
 
     Attributes:
         shape: (channels, height, width) for images, (d,) for points and embeddings, () for classes.
         low, high: the range of values, None where unbounded. Images are in [-1, 1].
-        classes: names of the classes 0, 1, …; empty where the field is none of classes, whose tensors are int64.
+        classes: names of the classes 0, 1, …, whose tensors are int64; empty for other fields.
         frequencies: the share of each class among the training examples, where it is known.
-        kind: one of KINDS. Left empty: "class" where there are classes, "image" for three dimensions, else "points".
+        kind: "image", "points", "embedding" or "class". Left empty: "class" where there are classes, "image" for three
+            dimensions, else "points".
 
     Raises:
         ValueError: the kind is unknown, or does not go with the classes.
@@ -59,8 +60,8 @@ class Field:
     def __post_init__(self) -> None:
         usual = "class" if self.classes else "image" if len(self.shape) == 3 else "points"
         object.__setattr__(self, "kind", self.kind or usual)
-        if self.kind not in KINDS:
-            raise ValueError(f"a field of kind '{self.kind}'; kinds: {', '.join(KINDS)}")
+        if self.kind not in _FIELDS:
+            raise ValueError(f"a field of kind '{self.kind}'; kinds: {', '.join(_FIELDS)}")
         if (self.kind == "class") != bool(self.classes):
             raise ValueError(f"a field of kind '{self.kind}' with {len(self.classes)} classes; kind 'class' needs their names")
         if self.classes and (self.shape or len(set(self.classes)) < len(self.classes)):
@@ -89,7 +90,7 @@ class Field:
         return torch.multinomial(weights, n, replacement=True, generator=generator)
 
 
-KINDS = ("image", "points", "embedding", "class")
+_FIELDS = ("image", "points", "embedding", "class")
 IMAGE_RANGE = (-1.0, 1.0)
 
 
@@ -129,7 +130,7 @@ class Data(ABC):
         """A short digest that changes when the training examples do."""
 
     def keep(self, folder: Path) -> None:  # noqa: B027  (most have nothing)
-        """Put into the folder of a run that begins what using it takes besides its networks: a text encoder's weights."""
+        """Write into the folder of a new run whatever sampling needs besides the networks: a text encoder's weights, say."""
 
     def log_density(self, x: Tensor) -> Tensor:
         """log p(x), shape (n,), for points x of shape (n, d), where the density is known.
@@ -186,7 +187,10 @@ class TensorData(Data):
         }
         for field, names in (classes or {}).items():
             for part in (self.train, self.held_out):
-                if field in part and not _numbers_classes(part[field], len(names)):
+                labels = part.get(field)
+                if labels is not None and not (
+                    labels.dtype == torch.int64 and labels.dim() == 1 and ((labels >= 0) & (labels < len(names))).all()
+                ):
                     raise ValueError(f"field {field} of {name} is not int64 of shape (n,) between 0 and {len(names) - 1}")
             self.fields[field] = class_field(names, self.train[field])
 
@@ -203,10 +207,6 @@ def class_field(names: Sequence[str], labels: Tensor) -> Field:
     """The field of the classes of these names, as often as they are among the labels (n,) of the training examples."""
     counts = labels.bincount(minlength=len(names)).double()
     return Field((), classes=tuple(names), frequencies=tuple((counts / max(1, len(labels))).tolist()))
-
-
-def _numbers_classes(labels: Tensor, classes: int) -> bool:
-    return labels.dtype == torch.int64 and labels.dim() == 1 and bool(((labels >= 0) & (labels < classes)).all())
 
 
 class StreamData(Data):

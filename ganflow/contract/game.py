@@ -50,7 +50,7 @@ class Game(Protocol):
 
     @property
     def loss(self) -> Loss:
-        """What the players descend."""
+        """The recipe's loss."""
 
     @property
     def parts(self) -> Sequence[AddedTerms]:
@@ -78,32 +78,32 @@ class Game(Protocol):
         """n generated examples of the first domain on the CPU, float32, (n, *shape), under conditions as of `conditions`."""
 
     def conditions(self, n: int, seed: int = 0, balanced: bool = False) -> dict[str, Any]:
-        """What n samples are conditioned on, by the argument of `maker`: classes as often as the training examples have them, or
-        all equally often (`balanced`); anything else of held-out examples.
+        """Conditions of n samples, by the argument of `maker`: classes as often as the training examples have them, or all
+        equally often (`balanced`); anything else of held-out examples.
 
         Raises:
-            GanflowError: there are no held-out examples to take it from.
+            GanflowError: there are no held-out examples.
         """
 
     def call(self, name: str, *first: Tensor, seed: int = 0, batch: int = 256, **inputs: Any) -> Tensor:
-        """What the averaged generator makes by one of its signatures, in evaluation mode, on the CPU in float32; `batch` examples
-        at a time. Its inputs, (n, …) each, are given by position or by name. Torch's random numbers stay untouched.
+        """Call the averaged generator by one of its signatures, in evaluation mode, `batch` examples at a time. The output is on
+        the CPU in float32. Inputs, (n, …) each, are passed by position or by name. Torch's random numbers stay untouched.
 
         Raises:
             ValueError: there is no such signature, or images are too small for it.
         """
 
     def step(self, player: Any, batch: Mapping[str, Tensor]) -> Any:
-        """A ganflow.Step of "critic" or "generator" on a batch, outside a round: for terms of one's own and for tests."""
+        """A ganflow.Step of "critic" or "generator" on a batch, outside a round: for further terms and for tests."""
 
 
 class Metric(ABC):
     """A score of the generator. The best checkpoint is chosen by the first score of the recipe's first metric.
 
     Attributes:
-        goal: whether the first score is better when it is lower ("min") or higher ("max").
+        goal: "min" if lower first scores are better, or "max".
         names: the scores' names, in `evaluate`'s order, so that a sweep knows them before anything is trained. Left empty,
-            they are learnt by evaluating the untrained generator once.
+            the untrained generator is evaluated once.
     """
 
     goal: ClassVar[Literal["min", "max"]] = "min"
@@ -118,12 +118,8 @@ class Metric(ABC):
 
 
 class Scores:
-    """A recipe's metrics together: every score has a name that no other has. Where two metrics call a score alike, it keeps its
-    name in the first of them, and is called NAME_2, NAME_3, … in the others, in the recipe's order.
-
-    Args:
-        metrics: in the recipe's order.
-    """
+    """A recipe's metrics together, with unique names of scores. Where several metrics call a score alike, it keeps its name in
+    the first of them, and is called NAME_2, NAME_3, … in the others, in the recipe's order."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)

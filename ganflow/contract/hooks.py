@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookimplMarker, HookspecMarker
+from pluggy import HookimplMarker, HookimplOpts, HookspecMarker, PluginManager
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +29,12 @@ ROLES = (
     "data", "prior", "generator", "critic", "loss", "optimizer", "schedule", "metric", "tracker", "executor", "encoder",
     "modifier",
 )  # fmt: skip
-"""What a component can be for. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
+"""The roles of components. All but `modifier` have a builder of the same name. An `encoder` is chosen within data that have
 captions, `data: {encoder: {use: NAME}}`, an `executor` within `tune: {executor: {use: NAME}}`."""
 
 hookimpl = HookimplMarker("ganflow")
 hookspec = HookspecMarker("ganflow")
+_READER = PluginManager("ganflow")  # of the markers' options
 
 
 class Builders:
@@ -67,11 +68,11 @@ class Builders:
 
     @hookspec(firstresult=True)
     def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:
-        """What each player descends: see ganflow.contract.loss."""
+        """The players' objective: see ganflow.contract.loss."""
 
     @hookspec(firstresult=True)
     def terms(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> AddedTerms:
-        """What a modifier adds to the loss: see ganflow.contract.loss.AddedTerms."""
+        """Terms that a modifier adds to the loss: see ganflow.contract.loss.AddedTerms."""
 
     @hookspec(firstresult=True)
     def optimizer(self, parameters: list[nn.Parameter], player: str) -> torch.optim.Optimizer:
@@ -92,17 +93,17 @@ class Builders:
 
     @hookspec(firstresult=True)
     def tracker(self) -> Tracker:
-        """What is fed with the run's numbers and pictures: see ganflow.contract.roles. Where several workers train
-        together, the first alone has it."""
+        """A receiver of the run's numbers and pictures: see ganflow.contract.roles. Of several workers that train together, the
+        first alone has it."""
 
     @hookspec(firstresult=True)
     def executor(self) -> Executor:
-        """What plays the trials of a sweep: see ganflow.contract.roles. Called in each of the sweep's processes; it cannot
-        be wrapped."""
+        """A player of a sweep's trials: see ganflow.contract.roles. Called in each of the sweep's processes; it cannot be
+        wrapped."""
 
     @hookspec(firstresult=True)
     def encoder(self) -> TextEncoder:
-        """What turns captions into vectors: see ganflow.contract.roles. Called by the data that have it in one of their keys, so
+        """An encoder of captions as vectors: see ganflow.contract.roles. Called by the data that have it in one of their keys, so
         it cannot be wrapped."""
 
 
@@ -136,7 +137,7 @@ class Events:
 
     @hookspec
     def round_reported(self, game: Game, report: Report) -> None:
-        """The terms of the last rounds were read from the device. `report.log(name, value)` adds a number of one's own."""
+        """The terms of the last rounds were read from the device. `report.log(name, value)` adds a number."""
 
     @hookspec
     def evaluated(self, game: Game, round: int, scores: dict[str, float]) -> None:
@@ -151,13 +152,8 @@ class Events:
         """The run is over: "finished", "interrupted" or "failed". Not called when the process is killed."""
 
 
-def hook_names(spec: type) -> list[str]:
-    """The hooks that a specification class declares, in order."""
-    return [name for name, value in vars(spec).items() if callable(value) and not name.startswith("_")]
-
-
-BUILDERS: tuple[str, ...] = tuple(hook_names(Builders))
-EVENTS: tuple[str, ...] = tuple(hook_names(Events))
+BUILDERS, EVENTS = (tuple(name for name in vars(spec) if not name.startswith("_")) for spec in (Builders, Events))
+"""The hooks' names, in the order of the contract."""
 
 
 def spec_of(name: str) -> Callable[..., Any]:
@@ -166,25 +162,21 @@ def spec_of(name: str) -> Callable[..., Any]:
     return found
 
 
-MARK = "ganflow_impl"  # where pluggy's marker for the project "ganflow" leaves its options
-
-
 @dataclass(frozen=True)
 class Hook:
     """One marked method.
 
     Attributes:
         attribute: the method's name.
-        name: the hook that it implements: the method's name, unless the mark says `specname`.
-        function: the plain function.
-        options: the mark's.
-        bound: whether the first argument is the instance or the class.
+        name: the hook that it implements: the method's name, unless the options have a `specname`.
+        options: pluggy's, of the marker.
+        bound: the first argument is the instance or the class.
     """
 
     attribute: str
     name: str
     function: Callable[..., Any]
-    options: dict[str, Any]
+    options: HookimplOpts
     bound: bool = True
 
     @property
@@ -202,32 +194,26 @@ def arguments_of(hook: str) -> list[str]:
     return list(inspect.signature(spec_of(hook)).parameters)[1:]
 
 
-def marked(value: Any) -> dict[str, Any] | None:
-    """The options of a mark on a function, or on the static or class method around it; None where there is none."""
-    for holder in (value, getattr(value, "__func__", None)):
-        options = getattr(holder, MARK, None)
-        if isinstance(options, dict):
-            return options
-    return None
+def options_of(owner: type | ModuleType, name: str) -> HookimplOpts | None:
+    """The options of `hookimpl` on a function of a class or module, or a static or class method around it; None if there are
+    none. Nothing is run."""
+    return _READER.parse_hookimpl_opts(owner, name)
 
 
 def hooks_of(cls: type) -> list[Hook]:
     """The marked methods of a class, inherited ones included, by name. Nothing of the class is run."""
     found = []
     for attribute in dir(cls):
-        value = inspect.getattr_static(cls, attribute)
-        if not isinstance(value, (FunctionType, staticmethod, classmethod)):
-            continue
-        options = marked(value)
-        if options is not None:
-            function = value if isinstance(value, FunctionType) else value.__func__
+        if (options := options_of(cls, attribute)) is not None:
+            method = inspect.getattr_static(cls, attribute)
+            function = getattr(method, "__func__", method)
             name = options.get("specname") or attribute
-            found.append(Hook(attribute, name, function, options, not isinstance(value, staticmethod)))
+            found.append(Hook(attribute, name, function, options, not isinstance(method, staticmethod)))
     return found
 
 
 def build_part(settings: Any, role: str, **arguments: Any) -> Any:
-    """What a component within another's key builds: `build_part(self.adversarial, "loss", data=data)`.
+    """Build a component within another's key: `build_part(self.adversarial, "loss", data=data)`.
 
     Args:
         settings: the component's, as the key holds them.

@@ -35,7 +35,7 @@ class AddedTerms:
     end: int | None = None
 
     def active(self, round: int) -> bool:
-        """Whether the terms take part in a round."""
+        """Return whether the terms are part of a round."""
         return round >= self.begin and (self.end is None or round < self.end) and (round - self.begin) % self.every == 0
 
     @property
@@ -60,7 +60,7 @@ class AddedTerms:
         """The same after the generator's step."""
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        """Quantities that follow from the terms' means ("critic/wasserstein", …) and are worth a curve of their own.
+        """Quantities that follow from the terms' means ("critic/wasserstein", …) and are worth a curve.
         Called when terms are reported, never inside a step."""
         return {}
 
@@ -69,14 +69,14 @@ class AddedTerms:
 
 
 class Loss(AddedTerms, ABC):
-    """What the players descend.
+    """The players' objective.
 
     A critic-free loss has no `critic_terms`. `generate` says how examples are generated in training, where that is more than one
     call of a signature; `shown` what the critic gets to see of them.
 
     Attributes:
-        row_by_row: whether a `generate` of its own makes each example from its row of the batch alone, so that the fakes of
-            several critic steps may be made in one pass (`train.one_pass`).
+        row_by_row: an overridden `generate` makes each example from its row of the batch alone, so that the fakes of several
+            critic steps may be made in one pass (`train.one_pass`).
     """
 
     row_by_row: bool = False
@@ -90,7 +90,7 @@ class Loss(AddedTerms, ABC):
         return generated(step, domain)
 
     def shown(self, step: Step, domain: str, fake: Tensor) -> Tensor:
-        """What the critic's step sees of generated examples (which carry no graph): out of a pool of earlier ones, say."""
+        """Examples that the critic's step sees for generated ones (which carry no graph): out of a pool of earlier ones, say."""
         return fake
 
 
@@ -101,7 +101,7 @@ class ScoreLoss(Loss):
     `critic_loss` and `generator_loss` get the scores of real and generated examples, any shape, high = real.
 
     Attributes:
-        compares: whether the generator's step scores real examples, too, as a relativistic loss does.
+        compares: the generator's step scores real examples, too, as a relativistic loss does.
     """
 
     compares: bool = False
@@ -112,7 +112,7 @@ class ScoreLoss(Loss):
 
     @abstractmethod
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The scalar that the generator descends; `real` scores are given where the loss `compares`."""
+        """The scalar that the generator descends; `real` scores are passed if the loss `compares`."""
 
     @property
     def name(self) -> str:
@@ -124,11 +124,11 @@ class ScoreLoss(Loss):
         return {}
 
     def estimates(self, means: dict[str, float]) -> dict[str, float]:
-        own = f"critic/{self.name}"
+        critic = f"critic/{self.name}"
         found: dict[str, float] = {}
         for term, mean in means.items():
-            if term == own or term.startswith(f"{own}_"):  # the domain's name behind it
-                found |= {f"{name}{term.removeprefix(own)}": value for name, value in self.estimate(mean).items()}
+            if term == critic or term.startswith(f"{critic}_"):  # the domain's name behind it
+                found |= {f"{name}{term.removeprefix(critic)}": value for name, value in self.estimate(mean).items()}
         return found
 
     def critic_terms(self, step: Step) -> Terms:
@@ -171,11 +171,11 @@ class SlopePenalty(AddedTerms):
 
     @abstractmethod
     def points(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Where the slope is taken, shape (n, *shape), given real and generated examples."""
+        """Points of the slopes, shape (n, *shape), from real and generated examples."""
 
     @abstractmethod
     def cost(self, slopes: Tensor) -> Tensor:
-        """What the slopes, shape (n, values), cost: shape (n,)."""
+        """The cost of slopes (n, values), shape (n,)."""
 
     def critic_terms(self, step: Step) -> Terms:
         terms = {}
@@ -187,13 +187,10 @@ class SlopePenalty(AddedTerms):
 
 
 def check_inner(loss: AddedTerms, key: str) -> None:
-    """See that a loss may play within another one, which says how examples are generated.
-
-    Args:
-        key: of the recipe that names it, for messages.
+    """Check that a loss may be part of another one, which decides how examples are generated. `key` is for messages.
 
     Raises:
-        GanflowError: it generates examples in a way of its own.
+        GanflowError: it overrides how examples are generated.
     """
     if isinstance(loss, Loss) and (type(loss).generate, type(loss).shown) == (Loss.generate, Loss.shown):
         return
@@ -224,17 +221,17 @@ def detached(scores: Any) -> Any:
 
 
 def mixes_examples(network: nn.Module) -> bool:
-    """Whether an example's result depends on the rest of its batch: batch norm does that."""
+    """Return whether an example's result depends on the rest of its batch: batch norm does that."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
 
 
 SUMS = ("critic_loss", "generator_loss")
-"""What each player descends: the sum of its terms. Reported of every loss; pictures and tables show the terms."""
+"""Sums of each player's terms, which it descends. Reported of every loss; pictures and tables show the terms."""
 
 
 @dataclass
 class Report:
-    """What happened since the last report.
+    """Figures of the rounds since the last report.
 
     Attributes:
         round: rounds played so far.
@@ -254,7 +251,7 @@ class Report:
     logged: dict[str, float] = field(default_factory=dict)
 
     def log(self, name: str, value: float) -> None:
-        """Report a number of one's own, in `round_reported`: it gets a curve in the journal and in MLflow.
+        """Report a further number, in `round_reported`: it gets a curve in the journal and in MLflow.
 
         Raises:
             ValueError: the name is in use.
@@ -265,6 +262,6 @@ class Report:
 
     @property
     def values(self) -> dict[str, float]:
-        """Everything with a curve of its own."""
+        """Everything that gets a curve."""
         rates = {f"lr/{part}": rate for part, rate in self.rates.items()}
         return {**self.terms, **self.estimates, **rates, "rounds_per_second": self.rounds_per_second, **self.logged}

@@ -13,7 +13,7 @@ times as slow."""
 
 
 class Elementwise(torch.optim.Optimizer):
-    """An update of each number from its own gradient and state, as Adam's and most others' are.
+    """Base class of updates of each number from its gradient and state alone, as Adam's and most others' are.
 
     A subclass writes the formula, `update`, and names the tensors that it keeps, `state_names`:
 
@@ -71,7 +71,7 @@ class Elementwise(torch.optim.Optimizer):
         return ()
 
     def update(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
-        """The formula: change `p`, and what of it is in `state`, in place. `grad` is not written."""
+        """Change `p`, and its tensors in `state`, by the formula. `grad` is not written."""
         raise NotImplementedError(f"{type(self).__name__} needs an update(p, grad, state, rule)")
 
     def update_large(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], rule: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Elementwise(torch.optim.Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """In place: tensors that a traced round knows stay the same tensors."""
+        """Load values into the tensors there are, which a traced round knows."""
         for i, p in enumerate(self._parameters()):
             for name, tensor in self.state[p].items():
                 tensor.copy_(state_dict["state"][i][name])

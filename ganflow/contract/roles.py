@@ -15,7 +15,7 @@ Pictures = Callable[[int], Tensor]
 
 
 class TextEncoder(ABC):
-    """Turns sentences into vectors. Data with captions have one; it is learnt, where it learns, before the game is played, and
+    """Encoder of sentences as vectors. Data with captions have one; it is learnt, where it learns, before the game is played, and
     is kept in the run's folder, so that sentences can be drawn wherever the run is.
 
     Attributes:
@@ -30,25 +30,25 @@ class TextEncoder(ABC):
 
     @abstractmethod
     def unknown(self, sentence: str) -> list[str]:
-        """The sentence's words that mean nothing to it, so that they can be said."""
+        """The sentence's words that the encoder does not know, for messages."""
 
     def learn(self, captions: Sequence[Sequence[str]], pictures: Pictures) -> None:  # noqa: B027  (some are learnt already)
-        """Learn from the training part alone: captions[i] are said of picture i. The same examples give the same encoder."""
+        """Learn from the training part alone: captions[i] describe picture i. The same examples give the same encoder."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learnt, in a few tensors; nothing where it is at hand anyway."""
+        """The learnt state, in a few tensors; empty where it is at hand anyway."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027
-        """Be the encoder that `state` was taken from."""
+        """Load what `state` returned."""
 
     @abstractmethod
     def about(self) -> str:
-        """What it is, in a few words that differ for encoders that differ before they learn: the key of what is kept of it."""
+        """A few words that differ for encoders that differ before they learn: the key under which it is cached."""
 
     def match(self, pictures: Tensor, text: Tensor) -> Tensor:
-        """How badly pictures (n, channels, height, width) and vectors (n, dim) that belong together find each other: a scalar
-        through which gradients flow to the pictures.
+        """Matching loss of pictures (n, channels, height, width) and the vectors (n, dim) that belong to them: a scalar through
+        which gradients flow to the pictures.
 
         Raises:
             NotImplementedError: it knows nothing of pictures; `matches` says so beforehand.
@@ -78,7 +78,7 @@ class TrackedRun:
 
 
 class Tracker(ABC):
-    """Gets everything that a run's journal says, line by line, and the pictures; also of every trial of a sweep.
+    """Receiver of everything in a run's journal, line by line, and of the pictures; also of every trial of a sweep.
 
     It is called in the process that trains (the first, where several train together), between rounds: whatever takes longer than
     milliseconds belongs into a thread of its own. An exception ends the tracking by this tracker, not the training. A process
@@ -87,9 +87,9 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, run: TrackedRun) -> None:
-        """A run begins or goes on. What its journal says up to the checkpoint from which it goes on follows again, from the first
-        line on, and the pictures up to it: write it anew, or pass over what is already there. What was reported later, before the
-        run was interrupted, is void, and comes again."""
+        """Begin a run, or go on with it. The journal up to the checkpoint from which a run goes on follows again, from the first
+        line on, and the pictures up to it: write it anew, or pass over what is already there. What was reported later, before
+        the run was interrupted, is void, and comes again."""
 
     @abstractmethod
     def values(self, round: int, time: float, values: Mapping[str, float]) -> None:
@@ -97,10 +97,10 @@ class Tracker(ABC):
         may be NaN or infinite."""
 
     def picture(self, round: int, path: Path) -> None:  # noqa: B027  (many show none)
-        """The picture, a PNG file, of what the generator makes after `round` rounds."""
+        """A picture, a PNG file, of generated examples after `round` rounds."""
 
     def end(self, status: str) -> None:  # noqa: B027  (many have nothing to close)
-        """The run is over, for now at least: "finished", "interrupted", "stopped" or "failed"."""
+        """End the run, for now at least: "finished", "interrupted", "stopped" or "failed"."""
 
 
 class TrialSession(Protocol):
@@ -130,14 +130,14 @@ class TrialRun(Protocol):
     def recipe(self) -> Any: ...
 
     def wait(self) -> None:
-        """Until no other process trains it."""
+        """Wait until no other process trains it."""
 
     def open(self) -> TrialSession:
         """Begin to play it in this process, or go on; waits first."""
 
 
 class Executor(ABC):
-    """Plays trials. Ray decides where and when, and a sweep has an executor in each of its processes.
+    """Player of trials. Ray decides where and when, and a sweep has an executor in each of its processes.
 
     Attributes:
         together: trials that one process is to have at once. More than one play to their end: `scheduler: none`.

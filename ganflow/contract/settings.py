@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from ganflow.errors import SettingsError
@@ -15,7 +15,7 @@ _NOTES = "ganflow"  # where `key` keeps its notes in a dataclass field's metadat
 
 @dataclass(frozen=True)
 class Notes:
-    """What `key` or `part` says of a field besides its type and default."""
+    """Arguments of `key` or `part` besides the default."""
 
     doc: str = ""
     gt: float | None = None
@@ -33,7 +33,7 @@ class Key:
 
     name: str
     type: Any
-    default: Any  # `dataclasses.MISSING` where a value must be given
+    default: Any  # `dataclasses.MISSING` where a value is required
     notes: Notes
 
     @property
@@ -41,7 +41,7 @@ class Key:
         return self.default is MISSING
 
     def default_in(self, version: int, within: Mapping[str, Any]) -> Any:
-        """What a recipe of this version means that lacks the key, where the component's defaults are partly `within`'s."""
+        """The default for recipes of this version, in a component whose defaults are partly `within`'s."""
         for since, value in sorted((self.notes.before or {}).items()):
             if version < since:
                 return value
@@ -49,9 +49,9 @@ class Key:
 
     @property
     def type_name(self) -> str:
-        return self.type.__name__ if isinstance(self.type, type) and not hasattr(self.type, "__args__") else (
-            str(self.type).replace("typing.", "").replace("NoneType", "None")
-        )
+        if isinstance(self.type, type) and not hasattr(self.type, "__args__"):
+            return self.type.__name__
+        return str(self.type).replace("typing.", "").replace("NoneType", "None")
 
 
 def key(
@@ -70,8 +70,8 @@ def key(
     Mutable defaults (lists, dicts) are copied for every instance.
 
     Args:
-        before: recipe version → what a recipe of an earlier version means that lacks the key. A run's recipe has every key
-            of its time, so a new key, or a new default, changes nothing for runs that began without it.
+        before: recipe version → the default in recipes of earlier versions. A run's recipe has every key of its time, so a new
+            key, or a new default, changes nothing for runs that began without it.
     """
     return _field(default, Notes(doc, gt, ge, lt, le, before=before))
 
@@ -101,15 +101,12 @@ def part(
 def _field(default: Any, notes: Notes) -> Any:
     metadata = {_NOTES: notes}
     if isinstance(default, (list, dict)):
-        made: Any = default
-        return field(default_factory=lambda: type(made)(made), metadata=metadata)
-    if default is MISSING:
-        return field(metadata=metadata)
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
 _Check = Callable[[Any], None]
-_PENDING: dict[int, list[_Check]] = {}  # checks that are still to be made of instances that are being made, by id
+_PENDING: dict[int, list[_Check]] = {}  # checks still to be made of instances in the making, by id
 
 
 @dataclass_transform(field_specifiers=(key, part, field), kw_only_default=True)
@@ -122,64 +119,56 @@ def settings(cls: type[T]) -> type[T]:
     Raises:
         SettingsError: (on making an instance) a number is not finite or outside the range that `key` gives.
     """
-    own: _Check | None = cls.__dict__.get("__post_init__")
+    written: _Check | None = cls.__dict__.get("__post_init__")
 
     def __post_init__(self: Any) -> None:
-        if id(self) in _PENDING:  # a subclass's check calls this one by super()
-            _make(_PENDING[id(self)], self)
-            return
-        problems = [(k.name, text) for k in keys(type(self)) for text in check(k, getattr(self, k.name))]
-        if problems:
-            raise SettingsError(problems)
-        _PENDING[id(self)] = _checks(type(self))
+        if nested := id(self) in _PENDING:  # a subclass's check calls this one by super()
+            pending = _PENDING[id(self)]
+        else:
+            if problems := [(k.name, text) for k in keys(type(self)) for text in check(k, getattr(self, k.name))]:
+                raise SettingsError(problems)
+            pending = _PENDING[id(self)] = _checks(type(self))
         try:
-            _make(_PENDING[id(self)], self)
+            while pending:
+                pending.pop(0)(self)
         finally:
-            del _PENDING[id(self)]
+            if not nested:
+                del _PENDING[id(self)]
 
-    vars(__post_init__)[_NOTES] = own
+    vars(__post_init__)[_NOTES] = written
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
     return dataclass(kw_only=True)(cls)
-
-
-def _make(pending: list[_Check], settings: Any) -> None:
-    while pending:
-        pending.pop(0)(settings)
 
 
 def _checks(cls: type) -> list[_Check]:
     """The `__post_init__` of a class and of those that it inherits from. One of a class that is no settings class is left out
     where a class before it calls `super().__post_init__()`, which is that one."""
     found: list[_Check] = []
-    calls_on = False
+    calls_super = False
     for base in cls.__mro__:
         made = base.__dict__.get("__post_init__")
-        ours = _NOTES in getattr(made, "__dict__", {})
-        own: _Check | None = vars(made)[_NOTES] if ours else made
-        if own is None or own in found or (calls_on and not ours):
-            continue
-        found.append(own)
-        calls_on = calls_on or "__post_init__" in getattr(getattr(own, "__code__", None), "co_names", ())
+        of_settings = _NOTES in getattr(made, "__dict__", {})
+        written: _Check | None = vars(made)[_NOTES] if of_settings else made
+        if written is not None and written not in found and (of_settings or not calls_super):
+            found.append(written)
+            calls_super = calls_super or "__post_init__" in getattr(getattr(written, "__code__", None), "co_names", ())
     return found
 
 
 def is_settings(cls: Any) -> bool:
-    """Whether `cls` can be offered as a component: a dataclass (made by `settings`, or any other)."""
+    """Return whether `cls` can be offered as a component: a dataclass (made by `settings`, or any other)."""
     return isinstance(cls, type) and is_dataclass(cls)
 
 
 def keys(cls: type) -> list[Key]:
     """The keys of a settings class in the order they are written."""
     hints = get_type_hints(cls)
-    return [Key(f.name, hints[f.name], _default(f), f.metadata.get(_NOTES, Notes())) for f in fields(cls) if f.init]
-
-
-def _default(f: Field[Any]) -> Any:
-    return f.default_factory() if f.default_factory is not MISSING else f.default
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(cls)}
+    return [Key(f.name, hints[f.name], defaults[f.name], f.metadata.get(_NOTES, Notes())) for f in fields(cls) if f.init]
 
 
 def check(key: Key, value: Any) -> Iterator[str]:
-    """What is wrong with `value` as this key's value: not finite, or out of range. Lists are checked item by item."""
+    """Problems of `value` as this key's: not finite, or out of range. Lists are checked item by item."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from check(key, item)
@@ -200,7 +189,7 @@ def check(key: Key, value: Any) -> Iterator[str]:
 
 
 def summary(obj: Any) -> str:
-    """The first paragraph of a docstring on one line; '' where there is none of its own."""
+    """The first paragraph of a docstring on one line; '' if there is none."""
     doc = (obj.__doc__ or "").strip()
     if is_settings(obj) and doc.startswith(f"{obj.__name__}("):  # the one that dataclass makes up
         return ""

@@ -41,19 +41,19 @@ class Signature:
     smallest: int = 1
 
     def arguments(self, first: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by name, of which the first few are given by position.
+        """Arguments by name; the first few are positional.
 
         Raises:
             TypeError: one is missing, or is not among the inputs.
         """
-        given = {**dict(zip(self.inputs, first, strict=False)), **named}
-        if given.keys() != self.inputs.keys() or len(first) + len(named) != len(given):
+        passed = {**dict(zip(self.inputs, first, strict=False)), **named}
+        if passed.keys() != self.inputs.keys() or len(first) + len(named) != len(passed):
             wanted = ", ".join(self.inputs)
-            raise TypeError(f"a signature with the inputs {wanted} is called with {', '.join(given) or 'nothing'}")
-        return {name: given[name] for name in self.inputs}
+            raise TypeError(f"a signature with the inputs {wanted} is called with {', '.join(passed) or 'nothing'}")
+        return {name: passed[name] for name in self.inputs}
 
     def __call__(self, module: Any, inputs: Mapping[str, Any]) -> Any:
-        """What the module makes of these arguments."""
+        """The module's output for these arguments."""
         function = module if self.method == "forward" else getattr(module, self.method)
         first, *others = (inputs[name] for name in self.inputs)
         named = dict(zip(list(self.inputs)[1:], others, strict=True))
@@ -97,12 +97,9 @@ def played(signatures: Mapping[str, Signature], data: Data, prior: Any) -> dict[
     """Field → the signature by which it is generated in training: the first that makes it from z or other fields. Where there is
     none, that which makes a field from itself (an autoencoder without a prior)."""
     there = {*data.fields, *([Z] if prior is not None else [])}
-    ways = {name: s for name, s in signatures.items() if s.output in data.fields and set(s.inputs.values()) <= there}
+    possible = {name: s for name, s in signatures.items() if s.output in data.fields and set(s.inputs.values()) <= there}
+    from_others = {name: s for name, s in possible.items() if s.output not in s.inputs.values()}
     made: dict[str, str] = {}
-    for others in (True, False):
-        for name, signature in ways.items():
-            if not (others and signature.output in signature.inputs.values()):
-                made.setdefault(signature.output, name)
-        if made:
-            break
+    for name, signature in (from_others or possible).items():
+        made.setdefault(signature.output, name)
     return made

@@ -13,7 +13,7 @@ from ganflow.contract.signature import Signature
 
 T = TypeVar("T")
 Scores = Tensor | Mapping[str, Tensor]
-"""What a critic gives: scores of shape (n,) or (n, …), high means real; or several by name."""
+"""A critic's scores of shape (n,) or (n, …), high means real; or several by name."""
 
 
 class Step(ABC):
@@ -45,7 +45,7 @@ class Step(ABC):
 
     @abstractmethod
     def real(self, domain: str | None = None) -> Tensor:
-        """The real examples of a field; of the first domain if it is not given, here and below."""
+        """The real examples of a field; of the first domain by default, here and below."""
 
     @abstractmethod
     def fake(self, domain: str | None = None) -> Tensor:
@@ -67,8 +67,8 @@ class Step(ABC):
 
     @abstractmethod
     def features(self, x: Tensor, layer: str = "", domain: str | None = None, augmented: bool = True) -> Tensor:
-        """What a module of the critic gives on the way to the scores of x, (n, features); for "" what its last layer with weights
-        is given.
+        """The output of a module of the critic on the way to the scores of x, (n, features); for "" the input of its last layer
+        with weights.
 
         Args:
             augmented: of the pass that scores x, under the same draw of whatever alters x in front of the critic. False: of a
@@ -89,11 +89,11 @@ class Step(ABC):
 
     @abstractmethod
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """What `make()` gives, made when it is first asked for in this step: codes that several terms share, say."""
+        """The result of `make()`, called once in this step: codes that several terms share, say."""
 
     @abstractmethod
     def state(self, buffer: Tensor) -> Tensor:
-        """The value of a buffer in this step, after what `change` said of it."""
+        """The value of a buffer in this step, its changes by `change` included."""
 
     @abstractmethod
     def change(self, buffer: Tensor, value: Tensor) -> None:

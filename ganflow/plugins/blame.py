@@ -22,9 +22,8 @@ def blame(error: BaseException, catalogue: Catalogue | None = None) -> Plugin | 
     seen: list[BaseException] = []
     raised: BaseException | None = error
     while raised is not None and raised not in seen:
-        place = innermost(raised, lambda name: catalogue.by_module(name) is not None)
-        plugin = catalogue.by_module(place.module) if place else None
-        if plugin is not None:
+        frame = innermost(raised, lambda name: catalogue.by_module(name) is not None)
+        if frame and (plugin := catalogue.by_module(frame.module)):
             note = f"raised in {plugin}"
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
@@ -41,9 +40,7 @@ def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> Plugi
 
     if isinstance(error, (GanflowError, MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
         return None
-    if ended_from_outside(error):
-        return None
-    plugin = None if broken(error) else blame(error)
+    plugin = None if ended_from_outside(error) or broken(error) else blame(error)
     if plugin is None:
         return None
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -51,6 +48,6 @@ def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> Plugi
 
 
 def ended_from_outside(error: BaseException) -> bool:
-    """Whether a process of Ray's was asked to end (SIGTERM: by a batch system, by whoever stops the node). Ray raises SystemExit
-    then, wherever the code is at that moment, with a text of its own."""
+    """Return whether a process of Ray's was asked to end (SIGTERM: by a batch system, or because the node is stopped). Ray raises
+    SystemExit then, wherever the code is at that moment, with a text of its own."""
     return isinstance(error, SystemExit) and hasattr(error, "ray_terminate_msg")

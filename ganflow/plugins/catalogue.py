@@ -14,12 +14,12 @@ BUILT_IN = "ganflow"
 
 
 class UnknownComponent(GanflowError):
-    """A recipe names a component that is not installed, or that more than one plugin offers."""
+    """Name of a component that is not installed, or that more than one plugin offers."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """What a recipe can name: a settings class, offered by a plugin under a role and a name."""
+    """A settings class that recipes can name, offered by a plugin under a role and a name."""
 
     role: str
     name: str
@@ -30,12 +30,12 @@ class Component:
 
     @property
     def built_in(self) -> bool:
-        """Whether it comes with ganflow itself."""
+        """Return whether it comes with ganflow itself."""
         return self.distribution.lower() == BUILT_IN
 
     @property
     def qualified(self) -> str:
-        """The name that means this plugin's component and no other's: "wgan/weight_clip"."""
+        """The name that means this component and no other: "wgan/weight_clip"."""
         return f"{self.plugin}/{self.name}"
 
     def __str__(self) -> str:
@@ -94,8 +94,7 @@ class Catalogue:
             yield from plugin.offers
 
     def names(self, role: str) -> list[str]:
-        """What a recipe can write for this role: plain names, "plugin/name" where the plain one does not mean the component.
-        Sorted."""
+        """The names for a role in recipes, sorted; "plugin/name" where the plain one does not mean the component."""
         offered = [c for c in self.components() if c.role == role]
         times = Counter(c.name for c in offered)
         return sorted(c.name if c.built_in or times[c.name] == 1 else c.qualified for c in offered)
@@ -108,19 +107,14 @@ class Catalogue:
         """The other components of its role and name."""
         return [c for c in self.components() if (c.role, c.name) == (component.role, component.name) and c != component]
 
-    def _meant(self, role: str, plain: str) -> list[Component]:
-        """What a plain name means: the built-in component, where there is one of that name."""
-        offered = [c for c in self.components() if (c.role, c.name) == (role, plain)]
-        return [c for c in offered if c.built_in] or offered
-
     def find(self, role: str, name: str) -> Component:
         """The component that `name` ("patch" or "acme/patch") means for this role; a plain name means the built-in one first.
 
         Raises:
             UnknownComponent: nobody offers it, or several plugins do and the name does not say which.
         """
-        plugin, _, plain = name.rpartition("/")
-        found = [c for c in self.components() if (c.role, c.qualified) == (role, name)] if plugin else self._meant(role, plain)
+        offered = [c for c in self.components() if c.role == role and name in (c.name, c.qualified)]
+        found = [c for c in offered if c.built_in and c.name == name] or offered
         if len(found) > 1:
             ways = " or ".join(c.qualified for c in found)
             raise UnknownComponent(f"{role} '{name}' is offered by {len(found)} plugins; write {ways}")
@@ -129,7 +123,7 @@ class Catalogue:
         return found[0]
 
     def _unknown(self, role: str, name: str) -> str:
-        """Why nothing is found: the plugin is not there or is broken, the name is misspelt or another role's."""
+        """The reason why nothing is found: the plugin is not there or is broken, the name is misspelt or another role's."""
         plugin, _, plain = name.rpartition("/")
         if plugin:
             named = [p for p in self.plugins if p.name == plugin]
@@ -151,13 +145,13 @@ class Catalogue:
     def by_module(self, module: str) -> Plugin | None:
         """The plugin that a module belongs to, by its full name or its top-level package alone; None for other code."""
         top = module.partition(".")[0]
-        ours = [p for p in self.plugins if p.module and p.module.partition(".")[0] == top]
+        named = [p for p in self.plugins if p.module and p.module.partition(".")[0] == top]
         # Plugins may share a namespace package: the one whose module holds this one goes first.
-        holding = [p for p in ours if f"{module}.".startswith(f"{p.module}.")]
-        return max(holding or ours, key=lambda p: len(p.module) if holding else 0, default=None)
+        holding = [p for p in named if f"{module}.".startswith(f"{p.module}.")]
+        return max(holding, key=lambda p: len(p.module)) if holding else next(iter(named), None)
 
 
 def versions(chosen: Iterable[Chosen]) -> dict[str, dict[str, str]]:
-    """Which plugins the components come from: name → {"distribution": …, "version": …}, sorted by name."""
+    """The plugins of the components: name → {"distribution": …, "version": …}, sorted by name."""
     components = {c.component.plugin: c.component for c in chosen}
     return {name: {"distribution": c.distribution, "version": c.version} for name, c in sorted(components.items())}

@@ -22,32 +22,29 @@ class _Member:
 
     def __init__(self, chosen: Chosen) -> None:
         self.chosen = chosen
-        self.marks: dict[str, HookimplOpts] = {}
-        for hook in hooks_of(type(chosen.settings)):
+        self.hooks = {hook.name: hook for hook in hooks_of(type(chosen.settings))}
+        for name, hook in self.hooks.items():
             method = getattr(chosen.settings, hook.attribute)
-            vars(self)[hook.name] = method if hook.name in EVENTS else _checked(hook, method, chosen)
-            self.marks[hook.name] = HookimplOpts(**{**hook.options, "specname": None})  # type: ignore[typeddict-item]
+            vars(self)[name] = method if name in EVENTS else _checked(hook, method, chosen)
 
 
 class _Manager(PluginManager):
-    """Reads marks from the members, wherever they were on the settings class (on a class method's wrapper, say)."""
+    """Reads hook options from the members, wherever they are on the settings class (on a class method's wrapper, say)."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> HookimplOpts | None:
-        marks: dict[str, HookimplOpts] = plugin.marks
-        return marks.get(name)
+        hook: Hook | None = plugin.hooks.get(name)
+        return hook.options if hook else None
 
 
 class Composition:
-    """What a recipe chose, ready to be built.
+    """The components of a recipe, ready to be built.
 
     Args:
         components: by slot: "data", "prior", "generator", "critic", "loss", "optimizer.generator", "optimizer.generator.mapping",
             "schedule.critic"; a slot's role is its first word.
-        modifiers: in the recipe's order: the first is applied first (innermost), the last has the last word.
-        metrics: in the recipe's order.
+        modifiers: in the recipe's order, like metrics and trackers: the first is innermost, the last outermost.
         parts: components within others' keys. Whoever holds one calls its builder; its events are called, and what it wraps is
             wrapped, as any other component's.
-        trackers: in the recipe's order.
     """
 
     def __init__(
@@ -58,16 +55,14 @@ class Composition:
         parts: Iterable[Chosen] = (),
         trackers: Iterable[Chosen] = (),
     ) -> None:
-        self.components, self.modifiers, self.metrics = dict(components), list(modifiers), list(metrics)
-        self.trackers = list(trackers)
+        self.components = dict(components)
         # One `optimizer:` for both players is one component in two slots: it must not hear events twice.
-        shared = {id(chosen.settings): _Member(chosen) for chosen in self.components.values()}
-        self._slots = {slot: shared[id(chosen.settings)] for slot, chosen in self.components.items()}
-        self._metrics = [_Member(chosen) for chosen in self.metrics]
-        self._trackers = [_Member(chosen) for chosen in self.trackers]
-        # pluggy calls the last registered first: the last modifier is the outermost wrapper.
+        shared = {id(chosen.settings): _Member(chosen) for chosen in components.values()}
+        self._slots = {slot: shared[id(chosen.settings)] for slot, chosen in components.items()}
         inner = {id(chosen.settings): _Member(chosen) for chosen in parts}
-        self._members = [*shared.values(), *inner.values(), *map(_Member, self.modifiers), *self._metrics, *self._trackers]
+        self._modifiers, self._metrics, self._trackers = ([*map(_Member, many)] for many in (modifiers, metrics, trackers))
+        # pluggy calls the last registered first: the last modifier is the outermost wrapper.
+        self._members = [*shared.values(), *inner.values(), *self._modifiers, *self._metrics, *self._trackers]
         self._listeners: dict[str, list[Callable[..., None]]] = {}
         self._manager = _Manager("ganflow")
         self._manager.add_hookspecs(Builders)
@@ -76,7 +71,7 @@ class Composition:
             self._manager.register(member, f"{number} {member.chosen.component.qualified}")
 
     def build(self, role: str, slot: str | None = None, **arguments: Any) -> Any:
-        """Call the builder in `slot` (the role's own, if none is given), with the wrappers of all modifiers around it.
+        """Call the builder in `slot`, which is called like the role by default, with the wrappers of all modifiers around it.
 
         Args:
             role: the hook, "critic" or "optimizer", say.
@@ -97,35 +92,33 @@ class Composition:
         return [self._build("tracker", member, {}) for member in self._trackers]
 
     def build_terms(self, **arguments: Any) -> list[tuple[str, Any]]:
-        """What the modifiers add to the loss, in the recipe's order, each behind its modifier's name; arguments as of the builder
-        `terms`."""
-        adding = [m for m in self._members if m.chosen.component.role == "modifier" and "terms" in m.marks]
-        made = []
-        for member in adding:
-            others = [m for m in self._members if m is not member and "terms" in m.marks]
-            name = f"modifier '{member.chosen.component.name}'"
-            made.append((name, self._manager.subset_hook_caller("terms", others)(**arguments)))
-        return made
+        """The terms that the modifiers add to the loss, in the recipe's order, each behind its modifier's name; arguments as of
+        the builder `terms`."""
+        adding = [m for m in self._members if "terms" in m.hooks]
+        return [
+            (f"modifier '{member.chosen.component.name}'", self._call("terms", [m for m in adding if m is not member], arguments))
+            for member in adding
+            if member.chosen.component.role == "modifier"
+        ]
 
     def check_condition(self, condition: tuple[str, ...]) -> None:
-        """See that the generator and the critic take what they are to be conditioned on.
+        """Check that the hooks of generator and critic name `condition` if the recipe has one.
 
         Raises:
-            GanflowError: the hook of one does not name `condition`.
+            GanflowError: one does not.
         """
         for role in ("generator", "critic") if condition else ():
-            if role not in self._slots:
-                continue
-            chosen = self._slots[role].chosen
-            (hook,) = (h for h in hooks_of(type(chosen.settings)) if h.name == role and not h.wrapper)
-            if "condition" not in [p.name for p in hook.parameters]:
-                who, listed = f"{role} '{chosen.component.name}'", ", ".join(condition)
+            member = self._slots.get(role)
+            if member and "condition" not in [p.name for p in member.hooks[role].parameters]:
+                who, listed = f"{role} '{member.chosen.component.name}'", ", ".join(condition)
                 advice = f"use another {role}, or condition=[]"
                 raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; {advice}")
 
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:
-        others = [m for m in self._members if m.chosen.component.role == role and m is not member]
-        return self._manager.subset_hook_caller(role, others)(**arguments)
+        return self._call(role, [m for m in self._members if m.chosen.component.role == role and m is not member], arguments)
+
+    def _call(self, hook: str, without: list[_Member], arguments: dict[str, Any]) -> Any:
+        return self._manager.subset_hook_caller(hook, without)(**arguments)
 
     def begin(self, game: Any) -> None:
         """Call everything that listens to `game_built`, in the recipe's order.
@@ -147,12 +140,12 @@ class Composition:
             users |= {key: impl.plugin for key in game.extras if key not in users}
 
     def _where(self, member: Any) -> str:
-        """A component as messages name it, with its section in the recipe: "modifiers[1], modifier 'regularize/ema' (…)"."""
-        sections = {id(chosen.settings): slot for slot, chosen in self.components.items()}
+        """A component in messages, with its section: "modifiers[1], modifier 'regularize/ema' (…)"."""
+        sections = {id(m): slot for slot, m in self._slots.items()}
         for name in ("modifiers", "metrics", "trackers"):
-            several = getattr(self, name)
-            sections |= {id(chosen.settings): f"{name}[{i}]" for i, chosen in enumerate(several)}
-        return f"{sections[id(member.chosen.settings)]}, {member.chosen.component},"
+            sections |= {id(m): f"{name}[{i}]" for i, m in enumerate(getattr(self, f"_{name}"))}
+        section = sections.get(id(member))  # none of a component within another
+        return f"{section}, {member.chosen.component}," if section else str(member.chosen.component)
 
     def listeners(self, event: str) -> list[Callable[..., None]]:
         """The functions that listen to an event, in the recipe's order: components, those within them, modifiers, metrics and

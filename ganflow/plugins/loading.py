@@ -11,11 +11,12 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import Distribution, entry_points
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
-from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, marked
+from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, options_of
 from ganflow.contract.settings import is_settings, keys
 from ganflow.errors import PluginError, did_you_mean, innermost, origin
 from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Component, Plugin
@@ -32,18 +33,18 @@ class Offers:
             the hook and argument at fault. The plugin is broken then, also if its `register` swallows the error.
     """
 
-    def __init__(self, plugin: str, distribution: str, version: str) -> None:
-        self.plugin, self.distribution, self.version = plugin, distribution, version
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin = plugin
         self.components: list[Component] = []
         self.error: PluginError | None = None
 
     def __call__(self, role: str, name: str, settings: type) -> None:
-        for problem in self._problems(role, name, settings):
-            who = f"plugin '{self.plugin}' ({origin(self.distribution, self.version)})"
-            error = PluginError(f"{who}, {role} '{name}': {problem}")
+        problem = next(self._problems(role, name, settings), None)
+        if problem is not None:
+            error = PluginError(f"{self.plugin}, {role} '{name}': {problem}")
             self.error = self.error or error
             raise error
-        self.components.append(Component(role, name, self.plugin, settings, self.distribution, self.version))
+        self.components.append(Component(role, name, self.plugin.name, settings, self.plugin.distribution, self.plugin.version))
 
     def _problems(self, role: Any, name: Any, settings: Any) -> Iterator[str]:
         if role not in ROLES:
@@ -57,35 +58,27 @@ class Offers:
 
 
 def settings_problems(settings: Any) -> Iterator[str]:
-    """What keeps a class from being a settings class."""
+    """Problems that keep a class from being a settings class."""
+    shown = settings.__qualname__ if isinstance(settings, type) else repr(settings)
     if not is_settings(settings):
-        yield f"{_shown(settings)} is not a settings class; mark it with @settings"
+        yield f"{shown} is not a settings class; mark it with @settings"
         return
-    if "__dataclass_fields__" not in vars(settings):  # inherited: the class's own keys would be passed over in silence
-        yield f"{_shown(settings)} inherits from a settings class but is none itself; mark it with @settings too"
-    for field, trouble in _unresolved(settings):
-        yield f"the type of the key '{field}' cannot be resolved ({trouble}); import it at module level, outside TYPE_CHECKING"
-    if any(key.name == "use" for key in keys(settings)):
-        yield "a key cannot be called 'use': a recipe names the component by that word"
-
-
-def _shown(value: Any) -> str:
-    return value.__qualname__ if isinstance(value, type) else repr(value)
-
-
-def _unresolved(settings: type) -> Iterator[tuple[str, str]]:
-    """The annotations, own and inherited, that name something that cannot be found: (key, error)."""
+    if "__dataclass_fields__" not in vars(settings):  # inherited: the class's keys would be passed over in silence
+        yield f"{shown} inherits from a settings class but is none itself; mark it with @settings too"
     for base in settings.__mro__:
         for field, annotation in inspect.get_annotations(base).items():
             alone = type(base.__name__, (), {"__annotations__": {field: annotation}, "__module__": base.__module__})
             try:
                 get_type_hints(alone)
             except Exception as error:  # NameError as a rule, but evaluating a string can raise anything
-                yield field, str(error)
+                remedy = "import it at module level, outside TYPE_CHECKING"
+                yield f"the type of the key '{field}' cannot be resolved ({error}); {remedy}"
+    if any(key.name == "use" for key in keys(settings)):
+        yield "a key cannot be called 'use': a recipe names the component by that word"
 
 
 def hook_problems(role: str, settings: type) -> Iterator[str]:
-    """What is wrong with the hooks of a settings class that is offered for `role`."""
+    """Problems of the hooks of a settings class that is offered for `role`."""
     hooks = hooks_of(settings)
     for name, times in Counter(hook.name for hook in hooks).items():
         if times > 1:
@@ -94,20 +87,20 @@ def hook_problems(role: str, settings: type) -> Iterator[str]:
         yield from _mark_problems(hook)
         yield from _argument_problems(hook)
         if hook.name in BUILDERS and not hook.wrapper and hook.name != role and (role, hook.name) != ("modifier", "terms"):
-            own = f"offer it as a {hook.name} of its own"
-            remedy = "mark it @hookimpl(wrapper=True) and yield" if role == "modifier" else own
+            offer = f"offer it as a {hook.name} of its own"
+            remedy = "mark it @hookimpl(wrapper=True) and yield" if role == "modifier" else offer
             yield f"hook '{hook.name}' would replace the recipe's {hook.name}; {remedy}"
     if role == "modifier" and not hooks:
         yield ("a modifier adds terms (@hookimpl), wraps a builder (@hookimpl(wrapper=True)) or listens to an event (@hookimpl); "
                "this one does none of it")  # fmt: skip
     if role != "modifier" and not any(hook.name == role and not hook.wrapper for hook in hooks):
-        there = "is not marked with @hookimpl" if callable(getattr(settings, role, None)) else "is missing"
-        there = "must build, not wrap" if any(hook.name == role for hook in hooks) else there
-        yield f"the builder {there}: a {role} needs a method '{role}', marked with @hookimpl"
+        fault = "is not marked with @hookimpl" if callable(getattr(settings, role, None)) else "is missing"
+        fault = "must build, not wrap" if any(hook.name == role for hook in hooks) else fault
+        yield f"the builder {fault}: a {role} needs a method '{role}', marked with @hookimpl"
 
 
 def _mark_problems(hook: Hook) -> Iterator[str]:
-    """A hook that is none, and marks that do not mean here what they mean elsewhere."""
+    """Unknown hooks, and options that do not mean here what they mean elsewhere."""
     if hook.name not in HOOKS:
         yield f"there is no hook '{hook.name}'{did_you_mean(hook.name, HOOKS)} (hooks: {', '.join(HOOKS)})"
     if hook.options.get("hookwrapper"):
@@ -127,16 +120,15 @@ def _argument_problems(hook: Hook) -> Iterator[str]:
     """Arguments that the hook does not have, or that pluggy would leave out without a word."""
     if hook.name not in HOOKS:
         return
-    known = arguments_of(hook.name)
-    may_take = f"(it can take: {', '.join(known) or 'no argument'})"
-    given = hook.parameters
-    if hook.bound and (not given or given[0].name in known):
+    known, parameters = arguments_of(hook.name), hook.parameters
+    allowed = f"(it can take: {', '.join(known) or 'no argument'})"
+    if hook.bound and (not parameters or parameters[0].name in known):
         yield f"hook '{hook.name}' lacks self as its first argument"
-    for parameter in given[hook.bound :]:
+    for parameter in parameters[hook.bound :]:
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            yield f"hook '{hook.name}': argument '{parameter}' must be a plain one {may_take}"
+            yield f"hook '{hook.name}': argument '{parameter}' must be a plain one {allowed}"
         elif parameter.name not in known:
-            yield f"hook '{hook.name}' has no argument '{parameter.name}'{did_you_mean(parameter.name, known)} {may_take}"
+            yield f"hook '{hook.name}' has no argument '{parameter.name}'{did_you_mean(parameter.name, known)} {allowed}"
         elif parameter.default is not parameter.empty:
             yield f"hook '{hook.name}': argument '{parameter.name}' has a default, which could hide the real value; drop it"
 
@@ -147,86 +139,67 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-class Claim(NamedTuple):
-    """A distribution says that `name` is its plugin in the module `value`."""
-
-    name: str
-    distribution: str
-    version: str
-    value: str
-
-
 @functools.cache
 def load_catalogue() -> Catalogue:
     """Every plugin of the entry-point group "ganflow", by name. Loaded once per process; `load_catalogue.cache_clear()`."""
-    claims: dict[str, list[Claim]] = {}
-    for claim in _claims():
-        claims.setdefault(claim.name, []).append(claim)
-    return Catalogue([plugin for name in sorted(claims) for plugin in _claimed(claims[name])])
-
-
-def _claimed(claims: list[Claim]) -> list[Plugin]:
-    """The plugin of a name, or what keeps it from being loaded; a built-in one is loaded whoever claims its name besides."""
-    ours = [claim for claim in claims if claim.distribution.lower() == BUILT_IN]
-    if not ours or len(claims) == len(ours):
-        return [_load(claims)]
-    why = "the name is that of a plugin that comes with ganflow; another name is needed"
-    others = [claim for claim in claims if claim not in ours]
-    texts = [f"plugin '{c.name}' ({origin(c.distribution, c.version)}) is not loaded: {why}" for c in others]
-    broken = [Plugin(c.name, "", c.distribution, c.version, text) for c, text in zip(others, texts, strict=True)]
-    return [_load(ours), *broken]
-
-
-def _claims() -> list[Claim]:
-    """What the installed distributions claim, each once: an editable install can be seen twice."""
     about = functools.cache(_about)
-    found = [Claim(point.name, *about(point.dist), point.value) for point in entry_points(group=GROUP)]
-    same = {(c.name, re.sub(r"[-_.]+", "-", c.distribution).lower(), c.value): c for c in reversed(found)}
-    return sorted(same.values())
+    found = [Plugin(point.name, point.value, *about(point.dist)) for point in entry_points(group=GROUP)]
+    # An editable install can be seen twice.
+    once = {(p.name, re.sub(r"[-_.]+", "-", p.distribution).lower(), p.module): p for p in reversed(found)}
+    claims: dict[str, list[Plugin]] = {}
+    for plugin in sorted(once.values(), key=lambda p: (p.name, p.distribution, p.version, p.module)):
+        claims.setdefault(plugin.name, []).append(plugin)
+    return Catalogue([plugin for claimed in claims.values() for plugin in _claimed(claimed)])
 
 
 def _about(distribution: Distribution | None) -> tuple[str, str]:
     """Name and version. Slow: it parses the whole description."""
-    told = dict(distribution.metadata.items()) if distribution else {}  # type: ignore[attr-defined]
-    return told.get("Name", "?"), told.get("Version", "?")
+    metadata = dict(distribution.metadata.items()) if distribution else {}  # type: ignore[attr-defined]
+    return metadata.get("Name", "?"), metadata.get("Version", "?")
 
 
-def _load(claims: list[Claim]) -> Plugin:
-    name, distribution, version, value = claims[0]
-    who = f"plugin '{name}' ({origin(distribution, version)})"
-    if len(claims) > 1:
-        claimants = " and ".join(f"{origin(c.distribution, c.version)} (module {c.value})" for c in claims)
-        error = f"plugin '{name}' is loaded from neither, for both claim the name: {claimants}; uninstall one of them"
-        return Plugin(name, "", "", "", error)
-    if not _NAME.fullmatch(name):
-        return Plugin(name, value, distribution, version, f"{who}: a plugin's name is lower-case letters, digits, _ and -")
-    if not _MODULE.fullmatch(value):
-        return Plugin(name, "", distribution, version, f"{who}: its entry point must name a module, not '{value}'")
+def _claimed(claims: list[Plugin]) -> list[Plugin]:
+    """The plugin of a name, loaded or with its error; a built-in one is loaded whichever others claim its name."""
+    built_in = [p for p in claims if p.distribution.lower() == BUILT_IN]
+    why = "is not loaded: the name is that of a plugin that comes with ganflow; another name is needed"
+    others = [p for p in claims if p not in built_in] if built_in else []
+    return [_load(built_in or claims), *(replace(p, module="", error=f"{p} {why}") for p in others)]
+
+
+def _load(claims: list[Plugin]) -> Plugin:
+    plugin, *others = claims
+    if others:
+        claimants = " and ".join(f"{origin(p.distribution, p.version)} (module {p.module})" for p in claims)
+        error = f"plugin '{plugin.name}' is loaded from neither, for both claim the name: {claimants}; uninstall one of them"
+        return Plugin(plugin.name, "", "", "", error)
+    if not _NAME.fullmatch(plugin.name):
+        return replace(plugin, error=f"{plugin}: a plugin's name is lower-case letters, digits, _ and -")
+    if not _MODULE.fullmatch(plugin.module):
+        return replace(plugin, module="", error=f"{plugin}: its entry point must name a module, not '{plugin.module}'")
     try:
-        module = importlib.import_module(value)
+        module = importlib.import_module(plugin.module)
     except _FAILURES as error:
-        return Plugin(name, value, distribution, version, f"{who} cannot be imported: {_told(error, value)}")
-    return load_module(module, name, distribution, version)
+        return replace(plugin, error=f"{plugin} cannot be imported: {_sentence(error, plugin.module)}")
+    return load_module(module, plugin.name, plugin.distribution, plugin.version)
 
 
 def load_module(module: ModuleType, name: str, distribution: str = "", version: str = "") -> Plugin:
     """Ask an imported module what it offers. Never raises for the module's faults: they are the plugin's `error`."""
-    offers = Offers(name, distribution, version)
-    try:
-        trouble = _form(module)
-        if not trouble:
-            module.register(offers)
-            trouble = str(offers.error) if offers.error else None
-    except _FAILURES as error:
-        trouble = str(error) if error is offers.error else f"register failed: {_told(error, module.__name__)}"
-    if trouble and not offers.error:
-        trouble = f"plugin '{name}' ({origin(distribution, version)}): {trouble}"
     doc = (module.__doc__ or "").strip().partition("\n")[0]
-    return Plugin(name, module.__name__, distribution, version, trouble, () if trouble else tuple(offers.components), doc)
+    plugin = Plugin(name, module.__name__, distribution, version, doc=doc)
+    offers = Offers(plugin)
+    try:
+        if trouble := _form(module):
+            return replace(plugin, error=f"{plugin}: {trouble}")
+        module.register(offers)
+    except _FAILURES as error:
+        if not offers.error:
+            return replace(plugin, error=f"{plugin}: register failed: {_sentence(error, module.__name__)}")
+    return replace(plugin, error=str(offers.error)) if offers.error else replace(plugin, offers=tuple(offers.components))
 
 
 def _form(module: ModuleType) -> str | None:
-    """What keeps a module from being a plugin."""
+    """The problem that keeps a module from being a plugin."""
     contract = getattr(module, "GANFLOW_CONTRACT", 1)
     if contract != CONTRACT:
         if not isinstance(contract, int):
@@ -235,21 +208,21 @@ def _form(module: ModuleType) -> str | None:
         fit = "docs/porting.md says how to port it" if older else "install versions of the two that fit"
         return f"it was written for version {contract} of the plugin contract, and this ganflow has version {CONTRACT}; {fit}"
     for name, value in vars(module).items():
-        if name != "register" and callable(value) and marked(value) is not None:
+        if name != "register" and callable(value) and options_of(module, name) is not None:
             return f"a module's only hook is 'register', not '{name}'{did_you_mean(name, ['register'])}"
     register = getattr(module, "register", None)
-    options = marked(register)
+    options = options_of(module, "register")
     if options is None:
-        there = "is not marked with @hookimpl" if callable(register) else "is missing"
-        return f"the function 'register(offer)' {there} in the module {module.__name__}"
+        fault = "is not marked with @hookimpl" if callable(register) else "is missing"
+        return f"the function 'register(offer)' {fault} in the module {module.__name__}"
     if [p.name for p in Hook("register", "register", register, options).parameters] != ["offer"]:  # type: ignore[arg-type]
         return "'register' takes one argument, 'offer'"
     return None
 
 
-def _told(error: BaseException, module: str) -> str:
-    """An exception in one line, with the plugin's own line that led to it."""
+def _sentence(error: BaseException, module: str) -> str:
+    """An exception in one line, with the plugin's line that led to it."""
     top = module.partition(".")[0]
-    place = innermost(error, lambda name: name.partition(".")[0] == top)
-    where = f" ({place.frame.f_code.co_filename}:{place.line})" if place else ""
+    found = innermost(error, lambda name: name.partition(".")[0] == top)
+    where = f" ({found.frame.f_code.co_filename}:{found.line})" if found else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

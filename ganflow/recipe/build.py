@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,24 +12,21 @@ from ganflow.plugins import Catalogue, Chosen, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.values import Misfit, References, convert, longest_key, refers
-from ganflow.recipe.yaml import Node, Problems, join, lines, node_of, shown
+from ganflow.recipe.values import References, convert, longest_key, refers
+from ganflow.recipe.yaml import Node, Problems, Refused, join, lines, node_of, shown
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-def build(root: Node, catalogue: Catalogue, problems: Problems, name: str, version: int) -> Recipe | None:
-    """The recipe of a tree; None if there are problems, which are all collected.
+class Builder:
+    """Builds the recipe of a tree; all problems are collected.
 
     Args:
-        name: what the recipe is called if it says nothing of it.
-        version: which meaning it has if it says nothing of that.
+        version: the meaning of the recipe if it does not state one.
     """
-    return _Builder(root, catalogue, problems, version).build(name)
 
-
-class _Builder:
     def __init__(self, root: Node, catalogue: Catalogue, problems: Problems, version: int) -> None:
         self.root, self.catalogue, self.problems, self.version = root, catalogue, problems, version
         self.references = References(root, problems)
@@ -37,42 +34,35 @@ class _Builder:
         self.notes: list[str] = []
 
     def build(self, name: str) -> Recipe | None:
+        """The recipe, called `name` if it has no name; None if there are problems."""
         sections: dict[str, Node] = self.root.value
-        given = dict(lines(self.root))
+        written = dict(lines(self.root))
         if (head := self._head(sections, name)) is not None:
             self.version = head.recipe_version
         self._lay_out(sections)
         self.references.resolve(self.root)
-        one = {s: self._choose(sections[s], s, s) for s in ONE if s in sections}
-        per_part = {s: self._per_part(sections, s) for s in PER_PART}
-        many = {s: self._list(sections, s) for s in MANY}
-        plain = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
+        one: dict[str, Any] = {s: self._choose(sections[s], s, s) if s in sections else None for s in ONE}
+        optimizers, schedules = (self._per_part(sections, s) for s in PER_PART)
+        many: dict[str, Any] = {s: self._list(sections[s], s) for s in MANY}
+        plain: dict[str, Any] = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
         if self.problems or head is None:
             return None
         return Recipe(
-            name=head.name,
-            file=self.problems.file,
-            data=_there(one["data"]),
-            prior=one.get("prior"),
-            generator=_there(one["generator"]),
-            critic=one.get("critic"),
-            loss=_there(one["loss"]),
-            optimizers=per_part["optimizer"],
-            schedules=per_part["schedule"],
-            modifiers=many["modifiers"],
-            metrics=many["metrics"],
-            trackers=many["trackers"],
-            train=plain["train"],
-            track=plain["track"],
-            tune=plain.get("tune"),
+            head.name,
+            self.problems.file,
+            **one,
+            optimizers=optimizers,
+            schedules=schedules,
+            **many,
+            **plain,
             version=self.version,
             condition=None if head.condition is None else list(head.condition),
-            lines=given,
+            lines=written,
             parts=self.parts,
             notes=list(dict.fromkeys(self.notes)),
         )
 
-    # First pass: every section a mapping, every component found, every default in its place.
+    # First pass: every section a mapping, every component found, every default filled in.
 
     def _head(self, sections: dict[str, Node], name: str) -> Head | None:
         """The keys outside all sections; None if there is a problem."""
@@ -95,24 +85,28 @@ class _Builder:
                 sections[section] = Node(None, node.line, bad=True)
         for section in [s for s in REQUIRED if s not in sections]:
             self.problems.add(self.root.line, f"missing section '{section}'; every recipe needs {', '.join(REQUIRED)}")
-        for section in ONE:
-            if section in sections:
-                self._find(sections[section], section, section)
-        for section in PER_PART:
-            if section in sections:
-                self._lay_out_parts(sections, section)
+        for section in [s for s in ONE if s in sections]:
+            self._find(sections[section], section, section)
+        for section in [s for s in PER_PART if s in sections]:
+            self._lay_out_parts(sections, section)
         self._check_schedules(sections)
         for section, role in MANY.items():
-            self._lay_out_list(sections.setdefault(section, Node([], 1, default=True)), role, section)
+            node = sections.setdefault(section, Node([], 1, default=True))
+            if self._is(list, node, f"{section}: {node} is not a list; begin each {role} with '- '"):
+                for index, child in node.children():
+                    self._find(child, role, join(section, index))
         for section, cls in _PLAIN.items():
-            if section != "tune":
-                sections.setdefault(section, Node({}, 1, default=True))
-            if section in sections and self._is_mapping(sections[section], section):
-                self._fill_in(sections[section], cls, section, 0)
+            node = sections.get(section) or Node({}, 1, default=True)
+            if section in sections or section != "tune":
+                sections[section] = node
+                text = f"{section}: {node} is not a section; write its keys, one per line, below '{section}:'"
+                if self._is(dict, node, text):
+                    self._fill_in(node, cls, section, 0)
 
-    def _is_mapping(self, node: Node, path: str) -> bool:
-        if not isinstance(node.value, dict) and not node.bad:
-            self.problems.add(node.line, f"{path}: {node} is not a section; write its keys, one per line, below '{path}:'")
+    def _is(self, form: type, node: Node, problem: str) -> bool:
+        """Check that a sound node is a list or a mapping."""
+        if not node.bad and not isinstance(node.value, form):
+            self.problems.add(node.line, problem)
             node.bad = True
         return not node.bad
 
@@ -145,7 +139,7 @@ class _Builder:
                 self.problems.add(node.line, text)
 
     def _check_names(self, node: Node, section: str) -> None:
-        """See that no part is called like a key of the component above it: a path would mean both."""
+        """Check that no part is called like a key of the component above it: a path would mean both."""
         for part, child in node.value.items():
             above, _ = longest_key(node.value, part.split(".")[:-1])
             name, component = part.removeprefix(f"{above}.").partition(".")[0], node.value[above].component if above else None
@@ -154,47 +148,34 @@ class _Builder:
                 self.problems.add(child.line, f"{join(section, part)}: {text}; train all of {above} alike")
 
     def _check_schedules(self, sections: dict[str, Node]) -> None:
-        """See that every schedule is of a part that an optimizer trains (the loss's may have none of its own), or above one."""
+        """Check that an optimizer trains each schedule's part (the loss may have none), or something inside of it."""
         trained, schedule = (_parts(sections.get(section)) for section in PER_PART)
         for part, child in schedule.items():
             if trained and is_part(part) and part not in PARTS and not any(f"{name}.".startswith(f"{part}.") for name in trained):
                 text = f"no optimizer trains this part alone; add optimizer.{part}, or remove this"
                 self.problems.add(child.line, f"schedule.{part}: {text}")
 
-    def _lay_out_list(self, node: Node, role: str, path: str) -> None:
-        if node.bad:
-            return
-        if not isinstance(node.value, list):
-            self.problems.add(node.line, f"{path}: {node} is not a list; begin each {role} with '- '")
-            node.bad = True
-            return
-        for name, child in node.children():
-            self._find(child, role, join(path, name))
-
-    def _find(
-        self, node: Node, role: str, path: str, depth: int = 0, within: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> None:
+    def _find(self, node: Node, role: str, path: str, depth: int = 0, within: Mapping[str, Mapping[str, Any]] = _NONE) -> None:
         """Find the component that a section names, and fill in its defaults; `within`: see `settings.part`."""
+        if refers(node) and not node.bad:
+            self.references.resolve(node, path)
         if node.bad:
             return
-        if refers(node):
-            self.references.resolve(node, path)
-        problem = self._name_component(node, role, path)
-        if problem:
+        if problem := self._name_component(node, role, path):
             self.problems.add(*problem)
         if node.component is None:
             node.bad = True
         else:
-            self._fill_in(node, node.component.settings, path, depth, (within or {}).get(node.component.qualified, {}))
+            self._fill_in(node, node.component.settings, path, depth, within.get(node.component.qualified, _NONE))
 
     def _name_component(self, node: Node, role: str, path: str) -> tuple[int, str] | None:
-        """Set `node.component`; what keeps it from being found, as (line, text)."""
-        section = node.section() if not node.bad else {}
+        """Set `node.component`. Returns the (line, text) of the problem that keeps it from being found."""
+        section = node.section()
         installed = ", ".join(self.catalogue.names(role)) or "none"
         if section is None:
             return node.line, f"{path}: {node} is not a section; write {{use: name}} (installed: {installed})"
         if "use" not in section:
-            return None if node.bad else (node.line, f"missing key 'use' in {path}: which {role}? (installed: {installed})")
+            return node.line, f"missing key 'use' in {path}: which {role}? (installed: {installed})"
         use = section["use"]
         self.references.resolve(use, join(path, "use"))
         if use.bad:
@@ -212,26 +193,21 @@ class _Builder:
             self.notes.append(f"{meant}; to have the other, write {others}")
         return None
 
-    def _fill_in(
-        self, node: Node, settings: type, path: str, depth: int, within: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        """Put in the defaults of the keys that are not given, and find the components that go into keys.
-
-        Args:
-            within: defaults that differ where the component is."""
+    def _fill_in(self, node: Node, settings: type, path: str, depth: int, within: Mapping[str, Any] = _NONE) -> None:
+        """Fill in the defaults of absent keys, where `within` the component's, and find the components that go into keys."""
         for key in keys(settings):
             role = key.notes.role
             if key.name not in node.value and not key.required:
                 default = key.default_in(self.version, within)
-                own = default is key.default  # what the settings class fills in by itself
-                node.value[key.name] = node_of(default, node.line, default=role is None and own)
+                from_class = default is key.default  # which the settings class fills in by itself
+                node.value[key.name] = node_of(default, node.line, default=role is None and from_class)
             child = node.value.get(key.name)
             if role is None or child is None or child.value is None:
                 continue
             if depth == _DEEPEST_PART:
                 text = f"components in components, more than {_DEEPEST_PART} deep; does one contain itself by default?"
                 raise PluginError(f"{path}: {text}")
-            self._find(child, role, join(path, key.name), depth + 1, key.notes.within)
+            self._find(child, role, join(path, key.name), depth + 1, key.notes.within or _NONE)
 
     # Second pass: values checked, settings made.
 
@@ -239,7 +215,7 @@ class _Builder:
         """The component of a section with its settings; None if there is a problem.
 
         Args:
-            path: where the section stands, for messages.
+            path: of the section, for messages.
             slot: what it is for, "optimizer.critic", also where one section is for all parts.
         """
         component = node.component
@@ -253,26 +229,24 @@ class _Builder:
         if node is None or node.bad:
             return {}
         if per_part(node.value):
-            each = {p: (node.value[p], f"{section}.{p}") for p in sorted(node.value, key=_first) if is_part(p)}
+            each = {p: (node.value[p], f"{section}.{p}") for first in PARTS for p in node.value
+                    if is_part(p) and p.partition(".")[0] == first}  # fmt: skip
         else:
             each = {p: (node, section) for p in PLAYERS if p != "critic" or "critic" in sections}
         chosen = {p: self._choose(child, path, f"{section}.{p}") for p, (child, path) in each.items()}
         return {p: c for p, c in chosen.items() if c is not None}
 
-    def _list(self, sections: dict[str, Node], section: str) -> list[Chosen]:
-        node = sections[section]
-        if node.bad:
-            return []
-        paths = [join(section, index) for index in range(len(node.value))]
-        return _some(self._choose(child, path, path) for child, path in zip(node.value, paths, strict=True))
+    def _list(self, node: Node, section: str) -> list[Chosen]:
+        items = [(child, join(section, index)) for index, child in node.children()]
+        return [chosen for child, path in items if (chosen := self._choose(child, path, path)) is not None]
 
     def _settings(self, node: Node, settings: type, path: str, slot: str, owner: str) -> Any:
         """An instance of a settings class with the values of a section; None if there is a problem."""
         if node.bad:
             return None
-        before = len(self.problems)
         known = {key.name: key for key in keys(settings)}
         values: dict[str, Any] = {}
+        problems: list[tuple[int, str]] = []
         sound = True
         for name, child in node.value.items():
             if name == "use" and node.component is not None:
@@ -280,57 +254,57 @@ class _Builder:
             if name not in known:
                 close = did_you_mean(name, known)
                 listed = f" (keys: {', '.join(known) or 'none'})" if node.component is not None or not close else ""
-                self.problems.add(child.line, f"unknown key {shown(name)} in {owner}{close}{listed}")
-                sound = False
+                problems.append((child.line, f"unknown key {shown(name)} in {owner}{close}{listed}"))
             elif not child.default:
-                sound &= self._value(known[name], child, settings, join(path, name), join(slot, name), values)
+                try:
+                    values[name] = self._value(known[name], child, settings, join(path, name), join(slot, name))
+                except Refused as refused:
+                    sound = False
+                    problems += [(child.line, f"{join(path, name)}: {text}") for text in refused.args]
         for key in known.values():
             if key.required and key.name not in node.value:
                 doc = f" ({key.notes.doc})" if key.notes.doc else ""
-                self.problems.add(node.line, f"missing key '{key.name}' in {owner}{doc}")
-        if not sound or len(self.problems) > before:
-            return None
-        return self._make(node, settings, values, path, owner)
-
-    def _value(self, key: Key, node: Node, settings: type, path: str, slot: str, values: dict[str, Any]) -> bool:
-        """Put the value of `node` into `values`; whether it is sound."""
-        if node.bad:
-            return False
-        if key.notes.role is not None:
-            if node.value is None:
-                if key.default is not None:
-                    text = f"a {key.notes.role} is needed here; to have the default one, leave the key out"
-                    self.problems.add(node.line, f"{path}: {text}")
-                values[key.name] = None
-            elif chosen := self._choose(node, path, slot):
-                self.parts[slot] = chosen
-                values[key.name] = chosen.settings
-            return True
-        if node.spoilt():
-            return False
-        try:
-            values[key.name] = convert(settings, key, node)
-        except Misfit as misfit:
-            self.problems.add(node.line, f"{path}: {misfit}")
-            return False
-        troubles = list(check(key, values[key.name]))
-        for trouble in troubles:
-            self.problems.add(node.line, f"{path}: {trouble}")
-        return not troubles
-
-    def _make(self, node: Node, settings: type, values: dict[str, Any], path: str, owner: str) -> Any:
-        try:
-            return settings(**values)
-        except SettingsError as error:
-            for name, text in error.problems:
-                child = node.value.get(name)
-                line = node.line if child is None or child.default else child.line
-                self.problems.add(line, f"{join(path, name) if name else path}: {text}")
-        except ValueError as error:
-            self.problems.add(node.line, f"{path}: {error}")
-        except Exception as error:
-            raise PluginError(f"{node.component or owner} failed on its keys: {type(error).__name__}: {error}") from error
+                problems.append((node.line, f"missing key '{key.name}' in {owner}{doc}"))
+        if sound and not problems:
+            try:
+                return settings(**values)
+            except SettingsError as error:
+                for name, text in error.problems:
+                    at = node.value.get(name)
+                    line = node.line if at is None or at.default else at.line
+                    problems.append((line, f"{join(path, name) if name else path}: {text}"))
+            except ValueError as error:
+                problems.append((node.line, f"{path}: {error}"))
+            except Exception as error:
+                raise PluginError(f"{node.component or owner} failed on its keys: {type(error).__name__}: {error}") from error
+        for problem in problems:
+            self.problems.add(*problem)
         return None
+
+    def _value(self, key: Key, node: Node, settings: type, path: str, slot: str) -> Any:
+        """The value of `node` for a key.
+
+        Raises:
+            Refused: with the problems that are not yet reported.
+        """
+        if node.bad:
+            raise Refused
+        role = key.notes.role
+        if role is not None and node.value is None:
+            if key.default is None:
+                return None
+            raise Refused(f"a {role} is needed here; to have the default one, leave the key out")
+        if role is not None:
+            if (chosen := self._choose(node, path, slot)) is None:
+                raise Refused
+            self.parts[slot] = chosen
+            return chosen.settings
+        if node.spoilt():
+            raise Refused
+        value = convert(settings, key, node)
+        if troubles := list(check(key, value)):
+            raise Refused(*troubles)
+        return value
 
 
 def _section_hint(section: str) -> str:
@@ -342,22 +316,8 @@ def _section_hint(section: str) -> str:
     return f"{did_you_mean(section, SECTIONS)} (sections: {', '.join(SECTIONS)})"
 
 
-def _first(part: str) -> int:
-    """What sorts parts: the generator's, the critic's, the loss's, each as they are written."""
-    return PARTS.index(first) if (first := part.partition(".")[0]) in PARTS else len(PARTS)
-
-
 def _parts(section: Node | None) -> dict[str, Node]:
     """The parts of an optimizer or schedule section, the players where one is for everything."""
     if section is None or not isinstance(section.value, dict):
         return {}
     return section.value if per_part(section.value) else dict.fromkeys(PLAYERS, section)
-
-
-def _some(chosen: Iterable[Chosen | None]) -> list[Chosen]:
-    return [c for c in chosen if c is not None]
-
-
-def _there(chosen: Chosen | None) -> Chosen:
-    assert chosen is not None, "a required section is missing, and no problem was reported"
-    return chosen

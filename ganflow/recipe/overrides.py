@@ -28,16 +28,10 @@ from ganflow.errors import did_you_mean
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
 from ganflow.recipe.values import longest_key, steps
-from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, join, read_yaml, shown
+from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, read_yaml, shown
 
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
-
-
 _WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
-
-
-class _Refused(Exception):
-    """What is wrong with an override."""
 
 
 @dataclass
@@ -50,7 +44,7 @@ class Override:
     value: Node
 
     @property
-    def order(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[bool, int, int]:
         """Short paths first (`critic.use` is as much the whole section as `critic`); removals from lists last, from the end."""
         *_, last = self.steps
         if self.sign == "~" and isinstance(last, int):
@@ -59,7 +53,7 @@ class Override:
 
 
 def is_override(argument: str) -> bool:
-    """Whether a command-line argument is an override rather than a recipe: a "~", or a "=" before any "/"."""
+    """Return whether a command-line argument is an override, not a recipe: it has a "~" in front, or a "=" before any "/"."""
     return (argument.startswith("~") or "=" in argument) and "/" not in argument.partition("=")[0]
 
 
@@ -78,16 +72,15 @@ def apply(
     """Change the tree as the overrides say. What cannot be done is a problem and changes nothing.
 
     Args:
+        lines: of overrides that are not of the command line.
         catalogue: what is installed, if not everything that `load_catalogue` finds.
-        lines: where overrides come from that are not of the command line.
     """
-    places = lines or {}
-    parsed = [override for text in overrides if (override := _parse(text, problems, places.get(text, COMMAND_LINE)))]
-    for override in sorted(parsed, key=lambda o: o.order):
+    parsed = [override for text in overrides if (override := _parse(text, problems, (lines or {}).get(text, COMMAND_LINE)))]
+    for override in sorted(parsed, key=lambda o: o.rank):
         try:
-            for steps_ in _targets(root, override, catalogue):
-                _change(root, override, steps_)
-        except _Refused as refused:
+            for path in _targets(root, override, catalogue):
+                _change(root, override, path)
+        except Refused as refused:
             problems.add(override.value.line, str(refused))
 
 
@@ -117,11 +110,11 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     sections = [child for part, child in keys.items() if is_part(part)] if per_part(keys) else [node]
     hint = did_you_mean(str(rest[0]), PARTS) if not named and len(rest) > 1 else ""
     if hint and not any(_has_key(child, str(section), rest[0], catalogue) for child in sections):
-        raise _Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
+        raise Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
     if not per_part(keys):
         if not named or not makes:
             return [override.steps]
-        players = PLAYERS if _given(root, "critic") else PLAYERS[:1]
+        players = PLAYERS if _has_critic(root) else PLAYERS[:1]
         node.value = keys = {player: copy.deepcopy(Node(keys, node.line)) for player in players}
     if not named:
         return [[section, part, *rest] for part in keys if is_part(part)]
@@ -129,7 +122,9 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     above = keys.get(part)
     if left and makes and not (above and _has_key(above, str(section), left[0], catalogue)):
         known = left[-1] == "use" or (above is not None and _has_key(above, str(section), left[-1], catalogue))
-        key = [left.pop()] if known or not _is_component(override.value) else []
+        value = override.value.value
+        is_component = isinstance(value, str) or (isinstance(value, dict) and "use" in value)
+        key = [left.pop()] if known or not is_component else []
         if left:
             part = join(part, ".".join(map(str, left)))
             keys[part] = copy.deepcopy(above) if above and key and key != ["use"] else Node(None, COMMAND_LINE)
@@ -138,7 +133,7 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
 
 
 def _has_key(node: Node, role: str, name: str | int, catalogue: Catalogue | None) -> bool:
-    """Whether a component's section has a key of this name, as far as is known."""
+    """Return whether a component has a key of this name; True where the component is not known."""
     section = node.section() or {}
     use = section["use"].value if "use" in section else None
     if name == "use" or name in section or not isinstance(use, str):
@@ -150,40 +145,37 @@ def _has_key(node: Node, role: str, name: str | int, catalogue: Catalogue | None
     return name in {key.name for key in keys_of(component.settings)}
 
 
-def _is_component(value: Node) -> bool:
-    """Whether a value is a component, by its bare name or with keys."""
-    return isinstance(value.value, str) or (isinstance(value.value, dict) and "use" in value.value)
-
-
 def per_part(keys: dict[str, Node]) -> bool:
-    """Whether an optimizer or schedule section is divided into parts."""
+    """Return whether an optimizer or schedule section is divided into parts."""
     return "use" not in keys and any(map(is_part, keys))
 
 
 def is_part(key: str) -> bool:
-    """Whether a key of such a section is a player, the loss, or something inside of one."""
+    """Return whether a key of such a section is a player, the loss, or something inside of one."""
     return key.partition(".")[0] in PARTS and steps(key) is not None
 
 
-def _given(root: Node, section: str) -> bool:
-    node = root.value.get(section)
+def _has_critic(root: Node) -> bool:
+    node = root.value.get("critic")
     return node is not None and (node.bad or node.value is not None)
 
 
 def _change(root: Node, override: Override, path: list[str | int]) -> None:
     *before, last = path
-    parent, place = root, ""
+    parent, above, create = root, "", override.sign != "~"
     for step in before:
-        parent = _child(parent, step, place, create=override.sign != "~")
-        place = join(place, step)
+        parent, above = _child(parent, step, above, create), join(above, step)
     value = copy.deepcopy(override.value)
-    if override.sign == "~":
-        _remove(parent, last, place)
-    elif override.sign == "+":
-        _append(_child(parent, last, place, create=True), value, override.path)
+    if override.sign == "+":
+        _append(_child(parent, last, above, create), value, override.path)
+    elif create:
+        _set(parent, last, above, value)
     else:
-        _set(parent, last, place, value)
-    if path == ["critic"] and not _given(root, "critic"):
+        if not above and last in REQUIRED:
+            raise Refused(f"~{last}: every recipe needs {last}")
+        _child(parent, last, above, create)
+        del parent.value[last if isinstance(parent.value, list) else str(last)]
+    if path == ["critic"] and not _has_critic(root):
         for section in PER_PART:
             keys = root.value[section].value if section in root.value else None
             if isinstance(keys, dict) and per_part(keys):
@@ -193,77 +185,54 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
                     del root.value[section]
 
 
-def _child(parent: Node, step: str | int, place: str, create: bool) -> Node:
-    """The node below `parent`; with `create`, an empty section if there is none."""
+def _child(parent: Node, step: str | int, above: str, create: bool) -> Node:
+    """The node below `parent`, whose path is `above`; with `create`, an empty one if there is none."""
     if create and parent.value is None:
         if isinstance(step, int):
-            raise _Refused(f"there is no {join(place, step)}; to begin a list, write +{place}=…")
+            raise Refused(f"there is no {join(above, step)}; to begin a list, write +{above}=…")
         parent.value = {}
     if isinstance(parent.value, list):
-        item: Node = parent.value[_index(parent, step, place)]
+        if not isinstance(step, int):
+            raise Refused(f"{above} is a list; write {above}[0].{step} for its first item")
+        if step >= len(parent.value):
+            raise Refused(f"there is no {above}[{step}] (items: {len(parent.value)}); to append, write +{above}=…")
+        item: Node = parent.value[step]
         return item
-    named = place.partition(".")[0] not in _WITHOUT_USE  # a bare name may stand for a section
+    named = above.partition(".")[0] not in _WITHOUT_USE  # a bare name may stand for a section
     keys = parent.section() if named else parent.value
     if not isinstance(keys, dict):
-        raise _Refused(f"{join(place, step)}: {place} is a single value and has no keys")
+        raise Refused(f"{join(above, step)}: {above} is a single value and has no keys")
     name = str(step)
-    if name not in keys and create:
-        keys[name] = Node(None, COMMAND_LINE)
-    if name not in keys:
-        raise _Refused(f"~{join(place, name)}: the recipe has no such key")
-    return keys[name]
+    if name not in keys and not create:
+        raise Refused(f"~{join(above, name)}: the recipe has no such key")
+    return keys.setdefault(name, Node(None, COMMAND_LINE))
 
 
-def _index(parent: Node, step: str | int, place: str) -> int:
-    if not isinstance(step, int):
-        raise _Refused(f"{place} is a list; write {place}[0].{step} for its first item")
-    if step >= len(parent.value):
-        raise _Refused(f"there is no {place}[{step}] (items: {len(parent.value)}); to append, write +{place}=…")
-    return step
-
-
-def _set(parent: Node, last: str | int, place: str, value: Node) -> None:
-    if last == "use" and place and not isinstance(parent.value, list):
+def _set(parent: Node, last: str | int, above: str, value: Node) -> None:
+    if last == "use" and above and not isinstance(parent.value, list):
         _switch(parent, value)
         return
-    old = _child(parent, last, place, create=True)
+    old = _child(parent, last, above, create=True)
     if isinstance(value.value, str) and isinstance(old.value, dict) and "use" in old.value:
         _switch(old, value)
-    elif isinstance(parent.value, list):
-        parent.value[int(last)] = value
     else:
-        parent.value[str(last)] = value
+        parent.value[last if isinstance(parent.value, list) else str(last)] = value
 
 
 def _switch(section: Node, use: Node) -> None:
-    """Another component: the old one's keys go. The same one: they stay."""
+    """Switch the component: another one loses the keys, the same one keeps them."""
     keys = section.section() or {}
     old = keys["use"].value if "use" in keys else None
-    same = isinstance(old, str) and isinstance(use.value, str) and _same(old, use.value)
+    same = isinstance(old, str) and old == use.value
+    if isinstance(old, str) and isinstance(use.value, str) and not ("/" in old and "/" in use.value):
+        same = old.rpartition("/")[2] == use.value.rpartition("/")[2]  # one may lack the plugin's name
     section.value = {**keys, "use": use} if same else {"use": use}
     section.line = section.line if same else use.line
-
-
-def _same(old: str, new: str) -> bool:
-    """Whether two names mean one component: with the plugin's name, or without it in one of them."""
-    if "/" in old and "/" in new:
-        return old == new
-    return old.rpartition("/")[2] == new.rpartition("/")[2]
 
 
 def _append(target: Node, value: Node, path: str) -> None:
     if target.value == {} or target.value is None:
         target.value = []
     if not isinstance(target.value, list):
-        raise _Refused(f"+{path}: {path} is not a list")
+        raise Refused(f"+{path}: {path} is not a list")
     target.value.extend(value.value if isinstance(value.value, list) else [value])
-
-
-def _remove(parent: Node, last: str | int, place: str) -> None:
-    if not place and last in REQUIRED:
-        raise _Refused(f"~{last}: every recipe needs {last}")
-    _child(parent, last, place, create=False)
-    if isinstance(parent.value, list):
-        del parent.value[int(last)]
-    else:
-        del parent.value[str(last)]

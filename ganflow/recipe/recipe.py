@@ -11,7 +11,7 @@ from typing import Any
 
 from ganflow.contract.settings import keys
 from ganflow.plugins import Chosen, Composition
-from ganflow.recipe.sections import MANY, RECIPE_VERSION, Track, Train, Tune
+from ganflow.recipe.sections import MANY, ONE, RECIPE_VERSION, Track, Train, Tune
 from ganflow.recipe.yaml import join, plain, to_flow, to_yaml
 
 OUTSIDE = ("data", "prior", "schedule", "metrics", "trackers", "tune")
@@ -25,17 +25,15 @@ class Recipe:
     Two recipes are equal when they mean the same; where they were read from does not matter.
 
     Attributes:
-        file: where it was read.
         critic: None where the generator trains alone.
-        optimizers: by what they train: "generator", "critic" (not where there is none), "generator.mapping", "loss", …: see
+        optimizers: by part: "generator", "critic" (unless there is none), "generator.mapping", "loss", …: see
             ganflow.engine.optimizers.
-        schedules: the same; a part without one has that of the longest part above it, or else keeps its learning rate.
-        tune: None where the recipe has no such section.
-        version: which meaning of recipes it has, see RECIPE_VERSION.
+        schedules: by part; one without has that of the longest part above it, or else keeps its learning rate.
+        version: of the recipe's meaning, see RECIPE_VERSION.
         condition: the data's fields that generator and critic get besides; None for what follows from the data.
-        lines: path of a key that was given ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
-        parts: components within components, by their place ("loss.adversarial"); the settings of each are also in the
-            field of the settings that hold it.
+        lines: path of a written key ("train.rounds", "modifiers[0].c") → its line, 0 for the command line.
+        parts: components within components, by their path ("loss.adversarial"); the settings that hold one have its settings in
+            the field.
         notes: what is no mistake, but worth knowing; a sentence each.
     """
 
@@ -61,10 +59,9 @@ class Recipe:
     notes: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def slots(self) -> dict[str, Chosen]:
-        """What is built, by "data", "prior", "generator", "critic", "loss", "optimizer.generator", …; absent ones left out."""
-        one = {"data": self.data, "prior": self.prior, "generator": self.generator, "critic": self.critic, "loss": self.loss}
+        """The components that are built, by "data", "prior", "generator", "critic", "loss", "optimizer.generator", …"""
         return {
-            **{slot: chosen for slot, chosen in one.items() if chosen is not None},
+            **{slot: chosen for slot in ONE if (chosen := getattr(self, slot)) is not None},
             **{f"optimizer.{part}": chosen for part, chosen in self.optimizers.items()},
             **{f"schedule.{part}": chosen for part, chosen in self.schedules.items()},
         }
@@ -78,10 +75,10 @@ class Recipe:
         return Composition(self.slots(), self.modifiers, self.metrics, self.parts.values(), self.trackers)
 
     def played(self) -> dict[str, Chosen]:
-        """The components that a round is made of, by the place where the recipe names them: "loss", "modifiers[0]", …"""
+        """The components that a round is made of, by their path in the recipe: "loss", "modifiers[0]", …"""
         modifiers = {f"modifiers[{i}]": chosen for i, chosen in enumerate(self.modifiers)}
         every = {**self.slots(), **modifiers, **self.parts}
-        return {place: chosen for place, chosen in every.items() if not place.startswith(OUTSIDE)}
+        return {path: chosen for path, chosen in every.items() if not path.startswith(OUTSIDE)}
 
     def copied(self) -> Recipe:
         """A copy whose settings may be changed. The components are the same."""
@@ -89,21 +86,16 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """Plain data that says everything: defaults filled in, components with their plugin ("wgan/wasserstein")."""
-        slots = {slot: self._section(chosen, slot) for slot, chosen in self.slots().items()}
         data: dict[str, Any] = {"name": self.name, "recipe_version": self.version}
         if self.condition is not None:
             data["condition"] = self.condition
-        for slot, section in slots.items():
+        for slot, chosen in self.slots().items():
             above, _, part = slot.partition(".")
-            if part:
-                data.setdefault(above, {})[part] = section
-            else:
-                data[slot] = section
+            (data.setdefault(above, {}) if part else data)[part or slot] = self._section(chosen, slot)
         for name in MANY:
             data[name] = [self._section(chosen, join(name, index)) for index, chosen in enumerate(getattr(self, name))]
         for name in ("train", "track", "tune"):
-            settings = getattr(self, name)
-            if settings is not None:
+            if (settings := getattr(self, name)) is not None:
                 data[name] = self._values(settings, name)
         return data
 
@@ -113,9 +105,9 @@ class Recipe:
     def _values(self, settings: Any, slot: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key in keys(type(settings)):
-            value, place = getattr(settings, key.name), join(slot, key.name)
+            value, path = getattr(settings, key.name), join(slot, key.name)
             inner = key.notes.role is not None and value is not None
-            values[key.name] = self._section(self.parts[place], place) if inner else plain(value)
+            values[key.name] = self._section(self.parts[path], path) if inner else plain(value)
         return values
 
     def to_yaml(self) -> str:
@@ -127,11 +119,13 @@ def differences(old: Recipe | dict[str, Any], new: Recipe | dict[str, Any]) -> l
     """One line for every key that differs: "train.n_critic: 5 → 1".
 
     Args:
-        old, new: recipes, or what their `resolved()` gave.
+        old, new: recipes, or what their `resolved()` returned.
     """
     before, after = (dict(_flat(r.resolved() if isinstance(r, Recipe) else r)) for r in (old, new))
-    every = dict.fromkeys([*before, *after])
-    return [f"{path}: {_shown(before, path)} → {_shown(after, path)}" for path in every if not _same(before, after, path)]
+    changed = [path for path in {**before, **after} if path not in before or path not in after or
+               repr(before[path]) != repr(after[path])]  # fmt: skip
+    shown = [{path: to_flow(value) for path, value in values.items()} for values in (before, after)]
+    return [f"{path}: {' → '.join(texts.get(path, '(none)') for texts in shown)}" for path in changed]
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -146,17 +140,6 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, plain(value)
 
 
-def _same(before: dict[str, Any], after: dict[str, Any], path: str) -> bool:
-    return path in before and path in after and repr(before[path]) == repr(after[path])
-
-
-def _shown(values: dict[str, Any], path: str) -> str:
-    if path not in values:
-        return "(none)"
-    value = values[path]
-    return str(value) if isinstance(value, dict) else to_yaml([value]).strip()[1:-1]  # a dict here is an empty one
-
-
 _NAMES = re.compile(r"(.*_)?(path|file|folder|dir|directory|root)")
 
 
@@ -167,23 +150,22 @@ def anchored(recipe: Recipe, home: Path) -> list[str]:
     separator or an ending (`photos/birds`, `points.npz`). What is absolute, or begins with `~`, stays as it is.
     """
     found = dict(_texts(recipe))
-    paths = {key: home / text for key, text in found.items() if _is_path(key, text) and _there(home, text)}
+    paths = {key: home / text for key, text in found.items() if _is_path(key, text) and _exists(home, text)}
     start = recipe.train.start_from
-    if start and _there(home, f"{start}/run.json"):  # else it is the name or the id of a run
+    if start and _exists(home, f"{start}/run.json"):  # else it is the name or the id of a run
         paths["train.start_from"] = home / start
     return [f"{key}={to_flow(str(path))}" for key, path in paths.items()]
 
 
 def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """(path of the key, value) of every text in the components' settings."""
-    several = {"modifiers": recipe.modifiers, "metrics": recipe.metrics}
     components = {slot: chosen for slot, chosen in recipe.slots().items() if "." not in slot}
-    components |= {join(name, index): chosen for name, listed in several.items() for index, chosen in enumerate(listed)}
-    for place, chosen in {**components, **recipe.parts}.items():
+    for name, listed in {"modifiers": recipe.modifiers, "metrics": recipe.metrics}.items():
+        components |= {join(name, index): chosen for index, chosen in enumerate(listed)}
+    for path, chosen in {**components, **recipe.parts}.items():
         for key in keys(chosen.component.settings):
-            value = getattr(chosen.settings, key.name)
-            if isinstance(value, str):
-                yield join(place, key.name), value
+            if isinstance(value := getattr(chosen.settings, key.name), str):
+                yield join(path, key.name), value
 
 
 def _is_path(key: str, text: str) -> bool:
@@ -191,7 +173,7 @@ def _is_path(key: str, text: str) -> bool:
     return _NAMES.fullmatch(name) is not None or "/" in text or bool(Path(text).suffix)
 
 
-def _there(home: Path, text: str) -> bool:
+def _exists(home: Path, text: str) -> bool:
     try:
         return bool(text) and not text.startswith("~") and not Path(text).is_absolute() and (home / text).exists()
     except (OSError, ValueError):  # too long, a zero

@@ -18,8 +18,8 @@ SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PART, *MANY, "trai
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
 RECIPE_VERSION = 2
-"""Of what recipes mean. It grows when a default, or the meaning of a key, changes: `key(..., before={2: old})`. A recipe that is
-written out in full says it (`recipe_version`); a user's may, and means the newest if it does not. Runs that began before
+"""Version of recipes' meaning. It grows when a default, or the meaning of a key, changes: `key(..., before={2: old})`. A recipe
+that is written out in full says it (`recipe_version`); a user's may, and means the newest if it does not. Runs that began before
 there was a version have 1.
 
 2: least squares in CycleGAN, pix2pix and UNIT without LSGAN's ½; several scales of a critic are summed; an average's batch-norm
@@ -32,7 +32,7 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
 
 @settings
 class Head:
-    """What stands at the top of a recipe outside all sections."""
+    """Keys at the top of a recipe, outside all sections."""
 
     recipe_version: int = key(RECIPE_VERSION, "which meaning of recipes this one was written for", ge=1)
     name: str = key(doc="names the folder of the runs, runs/<name>/; the recipe's file name if not given")
@@ -58,7 +58,7 @@ class Head:
 
 @settings
 class Train:
-    """How the game is played."""
+    """Rules by which the game is played."""
 
     rounds: int = key(1000, "rounds to play: n_critic critic steps and one generator step each", ge=1)
     n_critic: int = key(1, "critic steps per round, each on a fresh batch; without a critic it means nothing", ge=1)
@@ -115,7 +115,7 @@ class Train:
 
 @settings
 class Track:
-    """What is sent to MLflow. Other trackers are in the section `trackers`, a list of components."""
+    """Settings of MLflow. Other trackers are in the section `trackers`, a list of components."""
 
     mlflow: bool = key(True, "record the run in MLflow")
     uri: str | None = key(None, "tracking server or store; if not given MLFLOW_TRACKING_URI, else SQLite in the runs folder")
@@ -133,16 +133,16 @@ class Track:
 
 SEARCHERS = ("random", "grid", "optuna", "hyperopt")
 UNSUPPORTED = {
-    "ax": "ax 1.3 does not work with Ray 2.60",
-    "bayesopt": "bayesian-optimization 3.4 does not work with Ray 2.60",
+    "ax": "Ray Tune's adapter does not work with today's ax",  # tried: 1.3
+    "bayesopt": "Ray Tune's adapter does not work with today's bayesian-optimization",  # tried: 3.4
     "hebo": "HEBO does not install beside this numpy",
 }
-"""Searchers that Ray has and ganflow has not, and why."""
+"""Searchers that Ray Tune has and ganflow has not, and why."""
 
 
 @settings
 class Tune:
-    """How `ganflow tune` searches. `space` maps keys of the recipe to what is tried for them: see `ganflow tune --help`."""
+    """Settings of `ganflow tune`. `space` maps keys of the recipe to what is tried for them: see `ganflow tune --help`."""
 
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")

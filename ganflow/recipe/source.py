@@ -15,10 +15,10 @@ from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
-from ganflow.recipe.build import build
+from ganflow.recipe.build import Builder
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import RECIPE_VERSION
-from ganflow.recipe.yaml import Node, Problems, read_yaml, shown, to_yaml
+from ganflow.recipe.yaml import Node, Problems, node_of, read_yaml, shown, to_yaml
 
 CLUSTER = "cluster"
 """The folder of files for Ray clusters, which are YAML and no recipes."""
@@ -41,7 +41,7 @@ class Shipped:
 
 
 def folder() -> Path:
-    """Where the shipped recipes are."""
+    """The folder of the shipped recipes."""
     package = Path(__file__).parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
@@ -50,24 +50,22 @@ def folder() -> Path:
 def shipped() -> list[Shipped]:
     """Every shipped recipe, by name."""
     root = folder()
-    found = sorted(root.rglob("*.yaml"))
-    return [_about(path, root) for path in found if path.relative_to(root).parts[0] != CLUSTER]
+    return [_about(path, root) for path in sorted(root.rglob("*.yaml")) if path.relative_to(root).parts[0] != CLUSTER]
 
 
 def find_shipped(name: str) -> Shipped | None:
     """The shipped recipe called `name`, with or without its folder and ".yaml"; None if there is none, or several."""
     wanted = name.removesuffix(".yaml")
     recipes = shipped()
-    exact = [r for r in recipes if r.name == wanted]
-    found = exact or [r for r in recipes if r.path.stem == wanted]
+    found = [r for r in recipes if r.name == wanted] or [r for r in recipes if r.path.stem == wanted]
     return found[0] if len(found) == 1 else None
 
 
-def near_matches(name: str) -> list[str]:
-    """Names of shipped recipes that resemble `name`, which may be a path."""
-    stem = Path(name).stem
+def near_matches(name: str) -> str:
+    """'; did you mean …?' with the shipped recipes whose names resemble `name`, which may be a path; otherwise nothing."""
     by_stem = {r.path.stem: r.name for r in shipped()}
-    return [by_stem[close] for close in difflib.get_close_matches(stem, by_stem, n=3)]
+    close = [repr(by_stem[stem]) for stem in difflib.get_close_matches(Path(name).stem, by_stem, n=3)]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _about(path: Path, root: Path) -> Shipped:
@@ -98,12 +96,8 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
 
 
 def kept_recipe(path: Path) -> Recipe:
-    """The recipe that a run's folder keeps, to be read and not to be trained. A password in its tracking address, which
-    earlier versions kept, is left out.
-
-    Raises:
-        RecipeError, GanflowError: as `read_recipe`.
-    """
+    """The recipe in a run's folder, to be read and not to be trained. A password in its tracking address, which earlier
+    versions kept, is left out. Raises as `read_recipe`."""
     kept = draft(path)
     _without_password(kept.root)
     return kept.build()
@@ -114,9 +108,9 @@ class Draft:
     """A recipe that has been read but not checked; many recipes can be made of it that differ in some keys.
 
     Attributes:
-        name: what the recipe is called if it says nothing of it.
+        name: of the recipe if it does not state one.
         problems: those found so far.
-        version: which meaning it has if it says nothing of that.
+        version: the meaning of the recipe if it does not state one.
     """
 
     root: Node
@@ -130,38 +124,28 @@ class Draft:
         """The recipe with these changes, too; the draft stays as it is.
 
         Args:
-            lines: line to give to an override's values, where that is not the command line.
+            lines: of overrides that are not of the command line.
 
         Raises:
             RecipeError: it has problems; all of them, by line.
         """
-        problems = Problems(self.problems.file)
-        problems.extend(self.problems)
-        root = copy.deepcopy(self.root)
-        catalogue = catalogue or load_catalogue()
+        root, problems, catalogue = copy.deepcopy(self.root), copy.copy(self.problems), catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
-        recipe = build(root, catalogue, problems, self.name, self.version)
+        recipe = Builder(root, catalogue, problems, self.version).build(self.name)
         if recipe is None:
             raise RecipeError(problems)
         return recipe
 
     def to_yaml(self) -> str:
-        """As it was given, changes included; references are kept, and nothing is filled in but its name."""
+        """The text of the recipe, changes included; references are kept, and nothing is filled in but its name."""
         return to_yaml({"name": self.name, "recipe_version": self.version, **self.root.plain()})
 
 
 def recipe_of(plain: Mapping[str, Any], catalogue: Catalogue | None = None) -> Recipe:
-    """The recipe that `resolved()` gave.
-
-    Raises:
-        RecipeError: as `read_recipe`.
-    """
-    problems = Problems("the recipe that was kept")
-    root = read_yaml(to_yaml(dict(plain)), problems)
-    if root is None:
-        raise RecipeError(problems)
+    """The recipe of what `resolved()` returned. Raises as `read_recipe`."""
+    root = node_of(dict(plain), 1)
     _without_password(root)
-    return Draft(root, str(plain.get("name")), problems, OLDEST).build(catalogue=catalogue)
+    return Draft(root, str(plain.get("name")), Problems("the recipe that was kept"), OLDEST).build(catalogue=catalogue)
 
 
 def _without_password(root: Node) -> None:
@@ -178,21 +162,21 @@ def draft(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogu
         RecipeError: it is not a recipe's YAML.
         GanflowError: there is no such recipe, or it cannot be read.
     """
-    path = locate(source)
-    file = _shown_path(path)
+    path, here = locate(source), Path.cwd()
+    file = str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
     problems = Problems(file)
     root = read_yaml(_load(path, file), problems)
-    if root is not None and not root.bad and not isinstance(root.value, dict):
-        problems.add(root.line if root.value is not None else 1, _not_a_recipe(root))
+    if root is not None and not root.bad and root.value is None:
+        problems.add(1, "the recipe is empty; `ganflow recipes copy wgan` gives one to start from")
+    elif root is not None and not root.bad and not isinstance(root.value, dict):
+        found = "a list" if isinstance(root.value, list) else f"the single value {root}"
+        problems.add(root.line, f"a recipe is a mapping of sections (data: …, generator: …), not {found}")
     if root is None or not isinstance(root.value, dict):
         raise RecipeError(problems)
     changes.apply(overrides, root, problems, catalogue=catalogue)
-    return Draft(root, path.stem, problems, OLDEST if _is_a_runs(path) else RECIPE_VERSION)
-
-
-def _is_a_runs(path: Path) -> bool:
-    """Whether it is the recipe in a run's or a sweep's folder: it has a version, or was written before there was one."""
-    return path.name == "recipe.yaml" and path.with_name("run.json").is_file()
+    # The recipe in a run's or a sweep's folder has a version, or was written before there was one.
+    kept = path.name == "recipe.yaml" and path.with_name("run.json").is_file()
+    return Draft(root, path.stem, problems, OLDEST if kept else RECIPE_VERSION)
 
 
 def locate(source: str | Path) -> Path:
@@ -215,15 +199,8 @@ def locate(source: str | Path) -> Path:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise GanflowError(f"{shown(str(source))} cannot be a recipe's path: {why}") from None
-    close = near_matches(str(source))
-    hint = f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    raise GanflowError(f"no recipe {shown(str(source))}{hint} (`ganflow recipes` lists those that come with ganflow)")
-
-
-def _shown_path(path: Path) -> str:
-    """The path as messages give it: from here, where that is shorter."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+    hint = f"{near_matches(str(source))} (`ganflow recipes` lists those that come with ganflow)"
+    raise GanflowError(f"no recipe {shown(str(source))}{hint}")
 
 
 def _load(path: Path, file: str) -> str:
@@ -241,10 +218,3 @@ def _load(path: Path, file: str) -> str:
         line = data[: error.start].count(b"\n") + 1
         problems.add(line, f"not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8")
         raise RecipeError(problems) from None
-
-
-def _not_a_recipe(root: Node) -> str:
-    if root.value is None:
-        return "the recipe is empty; `ganflow recipes copy wgan` gives one to start from"
-    what = "a list" if isinstance(root.value, list) else f"the single value {root}"
-    return f"a recipe is a mapping of sections (data: …, generator: …), not {what}"

@@ -8,6 +8,7 @@ An override is every stage's, or one's: `train.seed=1`, `stackgan_stage1_birds.t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +25,14 @@ STAGES = "stages"
 
 @dataclass(frozen=True)
 class Stages:
-    """Attributes:
-    name: of the whole.
-    recipes: in the order in which they are run.
-    """
+    """The recipes of a whole, in the order in which they are run."""
 
     name: str
     recipes: list[Recipe]
 
     @property
     def notes(self) -> list[str]:
-        """Those of the recipes, each once."""
+        """The recipes' notes, each once."""
         return list(dict.fromkeys(note for recipe in self.recipes for note in recipe.notes))
 
     def resolved(self) -> dict[str, Any]:
@@ -56,8 +54,7 @@ def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
     listed: Node | None = whole.root.value.get(STAGES)
     if listed is None:
         return None
-    problems = Problems(whole.problems.file)
-    problems.extend(whole.problems)
+    problems = copy.copy(whole.problems)
     for key, node in whole.root.value.items():
         if key not in ("name", STAGES):
             problems.add(node.line, f"unknown section {shown(key)}; a recipe with stages has a name and stages, and no more")
@@ -71,9 +68,9 @@ def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
         raise GanflowError(f"{whole.problems.file}: two stages are called '{twice[0]}'; give one another name")
     recipes, wrong = [], []
     for stage, name in zip(drafts, names, strict=True):
-        own = [mine for override in overrides if (mine := _for_stage(override, name, names)) is not None]
+        changes = [change for override in overrides if (change := _for_stage(override, name, names)) is not None]
         try:
-            recipes.append(stage.build(own, catalogue))
+            recipes.append(stage.build(changes, catalogue))
         except GanflowError as error:
             wrong.append(str(error))
     wrong += [
@@ -96,12 +93,12 @@ def _stage(node: Node, number: int, whole: Draft, beside: Path) -> Draft:
 
 
 def _name(of: Draft) -> str:
-    given: Node | None = of.root.value.get("name")
-    return str(given.value) if given is not None and isinstance(given.value, str) else of.name
+    node: Node | None = of.root.value.get("name")
+    return node.value if node is not None and isinstance(node.value, str) else of.name
 
 
 def _for_stage(override: str, stage: str, stages: Sequence[str]) -> str | None:
-    """What of an override is for a stage: all of it, unless it begins with a stage's name."""
+    """The part of an override that is for a stage: all of it, unless it begins with a stage's name."""
     sign = override[:1] if override[:1] in ("+", "~") else ""
     first, _, rest = override[len(sign) :].partition(".")
     if first not in stages:

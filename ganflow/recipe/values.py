@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganflow.contract.settings import Key, keys
-from ganflow.errors import GanflowError, PluginError, did_you_mean
-from ganflow.recipe.yaml import Node, Problems, join, scalar, shown
+from ganflow.errors import PluginError, did_you_mean
+from ganflow.recipe.yaml import Node, Problems, Refused, join, scalar, shown
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d+\])*", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
@@ -30,8 +30,8 @@ def steps(path: str) -> list[str | int] | None:
 
 
 def longest_key(keys: Container[str], path: Sequence[str | int]) -> tuple[str, list[str | int]]:
-    """The longest of a mapping's keys that a path begins with, for keys may have dots ("generator.mapping"), and the rest of the
-    path; "" and all of it where there is none."""
+    """The longest of a mapping's keys, which may have dots ("generator.mapping"), that a path begins with, and the rest of the
+    path; "" and all of it if there is none."""
     for n in range(len(path), 0, -1):
         if (key := ".".join(map(str, path[:n]))) in keys:
             return key, list(path[n:])
@@ -44,20 +44,16 @@ _SEVERAL = {int: "integers", float: "numbers", bool: "true or false", str: "text
 _OTHER_BASE = re.compile(r"[-+]?0[xob]?[0-9a-fA-F]+")  # or decimal with leading zeros, which means octal to some
 
 
-class Misfit(GanflowError):
-    """A value is not of its key's type; the text says what it should be, and what to write."""
-
-
 def convert(settings: type, key: Key, node: Node) -> Any:
     """The value of `node` as the type of the key.
 
     Raises:
-        Misfit: it does not fit.
+        Refused: it does not fit.
         PluginError: the key's type is none that a recipe can hold.
     """
     if any("${" in text for text in _texts(node)):
-        raise Misfit("a value cannot contain '${' as plain text")
-    for leaf in (_as_written, _exponents_as_integers, _integers_as_floats):
+        raise Refused("a value cannot contain '${' as plain text")
+    for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
         value = node.plain(leaf)
         schema = OmegaConf.structured(_alone(settings, key.name))
         try:
@@ -67,12 +63,12 @@ def convert(settings: type, key: Key, node: Node) -> Any:
             continue
         if _faithful(value, made):
             return made
-    raise Misfit(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
+    raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
 
 
 @functools.cache
 def _alone(settings: type, name: str) -> type:
-    """A dataclass with this key of a settings class alone, for a structured config."""
+    """A dataclass with one key of a settings class, for a structured config."""
     (key,) = (k for k in keys(settings) if k.name == name)
     made = make_dataclass(settings.__name__, [(name, key.type)])
     try:
@@ -82,10 +78,6 @@ def _alone(settings: type, name: str) -> type:
         remedy = "use int, float, bool, str, Literal, lists, tuples, dicts, or unions of them"
         raise PluginError(f"{settings.__module__}.{settings.__qualname__}: {what}; {remedy}") from None
     return made
-
-
-def _as_written(node: Node) -> Any:
-    return node.value
 
 
 def _exponents_as_integers(node: Node) -> Any:
@@ -99,7 +91,7 @@ def _integers_as_floats(node: Node) -> Any:
 
 
 def _faithful(written: Any, made: Any) -> bool:
-    """Whether `made` is what was written, and not something it was converted to."""
+    """Return whether `made` is the written value, not one that it was converted to."""
     if isinstance(written, dict):
         return isinstance(made, dict) and all(map(_faithful, written.values(), made.values()))
     if isinstance(written, list):
@@ -118,57 +110,56 @@ def _texts(node: Node) -> Iterator[str]:
         yield from _texts(child)
 
 
-def expected(kind: Any) -> str:
+def expected(type_: Any) -> str:
     """A type in words: "an integer", "one of fp32, bf16", "a list of numbers"."""
-    arguments = get_args(kind)
-    origin = get_origin(kind)
+    arguments, origin = get_args(type_), get_origin(type_)
+    form = origin or type_
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (Union, types.UnionType):
         return " or ".join(expected(a) for a in arguments)
-    if kind in _ONE:
-        return _ONE[kind]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return f"one of {', '.join(kind.__members__)}"
-    if (origin or kind) is tuple and arguments and Ellipsis not in arguments:
+    if type_ in _ONE:
+        return _ONE[type_]
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        return f"one of {', '.join(type_.__members__)}"
+    if form is tuple and arguments and Ellipsis not in arguments:
         return f"a list of {len(arguments)} {_items(arguments)}"
-    if (origin or kind) in (list, tuple):
+    if form in (list, tuple):
         return f"a list of {_items(arguments[:1])}" if arguments else "a list"
-    if (origin or kind) is dict:
+    if form is dict:
         return f"a mapping to {_items(arguments[1:])}" if arguments else "a mapping"
-    return f"a {getattr(kind, '__name__', kind)}"
+    return f"a {getattr(type_, '__name__', type_)}"
 
 
-def _items(kinds: tuple[Any, ...]) -> str:
-    named = {_SEVERAL.get(kind) for kind in kinds}
+def _items(types_: tuple[Any, ...]) -> str:
+    named = {_SEVERAL.get(type_) for type_ in types_}
     return named.pop() or "values" if len(named) == 1 else "values"
 
 
-def _hint(node: Node, kind: Any) -> str:
-    """What to write instead, where that can be guessed."""
-    kinds = list(_alternatives(kind))
-    choices = [a for k in kinds if get_origin(k) is Literal for a in get_args(k)]
+def _hint(node: Node, type_: Any) -> str:
+    """Advice what to write instead, where that can be guessed."""
+    alternatives = list(_alternatives(type_))
+    choices = [a for t in alternatives if get_origin(t) is Literal for a in get_args(t)]
     value = node.value
     if isinstance(value, str):
         meant = scalar(value.strip())
-        if node.quoted and type(meant) in kinds and meant is not None:
+        if node.quoted and type(meant) in alternatives and meant is not None:
             return "; leave out the quotes"
-        if int in kinds and _OTHER_BASE.fullmatch(value):
+        if int in alternatives and _OTHER_BASE.fullmatch(value):
             return "; write it in decimal, without leading zeros"
         return did_you_mean(value, [c for c in choices if isinstance(c, str)])
-    if node.text and (str in kinds or node.text in choices):
+    if node.text and (str in alternatives or node.text in choices):
         return f"; put it in quotes: '{node.text}'"
-    if int in kinds and isinstance(value, float) and value.is_integer():
-        return f"; write {int(value)}"
-    return ""
+    whole = int in alternatives and isinstance(value, float) and value.is_integer()
+    return f"; write {int(value)}" if whole else ""
 
 
-def _alternatives(kind: Any) -> Iterator[Any]:
-    if get_origin(kind) in (Union, types.UnionType):
-        for argument in get_args(kind):
+def _alternatives(type_: Any) -> Iterator[Any]:
+    if get_origin(type_) in (Union, types.UnionType):
+        for argument in get_args(type_):
             yield from _alternatives(argument)
     else:
-        yield kind
+        yield type_
 
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.\[\]]*)\}", re.ASCII)
@@ -176,20 +167,16 @@ _LONGEST_CHAIN = 50
 _LONGEST_TEXT = 1000
 
 
-class _Refused(Exception):
-    """What is wrong with a reference; "" where that has been said already."""
-
-
 def refers(node: Node) -> bool:
-    """Whether a node is text with a reference in it (or with something that looks like one)."""
+    """Return whether a node is text that holds a reference, or something like one."""
     return isinstance(node.value, str) and "${" in node.value and not node.default
 
 
 class References:
-    """Puts values in the place of references, in the tree itself.
+    """Replaces references by values, in the tree itself.
 
-    A value that is one reference takes the other's type: a number stays a number. A reference within a longer text is
-    replaced by what the other key says. Sections cannot be referred to, lists of single values can.
+    A value that is one reference gets the other's type: a number stays a number. A reference within a longer text becomes the
+    other key's text. Sections cannot be referred to, lists of single values can.
     """
 
     def __init__(self, root: Node, problems: Problems) -> None:
@@ -197,31 +184,30 @@ class References:
         self.chain: list[tuple[str, Node]] = []
 
     def resolve(self, node: Node, path: str = "") -> None:
-        """Replace every reference in `node` and below. Those that cannot be are reported, and their values marked bad."""
+        """Replace every reference in `node` and below; report those that cannot be, and mark their nodes bad."""
         for name, child in node.children():
             self.resolve(child, join(path, name))
         if refers(node) and not node.bad:
             try:
                 self._fill(node, path)
-            except _Refused as refused:
+            except Refused as refused:
                 node.bad = True
-                if str(refused):
-                    self.problems.add(node.line, f"{path}: {refused}" if path else str(refused))
+                for text in refused.args:
+                    self.problems.add(node.line, f"{path}: {text}" if path else text)
 
     def _fill(self, node: Node, path: str) -> None:
         if any(node is other for _, other in self.chain):
-            raise _Refused(f"references go round in a circle: {' → '.join(p for p, _ in self.chain)} → {path}")
+            raise Refused(f"references go round in a circle: {' → '.join(p for p, _ in self.chain)} → {path}")
         if len(self.chain) == _LONGEST_CHAIN:
-            raise _Refused(f"a chain of more than {_LONGEST_CHAIN} references")
+            raise Refused(f"a chain of more than {_LONGEST_CHAIN} references")
         text = node.value
         if "\\${" in text:
-            raise _Refused(f"{shown(text)}: a reference cannot be escaped; a value cannot contain '${{' as plain text")
+            raise Refused(f"{shown(text)}: a reference cannot be escaped; a value cannot contain '${{' as plain text")
         if "${" in REFERENCE.sub("", text):
-            raise _Refused(f"{shown(text)}: after '${{' only a reference like ${{train.rounds}} is understood")
+            raise Refused(f"{shown(text)}: after '${{' only a reference like ${{train.rounds}} is understood")
         self.chain.append((path, node))
         try:
-            whole = REFERENCE.fullmatch(text)
-            if whole:
+            if whole := REFERENCE.fullmatch(text):
                 found = self._find(whole[1])
                 node.value, node.text, node.quoted = _at_line(found, node.line), found.text, found.quoted
             else:
@@ -230,39 +216,37 @@ class References:
         finally:
             self.chain.pop()
         if refers(node):
-            raise _Refused(f"{shown(node.value)}: references cannot be put together from pieces")
+            raise Refused(f"{shown(node.value)}: references cannot be put together from pieces")
         if isinstance(node.value, str) and len(node.value) > _LONGEST_TEXT:
-            raise _Refused(f"with its references filled in, the text is longer than {_LONGEST_TEXT} characters")
+            raise Refused(f"with its references filled in, the text is longer than {_LONGEST_TEXT} characters")
 
     def _text(self, path: str) -> str:
         found = self._find(path)
         if found.value is None or isinstance(found.value, list):
-            raise _Refused(f"${{{path}}} is {'a list' if found.value is not None else 'null'} and cannot be part of a text")
+            raise Refused(f"${{{path}}} is {'a list' if found.value is not None else 'null'} and cannot be part of a text")
         return str(found.value) if found.quoted else found.text
 
-    def _find(self, path: str) -> Node:
-        """The single value or list of single values at `path`, its own references replaced."""
-        node, place = self.root, ""
-        rest: list[str | int] = list(steps(path) or [path])
+    def _find(self, reference: str) -> Node:
+        """The single value or list of single values that is referred to, with its references replaced."""
+        node, path = self.root, ""
+        rest: list[str | int] = list(steps(reference) or [reference])
         while rest:
             below = dict(node.children())
-            name, *after = rest
+            name, *rest_ = rest
             if not isinstance(node.value, list):
                 key, left = longest_key(node.value if isinstance(node.value, dict) else (), rest)
-                name, after = (key, left) if key else (str(name), after)
-            rest = after
+                name, rest_ = (key, left) if key else (str(name), rest_)
             if name not in below:
-                known = [key for key in below if isinstance(key, str)]
                 if node.bad:  # an unknown component, say: its keys are not known
-                    raise _Refused("")
-                hint = did_you_mean(str(name), known)
-                raise _Refused(f"${{{path}}}: there is no {shown(join(place, name))} in the recipe{hint}")
-            node, place = below[name], join(place, name)
+                    raise Refused
+                hint = did_you_mean(str(name), [key for key in below if isinstance(key, str)])
+                raise Refused(f"${{{reference}}}: there is no {shown(join(path, name))} in the recipe{hint}")
+            node, path, rest = below[name], join(path, name), rest_
         if isinstance(node.value, dict) or any(isinstance(child.value, (dict, list)) for _, child in node.children()):
-            raise _Refused(f"${{{path}}} is more than a value; refer to one of its keys")
-        self.resolve(node, place)
+            raise Refused(f"${{{reference}}} is more than a value; refer to one of its keys")
+        self.resolve(node, path)
         if node.bad or any(child.bad or isinstance(child.value, list) for _, child in node.children()):
-            raise _Refused("")
+            raise Refused
         return node
 
 

@@ -18,7 +18,7 @@ from ganflow.printing import escaped
 if TYPE_CHECKING:
     from ganflow.plugins import Component
 
-COMMAND_LINE = 0  # the "line" of what an override gave
+COMMAND_LINE = 0  # the "line" of an override's value
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Node:
         value: dict of nodes, list of nodes, or None, bool, int, float, str.
         line: 1-based, of the key where there is one; 0 for the command line.
         text: a single value as it was written, without its quotes.
-        quoted: whether it was in quotes, and so is text whatever it looks like.
-        default: not given, but filled in from the settings class.
+        quoted: it was in quotes, and so is text whatever it looks like.
+        default: filled in from the settings class.
         bad: a problem with it has been reported: nothing more is to be said of it.
-        component: what a section's `use` means, once that is known.
+        component: of a section, once it is found.
     """
 
     value: Any
@@ -59,22 +59,26 @@ class Node:
         return leaf(self)
 
     def spoilt(self) -> bool:
-        """Whether a problem with it, or with anything in it, has been reported."""
+        """Return whether a problem with it, or with anything in it, has been reported."""
         return self.bad or any(child.spoilt() for _, child in self.children())
 
     def section(self) -> dict[str, Node] | None:
-        """The keys of a component's section, which may have been written as its bare name; None for anything else."""
+        """The keys of a component's section, which may be written as its bare name; None for anything else."""
         if isinstance(self.value, str):
             self.value = {"use": Node(self.value, self.line, self.text, self.quoted)}
         return self.value if isinstance(self.value, dict) else None
 
     def __str__(self) -> str:
-        """As messages show it."""
+        """The node in messages."""
         if isinstance(self.value, str):
             return shown(self.value)
         if isinstance(self.value, (dict, list)):
             return _short(str(self.plain()))
         return _short(self.text or "null")
+
+
+class Refused(Exception):
+    """Part of a recipe, or override, that cannot be used. Each argument is a problem; none: all are reported already."""
 
 
 class Problems(list[Problem]):
@@ -144,34 +148,33 @@ _LONGEST_INT = 4000  # digits; Python refuses to read more than 4300
 
 
 class _Unreadable(Exception):
-    """(line, text): the text is not a recipe's YAML, and nothing after this point can be understood."""
+    """Text that is not a recipe's YAML, as (line, problem); nothing after this point can be understood."""
 
 
 def read_yaml(text: str, problems: Problems, path: str = "", line: int | None = None) -> Node | None:
-    """The document in `text`; None, and a problem, if it cannot be read at all.
+    """Read the document in `text`; None, and a problem, if that cannot be done at all.
 
     Args:
-        problems: where what is wrong is put.
         path: the key that the document is the value of, for messages.
-        line: the line to give to everything (0: the command line); None: each its own.
+        line: the line of everything (0: the command line); None: each its own.
     """
     try:
         return _Document(text, problems, line).read(path)
     except _Unreadable as error:
-        at, what = error.args
+        at, problem = error.args
     except yaml.MarkedYAMLError as error:
-        at, what = (error.problem_mark.line if error.problem_mark else 0) + 1, _syntax(error, text)
+        at, problem = (error.problem_mark.line if error.problem_mark else 0) + 1, _syntax(error, text)
     except yaml.reader.ReaderError as error:
         at = text[: error.position].count("\n") + 1
-        what = f"not valid YAML: the character {chr(error.character)!a} cannot be in it"
+        problem = f"not valid YAML: the character {chr(error.character)!a} cannot be in it"
     except (ValueError, OverflowError):  # an escape like "\UFFFFFFFF"
-        at, what = 1, "not valid YAML: an escape in a text in double quotes means no character"
-    problems.add(at if line is None else line, f"{path}: {what}" if path else what)
+        at, problem = 1, "not valid YAML: an escape in a text in double quotes means no character"
+    problems.add(at if line is None else line, f"{path}: {problem}" if path else problem)
     return None
 
 
 def scalar(text: str) -> bool | int | float | str | None:
-    """What an unquoted single value means."""
+    """The value of an unquoted single value."""
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -180,9 +183,7 @@ def scalar(text: str) -> bool | int | float | str | None:
         return int(text.replace("_", ""))
     if _FLOAT.fullmatch(text):
         return float(text)
-    if _NOT_FINITE.fullmatch(text):
-        return float(text.replace(".", ""))
-    return text
+    return float(text.replace(".", "")) if _NOT_FINITE.fullmatch(text) else text
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
@@ -190,64 +191,62 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
     written = written_lines[mark.line] if mark and mark.line < len(written_lines) else ""
     if "\t" in written and "'\\t'" in (error.problem or ""):
         return "a tab cannot indent YAML; use spaces"
-    hint = "; inside { } or [ ] a reference needs quotes: \"${section.key}\"" if "${" in written else ""
+    hint = '; inside { } or [ ] a reference needs quotes: "${section.key}"' if "${" in written else ""
     return f"not valid YAML: {error.problem or error.context}{hint}"
 
 
 class _Document:
     def __init__(self, text: str, problems: Problems, line: int | None) -> None:
-        self.events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
         self.problems, self.line = problems, line
 
     def read(self, path: str) -> Node | None:
-        event = self.next()
-        while isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
-            event = self.next()
-        if isinstance(event, yaml.StreamEndEvent):
+        next(self.events)  # the stream's start
+        if isinstance(event := next(self.events), yaml.StreamEndEvent):
             return Node(None, self.at(event))
+        event = next(self.events)  # after the document's start
         root = self.node(event, path, self.at(event), 0)
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 raise _Unreadable(self.at(event), "a second document ('---') begins here; a recipe is a single one")
         return root
 
-    def next(self) -> yaml.Event:
-        return next(self.events)
-
-    def at(self, event: yaml.Event) -> int:
+    def at(self, event: Any) -> int:
         if self.line is not None:
             return self.line
         return event.start_mark.line + 1 if event.start_mark else 1
 
-    def node(self, event: yaml.Event, path: str, line: int, depth: int) -> Node:
+    def node(self, event: Any, path: str, line: int, depth: int) -> Node:
         """The node that begins with `event`; the events up to its end are consumed."""
         if depth > _DEEPEST:
             raise _Unreadable(line, f"nested more than {_DEEPEST} deep")
         if isinstance(event, yaml.AliasEvent):
             remedy = "write the value out, or refer to it as ${section.key}"
             return self.refuse(line, f"the alias *{event.anchor} is not allowed in a recipe; {remedy}")
-        node: Node
         if isinstance(event, yaml.MappingStartEvent):
             node = self.mapping(path, line, depth)
         elif isinstance(event, yaml.SequenceStartEvent):
-            node = self.sequence(path, line, depth)
+            items: list[Node] = []
+            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
+                items.append(self.node(item, join(path, len(items)), self.at(item), depth + 1))
+            node = Node(items, line)
         else:
             node = self.single(event, path, line)
-        if event.tag is not None:  # type: ignore[attr-defined]
-            return self.refuse(line, f"the tag {event.tag} is not allowed in a recipe; leave it out")  # type: ignore[attr-defined]
+        if event.tag is not None:
+            return self.refuse(line, f"the tag {event.tag} is not allowed in a recipe; leave it out")
         return node
 
     def mapping(self, path: str, line: int, depth: int) -> Node:
         items: dict[str, Node] = {}
-        while not isinstance(event := self.next(), yaml.MappingEndEvent):
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             at = self.at(event)
             if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
                 self.node(event, path, at, depth + 1)
-                self.node(self.next(), path, at, depth + 1)
+                self.node(next(self.events), path, at, depth + 1)
                 self.refuse(at, "a key must be a plain word")
                 continue
             name = self.printable(event.value, at)
-            child = self.node(self.next(), join(path, name), at, depth + 1)
+            child = self.node(next(self.events), join(path, name), at, depth + 1)
             if name == "<<":
                 self.refuse(at, "merge keys (<<) are not allowed in a recipe; write the keys out")
             elif name in items:
@@ -255,12 +254,6 @@ class _Document:
                 self.refuse(at, f"duplicate key {shown(join(path, name))}{first}")
             else:
                 items[name] = child
-        return Node(items, line)
-
-    def sequence(self, path: str, line: int, depth: int) -> Node:
-        items: list[Node] = []
-        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
-            items.append(self.node(event, join(path, len(items)), self.at(event), depth + 1))
         return Node(items, line)
 
     def single(self, event: Any, path: str, line: int) -> Node:
@@ -311,20 +304,12 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
 
 
-class _Flow(_Dumper):
-    """Everything on one line."""
-
-
-_Flow.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True))
-
-
-def to_yaml(data: Any) -> str:
-    """One key per line, in the order of `data`; lists of single values on one line."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+def to_yaml(data: Any, flow: bool = False) -> str:
+    """One key per line, in the order of `data`; lists of single values on one line. `flow`: everything on one line."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=flow)
     return escaped(text, keep="\n\t")
 
 
 def to_flow(value: Any) -> str:
     """A value on one line, as an override has it: 0.0003, {use: hinge}."""
-    text: str = yaml.dump([value], Dumper=_Flow, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True)
-    return escaped(text.strip()[1:-1], keep="\n\t")
+    return to_yaml((value,), flow=True).strip()[1:-1]  # a tuple: a list is written by `_list`

@@ -1,12 +1,13 @@
 """A composition: exactly the chosen components, modifiers in the recipe's order, every hook with its arguments."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
 from ganflow import hookimpl, key, settings
 from ganflow.contract.hooks import BUILDERS, EVENTS, spec_of
-from ganflow.errors import PluginError
+from ganflow.errors import KeyTaken, PluginError
 from ganflow.plugins import Chosen, Component, Composition
 
 
@@ -211,6 +212,27 @@ def test_listeners_come_in_the_recipes_order_and_get_what_they_ask_for():
     assert order == [("data", 7), ("loss", 7), ("one", 7), ("two", 7), ("score", 7)]
     assert mark.heard == [("game", {"a": 1.0})]
     assert composition.listeners("run_ended") == []
+
+
+def test_a_component_within_another_whose_key_of_extras_is_in_use_is_named():
+    @settings
+    class Keeping:
+        @hookimpl
+        def loss(self): ...
+
+        @hookimpl
+        def game_built(self, game):
+            if "pool" in game.extras:
+                raise KeyTaken("pool")
+            game.extras["pool"] = self
+
+    outer, inner = chosen("loss", Keeping(), "outer"), chosen("loss", Keeping(), "inner")
+    with pytest.raises(PluginError) as caught:
+        Composition({"loss": outer}, parts=[inner]).begin(SimpleNamespace(extras={}))
+    assert str(caught.value) == (
+        "loss, loss 'acme/outer' (gf-acme 1.2), and loss 'acme/inner' (gf-acme 1.2) both keep their state in "
+        "game.extras['pool'], which has room for one; leave one of them out"
+    )
 
 
 def test_a_listener_that_takes_every_argument_is_called_directly():

@@ -7,11 +7,12 @@ import pytest
 
 from ganflow import hookimpl, key, settings
 from ganflow.errors import PluginError
+from ganflow.plugins import Plugin
 from ganflow.plugins.loading import Offers
 
 
 def offer(role, name, cls):
-    offers = Offers("acme", "gf-acme", "1.2")
+    offers = Offers(Plugin("acme", "acme", "gf-acme", "1.2"))
     offers(role, name, cls)
     return offers
 

@@ -163,3 +163,14 @@ def test_the_longest_key():
     assert longest_key(keys, ["a", "b", 1, "c", "d"]) == ("a.b.1.c", ["d"])
     assert longest_key(keys, ["a", "b", 1]) == ("a.b", [1])
     assert longest_key(keys, ["b", "a"]) == ("", ["b", "a"])
+
+
+def test_a_key_that_a_single_optimizer_for_both_players_lacks_is_missed_once(read, good):
+    @settings
+    class Bare:
+        lr: float
+
+    read.catalogue = Catalogue([*read.catalogue.plugins, Plugin("x", "x", "", "", None, (Component("optimizer", "bare", "x", Bare),))])
+    text = good.replace("{use: adam, lr: 5.0e-5}", "bare")
+    assert read.problem(text) == "r.yaml:9: missing key 'lr' in optimizer 'bare'"
+    assert read(text, "optimizer.lr=0.5").optimizers["critic"].settings.lr == 0.5

@@ -207,5 +207,5 @@ def test_tune_is_a_section_with_keys(read, good):
     assert read(recipe.to_yaml()) == recipe
     assert read(good).tune is None
     assert read.problem(good + "tune:\n  trils: 3\n") == "r.yaml:16: unknown key 'trils' in tune; did you mean 'trials'?"
-    assert "ax is not supported: ax 1.3 does not work with Ray 2.60" in read.problem(good + "tune: {search: ax}\n")
+    assert "ax is not supported: Ray Tune's adapter does not work with today's ax; use random" in read.problem(good + "tune: {search: ax}\n")
     assert "1.5 GPUs cannot be given to a trial" in read.problem(good + "tune: {resources: {gpus: 1.5}}\n")
