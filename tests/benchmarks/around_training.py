@@ -29,6 +29,7 @@ from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.runs.loop import Loop, Step
 from ganflow.runs.start import start
+from ganflow.tracking.follower import sender
 
 
 def bare(recipe: Recipe) -> float:
@@ -49,7 +50,7 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
     the processes beside it."""
     marks: list[float] = []
     rounds = 0.0
-    steps, end, advance = Loop.steps, Loop._end, Trainer.advance
+    steps, end, advance = Loop.steps, Loop.end, Trainer.advance
 
     def timed_advance(self: Trainer, until: int) -> Report:
         nonlocal rounds
@@ -62,17 +63,18 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
         marks.append(time.perf_counter())
         return steps(self)
 
-    def timed_end(self: Loop, status: str) -> None:
+    def timed_end(self: Loop, early: str) -> str:
         marks.append(time.perf_counter())
-        end(self, status)
+        status = end(self, early)
         marks.append(time.perf_counter())
+        return status
 
-    Loop.steps, Loop._end, Trainer.advance = timed_steps, timed_end, timed_advance  # type: ignore[method-assign]
+    Loop.steps, Loop.end, Trainer.advance = timed_steps, timed_end, timed_advance  # type: ignore[method-assign]
     before = os.times()
     try:
-        start(recipe, root, quiet=False)
+        start(recipe, root, quiet=False, send=sender)
     finally:
-        Loop.steps, Loop._end, Trainer.advance = steps, end, advance  # type: ignore[method-assign]
+        Loop.steps, Loop.end, Trainer.advance = steps, end, advance  # type: ignore[method-assign]
     after = os.times()
     beside = after.children_user + after.children_system - before.children_user - before.children_system
     return marks[1] - marks[0], marks[2] - marks[1], rounds, beside

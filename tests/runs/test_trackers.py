@@ -240,3 +240,40 @@ def test_a_kill_loses_nothing(tracked):
     run = only_run(tracked / "runs")
     assert finished(tracked, *command, "train.rounds=" + str(last_round(run) + 50))[0] == 0
     check(run)
+
+
+class Sender:
+    """Stands in for the process that sends a run's folder."""
+
+    def __init__(self, folder, calls):
+        self.folder, self.calls = folder, calls
+
+    def start(self):
+        self.calls.append(("start", self.folder.read().status))
+        return "a note"
+
+    def finish(self, timeout):
+        self.calls.append(("finish", timeout, self.folder.read().status))
+
+    def stop(self):
+        self.calls.append(("stop",))
+
+
+def test_a_runs_sender_is_the_callers(tracked, capsys):
+    calls = []
+
+    def send(recipe, runs):
+        calls.append(("check", runs.exists()))
+        return lambda folder: Sender(folder, calls)
+
+    wanted = recipe("track.wait=7", "train.rounds=4")
+    start(wanted, tracked / "runs", send=send)
+    assert calls == [("check", False), ("start", "running"), ("finish", 7, "finished"), ("stop",)]
+    assert "a note\n" in capsys.readouterr().err
+
+    def refuse(recipe, runs):
+        raise GanflowError("not there")
+
+    with pytest.raises(GanflowError, match="not there"):
+        start(wanted, tracked / "others", send=refuse)
+    assert not (tracked / "others").exists()
