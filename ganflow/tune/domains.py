@@ -32,11 +32,11 @@ class Domain(ABC):
     """How many values there are; None for an interval, whose scale goes from 0 to 1."""
 
     @abstractmethod
-    def at(self, place: float) -> Any:
-        """The value at a place of the scale."""
+    def at(self, position: float) -> Any:
+        """The value at a position of the scale."""
 
     @abstractmethod
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         """Where a value of the domain is on its scale."""
 
     @abstractmethod
@@ -87,10 +87,10 @@ class Uniform(_Interval):
     high: float
     form = "[low, high]"
 
-    def at(self, place: float) -> float:
-        return self.clamp(self.low * (1 - place) + self.high * place)
+    def at(self, position: float) -> float:
+        return self.clamp(self.low * (1 - position) + self.high * position)
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return float((value - self.low) / (self.high - self.low))
 
 
@@ -100,10 +100,10 @@ class LogUniform(_Interval):
     high: float
     form = "[low, high]"
 
-    def at(self, place: float) -> float:
-        return self.clamp(math.exp(math.log(self.low) * (1 - place) + math.log(self.high) * place))
+    def at(self, position: float) -> float:
+        return self.clamp(math.exp(math.log(self.low) * (1 - position) + math.log(self.high) * position))
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return math.log(value / self.low) / math.log(self.high / self.low)
 
 
@@ -121,10 +121,10 @@ class Normal(_Interval):
     def high(self) -> float:  # type: ignore[override]
         return self.mean + _SIGMAS * self.sd
 
-    def at(self, place: float) -> float:
-        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + place * (1 - 2 * _TAIL)))
+    def at(self, position: float) -> float:
+        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + position * (1 - 2 * _TAIL)))
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return min(max((NormalDist(self.mean, self.sd).cdf(value) - _TAIL) / (1 - 2 * _TAIL), 0.0), 1.0)
 
 
@@ -138,23 +138,23 @@ class _Steps(Domain):
     def step(self) -> float:
         return 1
 
-    def at(self, place: float) -> Any:
-        value = self.low + int(place) * self.step
+    def at(self, position: float) -> Any:
+        value = self.low + int(position) * self.step
         return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
 
-    def place(self, value: Any) -> int:
+    def position(self, value: Any) -> int:
         steps: float = (value - self.low) / self.step
         return round(steps)
 
     def contains(self, value: Any) -> bool:
-        return is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)
+        return is_number(value) and 0 <= self.position(value) < self.size and math.isclose(self.at(self.position(value)), value)
 
     def edges(self) -> list[Any]:
         few = range(self.size) if self.size <= _FEW else (0, 1, self.size // 2, self.size - 1)
-        return [self.at(place) for place in few]
+        return [self.at(position) for position in few]
 
     def clamp(self, value: Any) -> Any:
-        return self.at(min(max(self.place(value), 0), self.size - 1))
+        return self.at(min(max(self.position(value), 0), self.size - 1))
 
     def near(self, value: Any, rng: random.Random) -> Any:
         factor = rng.choice(FACTORS)
@@ -199,10 +199,10 @@ class Choice(Domain):
     def size(self) -> int:  # type: ignore[override]
         return len(self.options)
 
-    def at(self, place: float) -> Any:
-        return self.options[int(place)]
+    def at(self, position: float) -> Any:
+        return self.options[int(position)]
 
-    def place(self, value: Any) -> int:
+    def position(self, value: Any) -> int:
         exact = [i for i, option in enumerate(self.options) if type(option) is type(value) and option == value]
         return exact[0] if exact else self.options.index(value)
 
@@ -215,14 +215,14 @@ class Choice(Domain):
     def clamp(self, value: Any) -> Any:
         """The option itself, the nearest where all are numbers, or the first."""
         if value in self.options:
-            return self.at(self.place(value))
+            return self.at(self.position(value))
         if is_number(value) and all(map(is_number, self.options)):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
     def near(self, value: Any, rng: random.Random) -> Any:
-        place = self.place(value)
-        beside = [p for p in (place - 1, place + 1) if 0 <= p < self.size]
+        position = self.position(value)
+        beside = [p for p in (position - 1, position + 1) if 0 <= p < self.size]
         return self.at(rng.choice(beside)) if beside else value
 
 
@@ -235,7 +235,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-KINDS: dict[str, type[Domain]] = {
+DOMAINS: dict[str, type[Domain]] = {
     "uniform": Uniform,
     "loguniform": LogUniform,
     "quniform": QUniform,
@@ -252,9 +252,9 @@ def read_domain(kind: str, given: Any) -> Domain:
     Raises:
         ValueError: there is none like that; the text says why.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, KINDS)} (kinds: {', '.join(KINDS)})")
-    cls = KINDS[kind]
+    if kind not in DOMAINS:
+        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, DOMAINS)} (kinds: {', '.join(DOMAINS)})")
+    cls = DOMAINS[kind]
     if not isinstance(given, (list, tuple)):
         raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(given)}")
     if issubclass(cls, Choice):

@@ -211,15 +211,15 @@ def best_picture(ended: Sequence[TrialRecord], metric: str, mode: str, title: st
     for i, trial in enumerate(ended, 1):
         score = score_of(trial)
         if score is None:
-            axes.plot(x.place(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
+            axes.plot(x.position(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
             continue
-        axes.plot(x.place(i), y.place(score), "o", color=_shade(y.place(score), mode), markersize=5)
+        axes.plot(x.position(i), y.position(score), "o", color=_shade(y.position(score), mode), markersize=5)
         if best is not None:
-            steps.append((x.place(i), y.place(best)))
+            steps.append((x.position(i), y.position(best)))
         best = score if best is None else better(best, score)
-        steps.append((x.place(i), y.place(best)))
+        steps.append((x.position(i), y.position(best)))
     if best is not None:
-        steps.append((x.place(len(ended)), y.place(best)))
+        steps.append((x.position(len(ended)), y.position(best)))
         axes.plot(*np.array(steps).T, color=BEST, linewidth=2)
     return finish()
 
@@ -244,7 +244,7 @@ def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis
         score = score_of(trial)
         style: dict[str, Any] = {"color": NO_SCORE, "linewidth": 0.8, "alpha": strength, "linestyle": ":"}
         if score is not None:
-            ways.append(scores.place(score))
+            ways.append(scores.position(score))
             style = {"color": _shade(ways[-1], mode), "linewidth": 1.3, "alpha": strength}
         elif trial.over:
             style["color"] = WRONG
@@ -286,10 +286,10 @@ def _scatter(trials: Sequence[TrialRecord], key: str, x: Axis, y: Axis, mode: st
         if score is None:
             axes.plot(place, -0.06, "x", color=WRONG if trial.over else NO_SCORE, markersize=6, clip_on=False)
             continue
-        look: dict[str, Any] = {"color": _shade(y.place(score), mode), "markersize": 7}
+        look: dict[str, Any] = {"color": _shade(y.position(score), mode), "markersize": 7}
         if trial is best:
             look = {"color": BEST, "markersize": 10}
-        axes.plot(place, y.place(score), "o", markeredgecolor="white", markeredgewidth=0.8, clip_on=False, **look)
+        axes.plot(place, y.position(score), "o", markeredgecolor="white", markeredgewidth=0.8, clip_on=False, **look)
     if best:
         told = f"best: trial {best.number}, {config_line(best.config, [key])}, {number(best.score)}"
         axes.figure.text(0.985, 20 / 430, told, fontsize=10, color=BEST, ha="right", va="center", weight="bold")
@@ -322,7 +322,7 @@ def _place(trial: TrialRecord, key: str, axis: Axis, among: int) -> float:
     if key not in trial.config:
         return ABSENT + 0.02 * _spread(trial.number)
     beside = min(0.25 / max(1, len(axis.categories)), 0.04) if axis.kind == "category" and among > 1 else 0.0
-    return axis.place(trial.config[key]) + beside * _spread(trial.number)
+    return axis.position(trial.config[key]) + beside * _spread(trial.number)
 
 
 def _spread(count: int) -> float:

@@ -61,7 +61,7 @@ def check_nodes(path: Path, wanted: list[str], deadline: float) -> list[str]:
         return [f"cannot write in {path}: {error.strerror}; choose another folder with --runs"]
     try:
         answers, silent = _ask(probe, token, wanted, deadline)
-        here = look_around(str(probe), "", wanted)
+        here = inspect_node(str(probe), "", wanted)
         faults = [f"{name} does not answer: {why}" for name, why in silent.items()]
         for name, answer in answers.items():
             faults += _differences(name, answer, here)
@@ -76,7 +76,7 @@ def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[d
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0, max_retries=0)(look_around)
+    task = ray.remote(num_cpus=0, max_retries=0)(inspect_node)
     ours = sys.modules[__name__]
     cloudpickle.register_pickle_by_value(ours)  # a node may have no ganflow, or another
     asked = {}
@@ -98,7 +98,7 @@ def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[d
     return answers, silent
 
 
-def look_around(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
+def inspect_node(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
     """What a node is like. Runs there on its own, whatever ganflow the node has.
 
     Args:

@@ -13,7 +13,7 @@ from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import KINDS, Choice, Domain, Grid, read_domain
+from ganflow.tune.domains import DOMAINS, Choice, Domain, Grid, read_domain
 from ganflow.tune.space import Fixed, Links, Space, canonical
 from ganflow.tune.validation import check_grid, prove, read_points
 
@@ -45,14 +45,14 @@ def read_space(
     links = Links(reader.domains, reader.when, Fixed(recipe, installed), reader.problem)
     links.check(set(reader.places))
     _raise(reader.problems)
-    links.put_in_order()
+    links.sort()
     _raise(reader.problems)
-    if not links.order:
+    if not links.sequence:
         why = "none of its keys exists in this recipe" if reader.domains else "there is nothing to search"
         reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
-    keys = {key: domain for key, domain in reader.domains.items() if key in links.order}
+    keys = {key: domain for key, domain in reader.domains.items() if key in links.sequence}
     lines = {key: reader.line(reader.places[key]) for key in keys}
-    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides, installed), installed)
+    space = Space(keys, links.conditions, [], links.sequence, lines, draft(source, overrides, installed), installed)
     space.points.extend(read_points(reader.tune, space, reader.problem))
     check_grid(reader.tune, space, reader.problem)
     _raise(reader.problems)
@@ -132,15 +132,15 @@ class _Reader:
     def _domain(self, key: str, place: str, value: Any) -> None:
         if not isinstance(value, dict):
             how = f"write {{choice: {to_flow(value)}}}" if isinstance(value, list) else "what is fixed belongs in its own section"
-            self.problem(place, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(KINDS)})")
+            self.problem(place, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(DOMAINS)})")
             return
         kinds = [name for name in value if name != "when"]
-        unknown = [name for name in kinds if name not in KINDS]
+        unknown = [name for name in kinds if name not in DOMAINS]
         if unknown and len(kinds) > 1:
-            self.problem(place, f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], [*KINDS, 'when'])} (a domain, and when)")
+            self.problem(place, f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], [*DOMAINS, 'when'])} (a domain, and when)")
             return
         if len(kinds) != 1:
-            self.problem(place, f"needs one domain, not {' and '.join(kinds) or 'none'} (kinds: {', '.join(KINDS)})")
+            self.problem(place, f"needs one domain, not {' and '.join(kinds) or 'none'} (kinds: {', '.join(DOMAINS)})")
             return
         try:
             domain = read_domain(kinds[0], value[kinds[0]])
@@ -162,14 +162,14 @@ class _Reader:
 def _is_section(value: Any) -> bool:
     """Whether a mapping in the space holds keys, and is not a domain."""
     inner = value.values() if isinstance(value, dict) else ()
-    return bool(inner) and all(isinstance(v, dict) for v in inner) and not any(k in KINDS or k == "when" for k in value)
+    return bool(inner) and all(isinstance(v, dict) for v in inner) and not any(k in DOMAINS or k == "when" for k in value)
 
 
 def _domains_within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """(path, domain) of what looks like a domain in an option of a choice."""
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         alone = next(iter(inner.items())) if isinstance(inner, dict) and len(inner) == 1 else None
-        if alone and alone[0] in KINDS and isinstance(alone[1], list):
+        if alone and alone[0] in DOMAINS and isinstance(alone[1], list):
             yield join(path, name), inner
         else:
             yield from _domains_within(inner, join(path, name))

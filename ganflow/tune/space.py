@@ -140,7 +140,7 @@ class Links:
 
     Attributes:
         conditions: key → {another key of the space: values of which it must have one}.
-        order: the keys that exist in some trial, each after those that its conditions name.
+        sequence: the keys that exist in some trial, each after those that its conditions name.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Links:
     ) -> None:
         self.domains, self.when, self.fixed, self.problem = domains, when, fixed, problem
         self.conditions: dict[str, dict[str, list[Any]]] = {}
-        self.order: list[str] = []
+        self.sequence: list[str] = []
 
     def check(self, written: Container[str]) -> None:
         """Note what is wrong with the conditions.
@@ -196,8 +196,8 @@ class Links:
         for text in texts:
             self.problem(key, f"when: {text}")
 
-    def put_in_order(self) -> None:
-        """Fill `order`. Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
+    def sort(self) -> None:
+        """Fill `sequence`. Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
         waiting = dict.fromkeys(self.domains)
         never: set[str] = set()
         while waiting:
@@ -211,7 +211,7 @@ class Links:
             if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
                 never.add(key)
                 continue
-            self.order.append(key)
+            self.sequence.append(key)
             if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
                 self.conditions[key] = left
 
@@ -240,7 +240,7 @@ class Space:
         keys: key of the recipe → what is tried for it, in the recipe's order.
         conditions: key → {another key: values of which it must have one}; no entry where it always exists.
         points: what is tried first; keys that one leaves out are drawn at random.
-        order: the keys, each after those that its conditions name.
+        sequence: the keys, each after those that its conditions name.
         lines: key → its line in the recipe.
         draft: the recipe that trials are made of.
         catalogue: the components that it can name.
@@ -250,14 +250,14 @@ class Space:
     keys: dict[str, Domain]
     conditions: dict[str, dict[str, list[Any]]]
     points: list[Config]
-    order: list[str]
+    sequence: list[str]
     lines: dict[str, int]
     draft: Draft
     catalogue: Catalogue
     variants: list[Recipe] = field(default_factory=list)
 
     def holds(self, key: str, config: Mapping[str, Any]) -> bool:
-        """Whether a key exists in a trial, of which the keys before it in `order` are known."""
+        """Whether a key exists in a trial, of which the keys before it in `sequence` are known."""
         return all(
             other in config and any(matches(config[other], value) for value in wanted)
             for other, wanted in self.conditions.get(key, {}).items()
@@ -266,7 +266,7 @@ class Space:
     def fill(self, pick: Callable[[str, Domain], Any]) -> Config:
         """The config in which every key that exists has the value that `pick` gives."""
         config: Config = {}
-        for key in self.order:
+        for key in self.sequence:
             if self.holds(key, config):
                 config[key] = pick(key, self.keys[key])
         return {key: config[key] for key in self.keys if key in config}
@@ -331,7 +331,7 @@ class Space:
             for value in values[key]:
                 yield from extend({**config, key: value}, later)
 
-        return extend({}, [key for key in self.order if key in values])
+        return extend({}, [key for key in self.sequence if key in values])
 
     def grid(self) -> Iterator[Config]:
         """The points of the grid: every combination of the options of every choice and grid."""

@@ -11,7 +11,7 @@ from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import KINDS, Choice, Domain
+from ganflow.tune.domains import DOMAINS, Choice, Domain
 from ganflow.tune.space import Config, Space, canonical, matches
 
 LARGEST_GRID = 100_000  # points
@@ -64,7 +64,7 @@ def _option(domain: Domain, value: Any) -> Any:
 
 
 def _told(domain: Domain) -> str:
-    kind = next(name for name, cls in KINDS.items() if type(domain) is cls)
+    kind = next(name for name, cls in DOMAINS.items() if type(domain) is cls)
     values = list(domain.options) if isinstance(domain, Choice) else list(vars(domain).values())
     return f"{kind} {to_flow(values)}"
 
@@ -103,16 +103,16 @@ def prove(space: Space, problems: Problems) -> list[Recipe]:
 
 def _groups(space: Space) -> list[list[str]]:
     """Keys of one section, or tied by conditions."""
-    group = {key: {key} for key in space.order}
-    ties = [(key, other) for key in space.order for other in space.conditions.get(key, {})]
+    group = {key: {key} for key in space.sequence}
+    ties = [(key, other) for key in space.sequence for other in space.conditions.get(key, {})]
     firsts: dict[Any, str] = {}
-    for key in space.order:
+    for key in space.sequence:
         ties.append((key, firsts.setdefault((steps(key) or [key])[0], key)))
     for one, other in ties:
         group[one] |= group[other]
         for key in group[one]:
             group[key] = group[one]
-    return [[key for key in space.order if key in keys] for keys in {id(keys): keys for keys in group.values()}.values()]
+    return [[key for key in space.sequence if key in keys] for keys in {id(keys): keys for keys in group.values()}.values()]
 
 
 def _combinations(space: Space, keys: list[str]) -> list[Config]:

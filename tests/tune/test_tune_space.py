@@ -219,7 +219,7 @@ def test_a_grid_may_have_more_points_than_trials_are_said(sweep):
 def test_a_config_has_the_recipes_order(sweep):
     """Also where a key stands before the one that it depends on."""
     space = sweep.keys("loss.tilt: {uniform: [0, 1], when: {loss: tilted}}", "loss: {choice: [{use: acme/tilted}]}")
-    assert space.order == ["loss", "loss.tilt"]
+    assert space.sequence == ["loss", "loss.tilt"]
     config = space.sample(random.Random(0))
     assert list(config) == ["loss.tilt", "loss"]
     assert space.active({"loss": {"use": "acme/tilted"}, "loss.tilt": 0.5}) == {"loss.tilt": 0.5, "loss": {"use": "acme/tilted"}}
@@ -237,7 +237,7 @@ def test_conditions_may_stand_on_conditions_and_on_numbers(sweep):
         "train.n_critic: {randint: [1, 9], when: {loss: hinge}}",
         "loss: {choice: [hinge, lsgan, wasserstein]}",
     )
-    assert space.order == ["loss", "train.n_critic", "optimizer.beta1"]
+    assert space.sequence == ["loss", "train.n_critic", "optimizer.beta1"]
     seen = [space.sample(random.Random(seed)) for seed in range(300)]
     for config in seen:
         assert ("train.n_critic" in config) == (config["loss"] == "hinge")
