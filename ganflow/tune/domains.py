@@ -1,4 +1,4 @@
-"""Domains: what can be tried for a key of the recipe."""
+"""Domains: values to try for a key of the recipe."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ _FEW = 8  # so many integers are tried one by one
 
 
 class Domain(ABC):
-    """The values that a key can have in a sweep."""
+    """The values that a key can have in a sweep.
+
+    Attributes:
+        form: as it is written, for messages.
+        ordered: neighbours on the scale resemble each other.
+        size: how many values there are; None for an interval, whose scale goes from 0 to 1.
+    """
 
     form: ClassVar[str]
-    """As it is written, for messages."""
     ordered: ClassVar[bool] = True
-    """Whether neighbours on the scale resemble each other."""
     size: int | None = None
-    """How many values there are; None for an interval, whose scale goes from 0 to 1."""
 
     @abstractmethod
     def at(self, position: float) -> Any:
@@ -37,14 +40,14 @@ class Domain(ABC):
 
     @abstractmethod
     def position(self, value: Any) -> float:
-        """Where a value of the domain is on its scale."""
+        """Position of a value on the domain's scale."""
 
     @abstractmethod
     def contains(self, value: Any) -> bool: ...
 
     @abstractmethod
     def edges(self) -> list[Any]:
-        """Values which, if a recipe takes them, it takes all."""
+        """Values that stand for all: a recipe that accepts them accepts every other."""
 
     @abstractmethod
     def clamp(self, value: Any) -> Any:
@@ -94,12 +97,7 @@ class Uniform(_Interval):
         return float((value - self.low) / (self.high - self.low))
 
 
-@dataclass(frozen=True)
-class LogUniform(_Interval):
-    low: float
-    high: float
-    form = "[low, high]"
-
+class LogUniform(Uniform):
     def at(self, position: float) -> float:
         return self.clamp(math.exp(math.log(self.low) * (1 - position) + math.log(self.high) * position))
 
@@ -114,11 +112,11 @@ class Normal(_Interval):
     form = "[mean, sd]"
 
     @property
-    def low(self) -> float:  # type: ignore[override]
+    def low(self) -> float:  # type: ignore[override]  # a field of the others
         return self.mean - _SIGMAS * self.sd
 
     @property
-    def high(self) -> float:  # type: ignore[override]
+    def high(self) -> float:  # type: ignore[override]  # a field of the others
         return self.mean + _SIGMAS * self.sd
 
     def at(self, position: float) -> float:
@@ -174,7 +172,7 @@ class QUniform(_Steps):
         return self.q
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
         return math.floor((self.high - self.low) / self.q + 1e-9) + 1
 
 
@@ -185,7 +183,7 @@ class RandInt(_Steps):
     form = "[low, high]"
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
         return self.high - self.low
 
 
@@ -196,7 +194,7 @@ class Choice(Domain):
     ordered = False
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
         return len(self.options)
 
     def at(self, position: float) -> Any:
@@ -246,8 +244,8 @@ DOMAINS: dict[str, type[Domain]] = {
 }
 
 
-def read_domain(kind: str, given: Any) -> Domain:
-    """The domain that the recipe writes as `{kind: given}`.
+def read_domain(kind: str, values: Any) -> Domain:
+    """The domain that the recipe writes as `{kind: values}`.
 
     Raises:
         ValueError: there is none like that; the text says why.
@@ -255,23 +253,23 @@ def read_domain(kind: str, given: Any) -> Domain:
     if kind not in DOMAINS:
         raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, DOMAINS)} (kinds: {', '.join(DOMAINS)})")
     cls = DOMAINS[kind]
-    if not isinstance(given, (list, tuple)):
-        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(given)}")
+    if not isinstance(values, (list, tuple)):
+        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(values)}")
     if issubclass(cls, Choice):
-        if not given:
+        if not values:
             raise ValueError(f"{kind} needs at least one value")
-        return cls(tuple(given))
-    return _numeric(cls, kind, given)
+        return cls(tuple(values))
+    return _numeric(cls, kind, values)
 
 
-def _numeric(cls: type[Domain], kind: str, given: Sequence[Any]) -> Domain:
+def _numeric(cls: type[Domain], kind: str, values: Sequence[Any]) -> Domain:
     wanted = cls.form.count(",") + 1
-    if len(given) != wanted:
-        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(given)}")
-    for value in given:
+    if len(values) != wanted:
+        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(values)}")
+    for value in values:
         if not is_number(value):
             raise ValueError(f"{kind} {cls.form}: {to_flow(value)} is not a number")
-    numbers = list(given)
+    numbers = list(values)
     if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
         for value in numbers if cls is RandInt else ():
             if not _is_whole(value):
