@@ -22,7 +22,7 @@ def silence_error_messages() -> None:
 
 
 def skip_usage_tags() -> None:
-    """Stop Ray Tune from counting callbacks for its usage statistics: it imports MLflow to classify them, which takes two seconds.
+    """Stop Ray Tune from counting callbacks for its usage statistics: to classify them it imports MLflow, two seconds.
 
     Tried: RAY_USAGE_STATS_ENABLED=0, which stops the sending, not the counting.
     """

@@ -36,8 +36,8 @@ ALWAYS = ("round", "seconds")
 
 
 class Reports:
-    """The names of everything that a recipe's runs report, found by building as little as possible: the data and the metrics for the
-    scores; the whole game, and a small round on the CPU for each set of terms that take part together, for the rest.
+    """Names of all that a recipe's runs report, found by building as little as possible: the data and the metrics for the scores;
+    the whole game, and a small round on the CPU for each set of terms that take part together, for the rest.
 
     Raises:
         GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
@@ -76,7 +76,7 @@ class Reports:
 
     @cached_property
     def names(self) -> dict[str, list[str]]:
-        """Lists of names: terms ("critic/wasserstein", …), estimates that the loss derives of them ("w_estimate"), and numbers that
+        """Names of terms ("critic/wasserstein"), of estimates that the loss derives of them ("w_estimate"), and of numbers that
         components log by `report.log` ("gradient_norm/critic")."""
         from ganflow.contract.loss import Report
         from ganflow.engine.build import build_game, build_round

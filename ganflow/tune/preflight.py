@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.tune.cluster import Address, parse_address
+from ganflow.tune.records import plural
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Tune
@@ -223,18 +224,14 @@ def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
         if each and sum(_times(have, each) for have in of) < len(wanted):
             there = f"the largest node has {max(of, default=0):g}, the cluster {sum(of):g}"
             there = f"this machine has {sum(of):g}" if len(of) == 1 else there
-            faults.append(f"tune.resources: a trial wants {_count(all_, word)}; {there}")
-    both = f"tune.resources: a trial wants {_count(cpus, 'CPU')} and {_count(gpus, 'GPU')}"
+            faults.append(f"tune.resources: a trial wants {plural(all_, word)}; {there}")
+    both = f"tune.resources: a trial wants {plural(cpus, 'CPU')} and {plural(gpus, 'GPU')}"
     several = f"{both} for each of {len(wanted)} workers; the nodes have room for {slots:g}"
     return faults or [several if len(wanted) > 1 else f"{both} on one node; no node has both"]
 
 
 def _times(have: float, want: float) -> float:
     return float("inf") if want == 0 else float(have / want + 1e-9) // 1
-
-
-def _count(n: float, word: str) -> str:
-    return f"{n:g} {word}{'' if n == 1 else 's'}"
 
 
 def distributions(recipe: Recipe) -> list[str]:

@@ -243,6 +243,11 @@ def number(of: float | None) -> str:
     return "" if of is None else f"{of:.4g}"
 
 
+def plural(count: float, word: str) -> str:
+    """ "1 trial", "2 trials", "0.5 GPUs"."""
+    return f"{count:g} {word}{'' if count == 1 else 's'}"
+
+
 def rounds_of(trial: TrialRecord, rounds: int) -> int:
     """Rounds that a trial is to play: they may be searched, too."""
     searched = trial.config.get("train.rounds", rounds)

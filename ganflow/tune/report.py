@@ -1,4 +1,4 @@
-"""The report of a sweep: table, best recipe, pictures; made of its folder alone, at any time."""
+"""Report of a sweep: table, best recipe, pictures; made of its folder alone, at any time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
@@ -22,8 +21,9 @@ from ganflow.runs.folders import RunFolder
 from ganflow.tune.records import SweepFolder, TrialRecord, best_of, config_line, differing, keys_of, number, ranking, score_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from ganflow.recipe import Recipe
 
+BEST = 3  # trials whose samples are on the sheet
 WIDE = 1.4  # width by height from which on pictures stand below each other
 LARGEST = (920, 600)  # of one picture on the sheet, in pixels
 GAP, LINE, HEAD = 18, 17, 22  # between pictures; a caption's lines, the first of which is larger
@@ -40,7 +40,7 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     None where nothing is left.
 
     Args:
-        pictures: of each its file, its title, and what is said below that.
+        pictures: of each its file, its title, and the text below that.
     """
     from ganflow.pictures.figure import INK, new_figure, to_image
 
@@ -48,30 +48,28 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     if not read:
         return None
     upright = all(image.width > WIDE * image.height for image, _, _ in read)
-    width = max(image.width for image, _, _ in read)
-    tallest = max(image.height for image, _, _ in read)
-    columns = max(24, int(max(width, 240) / LETTER))
-    told = [textwrap.wrap(text, columns, max_lines=4, placeholder=" …") for _, _, text in read]
-    caption = HEAD + LINE * max(map(len, told)) + 6
-    cell = (max(width, 240) + GAP, tallest + caption + GAP)
+    width = max(240, *(image.width for image, _, _ in read))
+    columns = max(24, int(width / LETTER))
+    captions = [textwrap.wrap(text, columns, max_lines=4, placeholder=" …") for _, _, text in read]
+    caption = HEAD + LINE * max(map(len, captions)) + 6
+    cell = (width + GAP, max(image.height for image, _, _ in read) + caption + GAP)
     across, down = (1, len(read)) if upright else (len(read), 1)
-    figure = new_figure(across * cell[0] + GAP, down * cell[1] + GAP)
-    total = down * cell[1] + GAP
-    for i, ((image, title, _), lines) in enumerate(zip(read, told, strict=True)):
+    w, h = across * cell[0] + GAP, down * cell[1] + GAP
+    figure = new_figure(w, h)
+    for i, ((image, title, _), lines) in enumerate(zip(read, captions, strict=True)):
         left = GAP + (0 if upright else i * cell[0])
-        top = total - GAP - (i * cell[1] if upright else 0)
-        w, h = across * cell[0] + GAP, total
+        top = h - GAP - (i * cell[1] if upright else 0)
         figure.text(left / w, (top - 8) / h, title, fontsize=11, weight="bold", color=INK, va="center")
         for row, line in enumerate(lines):
             figure.text(left / w, (top - HEAD - 8 - LINE * row) / h, line, fontsize=9, color=INK, va="center")
         axes = figure.add_axes((left / w, (top - caption - image.height) / h, image.width / w, image.height / h))
         axes.set_axis_off()
-        axes.imshow(_pixels(image), interpolation="nearest", aspect="auto")
+        axes.imshow(image, interpolation="nearest", aspect="auto")
     return to_image(figure)
 
 
 def _read(path: Path) -> Image.Image | None:
-    """The picture, not larger than its place."""
+    """The picture, made smaller where it is too large."""
     try:
         with Image.open(path) as file:
             image = file.convert("RGB")
@@ -81,20 +79,9 @@ def _read(path: Path) -> Image.Image | None:
     return image
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(image)
-
-
-if TYPE_CHECKING:
-
-    from ganflow.recipe import Recipe
-
-BEST = 3  # trials whose samples are on the sheet
-
-
 @dataclass
 class Summary:
-    """What was written, and what could not be, and why, in sentences."""
+    """Files that were written, and sentences on those that could not be, and why."""
 
     written: list[Path] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -102,10 +89,10 @@ class Summary:
 
 def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     """Write trials.csv, best.yaml, and under plots/ the pictures trials.png, best.png and samples.png; each only where there
-    is something to put in. What was there before is replaced.
+    is something to put in. Earlier files are replaced.
 
     Args:
-        recipe: the sweep's, for the scales of the plots and for what its trials are to it; from the folder if not given.
+        recipe: the sweep's, for the scales of the plots and the rounds of the best recipe; by default from the folder.
 
     Raises:
         GanflowError: a record is damaged, or a file cannot be written.
@@ -159,7 +146,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
 
 
 def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str:
-    """The recipe of a trial, complete, with a comment that tells where it comes from.
+    """The recipe of a trial, complete, with a comment on its origin.
 
     Raises:
         GanflowError: it is not there, or cannot be read with what is installed now.
@@ -179,8 +166,8 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
             lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
         names = ("rounds", "threads", "checkpoint_every", "sample_every")
         common = [name for name in names if f"train.{name}" not in best.config]
-        own = {name: getattr(sweep.train, name) for name in common}
-        recipe = replace(recipe, train=replace(recipe.train, **own))
+        values: dict[str, Any] = {name: getattr(sweep.train, name) for name in common}
+        recipe = replace(recipe, train=replace(recipe.train, **values))
     if best.copied:
         lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
     return "".join(f"# {escaped(line)}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
@@ -202,7 +189,6 @@ def _pictures(
 
 def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image.Image | None:
     """The newest pictures of the best three."""
-
     keys = differing(trials, keys_of(trials))
     best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
     found = [(newest_samples(folder.trial(t.number)), t) for t in best]

@@ -224,8 +224,8 @@ def _round(path: Path) -> int:
 
 
 def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int | None:
-    """Copy a run's checkpoint, and its best one, to another run, which then goes on from there. That run's journal up to the round
-    stays as it is.
+    """Copy a run's checkpoint, and its best one, to another run, which then goes on from there. The journal of that run up to the
+    round stays as it is.
 
     Args:
         at: the round of the checkpoint; the nearest that there is, an earlier one if possible.

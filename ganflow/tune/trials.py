@@ -116,7 +116,7 @@ class TrialState:
         return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.spec.stop.items())
 
     def result(self, state: str, scored: bool = True) -> dict[str, Any]:
-        """Keys `trial`, `round`, `state`, `place`, `error`, and `score` where there is (a new) one."""
+        """Result for Ray, with a `score` where there is (a new) one."""
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
         host = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
         result = {"trial": self.spec.number, "round": self.round, "state": state, "place": host, "error": ""}

@@ -301,7 +301,8 @@ def test_trials_that_are_not_in_the_records_are_proposed(planned):
     plan, sweep = planned
     begin_trial(sweep, 0, state="finished")
     begin_trial(sweep, 2)
-    table = TrialTable(sweep, {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}, [], sweep.mended())
+    template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}
+    table = TrialTable(sweep, template, [], sweep.mended())
     proposals = Proposals(table, plan.space, make_searcher(plan.tune, plan.space, "min"), [2], Plenty())
     asked = [proposals.suggest(f"trial {i}") for i in range(4)]
     assert [json.loads(told["specs"])[0]["number"] for told in asked[:3]] == [2, 1, 3]

@@ -377,11 +377,11 @@ def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
 
 
 def test_how_many_have_no_score(monkeypatch):
-    from ganflow.tune.plots import _tell_missing
+    from ganflow.tune.plots import _note_missing
 
     figure = Drawing()
     states = [("finished", 1.0), ("diverged", 2.0), ("failed", None), ("running", None), ("waiting", None), ("running", 1.0)]
-    _tell_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
+    _note_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
     assert figure.texts == ["2 trials without a score", "2 trials not over"]
 
 
