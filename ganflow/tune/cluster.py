@@ -64,43 +64,47 @@ def parse_address(text: str) -> Address:
     plain = text.strip()
     if plain in ("local", "auto"):
         return Address("local" if plain == "local" else "auto", plain)
-    scheme, separator, _ = plain.partition("://")
+    scheme, separator, rest = plain.partition("://")
     if separator:
-        return _url(plain, scheme.lower())
+        return _url(plain, scheme.lower(), rest)
     host, colon, port = plain.rpartition(":")
     if not colon:
         head = f"; for a cluster's head: {plain}:6379" if _HOST.fullmatch(plain) else ""
         hint = did_you_mean(plain, ("local", "auto")) or head
-        raise GanflowError(f"--address: {text[:100]!r} is not an address{hint} ({WAYS})")
+        raise _no_address(f"{text[:100]!r} is not an address{hint} ({WAYS})")
     if not _HOST.fullmatch(host):
-        raise GanflowError(f"--address: {host[:100]!r} in {text[:100]!r} is not a host ({WAYS})")
+        raise _no_address(f"{host[:100]!r} in {text[:100]!r} is not a host ({WAYS})")
     return Address("cluster", f"{host}:{_port(port, text)}")
 
 
-def _url(text: str, scheme: str) -> Address:
+def _no_address(why: str) -> GanflowError:
+    return GanflowError(f"--address: {why}")
+
+
+def _url(text: str, scheme: str, rest: str) -> Address:
     if scheme == "ray":
-        host = text[6:].partition(":")[0] or "host"
+        host = rest.partition(":")[0] or "host"
         why = "Ray Client (ray://) is not made for Ray Tune, and loses its sweep when the connection breaks"
-        raise GanflowError(f"--address: {why}; use http://{host}:8265, or {host}:6379 from a machine of the cluster")
+        raise _no_address(f"{why}; use http://{host}:8265, or {host}:6379 from a machine of the cluster")
     if scheme not in ("http", "https"):
-        raise GanflowError(f"--address: {scheme[:30]}:// is not known ({WAYS})")
+        raise _no_address(f"{scheme[:30]}:// is not known ({WAYS})")
     parts = urlsplit(text)
     netloc = parts.netloc.rpartition("@")[2]
     host, colon, port = netloc.rpartition(":") if not netloc.endswith("]") else (netloc, "", "")
     if colon:
         _port(port, text)
     if not _HOST.fullmatch(host if colon else netloc):
-        raise GanflowError(f"--address: {text[:100]!r} names no host ({WAYS})")
+        raise _no_address(f"{text[:100]!r} names no host ({WAYS})")
     if parts.query or parts.fragment:
-        raise GanflowError(f"--address: {text[:100]!r} is more than the address of a dashboard; leave out what follows the path")
+        raise _no_address(f"{text[:100]!r} is more than the address of a dashboard; leave out what follows the path")
     return Address("job", text.rstrip("/"))
 
 
 def _port(port: str, text: str) -> int:
     if not (port.isascii() and port.isdecimal()):
-        raise GanflowError(f"--address: {port[:30]!r} in {text[:100]!r} is not a port ({WAYS})")
+        raise _no_address(f"{port[:30]!r} in {text[:100]!r} is not a port ({WAYS})")
     if not 1 <= int(port) <= 65535:
-        raise GanflowError(f"--address: ports are numbers from 1 to 65535, not {port[:30]} ({text[:100]})")
+        raise _no_address(f"ports are numbers from 1 to 65535, not {port[:30]} ({text[:100]})")
     return int(port)
 
 

@@ -259,34 +259,40 @@ def read_domain(kind: str, values: Any) -> Domain:
         if not values:
             raise ValueError(f"{kind} needs at least one value")
         return cls(tuple(values))
-    return _numeric(cls, kind, values)
-
-
-def _numeric(cls: type[Domain], kind: str, values: Sequence[Any]) -> Domain:
     wanted = cls.form.count(",") + 1
     if len(values) != wanted:
         raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(values)}")
+    try:
+        return cls(*_checked(cls, values))
+    except ValueError as error:
+        raise ValueError(f"{kind} {cls.form}: {error}") from None
+
+
+def _checked(cls: type[Domain], values: Sequence[Any]) -> list[Any]:
+    """The numbers of a domain, whole ones as int where its values are whole.
+
+    Raises:
+        ValueError: they make none.
+    """
     for value in values:
         if not is_number(value):
-            raise ValueError(f"{kind} {cls.form}: {to_flow(value)} is not a number")
+            raise ValueError(f"{to_flow(value)} is not a number")
+        if cls is RandInt and not _is_whole(value):
+            raise ValueError(f"{to_flow(value)} is not an integer")
     numbers = list(values)
     if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
-        for value in numbers if cls is RandInt else ():
-            if not _is_whole(value):
-                raise ValueError(f"randint {cls.form}: {to_flow(value)} is not an integer")
         numbers = [int(v) if _is_whole(v) else v for v in numbers]
+    low, high, *q = numbers
     if cls is Normal:
-        if not numbers[1] > 0:
-            raise ValueError(f"normal {cls.form}: sd must be above 0, not {to_flow(numbers[1])}")
-        return Normal(*numbers)
-    low, high = numbers[:2]
-    if not low < high:
-        raise ValueError(f"{kind} {cls.form}: low must be below high, not {to_flow(low)} and {to_flow(high)}")
+        if not high > 0:
+            raise ValueError(f"sd must be above 0, not {to_flow(high)}")
+    elif not low < high:
+        raise ValueError(f"low must be below high, not {to_flow(low)} and {to_flow(high)}")
     if cls is LogUniform and not low > 0:
-        raise ValueError(f"loguniform {cls.form}: low must be above 0, not {to_flow(low)}")
-    if cls is QUniform and not 0 < numbers[2] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
-        raise ValueError(f"quniform {cls.form}: q must be above 0 and at most high - low, not {to_flow(numbers[2])}")
-    return cls(*numbers)
+        raise ValueError(f"low must be above 0, not {to_flow(low)}")
+    if q and not 0 < q[0] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
+        raise ValueError(f"q must be above 0 and at most high - low, not {to_flow(q[0])}")
+    return numbers
 
 
 def _is_whole(value: Any) -> bool:

@@ -290,7 +290,7 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     from ganflow.runs.new import origin
 
     recipe, track = plan.recipe, plan.recipe.track
-    tracking = {"mlflow": track.mlflow, **address(track.uri, {}), "experiment": track.experiment, "images": False}
+    tracking: dict[str, Any] = {"mlflow": track.mlflow, **address(track.uri, {}), "experiment": track.experiment, "images": False}
     tracking |= {"run_name": track.run_name or folder.sweep, "log_model": False, "files": ["best.yaml", "trials.csv"]}
     return {
         "kind": "sweep",

@@ -190,7 +190,7 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
         GanflowError: every fault, one on each line.
     """
     deadline = time.monotonic() + (SHIPPING if _ships() else SECONDS)
-    faults, notes = infeasible(plan.tune, alive_nodes()), []
+    faults, notes = infeasible(plan.tune, alive_nodes()), list[str]()
     if uri := tracking_uri(plan.recipe):
         more, notes = mlflow_reachable(uri)
         faults += more
@@ -261,7 +261,7 @@ def tracking_uri(recipe: Recipe) -> str | None:
 
 def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
     """(faults, notes): a store that can never be reached is a fault; a server that is away for now is worth a note, for what it
-    misses is kept in the runs' folders."""
+    misses is kept in the runs' folders. That the address is one was checked before (`check_address`)."""
     from ganflow.tracking.store import reason
 
     parts = urlsplit(uri)
@@ -274,12 +274,6 @@ def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
         return [f"track.uri: {uri!r} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file"], []
     if scheme not in ("http", "https"):
         return [], []
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if not parts.hostname or port == 0:
-        return [f"track.uri: {uri!r} names no host, or no port from 1 to 65535"], []
     try:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=3).close()
     except urllib.error.HTTPError as error:

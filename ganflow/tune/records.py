@@ -294,12 +294,12 @@ def table(
     while width and len(sizes) > 4 and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
     lines = []
-    for row, trial in zip(rows, [None, *ranked], strict=False):
+    for i, row in enumerate(rows):
         cells = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
         line = "  ".join(f"{cell:>{size}}" if at in (0, 2) else f"{cell:{size}}" for at, (cell, size) in cells)
         lines.append(cut(line.rstrip(), width or 1000))
-        if trial and trial.error and trial.state in WRONG:
-            lines.append(cut("       " + " ".join(trial.error.split()), width or 200))
+        if i and ranked[i - 1].error and ranked[i - 1].state in WRONG:
+            lines.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
     if most is not None and len(ranked) > most:
         lines.append(f"and {len(ranked) - most} more")
     return lines

@@ -147,7 +147,7 @@ def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None)
         )
         return Stopping(rule, rounds, room)
     if tune.scheduler == "median":
-        never = float("inf")  # it would pause trials to let others catch up
+        never: Any = float("inf")  # it would pause trials to let others catch up
         # hard_stop: says "pause" for stop, and bears a trial that goes on all the same
         return Stopping(MedianStoppingRule(min_time_slice=never, hard_stop=False, **common), rounds, room)
     return None

@@ -250,25 +250,25 @@ def check_dashboard(url: str, timeout: float = 4.0) -> str:
     if token and not compat.has_token():
         raise GanflowError(f"RAY_AUTH_MODE is 'token', and there is no token; set {TOKENS}")
     headers = compat.token_headers() if token else {}
+    wrong = f"what answers at {url} is not Ray's dashboard"
     try:
         with urllib.request.urlopen(urllib.request.Request(f"{url}/api/version", headers=headers), timeout=timeout) as answer:
             version = str(json.loads(answer.read(100_000))["ray_version"])
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code in (401, 403) and token:
-            raise GanflowError(f"{url} does not accept the token; set the cluster's own in {TOKENS}") from None
-        if error.code in (401, 403):
-            raise GanflowError(f"{url} asks for a token; set RAY_AUTH_MODE=token and {TOKENS}") from None
-        raise GanflowError(f"what answers at {url} is not Ray's dashboard (HTTP {error.code}); is it the right port?") from None
+        if error.code not in (401, 403):
+            raise GanflowError(f"{wrong} (HTTP {error.code}); is it the right port?") from None
+        refused = "does not accept the token; set the cluster's own in" if token else "asks for a token; set RAY_AUTH_MODE=token and"
+        raise GanflowError(f"{url} {refused} {TOKENS}") from None
     except (ValueError, KeyError, TypeError):
-        raise GanflowError(f"what answers at {url} is not Ray's dashboard; is it the right port? (Ray's own is 8265)") from None
+        raise GanflowError(f"{wrong}; is it the right port? (Ray's own is 8265)") from None
     except OSError as error:
         from ganflow.tracking.store import reason
 
         cause = error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError) else error
         raise GanflowError(f"no Ray dashboard answers at {url}: {reason(cause)}") from None
     except Exception as error:  # http.client's: what answers does not speak HTTP
-        raise GanflowError(f"what answers at {url} is not Ray's dashboard ({type(error).__name__}); right port?") from None
+        raise GanflowError(f"{wrong} ({type(error).__name__}); right port?") from None
     found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if found < _OLDEST:
         raise GanflowError(f"{url} runs Ray {version}; ganflow needs {'.'.join(map(str, _OLDEST))} or newer")
