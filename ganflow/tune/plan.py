@@ -248,7 +248,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
     check_recipe(plan.recipe, root)
-    folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
+    numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
+    folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
@@ -307,10 +308,3 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "seed": plan.tune.seed,
         "tracking": tracking,
     }
-
-
-def _free_name(root: Path, recipe: str) -> str:
-    number = 1
-    while (root / f"{recipe}-sweep-{number}").exists():
-        number += 1
-    return f"{recipe}-sweep-{number}"

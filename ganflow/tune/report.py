@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.printing import escaped
-from ganflow.runs.folders import RunFolder
+from ganflow.runs.folders import RunFolder, here
 from ganflow.tune.records import SweepFolder, TrialRecord, best_of, config_line, differing, keys_of, number, ranking, score_of
 
 if TYPE_CHECKING:
@@ -120,14 +119,21 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
         folder.plots.mkdir(exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
-    for name, picture in _pictures(folder, trials, metric, mode, recipe).items():
+    from ganflow.pictures import save_png
+    from ganflow.tune.plots import best_picture, trials_picture
+
+    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
+    by_number = {t.number: t for t in trials}
+    for name, picture in {
+        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
+        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
+        "samples.png": _samples(folder, trials, metric, mode),
+    }.items():
         if picture is None:
             done.missing.append(f"no plots/{name}: there is nothing to draw")
-            continue
-        from ganflow.pictures import save_png
-
-        save_png(picture, folder.plots / name)
-        done.written.append(folder.plots / name)
+        else:
+            save_png(picture, folder.plots / name)
+            done.written.append(folder.plots / name)
     return done
 
 
@@ -156,7 +162,7 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     recipe = kept_recipe(folder.trial(best.number).recipe)
     number_of = sum(score_of(t) is not None for t in folder.trials().values())
     lines = [
-        f"ganflow run {_from_here(folder.best)}",
+        f"ganflow run {here(folder.best)}",
         f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
         f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
@@ -173,20 +179,6 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     return "".join(f"# {escaped(line)}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
 
 
-def _pictures(
-    folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str, recipe: Recipe | None
-) -> dict[str, Image.Image | None]:
-    from ganflow.tune.plots import best_picture, trials_picture
-
-    by_number = {t.number: t for t in trials}
-    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
-    return {
-        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
-        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
-        "samples.png": _samples(folder, trials, metric, mode),
-    }
-
-
 def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image.Image | None:
     """The newest pictures of the best three."""
     keys = differing(trials, keys_of(trials))
@@ -201,11 +193,6 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
 def _write(path: Path, text: str, done: Summary) -> None:
     write_text(path, text)
     done.written.append(path)
-
-
-def _from_here(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def _cell(of: Any) -> Any:

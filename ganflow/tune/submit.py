@@ -258,8 +258,8 @@ def check_dashboard(url: str, timeout: float = 4.0) -> str:
         error.close()
         if error.code not in (401, 403):
             raise GanflowError(f"{wrong} (HTTP {error.code}); is it the right port?") from None
-        refused = "does not accept the token; set the cluster's own in" if token else "asks for a token; set RAY_AUTH_MODE=token and"
-        raise GanflowError(f"{url} {refused} {TOKENS}") from None
+        asks = "does not accept the token; set the cluster's own in" if token else "asks for a token; set RAY_AUTH_MODE=token and"
+        raise GanflowError(f"{url} {asks} {TOKENS}") from None
     except (ValueError, KeyError, TypeError):
         raise GanflowError(f"{wrong}; is it the right port? (Ray's own is 8265)") from None
     except OSError as error:
