@@ -130,11 +130,8 @@ class _Steps(Domain):
     """Numbers at equal distances."""
 
     low: float
+    step: float
     size: int
-
-    @property
-    def step(self) -> float:
-        return 1
 
     def at(self, position: float) -> Any:
         value = self.low + int(position) * self.step
@@ -164,16 +161,12 @@ class _Steps(Domain):
 class QUniform(_Steps):
     low: float
     high: float
-    q: float
+    step: float
     form = "[low, high, q]"
 
     @property
-    def step(self) -> float:
-        return self.q
-
-    @property
     def size(self) -> int:  # type: ignore[override]  # a field of the others
-        return math.floor((self.high - self.low) / self.q + 1e-9) + 1
+        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
 
 @dataclass(frozen=True)
@@ -181,6 +174,7 @@ class RandInt(_Steps):
     low: int
     high: int
     form = "[low, high]"
+    step = 1
 
     @property
     def size(self) -> int:  # type: ignore[override]  # a field of the others

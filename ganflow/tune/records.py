@@ -189,12 +189,8 @@ def keys_of(trials: Iterable[TrialRecord]) -> list[str]:
 
 def differing(trials: Sequence[TrialRecord], keys: Sequence[str]) -> list[str]:
     """The keys in which the trials differ; all of them where there is nothing to compare."""
-    seen: dict[str, set[str]] = {key: set() for key in keys}
-    for trial in trials:
-        for key in keys:
-            seen[key].add(exact(trial.config[key]) if key in trial.config else ABSENT)
-    found = [key for key in keys if len(seen[key]) > 1]
-    return found or list(keys)
+    seen = {key: {exact(trial.config[key]) if key in trial.config else ABSENT for trial in trials} for key in keys}
+    return [key for key in keys if len(seen[key]) > 1] or list(keys)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
