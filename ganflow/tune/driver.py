@@ -39,7 +39,7 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Environment of Ray, set before it is imported."""
+"""Environment of Ray Tune, which reads it when a sweep begins."""
 
 
 def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
