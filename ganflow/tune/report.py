@@ -101,17 +101,17 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     record, trials = folder.read(), list(folder.trials().values())
     metric, mode = record.metric, record.mode or "min"
     done = Summary()
-    if recipe is None:
-        try:
-            recipe = kept_recipe(folder.recipe)
-        except GanflowError as error:
-            done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
         best = best_of(trials, mode)
         if best is None:
             done.missing.append("no best.yaml and no plots: no trial has a score")
             return done
+        if recipe is None:
+            try:
+                recipe = kept_recipe(folder.recipe)
+            except GanflowError as error:
+                done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
         try:
             _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
         except GanflowError as error:
