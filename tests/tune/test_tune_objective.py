@@ -94,7 +94,9 @@ def test_every_loss_of_the_space_must_report_it(write):
 
 
 def test_no_game_is_built_for_a_score(write, monkeypatch):
-    monkeypatch.setattr("ganflow.engine.build.build_game", None)
+    import ganflow.engine.build
+
+    monkeypatch.setattr(ganflow.engine.build, "build_game", None)
     assert find_objective(write("trials: 2", FRECHET)) == ("frechet_100", "min")
     with pytest.raises(TypeError):
         Reports(write("trials: 2", FRECHET)).names  # noqa: B018
