@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
@@ -19,13 +20,15 @@ from ganflow.runs.journal import Journal, entries
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import records
 from ganflow.tune.records import MACHINE, OVER, TrialRecord, best_of
-from ganflow.tune.trials import Book, why
+from ganflow.tune.trials import TrialTable, why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from ganflow.runs.loop import Interruption
 
 EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # plain lines besides those of trials that begin or end; more as it gets longer
 PARTS = 20  # … namely a twentieth of the time gone
@@ -34,10 +37,10 @@ COLOURS = {"running": "cyan", "waiting": "dim", "finished": "green", "stopped": 
 
 
 class Display(Shown):
-    """Shows a sweep's trials, on stderr, so that stdout is left to results.
+    """Display of a sweep's trials on stderr, so that stdout is left to results.
 
-    On a terminal (with rich installed) a table that stays in place, as high as the terminal lets it be; elsewhere a line when a
-    trial starts, another when it is over, and between them one in 10 s at most. A context manager.
+    On a terminal a table that stays in place, as high as the terminal allows; elsewhere a line when a trial starts, another when
+    it is over, and between them one in 10 s at most. A context manager.
 
     Args:
         sweep_name: the sweep's.
@@ -66,7 +69,7 @@ class Display(Shown):
         self.name, self.metric, self.mode, self.keys = sweep_name, metric, mode, list(keys)
         self.total, self.rounds = total or 0, rounds
         self.trials: list[TrialRecord] = []
-        self._told: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, when it was last told of
+        self._announced: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, at its last line
         self._before: float | None = None  # trials' worth of work that was done when this sweep began, or went on
         self._began = self._printed = time.monotonic()
 
@@ -84,15 +87,15 @@ class Display(Shown):
             self._print(self._summary())
 
     def update(self, trials: list[TrialRecord]) -> None:
-        """Show how all trials stand. It may be called at every report: what is shown does not get more by that."""
+        """Show the states of all trials. It may be called at every report without showing more."""
         self.trials = trials
         if self._before is None:
             self._before = sum(map(self._share, trials))
-            self._told = {t.number: (t.state, len(t.copied)) for t in trials if t.over}
-            if self._told and self._live is None:
+            self._announced = {t.number: (t.state, len(t.copied)) for t in trials if t.over}
+            if self._announced and self._live is None:
                 self._print(f"goes on: {self._summary()}")
         for trial in trials:
-            self._tell(trial)
+            self._announce(trial)
         if self._live is not None:  # draws itself, so many times a second
             return
         now = time.monotonic()
@@ -109,16 +112,16 @@ class Display(Shown):
         return max(0.0, self.total - done) * gone / fresh
 
     def _share(self, trial: TrialRecord) -> float:
-        """How much of a trial is behind it. What was stopped early is done."""
+        """Part of a trial that is done, from 0 to 1; all of one that was stopped early."""
         rounds = records.rounds_of(trial, self.rounds)
         return 1.0 if trial.over else min(1.0, trial.round / rounds) if rounds else 0.0
 
-    def _tell(self, trial: TrialRecord) -> None:
-        """A line about what is new about a trial, if it is worth one."""
-        before, now = self._told.get(trial.number, ("waiting", 0)), (trial.state, len(trial.copied))
+    def _announce(self, trial: TrialRecord) -> None:
+        """Print a line about news of a trial, if they are worth one."""
+        before, now = self._announced.get(trial.number, ("waiting", 0)), (trial.state, len(trial.copied))
         if now == before:
             return
-        self._told[trial.number] = now
+        self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}"]
         if trial.over:
             words += [f"{self.metric} {records.number(trial.score)}"] if trial.score is not None else []
@@ -145,13 +148,13 @@ class Display(Shown):
         return records.config_line(trial.config, self.keys)
 
     def _best(self) -> str:
-        best = records.best_of(self.trials, self.mode)
+        best = best_of(self.trials, self.mode)
         return f"best {records.number(best.score)} (trial {best.number})" if best else "no score yet"
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]
         left = self.left
-        return times if left is None or left == 0 else [*times, f"about {clock(left)} left"]
+        return [*times, f"about {clock(left)} left"] if left else times
 
     def _summary(self) -> str:
         return "  ".join([records.counted(self.trials, self.total), self._best(), *self._clock()])
@@ -164,7 +167,7 @@ class Display(Shown):
         head = self._head()
         yield head
         height = console.size.height - len(console.render_lines(head, options, pad=False)) - BESIDES
-        yield from self._table(max(3, height))
+        yield from self._rows(max(3, height))
 
     def _head(self) -> RenderableType:
         """Name, states and times; then the best so far."""
@@ -177,13 +180,13 @@ class Display(Shown):
         states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in records.counts(self.trials, self.total).items() if n]
         parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
         grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
-        best = records.best_of(self.trials, self.mode)
+        best = best_of(self.trials, self.mode)
         if best:
             score = (escaped(f"{self.metric} {records.number(best.score)}"), "bold green")
             grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
         return grid
 
-    def _table(self, height: int) -> list[RenderableType]:
+    def _rows(self, height: int) -> list[RenderableType]:
         """Trials that were begun, in their order; where they are too many, those that run, then the best."""
         from rich.table import Table
         from rich.text import Text
@@ -191,14 +194,19 @@ class Display(Shown):
         trials = [t for t in self.trials if t.state != "waiting" or t.round]
         if not trials:
             return [Text("starting", style="dim")]
-        rows = trials if len(trials) <= height else self._chosen(trials, height)
+        rows = trials
+        if len(trials) > height:
+            running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
+            others = [t for t in records.ranking(trials, self.mode) if t not in running]
+            rows = running + others[: height - len(running)]
         keys = records.differing(trials, self.keys)
         names = records.short_names(keys)
-        best = records.best_of(trials, self.mode)
+        best = best_of(trials, self.mode)
         body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for heading in ("trial", "state", self.metric, "round"):
-            side: Literal["left", "right"] = "right" if heading in ("trial", self.metric) else "left"
-            body.add_column(Text(escaped(heading)), no_wrap=True, justify=side)
+        body.add_column("trial", no_wrap=True, justify="right")
+        body.add_column("state", no_wrap=True)
+        body.add_column(Text(escaped(self.metric)), no_wrap=True, justify="right")
+        body.add_column("round", no_wrap=True)
         for key in keys:
             body.add_column(Text(escaped(names[key])), no_wrap=True, overflow="ellipsis")
         body.add_column("where", no_wrap=True, overflow="ellipsis", style="dim")
@@ -210,24 +218,19 @@ class Display(Shown):
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]
 
-    def _chosen(self, trials: list[TrialRecord], height: int) -> list[TrialRecord]:
-        running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
-        others = [t for t in records.ranking(trials, self.mode) if t not in running]
-        return running + others[: height - len(running)]
-
 
 Method = Callable[..., None]
 
 
 def interrupting(method: Method) -> Method:
-    """A method of the watcher's, in which a disk that fails interrupts the sweep: its trials are then ended as well as can be."""
+    """Decorate a method of the watcher: a disk that fails interrupts the sweep, whose trials are then ended as well as can be."""
 
     @wraps(method)
     def guarded(self: Watcher, *arguments: Any, **more: Any) -> None:
         try:
             method(self, *arguments, **more)
         except (GanflowError, OSError) as error:
-            fault = broken(error, self.book.folder.path)
+            fault = broken(error, self.table.folder.path)
             if fault is None:
                 raise
             self.breaks(str(fault))
@@ -235,43 +238,35 @@ def interrupting(method: Method) -> Method:
     return guarded
 
 
-class Shows(Protocol):
-    """What is wanted of a display."""
-
-    def update(self, trials: list[TrialRecord]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-
-
 class Watcher(tune.Callback):
-    """Listens to Ray."""
+    """Records and displays the trials' results."""
 
-    def __init__(self, book: Book, journal: Journal, mode: str, display: Shows) -> None:
-        self.book, self.journal, self.mode, self.display = book, journal, mode, display
+    def __init__(self, table: TrialTable, journal: Journal, mode: str, display: Display) -> None:
+        self.table, self.journal, self.mode, self.display = table, journal, mode, display
         self.stopping = False  # the whole sweep is being interrupted
         self.broken = ""  # the disk or mount that failed, in a sentence
         self._noted: set[str] = set()
-        self._over = sum(t.over for t in book.trials.values())
+        self._over = sum(t.over for t in table.trials.values())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
         self.note_best()
 
     def end(self) -> None:
-        """Ray has let go of all trials: those that are not over wait for the sweep to go on."""
+        """Record the end of Ray's part: trials that are not over wait for the sweep to go on."""
         self._end()
         self._show()
         self.journal.close()
 
     @interrupting
     def _end(self) -> None:
-        for number in [t.number for t in self.book.trials.values() if not t.over]:
-            self.book.record(number, state="waiting", error="")
+        for number in [t.number for t in self.table.trials.values() if not t.over]:
+            self.table.record(number, state="waiting", error="")
             self._warn(number)
-        for number in [t.number for t in self.book.trials.values() if t.state == "stopped"]:
+        for number in [t.number for t in self.table.trials.values() if t.state == "stopped"]:
             self._settle(number)
 
     @interrupting
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self._tell(trial, state="running")
+        self._record(trial, state="running")
 
     @interrupting
     def on_trial_result(
@@ -280,26 +275,24 @@ class Watcher(tune.Callback):
         if result.get("broken"):
             there = result["host"]
             self.breaks(result["broken"] if there == os.uname().nodename else f"on {there}: {result['broken']}")
-        if result.get("note") and result["note"] not in self._noted:
-            self._noted.add(result["note"])
-            self.display.note(result["note"])
-        for told in result.get("trials", [result]):
-            new = {name: told[name] for name in ("round", "score", "place") if name in told}
-            self.book.saw(told["trial"], **new)
-            if told["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
-                self._is_over(told["trial"], told["state"], told["error"])
+        if result.get("note"):
+            self._once(self.display.note, result["note"])
+        for one in result.get("trials", [result]):
+            self.table.update(one["trial"], **{name: one[name] for name in ("round", "score", "place") if name in one})
+            if one["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
+                self._is_over(one["trial"], one["state"], one["error"])
         self._show()
 
     @interrupting
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        for number in self._going(trial):  # the scheduler ended it
+        for number in self._running(trial):  # the scheduler ended it
             self._is_over(number, "stopped", "")
             self._settle(number)
         self._show()
 
     def _settle(self, number: int) -> None:
-        """Ray pauses a trial before it stops it for good: its run calls itself interrupted until it is told that it is over."""
-        run = self.book.folder.trial(number)
+        """Set the run's status to stopped: Ray pauses a trial before it stops it for good, which its run calls interrupted."""
+        run = self.table.folder.trial(number)
         if run.is_run() and run.read().status in ("interrupted", "running") and not is_running(run):
             run.update(status="stopped")
 
@@ -310,11 +303,11 @@ class Watcher(tune.Callback):
             self.breaks(reason.words)
             return
         error = f"{reason.words} ({trial.num_failures} times)" if trial.num_failures > 1 else reason.words
-        for number in self._going(trial):
-            run = self.book.folder.trial(number)
+        for number in self._running(trial):
+            run = self.table.folder.trial(number)
             if run.is_run():  # which nobody is there to note
                 run.update(status="failed", error=error)
-                self.book.saw(number, round=max((entry.round for entry in entries(run.journal)), default=0))
+                self.table.update(number, round=max((entry.round for entry in entries(run.journal)), default=0))
             self._is_over(number, "failed", error, MACHINE if reason.machine else "")
         self._show()
 
@@ -324,50 +317,74 @@ class Watcher(tune.Callback):
         if reason.broken:
             self.breaks(reason.words)
             return
-        self._tell(trial, state="waiting", error=f"{reason.words}; it is begun again from its last checkpoint")
+        self._record(trial, state="waiting", error=f"{reason.words}; it is begun again from its last checkpoint")
 
     def breaks(self, what: str) -> None:
-        """A disk or a mount failed, and would end every other trial, too: the sweep is interrupted."""
+        """Interrupt the sweep: a disk or a mount failed, and would end every other trial, too."""
         self.broken = self.broken or what
 
-    def _going(self, trial: RayTrial) -> list[int]:
-        return [number for number in self.book.numbers[trial.trial_id] if not self.book.trials[number].over]
+    def _running(self, trial: RayTrial) -> list[int]:
+        return [number for number in self.table.numbers[trial.trial_id] if not self.table.trials[number].over]
 
-    def _tell(self, trial: RayTrial, **values: Any) -> None:
-        for number in self._going(trial):
-            self.book.record(number, **values)
+    def _record(self, trial: RayTrial, **values: Any) -> None:
+        for number in self._running(trial):
+            self.table.record(number, **values)
         self._show()
 
     def _show(self) -> None:
-        self.display.update(list(self.book.trials.values()))
+        self.display.update(list(self.table.trials.values()))
+
+    def _once(self, show: Callable[[str], None], text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            show(text)
 
     def _is_over(self, number: int, state: str, error: str, cause: str = "") -> None:
-        known = self.book.saw(number, state=state, error=error, cause=cause)
+        known = self.table.update(number, state=state, error=error, cause=cause)
         names = ("score", "round", "place", "state", "error", *(["cause"] if cause else []))
-        told = {name: getattr(known, name) for name in names}
-        self.book.folder.record(number, **told)
+        self.table.folder.record(number, **{name: getattr(known, name) for name in names})
         self._over += 1
         self._warn(number)
         self.note_best()
 
     def _warn(self, number: int) -> None:
-        """Say that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
-        run = self.book.folder.trial(number)
+        """Warn that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
+        run = self.table.folder.trial(number)
         try:
             damaged = run.read().damaged if run.is_run() else []
         except GanflowError:
             return
         for file in damaged:
-            text = f"trial {number}: damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
-            if text not in self._noted:
-                self._noted.add(text)
-                self.display.warn(text)
+            text = f"damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
+            self._once(self.display.warn, f"trial {number}: {text}")
 
     def note_best(self) -> None:
-        """The best so far, in run.json, and in the journal by the number of trials that are over."""
-        best = best_of(self.book.trials.values(), self.mode)
-        told: dict[str, Any] = {"over": self._over}
+        """Write the best so far, in run.json, and in the journal by the number of trials that are over."""
+        best = best_of(self.table.trials.values(), self.mode)
+        values: dict[str, Any] = {"over": self._over}
         if best is not None:
             self.journal.append(self._over, {"best": float(best.score or 0.0)})
-            told["best"] = {"trial": best.number, "score": best.score, "config": best.config}
-        self.book.folder.update(**told)
+            values["best"] = {"trial": best.number, "score": best.score, "config": best.config}
+        self.table.folder.update(**values)
+
+
+class Stopper(tune.Stopper):
+    """Stops all trials of an interrupted sweep, or of one whose disk failed."""
+
+    def __init__(self, watcher: Watcher, interruption: Interruption) -> None:
+        self.watcher, self.interruption = watcher, interruption
+        self._noted = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        watcher, signal = self.watcher, self.interruption.signal
+        if (signal or watcher.broken) and not watcher.stopping:
+            watcher.stopping = True
+            with suppress(OSError):
+                watcher.table.folder.update(status="interrupted")  # by which the trials know that they are to go on
+        if signal and not self._noted:
+            self._noted = True
+            watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
+        return watcher.stopping

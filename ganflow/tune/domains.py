@@ -1,4 +1,4 @@
-"""Domains: what can be tried for a key of the recipe."""
+"""Domains: values to try for a key of the recipe."""
 
 from __future__ import annotations
 
@@ -22,29 +22,32 @@ _FEW = 8  # so many integers are tried one by one
 
 
 class Domain(ABC):
-    """The values that a key can have in a sweep."""
+    """The values that a key can have in a sweep.
+
+    Attributes:
+        form: as it is written, for messages.
+        ordered: neighbours on the scale resemble each other.
+        size: how many values there are; None for an interval, whose scale goes from 0 to 1.
+    """
 
     form: ClassVar[str]
-    """As it is written, for messages."""
     ordered: ClassVar[bool] = True
-    """Whether neighbours on the scale resemble each other."""
     size: int | None = None
-    """How many values there are; None for an interval, whose scale goes from 0 to 1."""
 
     @abstractmethod
-    def at(self, place: float) -> Any:
-        """The value at a place of the scale."""
+    def at(self, position: float) -> Any:
+        """The value at a position of the scale."""
 
     @abstractmethod
-    def place(self, value: Any) -> float:
-        """Where a value of the domain is on its scale."""
+    def position(self, value: Any) -> float:
+        """Position of a value on the domain's scale."""
 
     @abstractmethod
     def contains(self, value: Any) -> bool: ...
 
     @abstractmethod
     def edges(self) -> list[Any]:
-        """Values which, if a recipe takes them, it takes all."""
+        """Values that stand for all: a recipe that accepts them accepts every other."""
 
     @abstractmethod
     def clamp(self, value: Any) -> Any:
@@ -87,23 +90,18 @@ class Uniform(_Interval):
     high: float
     form = "[low, high]"
 
-    def at(self, place: float) -> float:
-        return self.clamp(self.low * (1 - place) + self.high * place)
+    def at(self, position: float) -> float:
+        return self.clamp(self.low * (1 - position) + self.high * position)
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return float((value - self.low) / (self.high - self.low))
 
 
-@dataclass(frozen=True)
-class LogUniform(_Interval):
-    low: float
-    high: float
-    form = "[low, high]"
+class LogUniform(Uniform):
+    def at(self, position: float) -> float:
+        return self.clamp(math.exp(math.log(self.low) * (1 - position) + math.log(self.high) * position))
 
-    def at(self, place: float) -> float:
-        return self.clamp(math.exp(math.log(self.low) * (1 - place) + math.log(self.high) * place))
-
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return math.log(value / self.low) / math.log(self.high / self.low)
 
 
@@ -114,17 +112,17 @@ class Normal(_Interval):
     form = "[mean, sd]"
 
     @property
-    def low(self) -> float:  # type: ignore[override]
+    def low(self) -> float:  # type: ignore[override]  # a field of the others
         return self.mean - _SIGMAS * self.sd
 
     @property
-    def high(self) -> float:  # type: ignore[override]
+    def high(self) -> float:  # type: ignore[override]  # a field of the others
         return self.mean + _SIGMAS * self.sd
 
-    def at(self, place: float) -> float:
-        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + place * (1 - 2 * _TAIL)))
+    def at(self, position: float) -> float:
+        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + position * (1 - 2 * _TAIL)))
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         return min(max((NormalDist(self.mean, self.sd).cdf(value) - _TAIL) / (1 - 2 * _TAIL), 0.0), 1.0)
 
 
@@ -132,29 +130,26 @@ class _Steps(Domain):
     """Numbers at equal distances."""
 
     low: float
+    step: float
     size: int
 
-    @property
-    def step(self) -> float:
-        return 1
-
-    def at(self, place: float) -> Any:
-        value = self.low + int(place) * self.step
+    def at(self, position: float) -> Any:
+        value = self.low + int(position) * self.step
         return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
 
-    def place(self, value: Any) -> int:
+    def position(self, value: Any) -> int:
         steps: float = (value - self.low) / self.step
         return round(steps)
 
     def contains(self, value: Any) -> bool:
-        return is_number(value) and 0 <= self.place(value) < self.size and math.isclose(self.at(self.place(value)), value)
+        return is_number(value) and 0 <= self.position(value) < self.size and math.isclose(self.at(self.position(value)), value)
 
     def edges(self) -> list[Any]:
         few = range(self.size) if self.size <= _FEW else (0, 1, self.size // 2, self.size - 1)
-        return [self.at(place) for place in few]
+        return [self.at(position) for position in few]
 
     def clamp(self, value: Any) -> Any:
-        return self.at(min(max(self.place(value), 0), self.size - 1))
+        return self.at(min(max(self.position(value), 0), self.size - 1))
 
     def near(self, value: Any, rng: random.Random) -> Any:
         factor = rng.choice(FACTORS)
@@ -166,16 +161,12 @@ class _Steps(Domain):
 class QUniform(_Steps):
     low: float
     high: float
-    q: float
+    step: float
     form = "[low, high, q]"
 
     @property
-    def step(self) -> float:
-        return self.q
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return math.floor((self.high - self.low) / self.q + 1e-9) + 1
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
+        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
 
 @dataclass(frozen=True)
@@ -183,9 +174,10 @@ class RandInt(_Steps):
     low: int
     high: int
     form = "[low, high]"
+    step = 1
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
         return self.high - self.low
 
 
@@ -196,13 +188,13 @@ class Choice(Domain):
     ordered = False
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # a field of the others
         return len(self.options)
 
-    def at(self, place: float) -> Any:
-        return self.options[int(place)]
+    def at(self, position: float) -> Any:
+        return self.options[int(position)]
 
-    def place(self, value: Any) -> int:
+    def position(self, value: Any) -> int:
         exact = [i for i, option in enumerate(self.options) if type(option) is type(value) and option == value]
         return exact[0] if exact else self.options.index(value)
 
@@ -215,14 +207,14 @@ class Choice(Domain):
     def clamp(self, value: Any) -> Any:
         """The option itself, the nearest where all are numbers, or the first."""
         if value in self.options:
-            return self.at(self.place(value))
+            return self.at(self.position(value))
         if is_number(value) and all(map(is_number, self.options)):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
     def near(self, value: Any, rng: random.Random) -> Any:
-        place = self.place(value)
-        beside = [p for p in (place - 1, place + 1) if 0 <= p < self.size]
+        position = self.position(value)
+        beside = [p for p in (position - 1, position + 1) if 0 <= p < self.size]
         return self.at(rng.choice(beside)) if beside else value
 
 
@@ -235,7 +227,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-KINDS: dict[str, type[Domain]] = {
+DOMAINS: dict[str, type[Domain]] = {
     "uniform": Uniform,
     "loguniform": LogUniform,
     "quniform": QUniform,
@@ -246,49 +238,55 @@ KINDS: dict[str, type[Domain]] = {
 }
 
 
-def read_domain(kind: str, given: Any) -> Domain:
-    """The domain that the recipe writes as `{kind: given}`.
+def read_domain(kind: str, values: Any) -> Domain:
+    """The domain that the recipe writes as `{kind: values}`.
 
     Raises:
         ValueError: there is none like that; the text says why.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, KINDS)} (kinds: {', '.join(KINDS)})")
-    cls = KINDS[kind]
-    if not isinstance(given, (list, tuple)):
-        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(given)}")
+    if kind not in DOMAINS:
+        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, DOMAINS)} (kinds: {', '.join(DOMAINS)})")
+    cls = DOMAINS[kind]
+    if not isinstance(values, (list, tuple)):
+        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(values)}")
     if issubclass(cls, Choice):
-        if not given:
+        if not values:
             raise ValueError(f"{kind} needs at least one value")
-        return cls(tuple(given))
-    return _numeric(cls, kind, given)
-
-
-def _numeric(cls: type[Domain], kind: str, given: Sequence[Any]) -> Domain:
+        return cls(tuple(values))
     wanted = cls.form.count(",") + 1
-    if len(given) != wanted:
-        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(given)}")
-    for value in given:
+    if len(values) != wanted:
+        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(values)}")
+    try:
+        return cls(*_checked(cls, values))
+    except ValueError as error:
+        raise ValueError(f"{kind} {cls.form}: {error}") from None
+
+
+def _checked(cls: type[Domain], values: Sequence[Any]) -> list[Any]:
+    """The numbers of a domain, whole ones as int where its values are whole.
+
+    Raises:
+        ValueError: they make none.
+    """
+    for value in values:
         if not is_number(value):
-            raise ValueError(f"{kind} {cls.form}: {to_flow(value)} is not a number")
-    numbers = list(given)
+            raise ValueError(f"{to_flow(value)} is not a number")
+        if cls is RandInt and not _is_whole(value):
+            raise ValueError(f"{to_flow(value)} is not an integer")
+    numbers = list(values)
     if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
-        for value in numbers if cls is RandInt else ():
-            if not _is_whole(value):
-                raise ValueError(f"randint {cls.form}: {to_flow(value)} is not an integer")
         numbers = [int(v) if _is_whole(v) else v for v in numbers]
+    low, high, *q = numbers
     if cls is Normal:
-        if not numbers[1] > 0:
-            raise ValueError(f"normal {cls.form}: sd must be above 0, not {to_flow(numbers[1])}")
-        return Normal(*numbers)
-    low, high = numbers[:2]
-    if not low < high:
-        raise ValueError(f"{kind} {cls.form}: low must be below high, not {to_flow(low)} and {to_flow(high)}")
+        if not high > 0:
+            raise ValueError(f"sd must be above 0, not {to_flow(high)}")
+    elif not low < high:
+        raise ValueError(f"low must be below high, not {to_flow(low)} and {to_flow(high)}")
     if cls is LogUniform and not low > 0:
-        raise ValueError(f"loguniform {cls.form}: low must be above 0, not {to_flow(low)}")
-    if cls is QUniform and not 0 < numbers[2] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
-        raise ValueError(f"quniform {cls.form}: q must be above 0 and at most high - low, not {to_flow(numbers[2])}")
-    return cls(*numbers)
+        raise ValueError(f"low must be above 0, not {to_flow(low)}")
+    if q and not 0 < q[0] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
+        raise ValueError(f"q must be above 0 and at most high - low, not {to_flow(q[0])}")
+    return numbers
 
 
 def _is_whole(value: Any) -> bool:

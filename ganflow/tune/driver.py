@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,34 @@ from ganflow.machine import Broken, broken
 from ganflow.printing import say
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import entries
+from ganflow.runs.journal import Journal, entries
 from ganflow.tune.plan import Plan, in_common, rounds_of
 from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
-from ganflow.tune.schedulers import Stopping
-from ganflow.tune.search import Searcher
-from ganflow.tune.trials import Book
+
+if TYPE_CHECKING:
+    from ganflow.runs.loop import Interruption
+    from ganflow.tune.callbacks import Display
+    from ganflow.tune.schedulers import Stopping
+    from ganflow.tune.search import Searcher
+    from ganflow.tune.trials import TrialTable
 
 Report = tuple[float, int, float]  # time, round, score
+SETTINGS = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's end is one line of the display
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # `Room` limits how many may wait
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
+    "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Environment of Ray Tune, which reads it when a sweep begins."""
 
 
-def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
-    """Tell searcher and scheduler of the recorded trials. Those that the machine broke are to be tried again.
+def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
+    """Replay the recorded trials to searcher and scheduler. Those that the machine broke are to be tried again.
 
     Returns:
         The numbers of the trials that are to go on.
@@ -35,27 +51,23 @@ def remember(book: Book, metric: str, searcher: Searcher, scheduler: Stopping | 
     Raises:
         GanflowError: a journal is damaged.
     """
-    for number, record in sorted(book.trials.items()):
+    for number, record in sorted(table.trials.items()):
         if record.state == "failed" and record.cause == MACHINE:
-            book.record(number, state="waiting", error="", cause="")
+            table.record(number, state="waiting", error="", cause="")
         score = record.score if record.state in ("finished", "stopped") else None
-        searcher.restore(number, record.config, score, record.over)
-    unfinished = [number for number, record in sorted(book.trials.items()) if not record.over]
+        searcher.tell(number, record.config, score, record.over)
+    unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
     if scheduler is not None:
-        histories = {number: scored(book.folder.trial(number), metric) for number in book.trials}
+        histories = {number: scored(table.folder.trial(number), metric) for number in table.trials}
         stopped = scheduler.remember(in_time(histories))
         for number in [n for n in unfinished if n in stopped]:  # the sweep died before this was written down
-            _stop(book, number, histories[number][-1])
+            _, round, score = histories[number][-1]
+            table.record(number, state="stopped", round=round, score=score)
+            table.folder.trial(number).update(status="stopped")
             unfinished.remove(number)
     for number in unfinished:
-        book.record(number, state="waiting", error="")
+        table.record(number, state="waiting", error="")
     return unfinished
-
-
-def _stop(book: Book, number: int, last: Report) -> None:
-    _, round, score = last
-    book.record(number, state="stopped", round=round, score=score)
-    book.folder.trial(number).update(status="stopped")
 
 
 def scored(folder: RunFolder, metric: str) -> list[Report]:
@@ -63,19 +75,15 @@ def scored(folder: RunFolder, metric: str) -> list[Report]:
     return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
 
 
-def in_time(histories: dict[int, list[Report]]) -> Iterable[tuple[int, int, float]]:
+def in_time(histories: dict[int, list[Report]]) -> list[tuple[int, int, float]]:
     """(trial, round, score) of all trials, in the order in which they were reported."""
     every = [(time, number, round, score) for number, points in histories.items() for time, round, score in points]
     return [(number, round, score) for _, number, round, score in sorted(every)]
 
 
-if TYPE_CHECKING:
-    from ganflow.runs.loop import Interruption
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended.
+    """End of a sweep.
 
     Attributes:
         status: "finished" or "interrupted".
@@ -109,17 +117,9 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         before = folder.read()
         folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
         records = folder.mended()
-        display = stack.enter_context(
-            Display(
-                folder.sweep,
-                plan.metric,
-                plan.mode,
-                list(plan.space.keys),
-                before.trials or 0,
-                rounds=before.rounds,
-                quiet=quiet,
-            )
-        )
+        keys, total = list(plan.space.keys), before.trials
+        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet)
+        stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
         if follower:
@@ -153,57 +153,51 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
 
 
 def _tune(
-    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Any, interruption: Interruption
+    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Display, interruption: Interruption
 ) -> None:
     """Let Ray Tune run the trials."""
-    _habits()
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     from ray import tune
-    from ray.air._internal import usage
 
-    # For its statistics of usage, which are off, Ray counts callbacks, and imports MLflow to know which is whose: two seconds.
-    usage.tag_callbacks = lambda callbacks: False
-    from ganflow.runs.journal import Journal
-    from ganflow.tune.callbacks import Watcher
+    from ganflow.tune import compat
+    from ganflow.tune.callbacks import Stopper, Watcher
     from ganflow.tune.cluster import connect, guarded
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
     from ganflow.tune.search import LearningSearch, Proposals, make_searcher
     from ganflow.tune.trial import Trial
-    from ganflow.tune.trials import Book, tell_all
+    from ganflow.tune.trials import TrialTable
 
-    tell_all()
+    compat.skip_usage_tags()
+    compat.report_every_death()
     rounds = rounds_of(plan)
-    tracking = {"parent": folder.id, "log_model": False}
-    book = Book(
-        folder,
-        {
-            "recipe": str(folder.recipe),
-            "about": {"sweep": folder.id, "tracking": tracking},
-            "metric": plan.metric,
-            "mode": plan.mode,
-            "stop": plan.tune.stop,
-            "workers": workers(plan.tune),
-            "data": _data(plan),
-            "home": os.getcwd(),
-        },
-        in_common(plan),
-        records,
-    )
+    template = {
+        "recipe": str(folder.recipe),
+        "about": {"sweep": folder.id, "tracking": {"parent": folder.id, "log_model": False}},
+        "metric": plan.metric,
+        "mode": plan.mode,
+        "stop": plan.tune.stop,
+        "workers": workers(plan.tune),
+        "data": _data(plan),
+        "home": os.getcwd(),
+    }
+    table = TrialTable(folder, template, in_common(plan), records)
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
     room = Room(1 if address == "local" or isinstance(searcher, LearningSearch) else AHEAD)
     rule = make_scheduler(plan.tune, plan.mode, rounds, room)
-    unfinished = remember(book, plan.metric, searcher, rule)
+    unfinished = remember(table, plan.metric, searcher, rule)
     scheduler: Any = rule or InTurn(room)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(book, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
+        scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
-    watcher = Watcher(book, journal, plan.mode, display)
+    watcher = Watcher(table, journal, plan.mode, display)
     if not unfinished and len(records) >= searcher.total:
         journal.close()
         return
-    book.template["pack"] = pack = _pack(plan, display.note)
+    template["pack"] = pack = _pack(plan, display.note)
     together = executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
@@ -212,7 +206,7 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(book, plan.space, searcher, unfinished, room, together),
+                search_alg=Proposals(table, plan.space, searcher, unfinished, room, together),
                 scheduler=scheduler,
                 num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,
@@ -224,7 +218,7 @@ def _tune(
                 verbose=0,
                 callbacks=[watcher, room],
                 failure_config=tune.FailureConfig(max_failures=plan.tune.retries),
-                stop=_stopper(folder, watcher, interruption),
+                stop=Stopper(watcher, interruption),
             ),
         )
         try:
@@ -244,8 +238,8 @@ def _data(plan: Plan) -> str:
     return os.path.abspath(path) if isinstance(path, (str, Path)) and str(path) and os.path.exists(path) else ""
 
 
-def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> None:
-    """The cluster is gone: end the process at once. What is in the sweep's folder is all that is needed to go on."""
+def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) -> None:
+    """End the process at once: the cluster is gone. The sweep's folder is all that is needed to go on."""
     folder.update(status="interrupted")
     display.__exit__(None, None, None)
     say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", err=True)
@@ -253,7 +247,7 @@ def _abandon(folder: SweepFolder, display: Any, interruption: Interruption) -> N
 
 
 def _pack(plan: Plan, say: Callable[[str], None]) -> int:
-    """Trials that are played together: what the recipe says, or 1 where that would not pay."""
+    """Number of trials that are played together: the recipe's, or 1 where that would not pay."""
     from ganflow.packed import worth_packing
     from ganflow.tune.plan import Reports
 
@@ -264,41 +258,3 @@ def _pack(plan: Plan, say: Callable[[str], None]) -> int:
     if not pays:
         say(f"trials are not packed: {why}")
     return wanted if pays else 1
-
-
-def _stopper(folder: SweepFolder, watcher: Any, interruption: Interruption) -> Any:
-    from ray import tune
-
-    class WhenInterrupted(tune.Stopper):
-        said = False
-
-        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-            return False
-
-        def stop_all(self) -> bool:
-            if (interruption.signal or watcher.broken) and not watcher.stopping:
-                watcher.stopping = True
-                with suppress(OSError):
-                    folder.update(status="interrupted")  # by which the trials know that they are to go on
-            if interruption.signal and not self.said:
-                self.said = True
-                watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
-            return bool(watcher.stopping)
-
-    return WhenInterrupted()
-
-
-def _habits() -> None:
-    """Ray's ways that are wrong here, turned off before it is imported."""
-    for name, value in {
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
-        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a score comes when it is due
-        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's end is told in one line
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a recipe are relative to where the sweep was begun
-        "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # how many may wait is `Room`'s to say
-        "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a sweep goes on from its own records
-        "RAY_AIR_NEW_OUTPUT": "0",  # we show it ourselves
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }.items():
-        os.environ.setdefault(name, value)

@@ -19,6 +19,9 @@ from ganflow.recipe import Recipe, Tune, read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.workers import serve
 
+Reported = Sequence[tuple[int, Any]]
+_ranks: list[tuple[Any, Any]] = []
+
 
 def workers(tune: Tune) -> int:
     """Processes that train one trial together: one for each GPU."""
@@ -27,7 +30,7 @@ def workers(tune: Tune) -> int:
 
 def bundles(tune: Tune) -> Any:
     """One bundle for the trial, and one for each further worker: a placement group that Tune owns, so that trials with
-    several workers wait for all of their places and cannot starve each other."""
+    several workers wait for all of their resources and cannot starve each other."""
     from ray import tune as ray_tune
 
     cpus, gpus, n = tune.resources.get("cpus", 1), tune.resources.get("gpus", 0), workers(tune)
@@ -39,11 +42,11 @@ class Rank:
     """One worker. It ends with the trial's actor, which owns it."""
 
     def serve(self, recipe: str, changes: list[str], rank: int, size: int, address: str) -> int:
-        """Play along until the run ends; returns the rounds played."""
+        """Train along until the run ends; returns the rounds played."""
         return serve(read_recipe(recipe, changes), Group(rank, size, address))
 
 
-def hire(recipe: str, changes: list[str], size: int) -> Group:
+def start_workers(recipe: str, changes: list[str], size: int) -> Group:
     """Start ranks 1 … size − 1, one in each further bundle of this actor's placement group; this process is rank 0.
 
     Args:
@@ -54,29 +57,23 @@ def hire(recipe: str, changes: list[str], size: int) -> Group:
     assert reserved is not None, "a trial with several workers has a placement group"
     for rank in range(1, size):
         share = reserved.bundle_specs[rank]
-        place = PlacementGroupSchedulingStrategy(placement_group=reserved, placement_group_bundle_index=rank)
+        bundle = PlacementGroupSchedulingStrategy(placement_group=reserved, placement_group_bundle_index=rank)
         options: dict[str, Any] = {"num_cpus": share.get("CPU", 0), "num_gpus": share.get("GPU", 0), "max_restarts": 0}
-        actor: Any = ray.remote(Rank).options(scheduling_strategy=place, **options).remote()
+        actor: Any = ray.remote(Rank).options(scheduling_strategy=bundle, **options).remote()
         task = actor.serve.remote(recipe, changes, rank, size, group.address)
         _ranks.append((actor, task))  # an actor that nobody refers to is ended
     return group
 
 
-_ranks: list[tuple[Any, Any]] = []
-
-
-def dismiss() -> None:
+def stop_workers() -> None:
     """End the ranks of the trial before."""
     while _ranks:
         actor, _ = _ranks.pop()
         ray.kill(actor)
 
 
-Reported = Sequence[tuple[int, Any]]
-
-
 def executor_of(recipe: Recipe, pack: int) -> Executor:
-    """What plays a sweep's trials: what `tune.executor` names, else one that plays `pack` trials together.
+    """Executor that `tune.executor` names, else one that plays `pack` trials together.
 
     Raises:
         PluginError: the component's builder returns something else.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,15 +30,14 @@ if TYPE_CHECKING:
     from ganflow.plugins import Composition
 
 BATCH = 8
-"""Examples in the one small batch that is played to learn the terms' names."""
+"""Examples in the one small batch that is played to find the terms' names."""
 ALWAYS = ("round", "seconds")
-"""What a trial can be stopped by besides what its recipe reports."""
+"""Names for `tune.stop` besides those that a recipe reports."""
 
 
 class Reports:
-    """The names of everything that a recipe's runs report, found by building as little of it as tells them: the data and the
-    metrics for the scores; the whole game, and a small round on the CPU for each set of terms that take part together, for the
-    rest.
+    """Names of all that a recipe's runs report, found by building as little as possible: the data and the metrics for the scores;
+    the whole game, and a small round on the CPU for each set of terms that take part together, for the rest.
 
     Raises:
         GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
@@ -59,7 +59,7 @@ class Reports:
 
     @cached_property
     def game(self) -> Game:
-        """To look at and to sample from; without optimizers."""
+        """The game without optimizers, for metrics."""
         from ganflow.engine.build import build_game
 
         return build_game(self.recipe, self.composition, self.data, players=False)
@@ -74,23 +74,10 @@ class Reports:
     def scores(self) -> list[str]:
         return [name for _, names in self.metrics for name in names]
 
-    @property
-    def terms(self) -> list[str]:
-        """"critic/wasserstein", "generator/wasserstein", …"""
-        return self._played[0]
-
-    @property
-    def estimates(self) -> list[str]:
-        """What the loss derives of its terms, "w_estimate"."""
-        return self._played[1]
-
-    @property
-    def logged(self) -> list[str]:
-        """What components report by `report.log`, "gradient_norm/critic"."""
-        return self._played[2]
-
     @cached_property
-    def _played(self) -> tuple[list[str], list[str], list[str]]:
+    def names(self) -> dict[str, list[str]]:
+        """Names of terms ("critic/wasserstein"), of estimates that the loss derives of them ("w_estimate"), and of numbers that
+        components log by `report.log` ("gradient_norm/critic")."""
         from ganflow.contract.loss import Report
         from ganflow.engine.build import build_game, build_round
         from ganflow.engine.feed import feed
@@ -113,19 +100,18 @@ class Reports:
             source.close()
         report = Report(1, {**terms, **{f"{player}_loss": 1.0 for player in game.players}}, game.estimates(terms))
         self.composition.call("round_reported", game=game, report=report)
-        return list(report.terms), list(report.estimates), list(report.logged)
+        return {"terms": list(report.terms), "estimates": list(report.estimates), "logged": list(report.logged)}
 
-    def known(self) -> str:
+    def __str__(self) -> str:
         """All names, for a message."""
-        kinds = {"scores": self.scores, "terms": self.terms, "estimates": self.estimates, "logged": self.logged}
-        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in {"scores": self.scores, **self.names}.items() if names)
 
-    def has(self, name: str) -> bool:
-        return any(name in names for names in (self.scores, self.terms, self.estimates, self.logged))
+    def __contains__(self, name: str) -> bool:
+        return name in self.scores or any(name in names for names in self.names.values())
 
 
 def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, Literal["min", "max"]]:
-    """What a trial is judged by, and whether less ("min") or more ("max") of it is better.
+    """Objective of the trials: the name of a number, and "min" if less of it is better, or "max".
 
     `tune.metric` is the name of a score, a term, an estimate or a logged number, or of one of the recipe's metrics ("frechet"),
     which means its first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
@@ -143,10 +129,10 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
     try:
         return _found(recipe, variants)
     except (Exception, SystemExit) as error:
-        told = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
-        if told is None:
+        blamed = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
+        if blamed is None:
             raise
-        raise told from error
+        raise blamed from error
 
 
 def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["min", "max"]]:
@@ -158,37 +144,37 @@ def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["mi
         text = f"needed, for nothing says whether a smaller '{metric}' is better: write min or max"
         raise _wrong(recipe, "mode", text, "metric")
     for name in tune.stop:
-        if name not in (metric, *ALWAYS) and not reports.has(name):
+        if name not in (metric, *ALWAYS) and name not in reports:
             raise _wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
     for variant in variants:
-        if not Reports(variant).has(metric):
+        if metric not in Reports(variant):
             made = _changed(recipe, variant)
             raise _wrong(recipe, "metric", f"'{metric}' is not reported by trials with {made}, which the space allows")
     return metric, mode
 
 
 def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, Literal["min", "max"] | None]:
-    """The name and, where it is known, which is better."""
+    """The name and, where it is known, the mode."""
     for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
         if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
             return names[0], metric.goal
     if asked is None:
-        text = f"needed, for the recipe has no metrics; name one of {reports.known()}; or add one: +metrics={{use: frechet}}"
+        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: +metrics={{use: frechet}}"
         raise _wrong(recipe, "metric", text)
-    if not reports.has(asked):
+    if asked not in reports:
         raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
     return asked, None
 
 
 def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
-    names = [*reports.scores, *reports.terms, *reports.estimates, *reports.logged, *more]
+    names = [*reports.scores, *itertools.chain(*reports.names.values()), *more]
     close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"'{name}' is not among what this recipe reports{hint} ({reports.known()})"
+    return f"'{name}' is not among what this recipe reports{hint} ({reports})"
 
 
 def _changed(recipe: Recipe, variant: Recipe) -> str:
-    """What is chosen otherwise, in a few words: "loss: vanilla/hinge"."""
+    """Different choices, in a few words: "loss: vanilla/hinge"."""
     from ganflow.recipe import differences
 
     uses = [line for line in differences(recipe, variant) if ".use:" in line]
@@ -238,7 +224,7 @@ def rounds_of(plan: Plan) -> int:
 
 
 def in_common(plan: Plan) -> list[str]:
-    """Changes that make every trial's recipe of the sweep's, besides its own."""
+    """Changes of the sweep's recipe that all trials have in common."""
     train, rounds = plan.recipe.train, rounds_of(plan)
     changes: dict[str, Any] = {}
     if plan.tune.rounds:
@@ -261,7 +247,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
     check_recipe(plan.recipe, root)
-    folder = SweepFolder((root / (name or _free_name(root, plan.recipe.name))).absolute())
+    numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
+    folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
@@ -324,10 +311,3 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
             "files": ["best.yaml", "trials.csv"],
         },
     }
-
-
-def _free_name(root: Path, recipe: str) -> str:
-    number = 1
-    while (root / f"{recipe}-sweep-{number}").exists():
-        number += 1
-    return f"{recipe}-sweep-{number}"

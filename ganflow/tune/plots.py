@@ -1,42 +1,60 @@
-"""Plots of a whole sweep: which values lead where, and how the best score came about."""
+"""Plots of a whole sweep: which values lead to which scores, and the history of the best score."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
+from ganflow.tune.domains import is_number
 from ganflow.tune.records import (
     TrialRecord,
     best_of,
     config_line,
     cut,
     differing,
+    exact,
     keys_of,
     number,
+    plural,
     ranking,
     score_of,
     short_names,
     value,
 )
 
+# isort: split
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize  # after the figures, which import matplotlib safely
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
 MANY = 12  # categories with a label of their own
 WIDE = 50.0  # the largest by the smallest, from which on numbers of an unknown kind are shown by their logarithms
 LONGEST_LABEL = 20  # of a category's label
+LETTERS = 22  # of a key's name
+SPACING, HEIGHT = 150, 360  # of the parallel axes, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 80, 90, 92, 64
+ABSENT = -0.11  # where a trial passes the axis of a key that it does not have
+SHADES = LinearSegmentedColormap.from_list("scores", ["#e2d8be", "#6cb0a8", "#1c3a7a"])  # from the worst to the best
+BEST, WRONG, NO_SCORE = "#e8833a", "#c8453c", "#bbbbbb"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Attributes:
-    name: written at it.
-    kind: "linear", "log" or "category".
-    low, high: of numbers. What lies outside stands at the edge.
-    categories: in their order, exact texts → places.
-    ticks: (place, label).
+    """An axis from 0 to 1.
+
+    Attributes:
+        name: written at it.
+        kind: "linear", "log" or "category".
+        low, high: of numbers. Numbers outside stand at the edge.
+        categories: in their order, exact texts → positions.
+        ticks: (position, label).
     """
 
     name: str
@@ -46,29 +64,32 @@ class Axis:
     categories: dict[str, float]
     ticks: list[tuple[float, str]]
 
-    def place(self, of: Any) -> float:
-        """From 0 to 1."""
-        return self.categories[_exact(of)] if self.kind == "category" else _share(float(of), self.low, self.high, self.kind)
+    def position(self, of: Any) -> float:
+        if self.kind == "category":
+            return self.categories[exact(of)]
+        if self.low == self.high:
+            return 0.5
+        return float((LogNorm if self.kind == "log" else Normalize)(self.low, self.high, clip=True)(float(of)))
 
 
 def key_axis(name: str, values: Sequence[Any], domain: object = None) -> Axis:
-    """Of a key.
+    """Axis of a key.
 
     Args:
         values: that were tried, one at least.
-        domain: what the recipe's tune.space says of the key: {"loguniform": [1e-5, 1e-3]}, {"choice": […]}, …
+        domain: that of the key in the recipe's tune.space: {"loguniform": [1e-5, 1e-3]}, {"choice": […]}, …
     """
-    how, choices = _domain(domain)
-    numbers = all(_is_number(v) for v in values)
-    several = len({_exact(v) for v in values})
-    if not numbers or (how in ("choice", "grid") and several <= MANY):
-        return _categories(name, values, choices)
-    logs = "log" in how if how and how not in ("choice", "grid") else max(values) >= WIDE * min(values)
+    written = domain if isinstance(domain, dict) else {}
+    kind = next((str(key) for key in written if key != "when"), "")
+    options = kind in ("choice", "grid")
+    if not all(map(is_number, values)) or (options and len({exact(v) for v in values}) <= MANY):
+        return _categories(name, values, written[kind] if options and isinstance(written[kind], (list, tuple)) else [])
+    logs = "log" in kind if kind and not options else max(values) >= WIDE * min(values)
     return _numbers(name, values, "log" if logs and min(values) > 0 else "linear")
 
 
 def score_axis(name: str, scores: Sequence[float], mode: str) -> Axis:
-    """Of scores. Logarithms where they differ by much; otherwise the worst quarter may stand at the edge, so that a single
+    """Axis of scores. Logarithms where they differ by much; otherwise the worst quarter may stand at the edge, so that a single
     score far off does not flatten the rest."""
     if min(scores) > 0 and max(scores) >= WIDE * min(scores):
         return _numbers(name, scores, "log")
@@ -87,65 +108,34 @@ def score_axis(name: str, scores: Sequence[float], mode: str) -> Axis:
 
 
 def count_axis(name: str, count: int) -> Axis:
-    """Of whole numbers from 1 to a count."""
+    """Axis of whole numbers from 1 to a count."""
     return _numbers(name, range(1, count + 1), "linear")
 
 
-def _domain(domain: object) -> tuple[str, list[Any]]:
-    """What kind of domain it is, "" where that is not known, and what can be chosen from it."""
-    if not isinstance(domain, dict):
-        return "", []
-    kind = next((str(key) for key in domain if key != "when"), "")
-    return kind, list(domain[kind]) if kind in ("choice", "grid") and isinstance(domain[kind], (list, tuple)) else []
-
-
 def _categories(name: str, values: Sequence[Any], choices: Iterable[Any]) -> Axis:
-    tried = {_exact(v): v for v in values}
-    ordered = {_exact(c): c for c in choices if _exact(c) in tried} | tried
-    if all(_is_number(v) for v in ordered.values()):
+    tried = {exact(v): v for v in values}
+    ordered = {exact(c): c for c in choices if exact(c) in tried} | tried
+    if all(map(is_number, ordered.values())):
         ordered = dict(sorted(ordered.items(), key=lambda item: float(item[1])))
-    places = {text: (i + 0.5) / len(ordered) for i, text in enumerate(ordered)}
+    positions = {text: (i + 0.5) / len(ordered) for i, text in enumerate(ordered)}
     every = -(-len(ordered) // MANY)
-    ticks = [(places[text], cut(value(v), LONGEST_LABEL)) for i, (text, v) in enumerate(ordered.items()) if i % every == 0]
-    return Axis(name, "category", 0.0, 1.0, places, ticks)
+    ticks = [(positions[text], cut(value(v), LONGEST_LABEL)) for i, (text, v) in enumerate(ordered.items()) if i % every == 0]
+    return Axis(name, "category", 0.0, 1.0, positions, ticks)
 
 
 def _numbers(name: str, values: Sequence[Any], kind: str) -> Axis:
     low, high = float(min(values)), float(max(values))
     whole = all(isinstance(v, int) for v in values)
-    at = _decades(low, high) if kind == "log" else _steps(low, high, 1.0 if whole else 0.0)
-    if len(at) < 2:
-        at = sorted({low, high})
-    return Axis(name, kind, low, high, {}, [(_share(v, low, high, kind), _label(v)) for v in at])
-
-
-def _share(of: float, low: float, high: float, kind: str) -> float:
-    if low == high:
-        return 0.5
-    if kind == "log":
-        of, low, high = (math.log(max(v, 1e-300)) for v in (of, low, high))
-    return min(1.0, max(0.0, (of - low) / (high - low)))
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """1, 10, 100, …, or 1, 2, 5, 10, … where that gives too few."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits in ((1,), (1, 2, 5)):
-        found = [d * 10.0**p for p in powers for d in digits if low * 0.999 <= d * 10.0**p <= high * 1.001]
-        if len(found) >= 3:
-            break
-    return found[:: -(-len(found) // 8)] if found else []
-
-
-def _steps(low: float, high: float, least: float) -> list[float]:
-    """About five round numbers."""
-    if low == high:
-        return [low]
-    raw = (high - low) / 4
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = max(least, next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= raw * 0.999))
-    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    return [i * step for i in range(first, last + 1)]
+    found: list[float] = []
+    for digits in ((1.0,), (1.0, 2.0, 5.0)):  # 1, 10, 100, …, or 1, 2, 5, 10, … where that gives too few
+        logs = LogLocator(subs=digits, numticks=9)
+        at: Any = logs if kind == "log" else MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], integer=whole)
+        if len(found) < 3 and low < high:
+            margin = 1e-3 * low if kind == "log" else 1e-6 * (high - low)
+            found = [float(v) for v in at.tick_values(low, high) if low - margin <= v <= high + margin]
+    axis = Axis(name, kind, low, high, {}, [])
+    axis.ticks.extend((axis.position(v), _label(v)) for v in (found if len(found) > 1 else sorted({low, high})))
+    return axis
 
 
 def _label(of: float) -> str:
@@ -153,33 +143,11 @@ def _label(of: float) -> str:
     return text.replace("e-0", "e-").replace("e+0", "e") if text != "-0" else "0"
 
 
-def _is_number(of: Any) -> bool:
-    return isinstance(of, (int, float)) and not isinstance(of, bool) and math.isfinite(of)
-
-
-def _exact(of: Any) -> str:
-    return json.dumps(of, sort_keys=True, default=str)
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from matplotlib.axes import Axes
-    from PIL.Image import Image
-
-SPACING, HEIGHT = 150, 360  # of the parallel axes, in pixels
-LEFT, RIGHT, TOP, BOTTOM = 80, 90, 92, 64
-ABSENT = -0.11  # where a trial passes the axis of a key that it does not have
-SHADES = ((226, 216, 190), (108, 176, 168), (28, 58, 122))  # from the worst score to the best
-BEST, WRONG, NO_SCORE = "#e8833a", "#c8453c", "#bbbbbb"
-LETTERS = 22  # of a key's name
-
-
 def trials_picture(
     trials: Sequence[TrialRecord], metric: str, mode: str, title: str = "", domains: dict[str, Any] | None = None
 ) -> Image | None:
-    """What was tried and what came of it: parallel coordinates, or score against value where one key alone differs. None
-    where no trial has a score.
+    """Picture of all trials: parallel coordinates, or score against value where one key alone differs. None where no trial has a
+    score.
 
     Args:
         domains: tune.space of the recipe, for the scales of the axes.
@@ -191,7 +159,7 @@ def trials_picture(
     names, domains = short_names(keys), domains or {}
     axes = {k: key_axis(cut(names[k], LETTERS), [t.config[k] for t in trials if k in t.config], domains.get(k)) for k in keys}
     scores = score_axis(metric, [t.score or 0.0 for t in scored], mode)
-    heading = f"{cut(title, 60)}: {_count(len(trials), 'trial')}" if title else _count(len(trials), "trial")
+    heading = f"{cut(title, 60)}: {plural(len(trials), 'trial')}" if title else plural(len(trials), "trial")
     heading += f", {cut(metric, 40)} ({'less' if mode == 'min' else 'more'} is better)"
     if len(keys) == 1:
         return _scatter(trials, keys[0], axes[keys[0]], scores, mode, heading)
@@ -211,22 +179,20 @@ def best_picture(ended: Sequence[TrialRecord], metric: str, mode: str, title: st
     for i, trial in enumerate(ended, 1):
         score = score_of(trial)
         if score is None:
-            axes.plot(x.place(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
+            axes.plot(x.position(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
             continue
-        axes.plot(x.place(i), y.place(score), "o", color=_shade(y.place(score), mode), markersize=5)
+        axes.plot(x.position(i), y.position(score), "o", color=_shade(y.position(score), mode), markersize=5)
         if best is not None:
-            steps.append((x.place(i), y.place(best)))
+            steps.append((x.position(i), y.position(best)))
         best = score if best is None else better(best, score)
-        steps.append((x.place(i), y.place(best)))
+        steps.append((x.position(i), y.position(best)))
     if best is not None:
-        steps.append((x.place(len(ended)), y.place(best)))
+        steps.append((x.position(len(ended)), y.position(best)))
         axes.plot(*np.array(steps).T, color=BEST, linewidth=2)
     return finish()
 
 
 def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis, mode: str, heading: str) -> Image:
-    from ganflow.pictures.figure import INK, add_axes, new_figure, to_image
-
     width = SPACING * len(axes)
     first = max(len(label) for _, label in next(iter(axes.values())).ticks)
     left = max(LEFT, 20 + 7 * first)
@@ -237,14 +203,14 @@ def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis
     panel.set_xlim(0, len(axes))
     panel.set_ylim(-0.15, 1.03)
     best = best_of(trials, mode)
-    order = [t for t in reversed(ranking(trials, mode)) if t is not best]
-    strength = float(np.clip(0.9 * (30 / max(1, len(order))) ** 0.5, 0.2, 0.9))
-    for trial in [*order, *([best] if best else [])]:
-        ways = [_place(trial, key, axis, len(trials)) for key, axis in axes.items()]
+    others = [t for t in reversed(ranking(trials, mode)) if t is not best]
+    strength = float(np.clip(0.9 * (30 / max(1, len(others))) ** 0.5, 0.2, 0.9))
+    for trial in [*others, *([best] if best else [])]:
+        ways = [_position(trial, key, axis, len(trials)) for key, axis in axes.items()]
         score = score_of(trial)
         style: dict[str, Any] = {"color": NO_SCORE, "linewidth": 0.8, "alpha": strength, "linestyle": ":"}
         if score is not None:
-            ways.append(scores.place(score))
+            ways.append(scores.position(score))
             style = {"color": _shade(ways[-1], mode), "linewidth": 1.3, "alpha": strength}
         elif trial.over:
             style["color"] = WRONG
@@ -257,23 +223,21 @@ def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis
         absent = [(ABSENT, "absent")] if not last and any(key not in t.config for t in trials) else []
         _upright(panel, at, axis, axis.ticks + absent, last)
     if best:
-        told = f"best: trial {best.number}, {cut(scores.name, 30)} {number(best.score)}"
-        figure.text(0.012, 22 / (TOP + HEIGHT + BOTTOM), told, fontsize=10, color=BEST, va="center", weight="bold")
-    _tell_missing(figure, trials, 22 / (TOP + HEIGHT + BOTTOM))
+        text = f"best: trial {best.number}, {cut(scores.name, 30)} {number(best.score)}"
+        figure.text(0.012, 22 / (TOP + HEIGHT + BOTTOM), text, fontsize=10, color=BEST, va="center", weight="bold")
+    _note_missing(figure, trials, 22 / (TOP + HEIGHT + BOTTOM))
     return to_image(figure)
 
 
 def _upright(panel: Axes, at: int, axis: Axis, ticks: list[tuple[float, str]], last: bool) -> None:
     """One of the parallel axes: its line, its name on top, its labels on the left, of the last one on the right."""
-    from ganflow.pictures.figure import INK
-
     panel.plot((at, at), (0, 1), color=INK, linewidth=0.9, zorder=5, clip_on=False)
     panel.text(at, 1.07, cut(axis.name, LETTERS), ha="center", fontsize=10, color=INK, weight="bold" if last else "normal")
     side, aside = ("left", 0.04) if last else ("right", -0.04)
     behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-    for place, label in ticks:
-        panel.plot((at, at + aside * 0.7), (place, place), color=INK, linewidth=0.7, zorder=5, clip_on=False)
-        panel.text(at + aside, place, label, ha=side, va="center", fontsize=8.5, color=INK, zorder=6, bbox=behind)
+    for at_y, label in ticks:
+        panel.plot((at, at + aside * 0.7), (at_y, at_y), color=INK, linewidth=0.7, zorder=5, clip_on=False)
+        panel.text(at + aside, at_y, label, ha=side, va="center", fontsize=8.5, color=INK, zorder=6, bbox=behind)
 
 
 def _scatter(trials: Sequence[TrialRecord], key: str, x: Axis, y: Axis, mode: str, heading: str) -> Image:
@@ -282,25 +246,23 @@ def _scatter(trials: Sequence[TrialRecord], key: str, x: Axis, y: Axis, mode: st
     for trial in reversed(ranking(trials, mode)):
         if key not in trial.config:
             continue
-        score, place = score_of(trial), _place(trial, key, x, len(trials))
+        score, across = score_of(trial), _position(trial, key, x, len(trials))
         if score is None:
-            axes.plot(place, -0.06, "x", color=WRONG if trial.over else NO_SCORE, markersize=6, clip_on=False)
+            axes.plot(across, -0.06, "x", color=WRONG if trial.over else NO_SCORE, markersize=6, clip_on=False)
             continue
-        look: dict[str, Any] = {"color": _shade(y.place(score), mode), "markersize": 7}
+        style: dict[str, Any] = {"color": _shade(y.position(score), mode), "markersize": 7}
         if trial is best:
-            look = {"color": BEST, "markersize": 10}
-        axes.plot(place, y.place(score), "o", markeredgecolor="white", markeredgewidth=0.8, clip_on=False, **look)
+            style = {"color": BEST, "markersize": 10}
+        axes.plot(across, y.position(score), "o", markeredgecolor="white", markeredgewidth=0.8, clip_on=False, **style)
     if best:
-        told = f"best: trial {best.number}, {config_line(best.config, [key])}, {number(best.score)}"
-        axes.figure.text(0.985, 20 / 430, told, fontsize=10, color=BEST, ha="right", va="center", weight="bold")
-    _tell_missing(axes.figure, trials, 20 / 430, 0.02)
+        text = f"best: trial {best.number}, {config_line(best.config, [key])}, {number(best.score)}"
+        axes.figure.text(0.985, 20 / 430, text, fontsize=10, color=BEST, ha="right", va="center", weight="bold")
+    _note_missing(axes.figure, trials, 20 / 430, 0.02)
     return finish()
 
 
 def _panel(x: Axis, y: Axis, heading: str) -> tuple[Axes, Callable[[], Image]]:
-    """Axes with ticks of ours, and what makes a picture of them in the end."""
-    from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
-
+    """Axes with their ticks, and the function that makes a picture of them in the end."""
     figure = new_figure(680, 430)
     axes = add_axes(figure, LEFT, 86, 570, 296, heading)
     axes.set_xlim(-0.03, 1.03)
@@ -317,12 +279,12 @@ def _panel(x: Axis, y: Axis, heading: str) -> tuple[Axes, Callable[[], Image]]:
     return axes, lambda: to_image(figure)
 
 
-def _place(trial: TrialRecord, key: str, axis: Axis, among: int) -> float:
-    """On a key's axis; trials of one category a little beside each other."""
+def _position(trial: TrialRecord, key: str, axis: Axis, among: int) -> float:
+    """Position on a key's axis; trials of one category a little beside each other."""
     if key not in trial.config:
         return ABSENT + 0.02 * _spread(trial.number)
     beside = min(0.25 / max(1, len(axis.categories)), 0.04) if axis.kind == "category" and among > 1 else 0.0
-    return axis.place(trial.config[key]) + beside * _spread(trial.number)
+    return axis.position(trial.config[key]) + beside * _spread(trial.number)
 
 
 def _spread(count: int) -> float:
@@ -330,23 +292,17 @@ def _spread(count: int) -> float:
     return 2 * (count * 0.6180339887 % 1) - 1
 
 
-def _shade(place: float, mode: str) -> tuple[float, float, float]:
-    good = 1 - place if mode == "min" else place
-    stops = np.array(SHADES) / 255
-    red, green, blue = (float(np.interp(good, np.linspace(0, 1, len(stops)), stops[:, c])) for c in range(3))
-    return red, green, blue
+def _shade(position: float, mode: str) -> tuple[float, ...]:
+    good = 1 - position if mode == "min" else position
+    return SHADES(good)[:3]
 
 
-def _tell_missing(figure: Any, trials: Sequence[TrialRecord], at: float, left: float | None = None) -> None:
-    """How many trials have no score, in the colours that they have in the picture."""
+def _note_missing(figure: Any, trials: Sequence[TrialRecord], at: float, left: float | None = None) -> None:
+    """Write how many trials have no score, in the colours that they have in the picture."""
     wrong = sum(t.over for t in trials if score_of(t) is None)
     waiting = sum(not t.over for t in trials if score_of(t) is None)
-    told = [(f"{_count(wrong, 'trial')} without a score", WRONG)] if wrong else []
-    told += [(f"{_count(waiting, 'trial')} not over", "#888888")] if waiting else []
-    for i, (text, colour) in enumerate(told):
-        place = 0.985 - 0.2 * i if left is None else left + 0.25 * i
-        figure.text(place, at, text, fontsize=9, color=colour, ha="right" if left is None else "left", va="center")
-
-
-def _count(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")
+    notes = [(f"{plural(wrong, 'trial')} without a score", WRONG)] if wrong else []
+    notes += [(f"{plural(waiting, 'trial')} not over", "#888888")] if waiting else []
+    for i, (text, colour) in enumerate(notes):
+        x = 0.985 - 0.2 * i if left is None else left + 0.25 * i
+        figure.text(x, at, text, fontsize=9, color=colour, ha="right" if left is None else "left", va="center")

@@ -18,8 +18,17 @@ from urllib.parse import urlsplit
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.tune.cluster import Address, parse_address
+from ganflow.tune.records import plural
 
+if TYPE_CHECKING:
+    from ganflow.recipe import Recipe, Tune
+    from ganflow.tune.plan import Plan
+
+SECONDS = 10.0
+"""For everything together. Where plugins are shipped, each node unpacks them first: see SHIPPING."""
+SHIPPING = 90.0
 _PROBE = ".probe"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,13 @@ def alive_nodes() -> list[Node]:
     names = [node["NodeManagerHostname"] for node in found]
     nodes = []
     for node, name in zip(found, names, strict=True):
-        own = name if names.count(name) == 1 else f"{name} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
-        nodes.append(Node(node["NodeID"], own, node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)))
+        unique = name if names.count(name) == 1 else f"{name} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
+        nodes.append(Node(node["NodeID"], unique, node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)))
     return nodes
 
 
 def check_nodes(path: Path, wanted: list[str], deadline: float) -> list[str]:
-    """Ask every node for its versions, and whether it sees the folder and can write in it. One sentence per fault.
+    """Compare every node's versions, and try the folder there. One sentence per fault.
 
     Args:
         path: a folder that all are to share.
@@ -61,10 +70,16 @@ def check_nodes(path: Path, wanted: list[str], deadline: float) -> list[str]:
         return [f"cannot write in {path}: {error.strerror}; choose another folder with --runs"]
     try:
         answers, silent = _ask(probe, token, wanted, deadline)
-        here = look_around(str(probe), "", wanted)
+        here = inspect_node(str(probe), "", wanted)["versions"]
         faults = [f"{name} does not answer: {why}" for name, why in silent.items()]
         for name, answer in answers.items():
-            faults += _differences(name, answer, here)
+            for what, version in here.items():
+                there = answer["versions"][what]
+                if not there:
+                    how = "install it there, or submit a job (--address http://…)"
+                    faults.append(f"{name} has no {what}; this machine has {version}: {how}")
+                elif there != version:
+                    faults.append(f"{name} has {what} {there}, and this machine has {version}; they must be equal")
         return faults + _storage(path, token, answers, deadline)
     finally:
         shutil.rmtree(probe, ignore_errors=True)
@@ -76,7 +91,7 @@ def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[d
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0, max_retries=0)(look_around)
+    task = ray.remote(num_cpus=0, max_retries=0)(inspect_node)
     ours = sys.modules[__name__]
     cloudpickle.register_pickle_by_value(ours)  # a node may have no ganflow, or another
     asked = {}
@@ -98,13 +113,13 @@ def _ask(probe: Path, token: str, wanted: list[str], deadline: float) -> tuple[d
     return answers, silent
 
 
-def look_around(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
-    """What a node is like. Runs there on its own, whatever ganflow the node has.
+def inspect_node(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
+    """Versions of a node, and what it reads and writes in a folder. Runs there by itself, whatever ganflow the node has.
 
     Args:
         probe: the folder with the driver's file.
-        mark: what the node leaves there, named by its second word; "" leaves nothing.
-        wanted: distributions whose versions are told.
+        mark: text of the file that the node leaves there, named by its second word; "" leaves nothing.
+        wanted: distributions whose versions are returned.
     """
     import os
     import platform
@@ -118,7 +133,7 @@ def look_around(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = ""
-    answer: dict[str, Any] = {"versions": versions, "read": None, "error": ""}
+    answer: dict[str, Any] = {"versions": versions, "read": None, "error": "", "mark": mark}
     try:
         with open(os.path.join(probe, "driver")) as file:
             answer["read"] = file.read()
@@ -127,23 +142,11 @@ def look_around(probe: str, mark: str, wanted: list[str]) -> dict[str, Any]:
                 file.write(mark)
     except OSError as error:
         answer["error"] = error.strerror or str(error)
-    answer["mark"] = mark
     return answer
 
 
-def _differences(name: str, answer: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    faults = []
-    for what, version in here["versions"].items():
-        there = answer["versions"][what]
-        if not there:
-            faults.append(f"{name} has no {what}; this machine has {version}: install it there, or submit a job (--address http://…)")
-        elif there != version:
-            faults.append(f"{name} has {what} {there}, and this machine has {version}; they must be equal")
-    return faults
-
-
 def _storage(path: Path, token: str, answers: dict[str, Any], deadline: float) -> list[str]:
-    """Who does not see what the driver wrote, cannot write, or writes where the driver does not see it."""
+    """Faults of nodes that do not see what the driver wrote, cannot write, or write where the driver does not see it."""
     faults = []
     blind = [name for name, answer in answers.items() if answer["read"] != token]
     for name, answer in answers.items():
@@ -161,7 +164,7 @@ def _storage(path: Path, token: str, answers: dict[str, Any], deadline: float) -
 
 
 def _seen(file: Path, text: str, deadline: float) -> bool:
-    """Whether a file with this text turns up; network file systems take a moment."""
+    """Wait for a file with this text; network file systems are slow."""
     while True:
         try:
             if file.read_text() == text:
@@ -173,16 +176,6 @@ def _seen(file: Path, text: str, deadline: float) -> bool:
         time.sleep(0.2)
 
 
-if TYPE_CHECKING:
-    from ganflow.recipe import Recipe, Tune
-    from ganflow.tune.plan import Plan
-
-SECONDS = 10.0
-"""For everything together. Where plugins are shipped, each node installs them first: see SHIPPING."""
-SHIPPING = 90.0
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-
-
 def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -> list[str]:
     """Check everything that a sweep needs of the cluster that Ray is connected to.
 
@@ -191,21 +184,18 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
         address: "local" leaves out what cannot go wrong where there is one machine, and one Python.
 
     Returns:
-        What is worth knowing, but keeps nothing from being done: an MLflow server that is away.
+        Notes on what keeps nothing from being done: an MLflow server that is away.
 
     Raises:
         GanflowError: every fault, one on each line.
     """
-    recipe, deadline = plan.recipe, time.monotonic() + (SHIPPING if _ships() else SECONDS)
-    notes: list[str] = []
-    faults = infeasible(plan.tune, alive_nodes())
-    uri = tracking_uri(recipe)
-    if uri is not None:
-        fault, note = mlflow_reachable(uri)
-        faults += fault
-        notes += note
+    deadline = time.monotonic() + (SHIPPING if _ships() else SECONDS)
+    faults, notes = infeasible(plan.tune, alive_nodes()), list[str]()
+    if uri := tracking_uri(plan.recipe):
+        more, notes = mlflow_reachable(uri)
+        faults += more
     if (parse_address(address) if isinstance(address, str) else address).kind != "local":
-        faults += check_nodes(folder.path, distributions(recipe), deadline)
+        faults += check_nodes(folder.path, distributions(plan.recipe), deadline)
     if faults:
         raise GanflowError("\n".join(faults))
     return notes
@@ -214,17 +204,17 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
 def _ships() -> bool:
     import ray
 
-    return bool(ray.get_runtime_context().runtime_env.get("py_modules"))
+    return bool(ray.get_runtime_context().runtime_env.get("working_dir"))
 
 
 def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
-    """Why no trial could ever be placed: [] where it can."""
+    """Reasons why no trial can ever run: [] where it can."""
     from ganflow.tune.executors import bundles
 
     wanted = bundles(tune).bundles
     cpus, gpus = wanted[0].get("CPU", 0.0), wanted[0].get("GPU", 0.0)
-    places = sum(min(_times(node.cpus, cpus), _times(node.gpus, gpus)) for node in nodes)
-    if places >= len(wanted):
+    slots = sum(min(_times(node.cpus, cpus), _times(node.gpus, gpus)) for node in nodes)
+    if slots >= len(wanted):
         return []
     faults = []
     for word, all_, each, of in (
@@ -234,18 +224,14 @@ def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
         if each and sum(_times(have, each) for have in of) < len(wanted):
             there = f"the largest node has {max(of, default=0):g}, the cluster {sum(of):g}"
             there = f"this machine has {sum(of):g}" if len(of) == 1 else there
-            faults.append(f"tune.resources: a trial wants {_count(all_, word)}; {there}")
-    both = f"tune.resources: a trial wants {_count(cpus, 'CPU')} and {_count(gpus, 'GPU')}"
-    several = f"{both} for each of {len(wanted)} workers; the nodes have room for {places:g}"
+            faults.append(f"tune.resources: a trial wants {plural(all_, word)}; {there}")
+    both = f"tune.resources: a trial wants {plural(cpus, 'CPU')} and {plural(gpus, 'GPU')}"
+    several = f"{both} for each of {len(wanted)} workers; the nodes have room for {slots:g}"
     return faults or [several if len(wanted) > 1 else f"{both} on one node; no node has both"]
 
 
 def _times(have: float, want: float) -> float:
     return float("inf") if want == 0 else float(have / want + 1e-9) // 1
-
-
-def _count(n: float, word: str) -> str:
-    return f"{n:g} {word}{'' if n == 1 else 's'}"
 
 
 def distributions(recipe: Recipe) -> list[str]:
@@ -275,7 +261,7 @@ def tracking_uri(recipe: Recipe) -> str | None:
 
 def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
     """(faults, notes): a store that can never be reached is a fault; a server that is away for now is worth a note, for what it
-    misses is kept in the runs' folders."""
+    misses is kept in the runs' folders. That the address is one was checked before (`check_address`)."""
     from ganflow.tracking.store import reason
 
     parts = urlsplit(uri)
@@ -288,12 +274,6 @@ def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
         return [f"track.uri: {uri!r} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file"], []
     if scheme not in ("http", "https"):
         return [], []
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if not parts.hostname or port == 0:
-        return [f"track.uri: {uri!r} names no host, or no port from 1 to 65535"], []
     try:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=3).close()
     except urllib.error.HTTPError as error:

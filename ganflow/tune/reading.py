@@ -1,4 +1,4 @@
-"""From the tune section of a recipe to its space: every mistake is found before any trial begins."""
+"""Reader of a recipe's tune section: every mistake in its space is found before any trial begins."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import KINDS, Choice, Domain, Grid, read_domain
+from ganflow.tune.domains import DOMAINS, Choice, Domain, Grid, read_domain
 from ganflow.tune.space import Fixed, Links, Space, canonical
-from ganflow.tune.validation import check_grid, prove, read_points
+from ganflow.tune.validation import check_grid, read_points, validate
 
 _NOT_SEARCHED = {
     "name": "it names the folder of the runs",
@@ -43,20 +43,20 @@ def read_space(
     reader = _Reader(recipe)
     reader.read()
     links = Links(reader.domains, reader.when, Fixed(recipe, installed), reader.problem)
-    links.check(set(reader.places))
+    links.check(set(reader.paths))
     _raise(reader.problems)
-    links.put_in_order()
+    links.sort()
     _raise(reader.problems)
-    if not links.order:
+    if not links.sequence:
         why = "none of its keys exists in this recipe" if reader.domains else "there is nothing to search"
         reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
-    keys = {key: domain for key, domain in reader.domains.items() if key in links.order}
-    lines = {key: reader.line(reader.places[key]) for key in keys}
-    space = Space(keys, links.conditions, [], links.order, lines, draft(source, overrides, installed), installed)
+    keys = {key: domain for key, domain in reader.domains.items() if key in links.sequence}
+    lines = {key: reader.line(reader.paths[key]) for key in keys}
+    space = Space(keys, links.conditions, [], links.sequence, lines, draft(source, overrides, installed), installed)
     space.points.extend(read_points(reader.tune, space, reader.problem))
     check_grid(reader.tune, space, reader.problem)
     _raise(reader.problems)
-    space.variants.extend(prove(space, reader.problems))
+    space.variants.extend(validate(space, reader.problems))
     _raise(reader.problems)
     return space
 
@@ -70,7 +70,7 @@ class _Reader:
     """The keys of the space and their domains.
 
     Attributes:
-        places: key → where it is written ("tune.space.modifiers.0.c" for modifiers[0].c).
+        paths: key → its path in the recipe ("tune.space.modifiers.0.c" for modifiers[0].c).
         when: key → its conditions, as they are written.
     """
 
@@ -79,19 +79,19 @@ class _Reader:
         self.recipe, self.tune = recipe, recipe.tune
         self.problems = Problems(recipe.file)
         self.domains: dict[str, Domain] = {}
-        self.places: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
         self.when: dict[str, Any] = {}
         self.refused = dict(_NOT_SEARCHED)
         if self.tune.scheduler != "none":
             self.refused["train.rounds"] = f"{self.tune.scheduler} compares trials at the same round"
 
-    def line(self, place: str) -> int:
-        return next((self.recipe.lines[path] for path in (place, "tune.space", "tune") if path in self.recipe.lines), 0)
+    def line(self, path: str) -> int:
+        return next((self.recipe.lines[p] for p in (path, "tune.space", "tune") if p in self.recipe.lines), 0)
 
-    def problem(self, place: str, text: str) -> None:
-        """Note a problem with a key of the space, by the key, or with what stands at a place of the recipe."""
-        place = self.places.get(place, place)
-        self.problems.add(self.line(place), f"{place}: {text}")
+    def problem(self, path: str, text: str) -> None:
+        """Note a problem with a key of the space, or at a path of the recipe."""
+        path = self.paths.get(path, path)
+        self.problems.add(self.line(path), f"{path}: {text}")
 
     def read(self) -> None:
         self._section(self.tune.space, "")
@@ -100,9 +100,9 @@ class _Reader:
             text = f"{search} learns from configurations that stay as they are, and pbt changes them; use search: random"
             self.problem("tune.search", text)
 
-    def _section(self, given: dict[str, Any], above: str) -> None:
+    def _section(self, values: dict[str, Any], above: str) -> None:
         """The keys of a mapping in the space, which may be nested like the recipe's sections."""
-        for name, value in given.items():
+        for name, value in values.items():
             written = join(above, name)
             if _is_section(value):
                 self._section(value, written)
@@ -110,49 +110,49 @@ class _Reader:
                 self._domain(key, f"tune.space.{written}", value)
 
     def _key(self, written: str) -> str | None:
-        """The key in its one form; None if it cannot be searched."""
-        place, path = f"tune.space.{written}", steps(written)
-        if path is None:
-            self.problem(place, "not a key of a recipe; write it like optimizer.lr or modifiers[0].c")
+        """The key in its canonical form; None if it cannot be searched."""
+        path, parts = f"tune.space.{written}", steps(written)
+        if parts is None:
+            self.problem(path, "not a key of a recipe; write it like optimizer.lr or modifiers[0].c")
             return None
-        if path[0] not in SECTIONS:
-            self.problem(place, f"there is no section '{path[0]}'{did_you_mean(str(path[0]), SECTIONS)}")
+        if parts[0] not in SECTIONS:
+            self.problem(path, f"there is no section '{parts[0]}'{did_you_mean(str(parts[0]), SECTIONS)}")
             return None
-        key = canonical(path)
+        key = canonical(parts)
         for what, why in self.refused.items():
             if key == what or key.startswith((f"{what}.", f"{what}[")):
-                self.problem(place, f"{what} cannot be searched: {why}")
+                self.problem(path, f"{what} cannot be searched: {why}")
                 return None
-        if key in self.places:
-            self.problem(place, f"'{key}' is in the space twice")
+        if key in self.paths:
+            self.problem(path, f"'{key}' is in the space twice")
             return None
-        self.places[key] = place
+        self.paths[key] = path
         return key
 
-    def _domain(self, key: str, place: str, value: Any) -> None:
+    def _domain(self, key: str, path: str, value: Any) -> None:
         if not isinstance(value, dict):
             how = f"write {{choice: {to_flow(value)}}}" if isinstance(value, list) else "what is fixed belongs in its own section"
-            self.problem(place, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(KINDS)})")
+            self.problem(path, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(DOMAINS)})")
             return
-        kinds = [name for name in value if name != "when"]
-        unknown = [name for name in kinds if name not in KINDS]
-        if unknown and len(kinds) > 1:
-            self.problem(place, f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], [*KINDS, 'when'])} (a domain, and when)")
+        named = [name for name in value if name != "when"]
+        unknown = [name for name in named if name not in DOMAINS]
+        if unknown and len(named) > 1:
+            self.problem(path, f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], [*DOMAINS, 'when'])} (a domain, and when)")
             return
-        if len(kinds) != 1:
-            self.problem(place, f"needs one domain, not {' and '.join(kinds) or 'none'} (kinds: {', '.join(KINDS)})")
+        if len(named) != 1:
+            self.problem(path, f"needs one domain, not {' and '.join(named) or 'none'} (kinds: {', '.join(DOMAINS)})")
             return
         try:
-            domain = read_domain(kinds[0], value[kinds[0]])
+            domain = read_domain(named[0], value[named[0]])
         except ValueError as error:
-            self.problem(place, str(error))
+            self.problem(path, str(error))
             return
         if isinstance(domain, Grid) and self.tune.search != "grid":
-            self.problem(place, f"{self.tune.search} cannot try every value of a grid; use search: grid, or choice here")
+            self.problem(path, f"{self.tune.search} cannot try every value of a grid; use search: grid, or choice here")
         for option in domain.options if isinstance(domain, Choice) else ():
             for inside, inner in _domains_within(option, key):
                 how = f"make it a key of its own, {inside}: {to_flow(inner)}, with a condition (when)"
-                self.problem(place, f"a domain inside an option is not understood; {how}")
+                self.problem(path, f"a domain inside an option is not understood; {how}")
         self.domains[key] = domain
         self.when.pop(key, None)
         if "when" in value:
@@ -160,16 +160,16 @@ class _Reader:
 
 
 def _is_section(value: Any) -> bool:
-    """Whether a mapping in the space holds keys, and is not a domain."""
+    """Return true if a mapping in the space holds keys, and is not a domain."""
     inner = value.values() if isinstance(value, dict) else ()
-    return bool(inner) and all(isinstance(v, dict) for v in inner) and not any(k in KINDS or k == "when" for k in value)
+    return bool(inner) and all(isinstance(v, dict) for v in inner) and not any(k in DOMAINS or k == "when" for k in value)
 
 
 def _domains_within(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(path, domain) of what looks like a domain in an option of a choice."""
+    """(path, domain) of every apparent domain in an option of a choice."""
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         alone = next(iter(inner.items())) if isinstance(inner, dict) and len(inner) == 1 else None
-        if alone and alone[0] in KINDS and isinstance(alone[1], list):
+        if alone and alone[0] in DOMAINS and isinstance(alone[1], list):
             yield join(path, name), inner
         else:
             yield from _domains_within(inner, join(path, name))

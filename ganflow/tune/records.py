@@ -1,4 +1,4 @@
-"""Records of a sweep's trials, and their table. Imports nothing that takes time."""
+"""Records of a sweep's trials, and their table. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MACHINE = "machine"
 
 @dataclass
 class TrialRecord:
-    """What is known of a trial.
+    """Record of a trial.
 
     Attributes:
         number: 0, 1, 2, … in the order in which they were proposed.
@@ -32,8 +32,8 @@ class TrialRecord:
         score: the last value of the sweep's metric; None where there is none yet.
         round: rounds played when it was reported.
         error: why it diverged or failed.
-        cause: MACHINE where it failed for no reason of its own: a sweep that goes on tries it again.
-        place: where it runs, or ran: "node3, GPU 0".
+        cause: MACHINE where it failed for no fault of the trial's: a sweep that goes on tries it again.
+        place: its machine: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
     """
 
@@ -77,8 +77,8 @@ class SweepFolder(RunFolder):
         return folders.trial(self, number)
 
     def record(self, trial: int, **values: Any) -> None:
-        """Append a line about a trial: `config` when it is proposed (or changed), `state`, `score`, … when they change. It is
-        with the operating system when this returns.
+        """Append a line about a trial: `config` when it is proposed (or changed), `state`, `score`, … when they change. The
+        operating system has it when this returns.
 
         Raises:
             GanflowError: it cannot be written.
@@ -141,7 +141,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except FileNotFoundError:
         return
     known = get_type_hints(TrialRecord)
-    for place, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
+    for row, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
             values = json.loads(line)
             number, values = int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
@@ -149,7 +149,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise ValueError(wrong)
             yield number, values
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise GanflowError(f"{path}:{place} is damaged: not a trial's record; delete that line and resume") from None
+            raise GanflowError(f"{path}:{row} is damaged: not a trial's record; delete that line and resume") from None
 
 
 ABSENT = "–"  # of a key that a trial's recipe does not have
@@ -158,7 +158,7 @@ LONGEST = 24  # letters of a value in a table
 
 
 def score_of(trial: TrialRecord) -> float | None:
-    """What a trial is ranked by; None where there is nothing, or nothing that can be trusted."""
+    """Score by which a trial is ranked; None where there is none, or none that can be trusted."""
     sound = trial.state not in WRONG and trial.score is not None and math.isfinite(trial.score)
     return trial.score if sound else None
 
@@ -167,13 +167,13 @@ def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
     """The best first; then those that have no score yet, then those that ended without one, then what went wrong."""
     sign = 1 if mode == "min" else -1
 
-    def place(trial: TrialRecord) -> tuple[int, float, int]:
+    def rank(trial: TrialRecord) -> tuple[int, float, int]:
         score = score_of(trial)
         if score is not None:
             return 0, sign * score, trial.number
         return (3 if trial.state in WRONG else 2 if trial.over else 1), 0.0, trial.number
 
-    return sorted(trials, key=place)
+    return sorted(trials, key=rank)
 
 
 def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
@@ -189,27 +189,17 @@ def keys_of(trials: Iterable[TrialRecord]) -> list[str]:
 
 def differing(trials: Sequence[TrialRecord], keys: Sequence[str]) -> list[str]:
     """The keys in which the trials differ; all of them where there is nothing to compare."""
-    seen: dict[str, set[str]] = {key: set() for key in keys}
-    for trial in trials:
-        for key in keys:
-            seen[key].add(_exact(trial.config[key]) if key in trial.config else ABSENT)
-    found = [key for key in keys if len(seen[key]) > 1]
-    return found or list(keys)
+    seen = {key: {exact(trial.config[key]) if key in trial.config else ABSENT for trial in trials} for key in keys}
+    return [key for key in keys if len(seen[key]) > 1] or list(keys)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Key → its last parts, as many as tell it from the others: "lr", or "critic.lr" beside "generator.lr"."""
-    parts = {key: key.split(".") for key in keys}
-
-    def end(key: str, count: int) -> str:
-        return ".".join(parts[key][-count:])
-
     names = {}
     for key in keys:
-        count = 1
-        while count < len(parts[key]) and any(end(other, count) == end(key, count) for other in keys if other != key):
-            count += 1
-        names[key] = end(key, count)
+        ends = [key.split(".", cut)[-1] for cut in range(key.count("."), -1, -1)]  # shortest first
+        others = [f".{other}" for other in keys if other != key]
+        names[key] = next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), key)
     return names
 
 
@@ -249,10 +239,15 @@ def number(of: float | None) -> str:
     return "" if of is None else f"{of:.4g}"
 
 
+def plural(count: float, word: str) -> str:
+    """ "1 trial", "2 trials", "0.5 GPUs"."""
+    return f"{count:g} {word}{'' if count == 1 else 's'}"
+
+
 def rounds_of(trial: TrialRecord, rounds: int) -> int:
-    """How many a trial is to play: they may be searched, too."""
-    own = trial.config.get("train.rounds", rounds)
-    return own if isinstance(own, int) else rounds
+    """Rounds that a trial is to play: they may be searched, too."""
+    searched = trial.config.get("train.rounds", rounds)
+    return searched if isinstance(searched, int) else rounds
 
 
 def played(trial: TrialRecord, rounds: int) -> str:
@@ -261,7 +256,7 @@ def played(trial: TrialRecord, rounds: int) -> str:
 
 
 def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:
-    """How many trials are in each state; those that are still to be proposed are waiting, too."""
+    """Number of trials in each state; those that are still to be proposed are waiting, too."""
     found = dict.fromkeys(("running", "waiting", "finished", "stopped", "diverged", "failed"), 0)
     for trial in trials:
         found[trial.state] = found.get(trial.state, 0) + 1
@@ -287,12 +282,11 @@ def table(
     keys = differing(trials, keys_of(trials))
     names = short_names(keys)
     ranked = ranking(trials, mode)
-    head = ["trial", "state", metric, "round", *(names[key] for key in keys)]
-    rows = [head]
+    rows = [["trial", "state", metric, "round", *(names[key] for key in keys)]]
     for trial in ranked[:most]:
         values = [shown(trial.config, key) for key in keys]
         rows.append([str(trial.number), trial.state, number(trial.score), played(trial, rounds), *values])
-    sizes = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > 4 and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
     lines = []
@@ -307,5 +301,6 @@ def table(
     return lines
 
 
-def _exact(of: Any) -> str:
+def exact(of: Any) -> str:
+    """A value as text that is equal for equal values."""
     return json.dumps(of, sort_keys=True, default=str)

@@ -1,29 +1,28 @@
-"""The report of a sweep: table, best recipe, pictures; made of its folder alone, at any time."""
+"""Report of a sweep: table, best recipe, pictures; made of its folder alone, at any time."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.printing import escaped
-from ganflow.runs.folders import RunFolder
+from ganflow.runs.folders import RunFolder, here
 from ganflow.tune.records import SweepFolder, TrialRecord, best_of, config_line, differing, keys_of, number, ranking, score_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from ganflow.recipe import Recipe
 
+BEST = 3  # trials whose samples are on the sheet
 WIDE = 1.4  # width by height from which on pictures stand below each other
 LARGEST = (920, 600)  # of one picture on the sheet, in pixels
 GAP, LINE, HEAD = 18, 17, 22  # between pictures; a caption's lines, the first of which is larger
@@ -40,7 +39,7 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     None where nothing is left.
 
     Args:
-        pictures: of each its file, its title, and what is said below that.
+        pictures: of each its file, its title, and the text below that.
     """
     from ganflow.pictures.figure import INK, new_figure, to_image
 
@@ -48,30 +47,28 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     if not read:
         return None
     upright = all(image.width > WIDE * image.height for image, _, _ in read)
-    width = max(image.width for image, _, _ in read)
-    tallest = max(image.height for image, _, _ in read)
-    columns = max(24, int(max(width, 240) / LETTER))
-    told = [textwrap.wrap(text, columns, max_lines=4, placeholder=" …") for _, _, text in read]
-    caption = HEAD + LINE * max(map(len, told)) + 6
-    cell = (max(width, 240) + GAP, tallest + caption + GAP)
+    width = max(240, *(image.width for image, _, _ in read))
+    columns = max(24, int(width / LETTER))
+    captions = [textwrap.wrap(text, columns, max_lines=4, placeholder=" …") for _, _, text in read]
+    caption = HEAD + LINE * max(map(len, captions)) + 6
+    cell = (width + GAP, max(image.height for image, _, _ in read) + caption + GAP)
     across, down = (1, len(read)) if upright else (len(read), 1)
-    figure = new_figure(across * cell[0] + GAP, down * cell[1] + GAP)
-    total = down * cell[1] + GAP
-    for i, ((image, title, _), lines) in enumerate(zip(read, told, strict=True)):
+    w, h = across * cell[0] + GAP, down * cell[1] + GAP
+    figure = new_figure(w, h)
+    for i, ((image, title, _), lines) in enumerate(zip(read, captions, strict=True)):
         left = GAP + (0 if upright else i * cell[0])
-        top = total - GAP - (i * cell[1] if upright else 0)
-        w, h = across * cell[0] + GAP, total
+        top = h - GAP - (i * cell[1] if upright else 0)
         figure.text(left / w, (top - 8) / h, title, fontsize=11, weight="bold", color=INK, va="center")
         for row, line in enumerate(lines):
             figure.text(left / w, (top - HEAD - 8 - LINE * row) / h, line, fontsize=9, color=INK, va="center")
         axes = figure.add_axes((left / w, (top - caption - image.height) / h, image.width / w, image.height / h))
         axes.set_axis_off()
-        axes.imshow(_pixels(image), interpolation="nearest", aspect="auto")
+        axes.imshow(image, interpolation="nearest", aspect="auto")
     return to_image(figure)
 
 
 def _read(path: Path) -> Image.Image | None:
-    """The picture, not larger than its place."""
+    """The picture, made smaller where it is too large."""
     try:
         with Image.open(path) as file:
             image = file.convert("RGB")
@@ -81,20 +78,9 @@ def _read(path: Path) -> Image.Image | None:
     return image
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(image)
-
-
-if TYPE_CHECKING:
-
-    from ganflow.recipe import Recipe
-
-BEST = 3  # trials whose samples are on the sheet
-
-
 @dataclass
 class Summary:
-    """What was written, and what could not be, and why, in sentences."""
+    """Files that were written, and sentences on those that could not be, and why."""
 
     written: list[Path] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -102,10 +88,10 @@ class Summary:
 
 def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     """Write trials.csv, best.yaml, and under plots/ the pictures trials.png, best.png and samples.png; each only where there
-    is something to put in. What was there before is replaced.
+    is something to put in. Earlier files are replaced.
 
     Args:
-        recipe: the sweep's, for the scales of the plots and for what its trials are to it; from the folder if not given.
+        recipe: the sweep's, for the scales of the plots and the rounds of the best recipe; by default from the folder.
 
     Raises:
         GanflowError: a record is damaged, or a file cannot be written.
@@ -133,14 +119,21 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
         folder.plots.mkdir(exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
-    for name, picture in _pictures(folder, trials, metric, mode, recipe).items():
+    from ganflow.pictures import save_png
+    from ganflow.tune.plots import best_picture, trials_picture
+
+    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
+    by_number = {t.number: t for t in trials}
+    for name, picture in {
+        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
+        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
+        "samples.png": _samples(folder, trials, metric, mode),
+    }.items():
         if picture is None:
             done.missing.append(f"no plots/{name}: there is nothing to draw")
-            continue
-        from ganflow.pictures import save_png
-
-        save_png(picture, folder.plots / name)
-        done.written.append(folder.plots / name)
+        else:
+            save_png(picture, folder.plots / name)
+            done.written.append(folder.plots / name)
     return done
 
 
@@ -159,7 +152,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
 
 
 def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str:
-    """The recipe of a trial, complete, with a comment that tells where it comes from.
+    """The recipe of a trial, complete, with a comment on its origin.
 
     Raises:
         GanflowError: it is not there, or cannot be read with what is installed now.
@@ -169,7 +162,7 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     recipe = kept_recipe(folder.trial(best.number).recipe)
     number_of = sum(score_of(t) is not None for t in folder.trials().values())
     lines = [
-        f"ganflow run {_from_here(folder.best)}",
+        f"ganflow run {here(folder.best)}",
         f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
         f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
@@ -179,30 +172,15 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
             lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
         names = ("rounds", "threads", "checkpoint_every", "sample_every")
         common = [name for name in names if f"train.{name}" not in best.config]
-        own = {name: getattr(sweep.train, name) for name in common}
-        recipe = replace(recipe, train=replace(recipe.train, **own))
+        values: dict[str, Any] = {name: getattr(sweep.train, name) for name in common}
+        recipe = replace(recipe, train=replace(recipe.train, **values))
     if best.copied:
         lines.append("It went on from copies of other trials, with other values before: this recipe has the last ones alone.")
     return "".join(f"# {escaped(line)}\n" for line in lines) + replace(recipe, tune=None).to_yaml()
 
 
-def _pictures(
-    folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str, recipe: Recipe | None
-) -> dict[str, Image.Image | None]:
-    from ganflow.tune.plots import best_picture, trials_picture
-
-    by_number = {t.number: t for t in trials}
-    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
-    return {
-        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
-        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
-        "samples.png": _samples(folder, trials, metric, mode),
-    }
-
-
 def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image.Image | None:
     """The newest pictures of the best three."""
-
     keys = differing(trials, keys_of(trials))
     best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
     found = [(newest_samples(folder.trial(t.number)), t) for t in best]
@@ -215,11 +193,6 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
 def _write(path: Path, text: str, done: Summary) -> None:
     write_text(path, text)
     done.written.append(path)
-
-
-def _from_here(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def _cell(of: Any) -> Any:

@@ -7,27 +7,26 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ganflow.recipe import Tune
 from ganflow.tune.space import Space
-from ganflow.tune.trials import Book
+from ganflow.tune.trials import TrialTable
 
 AHEAD = 100
 """Trials that may wait for a cluster to grow where nothing is learnt from those before them: an autoscaler counts them."""
 SHARE = 0.05
 """Of the driver's time that asking for placement groups may cost: the answer is long after thousands of trials."""
 LIVE = (Trial.PENDING, Trial.RUNNING)
+QUARTER = 0.25
 
 
 class Room(tune.Callback):
-    """Counts the trials that wait for resources, before each step of Ray's.
+    """Count of the trials that wait for resources, made before each step of Ray's.
 
     Args:
         ahead: so many trials may wait.
@@ -61,7 +60,7 @@ class Room(tune.Callback):
         self._next = now + (now - started) / SHARE
 
     def admits(self) -> bool:
-        """Whether one more trial may be proposed now. One that is will wait for resources until the next step tells."""
+        """Return true if one more trial may be proposed now. It counts as waiting for resources until the next step."""
         if self._empty:
             self._empty = False
             return True
@@ -69,8 +68,8 @@ class Room(tune.Callback):
         return self._left >= 0
 
     def first(self, trials: Sequence[Trial]) -> Trial | None:
-        """The trial that is to have the next process that becomes free: of those that are not running yet, the first whose own
-        is not starting. They get their resources in the order in which they came."""
+        """The trial for the next process that becomes free: of those that are not running yet, the first whose process is not
+        starting. They get their resources in the order in which they came."""
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         return pending[-self.waiting :][0] if self.waiting and pending else None
 
@@ -85,25 +84,24 @@ def states() -> list[str]:
 
 
 class InTurn(FIFOScheduler):
-    """Trials begin in the order in which they were proposed, as soon as there is room, and nothing stops them early."""
+    """Scheduler whose trials begin in the order in which they were proposed, as soon as there is room, and run to their end."""
 
     def __init__(self, room: Room) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's has no types
         self.room = room
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         return self.room.first(tune_controller.get_trials())
 
 
-@dataclass(frozen=True)
-class StandIn:
-    """All that the rules want of a trial."""
+class Judged(NamedTuple):
+    """A trial, as far as Ray's rules read it."""
 
     trial_id: str
 
 
 class Stopping(InTurn):
-    """Lets a rule of Ray's say which trials stop.
+    """Scheduler that stops trials by a rule of Ray's.
 
     Args:
         rule: judges "score" at "round".
@@ -116,26 +114,23 @@ class Stopping(InTurn):
         self._judged: dict[int, int] = {}  # trial → the last round that it was judged at
 
     def remember(self, reports: Iterable[tuple[int, int, float]]) -> set[int]:
-        """Take in what earlier (trial, round, score) there were, in order of time; returns the trials that the rule would
-        have stopped at their last report."""
-        verdict: dict[int, bool] = {}
-        for number, round, score in reports:
-            verdict[number] = self._stops(number, round, score)
+        """Replay (trial, round, score) of an earlier session, in order of time; returns the trials that the rule would have
+        stopped at their last report."""
+        verdict = {number: self._stops(number, round, score) for number, round, score in reports}
         return {number for number, stops in verdict.items() if stops}
 
     def _stops(self, number: int, round: int, score: float | None) -> bool:
-        """Whether a trial stops here. What it plays and reports again after a restart was judged already."""
-        if score is None or not math.isfinite(score) or round <= self._judged.get(number, -1):
+        if score is None or not math.isfinite(score) or round <= self._judged.get(number, -1):  # judged before a restart
             return False
-        trial: Any = StandIn(str(number))
+        trial: Any = Judged(str(number))
         nobody: Any = None
         if number not in self._judged:
             self.rule.on_trial_add(nobody, trial)
         self._judged[number] = round
-        said = self.rule.on_trial_result(nobody, trial, {"round": round, "score": score})
-        return said != TrialScheduler.CONTINUE and round < self.rounds
+        verdict = self.rule.on_trial_result(nobody, trial, {"round": round, "score": score})
+        return verdict != TrialScheduler.CONTINUE and round < self.rounds
 
-    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         running = result.get("state") == "running"
         stops = running and self._stops(result["trial"], result["round"], result.get("score"))
         return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
@@ -145,39 +140,21 @@ def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None)
     """The rule of a recipe whose trials play at most `rounds` rounds; None where nothing stops a trial early."""
     room = room or Room()
     grace = max(1, round(tune.grace * rounds))
+    common: dict[str, Any] = {"time_attr": "round", "metric": "score", "mode": mode, "grace_period": grace}
     if tune.scheduler == "asha":
-        return Stopping(
-            AsyncHyperBandScheduler(
-                time_attr="round",
-                metric="score",
-                mode=mode,
-                grace_period=grace,
-                max_t=max(rounds, grace),
-                reduction_factor=tune.reduction,
-                stop_last_trials=False,
-            ),
-            rounds,
-            room,
-        )
-    if tune.scheduler == "median":
-        never: Any = float("inf")  # it would pause trials to let others catch up
-        rule = MedianStoppingRule(
-            time_attr="round",
-            metric="score",
-            mode=mode,
-            grace_period=grace,
-            min_time_slice=never,
-            hard_stop=False,  # says "pause" for stop, and bears a trial that goes on all the same
+        rule = AsyncHyperBandScheduler(
+            max_t=max(rounds, grace), reduction_factor=tune.reduction, stop_last_trials=False, **common
         )
         return Stopping(rule, rounds, room)
+    if tune.scheduler == "median":
+        never: Any = float("inf")  # it would pause trials to let others catch up
+        # hard_stop: says "pause" for stop, and bears a trial that goes on all the same
+        return Stopping(MedianStoppingRule(min_time_slice=never, hard_stop=False, **common), rounds, room)
     return None
 
 
-QUARTER = 0.25
-
-
 class Population(InTurn):
-    """Where more trials live than fit on the cluster, they take turns.
+    """Population based training. Where more trials live than fit on the cluster, they alternate.
 
     Args:
         rounds: of a trial.
@@ -185,15 +162,15 @@ class Population(InTurn):
         seed: of the choices.
     """
 
-    def __init__(self, book: Book, space: Space, mode: str, rounds: int, every: int, seed: int, room: Room) -> None:
+    def __init__(self, table: TrialTable, space: Space, mode: str, rounds: int, every: int, seed: int, room: Room) -> None:
         super().__init__(room)
-        self.book, self.space, self.rounds, self.every = book, space, rounds, every
+        self.table, self.space, self.rounds, self.every = table, space, rounds, every
         self.sign = 1 if mode == "min" else -1
         self._random = random.Random(f"population {seed}")
         self._turns: dict[int, int] = {}  # trial → round of its last turn
         self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
 
-    def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if result["state"] != "running":
             return TrialScheduler.CONTINUE
         number, round = result["trial"], result["round"]
@@ -205,19 +182,19 @@ class Population(InTurn):
         self._turns[number] = round
         source = self._source(number)
         if source is not None:
-            config = self.space.mutate(self.book.trials[source].config, self._random)
-            before = [*self.book.trials[number].copied, [source, self.book.trials[source].round]]
-            self.book.record(number, config=config, copied=before)
-            self._turns[number] = self.book.trials[source].round
+            config = self.space.mutate(self.table.trials[source].config, self._random)
+            before = [*self.table.trials[number].copied, [source, self.table.trials[source].round]]
+            self.table.record(number, config=config, copied=before)
+            self._turns[number] = self.table.trials[source].round
             self._scores[number] = self._scores[source]
             tune_controller.pause_trial(trial, should_checkpoint=False)
-            trial.set_config(self.book.as_config([self.book.order(number, self.space.changes(config))]))
+            trial.set_config(self.table.specs([number], self.space.changes))
             return TrialScheduler.NOOP
         return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
 
     def _source(self, number: int) -> int | None:
-        """The trial that this one becomes a copy of; None where it may stay what it is."""
-        trials = self.book.trials
+        """The trial that this one becomes a copy of; None where it is not copied over."""
+        trials = self.table.trials
         alive = [n for n in self._scores if trials[n].round < self.rounds and not trials[n].over]
         ranked = sorted(alive, key=lambda n: (self.sign * self._scores[n], n))
         share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
@@ -225,13 +202,13 @@ class Population(InTurn):
             return None
         return self._random.choice(ranked[:share])
 
-    def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
-        """The one that is furthest behind."""
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The trial that is furthest behind."""
         ready = self._ready(tune_controller)
-        return min(ready, key=lambda t: self.book.trials[self.book.numbers[t.trial_id][0]].round, default=None)
+        return min(ready, key=lambda t: self.table.trials[self.table.numbers[t.trial_id][0]].round, default=None)
 
-    def _ready(self, tune_controller: Any) -> list[RayTrial]:
-        """Trials that could go on in a process that became free."""
+    def _ready(self, tune_controller: Any) -> list[Trial]:
+        """Trials for a process that became free."""
         trials = tune_controller.get_trials()
         new = self.room.first(trials)
-        return [*([new] if new else []), *(t for t in trials if t.status == RayTrial.PAUSED)]
+        return [*([new] if new else []), *(t for t in trials if t.status == Trial.PAUSED)]

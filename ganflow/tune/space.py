@@ -1,4 +1,4 @@
-"""The search space: domains by key, the conditions under which a key exists, and what follows from them."""
+"""Search space: domains by key, and the conditions under which a key exists."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ganflow.errors import did_you_mean
@@ -19,7 +20,7 @@ from ganflow.tune.domains import Choice, Domain, RandInt
 
 
 def matches(value: Any, wanted: Any) -> bool:
-    """Whether a value is the one that a condition names: equal, a component of that name, or a list that holds such a one.
+    """Return true if a value is the one that a condition names: equal, a component of that name, or a list that holds such a one.
 
     A component is a section with `use`, or its bare name; the plugin's name may be left out on either side.
     """
@@ -40,19 +41,15 @@ def _same(one: str, other: str) -> bool:
     return one == other if "/" in one and "/" in other else one.rpartition("/")[2] == other.rpartition("/")[2]
 
 
-def names(value: Any) -> Iterator[str]:
-    """What a condition could call a value, for hints."""
+def names(value: Any) -> list[str]:
+    """Names by which a condition could call a value, for hints."""
     if isinstance(value, list):
-        for item in value:
-            yield from names(item)
-    elif isinstance(value, dict):
-        yield str(value.get("use", ""))
-    else:
-        yield str(value)
+        return [name for item in value for name in names(item)]
+    return [str(value.get("use", "")) if isinstance(value, dict) else str(value)]
 
 
 class Fixed:
-    """A recipe's own values, for conditions."""
+    """The values of a recipe itself, for conditions."""
 
     def __init__(self, recipe: Recipe, catalogue: Catalogue) -> None:
         self.recipe = recipe.resolved()
@@ -63,7 +60,7 @@ class Fixed:
         return any(matches(value, each) for each in wanted)
 
     def problems(self, key: str, wanted: list[Any], domains: Mapping[str, Domain]) -> Iterator[str]:
-        """Why this cannot be a condition.
+        """Reasons why this cannot be a condition.
 
         Args:
             domains: of the keys that are searched.
@@ -79,52 +76,47 @@ class Fixed:
             close = did_you_mean(key, [*domains, *SECTIONS])
             yield f"'{key}' is neither in the space nor in the recipe{close}"
             return
-        sections = value if isinstance(value, list) else [value]
-        if not any(isinstance(section, dict) for section in sections):
+        if not any(isinstance(section, dict) for section in (value if isinstance(value, list) else [value])):
             return
         for each in wanted:
             if isinstance(each, str) and each not in self.installed and not matches(value, each):
                 yield f"nothing that is called '{each}' is installed{did_you_mean(each, [*names(value), *self.installed])}"
 
     def _value(self, key: str) -> Any:
-        """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where each has
-        its own.
+        """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where they differ.
 
         Raises:
             LookupError: there is no such key.
         """
-        path = steps(key) or [key]
-        if path[0] not in SECTIONS:
+        section, *rest = steps(key) or [key]
+        if section not in SECTIONS:
             raise LookupError(key)
-        section, *rest = path
-        value = _child(self.recipe, section, 0)
+        value = self.recipe.get(str(section))
         values: list[Any] = [value]
         if section in PER_PART and value is not None:
             part, below = longest_key(value, rest)
             every = not rest or rest[0] not in PARTS
-            values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0], 1)], below)
-        for depth, step in enumerate(rest, 1):
-            values = [_child(value, step, depth) for value in values if value is not None]
+            values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0])], below)
+        for step in rest:
+            values = [_child(value, step) for value in values if value is not None]
         return values[0] if len(values) == 1 else values or None
 
 
-def _child(value: Any, step: str | int, depth: int) -> Any:
-    if isinstance(value, list):
-        if not isinstance(step, int):
-            raise LookupError(step)
+def _child(value: Any, step: str | int) -> Any:
+    if isinstance(value, list) and isinstance(step, int):
         return value[step] if step < len(value) else None
     if not isinstance(value, dict):
         raise LookupError(step)
-    return value.get(str(step)) if depth == 0 else value[str(step)]
+    return value[str(step)]
 
 
 def _below(key: str, other: str) -> bool:
-    """Whether a key lies within another."""
+    """Return true if a key lies within another."""
     return key != other and key.startswith(other) and key[len(other)] in ".["
 
 
 def canonical(path: list[str | int]) -> str:
-    """A key's one form: modifiers[0].c, also where it was written modifiers.0.c."""
+    """The canonical form of a key: modifiers[0].c, also where it was written modifiers.0.c."""
     key = ""
     for step in path:
         key = join(key, step)
@@ -132,7 +124,8 @@ def canonical(path: list[str | int]) -> str:
 
 
 class Links:
-    """
+    """Conditions between the keys of a space.
+
     Args:
         domains: by key.
         when: key → its conditions, as they are written.
@@ -140,7 +133,7 @@ class Links:
 
     Attributes:
         conditions: key → {another key of the space: values of which it must have one}.
-        order: the keys that exist in some trial, each after those that its conditions name.
+        sequence: the keys that exist in some trial, each after those that its conditions name.
     """
 
     def __init__(
@@ -148,20 +141,21 @@ class Links:
     ) -> None:
         self.domains, self.when, self.fixed, self.problem = domains, when, fixed, problem
         self.conditions: dict[str, dict[str, list[Any]]] = {}
-        self.order: list[str] = []
+        self.sequence: list[str] = []
 
     def check(self, written: Container[str]) -> None:
-        """Note what is wrong with the conditions.
+        """Note problems with the conditions.
 
         Args:
             written: all keys that the recipe's space has; those without a domain have problems already.
         """
         for key, when in self.when.items():
             if self._read(key, when):
-                self._check(key, written)
+                for text in self._never(key, written):
+                    self.problem(key, f"when: {text}")
 
     def _read(self, key: str, when: Any) -> bool:
-        """Take in the conditions of a key; whether they can be understood."""
+        """Read the conditions of a key; returns whether they can be understood."""
         if not isinstance(when, dict) or not when:
             self.problem(key, f"when takes conditions, {{key: value}}, not {to_flow(when)}")
             return False
@@ -174,30 +168,25 @@ class Links:
             self.conditions[key][canonical(path)] = list(wanted) if isinstance(wanted, list) else [wanted]
         return True
 
-    def _check(self, key: str, written: Container[str]) -> None:
-        """Note the conditions of a key that can never hold."""
-        texts: list[str] = []
+    def _never(self, key: str, written: Container[str]) -> Iterator[str]:
+        """Reasons why conditions of a key can never hold."""
         for other, wanted in self.conditions[key].items():
             domain = self.domains.get(other)
-            if domain is None and other in written:
-                continue
             if domain is None:
-                texts += self.fixed.problems(other, wanted, self.domains)
+                yield from () if other in written else self.fixed.problems(other, wanted, self.domains)
             elif isinstance(domain, Choice):
                 known = list(dict.fromkeys(name for option in domain.options for name in names(option)))
                 for value in wanted:
                     if not any(matches(option, value) for option in domain.options):
                         hint = f"{did_you_mean(str(value), known)} (options: {', '.join(known)})"
-                        texts.append(f"no option of '{other}' is {to_flow(value)}{hint}")
+                        yield f"no option of '{other}' is {to_flow(value)}{hint}"
             elif isinstance(domain, RandInt):
-                texts += [f"'{other}' is never {to_flow(value)}" for value in wanted if not domain.contains(value)]
+                yield from (f"'{other}' is never {to_flow(value)}" for value in wanted if not domain.contains(value))
             else:
-                texts.append(f"a condition needs options, and '{other}' has none; make it choice, grid or randint")
-        for text in texts:
-            self.problem(key, f"when: {text}")
+                yield f"a condition needs options, and '{other}' has none; make it choice, grid or randint"
 
-    def put_in_order(self) -> None:
-        """Fill `order`. Conditions on what is the same in all trials are done with here: they fall away, or their keys do."""
+    def sort(self) -> None:
+        """Fill `sequence`. Conditions on what is the same in all trials are resolved here: they fall away, or their keys do."""
         waiting = dict.fromkeys(self.domains)
         never: set[str] = set()
         while waiting:
@@ -211,7 +200,7 @@ class Links:
             if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
                 never.add(key)
                 continue
-            self.order.append(key)
+            self.sequence.append(key)
             if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
                 self.conditions[key] = left
 
@@ -225,7 +214,7 @@ class Links:
 
 
 Config = dict[str, Any]
-"""What a trial has of its own: key of the recipe → value ("optimizer.lr" → 0.0003)."""
+"""Key of the recipe → a trial's value ("optimizer.lr" → 0.0003)."""
 
 # With other values there, a copied trial's weights, or its optimizers' state, no longer fit.
 _SHAPES = re.compile(r"(data|prior|generator|critic)\b")
@@ -234,13 +223,13 @@ _COMPONENT = re.compile(r"(loss|optimizer|schedule|modifiers)(\[\d+\]|\.generato
 
 @dataclass(frozen=True)
 class Space:
-    """What the trials of a sweep can differ in.
+    """Values in which the trials of a sweep can differ.
 
     Attributes:
-        keys: key of the recipe → what is tried for it, in the recipe's order.
+        keys: key of the recipe → its domain, in the recipe's order.
         conditions: key → {another key: values of which it must have one}; no entry where it always exists.
-        points: what is tried first; keys that one leaves out are drawn at random.
-        order: the keys, each after those that its conditions name.
+        points: tried first; keys that one leaves out are drawn at random.
+        sequence: the keys, each after those that its conditions name.
         lines: key → its line in the recipe.
         draft: the recipe that trials are made of.
         catalogue: the components that it can name.
@@ -250,43 +239,34 @@ class Space:
     keys: dict[str, Domain]
     conditions: dict[str, dict[str, list[Any]]]
     points: list[Config]
-    order: list[str]
+    sequence: list[str]
     lines: dict[str, int]
     draft: Draft
     catalogue: Catalogue
     variants: list[Recipe] = field(default_factory=list)
 
     def holds(self, key: str, config: Mapping[str, Any]) -> bool:
-        """Whether a key exists in a trial, of which the keys before it in `order` are known."""
+        """Return true if a key exists in a trial, of which the keys before it in `sequence` are known."""
         return all(
             other in config and any(matches(config[other], value) for value in wanted)
             for other, wanted in self.conditions.get(key, {}).items()
         )
 
     def fill(self, pick: Callable[[str, Domain], Any]) -> Config:
-        """The config in which every key that exists has the value that `pick` gives."""
+        """The config in which every key that exists has the value that `pick` returns."""
         config: Config = {}
-        for key in self.order:
+        for key in self.sequence:
             if self.holds(key, config):
                 config[key] = pick(key, self.keys[key])
         return {key: config[key] for key in self.keys if key in config}
 
-    def sample(self, rng: random.Random, given: Mapping[str, Any] | None = None) -> Config:
-        """A config drawn at random, but for the values that are given."""
-        known = given or {}
+    def sample(self, rng: random.Random, known: Mapping[str, Any] = MappingProxyType({})) -> Config:
+        """A config drawn at random, but for the known values."""
         return self.fill(lambda key, domain: known[key] if key in known else domain.sample(rng))
 
-    def active(self, config: Mapping[str, Any]) -> Config:
-        """The part of a config that exists under its conditions.
-
-        Raises:
-            KeyError: it lacks a key that exists.
-        """
-        return self.fill(lambda key, domain: config[key])
-
     def mutate(self, config: Mapping[str, Any], rng: random.Random) -> Config:
-        """Population based training: a config near this one. What gives the networks their form, and which components there are,
-        stays as it is, for the weights are copied."""
+        """A config near this one, for population based training. The networks' form, and which components there are, stay as they
+        are, for the weights are copied."""
 
         def pick(key: str, domain: Domain) -> Any:
             if key not in config:
@@ -312,7 +292,7 @@ class Space:
         """The recipe of a trial with this config.
 
         Raises:
-            RecipeError: it has problems, told with the lines of the space's keys.
+            RecipeError: it has problems, with the lines of the space's keys.
         """
         lines = {text: self.lines[key] for key, text in self.overrides(config).items()}
         return self.draft.build(self.changes(config), self.catalogue, lines)
@@ -331,12 +311,12 @@ class Space:
             for value in values[key]:
                 yield from extend({**config, key: value}, later)
 
-        return extend({}, [key for key in self.order if key in values])
+        return extend({}, [key for key in self.sequence if key in values])
 
     def grid(self) -> Iterator[Config]:
         """The points of the grid: every combination of the options of every choice and grid."""
         return self.combinations({key: domain.options for key, domain in self.keys.items() if isinstance(domain, Choice)})
 
     def count(self, tune: Tune) -> int:
-        """How many trials the sweep has."""
+        """Number of trials of the sweep."""
         return len(self.points) + sum(1 for _ in self.grid()) if tune.search == "grid" else tune.trials

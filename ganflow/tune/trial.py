@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -25,38 +25,39 @@ from ganflow.runs import folders
 from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.start import Session, open_trial
-from ganflow.tune.executors import Reported, dismiss, executor_of, hire
+from ganflow.tune.executors import Reported, executor_of, start_workers, stop_workers
 from ganflow.tune.records import SweepFolder
-from ganflow.tune.trials import Order, Standing
+from ganflow.tune.trials import TrialSpec, TrialState
 
 STEP = 1.0
-"""Seconds that a step of Ray's lasts at least, unless there is a score to tell: a report to Ray costs milliseconds."""
+"""Seconds that a step of Ray's lasts at least, unless there is a score: a report to Ray costs milliseconds."""
 PATIENCE = 60.0
-"""Seconds to wait for the run's lock: a worker whose driver or node was lost may take a while to end."""
+"""Seconds to wait for the run's lock: a worker whose driver or node was lost may need a while to end."""
 _NAMES = f"round-{8 * '[0-9]'}.safetensors"
 
 
 class Trial(tune.Trainable):
-    """Plays one trial of the sweep, or several that their executor plays together. Their folders are all that they are made of:
-    Ray's own checkpoints hold nothing. Ray reuses the process for one trial after another, so that torch is imported once.
+    """One trial of the sweep, or several that their executor plays together.
+
+    Ray's checkpoints hold nothing. Ray reuses the process for one trial after another, so that torch is imported once.
     """
 
     _broken: Broken | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.trials = [SweepTrial(Order(**order)) for order in json.loads(config["orders"])]
-        orders = [trial.order for trial in self.trials]
-        self.sweep = sweep_of(orders[0])
-        self.needed = needed(self.sweep, orders)  # folders without which it cannot play
-        known = self.sweep.trials() if len(orders) > 1 else {}  # if the process died, some may be over
-        self.over = {i for i, order in enumerate(orders) if order.number in known and known[order.number].over}
+        self.trials = [SweepTrial(TrialSpec(**spec)) for spec in json.loads(config["specs"])]
+        specs = [trial.spec for trial in self.trials]
+        self.sweep = SweepFolder(Path(specs[0].folder).parent)
+        self.needed = (self.sweep.path, *sorted({Path(spec.data) for spec in specs if spec.data}))
+        known = self.sweep.trials() if len(specs) > 1 else {}  # if the process died, some may be over
+        self.over = {i for i, spec in enumerate(specs) if spec.number in known and known[spec.number].over}
         self._executor: Executor | None = None
         self._reports: Iterator[Reported] | None = None
-        self._left: list[int] = []  # places of the trials that the executor has
+        self._left: list[int] = []  # indices of the trials that the executor has
 
     def step(self) -> dict[str, Any]:
-        """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, what to tell the user, and `host`.
-        The driver then interrupts the sweep."""
+        """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, a sentence for the user, and
+        `host`. The driver then interrupts the sweep."""
         if self._broken:
             time.sleep(STEP)  # until it does
         else:
@@ -69,16 +70,16 @@ class Trial(tune.Trainable):
         return {"trials": [], "state": "broken", "broken": str(self._broken), "host": os.uname().nodename, "done": False}
 
     def play(self) -> dict[str, Any]:
-        """Play for a while. Keys: `trials`, what is new of each trial (see `Standing.told`), `note`, `done`; and where there is
-        one trial alone its own, which schedulers read, at every score."""
-        told: dict[int, dict[str, Any]] = {}
+        """Play for a while. Keys: `trials`, news of each trial (see `TrialState.result`), `note`, `done`; and where there is
+        one trial alone those of its result, which schedulers read, at every score."""
+        results: dict[int, dict[str, Any]] = {}
         until = time.monotonic() + STEP
         alone = self.trials[0] if len(self.trials) == 1 else None
         self._reports = self._reports or self._played()
         try:
             for reported in self._reports:
-                self._take(reported, told)
-                now = time.monotonic() > until or (alone and "score" in told.get(0, {}))
+                self._collect(reported, results)
+                now = time.monotonic() > until or (alone and "score" in results.get(0, {}))
                 if now and not (alone and alone.ending):
                     break
         except Lost:  # Ray begins it again
@@ -86,46 +87,45 @@ class Trial(tune.Trainable):
         except GanflowError as error:  # the same would happen again: no use in a retry
             if broken(error, *self.needed):
                 raise
-            self._take([(i, error) for i in range(len(self.trials))], told)
+            self._collect([(i, error) for i in range(len(self.trials))], results)
         note = self._executor.note if self._executor else ""
-        more = {"trials": list(told.values()), "note": note, "done": len(self.over) == len(self.trials)}
-        return {**(told.get(0, {}) if alone else {}), **more}
+        more = {"trials": list(results.values()), "note": note, "done": len(self.over) == len(self.trials)}
+        return {**(results.get(0, {}) if alone else {}), **more}
 
     def _played(self) -> Iterator[Reported]:
-        """What is reported of the trials that are not over, by their places among all."""
+        """Reports of the trials that are not over, by their indices among all."""
         self._left = left = [i for i in range(len(self.trials)) if i not in self.over]
         if not left:
             return
         trials = [self.trials[i] for i in left]
-        self._executor = executor_of(trials[0].order.sweeps_recipe, trials[0].order.pack)
+        self._executor = executor_of(trials[0].spec.sweep_recipe, trials[0].spec.pack)
         for reports in self._executor.play(trials):
             yield [(left[i], step) for i, step in reports]
 
-    def _take(self, reported: Reported, told: dict[int, dict[str, Any]]) -> None:
-        """Add what is new to what is told to Ray."""
+    def _collect(self, reported: Reported, results: dict[int, dict[str, Any]]) -> None:
         for i, step in reported:
             if i in self.over:
                 continue
             if isinstance(step, GanflowError) and broken(step, *self.needed):
                 raise step
-            before = told.get(i, {})
-            told[i] = self._told(i, step)
+            before = results.get(i, {})
+            results[i] = self._result(i, step)
             if "score" in before:
-                told[i].setdefault("score", before["score"])
-            if told[i]["state"] != "running":
+                results[i].setdefault("score", before["score"])
+            if results[i]["state"] != "running":
                 self.over.add(i)
 
-    def _told(self, i: int, step: Any) -> dict[str, Any]:
+    def _result(self, i: int, step: Any) -> dict[str, Any]:
         trial = self.trials[i]
         if isinstance(step, GanflowError):
-            return trial.standing.failed(step)
+            return trial.state.failed(step)
         if step is None:
-            return trial.standing.finished()
-        scored = trial.standing.saw(step)
-        if trial.standing.reached(step) and not trial.ending and self._executor:
+            return trial.state.finished()
+        scored = trial.state.update(step)
+        if trial.state.should_stop(step) and not trial.ending and self._executor:
             trial.ending = True
             self._executor.finish(self._left.index(i))
-        return trial.standing.told("running", scored)
+        return trial.state.result("running", scored)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
@@ -133,7 +133,7 @@ class Trial(tune.Trainable):
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """A pause: the runs' own checkpoints are what goes on, and their folders know of them."""
+        """Pause: the runs' checkpoints are where they go on, and their folders know of them."""
         self.end("interrupted")
         return {}
 
@@ -141,7 +141,7 @@ class Trial(tune.Trainable):
         """Nothing to do: the folders' runs go on from their last checkpoints."""
 
     def cleanup(self) -> None:
-        """Ray takes the trial off: the scheduler stopped it, or the whole sweep is interrupted."""
+        """End the trial: the scheduler stopped it, or the whole sweep is interrupted."""
         self._broken, before = None, self._broken
         status = "interrupted" if before or self._sweep_status() == "interrupted" else "stopped"
         try:
@@ -163,7 +163,7 @@ class Trial(tune.Trainable):
                 for error in filter(lambda step: isinstance(step, GanflowError), ends):
                     raise error
         finally:
-            dismiss()
+            stop_workers()
 
     def _sweep_status(self) -> str:
         try:
@@ -173,40 +173,41 @@ class Trial(tune.Trainable):
 
 
 class SweepTrial:
-    """A trial as executors get it (see `ganflow.contract.roles.TrialRun`), and how it stands.
+    """A trial for executors (see `ganflow.contract.roles.TrialRun`), and its state.
 
     Attributes:
         ending: it was asked to end as finished.
     """
 
-    def __init__(self, order: Order) -> None:
-        self.order, self.number, self.folder = order, order.number, Path(order.folder)
-        self.about: Mapping[str, Any] = order.about
-        self.standing, self.ending = Standing(order), False
+    def __init__(self, spec: TrialSpec) -> None:
+        self.spec, self.number, self.folder = spec, spec.number, Path(spec.folder)
+        self.about: Mapping[str, Any] = spec.about
+        self.state, self.ending = TrialState(spec), False
 
     @cached_property
     def recipe(self) -> Recipe:
-        return read_recipe(self.order.recipe, self.order.overrides)
+        return read_recipe(self.spec.recipe, self.spec.overrides)
 
     def wait(self) -> None:
         """Raises Lost: another process trains it for longer than is sensible."""
-        wait_for(RunFolder(self.folder))
+        wait_for(self.spec.run)
 
     def open(self) -> Session:
         self.wait()
-        order, folder = self.order, RunFolder(self.folder)
-        self.standing = Standing(order)
-        if order.copy and folder.read().copies < order.copies:
-            at = copy_run(RunFolder(Path(order.copy)), folder, order.copy_at, self.recipe.train.rounds)
-            folder.update(copied_at=newest_round(folder) if at is None else at, copies=order.copies)
-        copied_at = folder.read().copied_at if order.copy else None
-        dismiss()
-        group = hire(order.recipe, order.overrides, order.workers) if order.workers > 1 else None
-        return open_trial(self.recipe, folder, order.about, copied_at=copied_at, group=group)
+        spec, folder = self.spec, self.spec.run
+        self.state = TrialState(spec)
+        if spec.copy and folder.read().copies < spec.copies:
+            at = copy_run(RunFolder(Path(spec.copy)), folder, spec.copy_at, self.recipe.train.rounds)
+            newest = max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
+            folder.update(copied_at=newest if at is None else at, copies=spec.copies)
+        copied_at = folder.read().copied_at if spec.copy else None
+        stop_workers()
+        group = start_workers(spec.recipe, spec.overrides, spec.workers) if spec.workers > 1 else None
+        return open_trial(self.recipe, folder, spec.about, copied_at=copied_at, group=group)
 
 
 def wait_for(folder: RunFolder) -> None:
-    """Until the run's lock is free.
+    """Wait until the run's lock is free.
 
     Raises:
         Lost: it is held for longer than is sensible. Another attempt may find it free.
@@ -218,29 +219,13 @@ def wait_for(folder: RunFolder) -> None:
         time.sleep(0.2)
 
 
-def sweep_of(order: Order) -> SweepFolder:
-    """The sweep that a trial is part of."""
-    return SweepFolder(Path(order.folder).parent)
-
-
-def needed(sweep: SweepFolder, orders: Sequence[Order]) -> tuple[Path, ...]:
-    """The sweep's folder, and the data's where its recipe says where that is."""
-    return (sweep.path, *sorted({Path(order.data) for order in orders if order.data}))
-
-
-def newest_round(folder: RunFolder) -> int | None:
-    """The round of a run's newest checkpoint, by its name."""
-    return max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
-
-
 def _round(path: Path) -> int:
-    """The round in a checkpoint's name."""
     return int(path.stem.removeprefix("round-"))
 
 
 def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int | None:
-    """Make a checkpoint of a run, and its best one, those of another, which then goes on from there. Its journal up to that
-    round stays its own.
+    """Copy a run's checkpoint, and its best one, to another run, which then goes on from there. The journal of that run up to the
+    round stays as it is.
 
     Args:
         at: the round of the checkpoint; the nearest that there is, an earlier one if possible.
@@ -249,12 +234,13 @@ def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int 
     Returns:
         The checkpoint's round; None where there was none.
     """
-    for path in _by_distance(source, at):
+    paths = sorted(source.checkpoints.glob(_NAMES), key=_round)
+    for path in [p for p in reversed(paths) if _round(p) <= at] + [p for p in paths if _round(p) > at]:
         round = _round(path)
         if round >= before:
             return None
         try:
-            read(path)  # a damaged one would cost the target those of its own that are newer
+            read(path)  # a damaged one would cost the target newer ones of its
             _copy(path, target.checkpoints / path.name)
         except (FileNotFoundError, Damaged):  # the source goes on meanwhile, and removes what is old
             continue
@@ -266,12 +252,6 @@ def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int 
                 _copy(source.checkpoints / BEST, target.checkpoints / BEST)
         return round
     return None
-
-
-def _by_distance(run: RunFolder, at: int) -> list[Path]:
-    """Its checkpoints: those up to a round, the newest first, and then the later ones, the oldest first."""
-    paths = sorted(run.checkpoints.glob(_NAMES), key=_round)
-    return [p for p in reversed(paths) if _round(p) <= at] + [p for p in paths if _round(p) > at]
 
 
 def _copy(file: Path, to: Path) -> None:

@@ -7,14 +7,13 @@ import math
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.engine.rendezvous import Lost
@@ -30,24 +29,24 @@ from ganflow.tune.records import SweepFolder, TrialRecord
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the driver tells a worker about a trial; plain data, so that it travels as Ray's config.
+class TrialSpec:
+    """Specification of a trial for a worker: plain data, so that it travels as Ray's config.
 
     Attributes:
         number: the trial's.
         recipe: the sweep's recipe, a file that every worker sees.
         changes: overrides that make the trial's recipe of it.
         folder: of the trial's run.
-        about: what its run.json says besides.
+        about: further values of its run.json.
         metric, mode: what the trial is judged by.
         stop: values at which the trial ends.
         copy, copy_at: pbt: a run's folder whose checkpoint to go on from, and at which round.
-        data: the folder, or file, of its data, where there is one.
-        workers: processes that train it together, each in a bundle of the trial's placement group.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
-        pack: trials that are played together, where the sweep's recipe names no executor.
+        workers: processes that train it together, each in a bundle of the trial's placement group.
+        data: the folder, or file, of its data, where there is one.
         home: the folder where the sweep was begun, or went on: what a recipe's relative paths are relative to.
+        pack: trials that are played together, where the sweep's recipe names no executor.
     """
 
     number: int
@@ -67,9 +66,13 @@ class Order:
     pack: int = 1
 
     @property
-    def sweeps_recipe(self) -> Recipe:
-        """The sweep's own recipe, with its section `tune`, which those of trials do not have."""
-        return _sweeps_recipe(self.recipe, self.home)
+    def run(self) -> RunFolder:
+        return RunFolder(Path(self.folder))
+
+    @property
+    def sweep_recipe(self) -> Recipe:
+        """The sweep's recipe, with its section `tune`, which those of trials do not have."""
+        return _sweep_recipe(self.recipe, self.home)
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -79,67 +82,66 @@ class Order:
         return [*self.changes, *anchored(read_recipe(self.recipe, self.changes), Path(self.home))]
 
 
-@lru_cache(maxsize=1)
-def _sweeps_recipe(file: str, home: str) -> Recipe:
-    """Read once in each process: the trials that it plays are mostly of one sweep."""
+@lru_cache(maxsize=1)  # the trials that a process plays are mostly of one sweep
+def _sweep_recipe(file: str, home: str) -> Recipe:
     return read_recipe(file, anchored(read_recipe(file), Path(home)) if home else ())
 
 
 @dataclass
-class Standing:
-    """How a trial stands.
+class TrialState:
+    """Progress of a trial, and its results for Ray.
 
     Attributes:
         score: the last value of the metric; None where it is none, or not a number.
         round: rounds played.
     """
 
-    order: Order
+    spec: TrialSpec
     score: float | None = None
     round: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def saw(self, step: Step) -> bool:
-        """Take in what was reported; whether there is a score."""
+    def update(self, step: Step) -> bool:
+        """Note what a step reported; returns whether there is a score."""
         self.round = step.round
-        score = step.values.get(self.order.metric)
+        score = step.values.get(self.spec.metric)
         if score is not None:
             self.score = score if math.isfinite(score) else None
         return score is not None
 
-    def reached(self, step: Step) -> bool:
-        """Whether a value of `stop` is reached: the sweep's metric from its worse side, any other from below."""
+    def should_stop(self, step: Step) -> bool:
+        """Return true if a value of `stop` is met: the sweep's metric from its worse side, any other from below."""
         known = {**step.values, "round": float(self.round), "seconds": time.monotonic() - self.started}
-        sign = {name: -1 if name == self.order.metric and self.order.mode == "min" else 1 for name in self.order.stop}
-        return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.order.stop.items())
+        sign = {name: -1 if name == self.spec.metric and self.spec.mode == "min" else 1 for name in self.spec.stop}
+        return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.spec.stop.items())
 
-    def told(self, state: str, scored: bool = True) -> dict[str, Any]:
-        """For Ray: `trial`, `round`, `state`, `place`, `error`, and `score` where there is (a new) one."""
+    def result(self, state: str, scored: bool = True) -> dict[str, Any]:
+        """Result for Ray, with a `score` where there is (a new) one."""
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        place = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
-        told = {"trial": self.order.number, "round": self.round, "state": state, "place": place, "error": ""}
-        return {**told, "score": self.score} if scored else told
+        host = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
+        result = {"trial": self.spec.number, "round": self.round, "state": state, "place": host, "error": ""}
+        return {**result, "score": self.score} if scored else result
 
     def finished(self) -> dict[str, Any]:
-        """The same for one that has played to its end, which may have been in another process: its folder knows."""
-        run = RunFolder(Path(self.order.folder))
-        values = [entry.values[self.order.metric] for entry in entries(run.journal) if self.order.metric in entry.values]
+        """Result of a trial that has played to its end, which may have been in another process: its folder knows."""
+        run = self.spec.run
+        values = [entry.values[self.spec.metric] for entry in entries(run.journal) if self.spec.metric in entry.values]
         self.round = run.read().round
         self.score = values[-1] if values and math.isfinite(values[-1]) else None
-        return self.told("finished")
+        return self.result("finished")
 
     def failed(self, error: GanflowError) -> dict[str, Any]:
-        """The same for a trial that went wrong."""
+        """Result of a trial that went wrong."""
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
-        return {**self.told("diverged" if diverged else "failed", scored=False), "error": str(error)}
+        return {**self.result("diverged" if diverged else "failed", scored=False), "error": str(error)}
 
 
 @dataclass
-class Book:
-    """The only writer of the sweep's records.
+class TrialTable:
+    """The trials of a sweep; the only writer of its records.
 
     Attributes:
-        template: the order of every trial, but for its number, changes and folder.
+        template: the spec of every trial, but for its number, changes and folder.
         common: changes of the recipe that all trials share.
         numbers: Ray's id of a trial → its number, or those of the trials that are packed in it.
     """
@@ -156,39 +158,41 @@ class Book:
         new = {name: value for name, value in values.items() if getattr(known, name) != value}
         if new:
             self.folder.record(number, **new)
-        for name, value in new.items():
-            setattr(known, name, value)
-        return known
+        return self.update(number, **new)
 
-    def saw(self, number: int, **values: Any) -> TrialRecord:
-        """Remember what a report says, unwritten: the run's own journal has it."""
+    def update(self, number: int, **values: Any) -> TrialRecord:
+        """Note what a result says, unwritten: the run's journal has it."""
         known = self.trials[number]
         for name, value in values.items():
             setattr(known, name, value)
         return known
 
-    def order(self, number: int, changes: list[str]) -> Order:
-        """What a worker is told about a trial."""
-        template = {**self.template, "about": {**self.template["about"], "trial": number}}
-        copied = self.trials[number].copied
-        copy: dict[str, Any] = {}
-        if copied:
-            source, at = copied[-1]
-            copy = {"copy": str(self.folder.trial(source).path), "copy_at": at, "copies": len(copied)}
-        place = str(self.folder.trial(number).path)
-        return Order(
-            number=number, changes=[*self.common, *changes], folder=place, **copy, **template
-        )
+    def specs(self, numbers: list[int], changes: Callable[[dict[str, Any]], list[str]]) -> dict[str, Any]:
+        """Specs of trials as Ray's config: one text, because Ray splits keys at a "/".
 
-    @staticmethod
-    def as_config(orders: list[Order]) -> dict[str, Any]:
-        """Orders as Ray's config: one text, because Ray takes keys with a "/" apart."""
-        return {"orders": json.dumps([asdict(order) for order in orders])}
+        Args:
+            changes: config of a trial → the overrides that make its recipe.
+        """
+        made = []
+        for number in numbers:
+            trial, copy = self.trials[number], dict[str, Any]()
+            if trial.copied:
+                source, at = trial.copied[-1]
+                copy = {"copy": str(self.folder.trial(source).path), "copy_at": at, "copies": len(trial.copied)}
+            about = {**self.template["about"], "trial": number}
+            folder = str(self.folder.trial(number).path)
+            values = {**self.template, **copy, "about": about, "changes": [*self.common, *changes(trial.config)]}
+            made.append(TrialSpec(number=number, folder=folder, **values))
+        return as_config(made)
+
+
+def as_config(specs: list[TrialSpec]) -> dict[str, Any]:
+    return {"specs": json.dumps([asdict(spec) for spec in specs])}
 
 
 DIED = "its process died"
 _MEMORY = "its process was ended: the node ran out of memory"
-_WORDS = {
+_REASONS = {
     r"low on memory|ray\.exceptions\.OutOfMemoryError": _MEMORY,
     r"node (has )?died|node was (terminated|removed|dead)|node is dead|NODE_DIED": "its node was lost",
     r"[Pp]lacement group .*(removed|not found)": "its place in the cluster was lost",
@@ -196,12 +200,12 @@ _WORDS = {
     r"connection error code 2": f"{DIED} at once; was it killed, for want of memory?",
     r"ActorDied|actor (has )?died|actor is dead|RayActorError": DIED,
 }
-"""What Ray says where no part of the trial said anything."""
+"""Text of Ray's, where no part of the trial said anything → reason."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a trial ended.
+    """Reason why a trial ended.
 
     Attributes:
         machine: it is no fault of the trial's: another attempt may end well.
@@ -213,24 +217,8 @@ class Reason:
     broken: bool = False
 
 
-def tell_all() -> None:
-    """Let Ray Tune see the end of a process in whatever Ray raises of it. Ray's own watch over a node's memory raises what Tune
-    does not know (as of Ray 2.60), and the whole sweep would end with it."""
-    manager: Any = RayActorManager
-    manager._actor_task_failed = _task_failed
-
-
-_known = RayActorManager._actor_task_failed
-
-
-def _task_failed(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-    if isinstance(exception, RayError) and not isinstance(exception, (RayActorError, RayTaskError)):
-        exception = RayActorError(error_msg=str(exception))
-    _known(manager, tracked_actor_task, exception)
-
-
 def why(trial: RayTrial) -> Reason:
-    """Why a trial of Ray's failed the last time."""
+    """Reason why a trial of Ray's failed the last time."""
     text = ""
     with suppress(OSError, TypeError):  # no file
         text = Path(trial.error_file).read_text()
@@ -238,18 +226,18 @@ def why(trial: RayTrial) -> Reason:
 
 
 def reason(text: str) -> Reason:
-    """What Ray's text means; the last line of a traceback where it is one."""
+    """Meaning of Ray's text; the last line of a traceback where it is one."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    said = re.sub(r"^[\w.]+: ", "", lines[-1])[:300] if lines else DIED
+    last = re.sub(r"^[\w.]+: ", "", lines[-1])[:300] if lines else DIED
     if re.search(r"^Traceback |^ +File ", text, flags=re.MULTILINE):
         fault = broken(RuntimeError(lines[-1]))
         if fault:
             return Reason(str(fault), machine=True, broken=True)
         if of_memory(lines[-1]):
-            return Reason(f"the machine had too little memory: {said}", machine=True)
+            return Reason(f"the machine had too little memory: {last}", machine=True)
         if lines[-1].startswith(f"{Lost.__module__}.{Lost.__name__}: "):
-            return Reason(said, machine=True)
-    for pattern, words in _WORDS.items():
+            return Reason(last, machine=True)
+    for pattern, words in _REASONS.items():
         if re.search(pattern, text):
             return Reason(words, machine=True)
-    return Reason(said, machine=not lines)
+    return Reason(last, machine=not lines)

@@ -11,7 +11,7 @@ from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import KINDS, Choice, Domain
+from ganflow.tune.domains import DOMAINS, Choice, Domain
 from ganflow.tune.space import Config, Space, canonical, matches
 
 LARGEST_GRID = 100_000  # points
@@ -22,36 +22,36 @@ def read_points(tune: Tune, space: Space, problem: Note) -> list[Config]:
     """The points of the recipe, keys in their one form, options whole.
 
     Args:
-        problem: notes a problem at a place of the recipe.
+        problem: notes a problem at a path of the recipe.
     """
     points = []
-    for index, given in enumerate(tune.points):
-        place = join("tune.points", index)
-        point = _flat(given, "", place, space, problem)
+    for index, written in enumerate(tune.points):
+        path = join("tune.points", index)
+        point = _flat(written, "", path, space, problem)
         for key, value in point.items():
             if not space.keys[key].contains(value):
-                problem(place, f"{key}: {to_flow(value)} is not in the space ({_told(space.keys[key])})")
+                problem(path, f"{key}: {to_flow(value)} is not in the space ({_written(space.keys[key])})")
             elif not space.holds(key, point):
                 needed = [f"{o}: {to_flow(w[0] if len(w) == 1 else w)}" for o, w in space.conditions[key].items()]
-                problem(place, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
+                problem(path, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
         points.append(point)
     if tune.search != "grid" and len(points) > tune.trials:
         problem("tune.points", f"{len(points)} points do not fit into {tune.trials} trials; raise tune.trials")
     return points
 
 
-def _flat(given: dict[str, Any], above: str, place: str, space: Space, problem: Note) -> Config:
+def _flat(values: dict[str, Any], above: str, path: str, space: Space, problem: Note) -> Config:
     point = Config()
-    for name, value in given.items():
+    for name, value in values.items():
         written = join(above, name)
         key = canonical(steps(written) or [written])
         domain = space.keys.get(key)
         if domain is not None:
             point[key] = _option(domain, value)
         elif isinstance(value, dict) and any(known.startswith(f"{key}.") for known in space.keys):
-            point.update(_flat(value, key, place, space, problem))
+            point.update(_flat(value, key, path, space, problem))
         else:
-            problem(place, f"'{key}' is not in the space{did_you_mean(key, space.keys)} (keys: {', '.join(space.keys)})")
+            problem(path, f"'{key}' is not in the space{did_you_mean(key, space.keys)} (keys: {', '.join(space.keys)})")
     return point
 
 
@@ -63,8 +63,8 @@ def _option(domain: Domain, value: Any) -> Any:
     return named[0] if isinstance(value, str) and len(named) == 1 else value
 
 
-def _told(domain: Domain) -> str:
-    kind = next(name for name, cls in KINDS.items() if type(domain) is cls)
+def _written(domain: Domain) -> str:
+    kind = next(name for name, cls in DOMAINS.items() if type(domain) is cls)
     values = list(domain.options) if isinstance(domain, Choice) else list(vars(domain).values())
     return f"{kind} {to_flow(values)}"
 
@@ -82,37 +82,37 @@ LIMIT = 200
 """Recipes that are made at most for one group of keys; each takes a few milliseconds."""
 
 
-def prove(space: Space, problems: Problems) -> list[Recipe]:
+def validate(space: Space, problems: Problems) -> list[Recipe]:
     """Try every value of a space, and collect what is wrong with them.
 
     Returns:
         One recipe for each set of components that was met.
     """
-    proof = _Proof(space, problems)
+    validator = _Validator(space, problems)
     groups = [_combinations(space, keys) for keys in _groups(space)]
     met = {key for group in groups for config in group for key in config}
     for key in space.keys:
         if key not in met:
             problems.add(space.lines[key], f"tune.space.{key}: when: its conditions never hold together")
     for index in range(max(map(len, groups))):
-        proof.try_out({key: value for group in groups for key, value in group[index % len(group)].items()})
+        validator.check({key: value for group in groups for key, value in group[index % len(group)].items()})
     for point in space.points:
-        proof.try_out(space.sample(random.Random(0), point))
-    return list(proof.variants.values())
+        validator.check(space.sample(random.Random(0), point))
+    return list(validator.variants.values())
 
 
 def _groups(space: Space) -> list[list[str]]:
     """Keys of one section, or tied by conditions."""
-    group = {key: {key} for key in space.order}
-    ties = [(key, other) for key in space.order for other in space.conditions.get(key, {})]
+    group = {key: {key} for key in space.sequence}
+    ties = [(key, other) for key in space.sequence for other in space.conditions.get(key, {})]
     firsts: dict[Any, str] = {}
-    for key in space.order:
+    for key in space.sequence:
         ties.append((key, firsts.setdefault((steps(key) or [key])[0], key)))
     for one, other in ties:
         group[one] |= group[other]
         for key in group[one]:
             group[key] = group[one]
-    return [[key for key in space.order if key in keys] for keys in {id(keys): keys for keys in group.values()}.values()]
+    return [[key for key in space.sequence if key in keys] for keys in {id(keys): keys for keys in group.values()}.values()]
 
 
 def _combinations(space: Space, keys: list[str]) -> list[Config]:
@@ -159,14 +159,14 @@ def _with(space: Space, key: str, value: Any, values: Mapping[str, list[Any]], r
     return {other: picked for other, picked in space.fill(pick).items() if other in values}
 
 
-class _Proof:
+class _Validator:
     def __init__(self, space: Space, problems: Problems) -> None:
         self.space, self.problems = space, problems
         self.variants: dict[tuple[str, ...], Recipe] = {}
         self._keys = dict(enumerate(space.keys, 1))  # by number: its negative stands for the line of a key's value
-        self._told: set[tuple[str, str]] = set()
+        self._noted: set[tuple[str, str]] = set()
 
-    def try_out(self, config: Config) -> None:
+    def check(self, config: Config) -> None:
         try:
             recipe = self._build(config)
         except RecipeError as error:
@@ -185,13 +185,13 @@ class _Proof:
     def _blame(self, config: Config, key: str | None, text: str) -> None:
         """Tell a problem as one of the key whose value makes it."""
         key = key or next((k for k in sorted(config, key=len, reverse=True) if not self._wrong_without(k, config, text)), None)
-        place = f"tune.space.{key}" if key else "tune.space"
+        path = f"tune.space.{key}" if key else "tune.space"
         problem = text.removeprefix(f"{key}: ")
-        if (place, problem) in self._told:
+        if (path, problem) in self._noted:
             return
-        self._told.add((place, problem))
+        self._noted.add((path, problem))
         if key is None:
-            self.problems.add(min(self.space.lines.values()), f"{place}: {problem}")
+            self.problems.add(min(self.space.lines.values()), f"{path}: {problem}")
             return
         domain = self.space.keys[key]
         if isinstance(config[key], float) and not isinstance(domain, Choice) and "is not an integer" in problem:
@@ -200,10 +200,10 @@ class _Proof:
             any_value = problem.startswith(("unknown key", "there is no")) and not isinstance(domain, Choice)
             near = " ".join([*([] if any_value else ["at", to_flow(config[key])]), *self._company(key, config)])
             problem = f"{near}: {problem}" if near else problem
-        self.problems.add(self.space.lines[key], f"{place}: {problem}")
+        self.problems.add(self.space.lines[key], f"{path}: {problem}")
 
     def _wrong_without(self, key: str, config: Config, text: str) -> bool:
-        """Whether the problem is there, too, where a key has the recipe's own value."""
+        """Return true if the problem is there, too, where a key has the recipe's value."""
         try:
             self._build({k: value for k, value in config.items() if k != key})
         except RecipeError as error:

@@ -31,6 +31,12 @@ def test_what_the_project_asks_for_is_pinned_to_a_version_that_it_takes():
     assert [str(r) for r in others if not r.specifier.contains(PINS[canonicalize_name(r.name)])] == []
 
 
+def test_a_next_major_version_is_not_taken_unseen():
+    extras = PROJECT["optional-dependencies"]
+    wanted = [Requirement(r) for r in PROJECT["dependencies"] + [text for extra in extras.values() for text in extra]]
+    assert [str(r) for r in wanted if r.name != "ganflow" and not any(part.operator == "<" for part in r.specifier)] == []
+
+
 def needed(distribution, extras, found):
     """The names of all that a distribution brings here, itself included."""
     name = canonicalize_name(distribution)

@@ -70,6 +70,8 @@ class OwnCluster:
     def environment(self, **more):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token} if self.token else {"RAY_AUTH_MODE": "disabled"}
+        if "PYTHONPATH" in more:  # in front of where ganflow itself may come from
+            more["PYTHONPATH"] = os.pathsep.join(filter(None, [more["PYTHONPATH"], os.environ.get("PYTHONPATH")]))
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "HOME": str(self.folder / "home")}
         return {**kept, "PATH": f"{BIN}:{kept['PATH']}", **quiet, **token, **more}
 

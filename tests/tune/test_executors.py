@@ -16,7 +16,7 @@ from ganflow.tune.executors import Alone, Packed, executor_of
 from ganflow.tune.plan import make_plan
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
-from ganflow.tune.trials import Book, Order
+from ganflow.tune.trials import TrialSpec, as_config
 
 PACKAGE = '''
 """Trials in turns."""
@@ -118,8 +118,9 @@ def trainable(root, trials, **more):
         sweep.update(kind="sweep", id="20260101-000000-0000", status="running")
     common = {"recipe": str(sweep.recipe), "about": {"sweep": sweep.id, "tracking": {}}, "metric": "sliced_w1_64", "mode": "min"}
     common |= {"stop": {}, **more}
-    orders = [Order(number=i, changes=[*own, "~tune"], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
-    return sweep, Trial(config=Book.as_config(orders))
+    folders = [str(sweep.trial(i).path) for i in range(len(trials))]
+    specs = [TrialSpec(number=i, changes=[*trials[i], "~tune"], folder=folder, **common) for i, folder in enumerate(folders)]
+    return sweep, Trial(config=as_config(specs))
 
 
 def played(trial):

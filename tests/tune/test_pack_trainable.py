@@ -8,7 +8,7 @@ from ray import tune
 from ganflow.runs import folders
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
-from ganflow.tune.trials import Book, Order
+from ganflow.tune.trials import TrialSpec, as_config
 
 RECIPE = """\
 name: packed
@@ -44,8 +44,8 @@ def pack(sweep, monkeypatch):
     def make(*trials, **order):
         about = {"sweep": sweep.id, "tracking": {}}
         common = {"recipe": str(sweep.recipe), "about": about, "metric": "sliced_w1_64", "mode": "min", "stop": {}}
-        orders = [Order(number=i, changes=[*own], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
-        opened.append(Trial(config=Book.as_config([replace(o, **{"pack": 3, **order}) for o in orders])))
+        orders = [TrialSpec(number=i, changes=[*own], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
+        opened.append(Trial(config=as_config([replace(o, **{"pack": 3, **order}) for o in orders])))
         assert isinstance(opened[-1], tune.Trainable)
         return opened[-1]
 

@@ -21,7 +21,7 @@ from ganflow.tune.plan import begin, make_plan
 from ganflow.tune.schedulers import Room, make_scheduler
 from ganflow.tune.search import Proposals, make_searcher
 from ganflow.tune.trial import copy_run
-from ganflow.tune.trials import Book, Reason, reason
+from ganflow.tune.trials import Reason, TrialTable, reason
 
 METRIC = "sliced_w1_256"
 DEAD = "The actor died unexpectedly before finishing this task."
@@ -133,8 +133,8 @@ def test_a_trial_whose_end_was_not_written_down_is_over(planned, tmp_path):
     begin_trial(sweep, 2, [(100, 0.5)])
     plan = make_plan(recipe_of("asha", tmp_path))
     rule = make_scheduler(plan.tune, "min", 900)
-    book = Book(sweep, {}, [], sweep.mended())
-    assert remember(book, METRIC, make_searcher(plan.tune, plan.space, "min"), rule) == [2]
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    assert remember(table, METRIC, make_searcher(plan.tune, plan.space, "min"), rule) == [2]
     records = sweep.trials()
     assert [(t.state, t.score, t.round) for t in records.values()] == [
         ("finished", 1.0, 900), ("stopped", 2.0, 100), ("waiting", None, 0)
@@ -154,9 +154,9 @@ def test_scores_are_learnt_again_in_time_and_not_trial_by_trial(planned, tmp_pat
     assert histories == reports
     assert list(in_time(histories)) == [(0, 50, 9.0), (1, 100, 0.5), (0, 100, 2.0)]
     plan = make_plan(recipe_of("asha", tmp_path))
-    book = Book(sweep, {}, [], sweep.mended())
+    table = TrialTable(sweep, {}, [], sweep.mended())
     searcher = make_searcher(plan.tune, plan.space, "min")
-    assert remember(book, METRIC, searcher, make_scheduler(plan.tune, "min", 900)) == [1]
+    assert remember(table, METRIC, searcher, make_scheduler(plan.tune, "min", 900)) == [1]
     assert [(t.state, t.score, t.round) for t in sweep.trials().values()] == [("stopped", 2.0, 100), ("waiting", None, 0)]
 
 
@@ -205,16 +205,14 @@ class Searching:
     total = 9
 
     def __init__(self):
-        self.told, self.restored = [], []
+        self.told, self.known = [], []
 
     def propose(self, number):
         return {"optimizer.lr": float(number)}
 
-    def tell(self, number, config, score):
+    def tell(self, number, config, score, over=True):
         self.told.append((number, score))
-
-    def restore(self, number, config, score, over):
-        self.restored.append((number, config, score, over))
+        self.known.append((number, config, score, over))
 
 
 def test_what_a_searcher_is_told_of_trials_of_before(planned):
@@ -222,26 +220,26 @@ def test_what_a_searcher_is_told_of_trials_of_before(planned):
     for number, state in enumerate(["finished", "stopped", "diverged", "failed", "running"]):
         sweep.record(number, config={"optimizer.lr": 0.5}, state=state, score=number + 1.0)
     searcher, config = Searching(), {"optimizer.lr": 0.5}
-    assert remember(Book(sweep, {}, [], sweep.mended()), METRIC, searcher, None) == [4]
-    assert searcher.restored == [
+    assert remember(TrialTable(sweep, {}, [], sweep.mended()), METRIC, searcher, None) == [4]
+    assert searcher.known == [
         (0, config, 1.0, True), (1, config, 2.0, True), (2, config, None, True), (3, config, None, True), (4, config, None, False)
     ]  # fmt: skip
 
 
 def proposing(sweep, space, unfinished=(), pack=1):
     template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}
-    book, searcher = Book(sweep, template, ["train.threads=1"], sweep.mended()), Searching()
-    return book, searcher, Proposals(book, space, searcher, list(unfinished), Plenty(), pack)
+    table, searcher = TrialTable(sweep, template, ["train.threads=1"], sweep.mended()), Searching()
+    return table, searcher, Proposals(table, space, searcher, list(unfinished), Plenty(), pack)
 
 
 def numbers(told):
-    return [order["number"] for order in json.loads(told["orders"])]
+    return [order["number"] for order in json.loads(told["specs"])]
 
 
 def test_every_configuration_is_written_down_before_it_is_tried(planned):
     plan, sweep = planned
     _, _, proposals = proposing(sweep, plan.space)
-    (order,) = json.loads(proposals.suggest("a")["orders"])
+    (order,) = json.loads(proposals.suggest("a")["specs"])
     assert order["changes"] == ["train.threads=1", "optimizer.lr=0.0", "~tune"]  # its own come last, and win
     assert [json.loads(line) for line in sweep.records.read_text().splitlines()] == [
         {"trial": 0, "config": {"optimizer.lr": 0.0}}
@@ -258,11 +256,11 @@ def test_those_that_were_packed_together_are_so_again(planned):
 
 def test_a_searcher_is_told_of_each_end_once_and_before_it_is_asked_again(planned):
     plan, sweep = planned
-    book, searcher, proposals = proposing(sweep, plan.space)
+    table, searcher, proposals = proposing(sweep, plan.space)
     for name in "abcd":
         proposals.suggest(name)
     for number, state in enumerate(["finished", "diverged", "failed", "running"]):
-        book.saw(number, state=state, score=float(number))
+        table.update(number, state=state, score=float(number))
     proposals.suggest("e")
     assert searcher.told == [(0, 0.0), (1, None), (2, None)]
     for name in "abcd":
@@ -281,10 +279,10 @@ def test_where_there_is_no_room_nothing_is_proposed(planned):
 
 def test_a_record_says_only_what_is_new(planned):
     _, sweep = planned
-    book = Book(sweep, {}, [])
-    book.record(0, config={"a": 1}, state="waiting")
-    book.record(0, config={"a": 1}, state="running")
-    book.record(0, state="running")
+    table = TrialTable(sweep, {}, [])
+    table.record(0, config={"a": 1}, state="waiting")
+    table.record(0, config={"a": 1}, state="running")
+    table.record(0, state="running")
     assert [json.loads(line) for line in sweep.records.read_text().splitlines()] == [
         {"trial": 0, "config": {"a": 1}}, {"trial": 0, "state": "running"}
     ]  # fmt: skip
@@ -303,10 +301,11 @@ def test_trials_that_are_not_in_the_records_are_proposed(planned):
     plan, sweep = planned
     begin_trial(sweep, 0, state="finished")
     begin_trial(sweep, 2)
-    book = Book(sweep, {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}, [], sweep.mended())
-    proposals = Proposals(book, plan.space, make_searcher(plan.tune, plan.space, "min"), [2], Plenty())
+    template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}
+    table = TrialTable(sweep, template, [], sweep.mended())
+    proposals = Proposals(table, plan.space, make_searcher(plan.tune, plan.space, "min"), [2], Plenty())
     asked = [proposals.suggest(f"trial {i}") for i in range(4)]
-    assert [json.loads(told["orders"])[0]["number"] for told in asked[:3]] == [2, 1, 3]
+    assert [json.loads(told["specs"])[0]["number"] for told in asked[:3]] == [2, 1, 3]
     assert asked[3] == Proposals.FINISHED
 
 
@@ -435,8 +434,8 @@ def test_what_the_machine_broke_is_tried_again_and_what_is_a_trials_own_is_not(p
     begin_trial(sweep, 0, [(100, 1.0)], "failed", error="its process died", cause="machine")
     begin_trial(sweep, 1, [(100, 1.0)], "failed", error="CUDA out of memory.")
     begin_trial(sweep, 2, [(100, 1.0)], "finished", score=1.0, round=100)
-    book = Book(sweep, {}, [], sweep.mended())
-    assert remember(book, METRIC, make_searcher(plan.tune, plan.space, "min"), None) == [0]
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    assert remember(table, METRIC, make_searcher(plan.tune, plan.space, "min"), None) == [0]
     assert [(t.state, t.error, t.cause) for t in sweep.trials().values()] == [
         ("waiting", "", ""), ("failed", "CUDA out of memory.", ""), ("finished", "", "")
     ]  # fmt: skip

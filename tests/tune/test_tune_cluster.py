@@ -1,5 +1,6 @@
 """Whether a cluster can be joined, by what is found out about it; no cluster needed."""
 
+import importlib.util
 import platform
 
 import pytest
@@ -19,7 +20,7 @@ def found(monkeypatch):
     monkeypatch.setattr(cluster, "_answers", tried.append)
 
     def check(address="h:6379", **what):
-        monkeypatch.setattr(cluster, "_asked", lambda address: {**HERE, **what})
+        monkeypatch.setattr(cluster, "_probe", lambda address: {**HERE, **what})
         return check_cluster(address)
 
     check.tried = tried
@@ -56,4 +57,13 @@ def test_one_that_cannot(found, what, said):
 @pytest.mark.parametrize(("printed", "fault"), [("log\n{\"ray\": 1}\n", None), ("", "silent"), ("no JSON\n", "silent")])
 def test_what_the_process_prints(monkeypatch, printed, fault):
     monkeypatch.setattr(cluster.child, "output", lambda command, timeout: printed)
-    assert cluster._asked("h:1").get("fault") == fault
+    assert cluster._probe("h:1").get("fault") == fault
+
+
+def test_the_process_is_one_that_can_be_started(monkeypatch):
+    started = []
+    monkeypatch.setattr(cluster.child, "output", lambda command, timeout: started.append(command) or "{}")
+    cluster._probe("h:1")
+    ((flag, module, address),) = started
+    assert (flag, address) == ("-m", "h:1")
+    assert importlib.util.find_spec(module)

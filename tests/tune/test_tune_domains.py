@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from ganflow.tune.domains import KINDS, read_domain
+from ganflow.tune.domains import DOMAINS, read_domain
 from ganflow.tune.space import matches
 
 DRAWN = {
@@ -90,16 +90,16 @@ def test_quniform_of_n_steps_has_one_value_more(low, high, n):
 def test_places_on_the_scale():
     """Known values at the ends, in the middle and beside it: a learning searcher knows nothing else."""
     assert [read_domain("uniform", [2, 6]).at(p) for p in (0, 0.25, 1)] == [2, 3, 6]
-    assert [read_domain("uniform", [2, 6]).place(v) for v in (2, 3, 6)] == [0, 0.25, 1]
+    assert [read_domain("uniform", [2, 6]).position(v) for v in (2, 3, 6)] == [0, 0.25, 1]
     assert read_domain("loguniform", [1e-4, 1]).at(0.25) == pytest.approx(1e-3)
-    assert read_domain("loguniform", [1e-4, 1]).place(1e-3) == pytest.approx(0.25)
+    assert read_domain("loguniform", [1e-4, 1]).position(1e-3) == pytest.approx(0.25)
     normal = read_domain("normal", [2, 0.5])
     assert [normal.at(p) for p in (0, 0.5, 1)] == pytest.approx([0.5, 2, 3.5])
-    assert [normal.place(v) for v in (0.5, 2, 3.5)] == pytest.approx([0, 0.5, 1], abs=1e-12)
+    assert [normal.position(v) for v in (0.5, 2, 3.5)] == pytest.approx([0, 0.5, 1], abs=1e-12)
     assert normal.at(0.8413447 - 0.0009) == pytest.approx(2.5, abs=0.01)  # one standard deviation
     assert [read_domain("randint", [3, 7]).at(p) for p in (0, 3)] == [3, 6]
-    assert read_domain("randint", [3, 7]).place(6) == 3
-    assert read_domain("choice", ["a", 1, True]).place(True) == 2
+    assert read_domain("randint", [3, 7]).position(6) == 3
+    assert read_domain("choice", ["a", 1, True]).position(True) == 2
 
 
 def test_a_number_beside_another():
@@ -136,17 +136,17 @@ def test_options_are_any_values(kind):
     assert [values.count(option) for option in options] == pytest.approx([1000] * 4, abs=120)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DOMAINS)
 def test_every_value_has_its_place_on_the_scale(kind):
     domain, values = drawn(kind, *DRAWN[kind], n=200)
     for value in values:
         assert domain.contains(value)
-        again = domain.at(domain.place(value))
+        again = domain.at(domain.position(value))
         assert type(again) is type(value)
         assert again == (pytest.approx(value, rel=1e-9, abs=1e-9) if type(value) is float else value)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DOMAINS)
 def test_mutations_stay_in_the_space_and_move(kind):
     domain, values = drawn(kind, *DRAWN[kind], n=50)
     rng = random.Random(1)

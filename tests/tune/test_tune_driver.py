@@ -14,6 +14,7 @@ from ganflow.errors import GanflowError
 from ganflow.machine import Broken
 from ganflow.runs import folders
 from ganflow.tune import cluster, driver
+from ganflow.tune.callbacks import Stopper
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.records import MACHINE
 
@@ -105,8 +106,9 @@ def test_the_cluster_is_gone(planned, monkeypatch, capsys):
 def test_when_ray_is_to_stop_all(planned):
     notes = []
     interruption = SimpleNamespace(signal=0)
-    watcher = SimpleNamespace(broken="", stopping=False, display=SimpleNamespace(note=notes.append))
-    stopper = driver._stopper(planned[1], watcher, interruption)
+    table = SimpleNamespace(folder=planned[1])
+    watcher = SimpleNamespace(table=table, broken="", stopping=False, display=SimpleNamespace(note=notes.append))
+    stopper = Stopper(watcher, interruption)
     assert not stopper.stop_all()
     assert not stopper("trial", {})
     assert planned[1].read().raw["status"] == "waiting"
@@ -115,15 +117,15 @@ def test_when_ray_is_to_stop_all(planned):
     assert stopper.stop_all()
     assert planned[1].read().raw["status"] == "interrupted"  # by which the trials know that they are to go on
     assert notes == ["stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)"]
-    broken = SimpleNamespace(broken="a full disk", stopping=False, display=watcher.display)
-    assert driver._stopper(planned[1], broken, SimpleNamespace(signal=0)).stop_all()
+    broken = SimpleNamespace(table=table, broken="a full disk", stopping=False, display=watcher.display)
+    assert Stopper(broken, SimpleNamespace(signal=0)).stop_all()
 
 
 @pytest.mark.parametrize(
     ("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])]
 )
 def test_what_is_packed(planned, monkeypatch, wanted, pays, pack, said):
-    monkeypatch.setattr("ganflow.packed.round.worth_packing", lambda game, pack: (pays, "no"))
+    monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (pays, "no"))
     notes = []
     plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted))
     assert driver._pack(plan, notes.append) == pack

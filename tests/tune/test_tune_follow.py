@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from ganflow import child
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.tune import submit as module
 from ganflow.tune.cluster import parse_address
-from ganflow.tune.submit import _no_override, _only_here, _told, check_dashboard, follow, submit
+from ganflow.tune.submit import OVERRIDING, _gist, _only_here, check_dashboard, follow, submit
 
 URL = "http://h:8265"
 
@@ -153,17 +154,18 @@ def test_the_command_of_a_job(sent):
 def test_which_store_goes_along(uri, goes, monkeypatch, tmp_path):
     """One that means the same there."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(module, "build_wheels", lambda names, scratch: [scratch / name for name in names])
+    copied = []
+    monkeypatch.setattr(module, "copy_distributions", lambda names, folder: copied.extend(names))
     environment = module.runtime_env(read_recipe("grid"), tmp_path)
     assert environment["env_vars"].get("MLFLOW_TRACKING_URI") == (uri if goes else None)
-    assert environment["py_modules"] == [str(tmp_path / "ganflow")]
+    assert copied == ["ganflow"]
 
 
 def test_rays_own_addresses_do_not_win(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere")
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     seen = []
-    with pytest.raises(ZeroDivisionError), _no_override():
+    with pytest.raises(ZeroDivisionError), child.applied(dict.fromkeys(OVERRIDING)):
         seen.append(os.environ.get("RAY_ADDRESS")) or 1 / 0
     assert seen == [None]
     assert os.environ["RAY_ADDRESS"] == "elsewhere"
@@ -195,6 +197,6 @@ def test_what_means_something_else_there(monkeypatch):
 
 
 def test_a_long_message_in_few_words():
-    assert _told("a\n\nb\nc\nit failed\nno such file\nd\n") == "a … it failed … no such file"
-    assert _told("a") == "a"
-    assert _told("a\nb\nc\nd") == "a … c … d"
+    assert _gist("a\n\nb\nc\nit failed\nno such file\nd\n") == "a … it failed … no such file"
+    assert _gist("a") == "a"
+    assert _gist("a\nb\nc\nd") == "a … c … d"

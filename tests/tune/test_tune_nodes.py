@@ -10,7 +10,7 @@ from ganflow.recipe import Tune, read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.tune import preflight
 from ganflow.tune.executors import bundles, workers
-from ganflow.tune.preflight import Node, alive_nodes, check_nodes, look_around
+from ganflow.tune.preflight import Node, alive_nodes, check_nodes, inspect_node
 
 
 def of_ray(id, name, alive=True, port=1, **resources):
@@ -35,7 +35,7 @@ def asked(monkeypatch, tmp_path):
         def answers(probe, token, wanted, deadline):
             found = {}
             for name, change in changes.items():
-                found[name] = look_around(str(probe), f"{token} {name}", wanted)
+                found[name] = inspect_node(str(probe), f"{token} {name}", wanted)
                 change(found[name], probe)
             return found, silent or {}
 
@@ -87,12 +87,12 @@ def test_a_folder_that_can_only_be_read(asked):
 
 def test_what_a_node_says_of_itself(tmp_path):
     (tmp_path / "driver").write_text("token")
-    answer = look_around(str(tmp_path), "token node", ["torch", "not-installed"])
+    answer = inspect_node(str(tmp_path), "token node", ["torch", "not-installed"])
     assert (answer["read"], answer["error"], answer["mark"]) == ("token", "", "token node")
     assert (tmp_path / "node").read_text() == "token node"
     assert answer["versions"]["not-installed"] == ""
     assert set(answer["versions"]) == {"Python", "Ray", "torch", "not-installed"}
-    assert look_around(str(tmp_path / "gone"), "token node", [])["error"] == "No such file or directory"
+    assert inspect_node(str(tmp_path / "gone"), "token node", [])["error"] == "No such file or directory"
 
 
 @pytest.mark.parametrize(

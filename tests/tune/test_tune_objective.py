@@ -99,7 +99,7 @@ def test_no_game_is_built_for_a_score(write, monkeypatch):
     monkeypatch.setattr(build, "build_game", None)
     assert find_objective(write("trials: 2", FRECHET)) == ("frechet_100", "min")
     with pytest.raises(TypeError):
-        Reports(write("trials: 2", FRECHET)).terms  # noqa: B018
+        Reports(write("trials: 2", FRECHET)).names  # noqa: B018
 
 
 SILENT = """

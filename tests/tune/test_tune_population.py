@@ -16,7 +16,7 @@ from ganflow.runs.journal import entries
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
-from ganflow.tune.trials import Book, Order
+from ganflow.tune.trials import TrialSpec, TrialTable
 
 RATE = "optimizer.lr: {loguniform: [1e-6, 1]}"
 TEMPLATE = {"recipe": "r.yaml", "about": {}, "metric": "m", "mode": "min", "stop": {}}
@@ -43,13 +43,13 @@ class Play:
     """
 
     def __init__(self, folder, space, count, mode="min", rounds=100, every=10):
-        self.book = Book(folder, TEMPLATE, [])
+        self.table = TrialTable(folder, TEMPLATE, [])
         self.trials = [OfRay(n) for n in range(count)]
         for n, trial in enumerate(self.trials):
-            self.book.record(n, config={"optimizer.lr": 10.0 ** -(n + 1)}, state="running")
-            self.book.numbers[trial.trial_id] = [n]
+            self.table.record(n, config={"optimizer.lr": 10.0 ** -(n + 1)}, state="running")
+            self.table.numbers[trial.trial_id] = [n]
         self.room = Room()
-        self.population = Population(self.book, space, mode, rounds, every, 0, self.room)
+        self.population = Population(self.table, space, mode, rounds, every, 0, self.room)
         self.paused = []
         pause = lambda trial, should_checkpoint: self.paused.append((trial.number, should_checkpoint))  # noqa: E731
         self.controller = SimpleNamespace(get_trials=lambda: self.trials, pause_trial=pause)
@@ -57,7 +57,7 @@ class Play:
     def report(self, number, round, *score, state="running"):
         """What is decided when a trial reports this."""
         result = {"trial": number, "round": round, "state": state, **({"score": score[0]} if score else {})}
-        self.book.saw(number, round=round)
+        self.table.update(number, round=round)
         return self.population.on_trial_result(self.controller, self.trials[number], result)
 
     def all_report(self, round, scores):
@@ -66,7 +66,7 @@ class Play:
             assert self.report(number, round, score) == TrialScheduler.CONTINUE
 
     def copies(self, number):
-        return self.book.folder.trials()[number].copied
+        return self.table.folder.trials()[number].copied
 
 
 @pytest.fixture
@@ -83,15 +83,15 @@ def test_one_of_the_worst_quarter_becomes_a_copy_of_one_of_the_best(play):
     made.all_report(5, [1.0, 2.0, 3.0, 4.0])
     assert made.report(3, 10, 4.0) == TrialScheduler.NOOP
     assert made.paused == [(3, False)]
-    record = made.book.folder.trials()[3]
+    record = made.table.folder.trials()[3]
     assert record.copied == [[0, 5]]
     new = record.config["optimizer.lr"]
     assert new != 1e-4
     assert new == pytest.approx(0.08) or new == pytest.approx(0.12)  # near its source's, 0.1; its seed draws no new one
-    (order,) = json.loads(made.trials[3].config["orders"])
+    (order,) = json.loads(made.trials[3].config["specs"])
     assert order["number"] == 3
-    assert order["folder"] == str(made.book.folder.trial(3).path)
-    assert (order["copy"], order["copy_at"], order["copies"]) == (str(made.book.folder.trial(0).path), 5, 1)
+    assert order["folder"] == str(made.table.folder.trial(3).path)
+    assert (order["copy"], order["copy_at"], order["copies"]) == (str(made.table.folder.trial(0).path), 5, 1)
     assert order["changes"] == [f"optimizer.lr={new!r}", "~tune"]
 
 
@@ -145,7 +145,7 @@ def test_a_copys_next_turn_is_counted_from_its_sources_round(play):
     made.report(0, 21, 1.0)
     assert made.report(3, 27, 9.0) == TrialScheduler.NOOP
     assert made.copies(3) == [[0, 17], [0, 21]]  # both are kept, and the last is what is to be done
-    (order,) = json.loads(made.trials[3].config["orders"])
+    (order,) = json.loads(made.trials[3].config["specs"])
     assert (order["copies"], order["copy_at"]) == (2, 21)
 
 
@@ -178,7 +178,7 @@ def test_a_sweep_that_goes_on_counts_turns_as_if_it_had_not_ended(play):
 def test_who_is_over_or_has_played_all_is_neither_copied_nor_compared_with(play):
     made = play(5)
     made.all_report(5, [1.0, 2.0, 3.0, 4.0, 5.0])
-    made.book.record(0, state="finished")
+    made.table.record(0, state="finished")
     assert made.report(1, 100, 2.0) == TrialScheduler.CONTINUE  # the last round: nothing is left to play
     assert made.report(4, 10, 5.0) == TrialScheduler.NOOP
     assert made.copies(4)[-1][0] == 2
@@ -200,8 +200,8 @@ def test_where_more_live_than_run_they_take_turns_and_the_last_one_goes_first(pl
     made.report(1, 7)
     for number in (0, 1, 2):
         made.trials[number].status = RayTrial.PAUSED
-    made.book.saw(0, round=6)
-    made.book.saw(2, round=8)
+    made.table.update(0, round=6)
+    made.table.update(2, round=8)
     assert made.population.choose_trial_to_run(made.controller) is made.trials[0]
     assert made.report(3, 10, 2.5) in (TrialScheduler.NOOP, TrialScheduler.PAUSE)
     assert made.report(3, 20, 0.5) == TrialScheduler.PAUSE  # the best stays what it is, and makes room
@@ -217,10 +217,10 @@ def test_where_more_live_than_run_they_take_turns_and_the_last_one_goes_first(pl
 def test_the_same_seed_makes_the_same_choices(play):
     def numbers(seed):
         made = play(8)
-        made.population = Population(made.book, made.population.space, "min", 100, 10, seed, made.room)
+        made.population = Population(made.table, made.population.space, "min", 100, 10, seed, made.room)
         made.all_report(5, map(float, range(8)))
         made.report(7, 10, 7.0)
-        return made.book.trials[7].copied[-1], made.book.trials[7].config
+        return made.table.trials[7].copied[-1], made.table.trials[7].config
 
     assert numbers(1) == numbers(1)
     assert len({str(numbers(seed)) for seed in range(8)}) > 2
@@ -246,7 +246,7 @@ def trial(tmp_path, monkeypatch):
         if "of" in copy:
             copy["copy"] = str(sweep.trial(copy.pop("of")).path)
         about = {"sweep": sweep.id, "tracking": {}}
-        return SweepTrial(Order(number, str(file), changes, folder, about, "m", "min", {}, **copy))
+        return SweepTrial(TrialSpec(number, str(file), changes, folder, about, "m", "min", {}, **copy))
 
     return make
 

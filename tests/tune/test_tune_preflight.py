@@ -8,11 +8,14 @@ import sys
 import tempfile
 import threading
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from cluster_helpers import OwnCluster
 
+from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
+from ganflow.tune import driver
 from ganflow.tune.preflight import Node, distributions, infeasible, mlflow_reachable, tracking_uri
 
 
@@ -117,8 +120,6 @@ def test_stores_that_no_server_is_asked_for(uri):
     [
         ("/shared/mlruns", "MLflow does not take the folder /shared/mlruns as a store; use sqlite:////shared/mlruns/mlflow.db"),
         ("htp://host:5000", "'htp://host:5000' is not the address of an MLflow store"),
-        ("http://:5000", "'http://:5000' names no host"),
-        ("http://host:99999", "'http://host:99999' names no host, or no port"),
     ],
 )
 def test_stores_that_are_none(uri, said):
@@ -126,6 +127,13 @@ def test_stores_that_are_none(uri, said):
     assert said in fault
     assert fault.startswith("track.uri: ")
     assert notes == []
+
+
+@pytest.mark.parametrize("uri", ["http://:5000", "http://host:99999"])
+def test_addresses_that_are_none_are_refused_before_the_cluster_is_asked(uri, tmp_path):
+    folder = SimpleNamespace(path=tmp_path / "s")
+    with pytest.raises(GanflowError, match=f"'{uri}' names no host, or no port from 1 to 65535"):
+        driver.go(folder, SimpleNamespace(recipe=read_recipe("grid", [f"track.uri={uri}"])))
 
 
 @pytest.mark.parametrize(("status", "said"), [(200, None), (404, None), (401, "not allowed in; set MLFLOW_TRACKING_TOKEN")])

@@ -129,7 +129,7 @@ def test_learners_go_on_from_what_they_had_learnt(sweep, search):
     whole = play(searcher(sweep, search, "trials: 24\n"))
     resumed = searcher(sweep, search, "trials: 24\n")
     for number, config in enumerate(whole[:20]):
-        resumed.restore(number, config, height(config), True)
+        resumed.tell(number, config, height(config), True)
     assert play(resumed, first=20) == whole[20:]
     forgetful = searcher(sweep, search, "trials: 24\n")
     assert play(forgetful, first=20) != whole[20:]
@@ -161,7 +161,7 @@ def test_many_at_a_time_differ_and_may_end_in_any_order(sweep, search):
         made.tell(number, configs[number], height(configs[number]))
     resumed = searcher(sweep, search, "trials: 32\n")
     for number, config in configs.items():
-        resumed.restore(number, config, height(config) if number in over else None, number in over)
+        resumed.tell(number, config, height(config) if number in over else None, number in over)
     assert resumed.propose(24) == made.propose(24)
 
 
@@ -172,7 +172,7 @@ def test_trials_with_larger_numbers_are_learnt_from_too(sweep, search):
     configs = [alone.space.sample(random.Random(number)) for number in range(32)]
     for number, config in enumerate(configs):
         for made in (alone, both) if number < 12 else (both,) if number > 12 else ():
-            made.restore(number, config, height(config), True)
+            made.tell(number, config, height(config), True)
     assert alone.propose(12) != both.propose(12)
 
 
@@ -180,7 +180,7 @@ def test_optuna_keeps_away_from_trials_that_run(sweep):
     alone, beside = (searcher(sweep, "optuna", "trials: 32\n") for _ in range(2))
     for number, config in enumerate(play(searcher(sweep, "optuna", "trials: 32\n"), last=20)):
         for made in (alone, beside) if number < 14 else (beside,):
-            made.restore(number, config, height(config) if number < 14 else None, number < 14)
+            made.tell(number, config, height(config) if number < 14 else None, number < 14)
     assert alone.propose(20) != beside.propose(20)
 
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,8 +91,9 @@ def test_runs_must_be_a_path_on_the_cluster():
         submit(parse_address("http://127.0.0.1:9"), read_recipe("grid"), "runs")
 
 
-def wheels(environment):
-    return [Path(wheel).name.split("-")[0] for wheel in environment["py_modules"]]
+def sent(environment):
+    """The distributions in what is sent."""
+    return sorted(path.name.split("-")[0] for path in Path(environment["working_dir"]).glob("*.dist-info"))
 
 
 def test_what_is_sent(workshop, tmp_path, monkeypatch):
@@ -102,11 +102,12 @@ def test_what_is_sent(workshop, tmp_path, monkeypatch):
     workshop.catalogue()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
     recipe = read_recipe("grid", ["critic=acme/mosaic", "train.rounds=7"])
-    environment = runtime_env(recipe, tmp_path)
-    assert wheels(environment) == ["ganflow", "gf_acme"]
-    sent = Path(environment["working_dir"])
-    assert [path.name for path in sent.iterdir()] == ["recipe.yaml"]  # the wheels beside it would be sent twice
-    assert read_recipe(sent / "recipe.yaml") == recipe
+    (tmp_path / "sent").mkdir()
+    environment = runtime_env(recipe, tmp_path / "sent")
+    assert sent(environment) == ["ganflow", "gf_acme"]
+    assert read_recipe(tmp_path / "sent" / "recipe.yaml") == recipe
+    assert (tmp_path / "sent" / "gf_acme" / "__init__.py").exists()
+    assert not (tmp_path / "sent" / "gf_unused").exists()
     assert environment["env_vars"]["MLFLOW_TRACKING_URI"] == "http://mlflow.example:5000"
     assert int(environment["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > 60
 
@@ -127,10 +128,11 @@ def test_what_is_sent_to_go_on_with_a_sweep(workshop, tmp_path, monkeypatch):
     workshop.install("acme")
     workshop.catalogue()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    environment = runtime_env(None, tmp_path)
-    assert wheels(environment) == ["ganflow", "gf_acme"]
+    (tmp_path / "sent").mkdir()
+    environment = runtime_env(None, tmp_path / "sent")
+    assert sent(environment) == ["ganflow", "gf_acme"]
     assert "MLFLOW_TRACKING_URI" not in environment["env_vars"]
-    assert list(Path(environment["working_dir"]).iterdir()) == []
+    assert not (tmp_path / "sent" / "recipe.yaml").exists()
 
 
 class TestClusterFiles:
@@ -199,7 +201,7 @@ def cluster():
 @pytest.mark.slow
 class TestJobs:
     def test_the_output_and_the_exit_code_come_back(self, cluster):
-        printed = job(cluster, "sh", "-c", "ls; echo one; sleep 1; echo two; exit 7", RAY_ADDRESS="127.0.0.1:1")
+        printed = job(cluster, "sh", "-c", "ls *.yaml; echo one; sleep 1; echo two; exit 7", RAY_ADDRESS="127.0.0.1:1")
         assert "recipe.yaml\none\ntwo\n" in printed
         assert printed.endswith("code 7\n")
         assert printed.count("one\n") == 1
@@ -225,7 +227,7 @@ print("JOB", look(), "WORKER", ray.get(ray.remote(look).remote()))
         assert "JOB ('gf-tiny', '3.1') WORKER ('gf-tiny', '3.1')" in printed
 
     def test_a_changed_plugin_replaces_the_one_that_the_cluster_knows(self, cluster, tmp_path):
-        """Ray keeps wheels by name; the version is the same."""
+        """The version is the same."""
         site = third_party(tmp_path)
         for said in ("first", "second"):
             (site / "gf_tiny" / "said.py").write_text(f"WORD = {said!r}\n")
@@ -339,12 +341,11 @@ def third_party(tmp_path):
     return site
 
 
-def test_a_wheel_of_what_pip_installed(tmp_path, monkeypatch):
-    from ganflow.tune.submit import build_wheels
+def test_a_copy_of_what_pip_installed(tmp_path, monkeypatch):
+    from ganflow.tune.submit import copy_distributions
 
     site = third_party(tmp_path)
     monkeypatch.syspath_prepend(site)
-    (wheel,) = build_wheels(["gf-tiny"], tmp_path)
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if "dist-info" not in name}
+    copy_distributions(["gf-tiny"], tmp_path / "copy")
+    held = {str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*.py")}
     assert held == {"gf_tiny/__init__.py", "gf_tiny/said.py"}

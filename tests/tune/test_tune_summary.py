@@ -279,10 +279,10 @@ def test_the_best_so_far_ends_at_the_best():
 def test_axes_follow_the_domains():
     values = [1e-4, 1e-3, 1e-2]
     log = key_axis("lr", values, {"loguniform": [1e-5, 1]})
-    assert (log.kind, log.place(1e-3)) == ("log", pytest.approx(0.5))
+    assert (log.kind, log.position(1e-3)) == ("log", pytest.approx(0.5))
     assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01"]
     linear = key_axis("lr", values, {"uniform": [0, 1], "when": {"loss": "hinge"}})
-    assert (linear.kind, linear.place(1e-2), linear.place(1e-4)) == ("linear", 1.0, 0.0)
+    assert (linear.kind, linear.position(1e-2), linear.position(1e-4)) == ("linear", 1.0, 0.0)
     assert key_axis("lr", values).kind == "log"
     assert key_axis("b", [0.5, 0.9]).kind == key_axis("b", [-1.0, 100.0]).kind == "linear"
     choice = key_axis("n", [5, 1, 2, 1], {"choice": [1, 2, 5]})
@@ -298,7 +298,7 @@ def test_axes_follow_the_domains():
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_score_axes_hold_every_score(scores, mode):
     axis = score_axis("m", scores, mode)
-    places = [axis.place(score) for score in scores]
+    places = [axis.position(score) for score in scores]
     assert places == sorted(places)
     assert 0 <= places[0] <= places[-1] <= 1
     assert axis.ticks
@@ -307,15 +307,15 @@ def test_score_axes_hold_every_score(scores, mode):
 
 def test_one_bad_score_does_not_flatten_the_rest():
     axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
-    assert axis.place(3.0) > 0.2
-    assert axis.place(1000.0) == 1
+    assert axis.position(3.0) > 0.2
+    assert axis.position(1000.0) == 1
     assert axis.ticks[-1][1].startswith("≥ ")
 
 
 def test_and_where_more_is_better_it_is_the_one_at_the_bottom():
     axis = score_axis("m", [-1000.0, 0.0, 1.0, 2.0, 3.0], "max")
-    assert axis.place(0.0) < 0.8
-    assert axis.place(-1000.0) == 0
+    assert axis.position(0.0) < 0.8
+    assert axis.position(-1000.0) == 0
     assert axis.ticks[0] == (0.0, "≤ -9")
     assert (axis.low, axis.high) == (-9.0, 3.0)  # four times as far from the best as the worst quarter begins
     axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
@@ -323,13 +323,13 @@ def test_and_where_more_is_better_it_is_the_one_at_the_bottom():
 
 
 def test_places_of_numbers_and_categories():
-    assert [key_axis("x", [0.0, 10.0], {"uniform": [0, 10]}).place(v) for v in (0, 2.5, 10, -3, 99)] == [0, 0.25, 1, 0, 1]
+    assert [key_axis("x", [0.0, 10.0], {"uniform": [0, 10]}).position(v) for v in (0, 2.5, 10, -3, 99)] == [0, 0.25, 1, 0, 1]
     log = key_axis("x", [1e-4, 1.0], {"loguniform": [1e-4, 1]})
-    assert [log.place(v) for v in (1e-4, 1e-3, 1e-2, 1.0)] == pytest.approx([0, 0.25, 0.5, 1])
+    assert [log.position(v) for v in (1e-4, 1e-3, 1e-2, 1.0)] == pytest.approx([0, 0.25, 0.5, 1])
     assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01", "0.1", "1"]
     names = key_axis("x", ["b", "a"], {"choice": ["a", "c", "b"]})
-    assert [names.place(v) for v in "ab"] == [0.25, 0.75]
-    assert key_axis("x", [3.0, 3.0]).place(3.0) == 0.5
+    assert [names.position(v) for v in "ab"] == [0.25, 0.75]
+    assert key_axis("x", [3.0, 3.0]).position(3.0) == 0.5
     assert key_axis("x", [-1.0, 49.0]).kind == "linear"
     assert key_axis("x", [1.0, 50.0]).kind == "log"
     assert key_axis("x", [1.0, 49.0]).kind == "linear"
@@ -377,11 +377,11 @@ def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
 
 
 def test_how_many_have_no_score(monkeypatch):
-    from ganflow.tune.plots import _tell_missing
+    from ganflow.tune.plots import _note_missing
 
     figure = Drawing()
     states = [("finished", 1.0), ("diverged", 2.0), ("failed", None), ("running", None), ("waiting", None), ("running", 1.0)]
-    _tell_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
+    _note_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
     assert figure.texts == ["2 trials without a score", "2 trials not over"]
 
 

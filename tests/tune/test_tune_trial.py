@@ -19,7 +19,7 @@ from ganflow.tune import trial as module
 from ganflow.tune.executors import Alone, Packed
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial, wait_for
-from ganflow.tune.trials import Book, Order, Standing
+from ganflow.tune.trials import TrialSpec, TrialState, as_config
 
 
 class Scripted(Executor):
@@ -67,10 +67,10 @@ def trial(sweep, monkeypatch):
 
     def make(executor, count=1, **order):
         monkeypatch.setattr(module, "executor_of", lambda recipe, pack: executor)
-        monkeypatch.setattr(Order, "sweeps_recipe", None)
+        monkeypatch.setattr(TrialSpec, "sweep_recipe", None)
         common = {"metric": "m", "mode": "min", "stop": {}, **order}
-        orders = [Order(n, str(sweep.recipe), [], str(sweep.trial(n).path), {}, **common) for n in range(count)]
-        return Trial(config=Book.as_config(orders))
+        orders = [TrialSpec(n, str(sweep.recipe), [], str(sweep.trial(n).path), {}, **common) for n in range(count)]
+        return Trial(config=as_config(orders))
 
     return make
 
@@ -192,16 +192,16 @@ def test_a_pause_is_an_interruption(trial, tmp_path, monkeypatch):
 # How a trial stands.
 
 
-def standing(folder=".", **order):
-    return Standing(Order(0, "r", [], str(folder), {}, **{"metric": "m", "mode": "min", "stop": {}, **order}))
+def state(folder=".", **order):
+    return TrialState(TrialSpec(0, "r", [], str(folder), {}, **{"metric": "m", "mode": "min", "stop": {}, **order}))
 
 
 def test_what_is_seen_of_a_step():
-    trial = standing()
-    assert not trial.saw(Step(3, {"other": 1.0}))
-    assert trial.saw(Step(4, {"m": 2.0}))
+    trial = state()
+    assert not trial.update(Step(3, {"other": 1.0}))
+    assert trial.update(Step(4, {"m": 2.0}))
     assert (trial.round, trial.score) == (4, 2.0)
-    assert trial.saw(Step(5, {"m": math.nan}))
+    assert trial.update(Step(5, {"m": math.nan}))
     assert (trial.round, trial.score) == (5, None)
 
 
@@ -225,27 +225,27 @@ def test_what_is_seen_of_a_step():
     ],
 )
 def test_when_a_value_is_reached(mode, stop, step, reached):
-    trial = standing(mode=mode, stop=stop)
-    trial.saw(step)
-    assert trial.reached(step) is reached
+    trial = state(mode=mode, stop=stop)
+    trial.update(step)
+    assert trial.should_stop(step) is reached
 
 
 def test_how_an_end_is_told(sweep, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
     ended(sweep, 0, 40, 3.0, 2.0)
-    told = standing(sweep.trial(0).path).finished()
+    told = state(sweep.trial(0).path).finished()
     assert (told["state"], told["round"], told["score"], told["error"]) == ("finished", 40, 2.0, "")
     assert told["place"] == f"{os.uname().nodename}, GPU 1,2"
     ended(sweep, 1, 40, 3.0, math.inf)
-    assert standing(sweep.trial(1).path).finished()["score"] is None
+    assert state(sweep.trial(1).path).finished()["score"] is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    failed = standing().failed(GanflowError("no such file"))
+    failed = state().failed(GanflowError("no such file"))
     assert (failed["state"], failed["error"], failed["place"]) == ("failed", "no such file", os.uname().nodename)
     assert "score" not in failed
     caused = GanflowError("m became nan; try a lower rate")
     caused.__cause__ = Diverged("m", math.nan, 3)
-    assert standing().failed(caused)["state"] == "diverged"
-    assert standing().failed(Diverged("m", math.nan, 3))["state"] == "diverged"
+    assert state().failed(caused)["state"] == "diverged"
+    assert state().failed(Diverged("m", math.nan, 3))["state"] == "diverged"
 
 
 def test_a_recipes_relative_paths_mean_the_same_to_a_worker(tmp_path, monkeypatch):
@@ -254,11 +254,11 @@ def test_a_recipes_relative_paths_mean_the_same_to_a_worker(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path / "elsewhere")
     file = tmp_path / "r.yaml"
     file.write_text(read_recipe("wgan", ["data={use: image_folder, path: photos}"]).to_yaml())
-    order = Order(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}, home=str(tmp_path / "home"))
+    order = TrialSpec(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}, home=str(tmp_path / "home"))
     assert order.overrides[0] == "train.rounds=3"
     assert read_recipe(file, order.overrides).data.settings.path == str(tmp_path / "home" / "photos")
-    assert order.sweeps_recipe.data.settings.path == str(tmp_path / "home" / "photos")
-    assert Order(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}).overrides == ["train.rounds=3"]
+    assert order.sweep_recipe.data.settings.path == str(tmp_path / "home" / "photos")
+    assert TrialSpec(0, str(file), ["train.rounds=3"], "f", {}, "m", "min", {}).overrides == ["train.rounds=3"]
 
 
 # Waiting, and the executors.

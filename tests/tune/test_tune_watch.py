@@ -10,7 +10,7 @@ from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.callbacks import Watcher
 from ganflow.tune.records import MACHINE, SweepFolder
-from ganflow.tune.trials import Book
+from ganflow.tune.trials import TrialTable
 
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task."
 OWN = "Traceback (most recent call last):\n  File \"x.py\", line 3, in step\n    f()\nValueError: what a pity\n"
@@ -38,14 +38,14 @@ class Watched:
 
     def __init__(self, folder, count=3, mode="min", pack=1):
         self.folder, self.mode = folder, mode
-        self.book = Book(folder, {}, [], folder.trials())
+        self.table = TrialTable(folder, {}, [], folder.trials())
         for n in range(count):
-            self.book.record(n, config={"optimizer.lr": 1.0 + n}, state="running")
-            self.book.numbers.setdefault(f"ray{n // pack}", []).append(n)
+            self.table.record(n, config={"optimizer.lr": 1.0 + n}, state="running")
+            self.table.numbers.setdefault(f"ray{n // pack}", []).append(n)
             if not folder.trial(n).path.exists():
                 folders.make(folder.trial(n)).update(status="running", round=0)
         self.display = Shows()
-        self.watcher = Watcher(self.book, Journal(folder.journal), mode, self.display)
+        self.watcher = Watcher(self.table, Journal(folder.journal), mode, self.display)
 
     def of_ray(self, n, error="", failures=1, folder=None):
         file = None
@@ -79,7 +79,7 @@ def test_reports_are_remembered_and_ends_written_down(folder):
     made.result(0, score=3.0)
     made.result(0, round=20)  # no score this time: the last one stands
     assert made.lines() == before  # a run's own journal has it
-    assert (made.book.trials[0].score, made.book.trials[0].round, made.book.trials[0].place) == (3.0, 20, "here")
+    assert (made.table.trials[0].score, made.table.trials[0].round, made.table.trials[0].place) == (3.0, 20, "here")
     made.result(0, "finished", round=30, score=2.0)
     assert made.lines()[-1] == {"trial": 0, "score": 2.0, "round": 30, "place": "here", "state": "finished", "error": ""}
     made.result(1, "diverged", error="became nan")
@@ -92,7 +92,7 @@ def test_where_the_scheduler_ends_a_trial_it_is_stopped_whatever_ray_calls_it(fo
     made = Watched(folder)
     told = {"trial": 0, "state": "running", "error": "", "place": "here", "round": 10, "score": 5.0}
     made.watcher.on_trial_result(0, [], made.of_ray(0), {**told, "trials": [told], "done": True})
-    assert not made.book.trials[0].over
+    assert not made.table.trials[0].over
     folder.trial(0).update(status="interrupted")  # Ray pauses it first
     made.watcher.on_trial_complete(0, [], made.of_ray(0))
     assert folder.trials()[0].state == "stopped"
@@ -201,7 +201,7 @@ def test_a_sweep_that_goes_on_has_the_best_once_for_each_trial(folder, noted):
         made.watcher.journal.rewind(1)
     again = Watched(folder, 0)
     assert again.best() == [(1, 3.0), (2, 3.0)]
-    again.book.record(2, config={"optimizer.lr": 3.0}, state="running")
+    again.table.record(2, config={"optimizer.lr": 3.0}, state="running")
     again.result(2, "finished", score=1.0)
     assert again.best() == [(1, 3.0), (2, 3.0), (3, 1.0)]
 
