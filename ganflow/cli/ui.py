@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
         raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")
     runs = Path(args.runs).absolute()
     uri = absolute(args.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(runs))
-    Destination(uri, runs, given=True).check("")
+    Destination(uri, runs, trusted=True).check("")
     if is_http(uri):
         say(f"the runs are tracked by the MLflow server at {uri}")
         _browse(uri, args.no_browser)

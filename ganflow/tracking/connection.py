@@ -1,14 +1,13 @@
-"""One client for everything that goes to one store: runs, parameters, tags, pictures."""
+"""A client for everything that goes to one store: runs, parameters, tags, pictures."""
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +17,130 @@ from uuid import NAMESPACE_OID, uuid5
 from ganflow.addresses import is_http, redacted
 from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.lock import locked
-from ganflow.runs.record import DataRecord
 from ganflow.tracking import outbox, store
-from ganflow.tracking.outbox import Settings, metric_name
+from ganflow.tracking.outbox import metric_name, settings
 from ganflow.tracking.store import check_artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+    from ganflow.tracking.destination import Destination
+
+RUN_ID = "ganflow.run_id"
+"""The tag by which a run is found again."""
+PARENT = "mlflow.parentRunId"
+STATUS = "ganflow.status"
+"""The tag that says how a run ended in our words, of which MLflow has fewer."""
+KEY = "samples"
+_THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
+_LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
+
+
+class Connection:
+    """To a store; made when it is first used, and again after it was `lost`.
+
+    Args:
+        destination: what is known of the store besides its address; without it, it is the user's.
+        barred: why it gets no credentials.
+    """
+
+    def __init__(self, uri: str, destination: Destination | None = None, barred: str | None = None) -> None:
+        self.uri, self.destination, self.barred = uri, destination, barred
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._parents: dict[str, str] = {}
+
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = store.client(self.uri, self.destination.runs if self.destination else None)
+        return self._client
+
+    def artifacts(self, id: str, uri: str) -> Artifacts:
+        """The files of a run, or of a model, by the address that the store says; see `check_artifacts`."""
+        to = self.destination
+        if to is None or (to.trusted and not to.is_default):
+            return Artifacts(self.client(), id)
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        check_artifacts(uri, id, server=is_http(self.uri))
+        return Artifacts(self.client(), id, get_artifact_repository(uri, tracking_uri=self.uri))
+
+    def reason(self, error: BaseException) -> str:
+        """The reason of a failure, in a few words."""
+        why = store.reason(error)
+        if self.barred and why.startswith(store.BARRED):
+            return f"{store.BARRED}: {self.barred}, add --uri {shlex.quote(self.uri)}"
+        return why
+
+    def lost(self) -> None:
+        """Something failed: nothing that was learnt about the store is relied on any more."""
+        self._client = None
+        self._experiments.clear()
+        self._parents.clear()
+
+    def answers(self) -> bool:
+        """Ask the store for anything; False where it does not answer."""
+        try:
+            self.client().search_experiments(max_results=1)
+        except Exception:  # whatever MLflow raises
+            self.lost()
+            return False
+        return True
+
+    def experiment(self, folder: RunFolder) -> str:
+        """The id of the experiment that a folder belongs to: a trial's is its sweep's. It is made if it is missing."""
+        folder = outbox.sweep_of(folder) or folder
+        name = settings(folder)["experiment"]
+        if name not in self._experiments:
+            self._experiments[name] = store.experiment(self.client(), self.uri, name, outbox.root(folder))
+        return self._experiments[name]
+
+    def run(self, folder: RunFolder) -> Any:
+        """A folder's MLflow run, which is made if there is none; that of a trial's sweep is made before it. By its tag it is
+        found again from any process."""
+        sweep, key = is_sweep(folder), outbox.identity(folder)
+        above = None if sweep else outbox.sweep_of(folder)
+        parent = self._parent(above) if above else None
+        # the senders of single trials may both want to make the sweep's
+        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if sweep else nullcontext()
+        with alone:
+            run: Any = next(self._find(folder, RUN_ID, key), None)
+            if run is None:
+                tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
+                created = folder.read().created
+                start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+                run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))
+        if sweep:
+            self._parents[key] = run.info.run_id
+        return run
+
+    def parent(self, folder: RunFolder) -> str | None:
+        """The id of the MLflow run of a trial's sweep. A trial that was moved out of its sweep's folder finds it by what its
+        run.json says; None where there is no such run."""
+        above = outbox.sweep_of(folder)
+        if above:
+            return self._parent(above)
+        noted = folder.read().tracking.get("parent")
+        found = next(self._find(folder, RUN_ID, noted), None) if noted else None
+        return str(found.info.run_id) if found else None
+
+    def children(self, sweep: RunFolder) -> set[str]:
+        """The ids of the trials that have an MLflow run."""
+        return {run.data.tags.get(RUN_ID, "") for run in self._find(sweep, PARENT, self._parent(sweep))}
+
+    def _parent(self, sweep: RunFolder) -> str:
+        return self._parents.get(outbox.identity(sweep)) or str(self.run(sweep).info.run_id)
+
+    def _find(self, folder: RunFolder, tag: str, value: str) -> Iterator[Any]:
+        token = None
+        while True:
+            wanted = f"tags.`{tag}` = '{value}'"
+            page = self.client().search_runs([self.experiment(folder)], wanted, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
 
 class Artifacts:
@@ -54,22 +170,13 @@ class Artifacts:
 
     def names(self, folder: str) -> list[str]:
         """Paths of a run's files in one of its folders."""
-        if self.repository is None:
-            return [found.path for found in self.client.list_artifacts(self.id, folder)]
-        return [found.path for found in self.repository.list_artifacts(folder)]
-
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-
-KEY = "samples"
-_THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
+        found = self.repository.list_artifacts(folder) if self.repository else self.client.list_artifacts(self.id, folder)
+        return [file.path for file in found]
 
 
 def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> bool:
-    """Send a picture, under the names that MlflowClient.log_image gives but for their random part: sent again after it was
-    cut off, it takes its own place. Returns whether it was whole; one that is still being written is not sent."""
+    """Send a picture, under the names that MlflowClient.log_image uses but for their random part: sent again after it was
+    cut off, it replaces itself. Returns whether it was whole; one that is still being written is not sent."""
     from PIL import Image
 
     try:
@@ -96,17 +203,6 @@ def images_of(artifacts: Artifacts) -> list[int]:
     return sorted({int(n.removeprefix(start).split("+")[0]) for n in names if n.startswith(start) and n.endswith(".webp")})
 
 
-if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
-
-RUN_ID = "ganflow.run_id"
-"""The tag by which a run is found again."""
-PARENT = "mlflow.parentRunId"
-STATUS = "ganflow.status"
-"""The tag that says how a run ended in our words, of which MLflow has fewer."""
-_LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
-
-
 def parameters(folder: RunFolder) -> dict[str, str]:
     """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}."""
     import yaml
@@ -116,15 +212,15 @@ def parameters(folder: RunFolder) -> dict[str, str]:
 
 
 def run_name(folder: RunFolder) -> str:
-    """What MLflow's pages call it: as the recipe says, or as the folder is called; a trial also by its number."""
-    told, above = Settings.of(folder).run_name, outbox.sweep_of(folder)
+    """The run's name on MLflow's pages: as the recipe says, or as the folder is called; a trial also by its number."""
+    name, above = settings(folder)["run_name"], outbox.sweep_of(folder)
     if above:
-        return f"{told or above.path.name} trial {outbox.number(folder)}"
-    return told or outbox.title(folder).replace("/", " ")
+        return f"{name or above.path.name} trial {outbox.number(folder)}"
+    return name or outbox.title(folder).replace("/", " ")
 
 
 def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
-    """What run.json says of the run's origin, its place in a sweep, and MLflow's own tags for name and commit.
+    """The run's origin by run.json, its sweep and number in it, and MLflow's own tags for name and commit.
 
     Args:
         parent: the MLflow run of a trial's sweep.
@@ -133,30 +229,32 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     names = ("seed", "device", "host", "versions", "git")
     origin = {name: record.raw[name] for name in names if record.raw.get(name) is not None}
     origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in record.plugins.items()}
-    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)}
     sweep = folder if is_sweep(folder) else outbox.sweep_of(folder)
     name = sweep.path.name if sweep else folder.name
-    below = folder.path.relative_to(outbox.root(folder)).as_posix()  # of the runs folder, which may be moved
-    found |= {RUN_ID: outbox.identity(folder), "ganflow.name": name, "ganflow.folder": below}
-    found |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}"}
+    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)} | {
+        RUN_ID: outbox.identity(folder),
+        "ganflow.name": name,
+        "ganflow.folder": folder.path.relative_to(outbox.root(folder)).as_posix(),  # of the runs folder, which may be moved
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}",
+    }
     if sweep:
         found["ganflow.sweep"] = sweep.path.name
     if sweep and sweep != folder:
         found["ganflow.trial"] = str(outbox.number(folder))
     if parent:
         found[PARENT] = parent
-    with contextlib.suppress(OSError, KeyError):  # in a container the user may have no name
+    with suppress(OSError, KeyError):  # in a container the user may have no name
         found["mlflow.user"] = getpass.getuser()
     if record.git:
         found["mlflow.source.git.commit"] = record.git["commit"]
     return found
 
 
-def standing(sweep: RunFolder) -> dict[str, str]:
+def best_tags(sweep: RunFolder) -> dict[str, str]:
     """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
-    best: Mapping[str, Any] = sweep.read().best or {}
-    texts = {key: best[key] if isinstance(best[key], str) else json.dumps(best[key]) for key in best}
-    return {_name(f"ganflow.best.{key}"): text[:_LONGEST_TAG] for key, text in texts.items()}
+    best = sweep.read().best or {}
+    return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:
@@ -166,12 +264,13 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
     data = folder.read().data
     if not data:
         return None
-    source = str(data.get("source") or "unknown")
+    source, classes = str(data.get("source") or "unknown"), data.get("classes") or {}
     on_disk = Path(source).exists()
-    fields = [
-        {"name": name, "type": "tensor", "tensor-spec": {"dtype": _dtype(data, name), "shape": [-1, *shape]}}
+    specs = {
+        name: {"dtype": "int64" if name in classes else "float32", "shape": [-1, *shape]}
         for name, shape in (data.get("fields") or {}).items()
-    ]
+    }
+    fields = [{"name": name, "type": "tensor", "tensor-spec": spec} for name, spec in specs.items()]
     described = Dataset(
         name=str(data["name"])[:500],
         digest=str(data["fingerprint"])[:36],
@@ -183,140 +282,20 @@ def dataset(folder: RunFolder) -> DatasetInput | None:
     return DatasetInput(described, tags=[InputTag("mlflow.data.context", "training")])
 
 
-def _dtype(data: DataRecord, field: str) -> str:
-    return "int64" if field in (data.get("classes") or {}) else "float32"
-
-
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Nested mappings, and lists of them, as dotted names with their values in text."""
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        value = dict(enumerate(value))
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for i, inner in enumerate(value):
-            yield from flat(inner, f"{name}.{i}")
     else:
-        yield name, value if isinstance(value, str) else json.dumps(value, default=str)
+        yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _name(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", key)[:_LONGEST_NAME]
-
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-    from ganflow.tracking.destination import Destination
-
-
-class Connection:
-    """To a store; made when it is first used, and again after it was `lost`.
-
-    Args:
-        where: what is known of the store besides its address; without it, it is the user's.
-        barred: why it gets no credentials.
-    """
-
-    def __init__(self, uri: str, where: Destination | None = None, barred: str | None = None) -> None:
-        self.uri, self.where, self.barred = uri, where, barred
-        self._client: MlflowClient | None = None
-        self._experiments: dict[str, str] = {}
-        self._parents: dict[str, str] = {}
-
-    def client(self) -> MlflowClient:
-        if self._client is None:
-            self._client = store.client(self.uri, self.where.runs if self.where else None)
-        return self._client
-
-    def artifacts(self, id: str, uri: str) -> Artifacts:
-        """Where a run's, or a model's, artifacts go, by what the store says; see `check_artifacts`."""
-        if self.where is None or (self.where.given and not self.where.own):
-            return Artifacts(self.client(), id)
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        check_artifacts(uri, id, server=is_http(self.uri))
-        return Artifacts(self.client(), id, get_artifact_repository(uri, tracking_uri=self.uri))
-
-    def reason(self, error: BaseException) -> str:
-        """Why something failed, in a few words."""
-        why = store.reason(error)
-        if self.barred and why.startswith(store.BARRED):
-            return f"{store.BARRED}: {self.barred}, add --uri {shlex.quote(self.uri)}"
-        return why
-
-    def lost(self) -> None:
-        """Something failed: nothing that was learnt about the store is relied on any more."""
-        self._client = None
-        self._experiments.clear()
-        self._parents.clear()
-
-    def answers(self) -> bool:
-        """Whether the store can be reached."""
-        try:
-            self.client().search_experiments(max_results=1)
-        except Exception:  # whatever MLflow raises
-            self.lost()
-            return False
-        return True
-
-    def experiment(self, folder: RunFolder) -> str:
-        """The id of the experiment that a folder belongs to: a trial's is its sweep's. It is made if it is missing."""
-        folder = outbox.sweep_of(folder) or folder
-        name = Settings.of(folder).experiment
-        if name not in self._experiments:
-            self._experiments[name] = store.experiment(self.client(), self.uri, name, outbox.root(folder))
-        return self._experiments[name]
-
-    def run(self, folder: RunFolder) -> Any:
-        """A folder's MLflow run, which is made if there is none; that of a trial's sweep is made before it. By its tag it is
-        found again from any process."""
-        if is_sweep(folder):
-            run = self._find_or_make(folder, None)
-            self._parents[outbox.identity(folder)] = run.info.run_id
-            return run
-        above = outbox.sweep_of(folder)
-        return self._find_or_make(folder, self._parent(above) if above else None)
-
-    def _find_or_make(self, folder: RunFolder, parent: str | None) -> Any:
-        # the senders of single trials may both want to make the sweep's
-        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if is_sweep(folder) else nullcontext()
-        with alone:
-            found = self._find(folder, f"tags.`{RUN_ID}` = '{outbox.identity(folder)}'", 1)
-            if found:
-                return found[0]
-            tags = {RUN_ID: outbox.identity(folder)} | ({PARENT: parent} if parent else {})
-            name = run_name(folder)
-            return self.client().create_run(self.experiment(folder), start_time=_created(folder), tags=tags, run_name=name)
-
-    def parent(self, folder: RunFolder) -> str | None:
-        """The id of the MLflow run of a trial's sweep. A trial that was moved out of its sweep's folder finds it by what its
-        run.json says; None where there is no such run."""
-        above = outbox.sweep_of(folder)
-        if above:
-            return self._parent(above)
-        told = folder.read().tracking.get("parent")
-        found = self._find(folder, f"tags.`{RUN_ID}` = '{told}'", 1) if told else []
-        return str(found[0].info.run_id) if found else None
-
-    def children(self, sweep: RunFolder) -> set[str]:
-        """The ids of the trials that have an MLflow run."""
-        found = self._find(sweep, f"tags.`{PARENT}` = '{self._parent(sweep)}'", 1000)
-        return {run.data.tags.get(RUN_ID, "") for run in found}
-
-    def _parent(self, sweep: RunFolder) -> str:
-        return self._parents.get(outbox.identity(sweep)) or str(self.run(sweep).info.run_id)
-
-    def _find(self, folder: RunFolder, tag: str, page: int) -> list[Any]:
-        found: list[Any] = []
-        token = None
-        while True:
-            some = self.client().search_runs([self.experiment(folder)], tag, max_results=page, page_token=token)
-            found += some
-            token = some.token
-            if page == 1 or not token:
-                return found
-
-
-def _created(folder: RunFolder) -> int | None:
-    created = folder.read().created
-    return int(datetime.fromisoformat(created).timestamp() * 1000) if created else None

@@ -5,26 +5,29 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ganflow import child
 from ganflow.errors import GanflowError
 from ganflow.files import open_file
-from ganflow.runs.folders import RunFolder
-from ganflow.tracking.outbox import MISSING, Unsent, absolute, unsent
+from ganflow.runs.folders import RunFolder, is_sweep
+from ganflow.runs.journal import entries
+from ganflow.tracking.destination import store_uri
+from ganflow.tracking.outbox import MISSING, State, absolute, points, samples, seen, settings, title, trials
 
 LOG = "tracking.log"
 
+
 class Follower:
-    """Starts and ends the process. It is told that training is over by a pipe closing, which also happens when training
-    is killed; it runs in its own session, so that Ctrl-C does not reach it, at low priority and without a GPU.
+    """Starts and ends the process. It learns that training is over by a pipe closing, which also happens when training
+    is killed; it runs in a session of its own, so that Ctrl-C does not end it, at low priority and without a GPU.
 
     Args:
-        given: the store's address, where the user typed it himself.
+        uri: the store's address, where the user typed it himself.
     """
 
-    def __init__(self, folder: RunFolder, given: str | None = None) -> None:
-        self.folder, self.given = folder, given
+    def __init__(self, folder: RunFolder, uri: str | None = None) -> None:
+        self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -36,15 +39,15 @@ class Follower:
         if importlib.util.find_spec("mlflow") is None:
             raise GanflowError(MISSING)
         command = ["-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
-        if self.given:
-            command += ["--uri", absolute(self.given)]
+        if self.uri:
+            command += ["--uri", absolute(self.uri)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
 
     def finish(self, timeout: float) -> Unsent | None:
-        """Tell it that the run is over (run.json says how, so note that first) and wait for it to send the rest.
+        """End the run for the process (run.json says how, so note that first) and wait for it to send the rest.
 
         Returns:
             What could not be sent within `timeout` seconds, and why; None when MLflow has everything. A process that is
@@ -56,16 +59,12 @@ class Follower:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            code: int | None = process.wait(timeout)
+            why = f"the tracking process ended early (code {process.wait(timeout)}; see {self.folder.path / LOG})"
         except subprocess.TimeoutExpired:
-            code = None
+            why = f"still being sent after {timeout:g} s"
             _forget(process)
         left = unsent(self.folder)
-        if left is None or left.why:
-            return left
-        if code is None:
-            return replace(left, why=f"still being sent after {timeout:g} s")
-        return replace(left, why=f"the tracking process ended early (code {code}; see {self.folder.path / LOG})")
+        return replace(left, why=left.why or why) if left else None
 
     def stop(self) -> None:
         """Wait no longer: it sends what there is, and how the run ended, and ends by itself."""
@@ -78,3 +77,46 @@ class Follower:
 def _forget(process: subprocess.Popen[bytes]) -> None:
     """Let a process go on by itself: Python warns of one that nobody waits for."""
     process.returncode = 0
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """The part that MLflow has not got, and why. As text: "120 points not sent to http://…: connection refused; send …"."""
+
+    points: int
+    images: int
+    uri: str
+    why: str
+    run: str  # its id, or the sweep's name
+
+    def __str__(self) -> str:
+        counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
+        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}; {self.remedy}"
+
+    @property
+    def remedy(self) -> str:
+        return f"send later with: ganflow sync {self.run}"
+
+
+def unsent(folder: RunFolder) -> Unsent | None:
+    """The part still to be sent of a run that is over, or of a sweep and all its trials; None when MLflow has everything."""
+    if not is_sweep(folder):
+        return _unsent(folder)
+    left = [part for part in map(_unsent, (folder, *map(RunFolder, trials(folder)))) if part]
+    if not left:
+        return None
+    why = next((part.why for part in left if part.why), "")
+    return Unsent(sum(part.points for part in left), sum(part.images for part in left), left[0].uri, why, title(folder))
+
+
+def _unsent(folder: RunFolder) -> Unsent | None:
+    state = State.read(folder)
+    if state.seen == seen(folder) and not state.error:
+        return None
+    status = folder.read().status
+    left = sum(1 for _ in points(entries(folder.journal), state.steps))
+    pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings(folder)["images"] else 0
+    ended = state.status == status or (state.status == "killed" and status == "running")
+    if not left and not pictures and ended and not state.error:
+        return None
+    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.id)

@@ -1,8 +1,7 @@
-"""MLflow's store: set up, reached or given up on quickly, served, and followed when its folder is moved."""
+"""MLflow's store: set up, opened or given up on quickly, served, and followed when its folder is moved."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -13,22 +12,44 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ganflow import child
-from ganflow.addresses import redacted
+from ganflow.addresses import SQLITE, redacted
 from ganflow.errors import GanflowError
 from ganflow.runs.lock import Held, locked
+from ganflow.tracking.destination import ENVIRONMENT, setup_lock, setup_stuck
 from ganflow.tracking.outbox import MISSING, STORE, absolute, artifacts, default_uri, sqlite_file
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
+_HABITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+BARRED = "not allowed in"
+_REASONS = (
+    ("connection refused", "connection refused"),
+    ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
+    ("timed out", "no answer in time"),
+    ("no route to host|network is unreachable", "no route to it"),
+    ("remote end closed|connection reset|connection aborted", "connection lost"),
+    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    ("database is locked", "the database is busy"),
+    ("no space left", "no space left on the disk"),
+)
 _COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -36,12 +57,99 @@ _COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Where MLflow keeps paths of artifacts."""
+"""The columns in which MLflow keeps paths of artifacts."""
+
+
+def client(uri: str, runs: Path | None = None) -> MlflowClient:
+    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
+    process at a time: several at once break a fresh one.
+
+    Args:
+        runs: the runs folder, whose default store follows it where it was moved.
+
+    Raises:
+        GanflowError: MLflow is not installed.
+    """
+    for name, value in _HABITS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise GanflowError(MISSING) from None
+    if not uri.startswith(SQLITE):
+        return MlflowClient(uri)
+    uri = absolute(uri)
+    file = sqlite_file(uri)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(setup_lock(file), timeout=120), no_other_folder(uri):
+            made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
+            if runs is not None and uri == default_uri(runs):
+                follow_folder(runs)
+            return made
+    except Held:
+        raise setup_stuck(file) from None
+    except OSError as error:
+        raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
+
+
+@contextmanager
+def no_other_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
+    written = Path(uri.removeprefix(SQLITE).partition("?")[0]).parent
+    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
+    """The id of the experiment of this name, which is made if it is missing. A database gets absolute paths for
+    artifacts; a server has its own.
+
+    Raises:
+        GanflowError: the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found: Any = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
+        try:
+            made: str = client.create_experiment(name, artifact_location=location, tags=_KIND)
+            return made
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise GanflowError(
+            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
+        )
+    return str(found.experiment_id)
+
+
+def reason(error: BaseException) -> str:
+    """The reason of a failure of MLflow's in a few words; its texts are a page long."""
+    text = f"{error}".strip()
+    for signs, words in _REASONS:
+        if re.search(signs, text, re.IGNORECASE):
+            return words
+    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
+
+
+# Artifacts, and a runs folder that is moved.
 
 
 def follow_folder(runs: Path) -> None:
-    """Let a runs folder's own store find its artifacts where they are now. Nothing is written where nothing was moved; others
-    may read and write the database meanwhile.
+    """Let a runs folder's default store find its artifacts where they are now. Nothing is written where nothing was moved;
+    others may read and write the database meanwhile.
 
     Raises:
         GanflowError: it cannot be written.
@@ -49,8 +157,7 @@ def follow_folder(runs: Path) -> None:
     here = artifacts(runs)
     try:
         with closing(sqlite3.connect(runs / STORE, timeout=60, isolation_level=None)) as database:
-            gone = _gone(database, here)
-            if not gone:
+            if not _gone(database, here):
                 return
             database.execute("BEGIN IMMEDIATE")
             for before in _gone(database, here):
@@ -79,7 +186,7 @@ def _copied(database: sqlite3.Connection, uri: str, path: Path, here: Path) -> b
 
 
 def _replace(database: sqlite3.Connection, before: str, now: str) -> None:
-    """Put one folder's address in the place of another's, also at the beginning of longer ones."""
+    """Replace one folder's address by another's, also at the beginning of longer ones."""
     for table, column in _COLUMNS:
         try:
             database.execute(
@@ -126,132 +233,13 @@ def check_artifacts(uri: str, id: str, server: bool) -> None:
                 raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
 
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
-_HABITS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
-
-
-def client(uri: str, runs: Path | None = None) -> MlflowClient:
-    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
-    process at a time: several at once break a fresh one.
-
-    Args:
-        runs: the runs folder; its own store is told where it is now, in case that it was moved.
-
-    Raises:
-        GanflowError: MLflow is not installed.
-    """
-    for name, value in _HABITS.items():
-        os.environ.setdefault(name, value)
-    try:
-        from mlflow import MlflowClient
-    except ModuleNotFoundError as error:
-        if error.name != "mlflow":
-            raise
-        raise GanflowError(MISSING) from None
-    if not uri.startswith("sqlite:///"):
-        return MlflowClient(uri)
-    uri = absolute(uri)
-    with _setting_up(uri):
-        made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
-        if runs is not None and uri == default_uri(runs):
-            follow_folder(runs)
-        return made
-
-
-def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
-    """The id of the experiment of this name, which is made if it is missing. A database is given absolute paths for
-    artifacts; a server knows its own place for them.
-
-    Raises:
-        GanflowError: the experiment was deleted.
-    """
-    from mlflow.exceptions import MlflowException
-
-    found: Any = client.get_experiment_by_name(name)
-    if found is None:
-        place = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
-        try:
-            made: str = client.create_experiment(name, artifact_location=place, tags=_KIND)
-            return made
-        except MlflowException:  # another process was faster
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        raise GanflowError(
-            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
-        )
-    return str(found.experiment_id)
-
-
-@contextmanager
-def _setting_up(uri: str) -> Iterator[None]:
-    file = sqlite_file(uri)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(file.with_name(f".{file.name}.lock"), timeout=120), no_other_folder(uri):
-            yield
-    except Held:
-        raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
-    except OSError as error:
-        raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
-
-
-BARRED = "not allowed in"
-
-
-@contextmanager
-def no_other_folder(uri: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
-    written = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
-    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
-    try:
-        yield
-    finally:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-
-
-_REASONS = (
-    ("connection refused", "connection refused"),
-    ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
-    ("timed out", "no answer in time"),
-    ("no route to host|network is unreachable", "no route to it"),
-    ("remote end closed|connection reset|connection aborted", "connection lost"),
-    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
-    ("database is locked", "the database is busy"),
-    ("no space left", "no space left on the disk"),
-)
-
-
-def reason(error: BaseException) -> str:
-    """Why MLflow could not be reached, in a few words. Its own texts are a page long."""
-    text = f"{error}".strip()
-    for signs, words in _REASONS:
-        if re.search(signs, text, re.IGNORECASE):
-            return words
-    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
-
-
 class Server:
     """`mlflow server` with one worker, its output kept for when it fails. A context manager: leaving it ends the server.
 
     Args:
         uri: the store, a database.
         runs: the runs folder, whose artifacts it serves.
-        host, port: where it listens.
+        host, port: the address to listen on.
     """
 
     def __init__(self, uri: str, runs: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -260,7 +248,7 @@ class Server:
         self.url = f"http://[{inside}]:{port}" if ":" in inside else f"http://{inside}:{port}"
 
     def check_free(self) -> None:
-        """Raises GanflowError where the port is taken, or the address is not this machine's."""
+        """Raises GanflowError where the port is in use, or the address is not this machine's."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
             with socket.socket(family, kind, protocol) as probe:
@@ -274,17 +262,17 @@ class Server:
             raise GanflowError(why) from None
 
     def __enter__(self) -> Server:
-        self._output, self._held = tempfile.TemporaryFile(), contextlib.ExitStack()
-        environment: dict[str, str | None] = {
+        self._output, self._held = tempfile.TemporaryFile(), ExitStack()
+        self._held.enter_context(no_other_folder(self.uri))
+        environment = {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for things that we have not got
             "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
-            "MLFLOW_TRACKING_URI": None,
+            ENVIRONMENT: None,
         }
-        where = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
+        listen = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
         store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
-        self._held.enter_context(no_other_folder(self.uri))
         self._process = child.start(
-            ["-m", "mlflow", "server", *where, *store],
+            ["-m", "mlflow", "server", *listen, *store],
             environment,
             cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
             stdin=subprocess.DEVNULL,
@@ -294,7 +282,7 @@ class Server:
         )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(5)
@@ -312,36 +300,33 @@ class Server:
         if sys.platform == "win32":
             self._process.terminate()
             return
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
     def wait_until_ready(self, timeout: float = 60) -> None:
-        """Until it answers.
+        """Wait until it answers.
 
         Raises:
-            GanflowError: it ended, or does not answer in time; with the last of what it said.
+            GanflowError: it ended, or does not answer in time; with the last lines of its output.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise self._failed(f"ended with code {self._process.returncode}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=2):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+                self.wait()
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=2):
+                return
+            time.sleep(0.1)
         raise self._failed(f"does not answer after {timeout:g} s")
 
     def wait(self) -> None:
-        """Until it ends by itself, which is an error.
+        """Wait until it ends by itself, which is an error.
 
         Raises:
             GanflowError: it ended.
         """
-        self._process.wait()
-        raise self._failed(f"ended with code {self._process.returncode}")
+        raise self._failed(f"ended with code {self._process.wait()}")
 
     def _failed(self, how: str) -> GanflowError:
         self._output.seek(0)
-        said = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
-        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if said else ""), *said]))
+        last = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
+        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if last else ""), *last]))

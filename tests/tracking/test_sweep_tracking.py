@@ -20,11 +20,10 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Reader, rewind
 from ganflow.tracking import store
 from ganflow.tracking.connection import Artifacts, Connection
-from ganflow.tracking.follower import Follower
-from ganflow.tracking.outbox import State, unsent
-from ganflow.tracking.sender import Sweep
+from ganflow.tracking.follower import Follower, unsent
+from ganflow.tracking.outbox import State
 from ganflow.tracking.store import Server
-from ganflow.tracking.sync import SyncResult, sync
+from ganflow.tracking.sync import Sweep, SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 ID = "20260102-030405-0000"
