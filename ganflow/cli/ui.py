@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from ganflow.tracking.store import Server
+    from ganflow.tracking.follower import Server
 
 HELP = "open MLflow on the runs"
 
@@ -28,8 +28,8 @@ def main(args: argparse.Namespace) -> int:
     from ganflow.addresses import is_http
     from ganflow.errors import GanflowError
     from ganflow.tracking.destination import Destination
+    from ganflow.tracking.follower import Server
     from ganflow.tracking.outbox import absolute, default_uri
-    from ganflow.tracking.store import Server
 
     if not 1 <= args.port <= 65535:
         raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,6 +206,19 @@ def setup_lock(file: Path) -> Path:
 
 def setup_stuck(file: Path) -> GanflowError:
     return GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?")
+
+
+@contextmanager
+def no_other_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
+    written = Path(uri.removeprefix(SQLITE).partition("?")[0]).parent
+    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def inside(file: Path, runs: Path) -> bool:

@@ -1,34 +1,30 @@
-"""MLflow's store: set up, opened or given up on quickly, served, and followed when its folder is moved."""
+"""MLflow's store: set up, opened or abandoned quickly, asked for runs, and corrected when its folder was moved."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import signal
-import socket
+import shlex
 import sqlite3
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from ganflow import child
-from ganflow.addresses import SQLITE, redacted
+from ganflow.addresses import SQLITE, is_http, redacted
 from ganflow.errors import GanflowError
+from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking.destination import ENVIRONMENT, setup_lock, setup_stuck
-from ganflow.tracking.outbox import MISSING, STORE, absolute, artifacts, default_uri, sqlite_file
+from ganflow.tracking import outbox
+from ganflow.tracking.contents import PARENT, RUN_ID, Artifacts, check_artifacts, local_path, run_name
+from ganflow.tracking.destination import no_other_folder, setup_lock, setup_stuck
+from ganflow.tracking.outbox import MISSING, STORE, absolute, artifacts, default_uri, settings, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from ganflow.tracking.destination import Destination
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
 _HABITS = {
@@ -95,19 +91,6 @@ def client(uri: str, runs: Path | None = None) -> MlflowClient:
         raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
 
 
-@contextmanager
-def no_other_folder(uri: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
-    written = Path(uri.removeprefix(SQLITE).partition("?")[0]).parent
-    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
-    try:
-        yield
-    finally:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-
-
 def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
     """The id of the experiment of this name, which is made if it is missing. A database gets absolute paths for
     artifacts; a server has its own.
@@ -144,7 +127,113 @@ def reason(error: BaseException) -> str:
     return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
 
 
-# Artifacts, and a runs folder that is moved.
+class Connection:
+    """To a store; made when it is first used, and again after it was `lost`.
+
+    Args:
+        destination: what is known of the store besides its address; without it, it is the user's.
+        barred: why it gets no credentials.
+    """
+
+    def __init__(self, uri: str, destination: Destination | None = None, barred: str | None = None) -> None:
+        self.uri, self.destination, self.barred = uri, destination, barred
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._parents: dict[str, str] = {}
+
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = client(self.uri, self.destination.runs if self.destination else None)
+        return self._client
+
+    def artifacts(self, id: str, uri: str) -> Artifacts:
+        """The files of a run, or of a model, by the address that the store says; see `check_artifacts`."""
+        to = self.destination
+        if to is None or (to.trusted and not to.is_default):
+            return Artifacts(self.client(), id)
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        check_artifacts(uri, id, server=is_http(self.uri))
+        return Artifacts(self.client(), id, get_artifact_repository(uri, tracking_uri=self.uri))
+
+    def reason(self, error: BaseException) -> str:
+        """The reason of a failure, in a few words."""
+        why = reason(error)
+        if self.barred and why.startswith(BARRED):
+            return f"{BARRED}: {self.barred}, add --uri {shlex.quote(self.uri)}"
+        return why
+
+    def lost(self) -> None:
+        """Something failed: nothing that was learnt about the store is relied on any more."""
+        self._client = None
+        self._experiments.clear()
+        self._parents.clear()
+
+    def answers(self) -> bool:
+        """Ask the store for anything; False where it does not answer."""
+        try:
+            self.client().search_experiments(max_results=1)
+        except Exception:  # whatever MLflow raises
+            self.lost()
+            return False
+        return True
+
+    def experiment(self, folder: RunFolder) -> str:
+        """The id of the experiment that a folder belongs to: a trial's is its sweep's. It is made if it is missing."""
+        folder = outbox.sweep_of(folder) or folder
+        name = settings(folder)["experiment"]
+        if name not in self._experiments:
+            self._experiments[name] = experiment(self.client(), self.uri, name, outbox.root(folder))
+        return self._experiments[name]
+
+    def run(self, folder: RunFolder) -> Any:
+        """A folder's MLflow run, which is made if there is none; that of a trial's sweep is made before it. By its tag it is
+        found again from any process."""
+        sweep, key = is_sweep(folder), outbox.identity(folder)
+        above = None if sweep else outbox.sweep_of(folder)
+        parent = self._parent(above) if above else None
+        # the senders of single trials may both want to make the sweep's
+        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if sweep else nullcontext()
+        with alone:
+            run: Any = next(self._find(folder, RUN_ID, key), None)
+            if run is None:
+                tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
+                created = folder.read().created
+                start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+                run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))
+        if sweep:
+            self._parents[key] = run.info.run_id
+        return run
+
+    def parent(self, folder: RunFolder) -> str | None:
+        """The id of the MLflow run of a trial's sweep. A trial that was moved out of its sweep's folder finds it by what its
+        run.json says; None where there is no such run."""
+        above = outbox.sweep_of(folder)
+        if above:
+            return self._parent(above)
+        noted = folder.read().tracking.get("parent")
+        found = next(self._find(folder, RUN_ID, noted), None) if noted else None
+        return str(found.info.run_id) if found else None
+
+    def children(self, sweep: RunFolder) -> set[str]:
+        """The ids of the trials that have an MLflow run."""
+        return {run.data.tags.get(RUN_ID, "") for run in self._find(sweep, PARENT, self._parent(sweep))}
+
+    def _parent(self, sweep: RunFolder) -> str:
+        return self._parents.get(outbox.identity(sweep)) or str(self.run(sweep).info.run_id)
+
+    def _find(self, folder: RunFolder, tag: str, value: str) -> Iterator[Any]:
+        token = None
+        while True:
+            wanted = f"tags.`{tag}` = '{value}'"
+            page = self.client().search_runs([self.experiment(folder)], wanted, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+# A runs folder that is moved.
 
 
 def follow_folder(runs: Path) -> None:
@@ -198,135 +287,3 @@ def _replace(database: sqlite3.Connection, before: str, now: str) -> None:
                 raise
 
 
-def local_path(uri: str) -> Path | None:
-    """The path of a "file:" address, or of one that is a path; None for any other."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(url2pathname(parts.path))
-    return Path(uri) if not parts.scheme and uri.startswith("/") else None
-
-
-def check_artifacts(uri: str, id: str, server: bool) -> None:
-    """See that a run's, or a model's, artifacts go where they may, in a store that is not known to be the user's: through the
-    server itself, or into a folder that is the run's alone, and in which no link leads out of it.
-
-    Args:
-        uri: what the store says.
-        id: of the run or the model, by which MLflow names the folder.
-        server: whether the store is a server.
-
-    Raises:
-        GanflowError: they would go elsewhere.
-    """
-    if server:
-        parts = urlsplit(uri)
-        if parts.scheme == "mlflow-artifacts" and not parts.netloc:
-            return
-        raise GanflowError(f"the server wants the artifacts at {uri!a}, and not at the server itself")
-    path = local_path(uri)
-    ends = [] if path is None else [path.parts[-2:], Path(os.path.realpath(path)).parts[-2:]]
-    if path is None or any(end != (id, "artifacts") for end in ends):
-        raise GanflowError(f"MLflow's store wants the artifacts at {uri!a}, which is not a folder of run {id} alone")
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(folder, name)):
-                raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
-
-
-class Server:
-    """`mlflow server` with one worker, its output kept for when it fails. A context manager: leaving it ends the server.
-
-    Args:
-        uri: the store, a database.
-        runs: the runs folder, whose artifacts it serves.
-        host, port: the address to listen on.
-    """
-
-    def __init__(self, uri: str, runs: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
-        self.uri, self.runs, self.host, self.port = uri, runs, host, port
-        inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.url = f"http://[{inside}]:{port}" if ":" in inside else f"http://{inside}:{port}"
-
-    def check_free(self) -> None:
-        """Raises GanflowError where the port is in use, or the address is not this machine's."""
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                why = f"port {self.port} on {self.host} cannot be used ({error.strerror}); choose another: --port {self.port + 1}"
-            else:
-                why = f"cannot listen on {self.host} ({error.strerror}); leave --host out to listen on this machine only"
-            raise GanflowError(why) from None
-
-    def __enter__(self) -> Server:
-        self._output, self._held = tempfile.TemporaryFile(), ExitStack()
-        self._held.enter_context(no_other_folder(self.uri))
-        environment = {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for things that we have not got
-            "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
-            ENVIRONMENT: None,
-        }
-        listen = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
-        store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
-        self._process = child.start(
-            ["-m", "mlflow", "server", *listen, *store],
-            environment,
-            cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us; then the server and its worker are ended together
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._output.close()
-        self._held.close()
-
-    def kill(self) -> None:
-        """End it without asking."""
-        self._signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        if sys.platform == "win32":
-            self._process.terminate()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-
-    def wait_until_ready(self, timeout: float = 60) -> None:
-        """Wait until it answers.
-
-        Raises:
-            GanflowError: it ended, or does not answer in time; with the last lines of its output.
-        """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                self.wait()
-            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=2):
-                return
-            time.sleep(0.1)
-        raise self._failed(f"does not answer after {timeout:g} s")
-
-    def wait(self) -> None:
-        """Wait until it ends by itself, which is an error.
-
-        Raises:
-            GanflowError: it ended.
-        """
-        raise self._failed(f"ended with code {self._process.wait()}")
-
-    def _failed(self, how: str) -> GanflowError:
-        self._output.seek(0)
-        last = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
-        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if last else ""), *last]))

@@ -19,16 +19,16 @@ from ganflow.printing import escaped
 from ganflow.runs import folders, journal
 from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking import connection as described
-from ganflow.tracking import outbox, store
-from ganflow.tracking.connection import Connection, images_of, log_image
+from ganflow.tracking import contents, outbox, store
+from ganflow.tracking.contents import images_of, log_generator, log_image
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
 from ganflow.tracking.outbox import ENDS, State, points, samples, seen, settings
+from ganflow.tracking.store import Connection
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from ganflow.tracking.connection import Artifacts
+    from ganflow.tracking.contents import Artifacts
 
 EVERY = 3.0
 """Seconds between attempts to send a folder that is followed. One that finds points costs about 20 ms."""
@@ -218,7 +218,7 @@ class Sender:
             self._recipe = recipe
         if status == "running" and self.state.status:
             client.update_run(self.state.run_id, status="RUNNING")
-            client.set_tag(self.state.run_id, described.STATUS, status)
+            client.set_tag(self.state.run_id, contents.STATUS, status)
             self._note(status="", seen=[])
         self._send_points(client)
         whole = self._send_images(client) if wanted["images"] else True
@@ -231,7 +231,7 @@ class Sender:
         problem = self._send_model(client) if status == "finished" and wanted["log_model"] else None
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
-            client.set_tag(self.state.run_id, described.STATUS, status)
+            client.set_tag(self.state.run_id, contents.STATUS, status)
             client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
         now = now if whole else []
         if (self.state.status, self.state.seen) != (status, now):
@@ -261,8 +261,8 @@ class Sender:
     def _send_description(self, client: MlflowClient, run: Any) -> None:
         from mlflow.entities import Param, RunTag
 
-        tags = described.tags(self.folder, self.connection.parent(self.folder))
-        wanted, had = described.parameters(self.folder), run.data.params
+        tags = contents.tags(self.folder, self.connection.parent(self.folder))
+        wanted, had = contents.parameters(self.folder), run.data.params
         new = [Param(name, value) for name, value in wanted.items() if name not in had]
         for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
             tag = f"ganflow.resumed_with.{name}"[:250]
@@ -273,7 +273,7 @@ class Sender:
             client.log_batch(run.info.run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
         if self.folder.recipe.exists():
             self._send_file(self.folder.recipe, None)
-        data = described.dataset(self.folder)
+        data = contents.dataset(self.folder)
         if data is not None and not run.inputs.dataset_inputs:
             client.log_inputs(run.info.run_id, [data])
 
@@ -301,7 +301,7 @@ class Sender:
         """The best trial so far of a sweep."""
         from mlflow.entities import RunTag
 
-        best = described.best_tags(self.folder)
+        best = contents.best_tags(self.folder)
         changed = [RunTag(name, value) for name, value in best.items() if self._best.get(name) != value]
         if changed:
             client.log_batch(self.state.run_id, tags=changed)
@@ -335,8 +335,6 @@ class Sender:
         if self.state.model is not None and self.state.model >= self.folder.read().round:
             return None
         try:
-            from ganflow.tracking.model import log_generator
-
             ids = self.state.experiment_id, self.state.run_id
             self._note(model=log_generator(client, self.folder, *ids, self.connection.artifacts, self.checkpoint))
         except Exception as error:

@@ -20,9 +20,8 @@ from ganflow.errors import GanflowError
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking import store
-from ganflow.tracking.follower import Follower
+from ganflow.tracking.follower import Follower, Server
 from ganflow.tracking.outbox import State
-from ganflow.tracking.store import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]

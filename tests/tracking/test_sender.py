@@ -21,11 +21,11 @@ from tracking_helpers import draw, history, report
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking import connection as connection_module
-from ganflow.tracking import outbox, store
+from ganflow.tracking import contents, outbox, store
 from ganflow.tracking import sync as syncing
-from ganflow.tracking.connection import Artifacts, Connection
+from ganflow.tracking.contents import Artifacts
 from ganflow.tracking.outbox import State
+from ganflow.tracking.store import Connection
 from ganflow.tracking.sync import Sender, Sweep, SyncResult, current_status, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -224,7 +224,7 @@ def test_many_and_long_parameters(make_run: Make, database: str, requests: Reque
     (run,) = everyone(database).values()
     assert len(run.data.params) == 251
     assert run.data.params["key_249"] == "249"
-    assert run.data.params["long"] == connection_module.parameters(folder)["long"] == "x" * 6000
+    assert run.data.params["long"] == contents.parameters(folder)["long"] == "x" * 6000
     assert requests.most == 100
 
 
@@ -300,22 +300,22 @@ def test_thumbnails_keep_the_sides_of_a_picture(make_run: Make, database: str) -
 def test_how_the_data_are_described(make_run: Make, tmp_path: Path) -> None:
     about: dict[str, Any] = {"name": "faces", "size": None, "fingerprint": "f" * 64}
     about |= {"fields": {"real": [3, 8, 8], "label": []}, "classes": {"label": ["a", "b"]}}
-    made = connection_module.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
+    made = contents.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
     assert (made.source_type, made.profile, made.digest) == ("local", None, "f" * 36)
     assert json.loads(made.source) == {"uri": str(tmp_path)}
     features = json.loads(json.loads(made.schema)["mlflow_tensorspec"]["features"])
     assert [f["tensor-spec"] for f in features] == [
         {"dtype": "float32", "shape": [-1, 3, 8, 8]}, {"dtype": "int64", "shape": [-1]},
     ]  # fmt: skip
-    elsewhere = connection_module.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
+    elsewhere = contents.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
     assert (elsewhere.source_type, elsewhere.profile) == ("external", '{"examples": 5}')
 
 
 def test_trials_are_called_as_the_recipe_says(sweep: ByHand) -> None:
     trial = sweep.trial(3)
-    assert connection_module.run_name(trial) == "rings-1 trial 3"
+    assert contents.run_name(trial) == "rings-1 trial 3"
     trial.update(tracking={**trial.read().raw["tracking"], "run_name": "mine"})
-    assert connection_module.run_name(trial) == "mine trial 3"
+    assert contents.run_name(trial) == "mine trial 3"
 
 
 # Families.

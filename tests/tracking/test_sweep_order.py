@@ -14,7 +14,7 @@ from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import locked
 from ganflow.tracking import store
-from ganflow.tracking.connection import Connection
+from ganflow.tracking.store import Connection
 from ganflow.tracking.sync import Sender, Sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -19,10 +19,10 @@ from ganflow.runs import folders as folders_module
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Reader, rewind
 from ganflow.tracking import store
-from ganflow.tracking.connection import Artifacts, Connection
-from ganflow.tracking.follower import Follower, unsent
+from ganflow.tracking.contents import Artifacts
+from ganflow.tracking.follower import Follower, Server, unsent
 from ganflow.tracking.outbox import State
-from ganflow.tracking.store import Server
+from ganflow.tracking.store import Connection
 from ganflow.tracking.sync import Sweep, SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
