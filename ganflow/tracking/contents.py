@@ -58,7 +58,7 @@ def run_name(folder: RunFolder) -> str:
 
 
 def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
-    """The run's origin by run.json, its sweep and number in it, and MLflow's own tags for name and commit.
+    """The run's origin by run.json, its sweep and number in it, and MLflow's tags for name and commit.
 
     Args:
         parent: the MLflow run of a trial's sweep.

@@ -40,7 +40,7 @@ class Follower:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin to send. Takes milliseconds; MLflow is imported by the new process.
+        """Begin to send. This costs milliseconds; MLflow is imported by the new process.
 
         Raises:
             GanflowError: MLflow is not installed.

@@ -7,6 +7,7 @@ import math
 import os
 import posixpath
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
 from ganflow.files import write_text
-from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_sweep
+from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
 from ganflow.runs.journal import Entry
 from ganflow.runs.record import FILE, HERE, expanded, mistyped, portable
 
@@ -78,6 +79,19 @@ def everything(runs: Path) -> Iterator[RunFolder]:
     inside = {sweep.path for sweep in sweeps}
     yield from sweeps
     yield from (run for run in all_runs(runs) if run.path.parent not in inside)
+
+
+def current_status(folder: RunFolder, patience: float = 0) -> str:
+    """The status of a run or a sweep: its end, or "running". One that still calls itself running while nobody trains it was
+    killed; one whose training process is about to end has `patience` seconds to say how, or was killed."""
+    deadline = time.monotonic() + patience
+    while (status := folder.read().status) == "running":
+        if not is_running(folder):
+            return "killed"
+        if time.monotonic() > deadline:
+            return "killed" if patience else status
+        time.sleep(0.1)
+    return status
 
 
 def settings(folder: RunFolder) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, outbox, store
 from ganflow.tracking.contents import images_of, log_generator, log_image
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
-from ganflow.tracking.outbox import ENDS, State, points, samples, seen, settings
+from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
 from ganflow.tracking.store import Connection
 
 if TYPE_CHECKING:
@@ -140,19 +139,6 @@ def _follow(sender: Sender | Sweep, folder: RunFolder, over: threading.Event | N
         over.wait(wait)
 
 
-def current_status(folder: RunFolder, patience: float = 0) -> str:
-    """The status of a run or a sweep: its end, or "running". One that still calls itself running while nobody trains it was
-    killed; one whose training process is about to end has `patience` seconds to say how, or was killed."""
-    deadline = time.monotonic() + patience
-    while (status := folder.read().status) == "running":
-        if not folders.is_running(folder):
-            return "killed"
-        if time.monotonic() > deadline:
-            return "killed" if patience else status
-        time.sleep(0.1)
-    return status
-
-
 class Sender:
     """Sends one folder, a run's or a sweep's without its trials; knows what was sent. Nobody else may send it meanwhile.
 
@@ -223,12 +209,15 @@ class Sender:
         self._send_points(client)
         whole = self._send_images(client) if wanted["images"] else True
         if self.sweep:
-            self._send_best(client)
+            for name, value in contents.best_tags(self.folder).items():
+                if self._best.get(name) != value:
+                    client.set_tag(self.state.run_id, name, value)
+                    self._best[name] = value
         if self.sweep or status in ENDS:
             self._send_files(wanted["files"])
         if status not in ENDS:
             return whole
-        problem = self._send_model(client) if status == "finished" and wanted["log_model"] else None
+        problem = self._send_model(client) if status == "finished" and wanted["log_model"] else None  # the run ends all the same
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
             client.set_tag(self.state.run_id, contents.STATUS, status)
@@ -297,16 +286,6 @@ class Sender:
                 self.result.images += 1
         return all(round in self.state.images for round, _ in new)
 
-    def _send_best(self, client: MlflowClient) -> None:
-        """The best trial so far of a sweep."""
-        from mlflow.entities import RunTag
-
-        best = contents.best_tags(self.folder)
-        changed = [RunTag(name, value) for name, value in best.items() if self._best.get(name) != value]
-        if changed:
-            client.log_batch(self.state.run_id, tags=changed)
-            self._best = best
-
     def _send_files(self, names: list[str]) -> None:
         """The plots, and what run.json asks for besides; each again when it has changed."""
         asked = [self.folder.path / name for name in names]
@@ -331,12 +310,12 @@ class Sender:
             self._artifacts.put(Path(scratch, path.name), within)
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
-        """Log the generator. A model that cannot be logged does not keep the run from ending: the error is returned."""
+        """Log the generator; return the error where that cannot be done."""
         if self.state.model is not None and self.state.model >= self.folder.read().round:
             return None
         try:
-            ids = self.state.experiment_id, self.state.run_id
-            self._note(model=log_generator(client, self.folder, *ids, self.connection.artifacts, self.checkpoint))
+            run = self.state.experiment_id, self.state.run_id
+            self._note(model=log_generator(client, self.folder, *run, self.connection.artifacts, self.checkpoint))
         except Exception as error:
             return error
         self.result.model = self.state.model is not None
@@ -366,12 +345,16 @@ class Sweep:
     @property
     def result(self) -> SyncResult:
         """Of all together; the error is the store's, or the first folder's."""
-        senders = [self.parent, *self.trials.values()]
-        wrong = [f"{outbox.title(s.folder)}: {s.result.error}" for s in senders if s.result.error]
-        error = self._away or "".join(wrong[:1]) + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
-        results = [sender.result for sender in senders]
-        sent, images = sum(r.points for r in results), sum(r.images for r in results)
-        return SyncResult(sent, images, any(r.model for r in results), error, self.connection.uri)
+        total = SyncResult(error=self._away, uri=self.connection.uri)
+        wrong = []
+        for sender in (self.parent, *self.trials.values()):
+            total.points += sender.result.points
+            total.images += sender.result.images
+            total.model |= sender.result.model
+            wrong += [f"{outbox.title(sender.folder)}: {sender.result.error}"] if sender.result.error else []
+        if wrong and not total.error:
+            total.error = wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        return total
 
     def attempt(self, status: str) -> bool:
         """Send everything there is; return whether something failed for a reason outside the folders. The parent goes first
