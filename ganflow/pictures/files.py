@@ -49,7 +49,7 @@ def save_png(image: Image.Image, path: Path) -> None:
 
 
 def read_image(path: Path, channels: int) -> Tensor:
-    """The image in a file, at its size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
+    """Read an image file at its original size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
     more channels, a label map whose pixels' numbers 0 … channels − 1 become a channel each.
 
     Raises:

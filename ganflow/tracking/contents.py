@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -91,7 +91,7 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
 
 def best_tags(sweep: RunFolder) -> dict[str, str]:
     """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
-    best = sweep.read().best or {}
+    best: Mapping[str, Any] = sweep.read().best or {}
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 
@@ -277,7 +277,7 @@ def log_generator(
     def spec(kind: Any, shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
         return TensorSpec(np.dtype(kind), (-1, shape[0], -1, -1) if sized else (-1, *shape), name)
 
-    inputs: list[TensorSpec] = []
+    inputs: list[Any] = []
     examples: dict[str, Any] = {}
     for argument, source in played.inputs.items():
         shape = game.prior.shape if source == Z and game.prior else fields[source].shape
