@@ -142,7 +142,8 @@ def gif(
     pictures = [frame if isinstance(frame, Image.Image) else _open(frame) for frame in frames]
     for frame, picture in zip(frames, pictures, strict=True):
         if picture.size != pictures[0].size:
-            raise GanflowError(f"{frame} is {_size(picture)}, but the first picture is {_size(pictures[0])}; they must be alike")
+            size, first_size = ("{}×{}".format(*p.size) for p in (picture, pictures[0]))
+            raise GanflowError(f"{frame} is {size}, but the first picture is {first_size}; they must be alike")
     if captions:
         pictures = [captioned(p, text) for p, text in zip(pictures, captions, strict=True)]
     each = max(20, round(1000 / fps))
@@ -169,7 +170,3 @@ def _open(path: Path) -> Image.Image:
             return file.copy() if file.mode == "L" else file.convert("RGB")
     except (OSError, UnidentifiedImageError):
         raise GanflowError(f"cannot read {path} as a picture; remove it and try again") from None
-
-
-def _size(picture: Image.Image) -> str:
-    return f"{picture.width}×{picture.height}"
