@@ -151,6 +151,7 @@ class Connection:
         to = self.destination
         if to is None or (to.trusted and not to.is_default):
             return Artifacts(self.client(), id)
+        # MlflowClient asks the store for the address again each time, and has nothing that writes to one that was checked
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         check_artifacts(uri, id, server=is_http(self.uri))
