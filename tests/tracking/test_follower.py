@@ -130,9 +130,9 @@ def test_a_run_that_fails(make_run: Make, database: str) -> None:
 PARENT = """\
 import os, sys
 from pathlib import Path
-from ganflow import runs
+from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.tracking import Follower
+from ganflow.tracking.follower import Follower
 folder = RunFolder(Path(sys.argv[1]))
 follower = Follower(folder)
 follower.start()
@@ -140,7 +140,7 @@ print(follower._process.pid, flush=True)
 if os.fork() == 0:  # a worker that outlives its parent and holds the pipe open
     import time
     time.sleep(60)
-with runs.locked(folder):
+with folders.locked(folder):
     sys.stdin.read()
 """
 
