@@ -17,7 +17,7 @@ from ganflow.printing import say
 
 if TYPE_CHECKING:
     from ganflow.runs.folders import RunFolder
-    from ganflow.tracking.store import Server
+    from ganflow.tracking.follower import Server
 
 
 def sync_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,14 +110,14 @@ def ui_arguments(parser: argparse.ArgumentParser) -> None:
 def ui_command(args: argparse.Namespace) -> int:
     from ganflow.addresses import absolute, is_http
     from ganflow.tracking.destination import Destination
+    from ganflow.tracking.follower import Server
     from ganflow.tracking.outbox import default_uri
-    from ganflow.tracking.store import Server
 
     if not 1 <= args.port <= 65535:
         raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")
     runs = args.runs.absolute()
     uri = absolute(args.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(runs))
-    Destination(uri, runs, given=True).check("")
+    Destination(uri, runs, trusted=True).check("")
     if is_http(uri):
         say(f"the runs are tracked by the MLflow server at {uri}")
         _browse(uri, args.no_browser)

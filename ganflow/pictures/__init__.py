@@ -1,4 +1,4 @@
-"""Looking at it: grids of samples, densities against the truth, curves, animations.
+"""Pictures: grids of samples, densities against the truth, curves, animations.
 
 Images need Pillow alone and take milliseconds. What needs matplotlib (a second to import) imports it when it draws.
 """

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ganflow.contract.loss import SUMS
 from ganflow.pictures.files import save_png
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ def _panel_of(name: str, entry: Entry) -> str | None:
         return PANELS[1]
     if not any(other.startswith(("critic/", "generator/")) for other in entry.values):
         return PANELS[3]
+    from ganflow.contract.loss import SUMS  # imports torch
+
     return PANELS[2] if "/" not in name and name not in ("rounds_per_second", *SUMS) else None
 
 
@@ -131,8 +132,8 @@ def smooth(rounds: NDArray[np.float64], values: NDArray[np.float64], share: floa
     """Mean over a window centred on each point, `share` of the whole run wide: no lag. Towards the ends the window
     narrows to half, so that slopes are kept, and from there it is cut off."""
     half = (rounds[-1] - rounds[0]) * share / 2
-    reach = np.clip(np.minimum(rounds - rounds[0], rounds[-1] - rounds), half / 2, half)
-    first, last = np.searchsorted(rounds, rounds - reach), np.searchsorted(rounds, rounds + reach, side="right")
+    width = np.clip(np.minimum(rounds - rounds[0], rounds[-1] - rounds), half / 2, half)
+    first, last = np.searchsorted(rounds, rounds - width), np.searchsorted(rounds, rounds + width, side="right")
     sums = np.concatenate(([0.0], np.cumsum(values)))
     means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
     return means

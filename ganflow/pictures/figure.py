@@ -1,4 +1,4 @@
-"""Figures: the look that all plots share. The only module that imports matplotlib, and only its object interface:
+"""Figures: the style that all plots share. The only module that imports matplotlib, and only its object interface:
 no pyplot, so no state that threads would share and no window system."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def new_figure(width: int, height: int) -> Figure:
 
 
 def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float, title: str) -> Axes:
-    """Axes at a place in pixels from the figure's lower left corner."""
+    """Axes at a position in pixels from the figure's lower left corner."""
     w, h = figure.get_size_inches() * DPI
     axes = figure.add_axes((left / w, bottom / h, width / w, height / h))
     axes.set_title(title, fontsize=11, color=INK, loc="left", pad=6)

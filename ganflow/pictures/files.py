@@ -14,6 +14,15 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from ganflow.errors import GanflowError
 from ganflow.files import replacing
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# what Pillow raises for bad files
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+STRIP = 22  # height of a caption in pixels
+LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
+
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
@@ -39,16 +48,8 @@ def save_png(image: Image.Image, path: Path) -> None:
         image.save(scratch, format="PNG", compress_level=3)  # half the time of level 6, a tenth more bytes
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# what Pillow raises for bad files
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
 def read_image(path: Path, channels: int) -> Tensor:
-    """The image in a file, at its own size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
+    """Read an image file at its original size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
     more channels, a label map whose pixels' numbers 0 … channels − 1 become a channel each.
 
     Raises:
@@ -65,7 +66,7 @@ def read_image(path: Path, channels: int) -> Tensor:
 
 
 def is_grey(path: Path) -> bool:
-    """Whether a file's image has no colours."""
+    """Tell whether a file's image has no colours."""
     with Image.open(path) as opened:
         return opened.mode in ("1", "L", "LA", "La", "I", "I;16", "F")
 
@@ -104,7 +105,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def image_error_text(error: BaseException) -> str:
-    """What one of IMAGE_ERRORS says of a file."""
+    """The message of one of IMAGE_ERRORS."""
     return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
 
 
@@ -119,10 +120,6 @@ def to_eight_bits(image: Image.Image, channels: int) -> Image.Image:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert(mode)
     return image.convert(mode)
-
-
-STRIP = 22  # height of a caption in pixels
-LAST = 1500  # milliseconds that the last frame stays, so that one can look at the result
 
 
 def gif(
@@ -145,7 +142,8 @@ def gif(
     pictures = [frame if isinstance(frame, Image.Image) else _open(frame) for frame in frames]
     for frame, picture in zip(frames, pictures, strict=True):
         if picture.size != pictures[0].size:
-            raise GanflowError(f"{frame} is {_size(picture)}, but the first picture is {_size(pictures[0])}; they must be alike")
+            size, first_size = ("{}×{}".format(*p.size) for p in (picture, pictures[0]))
+            raise GanflowError(f"{frame} is {size}, but the first picture is {first_size}; they must be alike")
     if captions:
         pictures = [captioned(p, text) for p, text in zip(pictures, captions, strict=True)]
     each = max(20, round(1000 / fps))
@@ -172,7 +170,3 @@ def _open(path: Path) -> Image.Image:
             return file.copy() if file.mode == "L" else file.convert("RGB")
     except (OSError, UnidentifiedImageError):
         raise GanflowError(f"cannot read {path} as a picture; remove it and try again") from None
-
-
-def _size(picture: Image.Image) -> str:
-    return f"{picture.width}×{picture.height}"

@@ -10,11 +10,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
 GAP = 2  # pixels between tiles and around them
 TILE = 64  # small images are enlarged to about this many pixels
 BACKGROUND = 255
+HEADING = 14  # pixels above every row of a sheet
+PANEL = 700  # pixels that a side of a latent map is not to exceed by much
+POINT = 32  # small images in it are enlarged to about this many pixels
 
 
 def image_grid(images: Tensor, columns: int | None = None, scale: int | None = None, gap: int = GAP) -> Image.Image:
@@ -57,14 +62,6 @@ def _columns(n: int) -> int:
     return next((columns for columns in range(side, 2 * side) if n % columns == 0), side)
 
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-
-HEADING = 14  # pixels above every row
-
-
 def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
     """One row of tiles per entry, (n, channels, height, width) in [-1, 1], under its name.
 
@@ -94,23 +91,14 @@ def coloured_images(images: Tensor) -> Tensor:
     return table[images.float().cpu().argmax(1)].permute(0, 3, 1, 2)
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-PANEL = 700  # pixels that a side is not to exceed by much
-POINT = 32  # small images are enlarged to about this many pixels
-
-
-def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, places: Tensor) -> Image.Image:
+def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, positions: Tensor) -> Image.Image:
     """A latent plane, laid out as the unit square: on the left what it decodes to, on the right where examples lie in it.
 
     Args:
-        decode: images (n, channels, height, width) for places (n, 2) in the square; the first number goes to the right, the
+        decode: images (n, channels, height, width) for positions (n, 2) in the square; the first number goes to the right, the
             second upwards.
         examples: images (m, channels, height, width).
-        places: of the examples, (m, 2) in [0, 1].
+        positions: of the examples, (m, 2) in [0, 1].
     """
     import torch
 
@@ -123,7 +111,7 @@ def latent_map(decode: Callable[[Tensor], Tensor], examples: Tensor, places: Ten
     decoded = image_grid(images, columns=side, scale=scale).convert("RGB")
     scatter = Image.new("RGB", decoded.size, (BACKGROUND,) * 3)
     spare = (decoded.width - width * scale, decoded.height - height * scale)
-    for example, (x, y) in zip(coloured_images(examples), places.tolist(), strict=True):
+    for example, (x, y) in zip(coloured_images(examples), positions.tolist(), strict=True):
         tile = image_grid(example[None], scale=scale).convert("RGB").crop((GAP, GAP, GAP + width * scale, GAP + height * scale))
         scatter.paste(tile, (round(x * spare[0]), round((1 - y) * spare[1])))
     canvas = Image.new("RGB", (2 * decoded.width + 8 * GAP, decoded.height), (BACKGROUND,) * 3)

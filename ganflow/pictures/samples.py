@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float32]
 
+Limits = tuple[tuple[float, float], tuple[float, float]]
 SIDE = 400  # of a square panel, in pixels
 EDGE = 46  # around it
 BINS = 100  # of a histogram, where the density is not known
-KNOWN = 4000  # real examples looked at
+KNOWN = 4000  # real examples drawn, or counted
+COLUMNS = 8  # pairs in a row
 
 
 def density(data: Data | None, samples: Tensor, path: Path | None = None, round: int | None = None) -> Image:
@@ -40,9 +42,7 @@ def density(data: Data | None, samples: Tensor, path: Path | None = None, round:
         path: where a PNG goes, if anywhere.
         round: for the title.
     """
-    title = "generated" if round is None else f"generated, round {round}"
-    points = _array(samples)
-    image = _render(_panels(data, title, points))
+    image = _render(_panels(data, _title(round), _array(samples))[0])
     if path is not None:
         save_png(image, path)
     return image
@@ -58,7 +58,7 @@ def ways(data: Data | None, samples: Tensor, title: str = "ways between latent p
         axes.plot(way[:, 0], way[:, 1], color=colour, linewidth=1, marker="o" if len(way) <= 30 else None, markersize=2.5)
         axes.plot(*way[0], color=colour, marker="o", markersize=6)
         axes.plot(*way[-1], color=colour, marker="o", markersize=7, markerfacecolor="white")
-    return _render((figure, axes))
+    return _render(figure)
 
 
 def histogram(data: Data | None, samples: Tensor, round: int | None = None) -> Image:
@@ -68,13 +68,13 @@ def histogram(data: Data | None, samples: Tensor, round: int | None = None) -> I
     real, made = real_examples(data), _array(samples)[:, 0]
     edges = np.linspace(*_limits(real if real is not None else _array(samples))[0], BINS // 2 + 1).tolist()
     figure = new_figure(640, 380)
-    axes = add_axes(figure, 56, 40, 560, 300, "generated" if round is None else f"generated, round {round}")
+    axes = add_axes(figure, 56, 40, 560, 300, _title(round))
     if real is not None:
         axes.hist(real[:, 0], edges, density=True, color=FAINT, label="data")
     if ((made >= edges[0]) & (made <= edges[-1])).any():
         axes.hist(made, edges, density=True, histtype="step", color=COLOURS[1], linewidth=1.6, label="generated")
     axes.legend(fontsize=9, frameon=False)
-    return _render((figure, axes))
+    return _render(figure)
 
 
 def lines(data: Data | None, samples: Tensor, round: int | None = None) -> Image:
@@ -83,7 +83,7 @@ def lines(data: Data | None, samples: Tensor, round: int | None = None) -> Image
 
     real, made = real_examples(data), _array(samples)[:64]
     both = [(f"data: {data.name}", real[:64], COLOURS[0])] if real is not None and data is not None else []
-    both.append(("generated" if round is None else f"generated, round {round}", made, COLOURS[1]))
+    both.append((_title(round), made, COLOURS[1]))
     shown = both[0][1][np.isfinite(both[0][1])]
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (-1.0, 1.0)
     margin = 0.08 * (high - low) or 1.0
@@ -92,7 +92,7 @@ def lines(data: Data | None, samples: Tensor, round: int | None = None) -> Image
         axes = add_axes(figure, EDGE + i * (SIDE + EDGE), EDGE, SIDE, 300, title)
         axes.plot(np.arange(rows.shape[1]), rows.T, color=colour, linewidth=0.8, alpha=0.35)
         axes.set_ylim(low - margin, high + margin)
-    return _render((figure, axes))
+    return _render(figure)
 
 
 def real_examples(data: Data | None) -> Points | None:
@@ -170,9 +170,6 @@ def _truth(data: Data) -> tuple[Limits, NDArray[np.uint8]] | None:
     return limits, _colours(height)
 
 
-Limits = tuple[tuple[float, float], tuple[float, float]]
-
-
 def _limits(points: Points) -> Limits:
     """A square that holds the points, with room for those that go astray."""
     points = points[np.isfinite(points).all(axis=1)]
@@ -203,19 +200,14 @@ def _array(tensor: Tensor) -> Points:
     return array
 
 
-def _render(drawn: tuple[Figure, Axes]) -> Image:
+def _title(round: int | None) -> str:
+    return "generated" if round is None else f"generated, round {round}"
+
+
+def _render(figure: Figure) -> Image:
     from ganflow.pictures.figure import to_image
 
-    return to_image(drawn[0])
-
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-
-    from ganflow.contract.data import Data
-
-COLUMNS = 8  # pairs in a row
+    return to_image(figure)
 
 
 def image_pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | None = None) -> Image | None:
@@ -239,13 +231,6 @@ def image_pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data
 
             return ways(data, torch.stack((originals, reconstructed), 1), f"{title} points, and rings where they come out")
     return None
-
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-
-    from ganflow.contract.data import Data
 
 
 def sample_picture(data: Data | None, samples: Tensor, round: int | None = None) -> Image | None:

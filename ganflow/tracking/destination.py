@@ -1,27 +1,46 @@
-"""Destinations: where a run's points go, and whether they may."""
+"""Destinations: the store that a run's points go to, if they may, and with whose credentials.
+
+Only stores that the user named himself, now or once before, get his credentials.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 import shlex
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ganflow.addresses import SQLITE, absolute, is_http, password_problem, plain_file, shown
+from ganflow import child
+from ganflow.addresses import SQLITE, absolute, is_http, normal, password_problem, plain_file, shown
 from ganflow.errors import GanflowError
+from ganflow.files import write_text
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
-from ganflow.tracking.credentials import ENVIRONMENT, has_credentials, known
-from ganflow.tracking.outbox import STORE, default_uri, inside, sqlite_file, store_uri
+from ganflow.tracking.outbox import STORE, State, default_uri, sqlite_file
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
 
+ENVIRONMENT = "MLFLOW_TRACKING_URI"
+_MOST = 1000  # addresses kept
+_CREDENTIALS = (
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_AWS_SIGV4",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "MLFLOW_WORKSPACE",
+)
+_FILES = (".netrc", "_netrc", ".mlflow/credentials")  # below the home folder
 _TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
 """Some that every MLflow database has."""
 
@@ -33,16 +52,16 @@ class Destination:
     Attributes:
         uri: its address, a SQLite file's absolute.
         runs: the runs folder of what is sent.
-        given: by the user himself, or the runs folder's own store; otherwise by a recipe, or by a run's folder.
+        trusted: named by the user himself, or the runs folder's default store; otherwise by a recipe, or by a run's folder.
     """
 
     uri: str
     runs: Path
-    given: bool
+    trusted: bool
 
     @property
-    def own(self) -> bool:
-        """Whether it is the store that a runs folder has when no other is named."""
+    def is_default(self) -> bool:
+        """True for the store that a runs folder has when no other is named."""
         return self.uri == default_uri(self.runs)
 
     def check(self, remedy: str) -> None:
@@ -55,14 +74,14 @@ class Destination:
             GanflowError: it has a password in it, or is no address; it is another program's database; it is one that only the
                 user himself may name.
         """
-        if self.own and not inside(self.runs / STORE, self.runs):
+        if self.is_default and not inside(self.runs / STORE, self.runs):
             raise GanflowError(f"{self.runs / STORE} is a link out of the runs folder; if you mean it, set {ENVIRONMENT} to "
                                f"{SQLITE}{os.path.realpath(self.runs / STORE)}")  # fmt: skip
-        if not self.own:
+        if not self.is_default:
             check_address(self.uri)
         if self.uri.startswith(SQLITE):
-            check_file(self.uri, self.runs)
-        if self.given or is_http(self.uri):
+            _check_file(self.uri)
+        if self.trusted or is_http(self.uri):
             return
         file = plain_file(self.uri)
         if file is None:
@@ -73,36 +92,39 @@ class Destination:
                                f"{self.runs}; if you mean it: {remedy}")  # fmt: skip
 
     def barred(self) -> str | None:
-        """Why it gets no credentials; None where it does, where there are none, or where none are wanted."""
-        if self.given or not is_http(self.uri) or not has_credentials():
+        """The reason why it gets no credentials; None where it does, where there are none, or where none are wanted."""
+        if self.trusted or not is_http(self.uri) or not _has_credentials():
             return None
         return f"your MLflow credentials do not go to {shown(self.uri)}, which comes from a recipe; if it is yours"
 
 
+def store_uri(folder: RunFolder, uri: str | None = None) -> str:
+    """The store of a run's points: `uri`, the one that its recipe names, MLFLOW_TRACKING_URI's, the one that they went to
+    before, or a SQLite file beside the runs. A SQLite file's path is made absolute."""
+    runs = outbox.root(folder)
+    named = uri or outbox.settings(folder)["uri"] or os.environ.get(ENVIRONMENT)
+    if not named and (before := State.read(folder).uri):
+        # the default store of a runs folder that was moved, or copied, is the one that is in it now
+        file = sqlite_file(before) if before.startswith(SQLITE) and "?" not in before else None
+        moved = file is not None and file.name == STORE and not inside(file, runs) and not known(before)
+        named = None if moved else before
+    return absolute(named or default_uri(runs))
+
+
 def of_folder(folder: RunFolder, uri: str | None = None) -> Destination:
-    """Where a folder's points go: see `store_uri`."""
+    """The destination of a folder's points: see `store_uri`."""
     to, runs = store_uri(folder, uri), outbox.root(folder)
     return Destination(to, runs, bool(uri) or to == default_uri(runs) or known(to))
 
 
-def of_recipe(recipe: Recipe, runs: Path) -> Destination | None:
-    """Where the points of a recipe's run go that is begun under `runs`; None where nothing is tracked."""
-    if not recipe.track.mlflow:
-        return None
-    runs, said, named = runs.absolute(), recipe.track.uri, os.environ.get(ENVIRONMENT)
-    if said:
-        to = absolute(said)
-        return Destination(to, runs, typed(recipe) is not None or to == default_uri(runs) or known(to))
-    return Destination(absolute(named) if named else default_uri(runs), runs, True)
-
-
 def typed(recipe: Recipe) -> str | None:
-    """The address that the command line gave, and not the recipe's file."""
+    """The address that the command line named, and not the recipe's file."""
     return recipe.track.uri if recipe.lines.get("track.uri") == 0 else None
 
 
 def bar_of(folder: RunFolder, uri: str | None) -> str | None:
-    """Why a training's points go where they go without the user's credentials, and what to type; None where they do not.
+    """The reason why a training's points go to their store without the user's credentials, and what to type; None where
+    they do not.
 
     Args:
         uri: what the user typed.
@@ -113,14 +135,17 @@ def bar_of(folder: RunFolder, uri: str | None) -> str | None:
 
 
 def check_recipe(recipe: Recipe, runs: Path) -> None:
-    """See that a recipe's run may be sent where it says.
+    """See that a recipe's run, begun under `runs`, may be sent where it says.
 
     Raises:
         GanflowError: as `Destination.check`.
     """
-    to = of_recipe(recipe, runs)
-    if to is not None:
-        to.check(f"type track.uri={shlex.quote(recipe.track.uri or to.uri)}, or set {ENVIRONMENT}")
+    if not recipe.track.mlflow:
+        return
+    runs, asked = runs.absolute(), recipe.track.uri
+    to = absolute(asked or os.environ.get(ENVIRONMENT) or default_uri(runs))
+    trusted = not asked or typed(recipe) is not None or to == default_uri(runs) or known(to)
+    Destination(to, runs, trusted).check(f"type track.uri={shlex.quote(asked or to)}, or set {ENVIRONMENT}")
 
 
 def check_address(uri: str) -> None:
@@ -143,28 +168,105 @@ def check_address(uri: str) -> None:
         raise GanflowError(f"MLflow's address {shown(uri)!r} names no host, or no port from 1 to 65535")
 
 
-def check_file(uri: str, runs: Path) -> None:
+def _check_file(uri: str) -> None:
     """Raises GanflowError: a SQLite file is there that MLflow has not made."""
+    import sqlite3
+
     file = sqlite_file(uri)
     if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
-    tables = _tables(file)
-    if tables is None:
-        raise GanflowError(f"{file} is not a database; give MLflow another file")
+    lock = setup_lock(file)
+    held = locked(lock, timeout=120) if lock.exists() else nullcontext()  # while MLflow's tables are made it is held
+    try:
+        with held, closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError:
+        raise GanflowError(f"{file} is not a database; give MLflow another file") from None
+    except Held:
+        raise setup_stuck(file) from None
     if tables and not tables >= _TABLES:
         raise GanflowError(f"{file} is another program's database, MLflow's tables do not go into it; give MLflow another file")
 
 
-def _tables(file: Path) -> set[str] | None:
-    """The names of a database's tables; None where it is none."""
-    import sqlite3
+def setup_lock(file: Path) -> Path:
+    """The file whose lock is held while a SQLite store is set up."""
+    return file.with_name(f".{file.name}.lock")
 
-    lock = file.with_name(f".{file.name}.lock")
-    held = locked(lock, timeout=120) if lock.exists() else nullcontext()  # while MLflow's tables are made it is held
+
+def setup_stuck(file: Path) -> GanflowError:
+    return GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?")
+
+
+@contextmanager
+def no_other_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
+    written = Path(uri.removeprefix(SQLITE).partition("?")[0]).parent
+    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
     try:
-        with held, closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
-            return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.DatabaseError:
-        return None
-    except Held:
-        raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def inside(file: Path, runs: Path) -> bool:
+    """True for a file below the runs folder, links followed."""
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(runs))
+
+
+# The user's addresses and credentials.
+
+
+def known(address: str) -> bool:
+    """True for an address that the user named, now or once before."""
+    named = os.environ.get(ENVIRONMENT)
+    return normal(address) in [*([normal(named)] if named else []), *_kept()]
+
+
+def remember(address: str) -> None:
+    """Keep an address that the user named. Where his state folder cannot be written, he has to name it each time."""
+    if normal(address) in _kept():
+        return
+    file = _file()
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(file.with_name(f".{file.name}.lock"), timeout=5):
+            write_text(file, json.dumps([*_kept(), normal(address)][-_MOST:], indent=2) + "\n")
+    except (OSError, Held) as error:
+        logging.getLogger("ganflow").warning("the address %s is not remembered: %s", shown(address), error)
+
+
+def _file() -> Path:
+    """The file of the user's addresses: in $GANFLOW_STATE, else in ganflow/ in his state folder."""
+    state = os.environ.get("GANFLOW_STATE")
+    if state:
+        return Path(state) / "addresses.json"
+    from platformdirs import user_state_path
+
+    return user_state_path("ganflow", appauthor=False) / "addresses.json"
+
+
+def _kept() -> list[str]:
+    try:
+        kept = json.loads(_file().read_text())
+    except (OSError, ValueError):
+        return []
+    return [address for address in kept if isinstance(address, str)] if isinstance(kept, list) else []
+
+
+def _has_credentials() -> bool:
+    """Tell whether there are any that MLflow would send."""
+    home, netrc = Path(os.path.expanduser("~")), os.environ.get("NETRC")
+    files = [*([Path(netrc)] if netrc else []), *(home / name for name in _FILES)]
+    return any(os.environ.get(name) for name in _CREDENTIALS) or any(file.exists() for file in files)
+
+
+@contextmanager
+def without_credentials() -> Iterator[None]:
+    """While this lasts, nothing that is sent from this process carries any: neither those of the environment nor what is in
+    files of the home folder (~/.netrc with its default entry, ~/.mlflow/credentials)."""
+    with child.empty_folder() as empty:
+        hidden = {"NETRC": os.devnull, "HOME": str(empty), "USERPROFILE": str(empty)}
+        with child.applied({**dict.fromkeys(_CREDENTIALS), **hidden}):
+            yield

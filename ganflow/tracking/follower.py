@@ -1,12 +1,20 @@
-"""The follower: a process beside the training that sends its folder to MLflow. Whatever happens to it, training goes on."""
+"""Processes: the follower, which sends a training's folder to MLflow, and MLflow's server. Without them training goes on."""
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import signal
+import socket
 import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ganflow import child
@@ -14,26 +22,28 @@ from ganflow.addresses import absolute
 from ganflow.errors import GanflowError
 from ganflow.files import open_file
 from ganflow.recipe import Recipe
-from ganflow.runs.folders import RunFolder
-from ganflow.tracking.destination import bar_of, check_recipe, typed
-from ganflow.tracking.outbox import MISSING, Unsent, unsent
+from ganflow.runs.folders import RunFolder, is_sweep
+from ganflow.runs.journal import entries
+from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_other_folder, store_uri, typed
+from ganflow.tracking.outbox import MISSING, State, artifacts, points, samples, seen, settings, title, trials
 
 LOG = "tracking.log"
 
+
 class Follower:
-    """Starts and ends the process. It is told that training is over by a pipe closing, which also happens when training
-    is killed; it runs in its own session, so that Ctrl-C does not reach it, at low priority and without a GPU.
+    """Starts and ends the process. It learns that training is over by a pipe closing, which also happens when training
+    is killed; it runs in a session of its own, so that Ctrl-C does not end it, at low priority and without a GPU.
 
     Args:
-        given: the store's address, where the user typed it himself.
+        uri: the store's address, where the user typed it himself.
     """
 
-    def __init__(self, folder: RunFolder, given: str | None = None) -> None:
-        self.folder, self.given = folder, given
+    def __init__(self, folder: RunFolder, uri: str | None = None) -> None:
+        self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str | None:
-        """Begin to send. Takes milliseconds; MLflow is imported by the new process.
+        """Begin to send. This costs milliseconds; MLflow is imported by the new process.
 
         Returns:
             A note for the user where his credentials are not used.
@@ -44,16 +54,16 @@ class Follower:
         if importlib.util.find_spec("mlflow") is None:
             raise GanflowError(MISSING)
         command = ["-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
-        if self.given:
-            command += ["--uri", absolute(self.given)]
+        if self.uri:
+            command += ["--uri", absolute(self.uri)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
-        return bar_of(self.folder, self.given)
+        return bar_of(self.folder, self.uri)
 
     def finish(self, timeout: float) -> Unsent | None:
-        """Tell it that the run is over (run.json says how, so note that first) and wait for it to send the rest.
+        """End the run for the process (run.json says how, so note that first) and wait for it to send the rest.
 
         Returns:
             What could not be sent within `timeout` seconds, and why; None when MLflow has everything. A process that is
@@ -65,16 +75,12 @@ class Follower:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            code: int | None = process.wait(timeout)
+            why = f"the tracking process ended early (code {process.wait(timeout)}; see {self.folder.path / LOG})"
         except subprocess.TimeoutExpired:
-            code = None
+            why = f"still being sent after {timeout:g} s"
             _forget(process)
         left = unsent(self.folder)
-        if left is None or left.why:
-            return left
-        if code is None:
-            return replace(left, why=f"still being sent after {timeout:g} s")
-        return replace(left, why=f"the tracking process ended early (code {code}; see {self.folder.path / LOG})")
+        return replace(left, why=left.why or why) if left else None
 
     def stop(self) -> None:
         """Wait no longer: it sends what there is, and how the run ended, and ends by itself."""
@@ -97,3 +103,145 @@ def sender(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None
     """
     check_recipe(recipe, runs)
     return (lambda folder: Follower(folder, typed(recipe))) if recipe.track.mlflow else None
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """The part that MLflow has not got, and why. As text: "120 points not sent to http://…: connection refused; send …"."""
+
+    points: int
+    images: int
+    uri: str
+    why: str
+    run: str  # its id, or the sweep's name
+
+    def __str__(self) -> str:
+        counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
+        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}; {self.remedy}"
+
+    @property
+    def remedy(self) -> str:
+        return f"send later with: ganflow sync {self.run}"
+
+
+def unsent(folder: RunFolder) -> Unsent | None:
+    """The part still to be sent of a run that is over, or of a sweep and all its trials; None when MLflow has everything."""
+    if not is_sweep(folder):
+        return _unsent(folder)
+    left = [part for part in map(_unsent, (folder, *map(RunFolder, trials(folder)))) if part]
+    if not left:
+        return None
+    why = next((part.why for part in left if part.why), "")
+    return Unsent(sum(part.points for part in left), sum(part.images for part in left), left[0].uri, why, title(folder))
+
+
+def _unsent(folder: RunFolder) -> Unsent | None:
+    state = State.read(folder)
+    if state.seen == seen(folder) and not state.error:
+        return None
+    status = folder.read().status
+    left = sum(1 for _ in points(entries(folder.journal), state.steps))
+    pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings(folder)["images"] else 0
+    ended = state.status == status or (state.status == "killed" and status == "running")
+    if not left and not pictures and ended and not state.error:
+        return None
+    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.id)
+
+
+class Server:
+    """`mlflow server` with one worker, its output kept for when it fails. A context manager: leaving it ends the server.
+
+    Args:
+        uri: the store, a database.
+        runs: the runs folder, whose artifacts it serves.
+        host, port: the address to listen on.
+    """
+
+    def __init__(self, uri: str, runs: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+        self.uri, self.runs, self.host, self.port = uri, runs, host, port
+        inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self.url = f"http://[{inside}]:{port}" if ":" in inside else f"http://{inside}:{port}"
+
+    def check_free(self) -> None:
+        """Raises GanflowError where the port is in use, or the address is not this machine's."""
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                why = f"port {self.port} on {self.host} cannot be used ({error.strerror}); choose another: --port {self.port + 1}"
+            else:
+                why = f"cannot listen on {self.host} ({error.strerror}); leave --host out to listen on this machine only"
+            raise GanflowError(why) from None
+
+    def __enter__(self) -> Server:
+        self._output, self._held = tempfile.TemporaryFile(), ExitStack()
+        self._held.enter_context(no_other_folder(self.uri))
+        environment = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for things that we have not got
+            "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+            ENVIRONMENT: None,
+        }
+        listen = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
+        store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
+        self._process = child.start(
+            ["-m", "mlflow", "server", *listen, *store],
+            environment,
+            cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us; then the server and its worker are ended together
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._output.close()
+        self._held.close()
+
+    def kill(self) -> None:
+        """End it without asking."""
+        self._signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if sys.platform == "win32":
+            self._process.terminate()
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def wait_until_ready(self, timeout: float = 60) -> None:
+        """Wait until it answers.
+
+        Raises:
+            GanflowError: it ended, or does not answer in time; with the last lines of its output.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                self.wait()
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=2):
+                return
+            time.sleep(0.1)
+        raise self._failed(f"does not answer after {timeout:g} s")
+
+    def wait(self) -> None:
+        """Wait until it ends by itself, which is an error.
+
+        Raises:
+            GanflowError: it ended.
+        """
+        raise self._failed(f"ended with code {self._process.wait()}")
+
+    def _failed(self, how: str) -> GanflowError:
+        self._output.seek(0)
+        last = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
+        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if last else ""), *last]))

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from mlflow.pyfunc.model import PythonModel
 
-from ganflow.runs.folders import RunFolder
-from ganflow.runs.loading import load_game
+from ganflow import RunFolder, load_game
 
 
 class Generator(PythonModel):
@@ -23,12 +22,14 @@ class Generator(PythonModel):
         self.game = load_game(RunFolder(Path(context.artifacts["generator"])))
 
     def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Without type hints, from which MLflow would make up a signature of its own."""
+        """Generate samples; without type hints, from which MLflow would make up another signature."""
         inputs = self.game.signatures[self.game.maker].inputs
-        given = model_input if len(inputs) > 1 else {next(iter(inputs)): model_input}
-        arrays = {name: np.array(given[name]) for name in inputs}
-        kinds = {name: np.int64 if np.issubdtype(a.dtype, np.integer) else np.float32 for name, a in arrays.items()}
-        tensors: dict[str, Any] = {name: torch.from_numpy(a.astype(kinds[name])) for name, a in arrays.items()}
+        values = model_input if len(inputs) > 1 else {next(iter(inputs)): model_input}
+        tensors: dict[str, Any] = {}
+        for name in inputs:
+            array = np.array(values[name])
+            whole = np.issubdtype(array.dtype, np.integer)
+            tensors[name] = torch.from_numpy(array.astype(np.int64 if whole else np.float32))
         return self.game.call(self.game.maker, **tensors).numpy()
 
 

@@ -1,34 +1,51 @@
-"""MLflow's store: set up, reached or given up on quickly, served, and followed when its folder is moved."""
+"""MLflow's store: set up, opened or abandoned quickly, asked for runs, and corrected when its folder was moved."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
-import signal
-import socket
+import shlex
 import sqlite3
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, nullcontext
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from ganflow import child
-from ganflow.addresses import absolute, redacted
+from ganflow.addresses import SQLITE, absolute, is_http, redacted
 from ganflow.errors import GanflowError
+from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, sqlite_file
+from ganflow.tracking import outbox
+from ganflow.tracking.contents import PARENT, RUN_ID, Artifacts, check_artifacts, local_path, run_name
+from ganflow.tracking.destination import no_other_folder, setup_lock, setup_stuck
+from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, settings, sqlite_file
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from ganflow.tracking.destination import Destination
+
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
+_HABITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+BARRED = "not allowed in"
+_REASONS = (
+    ("connection refused", "connection refused"),
+    ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
+    ("timed out", "no answer in time"),
+    ("no route to host|network is unreachable", "no route to it"),
+    ("remote end closed|connection reset|connection aborted", "connection lost"),
+    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    ("database is locked", "the database is busy"),
+    ("no space left", "no space left on the disk"),
+)
 _COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -36,12 +53,193 @@ _COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Where MLflow keeps paths of artifacts."""
+"""The columns in which MLflow keeps paths of artifacts."""
+
+
+def client(uri: str, runs: Path | None = None) -> MlflowClient:
+    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
+    process at a time: several at once break a fresh one.
+
+    Args:
+        runs: the runs folder, whose default store follows it where it was moved.
+
+    Raises:
+        GanflowError: MLflow is not installed.
+    """
+    for name, value in _HABITS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow import MlflowClient
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise GanflowError(MISSING) from None
+    if not uri.startswith(SQLITE):
+        return MlflowClient(uri)
+    uri = absolute(uri)
+    file = sqlite_file(uri)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(setup_lock(file), timeout=120), no_other_folder(uri):
+            made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
+            if runs is not None and uri == default_uri(runs):
+                follow_folder(runs)
+            return made
+    except Held:
+        raise setup_stuck(file) from None
+    except OSError as error:
+        raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
+
+
+def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
+    """The id of the experiment of this name, which is made if it is missing. A database gets absolute paths for
+    artifacts; a server has its own.
+
+    Raises:
+        GanflowError: the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found: Any = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
+        try:
+            made: str = client.create_experiment(name, artifact_location=location, tags=_KIND)
+            return made
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise GanflowError(
+            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
+        )
+    return str(found.experiment_id)
+
+
+def reason(error: BaseException) -> str:
+    """The reason of a failure of MLflow's in a few words; its texts are a page long."""
+    text = f"{error}".strip()
+    for signs, words in _REASONS:
+        if re.search(signs, text, re.IGNORECASE):
+            return words
+    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
+
+
+class Connection:
+    """To a store; made when it is first used, and again after it was `lost`.
+
+    Args:
+        destination: what is known of the store besides its address; without it, it is the user's.
+        barred: why it gets no credentials.
+    """
+
+    def __init__(self, uri: str, destination: Destination | None = None, barred: str | None = None) -> None:
+        self.uri, self.destination, self.barred = uri, destination, barred
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._parents: dict[str, str] = {}
+
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = client(self.uri, self.destination.runs if self.destination else None)
+        return self._client
+
+    def artifacts(self, id: str, uri: str) -> Artifacts:
+        """The files of a run, or of a model, by the address that the store says; see `check_artifacts`."""
+        to = self.destination
+        if to is None or (to.trusted and not to.is_default):
+            return Artifacts(self.client(), id)
+        # MlflowClient asks the store for the address again each time, and has nothing that writes to one that was checked
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        check_artifacts(uri, id, server=is_http(self.uri))
+        return Artifacts(self.client(), id, get_artifact_repository(uri, tracking_uri=self.uri))
+
+    def reason(self, error: BaseException) -> str:
+        """The reason of a failure, in a few words."""
+        why = reason(error)
+        if self.barred and why.startswith(BARRED):
+            return f"{BARRED}: {self.barred}, add --uri {shlex.quote(self.uri)}"
+        return why
+
+    def lost(self) -> None:
+        """Something failed: nothing that was learnt about the store is relied on any more."""
+        self._client = None
+        self._experiments.clear()
+        self._parents.clear()
+
+    def answers(self) -> bool:
+        """Ask the store for anything; False where it does not answer."""
+        try:
+            self.client().search_experiments(max_results=1)
+        except Exception:  # whatever MLflow raises
+            self.lost()
+            return False
+        return True
+
+    def experiment(self, folder: RunFolder) -> str:
+        """The id of the experiment that a folder belongs to: a trial's is its sweep's. It is made if it is missing."""
+        folder = outbox.sweep_of(folder) or folder
+        name = settings(folder)["experiment"]
+        if name not in self._experiments:
+            self._experiments[name] = experiment(self.client(), self.uri, name, outbox.root(folder))
+        return self._experiments[name]
+
+    def run(self, folder: RunFolder) -> Any:
+        """A folder's MLflow run, which is made if there is none; that of a trial's sweep is made before it. By its tag it is
+        found again from any process."""
+        sweep, key = is_sweep(folder), outbox.identity(folder)
+        above = None if sweep else outbox.sweep_of(folder)
+        parent = self._parent(above) if above else None
+        # the senders of single trials may both want to make the sweep's
+        alone = locked(folder.path / ".tracking.run.lock", timeout=60) if sweep else nullcontext()
+        with alone:
+            run: Any = next(self._find(folder, RUN_ID, key), None)
+            if run is None:
+                tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
+                created = folder.read().created
+                start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+                run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))
+        if sweep:
+            self._parents[key] = run.info.run_id
+        return run
+
+    def parent(self, folder: RunFolder) -> str | None:
+        """The id of the MLflow run of a trial's sweep. A trial that was moved out of its sweep's folder finds it by what its
+        run.json says; None where there is no such run."""
+        above = outbox.sweep_of(folder)
+        if above:
+            return self._parent(above)
+        noted = folder.read().tracking.get("parent")
+        found = next(self._find(folder, RUN_ID, noted), None) if noted else None
+        return str(found.info.run_id) if found else None
+
+    def children(self, sweep: RunFolder) -> set[str]:
+        """The ids of the trials that have an MLflow run."""
+        return {run.data.tags.get(RUN_ID, "") for run in self._find(sweep, PARENT, self._parent(sweep))}
+
+    def _parent(self, sweep: RunFolder) -> str:
+        return self._parents.get(outbox.identity(sweep)) or str(self.run(sweep).info.run_id)
+
+    def _find(self, folder: RunFolder, tag: str, value: str) -> Iterator[Any]:
+        token = None
+        while True:
+            wanted = f"tags.`{tag}` = '{value}'"
+            page = self.client().search_runs([self.experiment(folder)], wanted, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+# A runs folder that is moved.
 
 
 def follow_folder(runs: Path) -> None:
-    """Let a runs folder's own store find its artifacts where they are now. Nothing is written where nothing was moved; others
-    may read and write the database meanwhile.
+    """Let a runs folder's default store find its artifacts where they are now. Nothing is written where nothing was moved;
+    others may read and write the database meanwhile.
 
     Raises:
         GanflowError: it cannot be written.
@@ -49,8 +247,7 @@ def follow_folder(runs: Path) -> None:
     here = artifacts(runs)
     try:
         with closing(sqlite3.connect(runs / STORE, timeout=60, isolation_level=None)) as database:
-            gone = _gone(database, here)
-            if not gone:
+            if not _gone(database, here):
                 return
             database.execute("BEGIN IMMEDIATE")
             for before in _gone(database, here):
@@ -79,7 +276,7 @@ def _copied(database: sqlite3.Connection, uri: str, path: Path, here: Path) -> b
 
 
 def _replace(database: sqlite3.Connection, before: str, now: str) -> None:
-    """Put one folder's address in the place of another's, also at the beginning of longer ones."""
+    """Replace one folder's address by another's, also at the beginning of longer ones."""
     for table, column in _COLUMNS:
         try:
             database.execute(
@@ -91,257 +288,3 @@ def _replace(database: sqlite3.Connection, before: str, now: str) -> None:
                 raise
 
 
-def local_path(uri: str) -> Path | None:
-    """The path of a "file:" address, or of one that is a path; None for any other."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(url2pathname(parts.path))
-    return Path(uri) if not parts.scheme and uri.startswith("/") else None
-
-
-def check_artifacts(uri: str, id: str, server: bool) -> None:
-    """See that a run's, or a model's, artifacts go where they may, in a store that is not known to be the user's: through the
-    server itself, or into a folder that is the run's alone, and in which no link leads out of it.
-
-    Args:
-        uri: what the store says.
-        id: of the run or the model, by which MLflow names the folder.
-        server: whether the store is a server.
-
-    Raises:
-        GanflowError: they would go elsewhere.
-    """
-    if server:
-        parts = urlsplit(uri)
-        if parts.scheme == "mlflow-artifacts" and not parts.netloc:
-            return
-        raise GanflowError(f"the server wants the artifacts at {uri!a}, and not at the server itself")
-    path = local_path(uri)
-    ends = [] if path is None else [path.parts[-2:], Path(os.path.realpath(path)).parts[-2:]]
-    if path is None or any(end != (id, "artifacts") for end in ends):
-        raise GanflowError(f"MLflow's store wants the artifacts at {uri!a}, which is not a folder of run {id} alone")
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(folder, name)):
-                raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
-
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages for training, not those for language models
-_HABITS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # we retry ourselves; MLflow's own 7 retries block for minutes
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
-
-
-def client(uri: str, runs: Path | None = None) -> MlflowClient:
-    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
-    process at a time: several at once break a fresh one.
-
-    Args:
-        runs: the runs folder; its own store is told where it is now, in case that it was moved.
-
-    Raises:
-        GanflowError: MLflow is not installed.
-    """
-    for name, value in _HABITS.items():
-        os.environ.setdefault(name, value)
-    try:
-        from mlflow import MlflowClient
-    except ModuleNotFoundError as error:
-        if error.name != "mlflow":
-            raise
-        raise GanflowError(MISSING) from None
-    if not uri.startswith("sqlite:///"):
-        return MlflowClient(uri)
-    uri = absolute(uri)
-    with _setting_up(uri):
-        made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
-        if runs is not None and uri == default_uri(runs):
-            follow_folder(runs)
-        return made
-
-
-def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
-    """The id of the experiment of this name, which is made if it is missing. A database is given absolute paths for
-    artifacts; a server knows its own place for them.
-
-    Raises:
-        GanflowError: the experiment was deleted.
-    """
-    from mlflow.exceptions import MlflowException
-
-    found: Any = client.get_experiment_by_name(name)
-    if found is None:
-        place = None if uri.startswith(("http", "databricks")) else artifacts(runs).as_uri()
-        try:
-            made: str = client.create_experiment(name, artifact_location=place, tags=_KIND)
-            return made
-        except MlflowException:  # another process was faster
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        raise GanflowError(
-            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
-        )
-    return str(found.experiment_id)
-
-
-@contextmanager
-def _setting_up(uri: str) -> Iterator[None]:
-    file = sqlite_file(uri)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(file.with_name(f".{file.name}.lock"), timeout=120), no_other_folder(uri):
-            yield
-    except Held:
-        raise GanflowError(f"{file} is being set up by another process for two minutes already; is one stuck?") from None
-    except OSError as error:
-        raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
-
-
-BARRED = "not allowed in"
-
-
-@contextmanager
-def no_other_folder(uri: str) -> Iterator[None]:
-    """Remove the empty folder that MLflow makes beside that of a SQLite file, where the address of that is quoted."""
-    written = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
-    made = [path for path in (written, *written.parents) if not path.exists()] if "%" in uri else []
-    try:
-        yield
-    finally:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-
-
-_REASONS = (
-    ("connection refused", "connection refused"),
-    ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
-    ("timed out", "no answer in time"),
-    ("no route to host|network is unreachable", "no route to it"),
-    ("remote end closed|connection reset|connection aborted", "connection lost"),
-    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
-    ("database is locked", "the database is busy"),
-    ("no space left", "no space left on the disk"),
-)
-
-
-def reason(error: BaseException) -> str:
-    """Why MLflow could not be reached, in a few words. Its own texts are a page long."""
-    text = f"{error}".strip()
-    for signs, words in _REASONS:
-        if re.search(signs, text, re.IGNORECASE):
-            return words
-    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
-
-
-class Server:
-    """`mlflow server` with one worker, its output kept for when it fails. A context manager: leaving it ends the server.
-
-    Args:
-        uri: the store, a database.
-        runs: the runs folder, whose artifacts it serves.
-        host, port: where it listens.
-    """
-
-    def __init__(self, uri: str, runs: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
-        self.uri, self.runs, self.host, self.port = uri, runs, host, port
-        inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.url = f"http://[{inside}]:{port}" if ":" in inside else f"http://{inside}:{port}"
-
-    def check_free(self) -> None:
-        """Raises GanflowError where the port is taken, or the address is not this machine's."""
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                why = f"port {self.port} on {self.host} cannot be used ({error.strerror}); choose another: --port {self.port + 1}"
-            else:
-                why = f"cannot listen on {self.host} ({error.strerror}); leave --host out to listen on this machine only"
-            raise GanflowError(why) from None
-
-    def __enter__(self) -> Server:
-        self._output, self._held = tempfile.TemporaryFile(), contextlib.ExitStack()
-        environment: dict[str, str | None] = {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for things that we have not got
-            "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
-            "MLFLOW_TRACKING_URI": None,
-        }
-        where = ["--host", self.host, "--port", str(self.port), "--workers", "1"]
-        store = ["--backend-store-uri", self.uri, "--artifacts-destination", str(artifacts(self.runs))]
-        self._held.enter_context(no_other_folder(self.uri))
-        self._process = child.start(
-            ["-m", "mlflow", "server", *where, *store],
-            environment,
-            cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us; then the server and its worker are ended together
-        )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._output.close()
-        self._held.close()
-
-    def kill(self) -> None:
-        """End it without asking."""
-        self._signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        if sys.platform == "win32":
-            self._process.terminate()
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-
-    def wait_until_ready(self, timeout: float = 60) -> None:
-        """Until it answers.
-
-        Raises:
-            GanflowError: it ended, or does not answer in time; with the last of what it said.
-        """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise self._failed(f"ended with code {self._process.returncode}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=2):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise self._failed(f"does not answer after {timeout:g} s")
-
-    def wait(self) -> None:
-        """Until it ends by itself, which is an error.
-
-        Raises:
-            GanflowError: it ended.
-        """
-        self._process.wait()
-        raise self._failed(f"ended with code {self._process.returncode}")
-
-    def _failed(self, how: str) -> GanflowError:
-        self._output.seek(0)
-        said = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
-        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if said else ""), *said]))

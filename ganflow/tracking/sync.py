@@ -1,41 +1,54 @@
-"""Sending a run's or a sweep's folder to MLflow: once, or following it while it grows."""
+"""Sending a run's folder, or a sweep's with its trials, to MLflow: what it has not got yet, each thing once; or following it."""
 
 from __future__ import annotations
 
+import logging
 import shlex
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from ganflow.addresses import bare, is_http, password_problem
-from ganflow.errors import GanflowError
-from ganflow.printing import say
-from ganflow.runs import folders
-from ganflow.runs.folders import RunFolder
+from ganflow.addresses import bare, is_http, password_problem, redacted
+from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.printing import escaped
+from ganflow.runs import folders, journal
+from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking import outbox
-from ganflow.tracking.connection import Connection
-from ganflow.tracking.credentials import remember, without_credentials
-from ganflow.tracking.destination import Destination, of_folder
-from ganflow.tracking.sender import Sender, Sweep, SyncResult
+from ganflow.tracking import contents, outbox, store
+from ganflow.tracking.contents import images_of, log_generator, log_image
+from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
+from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
+from ganflow.tracking.store import Connection
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from ganflow.tracking.contents import Artifacts
 
 EVERY = 3.0
-"""Seconds between looks at a folder that is followed. One look that finds points costs about 20 ms."""
+"""Seconds between attempts to send a folder that is followed. One that finds points costs about 20 ms."""
 PATIENCE = 10.0
 """Seconds that a training process which is about to end has to say how."""
-_SLOWEST = 30.0  # seconds between attempts to reach a server that is away
+_SLOWEST = 30.0  # seconds between attempts to send to a server that is away
 _LOCK = ".tracking.lock"
+_AT_ONCE = 1000  # metrics in a request, MLflow's limit
+_MANY = 100  # parameters or tags in a request, MLflow's limit
 
 
-class Look(Protocol):
-    """Sends what is there. `status` is how the run stands; returns whether the store could not be reached."""
+@dataclass
+class SyncResult:
+    """The number of points and of pictures that were sent, whether the generator was logged as a model, why it ended
+    early ("" when it did not), and where it went."""
 
-    @property
-    def result(self) -> SyncResult: ...
-
-    def attempt(self, status: str) -> bool: ...
+    points: int = 0
+    images: int = 0
+    model: bool = False
+    error: str = ""
+    uri: str = ""
 
 
 def sync(
@@ -48,15 +61,15 @@ def sync(
     checkpoint: str = "last",
 ) -> SyncResult:
     """Send what MLflow has not got yet. Nothing is sent twice, and one folder is one MLflow run, however often it is
-    interrupted, resumed or sent. Of a sweep all trials are sent too, as children of its own run.
+    interrupted, resumed or sent. Of a sweep all trials are sent too, as children of its run.
 
     Args:
         folder: the run, or the sweep.
         follow: go on until the run is over; a store that is away is tried again and again.
-        uri: send to this store instead of the run's own. The user gave it: it gets his credentials, and is remembered.
+        uri: send to this store instead of the run's. The user named it: it gets his credentials, and is remembered.
         over: set when the training process has ended: what is there is sent, and a store that is away is not waited for.
             A run that still calls itself running then was killed.
-        every: seconds between looks.
+        every: seconds between attempts.
         checkpoint: whose generator is logged as a model: "last", "best" or a file.
 
     Raises:
@@ -68,75 +81,319 @@ def sync(
             folders.check(opened)
     except GanflowError as error:
         return SyncResult(error=str(error), uri=uri or "MLflow")
-    where = _allowed(folder, uri, attached=over is not None)
-    to, barred = where.uri, where.barred()
-    if where.given and not where.own:
-        remember(to)
+    to = _allowed(folder, uri, attached=over is not None)
+    barred = to.barred()  # before they are hidden
+    if to.trusted and not to.is_default:
+        remember(to.uri)
     try:
-        with _alone(folder, timeout=60 if follow else 2), nullcontext() if where.given else without_credentials():
-            connection = Connection(to, where, barred)
-            look: Look = Sender(folder, connection, checkpoint)
-            if folders.is_sweep(folder):
-                look = Sweep(folder, connection, over is None)
+        with _alone(folder, timeout=60 if follow else 2), nullcontext() if to.trusted else without_credentials():
+            connection = Connection(to.uri, to, barred)
+            sweep = is_sweep(folder)
+            sender = Sweep(folder, connection, over is None) if sweep else Sender(folder, connection, checkpoint)
             if follow:
-                _follow(look, folder, over, every, to)
+                _follow(sender, folder, over, every, to.uri)
             else:
-                look.attempt(standing(folder))
-            return look.result
+                sender.attempt(current_status(folder))
+            return sender.result
     except Held:
-        return SyncResult(error="another process is sending this run", uri=to)
+        return SyncResult(error="another process is sending this run", uri=to.uri)
 
 
 def _allowed(folder: RunFolder, uri: str | None, attached: bool) -> Destination:
-    """Where the folder is to be sent, if that may be."""
-    where = of_folder(folder, uri)
-    type_this = f"ganflow sync {shlex.quote(str(folders.here(folder.path)))} --uri {shlex.quote(bare(where.uri))}"
-    problem = None if where.given else password_problem(where.uri)
+    """The folder's destination, if it may be sent there."""
+    to = of_folder(folder, uri)
+    type_this = f"ganflow sync {shlex.quote(str(here(folder.path)))} --uri {shlex.quote(bare(to.uri))}"
+    problem = None if to.trusted else password_problem(to.uri)
     if problem:
         raise GanflowError(f"{outbox.title(folder)}: {problem}; then: {type_this}")
-    where.check(type_this)
-    if not where.given and not attached and is_http(where.uri):
-        raise GanflowError(f"{outbox.title(folder)} says that it is to be sent to {where.uri}, an address that you have not "
+    to.check(type_this)
+    if not to.trusted and not attached and is_http(to.uri):
+        raise GanflowError(f"{outbox.title(folder)} says that it is to be sent to {to.uri}, an address that you have not "
                            f"typed yet; if you mean it: {type_this}")  # fmt: skip
-    return where
+    return to
 
 
 @contextmanager
 def _alone(folder: RunFolder, timeout: float) -> Iterator[None]:
     """Nobody else sends the folder. Single trials may be sent at the same time, while nobody sends their sweep."""
     above = outbox.sweep_of(folder)
-    if above is None:
-        with locked(folder.path / _LOCK, timeout):
-            yield
-    else:
-        with locked(above.path / _LOCK, timeout, shared=True), locked(folder.path / _LOCK, timeout):
-            yield
+    shared = locked(above.path / _LOCK, timeout, shared=True) if above else nullcontext()
+    with shared, locked(folder.path / _LOCK, timeout):
+        yield
 
 
-def _follow(look: Look, folder: RunFolder, over: threading.Event | None, every: float, uri: str) -> None:
+def _follow(sender: Sender | Sweep, folder: RunFolder, over: threading.Event | None, every: float, uri: str) -> None:
     attached, over = over is not None, over or threading.Event()
     wait = every
     while True:
         ended = over.is_set()
-        status = "running" if attached and not ended else standing(folder, PATIENCE if ended else 0)
-        before = look.result.error
-        away = look.attempt(status)
-        if look.result.error != before:
-            say(f"{uri}: {look.result.error or 'sending again'}")
+        status = "running" if attached and not ended else current_status(folder, PATIENCE if ended else 0)
+        before = sender.result.error
+        away = sender.attempt(status)
+        error = sender.result.error
+        if error != before:
+            logging.getLogger("ganflow").warning("%s", escaped(f"{uri}: {error or 'sending again'}"))
         if ended or (not attached and not away and status != "running"):
             return
-        wait = min(max(2.0, 2 * wait), _SLOWEST) if look.result.error else every
+        wait = min(max(2.0, 2 * wait), _SLOWEST) if error else every
         over.wait(wait)
 
 
-def standing(folder: RunFolder, patience: float = 0) -> str:
-    """How a run or a sweep ended, or "running". One that still calls itself running while nobody trains it was killed; one
-    whose training process is about to end is given `patience` seconds to say how, or was killed."""
-    deadline = time.monotonic() + patience
-    while (status := folder.read().status) == "running":
-        if not folders.is_running(folder):
-            return "killed"
-        if time.monotonic() > deadline:
-            return "killed" if patience else status
-        time.sleep(0.1)
-    return status
+class Sender:
+    """Sends one folder, a run's or a sweep's without its trials; knows what was sent. Nobody else may send it meanwhile.
+
+    Args:
+        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+    """
+
+    def __init__(self, folder: RunFolder, connection: Connection, checkpoint: str = "last") -> None:
+        self.folder, self.connection, self.checkpoint = folder, connection, checkpoint
+        self.state = State.read(folder)
+        if connection.uri != self.state.uri:  # another store: it is asked what it has
+            self.state = State(uri=connection.uri)
+            self.state.write(folder)
+        self.result: SyncResult = SyncResult(uri=connection.uri)
+        self.sweep = is_sweep(folder)
+        self._seen = self.state.seen if self.done else []
+        self._artifacts: Artifacts
+        self._recipe: list[int] | None = None  # its part of `seen` when it was described; None: the store must be asked
+        self._best: dict[str, str] = {}  # tags of a sweep's best trial, as sent
+        self._journal = journal.Reader(folder.journal)
+
+    @property
+    def done(self) -> bool:
+        """True when MLflow has it to its end."""
+        return self.state.status in ENDS and not self.state.error
+
+    def idle(self) -> bool:
+        """True when there is nothing new in the folder since MLflow got everything that was there. Costs some microseconds."""
+        return self._seen == seen(self.folder)
+
+    def doubt(self) -> None:
+        """Ask the store again what it has: it has not got what the folder says that it has."""
+        self._seen, self._recipe = [], None
+
+    def attempt(self, status: str) -> bool:
+        """Send everything there is; return whether that failed for a reason outside the folder, such as a store that is away.
+        The status "running" reopens the MLflow run, an end ends it."""
+        now = seen(self.folder)
+        try:
+            whole = self._send(status, now)
+            self._seen, self.result.error = now if whole else [], ""
+            return False
+        except GanflowError as error:
+            self._seen, self.result.error = now, str(error)
+            return False
+        except Exception as error:  # whatever MLflow raises: the folder has it all, and the next attempt sends it
+            self.result.error = self.connection.reason(error)
+            self.doubt()
+            self.connection.lost()
+            return True
+        finally:
+            if self.result.error != self.state.error:
+                with suppress(OSError):  # a full disk, a deleted folder
+                    self._note(error=self.result.error)
+
+    def _send(self, status: str, now: list[int]) -> bool:
+        """Returns whether everything was whole; a picture that is still being written is not."""
+        folders.check(self.folder)
+        client, wanted = self.connection.client(), settings(self.folder)
+        recipe = now[3:6]
+        if self._recipe != recipe:
+            self._ask(client)
+            self._recipe = recipe
+        if status == "running" and self.state.status:
+            client.update_run(self.state.run_id, status="RUNNING")
+            client.set_tag(self.state.run_id, contents.STATUS, status)
+            self._note(status="", seen=[])
+        self._send_points(client)
+        whole = self._send_images(client) if wanted["images"] else True
+        if self.sweep:
+            for name, value in contents.best_tags(self.folder).items():
+                if self._best.get(name) != value:
+                    client.set_tag(self.state.run_id, name, value)
+                    self._best[name] = value
+        if self.sweep or status in ENDS:
+            self._send_files(wanted["files"])
+        if status not in ENDS:
+            return whole
+        problem = self._send_model(client) if status == "finished" and wanted["log_model"] else None  # the run ends all the same
+        if self.state.status != status:
+            times = [entry.time for entry in journal.entries(self.folder.journal)]
+            client.set_tag(self.state.run_id, contents.STATUS, status)
+            client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
+        now = now if whole else []
+        if (self.state.status, self.state.seen) != (status, now):
+            self._note(status=status, seen=now)
+        if problem is not None:
+            why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
+            if isinstance(problem, NewestDamaged):
+                file, run = (shlex.quote(str(here(path))) for path in (problem.instead, self.folder.path))
+                why += f"; to log that: ganflow sync {run} --checkpoint {file}"
+            raise GanflowError(f"the generator could not be logged as a model: {why}") from problem
+        return whole
+
+    def _ask(self, client: MlflowClient) -> None:
+        """Find or make the run, learn from the server what it has, and describe it."""
+        run = self.connection.run(self.folder)
+        self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
+        self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
+        self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
+        self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
+        self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
+        if ENDS.get(self.state.status, "RUNNING") != run.info.status:
+            self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
+        self._journal, self._best = journal.Reader(self.folder.journal), {}
+        self._send_description(client, run)
+        self.state.write(self.folder)
+
+    def _send_description(self, client: MlflowClient, run: Any) -> None:
+        from mlflow.entities import Param, RunTag
+
+        tags = contents.tags(self.folder, self.connection.parent(self.folder))
+        wanted, had = contents.parameters(self.folder), run.data.params
+        new = [Param(name, value) for name, value in wanted.items() if name not in had]
+        for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
+            tag = f"ganflow.resumed_with.{name}"[:250]
+            if had.get(name, value) != value or tag in run.data.tags:
+                tags[tag] = value[:5000]
+        changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+        for i in range(0, max(len(new), len(changed)), _MANY):
+            client.log_batch(run.info.run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
+        if self.folder.recipe.exists():
+            self._send_file(self.folder.recipe, None)
+        data = contents.dataset(self.folder)
+        if data is not None and not run.inputs.dataset_inputs:
+            client.log_inputs(run.info.run_id, [data])
+
+    def _send_points(self, client: MlflowClient) -> None:
+        from mlflow.entities import Metric
+
+        new = list(points(self._journal.new(), self.state.steps))
+        for i in range(0, len(new), _AT_ONCE):
+            batch = new[i : i + _AT_ONCE]
+            client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
+            self.state.steps |= {p.name: p.round for p in batch}
+            self.result.points += len(batch)
+        if new:
+            self.state.write(self.folder)
+
+    def _send_images(self, client: MlflowClient) -> bool:
+        new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
+        for round, path in new:
+            if log_image(client, self._artifacts, round, path):
+                self._note(images=[*self.state.images, round])
+                self.result.images += 1
+        return all(round in self.state.images for round, _ in new)
+
+    def _send_files(self, names: list[str]) -> None:
+        """The plots, and what run.json asks for besides; each again when it has changed."""
+        asked = [self.folder.path / name for name in names]
+        for name, path in zip(names, asked, strict=True):
+            if not path.resolve().is_relative_to(self.folder.path.resolve()):
+                raise GanflowError(f"run.json asks for {name} to be sent, which is not in the run's folder")
+        for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
+            file, changed = path.relative_to(self.folder.path), path.stat().st_mtime
+            if self.state.files.get(file.as_posix()) != changed:
+                within = file.parent.as_posix()
+                self._send_file(path, None if within == "." else within)
+                self._note(files={**self.state.files, file.as_posix(): changed})
+
+    def _send_file(self, path: Path, within: str | None) -> None:
+        """One file; a text without the passwords that earlier versions kept in it."""
+        text = path.read_text(errors="replace") if path.suffix in (".yaml", ".csv", ".json", ".txt") else ""
+        if redacted(text) == text:
+            self._artifacts.put(path, within)
+            return
+        with TemporaryDirectory() as scratch:
+            Path(scratch, path.name).write_text(redacted(text))
+            self._artifacts.put(Path(scratch, path.name), within)
+
+    def _send_model(self, client: MlflowClient) -> Exception | None:
+        """Log the generator; return the error where that cannot be done."""
+        if self.state.model is not None and self.state.model >= self.folder.read().round:
+            return None
+        try:
+            run = self.state.experiment_id, self.state.run_id
+            self._note(model=log_generator(client, self.folder, *run, self.connection.artifacts, self.checkpoint))
+        except Exception as error:
+            return error
+        self.result.model = self.state.model is not None
+        return None
+
+    def _note(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self.state, name, value)
+        self.state.write(self.folder)
+
+
+class Sweep:
+    """Sends a sweep's folder and those of its trials, also of trials that begin while it is followed.
+
+    Args:
+        ask: ask the store whether it has the trials' runs, also of those that are known to have been sent: somebody may have
+            deleted them.
+    """
+
+    def __init__(self, folder: RunFolder, connection: Connection, ask: bool) -> None:
+        self.folder, self.connection = folder, connection
+        self.parent = Sender(folder, connection)
+        self.trials: dict[Path, Sender] = {}
+        self._ask = ask
+        self._away = ""  # why the store does not answer
+
+    @property
+    def result(self) -> SyncResult:
+        """Of all together; the error is the store's, or the first folder's."""
+        total = SyncResult(error=self._away, uri=self.connection.uri)
+        wrong = []
+        for sender in (self.parent, *self.trials.values()):
+            total.points += sender.result.points
+            total.images += sender.result.images
+            total.model |= sender.result.model
+            wrong += [f"{outbox.title(sender.folder)}: {sender.result.error}"] if sender.result.error else []
+        if wrong and not total.error:
+            total.error = wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
+        return total
+
+    def attempt(self, status: str) -> bool:
+        """Send everything there is; return whether something failed for a reason outside the folders. The parent goes first
+        while the sweep runs, and last when it ends, if nothing of the trials failed: what is finished in MLflow is complete."""
+        self._away = ""
+        try:
+            self._find_trials()
+        except Exception as error:  # whatever MLflow raises
+            self._away = store.reason(error)
+            self.connection.lost()
+            return True
+        running, failed = status == "running", False
+        trials = [trial for trial in self.trials.values() if not (trial.idle() and (running or trial.done))]
+        for sender in [self.parent, *trials] if running else [*trials, self.parent]:
+            if sender is self.parent and failed:
+                break
+            if sender.attempt(status if sender is self.parent else _trial_status(sender.folder, status)):
+                failed = True
+                if not self.connection.answers():
+                    self._away = sender.result.error
+                    break
+        return failed
+
+    def _find_trials(self) -> None:
+        there = outbox.trials(self.folder)
+        new = [path for path in there if path not in self.trials]
+        self.trials = {path: self.trials.get(path) or Sender(RunFolder(path), self.connection) for path in there}
+        if self._ask:
+            self._ask, has = False, self.connection.children(self.folder)
+            for path in new:
+                if path.name not in has:
+                    self.trials[path].doubt()
+
+
+def _trial_status(trial: RunFolder, sweep: str) -> str:
+    """The status of a trial. While the sweep runs, that is what the trial says: it may be trained on another machine, and if it
+    was killed the sweep begins it again. Afterwards one that calls itself running was killed."""
+    try:
+        noted = trial.read().status
+    except GanflowError:  # the attempt says what is wrong
+        return "running"
+    return "killed" if noted == "running" and sweep != "running" and not folders.is_running(trial) else noted

@@ -26,8 +26,7 @@ from ganflow import child, printing
 from ganflow.addresses import is_http
 from ganflow.contract.settings import keys
 from ganflow.errors import GanflowError
-from ganflow.tracking.credentials import known
-from ganflow.tracking.destination import check_address, typed
+from ganflow.tracking.destination import check_address, known, typed
 from ganflow.tune import compat
 from ganflow.tune.cluster import TOKENS, Address
 from ganflow.tune.preflight import distributions, tracking_uri

@@ -21,8 +21,7 @@ from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import locked
 from ganflow.tracking import destination, store
-from ganflow.tracking.credentials import known, remember
-from ganflow.tracking.destination import check_address
+from ganflow.tracking.destination import check_address, known, remember
 from ganflow.tracking.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
@@ -411,7 +410,7 @@ def test_addresses_are_remembered_in_one_form(state: Path, monkeypatch: pytest.M
 
 
 def test_the_newest_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganflow.tracking.credentials._MOST", 2)
+    monkeypatch.setattr("ganflow.tracking.destination._MOST", 2)
     for name in ("a", "b", "c"):
         remember(f"http://{name}")
     assert [known(f"http://{name}") for name in ("a", "b", "c")] == [False, True, True]
@@ -443,9 +442,9 @@ def test_a_database_whose_tables_are_being_made_is_waited_for(tmp_path: Path, mo
     database.close()
     monkeypatch.setattr(destination, "locked", lambda path, timeout: locked(path, 0))
     with locked(tmp_path / ".mlflow.db.lock", 0), pytest.raises(GanflowError, match="is being set up by another process"):
-        destination.check_file(f"sqlite:///{file}", tmp_path)
+        destination.Destination(f"sqlite:///{file}", tmp_path, trusted=True).check("")
     with pytest.raises(GanflowError, match="another program's database"):
-        destination.check_file(f"sqlite:///{file}", tmp_path)
+        destination.Destination(f"sqlite:///{file}", tmp_path, trusted=True).check("")
 
 
 @pytest.mark.slow

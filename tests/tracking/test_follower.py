@@ -20,9 +20,8 @@ from ganflow.errors import GanflowError
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking import store
-from ganflow.tracking.follower import Follower
+from ganflow.tracking.follower import Follower, Server
 from ganflow.tracking.outbox import State
-from ganflow.tracking.store import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]
@@ -131,7 +130,8 @@ def test_a_run_that_fails(make_run: Make, database: str) -> None:
 PARENT = """\
 import os, sys
 from pathlib import Path
-from ganflow.runs.folders import RunFolder, locked
+from ganflow.runs import folders
+from ganflow.runs.folders import RunFolder
 from ganflow.tracking.follower import Follower
 folder = RunFolder(Path(sys.argv[1]))
 follower = Follower(folder)
@@ -140,7 +140,7 @@ print(follower._process.pid, flush=True)
 if os.fork() == 0:  # a worker that outlives its parent and holds the pipe open
     import time
     time.sleep(60)
-with locked(folder):
+with folders.locked(folder):
     sys.stdin.read()
 """
 

@@ -23,8 +23,9 @@ from ganflow.cli import main
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking import store
+from ganflow.tracking.follower import Server
 from ganflow.tracking.outbox import State, default_uri
-from ganflow.tracking.store import Server, follow_folder
+from ganflow.tracking.store import follow_folder
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -13,7 +13,9 @@ import pytest
 
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Entry
-from ganflow.tracking.outbox import ENDS, Point, State, Unsent, metric_name, points, samples, seen, store_uri, unsent
+from ganflow.tracking.destination import store_uri
+from ganflow.tracking.follower import Unsent, unsent
+from ganflow.tracking.outbox import ENDS, Point, State, metric_name, points, samples, seen
 
 
 def test_mlflow_is_not_imported() -> None:

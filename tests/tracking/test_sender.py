@@ -21,13 +21,12 @@ from tracking_helpers import draw, history, report
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking import connection as connection_module
-from ganflow.tracking import outbox, store
+from ganflow.tracking import contents, outbox, store
 from ganflow.tracking import sync as syncing
-from ganflow.tracking.connection import Artifacts, Connection
+from ganflow.tracking.contents import Artifacts
 from ganflow.tracking.outbox import State
-from ganflow.tracking.sender import Sender, Sweep
-from ganflow.tracking.sync import SyncResult, standing, sync
+from ganflow.tracking.store import Connection
+from ganflow.tracking.sync import Sender, Sweep, SyncResult, current_status, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]
@@ -136,11 +135,26 @@ def test_a_trial_that_fails_keeps_the_others_only_where_the_store_is_away(
     if away:
         monkeypatch.setattr(Connection, "answers", lambda connection: False)
     requests.failing["points"] = "lost"
-    assert look.attempt("finished") is away
+    assert look.attempt("finished")
     assert [sent(trial) for trial in trials] == [0, 0 if away else 2]
-    assert ("connection refused" in look.result.error) is True
+    assert "connection refused" in look.result.error
+    assert everyone(database)[ID].info.status == "RUNNING"  # the parent is not finished before it is complete
     assert not look.attempt("finished")
     assert look.result == SyncResult(points=4, uri=database)
+    assert everyone(database)[ID].info.status == "FINISHED"
+
+
+def test_a_sweep_that_is_followed_is_tried_until_its_trials_are_sent(
+    sweep: ByHand, database: str, requests: Requests, waits: list[float]
+) -> None:
+    """Also where the store answers, and only the request of one trial fails."""
+    trials = [sweep.trial(number, points=2, status="finished") for number in range(2)]
+    sweep.folder.update(status="finished")
+    requests.failing["points"] = "lost"
+    assert sync(sweep.folder, follow=True) == SyncResult(points=4, uri=database)
+    assert len(waits) == 1
+    assert [sent(trial) for trial in trials] == [2, 2]
+    assert everyone(database)[ID].info.status == "FINISHED"
 
 
 def test_a_sweep_that_cannot_be_asked_for_its_trials_is_asked_again(
@@ -210,7 +224,7 @@ def test_many_and_long_parameters(make_run: Make, database: str, requests: Reque
     (run,) = everyone(database).values()
     assert len(run.data.params) == 251
     assert run.data.params["key_249"] == "249"
-    assert run.data.params["long"] == connection_module.parameters(folder)["long"] == "x" * 6000
+    assert run.data.params["long"] == contents.parameters(folder)["long"] == "x" * 6000
     assert requests.most == 100
 
 
@@ -286,22 +300,22 @@ def test_thumbnails_keep_the_sides_of_a_picture(make_run: Make, database: str) -
 def test_how_the_data_are_described(make_run: Make, tmp_path: Path) -> None:
     about: dict[str, Any] = {"name": "faces", "size": None, "fingerprint": "f" * 64}
     about |= {"fields": {"real": [3, 8, 8], "label": []}, "classes": {"label": ["a", "b"]}}
-    made = connection_module.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
+    made = contents.dataset(make_run(data={**about, "source": str(tmp_path)})).dataset
     assert (made.source_type, made.profile, made.digest) == ("local", None, "f" * 36)
     assert json.loads(made.source) == {"uri": str(tmp_path)}
     features = json.loads(json.loads(made.schema)["mlflow_tensorspec"]["features"])
     assert [f["tensor-spec"] for f in features] == [
         {"dtype": "float32", "shape": [-1, 3, 8, 8]}, {"dtype": "int64", "shape": [-1]},
     ]  # fmt: skip
-    elsewhere = connection_module.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
+    elsewhere = contents.dataset(make_run(data={**about, "source": "https://data.example", "size": 5})).dataset
     assert (elsewhere.source_type, elsewhere.profile) == ("external", '{"examples": 5}')
 
 
 def test_trials_are_called_as_the_recipe_says(sweep: ByHand) -> None:
     trial = sweep.trial(3)
-    assert connection_module.run_name(trial) == "rings-1 trial 3"
+    assert contents.run_name(trial) == "rings-1 trial 3"
     trial.update(tracking={**trial.read().raw["tracking"], "run_name": "mine"})
-    assert connection_module.run_name(trial) == "mine trial 3"
+    assert contents.run_name(trial) == "mine trial 3"
 
 
 # Families.
@@ -521,14 +535,14 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_store_that_is_away_is_tried_less_and_less_often(
-    make_run: Make, waits: list[float], capsys: pytest.CaptureFixture[str]
+    make_run: Make, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """And again and again, though the run be over; every change is said once."""
     look = Scripted("refused", "refused", "refused", "refused", "refused", "no answer", "")
     syncing._follow(look, make_run(status="finished"), None, 3.0, "http://away")
     assert look.errors == []
     assert waits == [6, 12, 24, 30, 30, 30]
-    said = [line.removeprefix("http://away: ") for line in capsys.readouterr().out.splitlines()]
+    said = [line.removeprefix("http://away: ") for line in caplog.messages]
     assert said == ["refused", "no answer", "sending again"]
 
 
@@ -554,16 +568,16 @@ def test_the_end_of_a_training_is_the_last_attempt(make_run: Make) -> None:
 
 def test_how_a_run_stands(make_run: Make) -> None:
     folder = make_run()
-    assert standing(folder) == "killed"
+    assert current_status(folder) == "killed"
     with folders.locked(folder):
-        assert standing(folder) == "running"
+        assert current_status(folder) == "running"
         before = time.monotonic()
-        assert standing(folder, patience=0.3) == "killed"  # it never says how
+        assert current_status(folder, patience=0.3) == "killed"  # it never says how
         assert time.monotonic() - before > 0.3
         late = threading.Timer(0.2, folder.update, kwargs={"status": "failed"})
         late.daemon = True
         late.start()
-        assert standing(folder, patience=20) == "failed"
+        assert current_status(folder, patience=20) == "failed"
 
 
 def test_the_runs_folders_own_store_is_not_an_address_that_the_user_typed(

@@ -13,10 +13,9 @@ from ganflow.errors import GanflowError
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import locked
-from ganflow.tracking import sender as module
 from ganflow.tracking import store
-from ganflow.tracking.connection import Connection
-from ganflow.tracking.sender import Sender
+from ganflow.tracking.store import Connection
+from ganflow.tracking.sync import Sender, Sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 ID = "20260102-030405-0000"
@@ -91,7 +90,7 @@ def sweep(root: Path, *statuses: str) -> RunFolder:
 def test_a_sweeps_run_is_first_while_it_goes_on_and_last_when_it_ends(
     end: str, tmp_path: Path, asked: list[tuple[str, str]]
 ) -> None:
-    sending = module.Sweep(sweep(tmp_path, "finished", "running", "stopped"), Connection("sqlite:///x"), ask=False)
+    sending = Sweep(sweep(tmp_path, "finished", "running", "stopped"), Connection("sqlite:///x"), ask=False)
     assert not sending.attempt("running")
     trials = [(f"{ID}-t0000", "finished"), (f"{ID}-t0001", "running"), (f"{ID}-t0002", "stopped")]
     assert asked == [("rings-1", "running"), *trials]
@@ -103,5 +102,5 @@ def test_a_sweeps_run_is_first_while_it_goes_on_and_last_when_it_ends(
 def test_a_trial_that_is_trained_is_not_killed(tmp_path: Path, asked: list[tuple[str, str]]) -> None:
     folder = sweep(tmp_path, "running")
     with folders.locked(RunFolder(folder.path / f"{ID}-t0000")):
-        module.Sweep(folder, Connection("sqlite:///x"), ask=False).attempt("finished")
+        Sweep(folder, Connection("sqlite:///x"), ask=False).attempt("finished")
     assert asked[0] == (f"{ID}-t0000", "running")

@@ -18,7 +18,8 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import rewind
 from ganflow.runs.lock import locked
 from ganflow.tracking import store
-from ganflow.tracking.outbox import State, unsent
+from ganflow.tracking.follower import unsent
+from ganflow.tracking.outbox import State
 from ganflow.tracking.sync import SyncResult, sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow

@@ -31,8 +31,8 @@ from sweep_helpers import (
 from ganflow.recipe import read_recipe
 from ganflow.runs.checkpoints import read
 from ganflow.tracking import store
+from ganflow.tracking.follower import Server
 from ganflow.tracking.outbox import State
-from ganflow.tracking.store import Server
 from ganflow.tune.driver import in_time, scored
 from ganflow.tune.schedulers import make_scheduler
 

@@ -1,0 +1,338 @@
+"""The contents of an MLflow run besides its points: parameters, tags, the data, pictures, the generator as a model."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from uuid import NAMESPACE_OID, uuid5
+
+from ganflow.addresses import redacted
+from ganflow.errors import GanflowError
+from ganflow.runs import record
+from ganflow.runs.folders import ENCODER_FILE, RunFolder, is_sweep
+from ganflow.tracking import outbox
+from ganflow.tracking.outbox import metric_name, settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+RUN_ID = "ganflow.run_id"
+"""The tag by which a run is found again."""
+PARENT = "mlflow.parentRunId"
+STATUS = "ganflow.status"
+"""The tag that says how a run ended in our words, of which MLflow has fewer."""
+KEY = "samples"
+MODEL = "generator"
+SERVING = Path(__file__).with_name("serving.py")
+_THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
+_LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
+
+
+def parameters(folder: RunFolder) -> dict[str, str]:
+    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}."""
+    import yaml
+
+    recipe = yaml.safe_load(redacted(folder.recipe.read_text())) if folder.recipe.exists() else {}
+    return {_name(key): value[:_LONGEST_PARAMETER] for key, value in flat(recipe or {})}
+
+
+def run_name(folder: RunFolder) -> str:
+    """The run's name on MLflow's pages: as the recipe says, or as the folder is called; a trial also by its number."""
+    name, above = settings(folder)["run_name"], outbox.sweep_of(folder)
+    if above:
+        return f"{name or above.path.name} trial {outbox.number(folder)}"
+    return name or outbox.title(folder).replace("/", " ")
+
+
+def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
+    """The run's origin by run.json, its sweep and number in it, and MLflow's tags for name and commit.
+
+    Args:
+        parent: the MLflow run of a trial's sweep.
+    """
+    record = folder.read()
+    names = ("seed", "device", "host", "versions", "git")
+    origin = {name: record.raw[name] for name in names if record.raw.get(name) is not None}
+    origin["plugins"] = {name: f"{p['distribution']} {p['version']}" for name, p in record.plugins.items()}
+    sweep = folder if is_sweep(folder) else outbox.sweep_of(folder)
+    name = sweep.path.name if sweep else folder.name
+    found = {_name(f"ganflow.{key}"): value[:_LONGEST_TAG] for key, value in flat(origin)} | {
+        RUN_ID: outbox.identity(folder),
+        "ganflow.name": name,
+        "ganflow.folder": folder.path.relative_to(outbox.root(folder)).as_posix(),  # of the runs folder, which may be moved
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}",
+    }
+    if sweep:
+        found["ganflow.sweep"] = sweep.path.name
+    if sweep and sweep != folder:
+        found["ganflow.trial"] = str(outbox.number(folder))
+    if parent:
+        found[PARENT] = parent
+    with suppress(OSError, KeyError):  # in a container the user may have no name
+        found["mlflow.user"] = getpass.getuser()
+    if record.git:
+        found["mlflow.source.git.commit"] = record.git["commit"]
+    return found
+
+
+def best_tags(sweep: RunFolder) -> dict[str, str]:
+    """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
+    best: Mapping[str, Any] = sweep.read().best or {}
+    return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
+
+
+def dataset(folder: RunFolder) -> DatasetInput | None:
+    """The data as an input of the run: name, fingerprint, source, the shapes of its fields, its size."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = folder.read().data
+    if not data:
+        return None
+    source, classes = str(data.get("source") or "unknown"), data.get("classes") or {}
+    on_disk = Path(source).exists()
+    specs = {
+        name: {"dtype": "int64" if name in classes else "float32", "shape": [-1, *shape]}
+        for name, shape in (data.get("fields") or {}).items()
+    }
+    fields = [{"name": name, "type": "tensor", "tensor-spec": spec} for name, spec in specs.items()]
+    described = Dataset(
+        name=str(data["name"])[:500],
+        digest=str(data["fingerprint"])[:36],
+        source_type="local" if on_disk else "external",
+        source=json.dumps({"uri": str(Path(source).absolute()) if on_disk else source}),
+        schema=json.dumps({"mlflow_tensorspec": {"features": json.dumps(fields), "targets": None}}),
+        profile=None if data.get("size") is None else json.dumps({"examples": data["size"]}),
+    )
+    return DatasetInput(described, tags=[InputTag("mlflow.data.context", "training")])
+
+
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings, and lists of them, as dotted names with their values in text."""
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        value = dict(enumerate(value))
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _name(key: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", key)[:_LONGEST_NAME]
+
+
+# Files.
+
+
+class Artifacts:
+    """The files of a run, or of a model.
+
+    Args:
+        id: of the run or the model.
+        repository: MLflow's for the address that was checked; without it MLflow asks the store each time where files go.
+    """
+
+    def __init__(self, client: MlflowClient, id: str, repository: Any = None) -> None:
+        self.client, self.id, self.repository = client, id, repository
+
+    def put(self, path: Path, folder: str | None = None) -> None:
+        """Send a file, into a folder of the run's."""
+        if self.repository is None:
+            self.client.log_artifact(self.id, str(path), folder)
+        else:
+            self.repository.log_artifact(str(path), folder)
+
+    def put_model(self, path: Path) -> None:
+        """Send what is in a folder, as the files of a model."""
+        if self.repository is None:
+            self.client.log_model_artifacts(self.id, str(path))
+        else:
+            self.repository.log_artifacts(str(path))
+
+    def names(self, folder: str) -> list[str]:
+        """Paths of a run's files in one of its folders."""
+        found = self.repository.list_artifacts(folder) if self.repository else self.client.list_artifacts(self.id, folder)
+        return [file.path for file in found]
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a "file:" address, or of one that is a path; None for any other."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(url2pathname(parts.path))
+    return Path(uri) if not parts.scheme and uri.startswith("/") else None
+
+
+def check_artifacts(uri: str, id: str, server: bool) -> None:
+    """See that a run's, or a model's, artifacts go where they may, in a store that is not known to be the user's: through the
+    server itself, or into a folder that is the run's alone, and in which no link leads out of it.
+
+    Args:
+        uri: by the store.
+        id: of the run or the model, by which MLflow names the folder.
+        server: the store is a server.
+
+    Raises:
+        GanflowError: they would go elsewhere.
+    """
+    if server:
+        if (parts := urlsplit(uri)).scheme == "mlflow-artifacts" and not parts.netloc:
+            return
+        raise GanflowError(f"the server wants the artifacts at {uri!a}, and not at the server itself")
+    path = local_path(uri)
+    ends = [] if path is None else [path.parts[-2:], Path(os.path.realpath(path)).parts[-2:]]
+    if path is None or any(end != (id, "artifacts") for end in ends):
+        raise GanflowError(f"MLflow's store wants the artifacts at {uri!a}, which is not a folder of run {id} alone")
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(folder, name)):
+                raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
+
+
+def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> bool:
+    """Send a picture, under the names that MlflowClient.log_image uses but for their random part: sent again after it was
+    cut off, it replaces itself. Returns whether it was whole; one that is still being written is not sent."""
+    from PIL import Image
+
+    try:
+        image = Image.open(path)
+        image.load()
+    except OSError:
+        return False
+    name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{artifacts.id} {round}')}"
+    scale = _THUMBNAIL / max(image.size)
+    small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+    with TemporaryDirectory() as scratch:
+        image.save(Path(scratch, f"{name}.png"))
+        small.save(Path(scratch, f"{name}+compressed.webp"))
+        artifacts.put(Path(scratch, f"{name}.png"), "images")
+        artifacts.put(Path(scratch, f"{name}+compressed.webp"), "images")
+    client.set_tag(artifacts.id, "mlflow.loggedImages", True)
+    return True
+
+
+def images_of(artifacts: Artifacts) -> list[int]:
+    """The rounds whose samples the server has; the picture itself is written first, then its thumbnail."""
+    start = f"images/{metric_name(KEY)}+step+"
+    names = artifacts.names("images")
+    return sorted({int(n.removeprefix(start).split("+")[0]) for n in names if n.startswith(start) and n.endswith(".webp")})
+
+
+# The generator.
+
+
+def log_generator(
+    client: MlflowClient,
+    folder: RunFolder,
+    experiment_id: str,
+    run_id: str,
+    artifacts: Callable[[str, str], Artifacts],
+    which: str = "last",
+) -> int | None:
+    """Log the generator of a checkpoint, averaged where the recipe keeps an average; its round, or None where it is
+    fed from nothing. Input: float32 latents (n, *prior.shape), or images of any size to be translated; output: float32 samples
+    (n, *data.shape), or images. A conditional generator takes a mapping by the arguments of its signature, {"z": latents,
+    "label": int64 classes}; the text encoder, where there is one, is exported with it.
+
+    Args:
+        artifacts: the files of a model, by its id and the address that the store says.
+        which: the checkpoint: "last", "best" or a file.
+
+    Raises:
+        GanflowError: there is no checkpoint.
+    """
+    import numpy as np
+    from mlflow import pyfunc
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    from ganflow.contract.signature import Z
+    from ganflow.runs.loading import load_game
+
+    game = load_game(folder, which)
+    played, fields = game.signatures[game.maker], game.data.fields
+    if game.prior is None and Z in played.inputs.values():
+        return None
+    sized = any(fields[source].is_image for source in played.inputs.values() if source != Z)  # images of any size are translated
+
+    def spec(kind: Any, shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
+        return TensorSpec(np.dtype(kind), (-1, shape[0], -1, -1) if sized else (-1, *shape), name)
+
+    inputs: list[Any] = []
+    examples: dict[str, Any] = {}
+    for argument, source in played.inputs.items():
+        shape = game.prior.shape if source == Z and game.prior else fields[source].shape
+        kind = np.int64 if source != Z and fields[source].classes else np.float32
+        inputs.append(spec(kind, shape, argument if len(played.inputs) > 1 else None))
+        examples[argument] = game.latents(2).numpy() if source == Z else np.zeros((1 if sized else 2, *shape), kind)
+    signature = ModelSignature(Schema(inputs), Schema([spec(np.float32, fields[played.output].shape)]))
+    with TemporaryDirectory() as scratch:
+        exported, saved = Path(scratch, MODEL), Path(scratch, "model")
+        round = export(folder, exported, which)
+        logged = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id, model_type=MODEL)
+        try:
+            files = artifacts(str(logged.model_id), str(logged.artifact_location))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that predict has no type hints: the signature says more
+                pyfunc.save_model(
+                    str(saved),
+                    python_model=str(SERVING),
+                    artifacts={MODEL: str(exported)},
+                    signature=signature,
+                    input_example=examples if len(inputs) > 1 else examples[next(iter(examples))],
+                    pip_requirements=requirements(folder),
+                    mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
+                )
+            files.put_model(saved)
+        except BaseException:
+            client.finalize_logged_model(logged.model_id, "FAILED")
+            raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=round)])
+    return round
+
+
+def export(folder: RunFolder, to: Path, which: str = "last") -> int:
+    """A run's folder with nothing but what its networks are made from: the recipe, the shapes of the data, the weights
+    of a checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
+    from ganflow.runs.checkpoints import Writer
+    from ganflow.runs.loading import find_checkpoint
+
+    checkpoint = find_checkpoint(folder, which)
+    small = RunFolder(to)
+    small.checkpoints.mkdir(parents=True)
+    small.recipe.write_text(redacted(folder.recipe.read_text()))
+    if (folder.path / ENCODER_FILE).exists():
+        shutil.copyfile(folder.path / ENCODER_FILE, small.path / ENCODER_FILE)
+    record.write_new(to, {"data": folder.read().data})
+    weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
+    writer = Writer(small.checkpoints, keep=1)
+    writer.write(weights, {"round": checkpoint.round})
+    writer.wait()
+    return checkpoint.round
+
+
+def requirements(folder: RunFolder) -> list[str]:
+    """Packages for a server: this ganflow, torch and MLflow, and the run's plugins."""
+    wanted = {name: version(name) for name in ("ganflow", "torch", "mlflow")}
+    wanted |= {plugin["distribution"]: plugin["version"] for plugin in folder.read().plugins.values()}
+    return [f"{name}=={number}" for name, number in wanted.items()]
