@@ -25,6 +25,7 @@ ORDERS = {  # "order" where things are put in one, and not what somebody is aske
     "plugins/ganflow_inpainting/search.py": "argsort",
     "plugins/ganflow_layers/split.py": "a permutation of examples",
 }
+STORED = {("ganflow/runs/record.py", "kinds"), ("ganflow/tune/records.py", "place")}  # keys of files that earlier versions wrote
 PHRASES = re.compile(r"\b(in[- ]place(?! of)|(in|of|to) order)\b")  # torch's in-place operations; sequences
 CLAUSE = re.compile(r"(Whether|What|How|Which|Where|Who|Whose|Why|That|When|If)\b")
 
@@ -65,6 +66,7 @@ def test_words_are_the_fields(room):
         f"{file}:{line}: {text}"
         for file in ROOMS[room]
         for line, text in wrong_words(ast.parse((ROOT / file).read_text(encoding="utf-8")), file in ORDERS)
+        if (file, text) not in STORED
     ]
     assert not found, "\n".join(found)
 

@@ -157,7 +157,7 @@ def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
 
 
 def origin(recipe: Recipe) -> dict[str, Any]:
-    """When, from what and by which versions a run or a sweep of a recipe was made."""
+    """Time, recipe, versions and commit of a new run or sweep."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"ganflow": __version__, "torch": torch.__version__, "python": platform.python_version()},
