@@ -9,7 +9,8 @@ import tempfile
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs.lock import locked
+from ganflow.runs.lock import is_locked, locked
+from ganflow.tune import cluster
 from ganflow.tune.cluster import check_cluster, connect, parse_address
 
 
@@ -93,6 +94,27 @@ def test_somebody_else_answers_at_a_port():
 def test_jobs_are_submitted_elsewhere():
     with pytest.raises(ValueError, match="submit"), connect("http://head:8265"):
         pass
+
+
+def test_only_folders_that_nobody_holds_are_removed(tmp_path, monkeypatch):
+    """Those that killed sweeps left; not one that a sweep holds, or is about to: it has just been made."""
+    monkeypatch.setattr(cluster, "_LONGEST", len(str(tmp_path)))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, held, fresh = (tmp_path / f"ganflow-ray-1-{name}" for name in ("left", "held", "fresh"))
+    foreign = tmp_path / "ganflow-1-left"
+    for folder in (left, held, fresh, foreign):
+        folder.mkdir()
+        (folder / ".lock").touch()
+        if folder != fresh:
+            os.utime(folder, (0, 0))
+    with locked(held / ".lock"), cluster._folder() as mine:
+        assert mine.parent == tmp_path
+        assert is_locked(mine / ".lock")
+        assert {*tmp_path.iterdir()} == {held, fresh, foreign, mine}
+        os.utime(mine, (0, 0))
+        with cluster._folder():
+            assert mine.exists()
+    assert {*tmp_path.iterdir()} == {held, fresh, foreign}
 
 
 LOCAL = """
