@@ -53,7 +53,8 @@ class Feed(ABC):
         self.fields = {name: field for name, field in data.fields.items() if fields is None or name in fields}
         self.batch_size, self.seed, self.device, self.dtype = batch_size, seed, torch.device(device), dtype
         self.channels_last, self.share = channels_last, range(batch_size) if share is None else share
-        self._name, self._mine = data.name, frozenset(self.share)
+        # a range is never listed: the batch may be far too large
+        self._name, self._mine = data.name, self.share if isinstance(self.share, range) else frozenset(self.share)
 
     @abstractmethod
     def draw(self, k: int) -> dict[str, Tensor]:
