@@ -1,4 +1,4 @@
-"""Private parts of Ray, each with the public way that was tried. tests/tune/test_compat.py fails where an upgrade breaks one.
+"""Private parts of Ray, each with the public way that was tried. tests/tune/test_ray_compat.py fails where an upgrade breaks one.
 
 Ray is imported by the functions alone: `probe` runs in a process that must be quick.
 """

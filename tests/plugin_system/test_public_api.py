@@ -89,11 +89,12 @@ def test_plugins_import_public_names_only():
 
 
 def test_ganflow_itself_does_not_import_its_face():
-    """Only plugins do: modules that import it would be in a circle with it."""
+    """Only plugins do, and the file that MLflow copies into a model: other modules that import it would be in a circle with it."""
     submodules = {module.name for module in pkgutil.iter_modules(ganflow.__path__)} - {"settings"}
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in sorted((ROOT / "ganflow").rglob("*.py"))
+        if path != ROOT / "ganflow" / "tracking" / "serving.py"
         for line, name in imports_of(tree_of(path))
         if name == "ganflow" or (name.count(".") == 1 and name.startswith("ganflow.") and name[8:] not in submodules)
     ]
