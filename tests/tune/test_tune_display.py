@@ -196,7 +196,7 @@ def on_a_terminal(code, rows=14, columns=80):
     master, slave = pty.openpty()
     script = textwrap.dedent(head) + textwrap.dedent(code)
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": ""}
+        [sys.executable, "-c", script], stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
     )
     os.close(slave)
     written = b""
