@@ -1,7 +1,7 @@
 """All that the engine uses of torch's private or experimental parts: the reason, and the public way that was tried.
 
-tests/engine/test_torch_compat.py fails where an upgrade of torch breaks one. It also holds what plugins and `contract.loss` use: the
-base class of batch norms, the kernels for lists of tensors, the fused optimizers.
+tests/engine/test_torch_compat.py fails where an upgrade of torch breaks one. It also holds what plugins and `contract.loss` use:
+the base class of batch norms, the kernels for lists of tensors, the fused optimizers.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_plugins_import_public_names_only():
 
 
 def test_ganflow_itself_does_not_import_its_face():
-    """Only plugins do, and the file that MLflow copies into a model: other modules that import it would be in a circle with it."""
+    """Only plugins do, and the file that MLflow copies into a model: other modules would be in a circle with it."""
     submodules = {module.name for module in pkgutil.iter_modules(ganflow.__path__)} - {"settings"}
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {name}"

@@ -195,9 +195,8 @@ def on_a_terminal(code, rows=14, columns=80):
     """.replace("ROWS", str(rows)).replace("COLUMNS", str(columns))  # fmt: skip
     master, slave = pty.openpty()
     script = textwrap.dedent(head) + textwrap.dedent(code)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
-    )
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=slave, stderr=slave, env=environment)
     os.close(slave)
     written = b""
     while True:
