@@ -175,7 +175,7 @@ def _check_file(uri: str) -> None:
     file = sqlite_file(uri)
     if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
-    lock = setup_lock(file)
+    lock = lock_beside(file)
     held = locked(lock, timeout=120) if lock.exists() else nullcontext()  # while MLflow's tables are made it is held
     try:
         with held, closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
@@ -188,8 +188,8 @@ def _check_file(uri: str) -> None:
         raise GanflowError(f"{file} is another program's database, MLflow's tables do not go into it; give MLflow another file")
 
 
-def setup_lock(file: Path) -> Path:
-    """The file whose lock is held while a SQLite store is set up."""
+def lock_beside(file: Path) -> Path:
+    """The file whose lock is held while `file` is set up or changed."""
     return file.with_name(f".{file.name}.lock")
 
 
@@ -231,7 +231,7 @@ def remember(address: str) -> None:
     file = _file()
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(file.with_name(f".{file.name}.lock"), timeout=5):
+        with locked(lock_beside(file), timeout=5):
             write_text(file, json.dumps([*_kept(), normal(address)][-_MOST:], indent=2) + "\n")
     except (OSError, Held) as error:
         logging.getLogger("ganflow").warning("the address %s is not remembered: %s", shown(address), error)

@@ -18,7 +18,7 @@ from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
 from ganflow.tracking.contents import PARENT, RUN_ID, Artifacts, check_artifacts, local_path, run_name
-from ganflow.tracking.destination import no_other_folder, setup_lock, setup_stuck
+from ganflow.tracking.destination import lock_beside, no_other_folder, setup_stuck
 from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, settings, sqlite_file
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def client(uri: str, runs: Path | None = None) -> MlflowClient:
     file = sqlite_file(uri)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(setup_lock(file), timeout=120), no_other_folder(uri):
+        with locked(lock_beside(file), timeout=120), no_other_folder(uri):
             made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
             if runs is not None and uri == default_uri(runs):
                 follow_folder(runs)
