@@ -169,7 +169,7 @@ def check_address(uri: str) -> None:
 
 
 def _check_file(uri: str) -> None:
-    """Raises GanflowError: a SQLite file is there that MLflow has not made."""
+    """Raises GanflowError: a SQLite file is there that MLflow has not made, or not to the end."""
     import sqlite3
 
     file = sqlite_file(uri)
@@ -180,10 +180,13 @@ def _check_file(uri: str) -> None:
     try:
         with held, closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            begun = "experiments" in tables and not database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone()
     except sqlite3.DatabaseError:
         raise GanflowError(f"{file} is not a database; give MLflow another file") from None
     except Held:
         raise setup_stuck(file) from None
+    if begun:  # the first one is made last
+        raise GanflowError(f"{file} was left half made by a process of MLflow's that was killed, and nothing is in it: remove it")
     if tables and not tables >= _TABLES:
         raise GanflowError(f"{file} is another program's database, MLflow's tables do not go into it; give MLflow another file")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from datetime import datetime
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import SQLITE, absolute, is_http, redacted
 from ganflow.errors import GanflowError
+from ganflow.files import replacing
 from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
@@ -57,8 +60,8 @@ _COLUMNS = (
 
 
 def client(uri: str, runs: Path | None = None) -> MlflowClient:
-    """A client of the store. A SQLite file is made if it is missing, waits for other writers, and is set up by one
-    process at a time: several at once break a fresh one.
+    """A client of the store. A SQLite file is made if it is missing, by one process at a time (several at once break a fresh
+    one), and waits for other writers.
 
     Args:
         runs: the runs folder, whose default store follows it where it was moved.
@@ -81,6 +84,8 @@ def client(uri: str, runs: Path | None = None) -> MlflowClient:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(lock_beside(file), timeout=120), no_other_folder(uri):
+            if not uri.removeprefix(SQLITE).startswith(("file:", ":")) and (not file.exists() or not file.stat().st_size):
+                _set_up(file)
             made = MlflowClient(uri if "?" in uri else f"{uri}?timeout=60")
             if runs is not None and uri == default_uri(runs):
                 follow_folder(runs)
@@ -89,6 +94,18 @@ def client(uri: str, runs: Path | None = None) -> MlflowClient:
         raise setup_stuck(file) from None
     except OSError as error:
         raise GanflowError(f"cannot make MLflow's store {file}: {error.strerror}") from None
+
+
+def _set_up(file: Path) -> None:
+    """Make a database with MLflow's tables elsewhere, and copy it here when it is whole: a process killed in that half second
+    would leave a file that MLflow never opens again."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="ganflow-store-", ignore_cleanup_errors=True) as folder:
+        made = Path(folder, file.name)
+        MlflowClient(outbox.sqlite_uri(made))
+        with replacing(file.resolve()) as scratch:
+            shutil.copyfile(made, scratch)
 
 
 def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,10 +21,11 @@ from PIL import Image
 from test_sweep_tracking import ID, ByHand, everyone, sent, steps
 from tracking_helpers import draw, history, report
 
+from ganflow.errors import GanflowError
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
-from ganflow.tracking import contents, outbox, store
+from ganflow.tracking import contents, destination, outbox, store
 from ganflow.tracking import sync as syncing
 from ganflow.tracking.contents import Artifacts
 from ganflow.tracking.outbox import State
@@ -450,6 +454,7 @@ def test_one_process_at_a_time_sets_a_database_up(tmp_path: Path, monkeypatch: p
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             threading.Event().wait(0.1)
+            outbox.sqlite_file(uri).touch()
             inside[0] -= 1
 
     monkeypatch.setattr(mlflow, "MlflowClient", Client)
@@ -462,6 +467,47 @@ def test_one_process_at_a_time_sets_a_database_up(tmp_path: Path, monkeypatch: p
         thread.join(30)
     assert [client.uri for client in made] == [f"{uri}?timeout=60"] * 3  # it waits for other writers
     assert most == [1]
+
+
+KILLED = """
+import os, signal, sqlite3, sys, time
+from pathlib import Path
+import mlflow
+from ganflow.tracking import store
+for k in range(16):
+    file = Path(sys.argv[1], str(k), "mlflow.db")
+    child = os.fork()
+    if not child:
+        store.client(f"sqlite:///{file}")
+        os._exit(0)
+    time.sleep(0.05 * (k + 1))
+    os.kill(child, signal.SIGKILL)
+    killed = os.waitpid(child, 0)[1] == signal.SIGKILL
+    print("killed" if killed else "made", "whole" if file.exists() else "none")
+    store.client(f"sqlite:///{file}").search_experiments()
+"""
+
+
+@pytest.mark.slow
+def test_a_database_whose_maker_is_killed(tmp_path: Path) -> None:
+    """MLflow itself leaves half of its tables then, and never opens the file again."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("killed none") >= 2, done.stdout
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.name not in ("mlflow.db", ".mlflow.db.lock")]
+
+
+@pytest.mark.parametrize("tables", [["experiments"], [*destination._TABLES], [*destination._TABLES, "trace_info"]])
+def test_a_database_that_was_left_half_made_is_named(sweep: ByHand, tmp_path: Path, tables: list[str]) -> None:
+    file = tmp_path / "half.db"
+    with sqlite3.connect(file) as database:
+        for name in tables:
+            database.execute(f"CREATE TABLE {name} (id INTEGER)")
+    database.close()
+    with pytest.raises(GanflowError, match=r"half.db was left half made .* remove it"):
+        sync(sweep.folder, uri=f"sqlite:///{file}")
+    file.unlink()
+    assert not sync(sweep.folder, uri=f"sqlite:///{file}").error
 
 
 def test_a_database_that_is_set_up_for_ever_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
