@@ -11,7 +11,7 @@ from ganflow.cli.main import _exhausted
 from ganflow.engine.rendezvous import Failed, Lost
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken, of_memory
-from ganflow.plugins.blame import ended_from_outside, plugins_fault
+from ganflow.plugins.loading import ended_from_outside, plugins_fault
 
 MACHINES = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "ENOTCONN", "EREMOTEIO", "EUCLEAN"]
 OTHERS = ["ENOENT", "EACCES", "EPERM", "EISDIR", "ECONNREFUSED", "EPIPE", "ENOMEM", "EINVAL", "ENODEV"]

@@ -4,10 +4,9 @@ Phase 1: `load_catalogue` asks every installed plugin once what a recipe can nam
 one run and holds nothing but the components that its recipe chose, so installing a package cannot change a run.
 """
 
-from ganflow.plugins.blame import blame
 from ganflow.plugins.catalogue import Catalogue, Chosen, Component, Plugin, UnknownComponent, versions
 from ganflow.plugins.composition import Composition
-from ganflow.plugins.loading import load_catalogue, load_module
+from ganflow.plugins.loading import blame, load_catalogue, load_module
 
 __all__ = [
     "Catalogue",

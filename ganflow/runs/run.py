@@ -26,7 +26,7 @@ from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.machine import broken
-from ganflow.plugins.blame import ended_from_outside, plugins_fault
+from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.checkpoints import Checkpoint, Damaged

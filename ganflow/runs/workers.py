@@ -20,7 +20,7 @@ from ganflow.engine.rendezvous import Lost
 from ganflow.engine.trainer import Apart, Diverged
 from ganflow.errors import GanflowError
 from ganflow.machine import cores
-from ganflow.plugins.blame import plugins_fault
+from ganflow.plugins.loading import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
 from ganflow.runs.run import Parts, check_shares

@@ -160,7 +160,7 @@ def _connect(address: str, timeout: float) -> None:
 
 def _probe(address: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(child.output(["-m", "ganflow.tune.probe", address], timeout=60).splitlines()[-1])
+        found: dict[str, Any] = json.loads(child.output(["-m", "ganflow.tune.compat", address], timeout=60).splitlines()[-1])
         return found
     except (subprocess.TimeoutExpired, IndexError, ValueError):
         return {"fault": "silent"}

@@ -1,13 +1,21 @@
 """Private parts of Ray, each with the public way that was tried. tests/tune/test_ray_compat.py fails where an upgrade breaks one.
 
-Ray is imported by the functions alone: `probe` runs in a process that must be quick.
+Ray is imported by the functions alone: `probe` runs in a process that may be ended, since Ray's client waits for minutes, prints
+pages, and kills its process where it has no token.
+
+    python -P -m ganflow.tune.compat host:port      prints one line of JSON: {"fault": …} or {"ray": …, "python": …, "member": …}
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 from typing import Any
+
+PATIENCE = 3
+"""Seconds for an answer, Ray's import not counted: on a busy machine that alone takes as long."""
 
 
 def silence_error_messages() -> None:
@@ -110,3 +118,27 @@ def describe_head(address: str, timeout: float) -> dict[str, Any]:
     nodes = {key.hex() for key in client.get_all_node_info(timeout=timeout)}
     member = not nodes.isdisjoint(services.find_node_ids())
     return {"ray": about.get("ray_version"), "python": about.get("python_version"), "member": member}
+
+
+def probe(address: str) -> dict[str, Any]:
+    """Description of the cluster at host:port ("auto": the one that runs on this machine). Where something answers that is not
+    Ray's, SIGALRM ends the process.
+
+    Keys: `fault` ("no token", "token", "nobody", "mode"), else `address` and those of `describe_head`.
+    """
+    from ray.exceptions import AuthenticationError
+
+    found = find_head() if address == "auto" else address
+    if not found:
+        return {"fault": "nobody"}
+    if wants_token() and not has_token():
+        return {"fault": "no token", "address": found}
+    signal.alarm(PATIENCE)
+    try:
+        return {"address": found, **describe_head(found, PATIENCE)}
+    except AuthenticationError:
+        return {"fault": "token" if wants_token() else "mode", "address": found}
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(sys.argv[1])))

@@ -124,7 +124,7 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
         RecipeError: there is no such thing, or nothing says which is better; also where `tune.stop` names what is not reported.
         GanflowError: the recipe cannot be built.
     """
-    from ganflow.plugins.blame import plugins_fault
+    from ganflow.plugins.loading import plugins_fault
 
     try:
         return _found(recipe, variants)
