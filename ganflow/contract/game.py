@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -97,6 +98,10 @@ class Game(Protocol):
         """A ganflow.Step of "critic" or "generator" on a batch, outside a round: for further terms and for tests."""
 
 
+ERROR, FLOOR = "_error", "_floor"
+"""Endings of the names under which a metric reports the standard error of a score, and its floor."""
+
+
 class Metric(ABC):
     """A score of the generator. The best checkpoint is chosen by the first score of the recipe's first metric.
 
@@ -104,17 +109,21 @@ class Metric(ABC):
         goal: "min" if lower first scores are better, or "max".
         names: the scores' names, in `evaluate`'s order, so that a sweep knows them before anything is trained. Left empty,
             the untrained generator is evaluated once.
+        protocol: how the scores are computed, as plain data: counts, seeds, what is compared with what, an extractor and its
+            digest. It is kept with the scores; those of other protocols are not compared with them.
     """
 
     goal: ClassVar[Literal["min", "max"]] = "min"
     names: Sequence[str] = ()
+    protocol: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def evaluate(self, game: Game) -> dict[str, float]:
         """Named scores, the most telling one first. `game.samples(n, seed)` draws generated examples (CPU, float32) with
         the averaged generator where there is one; training's random numbers are untouched. A score's name says its
         protocol where that matters: "frechet_2048" for 2048 samples. Where an earlier metric of the recipe calls a score
-        alike, this one's is reported as "frechet_2048_2"."""
+        alike, this one's is reported as "frechet_2048_2". The standard error of a score NAME, over repeats, is called NAME_error,
+        and NAME_floor is what as many real examples score against other real ones: both are shown beside it."""
 
 
 class Scores:
@@ -145,6 +154,9 @@ class Scores:
         ]
 
     def _name(self, i: int, name: str) -> str:
+        base = next((name.removesuffix(ending) for ending in (ERROR, FLOOR) if name.endswith(ending)), "")
+        if (i, base) in self._names:  # goes with its score
+            return self._names[i, base] + name.removeprefix(base)
         if (i, name) not in self._names:
             numbered = (f"{name}_{n}" for n in itertools.count(2))
             self._names[i, name] = next(new for new in itertools.chain([name], numbered) if new not in self._names.values())

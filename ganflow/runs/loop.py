@@ -20,6 +20,7 @@ from ganflow.contract.signature import Z
 from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import grouped
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, Train
 from ganflow.runs.checkpoints import Writer
@@ -264,7 +265,7 @@ class Loop:
         for text in self.metrics.renamed[known:]:
             self.progress.note(text)
         self._log(round, scores)
-        self.progress.note(f"round {round}: " + "  ".join(f"{name} {score:.4g}" for name, score in scores.items()))
+        self.progress.note(f"round {round}: " + "  ".join(map(str, grouped(scores))))
         self._call("evaluated", round=round, scores=scores)
         return scores, found[0]
 

@@ -1,0 +1,1 @@
+"""Evaluation: scores by protocol, with their errors and floors."""
