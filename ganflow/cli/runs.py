@@ -72,6 +72,7 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
         "last": report.values if report else {},
         "scores": scores,
         "best": {"metric": next(iter(scores), None), **best} if best else {},
+        "alarms": list(record.alarms),
     }
     if full:
         facts["recipe"] = str(folder.recipe)
@@ -97,6 +98,7 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
+        "alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in run.get("alarms", []))),
         "round": f"{trials_over(run)} trials" if "trials" in run else done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
@@ -126,6 +128,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         yield row("created", f"{run['created']}, {age(run['created'])} ago")
     if about.get("error"):
         yield row("error", about["error"])
+    for alarm in run["alarms"]:
+        yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
     if run["status"] in ("interrupted", "killed"):
         yield row("go on", f"ganflow run --resume {run['id']}")
     for name in ("seed", "device", "threads", "pid", "host"):

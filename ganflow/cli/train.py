@@ -69,6 +69,10 @@ def run_command(args: argparse.Namespace) -> int:
         if outcome.status == "interrupted":
             say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
             code = 128 + outcome.signal
+        elif outcome.alarm:
+            again = f"ganflow run --resume {outcome.folder.id} train.on_alarm=warn"
+            say(f"stopped after round {outcome.round} of {shown} by an alarm: {outcome.alarm}; to go on all the same: {again}")
+            code = 1
         else:
             picture = last_picture(outcome.folder)
             say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))

@@ -77,6 +77,7 @@ class Trainer:
         self._share = torch.tensor(share, device=game.device) if share else None
         self._compared = False  # the workers' states, once at least
         self._ended = False  # all workers know that nothing more will be played
+        self.drawn: Tensors = {}  # of the last round before a report
         self._others: Tensors = {}  # of a checkpoint, until `share`
         self._dtype = next(game.generator.parameters()).dtype
         self.prior_draws = game.stream("prior", seed, game.device)
@@ -125,7 +126,9 @@ class Trainer:
         named: list[tuple[list[str], frozenset[str]]] = []
         while self.round < until and self._goes_on():
             self.play.begin(self.round)
-            rows.append(self.play(self.draw()))
+            self.drawn = {}  # which makes room
+            self.drawn = self.draw()
+            rows.append(self.play(self.drawn))
             named.append((self.play.names, self.play.descended))
             self.round += 1
             if self.group and not self._compared:

@@ -128,6 +128,8 @@ class PackedTrainer:
         if len(plays) < len(self.trainers):
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
+        if wanted := next((r.train.on_alarm for r in recipes if r.train.on_alarm in ("warn", "stop")), None):
+            raise NotPackable(f"packed trials are not watched, and train.on_alarm is {wanted}")
         for recipe, play in zip(recipes, plays, strict=True):
             if not all(part.active(n) for n in play.phases(recipe.train.rounds, self.round) for part in play.game.parts):
                 raise NotPackable("some terms take part in some rounds only")

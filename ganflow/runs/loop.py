@@ -23,6 +23,7 @@ from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import grouped
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, Train
+from ganflow.runs.alarms import Alarms
 from ganflow.runs.checkpoints import Writer
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Trackers, entries
@@ -115,6 +116,7 @@ class Loop:
         best: the best score so far.
         trial: part of a sweep: fewer pictures, and no warnings.
         sender: sends the folder while the run lasts.
+        alarms: watches the run's health; None where nothing does.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Loop:
         best: Best | None,
         trial: bool,
         sender: Sender | None,
+        alarms: Alarms | None = None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -137,7 +140,7 @@ class Loop:
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
-        self.best, self.sender, self._trial = best, sender, trial
+        self.best, self.sender, self.alarms, self._trial = best, sender, alarms, trial
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
         self._settled = -1  # the round in which the game was last prepared to be sampled from
@@ -178,15 +181,16 @@ class Loop:
         self._record(compile={"mode": "never", "why": why})
 
     def end(self, early: str) -> str:
-        """Keep a checkpoint and record how the run ended: "finished", or `early` before its last round."""
+        """Keep a checkpoint and record how the run ended: "finished"; before its last round "stopped" by an alarm, or `early`."""
         if self.trainer.stop and self.trainer.round > self._checkpointed:  # the signal came after the round's checkpoint was due
             self._keep(self.trainer.round, best=False)
         self.trainer.halt()
-        status = "finished" if self.trainer.round >= self.cadence.rounds else early
+        why = self.alarms.stopped if self.alarms and self.trainer.round < self.cadence.rounds else ""
+        status = "finished" if self.trainer.round >= self.cadence.rounds else "stopped" if why else early
         self.writer.wait()
         if not self._trial and (curves := list(entries(self.folder.journal))):  # a trial's are shown by MLflow
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
-        self._record(status=status, round=self.trainer.round)
+        self._record(status=status, round=self.trainer.round, **({"error": why} if why else {}))
         self.trackers.end(status)
         self._call("run_ended", status=status)
         if self.sender:
@@ -215,6 +219,8 @@ class Loop:
         self._call("round_reported", report=report)  # which may add numbers
         self._log(round, report.values)
         self.progress.update(report)
+        if self.alarms:
+            self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
             self._draw(round)
         scores: dict[str, float] = {}
@@ -293,7 +299,8 @@ class Loop:
                 raise Diverged(f"a weight of the {name}", float("nan"), round)
         self._settle()
         tensors, plain = self.trainer.state()
-        path = self.writer.write(tensors, {**plain, "best": self.best or {}}, best=best)
+        watched = {"health": self.alarms.state()} if self.alarms else {}
+        path = self.writer.write(tensors, {**plain, "best": self.best or {}, **watched}, best=best)
         self._checkpointed = round
         self._record(round=round, best=self.best)
         self._call("checkpointed", round=round, path=path)

@@ -17,7 +17,7 @@ from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
 
 FILE = "run.json"
-SCHEMA = "1.1"
+SCHEMA = "1.2"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
@@ -80,6 +80,15 @@ class PassedOver(TypedDict):
     checkpoint: str
     why: str
     gone_on_from: int
+
+
+class AlarmRecord(TypedDict):
+    """A sign of ill health that lasted; `value` is missing where it is no finite number."""
+
+    sign: str
+    round: int
+    text: str
+    value: NotRequired[float]
 
 
 class Git(TypedDict):
@@ -147,6 +156,7 @@ class RunRecord:
     next: str = ""
     damaged: list[PassedOver] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
+    alarms: list[AlarmRecord] = field(default_factory=list)
     sweep: str = ""
     copies: int = 0
     copied_at: int | None = None

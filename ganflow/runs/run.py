@@ -29,6 +29,7 @@ from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
+from ganflow.runs.alarms import Alarms, not_finite, record, watched
 from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe
@@ -115,12 +116,14 @@ class Outcome:
     Attributes:
         status: "finished", "interrupted" or "stopped" (saved, can be resumed).
         signal: the number of the signal that interrupted it, else 0.
+        alarm: the alarm that stopped it, in a sentence.
     """
 
     folder: RunFolder
     status: str
     round: int
     signal: int = 0
+    alarm: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,8 @@ class Run(Parts):
         with self.opened(position) as loop:
             yield from loop.steps()
             status = loop.end(self._early)
-        return Outcome(position.folder, status, self.trainer.round, self.interruption.signal)
+            alarm = loop.alarms.stopped if loop.alarms and status == "stopped" else ""
+        return Outcome(position.folder, status, self.trainer.round, self.interruption.signal, alarm)
 
     def stop(self, status: str = "interrupted") -> None:
         """End the run after the round in hand, with this status where that is not its last."""
@@ -231,6 +235,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, sender=options.sender(folder) if options.sender else None,
+                    alarms=self._alarms(position, progress),
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
@@ -242,6 +247,19 @@ class Run(Parts):
                 self.feed.close()
                 if self.loop:
                     self.loop.close()
+
+    def _alarms(self, position: Position, progress: Progress) -> Alarms | None:
+        """The watch over the run's health, as the recipe has it."""
+        folder, trial = position.folder, self.options.trial
+        if self.before and self.before.alarms:  # those that came after the checkpoint come again
+            folder.update(alarms=[alarm for alarm in self.before.alarms if alarm["round"] <= position.round])
+        what = watched(self.recipe.train, trial=trial, packed=self.options.packed)
+        if what == "off":
+            return None
+        alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
+        if position.checkpoint:
+            alarms.load_state(position.checkpoint.plain.get("health", {}))
+        return alarms
 
     def _load(self, position: Position, progress: Progress, before: RunRecord) -> Best | None:
         """Restore the state of the checkpoint; returns the best score so far. Damaged checkpoints are put aside and recorded,
@@ -351,6 +369,8 @@ class Run(Parts):
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+            if isinstance(error, Diverged):
+                record(folder, not_finite(error))
             if status == "failed":
                 (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
         if self.loop:

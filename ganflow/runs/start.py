@@ -24,7 +24,7 @@ from ganflow.runs.run import Outcome, Position, Run, RunOptions, built
 from ganflow.runs.workers import started_workers
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
-              "train.keep", "track.", "trackers")  # fmt: skip
+              "train.keep", "train.on_alarm", "track.", "trackers")  # fmt: skip
 """Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Sender] | None]
 """Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its sender."""

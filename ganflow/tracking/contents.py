@@ -95,6 +95,13 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 
+def alarm_tags(folder: RunFolder) -> dict[str, str]:
+    """Tags of the run's alarms: their signs together, and each one's line."""
+    alarms = folder.read().alarms
+    signs = {"ganflow.alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in alarms))} if alarms else {}
+    return signs | {_name(f"ganflow.alarm.{a['sign']}"): f"round {a['round']}: {a['text']}"[:_LONGEST_TAG] for a in alarms}
+
+
 def dataset(folder: RunFolder) -> DatasetInput | None:
     """The data as an input of the run: name, fingerprint, source, the shapes of its fields, its size."""
     from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -157,7 +157,7 @@ class Sender:
         self._seen = self.state.seen if self.done else []
         self._artifacts: Artifacts
         self._recipe: list[int] | None = None  # its part of `seen` when it was described; None: the store must be asked
-        self._best: dict[str, str] = {}  # tags of a sweep's best trial, as sent
+        self._changing: dict[str, str] = {}  # tags of a sweep's best trial, or of a run's alarms, as sent
         self._journal = journal.Reader(folder.journal)
 
     @property
@@ -208,11 +208,11 @@ class Sender:
             self._note(status="", seen=[])
         self._send_points(client)
         whole = self._send_images(client) if wanted["images"] else True
-        if self.sweep:
-            for name, value in contents.best_tags(self.folder).items():
-                if self._best.get(name) != value:
-                    client.set_tag(self.state.run_id, name, value)
-                    self._best[name] = value
+        changing = contents.best_tags(self.folder) if self.sweep else contents.alarm_tags(self.folder)
+        for name, value in changing.items():
+            if self._changing.get(name) != value:
+                client.set_tag(self.state.run_id, name, value)
+                self._changing[name] = value
         if self.sweep or status in ENDS:
             self._send_files(wanted["files"])
         if status not in ENDS:
@@ -243,7 +243,7 @@ class Sender:
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
-        self._journal, self._best = journal.Reader(self.folder.journal), {}
+        self._journal, self._changing = journal.Reader(self.folder.journal), {}
         self._send_description(client, run)
         self.state.write(self.folder)
 

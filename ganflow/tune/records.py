@@ -294,7 +294,7 @@ def table(
         cells = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
         line = "  ".join(f"{cell:>{size}}" if at in (0, 2) else f"{cell:{size}}" for at, (cell, size) in cells)
         lines.append(cut(line.rstrip(), width or 1000))
-        if i and ranked[i - 1].error and ranked[i - 1].state in WRONG:
+        if i and ranked[i - 1].error and ranked[i - 1].state in (*WRONG, "stopped"):
             lines.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
     if most is not None and len(ranked) > most:
         lines.append(f"and {len(ranked) - most} more")

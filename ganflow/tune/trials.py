@@ -123,11 +123,15 @@ class TrialState:
         return {**result, "score": self.score} if scored else result
 
     def finished(self) -> dict[str, Any]:
-        """Result of a trial that has played to its end, which may have been in another process: its folder knows."""
+        """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
+        knows."""
         run = self.spec.run
+        record = run.read()
         values = [entry.values[self.spec.metric] for entry in entries(run.journal) if self.spec.metric in entry.values]
-        self.round = run.read().round
+        self.round = record.round
         self.score = values[-1] if values and math.isfinite(values[-1]) else None
+        if record.status == "stopped":
+            return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
 
     def failed(self, error: GanflowError) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""Vital signs of a game in training: numbers by which its health is judged, of the last round's batch, in one read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ganflow.contract.loss import ScoreLoss
+from ganflow.contract.signature import Z
+from ganflow.engine.game import Game, evaluating, fork_rng
+from ganflow.engine.losses import losses_in
+from ganflow.engine.player import Part, parts_of
+from ganflow.engine.step import PlayedStep
+
+EXAMPLES = 64
+"""Rows of the batch that are looked at: the mean distance of so many pairs is known to a few per cent."""
+LEAST, WEIGHTS = 8, 100
+"""Examples, and weights of a critic, of which fewer are not judged."""
+CONDITIONS = 8
+"""Conditions that are held fixed, each under EXAMPLES / CONDITIONS different z."""
+LATEST, SQUARED = ("mean", "exp_avg", "momentum", "momentum_buffer"), ("square", "exp_avg_sq", "square_avg")
+"""What optimizers call the mean of the latest gradients, and the mean of their squares."""
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Numbers of one moment; what there is none of in a game is left out.
+
+    Attributes:
+        round: rounds played.
+        fields: by field that is generated: `spread` and `spread_real`, √(total variance) of generated and real examples;
+            `picture` and `picture_real`, the largest standard deviation within a generated picture and the mean one within a real
+            one; `energy`, the energy distance of the two batches as a share of its largest value.
+        scores: by named score and field: `real` and `fake`, means; `size`, the largest absolute score; `order`, the share of
+            pairs in which the real example has the higher one; `slope`, as of the function.
+        over_z: `fixed`, the spread over z at a fixed condition, and `fixed_real`, that of real examples of all conditions.
+        gradients: the root mean square of a part's gradient, by part.
+        at_limit: the share of the critic's weights that have the largest absolute value among them, which is `limit`.
+    """
+
+    round: int
+    fields: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    over_z: Mapping[str, float] = field(default_factory=dict)
+    gradients: Mapping[str, float] = field(default_factory=dict)
+    at_limit: float | None = None
+    limit: float | None = None
+
+
+def measure(game: Game, draws: Mapping[str, Tensor], round: int) -> Vitals:
+    """Vital signs of a game, by the draws of the round that was played last (`Trainer.drawn`).
+
+    Networks are called in evaluation mode, and nothing is drawn that training would miss, nor is anything changed.
+    """
+    batch = {name: t[-1][:EXAMPLES] for name, t in draws.items()}
+    found: dict[tuple[str, ...], Tensor] = {}
+    with evaluating(game), fork_rng(game.device), torch.no_grad():
+        step = game.step("critic" if game.critic is not None else "generator", batch)
+        for domain in game.domains:
+            _fields(found, domain, step.generated(domain), batch.get(domain))
+            if game.critic is not None and domain in batch:
+                _scores(found, game, step, domain)
+        _over_z(found, game, batch)
+        for name, part in parts_of(game.players).items():
+            if (size := gradient_size(part)) is not None:
+                found["gradients", name] = size
+        if "critic" in game.players:
+            _limit(found, game.players["critic"].updated)
+        if not found:
+            return Vitals(round)
+        line = torch.stack([t.detach().float() for t in found.values()])
+    nested: dict[str, dict[str, dict[str, float]]] = {"fields": {}, "scores": {}}
+    flat: dict[str, dict[str, float]] = {"over_z": {}, "gradients": {}, "critic": {}}
+    for key, value in zip(found, line.tolist(), strict=True):  # the only read
+        if len(key) == 3:
+            nested[key[0]].setdefault(key[1], {})[key[2]] = value
+        else:
+            flat[key[0]][key[1]] = value
+    critic = flat.pop("critic")
+    return Vitals(round, **nested, **flat, at_limit=critic.get("at_limit"), limit=critic.get("limit"))  # type: ignore[arg-type]
+
+
+def _fields(found: dict[tuple[str, ...], Tensor], domain: str, fake: Tensor, real: Tensor | None) -> None:
+    fake = fake.float()
+    if len(fake) < LEAST:
+        return
+    found["fields", domain, "spread"] = spread(fake)
+    if fake.dim() == 4:
+        found["fields", domain, "picture"] = fake.flatten(2).std(2).mean(1).max()
+    if real is None or not real.is_floating_point() or real.shape[1:] != fake.shape[1:]:
+        return
+    real = real.float()
+    found["fields", domain, "spread_real"] = spread(real)
+    if fake.dim() == 4:
+        found["fields", domain, "picture_real"] = real.flatten(2).std(2).mean(1).mean()
+    found["fields", domain, "energy"] = energy(real.flatten(1), fake.flatten(1))
+
+
+def spread(x: Tensor) -> Tensor:
+    """√(total variance) of examples (n, …)."""
+    return x.flatten(1).var(0).sum().sqrt()
+
+
+def energy(x: Tensor, y: Tensor) -> Tensor:
+    """The energy distance of two batches (Székely & Rizzo 2013) as a share of its largest value, in [0, 1]: its coefficient of
+    inhomogeneity H = (2 E|X − Y| − E|X − X'| − E|Y − Y'|) / 2 E|X − Y|. Of one distribution's batches it is about 1 / n."""
+    both = torch.cat((x, y)) - x.mean(0)
+    distances = torch.cdist(both, both)
+    n = len(x)
+    across = distances[:n, n:].mean()
+    inside = (distances[:n, :n].sum() / (n * (n - 1)) + distances[n:, n:].sum() / (len(y) * (len(y) - 1))) / 2
+    return (1 - inside / across).clamp(0, 1)
+
+
+def _scores(found: dict[tuple[str, ...], Tensor], game: Game, step: PlayedStep, domain: str) -> None:
+    real, fake = (step.score(x, domain) for x in (step.real(domain), step.generated(domain)))
+    loss = next((part for part in losses_in([game.loss]) if isinstance(part, ScoreLoss)), None)
+    for name, r in real.items() if isinstance(real, Mapping) else (("", real),):
+        f = fake[name] if isinstance(fake, Mapping) else fake
+        key = step.named(name, domain) if name else domain
+        a, b = (t.reshape(len(t), -1).mean(1).float() for t in (r, f))
+        found["scores", key, "real"], found["scores", key, "fake"] = a.mean(), b.mean()
+        found["scores", key, "size"] = torch.maximum(r.abs().max(), f.abs().max())
+        found["scores", key, "order"] = ((a[:, None] > b).float() + 0.5 * (a[:, None] == b).float()).mean()
+        if loss is not None:
+            found["scores", key, "slope"] = slope(loss, r, f)
+
+
+@torch.enable_grad()
+def slope(loss: ScoreLoss, real: Tensor, fake: Tensor) -> Tensor:
+    """Σ |∂L/∂score| of the critic's loss L, over the scores of both batches: 2 of Wasserstein's loss, of the logistic ones
+    1 at chance, where all scores are 0, and less and less the surer the critic is."""
+    r, f = (t.detach().float().requires_grad_() for t in (real, fake))
+    found = torch.autograd.grad(loss.critic_loss(r, f), (r, f), allow_unused=True)
+    return torch.stack([g.abs().sum() for g in found if g is not None]).sum()
+
+
+def _over_z(found: dict[tuple[str, ...], Tensor], game: Game, batch: Mapping[str, Tensor]) -> None:
+    """The generator under a few conditions, each with several z; only where it takes both."""
+    signature = game.signatures[game.maker]
+    sources = list(signature.inputs.values())
+    if Z not in sources or len(sources) < 2 or not all(source in batch for source in sources):
+        return
+    each, real = len(batch[Z]) // CONDITIONS, batch.get(signature.output)
+    if each < 2 or real is None:
+        return
+    rows = torch.arange(CONDITIONS, device=game.device).repeat_interleave(each)
+    z = batch[Z][: CONDITIONS * each]
+    inputs = {name: z if source == Z else batch[source][rows] for name, source in signature.inputs.items()}
+    made = signature(game.generator, inputs).float().flatten(1).view(CONDITIONS, each, -1)
+    found["over_z", "fixed"] = made.var(1).mean(0).sum().sqrt()
+    found["over_z", "fixed_real"] = spread(real.float())
+
+
+def gradient_size(part: Part) -> Tensor | None:
+    """The root mean square of a part's latest gradient, as far as its optimizer remembers it: of the mean of the latest, or of
+    their squares; None where it keeps neither."""
+    sums: list[Tensor] = []
+    for p in part.updated:
+        state = part.optimizer.state.get(p, {})
+        if (latest := _first(state, LATEST)) is not None:
+            sums.append(latest.double().square().sum() if latest.dtype == torch.float64 else latest.float().norm().square())
+        elif (squared := _first(state, SQUARED)) is not None:
+            sums.append(squared.float().sum())
+        elif part.flat is not None:
+            return None
+    count = sum(p.numel() for p in part.updated)
+    return (torch.stack(sums).sum() / count).sqrt() if sums else None
+
+
+def _first(state: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | None:
+    return next((state[name] for name in names if isinstance(state.get(name), Tensor)), None)
+
+
+def _limit(found: dict[tuple[str, ...], Tensor], parameters: list[torch.nn.Parameter]) -> None:
+    count = sum(p.numel() for p in parameters)
+    if count < WEIGHTS:
+        return
+    limit = torch.stack([p.abs().max() for p in parameters]).max()
+    found["critic", "limit"] = limit
+    found["critic", "at_limit"] = torch.stack([(p.abs() >= limit).sum() for p in parameters]).sum() / count

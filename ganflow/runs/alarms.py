@@ -1,0 +1,76 @@
+"""Alarms of a run: its health watched at reports, warned of, recorded, and, if the recipe says so, the run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ganflow.engine.trainer import Diverged, Trainer
+from ganflow.evaluation.health import NOT_FINITE, Health
+from ganflow.recipe import Train
+from ganflow.runs.folders import RunFolder
+
+
+class Alarms:
+    """The watch over a run's health.
+
+    Args:
+        trainer: of the run; of several workers the first one's, whose share of the batch is looked at.
+        folder: in whose run.json alarms are recorded.
+        say: shows a line.
+        stop: whether an alarm ends the run.
+
+    Attributes:
+        stopped: the alarm that ended the run, in a sentence; empty where none did.
+    """
+
+    def __init__(self, train: Train, trainer: Trainer, folder: RunFolder, say: Callable[[str], None], stop: bool) -> None:
+        self.health = Health(train.rounds, trainer.round)
+        self.trainer, self.folder, self.stopped = trainer, folder, ""
+        self._say, self._stop, self._watching = say, stop, True
+
+    def report(self) -> None:
+        """Check the game where a check is due in this round. A part of the game that cannot be looked at is named once; training
+        goes on unwatched."""
+        round = self.trainer.round
+        due, self.health.checked = self._watching and self.health.due(round), round
+        if not due or not self.trainer.drawn:
+            return
+        try:
+            found = self.health.check(self.trainer.game, self.trainer.drawn, round)
+        except Exception as error:  # a third party's part that wants to be called otherwise
+            self._watching = False
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self._say(f"health is not watched any more: {why}")
+            return
+        for alarm in found:
+            self._say(f"round {round}: {alarm.text}")
+        if found:
+            record(self.folder, *(alarm.record() for alarm in found))
+            if self._stop:
+                self.stopped, self.trainer.stop = found[0].text, True
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return self.health.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint, which the trainer has loaded."""
+        self.health.load_state(state, self.trainer.round)
+
+
+def watched(train: Train, *, trial: bool, packed: bool) -> str:
+    """What an alarm does: "warn", "stop", or "off" where nothing is watched."""
+    if packed:  # a check of each would take longer than the rounds that they play together
+        return "off"
+    return train.on_alarm if train.on_alarm != "auto" else "stop" if trial else "warn"
+
+
+def record(folder: RunFolder, *alarms: dict[str, Any]) -> None:
+    """Add alarms to a run's record."""
+    folder.update(alarms=[*folder.read().alarms, *alarms])
+
+
+def not_finite(error: Diverged) -> dict[str, Any]:
+    """The alarm of a term that was no finite number."""
+    return {"sign": NOT_FINITE, "round": error.round, "text": f"{NOT_FINITE}: {error}"}
