@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -30,12 +30,15 @@ generators are easily seen through, and the two players take turns to be ahead."
 COLLAPSED = 0.05
 """Least spread of generated examples, as a share of the data's. One mode alone of the ring's eight has 0.014 of it, of the grid's
 twenty-five 0.018; the shipped recipes have 0.5 and more after the first twentieth of their rounds."""
+STUCK = 0.01
+"""The same where the spread has not fallen to half of what it was: an untrained network of the ring's has 0.037 of the data's
+spread, and is not collapsed but new."""
 IGNORED = 0.02
 """Least spread over z at a fixed condition, as a share of the data's. The captioned birds, whose z does little, have 0.2 and
 more."""
-BLANK = 0.02
+BLANK = 0.01
 """Least standard deviation within a picture, of the picture that has most of it, as a share of that within real ones, where it is
-about 0.6: less than two of 256 levels. Shipped recipes have 0.1 and more from round 20 on."""
+about 0.6: less than one of 256 levels. Shipped recipes have 0.1 and more from round 20 on."""
 SATURATED = 0.01
 """Least slope of the critic's loss, which is 1 at chance for logistic losses: at 0.01 it gives real and generated examples a
 probability of 99.5 % to be what they are. Shipped recipes have 0.2 and more."""
@@ -90,6 +93,7 @@ class Sign:
         look: where it is seen in the vital signs.
         advice: two things that people do about it.
         begins, lasts: shares of the rounds: not judged before, and for how long it must be seen.
+        critic_free: the advice where there is no critic.
     """
 
     name: str
@@ -97,11 +101,13 @@ class Sign:
     advice: str
     begins: float = 0.0
     lasts: float = 0.0
+    critic_free: str = ""
 
 
 def _collapse(vitals: Vitals) -> Iterator[Seen]:
     for domain, of in _named(vitals.fields):
-        if (share := _share(of, "spread")) is not None and share < COLLAPSED:
+        share = _share(of, "spread")
+        if share is not None and share < COLLAPSED and (share < of.get("most", 0.0) / 2 or share < STUCK):
             yield domain, share, f"generated examples differ by {share:.2g} of what real ones do"
 
 
@@ -138,13 +144,13 @@ def _clipped(vitals: Vitals) -> Iterator[Seen]:
 def _vanished(vitals: Vitals) -> Iterator[Seen]:
     for part, size in vitals.gradients.items():
         if size < VANISHED:
-            yield part, size, f"the {part}'s gradient is {size:.2g} per weight"
+            yield part, size, f"the root mean square of its numbers is {size:.2g}"
 
 
 def _exploded(vitals: Vitals) -> Iterator[Seen]:
     for part, size in vitals.gradients.items():
         if size > EXPLODED:
-            yield part, size, f"the {part}'s gradient is {size:.2g} per weight"
+            yield part, size, f"the root mean square of its numbers is {size:.2g}"
 
 
 def _huge(vitals: Vitals) -> Iterator[Seen]:
@@ -153,8 +159,10 @@ def _huge(vitals: Vitals) -> Iterator[Seen]:
             yield name, of["size"], f"the critic's scores are as large as {of['size']:.2g}"
 
 
+CRITIC_FREE = "a lower learning rate, or another norm in the generator"
 SIGNS = (
-    Sign("collapse", _collapse, "a penalty on the critic's slope (r1, gradient_penalty), or a lower learning rate", BEGINS),
+    Sign("collapse", _collapse, "a penalty on the critic's slope (r1, gradient_penalty), or a lower learning rate", BEGINS,
+         critic_free=CRITIC_FREE),
     Sign("blank pictures", _blank, "a lower learning rate, or another norm in the generator", BEGINS),
     Sign("z ignored", _ignored, "less weight on terms with one right answer (L1, match), or a larger prior.dim", BEGINS),
     Sign("critic saturated", _saturated, "a penalty on its slope (r1), or a loss that does not saturate (wasserstein, hinge)",
@@ -162,7 +170,8 @@ SIGNS = (
     Sign("critic under-trained", _chance, "more critic steps (train.n_critic), or a higher learning rate for the critic",
          BEGINS, LASTS),
     Sign("clip saturation", _clipped, "a larger c of weight_clip, or gradient_penalty in its place"),
-    Sign("gradient vanished", _vanished, "a loss that does not saturate (non_saturating, wasserstein), or fewer critic steps"),
+    Sign("gradient vanished", _vanished, "a loss that does not saturate (non_saturating, wasserstein), or a lower learning rate",
+         critic_free=CRITIC_FREE),
     Sign("gradient exploded", _exploded, "train.clip_grad, or a lower learning rate"),
     Sign("scores exploded", _huge, "a bound on the critic (gradient_penalty, spectral_norm), or a lower learning rate"),
 )  # fmt: skip
@@ -197,10 +206,12 @@ class Health:
     Attributes:
         rounds: of the whole run.
         checked: rounds that were played at the last report.
+        most: by field, the largest share of the data's spread that generated examples had at a check.
     """
 
     rounds: int
     checked: int = 0
+    most: dict[str, float] = field(default_factory=dict)
     _courses: dict[str, _Course] = field(default_factory=dict)
 
     def due(self, round: int) -> bool:
@@ -216,8 +227,12 @@ class Health:
     def judge(self, vitals: Vitals) -> list[Alarm]:
         """Alarms that are new with these vital signs."""
         found: list[Alarm] = []
+        for domain, of in vitals.fields.items():
+            self.most[domain] = max(self.most.get(domain, 0.0), _share(of, "spread") or 0.0)
+        fields = {domain: {**of, "most": self.most[domain]} for domain, of in vitals.fields.items()}
+        vitals = replace(vitals, fields=fields)
         for sign in SIGNS:
-            seen = {f"{sign.name} {where}".rstrip(): (value, words) for where, value, words in sign.look(vitals)}
+            seen = {f"{sign.name} ({where})" if where else sign.name: (value, words) for where, value, words in sign.look(vitals)}
             if vitals.round < sign.begins * self.rounds:
                 seen = {}
             for key in [*seen, *(k for k in self._courses if k.startswith(sign.name) and k not in seen)]:
@@ -234,14 +249,17 @@ class Health:
                 if course.seen >= IN_SUCCESSION and lasted and not course.alarmed:
                     course.alarmed = True
                     value, words = seen[key]
-                    found.append(Alarm(key, vitals.round, value, f"{key}: {words}; what helps: {sign.advice}"))
+                    advice = sign.advice if vitals.scores or not sign.critic_free else sign.critic_free
+                    found.append(Alarm(key, vitals.round, value, f"{key}: {words}; what helps: {advice}"))
         return found
 
     def state(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
-        return {key: [c.since, c.seen, c.missing, c.alarmed] for key, c in self._courses.items()}
+        courses = {key: [c.since, c.seen, c.missing, c.alarmed] for key, c in self._courses.items()}
+        return {"courses": courses, "most": dict(self.most)}
 
     def load_state(self, state: Mapping[str, Any], round: int) -> None:
         """Go on where `state` was taken, after a round."""
         self.checked = round
-        self._courses = {key: _Course(int(c[0]), int(c[1]), int(c[2]), bool(c[3])) for key, c in state.items()}
+        self.most = dict(state["most"])
+        self._courses = {key: _Course(*course) for key, course in state["courses"].items()}

@@ -98,10 +98,10 @@ class Train:
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
     keep: int = key(3, "checkpoints kept, besides the best", ge=1)
-    on_alarm: Literal["auto", "warn", "stop", "off"] = key(
+    on_alarm: Literal["auto", "warn", "stop", "never"] = key(
         "auto",
         "what happens when training shows a sign of ill health (collapse, a saturated critic, …): warn: a line; stop: the end "
-        "of the run, with a checkpoint; off: it is not watched; auto: warn, in a sweep stop",
+        "of the run, with a checkpoint; never: it is not watched; auto: warn, in a sweep stop",
     )
     start_from: str | None = key(
         None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"

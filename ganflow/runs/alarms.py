@@ -60,9 +60,9 @@ class Alarms:
 
 
 def watched(train: Train, *, trial: bool, packed: bool) -> str:
-    """What an alarm does: "warn", "stop", or "off" where nothing is watched."""
+    """What an alarm does: "warn", "stop", or "never" where nothing is watched."""
     if packed:  # a check of each would take longer than the rounds that they play together
-        return "off"
+        return "never"
     return train.on_alarm if train.on_alarm != "auto" else "stop" if trial else "warn"
 
 

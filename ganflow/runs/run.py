@@ -254,11 +254,11 @@ class Run(Parts):
         if self.before and self.before.alarms:  # those that came after the checkpoint come again
             folder.update(alarms=[alarm for alarm in self.before.alarms if alarm["round"] <= position.round])
         what = watched(self.recipe.train, trial=trial, packed=self.options.packed)
-        if what == "off":
+        if what == "never":
             return None
         alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
-        if position.checkpoint:
-            alarms.load_state(position.checkpoint.plain.get("health", {}))
+        if position.checkpoint and (state := position.checkpoint.plain.get("health")):
+            alarms.load_state(state)
         return alarms
 
     def _load(self, position: Position, progress: Progress, before: RunRecord) -> Best | None:
