@@ -30,9 +30,9 @@ generators are easily seen through, and the two players take turns to be ahead."
 COLLAPSED = 0.05
 """Least spread of generated examples, as a share of the data's. One mode alone of the ring's eight has 0.014 of it, of the grid's
 twenty-five 0.018; the shipped recipes have 0.5 and more after the first twentieth of their rounds."""
-STUCK = 0.01
-"""The same where the spread has not fallen to half of what it was: an untrained network of the ring's has 0.037 of the data's
-spread, and is not collapsed but new."""
+STUCK = 0.001
+"""The same where the spread has not fallen to half of what it was: untrained networks have as little as 0.008 of the data's, and
+are not collapsed but new."""
 IGNORED = 0.02
 """Least spread over z at a fixed condition, as a share of the data's. The captioned birds, whose z does little, have 0.2 and
 more."""
@@ -245,7 +245,7 @@ class Health:
                 if not course.seen:
                     course.since = vitals.round
                 course.seen, course.missing = course.seen + 1, 0
-                lasted = vitals.round - course.since >= sign.lasts * self.rounds
+                lasted = vitals.round - course.since >= max(FIRST, sign.lasts * self.rounds)
                 if course.seen >= IN_SUCCESSION and lasted and not course.alarmed:
                     course.alarmed = True
                     value, words = seen[key]

@@ -147,7 +147,7 @@ def of(round, **numbers):
 
 
 SICK = {
-    "collapse": {"fields": {"spread": 0.001}},
+    "collapse": {"fields": {"spread": 0.0001}},
     "blank pictures": {"fields": {"picture": 0.001, "picture_real": 0.6}},
     "z ignored": {"over_z": {"fixed": 0.001, "fixed_real": 1.0}},
     "critic saturated": {"scores": {"order": 1.0, "slope": 0.001}},
@@ -173,17 +173,23 @@ def test_there_is_a_case_of_every_sign():
 
 def test_a_sign_that_went_away_and_came_back_is_an_alarm_again():
     health, sick = Health(rounds=1000), SICK["scores exploded"]
-    assert [len(health.judge(of(n, **(sick if seen else {})))) for n, seen in enumerate([1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1])] == [
+    assert [len(health.judge(of(100 * n, **(sick if seen else {})))) for n, seen in enumerate([1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1])] == [
         0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1,
     ]  # fmt: skip
 
 
 def test_an_untrained_generator_is_no_collapse_and_one_that_fell_is():
     new, fallen = Health(rounds=1000), Health(rounds=1000)
-    small = {"fields": {"spread": 0.04}}
+    small = {"fields": {"spread": 0.008}}
     assert not [alarm for n in range(100, 1000, 100) for alarm in new.judge(of(n, **small))]
     fallen.judge(of(100))
     assert len([alarm for n in range(200, 1000, 100) for alarm in fallen.judge(of(n, **small))]) == 1
+
+
+def test_two_checks_close_together_are_one():
+    """The last check of a run that was to be shorter, and the next one of the run that goes on."""
+    health = Health(rounds=1000)
+    assert [len(health.judge(of(n, **SICK["scores exploded"]))) for n in (6, 8, 20, 26)] == [0, 0, 0, 1]
 
 
 def test_signs_of_the_beginning_are_left_alone():

@@ -70,7 +70,8 @@ def register(offer):
 '''
 SICK = {
     "collapse": ["optimizer={generator: {use: adam, lr: 0.02}, critic: {use: adam, lr: 3.0e-3}}"],
-    "saturated": ["loss=minimax", "optimizer={generator: {use: adam, lr: 2.0e-4}, critic: {use: adam, lr: 0.01}}", "train.n_critic=10"],
+    "saturated": ["loss=minimax",
+                  "optimizer={generator: {use: adam, lr: 2.0e-4}, critic: {use: adam, lr: 0.01}}", "train.n_critic=10"],
     "clipped": ["loss=wasserstein", "modifiers=[{use: weight_clip, c: 1.0e-5}]"],
     "exploded": ["loss=wasserstein", "optimizer.lr=1"],
     "slow critic": ["optimizer={generator: {use: adam, lr: 0.01}, critic: {use: adam, lr: 1.0e-6}}"],

@@ -34,7 +34,7 @@ modifiers:
 metrics:
   - {use: sliced_wasserstein, samples: 64}
 train: {rounds: 100, n_critic: 2, batch_size: 16, precision: fp64, compile: never, threads: 1, report_every: 10,
-        checkpoint_every: 20, evaluate_every: 25, sample_every: 50, keep: 100}
+        checkpoint_every: 20, evaluate_every: 25, sample_every: 50, keep: 100, on_alarm: never}
 track: {mlflow: false}
 """
 TRIALS = [

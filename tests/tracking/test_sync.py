@@ -81,6 +81,22 @@ def test_everything_is_there(make_run: Make, database: str) -> None:
     assert [Image.open(p).getpixel((0, 0)) for p in pictures] == [(0, 0, 0), (2, 0, 0)]
 
 
+def test_alarms_are_tags_that_grow_while_the_run_lasts(make_run: Make, database: str) -> None:
+    folder = make_run(points=1, status="running")
+    sync(folder)
+    assert not any("alarm" in name for name in the_run(database).data.tags)
+    text = "collapse: generated examples differ by 0.002 of what real ones do; what helps: …"
+    folder.update(alarms=[{"sign": "collapse", "round": 40, "value": 0.002, "text": text}])
+    report(folder, 2, 1)
+    sync(folder)
+    tags = the_run(database).data.tags
+    assert (tags["ganflow.alarms"], tags["ganflow.alarm.collapse"]) == ("collapse", f"round 40: {text}")
+    vanished = {"sign": "gradient vanished (critic)", "round": 60, "value": 1e-12, "text": "gradient vanished (critic): …"}
+    folder.update(alarms=[*folder.read().alarms, vanished], status="finished")
+    sync(folder)
+    assert the_run(database).data.tags["ganflow.alarms"] == "collapse, gradient vanished (critic)"
+
+
 def test_nothing_is_sent_twice(make_run: Make, database: str) -> None:
     folder = make_run(points=3, pictures=(0,), status="finished")
     before = folder.tracking

@@ -169,6 +169,18 @@ def test_stops_failures_and_interruptions(turns, monkeypatch):
     assert [found[i]["state"] for i in range(3)] == ["finished"] * 3
 
 
+def test_a_trial_that_an_alarm_stops_is_over_with_its_score_and_its_reason(turns):
+    """Scores explode; without a metric's score a trial has none, and in a sweep nothing needs to be said for it to be stopped."""
+    sick = ["optimizer.lr=100", "loss=wasserstein", "modifiers=[]", "train.rounds=60", "train.report_every=10"]
+    sweep, trial = trainable(turns, [sick, [*sick, "train.on_alarm=never"]])
+    found, _ = played(trial)
+    assert [(found[i]["state"], found[i]["round"]) for i in range(2)] == [("stopped", 40), ("finished", 60)]
+    assert found[0]["error"] == sweep.trial(0).read().error
+    assert found[0]["error"].startswith(("scores exploded: ", "gradient exploded"))
+    assert sweep.trial(0).read().status == "stopped"
+    assert found[1]["error"] == ""
+
+
 def test_which_executor(turns):
     assert type(executor_of(read_recipe("several.yaml"), 1)).__name__ == "Turns"
     without = read_recipe("several.yaml", ["tune.executor=null"])
