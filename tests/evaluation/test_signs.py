@@ -173,9 +173,9 @@ def test_there_is_a_case_of_every_sign():
 
 def test_a_sign_that_went_away_and_came_back_is_an_alarm_again():
     health, sick = Health(rounds=1000), SICK["scores exploded"]
-    assert [len(health.judge(of(100 * n, **(sick if seen else {})))) for n, seen in enumerate([1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1])] == [
-        0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-    ]  # fmt: skip
+    course = [1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1]
+    found = [len(health.judge(of(100 * n, **(sick if seen else {})))) for n, seen in enumerate(course)]
+    assert found == [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_an_untrained_generator_is_no_collapse_and_one_that_fell_is():
