@@ -90,14 +90,14 @@ class Sign:
     """A sign of ill health.
 
     Attributes:
-        look: where it is seen in the vital signs.
+        find: it in the vital signs.
         advice: two things that people do about it.
         begins, lasts: shares of the rounds: not judged before, and for how long it must be seen.
         critic_free: the advice where there is no critic.
     """
 
     name: str
-    look: Callable[[Vitals], Iterator[Seen]]
+    find: Callable[[Vitals], Iterator[Seen]]
     advice: str
     begins: float = 0.0
     lasts: float = 0.0
@@ -191,7 +191,7 @@ def _share(of: Mapping[str, float], name: str) -> float | None:
 
 @dataclass
 class _Course:
-    """How a sign went at the last checks: seen at so many of them without a break since a round, or missing at so many."""
+    """A sign at the last checks: seen at so many of them without a break since a round, or missing at so many."""
 
     since: int = 0
     seen: int = 0
@@ -221,7 +221,7 @@ class Health:
         return round // interval > self.checked // interval or round >= self.rounds
 
     def check(self, game: Game, draws: Mapping[str, Tensor], round: int) -> list[Alarm]:
-        """Look at a game after a round with these draws; returns what is new."""
+        """Check a game after a round with these draws; returns the alarms that are new."""
         return self.judge(measure(game, draws, round))
 
     def judge(self, vitals: Vitals) -> list[Alarm]:
@@ -232,7 +232,7 @@ class Health:
         fields = {domain: {**of, "most": self.most[domain]} for domain, of in vitals.fields.items()}
         vitals = replace(vitals, fields=fields)
         for sign in SIGNS:
-            seen = {f"{sign.name} ({where})" if where else sign.name: (value, words) for where, value, words in sign.look(vitals)}
+            seen = {f"{sign.name} ({where})" if where else sign.name: (value, words) for where, value, words in sign.find(vitals)}
             if vitals.round < sign.begins * self.rounds:
                 seen = {}
             for key in [*seen, *(k for k in self._courses if k.startswith(sign.name) and k not in seen)]:

@@ -139,7 +139,7 @@ def slope(loss: ScoreLoss, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _over_z(found: dict[tuple[str, ...], Tensor], game: Game, batch: Mapping[str, Tensor]) -> None:
-    """The generator under a few conditions, each with several z; only where it takes both."""
+    """Spread under a few fixed conditions, each with several z, of a generator whose inputs are both."""
     signature = game.signatures[game.maker]
     sources = list(signature.inputs.values())
     if Z not in sources or len(sources) < 2 or not all(source in batch for source in sources):

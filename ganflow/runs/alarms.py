@@ -60,7 +60,7 @@ class Alarms:
 
 
 def watched(train: Train, *, trial: bool, packed: bool) -> str:
-    """What an alarm does: "warn", "stop", or "never" where nothing is watched."""
+    """The effect of an alarm: "warn", "stop", or "never" where nothing is watched."""
     if packed:  # a check of each would take longer than the rounds that they play together
         return "never"
     return train.on_alarm if train.on_alarm != "auto" else "stop" if trial else "warn"
