@@ -69,7 +69,7 @@ def test_found(write, tune, metrics, found):
         ("metric: wasserstein", "[]", "did you mean 'critic/wasserstein'?"),
         ("metric: loss", "[]",
          "(terms: critic/wasserstein, generator/wasserstein, generator_loss, critic_loss; estimates: w_estimate)"),
-        ("metric: loss", FRECHET, "(scores: frechet_100, modes_50, high_quality_50; terms: critic/wasserstein, "),
+        ("metric: loss", FRECHET, "(scores: frechet_100, modes_50, high_quality_50, sigma_inside_50, reverse_kl_50; terms: critic/wasserstein, "),
         ("trials: 3", "[]", "tune.metric: needed, for the recipe has no metrics; name one of terms: critic/wasserstein"),
         ("metric: w_estimate", "[]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
         ("metric: high_quality_50", FRECHET, "tune.mode: needed"),
