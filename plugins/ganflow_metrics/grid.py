@@ -47,9 +47,9 @@ class Grid:
         """Shares of the points x (n, d) in the cells that hold any, and log masses of the density in these, (cells,) each."""
         cells, counts = ((x - self.low) / self._size).floor().clamp(-FAR, FAR).long().unique(dim=0, return_counts=True)
         inside = ((cells >= 0) & (cells < self._bins)).all(1)
-        place = torch.tensor([self._bins**axis for axis in reversed(range(len(self.low)))])
+        strides = torch.tensor([self._bins**axis for axis in reversed(range(len(self.low)))])
         masses = torch.empty(len(cells), dtype=torch.float64)
-        masses[inside] = self._inside[(cells[inside] * place).sum(1)]
+        masses[inside] = self._inside[(cells[inside] * strides).sum(1)]
         masses[~inside] = self._integrals(cells[~inside])
         return counts / len(x), masses
 

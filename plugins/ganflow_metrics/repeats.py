@@ -43,7 +43,7 @@ class Repeated(Metric):
         """The scores of one draw, (samples, *shape)."""
 
     def floor(self) -> Sequence[float]:
-        """What as many real examples score, for the names in `floors`; asked for once."""
+        """Scores of as many real examples, for the names in `floors`; computed once."""
         return ()
 
     @cached_property
@@ -114,7 +114,7 @@ class RealSamples:
         self.protocol = {"reference": f"{len(self._references)} × {n} held-out examples", "floor": f"these against {others}"}
 
     def reference(self, repeat: int) -> Tensor:
-        """What draw `repeat` is compared with, (n, d)."""
+        """The held-out examples that draw `repeat` is compared with, (n, d)."""
         return points(self._held_out[self._references[repeat % len(self._references)]])
 
     def pairs(self, repeats: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -38,7 +38,7 @@ class EarthMovers(Repeated):
 
 
 class SlicedMetric(Repeated):
-    """Score `sliced_w1_<n>`: n generated samples against as many held-out ones. Repeat r has lines of its own.
+    """Score `sliced_w1_<n>`: n generated samples against as many held-out ones, along other lines in each repeat.
 
     Raises:
         GanflowError: there are no held-out examples.
