@@ -40,8 +40,9 @@ class Grid:
         self._inside = self._integrals(inside)
         mass = float(self._inside.exp().sum())
         if not abs(mass - 1) < LOST + 2 * len(self.low) / len(real):  # real examples at its borders have others beyond
-            raise GanflowError(f"metric {metric}: the density of data {data.name} sums to {mass:.3g} over {bins} cells a side, "
-                               "not 1, for they are too large for it: raise bins of the metric")  # fmt: skip
+            cells = " × ".join([str(bins)] * len(self.low))
+            raise GanflowError(f"metric {metric} finds {mass:.3g}, not 1, as the density's sum over {cells} cells, for data "
+                               f"{data.name} has narrower peaks: raise bins of the metric, or use metric emd")  # fmt: skip
 
     def histogram(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Shares of the points x (n, d) in the cells that hold any, and log masses of the density in these, (cells,) each."""

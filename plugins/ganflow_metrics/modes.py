@@ -64,15 +64,15 @@ def spread_inside(points: Tensor, centres: Tensor, std: float, within: float) ->
     """Standard deviation inside the modes as a share of the true one, of the points (n, d) within `within` · std of a centre.
 
     Σ |x − x̄|² / (n − k), with x̄ the mean of the points of the same of k modes, is what a Gaussian leaves within that bound: of
-    what standard deviation, `untruncated` tells. So a mode that is narrow but beside its centre is found narrow. NaN where no
-    mode has two such points.
+    what standard deviation, `untruncated` tells. So a mode that is narrow but beside its centre is found narrow. 0 where no mode
+    has two such points.
     """
     distance, nearest = nearest_modes(points, centres)
     good = distance <= within * std
     x, modes = points[good].double(), nearest[good].unique(return_inverse=True)[1]
     n, k = len(x), int(modes.max()) + 1 if len(modes) else 0
     if n == k:
-        return math.nan
+        return 0.0
     sums = torch.zeros(k, x.shape[1], dtype=torch.float64).index_add(0, modes, x)
     deviations = x - (sums / modes.bincount()[:, None])[modes]
     return untruncated(float(deviations.square().sum()) / (n - k) / std**2, x.shape[1], within)

@@ -98,7 +98,7 @@ def test_refusals(component):
     said = rf"metric {name} wants 10000 real examples for its floor, and data gaussians \(ring\) has 500; lower samples"
     with pytest.raises(GanflowError, match=said):
         component().metric(Gaussians(samples=500, held_out=20).data())
-    with pytest.raises(GanflowError, match=r"sums to .* over 4 cells a side, not 1, for they are too large for it: raise bins"):
+    with pytest.raises(GanflowError, match=r"not 1, as the density's sum over 4 × 4 cells, .* raise bins"):
         component(bins=4).metric(RING)
 
     class Space(TensorData):
