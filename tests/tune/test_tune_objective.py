@@ -69,7 +69,8 @@ def test_found(write, tune, metrics, found):
         ("metric: wasserstein", "[]", "did you mean 'critic/wasserstein'?"),
         ("metric: loss", "[]",
          "(terms: critic/wasserstein, generator/wasserstein, generator_loss, critic_loss; estimates: w_estimate)"),
-        ("metric: loss", FRECHET, "(scores: frechet_100, modes_50, high_quality_50; terms: critic/wasserstein, "),
+        ("metric: loss", FRECHET,
+         "(scores: frechet_100, modes_50, high_quality_50, sigma_inside_50, reverse_kl_50; terms: critic/wasserstein, "),
         ("trials: 3", "[]", "tune.metric: needed, for the recipe has no metrics; name one of terms: critic/wasserstein"),
         ("metric: w_estimate", "[]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
         ("metric: high_quality_50", FRECHET, "tune.mode: needed"),
@@ -100,6 +101,41 @@ def test_no_game_is_built_for_a_score(write, monkeypatch):
     assert find_objective(write("trials: 2", FRECHET)) == ("frechet_100", "min")
     with pytest.raises(TypeError):
         Reports(write("trials: 2", FRECHET)).names  # noqa: B018
+
+
+LATE = """
+from ganflow import AddedTerms, hookimpl, settings
+
+GANFLOW_CONTRACT = 2
+
+class Term(AddedTerms):
+    begin = 15
+    def critic_terms(self, step):
+        return {"late": step.scores()[0].mean()}
+
+@settings
+class Late:
+    @hookimpl
+    def terms(self):
+        return Term()
+
+@hookimpl
+def register(offer):
+    offer("modifier", "late", Late)
+"""
+
+
+def test_a_term_that_begins_late_has_a_name(workshop, write):
+    workshop.install("lates", LATE)
+    workshop.catalogue()
+    recipe = read_recipe(write("metric: critic/late; mode: min").file, ["modifiers=[{use: late}]"])
+    assert find_objective(recipe) == ("critic/late", "min")
+
+
+def test_a_metric_that_scores_nothing_is_passed_over(workshop, write):
+    workshop.install("rulers", SILENT.replace('return {"mean": float(game.samples(4).mean()), "more": 0.0}', "return {}"))
+    workshop.catalogue()
+    assert find_objective(write("trials: 2", "[{use: silent}, {use: modes, samples: 50}]")) == ("modes_50", "max")
 
 
 SILENT = """
