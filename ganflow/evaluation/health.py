@@ -90,7 +90,7 @@ class Sign:
     """A sign of ill health.
 
     Attributes:
-        find: it in the vital signs.
+        find: looks for it in vital signs.
         advice: two things that people do about it.
         begins, lasts: shares of the rounds: not judged before, and for how long it must be seen.
         critic_free: the advice where there is no critic.
