@@ -21,8 +21,8 @@ LEAST, WEIGHTS = 8, 100
 """Examples, and weights of a critic, of which fewer are not judged."""
 CONDITIONS = 8
 """Conditions that are held fixed, each under EXAMPLES / CONDITIONS different z."""
-LATEST, SQUARED = ("mean", "exp_avg", "momentum", "momentum_buffer"), ("square", "exp_avg_sq", "square_avg")
-"""What optimizers call the mean of the latest gradients, and the mean of their squares."""
+MEANS, SQUARES, SUMS = ("mean", "exp_avg"), ("square", "exp_avg_sq", "square_avg"), ("momentum", "momentum_buffer")
+"""Names that optimizers give to the mean of the latest gradients, to that of their squares, and, in SGD, to their sum."""
 
 
 @dataclass(frozen=True)
@@ -156,23 +156,16 @@ def _over_z(found: dict[tuple[str, ...], Tensor], game: Game, batch: Mapping[str
 
 
 def gradient_size(part: Part) -> Tensor | None:
-    """The root mean square of a part's latest gradient, as far as its optimizer remembers it: of the mean of the latest, or of
-    their squares; None where it keeps neither."""
+    """The root mean square of the latest gradients of a part, as far as its optimizer remembers: that of their mean, or the root of
+    the mean of their squares; None where it keeps neither."""
     sums: list[Tensor] = []
     for p in part.updated:
         state = part.optimizer.state.get(p, {})
-        if (latest := _first(state, LATEST)) is not None:
-            sums.append(latest.double().square().sum() if latest.dtype == torch.float64 else latest.float().norm().square())
-        elif (squared := _first(state, SQUARED)) is not None:
-            sums.append(squared.float().sum())
-        elif part.flat is not None:
-            return None
+        kept = next((name for name in (*MEANS, *SQUARES, *SUMS) if isinstance(state.get(name), Tensor)), None)
+        if kept is not None:
+            sums.append(state[kept].float().sum() if kept in SQUARES else state[kept].float().norm().square())
     count = sum(p.numel() for p in part.updated)
     return (torch.stack(sums).sum() / count).sqrt() if sums else None
-
-
-def _first(state: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | None:
-    return next((state[name] for name in names if isinstance(state.get(name), Tensor)), None)
 
 
 def _limit(found: dict[tuple[str, ...], Tensor], parameters: list[torch.nn.Parameter]) -> None:

@@ -101,6 +101,17 @@ def test_the_gradient_that_an_optimizer_remembers(parts):
     assert gradient_size(game.players["critic"].parts[0]).item() == pytest.approx(exact.square().mean().sqrt().item(), rel=1e-4)
 
 
+def test_what_rmsprop_and_sgd_remember(parts):
+    """RMSProp's momentum is one of steps, of which each is about 1, and no gradient: its mean of squares is. After one step
+    that is (1 − α) g², SGD's momentum is g, and SGD without has nothing."""
+    changes = {name: parts(f"optimizer={{use: {use}}}", rounds=1).game.players["generator"].parts[0] for name, use in (
+        ("rmsprop", "rmsprop, momentum: 0.9"), ("sgd", "sgd, momentum: 0.9"))}  # fmt: skip
+    exact = gradient_size(changes["sgd"]).item()
+    assert 0 < exact < 0.1
+    assert gradient_size(changes["rmsprop"]).item() == pytest.approx(math.sqrt(0.01) * exact, rel=0.2)
+    assert gradient_size(parts("optimizer={use: sgd}", rounds=1).game.players["critic"].parts[0]) is None
+
+
 @pytest.mark.slow  # they import torch._dynamo
 @pytest.mark.parametrize("cls", [torch.optim.Adam, torch.optim.RMSprop])
 def test_optimizers_of_torch_are_read_as_well(cls):
