@@ -156,8 +156,8 @@ def _over_z(found: dict[tuple[str, ...], Tensor], game: Game, batch: Mapping[str
 
 
 def gradient_size(part: Part) -> Tensor | None:
-    """The root mean square of the latest gradients of a part, as far as its optimizer remembers: that of their mean, or the root of
-    the mean of their squares; None where it keeps neither."""
+    """The root mean square of the latest gradients of a part, as far as its optimizer remembers: that of their mean, or the root
+    of the mean of their squares; None where it keeps neither."""
     sums: list[Tensor] = []
     for p in part.updated:
         state = part.optimizer.state.get(p, {})
