@@ -58,18 +58,25 @@ def test_it_is_the_distance_between_features_over_that_of_real_halves(data, metr
     everything = real(data)
     fake = (many(data) * 0.7).split(898)
     scores = metric.evaluate(Player(torch.cat(fake)))
-    assert tuple(scores) == metric.names == ("frechet_digits_ratio", "frechet_digits_898", "frechet_digits_898_floor", "legible")
+    assert tuple(scores) == metric.names
+    assert [name for name in scores if not name.endswith("_error")] == [
+        "frechet_digits_ratio", "frechet_digits_898", "frechet_digits_898_floor", "legible", "legible_floor"
+    ]  # fmt: skip
     classifier, draws = digits_classifier(), torch.Generator().manual_seed(0)
     features, made = classifier.judge(everything)[0], [classifier.judge(part)[0] for part in fake]
-    floors, distances = [], []
+    floors, distances, each = [], [], [[], [], [], []]
     for i in range(64):
         order = torch.randperm(1797, generator=draws)
         one, other = features[order[:898]], features[order[898:1796]]
         floors.append(by_eigenvalues(one, other))
         distances += [by_eigenvalues(made[i % 4], one), by_eigenvalues(made[i % 4], other)]
+        each[i % 4] += distances[-2:]
     assert scores["frechet_digits_898"] == pytest.approx(np.mean(distances), rel=1e-4)
     assert scores["frechet_digits_898_floor"] == pytest.approx(np.mean(floors), rel=1e-4)
     assert scores["frechet_digits_ratio"] == pytest.approx(np.mean(distances) / np.mean(floors), rel=1e-4)
+    error = np.std(np.mean(each, axis=1), ddof=1) / 2  # of the mean of four draws
+    assert scores["frechet_digits_898_error"] == pytest.approx(error, rel=1e-3)
+    assert scores["frechet_digits_ratio_error"] == pytest.approx(error / np.mean(floors), rel=1e-3)
     assert np.mean(floors) == pytest.approx(4.5, rel=0.1)  # of which 2 tr Σ / 898 = 1.7 are the means'
 
 
