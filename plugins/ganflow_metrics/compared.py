@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,8 +42,9 @@ def training_examples(data: Data, most: int) -> Tensor:
     if isinstance(data, TensorData):
         examples = data.train[name]  # where fields are not paired, they differ in length
         return examples if len(examples) <= most else examples[_chosen(len(examples), most)]
-    rng = torch.Generator().manual_seed(0)  # of crops and flips
-    loaded = [data.load(index, rng) for index in _chosen(data.size, most).tolist()]
+    with ThreadPoolExecutor() as pool:  # the generators are of crops and flips
+        chosen = _chosen(data.size, most).tolist()
+        loaded = list(pool.map(lambda index: data.load(index, torch.Generator().manual_seed(index)), chosen))
     return torch.stack([item[name] for item in loaded if item is not None])
 
 

@@ -76,8 +76,8 @@ class Frechet(Features):
 @settings
 class KernelDistance(Features):
     """Squared maximum mean discrepancy from held-out examples with the kernel (x·y / d + 1)³, without bias (Bińkowski et al.
-    2018): with `features: inception`, the KID. Between two samples of one distribution it is 0 on average, however few they are, so
-    that it may be below 0. It is averaged over `subsets` random parts of `subset` examples, where there are more.
+    2018): with `features: inception`, the KID. Between two samples of one distribution it is 0 on average, however few they are,
+    so that it may be below 0. It is averaged over `subsets` random parts of `subset` examples, where there are more.
     """
 
     samples: int = key(1000, SAMPLES, ge=2)

@@ -1,0 +1,143 @@
+"""The Inception network: its tensors against those of the published file, its resizing and quantisation against figures by hand."""
+
+import hashlib
+from pathlib import Path
+
+import ganflow_metrics
+import numpy as np
+import pytest
+import torch
+from ganflow_data import Digits
+from ganflow_metrics import inception
+from ganflow_metrics.inception import Inception, InceptionFeatures, load_inception, resized, to_bytes, with_tensors
+
+from ganflow.contract.data import TensorData
+from ganflow.errors import GanflowError, SettingsError
+
+SHAPES = Path(__file__).parent / "inception_shapes.txt"
+"""Names and shapes of the convolutions and of the last layer in pt_inception-2015-12-05-6726825d.pth, as torch-fidelity's network
+has them, which loads that file strictly."""
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = Inception()
+        for module in made.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    return made.requires_grad_(False).eval()
+
+
+def pictures(n, *shape, seed=0):
+    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_its_tensors_are_those_of_the_published_file(network):
+    published = {}
+    for line in SHAPES.read_text().splitlines():
+        name, shape = line.split()
+        published[name] = tuple(map(int, shape.split("x")))
+        if name.endswith("conv.weight"):
+            norm = name.removesuffix("conv.weight") + "bn."
+            published |= {norm + t: published[name][:1] for t in ("weight", "bias", "running_mean", "running_var")}
+            published[f"{norm}num_batches_tracked"] = ()
+    assert len(published) == 94 * 6 + 2
+    assert {name: tuple(t.shape) for name, t in network.state_dict().items()} == published
+    # torchvision counts 27,161,264, of which 3,326,696 are of the auxiliary classifier, with 1,000 classes in place of 1,008
+    assert sum(p.numel() for p in network.parameters()) == 27_161_264 - 3_326_696 + 8 * 2049
+
+
+def test_it_loads_tensors_with_and_without_counters(network):
+    state = network.state_dict()
+    without = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
+    loaded = with_tensors(without).state_dict()
+    assert all(torch.equal(loaded[name], t) for name, t in without.items())
+    state.pop("Mixed_7c.branch_pool.conv.weight")
+    with pytest.raises(GanflowError, match=r"do not fit the network: Mixed_7c\.branch_pool"):
+        with_tensors(state)
+
+
+def test_features_of_images(network):
+    data = TensorData("pictures", {"real": pictures(4, 1, 20, 30)})
+    extractor = InceptionFeatures(data, None, network)
+    images = data.train["real"][:2]
+    features = extractor.features(images)
+    assert features.shape == (2, 2048)
+    assert features.dtype == torch.float64
+    assert not torch.equal(features[0], features[1])
+    probabilities = extractor.probabilities(images[:1])
+    assert probabilities.shape == (1, 1008)
+    logits = features[:1] @ network.fc.weight.double().T  # without the bias
+    torch.testing.assert_close(probabilities, logits.exp() / logits.exp().sum(1, keepdim=True), rtol=1e-5, atol=0)
+    assert len(extractor.digest) == 16
+    assert extractor.about == f"inception {extractor.digest}"
+
+
+def test_pixels_are_those_of_a_file():
+    levels = torch.tensor([-1.0, -0.9999, -0.5, 0.0, 0.5, 1.0, 1.2, -3.0]).view(1, 1, 1, 8)
+    # (x + 1) · 127.5 = 0, 0.01, 63.75, 127.5, 191.25, 255, beyond
+    bytes_ = to_bytes(levels)
+    assert bytes_.shape == (1, 3, 1, 8)
+    assert all(channel[0].tolist() == [0, 0, 64, 128, 191, 255, 255, 0] for channel in bytes_[0])  # grey in three channels
+    colour = pictures(2, 3, 4, 4)
+    assert torch.equal(to_bytes(colour), ((colour + 1) * 127.5).round())
+
+
+def test_resizing_by_hand():
+    # TensorFlow 1 without align_corners: pixel i is at i · 2 / 4 = 0, ½, 1, 1½; beyond the last pixel there is that one
+    assert resized(torch.tensor([[[[0.0, 10.0]]]]), 4)[0, 0].tolist() == [[0, 5, 10, 10]] * 4
+    # 3 → 2: at 0 and 1½
+    assert resized(torch.tensor([[[0.0, 10.0, 40.0]] * 3])[None], 2)[0, 0].tolist() == [[0, 25], [0, 25]]
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (37, 64), (299, 299), (400, 310)])
+def test_resizing_is_linear_interpolation_from_the_corner(height, width):
+    image = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.float64)
+    rows = np.stack([np.interp(np.arange(299) * (width / 299), np.arange(width), row) for row in image])
+    wanted = np.stack([np.interp(np.arange(299) * (height / 299), np.arange(height), column) for column in rows.T]).T
+    found = resized(torch.from_numpy(image)[None, None], 299)[0, 0]
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_no_file_and_another_file_are_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(GanflowError, match=r"needs the network's weights, and .*pt_inception-2015-12-05-6726825d\.pth cannot be "
+                                           r"read .*put it into .*cache, or name it: weights=FILE$"):  # fmt: skip
+        load_inception(None)
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"something else")
+    begins = hashlib.sha256(b"something else").hexdigest()[:8]
+    with pytest.raises(GanflowError, match=rf"other\.pth is not the network's weights: its sha256 begins with {begins}, not 6726825d"):
+        ganflow_metrics.Frechet(features="inception", weights=str(other)).metric(Digits(size=16).data())
+
+
+def test_a_file_of_the_right_hash_is_read_without_running_anything(network, monkeypatch, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path))
+    file = tmp_path / inception.FILE
+    torch.save(network.state_dict(), file)
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+    assert all(torch.equal(a, b) for a, b in zip(load_inception(None).parameters(), network.parameters(), strict=True))
+    torch.save({"evil": Evil()}, file)
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+    with pytest.raises(GanflowError, match="cannot be read"):
+        load_inception(None)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_points_have_no_inception_features():
+    with pytest.raises(GanflowError, match="pictures of one or three channels, and data points are none"):
+        ganflow_metrics.Frechet(features="inception").metric(TensorData("points", {"real": torch.zeros(20, 2)}))
+
+
+def test_a_runs_features_need_the_run():
+    with pytest.raises(SettingsError, match="those of a run: say which one"):
+        ganflow_metrics.Frechet(features="critic")
+    with pytest.raises(SettingsError, match="'latest' is another run each time"):
+        ganflow_metrics.KernelDistance(features="encoder", run="latest")
