@@ -51,7 +51,7 @@ class PrecisionRecallMetric(Compared):
     """Scores `precision_…`, `recall_…`, `density_…` and `coverage_<features>_<n>`."""
 
     metric, goal = "precision_recall", "max"
-    fewest, equal = 50, True  # BALL neighbours are then a tenth of them at most
+    fewest, equal = 30, True  # BALL neighbours are then a sixth of them at most
 
     def compare(self, features: Tensor) -> Scores:
         names = [self.name(score) for score in ("precision", "recall", "density", "coverage")]

@@ -18,9 +18,9 @@ class Copyist:
 
     def __init__(self, data, wrong=()):
         self.data, self.wrong, self.asked = data, wrong, []
+        self.signatures = {"sample": Signature({"z": "z", "label": "label"}, "real")}
 
-    maker, domains = "sample", ("real",)
-    signatures = {"sample": Signature({"z": "z", "label": "label"}, "real")}
+    maker = "sample"
 
     def latents(self, n, seed):
         return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
@@ -114,7 +114,8 @@ def test_frechet_within_each_class(data):
 def test_frechet_within_a_class_by_the_closed_form():
     # class 0 is N(0, 1), class 1 N(5, 4); what is generated is N(1, 1) and N(5, 1): (1 − 0)² = 1 and (2 − 1)² = 1
     draws, labels = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0)), torch.arange(20_000) % 2
-    data = TensorData("two", {"real": 5 * labels[:, None] + (1 + labels[:, None]) * draws, "label": labels}, classes={"label": "ab"})
+    examples = 5 * labels[:, None] + (1 + labels[:, None]) * draws
+    data = TensorData("two", {"real": examples, "label": labels}, classes={"label": "ab"})
 
     class Game(Copyist):
         def call(self, name, z, label):
