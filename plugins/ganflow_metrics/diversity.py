@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Z = "z"
 FEWEST = 10  # real examples
+REDRAWN = (32, 16)  # conditions, and draws of each
 
 
 def mean_distance(x: Tensor) -> float:
@@ -79,11 +80,15 @@ def spread(x: Tensor) -> float:
 
 
 def data_spread(data: Data, made: str, *conditions: str) -> float:
-    """The spread of a field's examples at a fixed condition: of those whose condition two or more have, else of all.
+    """The spread of a field's examples at a fixed condition: of those whose condition two or more have, else of all. Data that
+    can draw further examples of a condition do so, by a method `redrawn(conditions, draws)`.
 
     Raises:
         GanflowError: they do not differ, or there are too few.
     """
+    redrawn = getattr(data, "redrawn", None)
+    if conditions and redrawn is not None and len(data.held_out[made]):
+        return spread(redrawn(*REDRAWN))
     parts = [data.held_out, data.train] if isinstance(data, TensorData) else [data.held_out]
     found = {name: torch.cat([part[name] for part in parts if name in part]) for name in (made, *conditions)}
     if len({len(t) for t in found.values()}) > 1:

@@ -6,14 +6,20 @@ import ganflow_metrics
 import pytest
 import torch
 from ganflow_metrics.diversity import data_spread
+from ganflow_text.birds.measure import accuracy
 
 from ganflow.contract.data import TensorData
 from ganflow.contract.signature import Signature
 from ganflow.errors import GanflowError
+from ganflow.plugins import load_catalogue
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def made(role, name, **values):
+    return load_catalogue().find(role, name).settings(**values)
 
 
 class Game:
@@ -73,6 +79,18 @@ def test_conditions_that_two_examples_share_give_the_datas_spread():
     some = TensorData("some", {"real": examples, "text": torch.cat([alone[:898], alone[:1], alone[:1]])})
     shared = examples[[0, 898, 899]].double().var(0).mean().sqrt()  # the rest are each alone
     assert data_spread(some, "real", "text") == pytest.approx(float(shared))
+
+
+def test_birds_are_drawn_again_in_their_colours():
+    data = made("data", "birds", size=32, train=16, held_out=12, encoder=made("encoder", "bag_of_words")).data()
+    again = data.redrawn(12, 4)
+    assert again.shape == (12, 4, 3, 32, 32)
+    colours = data.held_out_colours.repeat_interleave(4, 0)
+    named = [range(5)] * 48
+    assert float(accuracy(again.flatten(0, 1), colours, named).mean()) > 0.95
+    assert (again[:, 0] - again[:, 1]).abs().mean() > 0.01  # in other poses
+    found, everything = data_spread(data, "real", "text"), data_spread(data, "real")
+    assert 0.1 < found < 0.7 * everything
 
 
 def test_without_a_condition_it_is_the_spread_of_everything(labelled):
