@@ -1,4 +1,4 @@
-"""What metrics on features share: real examples, repeated draws, floors and protocols."""
+"""Base classes of metrics on features: real examples, repeated draws, floors and protocols."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Compared(Drawn):
         return self.compare(self.extractor.features(examples))
 
     def prepare(self, features: Tensor) -> Any:
-        """What of the held-out examples' features (n, d) is compared with; computed once."""
+        """The held-out examples' features (n, d) as `compare` wants them; computed once."""
         return features
 
     @abstractmethod

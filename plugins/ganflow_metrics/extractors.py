@@ -22,7 +22,7 @@ BATCH = 256
 
 
 class Extractor(ABC):
-    """What metrics compare examples by.
+    """Map from examples to the features that metrics compare them by.
 
     Attributes:
         label: part of the scores' names, with a line below in front: "_inception"; "" for the values of points.
@@ -44,28 +44,8 @@ class Extractor(ABC):
 
     @property
     def about(self) -> str:
-        """What it is, for a protocol."""
+        """Label and digest, for a protocol."""
         return f"{self.label.strip('_') or 'values'} {self.digest}".strip()
-
-
-def make_extractor(
-    data: Data, features: str, pixels: int = 16, weights: str | None = None, run: str | None = None, layer: str = ""
-) -> Extractor:
-    """The extractor of these keys of `ganflow_metrics.Features`.
-
-    Raises:
-        GanflowError: it cannot be had, or is none for these data.
-    """
-    if features == "values":
-        return Values(data, pixels)
-    if features == "digits_classifier":
-        return DigitsFeatures(data)
-    if features == "inception":
-        from ganflow_metrics.inception import InceptionFeatures
-
-        return InceptionFeatures(data, weights)
-    assert run is not None
-    return features_of_run(data, features, run, layer)
 
 
 class Values(Extractor):
@@ -91,7 +71,7 @@ def values(examples: Tensor, pixels: int) -> Tensor:
 
 
 class DigitsFeatures(Extractor):
-    """What the digits classifier sees, and how it reads digits."""
+    """Features of the digits classifier, and its answers."""
 
     label, classes = "_digits", 10
 
@@ -110,7 +90,7 @@ class DigitsFeatures(Extractor):
 
 
 class CriticFeatures(Extractor):
-    """What a run's critic sees: the output of one of its modules, or what its last layer with weights gets.
+    """Features of a run's critic: the output of one of its modules, or the input of its last layer with weights.
 
     Raises:
         GanflowError: there is no such module, or the critic takes more than an example.

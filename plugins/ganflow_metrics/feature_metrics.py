@@ -15,9 +15,29 @@ SEED = "of the first draw; the others have the seeds after it"
 REPEATS = "draws of generated samples, whose mean is the score; their spread gives its error"
 
 
+def make_extractor(
+    data: Data, features: str, pixels: int = 16, weights: str | None = None, run: str | None = None, layer: str = ""
+) -> Extractor:
+    """The extractor of these keys of `Features`.
+
+    Raises:
+        GanflowError: it cannot be had, or is none for these data.
+    """
+    from ganflow_metrics import extractors, inception
+
+    if features == "values":
+        return extractors.Values(data, pixels)
+    if features == "digits_classifier":
+        return extractors.DigitsFeatures(data)
+    if features == "inception":
+        return inception.InceptionFeatures(data, weights)
+    assert run is not None
+    return extractors.features_of_run(data, features, run, layer)
+
+
 @settings
 class Features:
-    """What metrics compare examples by. A plugin's extractor: a subclass of any of the metrics below with another `extractor`."""
+    """Features that metrics compare examples by. A plugin's: a subclass of any metric below with another `extractor`."""
 
     features: Literal["values", "digits_classifier", "inception", "critic", "encoder"] = key(
         "values",
@@ -39,8 +59,6 @@ class Features:
 
     def extractor(self, data: Data) -> Extractor:
         """The extractor that the keys choose."""
-        from ganflow_metrics.extractors import make_extractor
-
         return make_extractor(data, self.features, self.pixels, self.weights, self.run, self.layer)
 
 
@@ -148,7 +166,7 @@ class NearestNeighbours(Features):
 
 @settings
 class Classifier:
-    """Which classifier reads generated examples."""
+    """Classifier of generated examples."""
 
     classifier: Literal["digits_classifier", "inception"] = key(
         "digits_classifier", "what reads the classes: the digits classifier, or the Inception network of the FID"
@@ -159,8 +177,6 @@ class Classifier:
 
     def extractor(self, data: Data) -> Extractor:
         """The classifier that the keys choose, with `probabilities`."""
-        from ganflow_metrics.extractors import make_extractor
-
         return make_extractor(data, self.classifier, weights=self.weights)
 
 

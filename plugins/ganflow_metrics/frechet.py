@@ -87,8 +87,8 @@ class Halves:
     def __init__(self, features: Tensor, n: int, splits: int) -> None:
         half = len(features) // 2
         draws = torch.Generator().manual_seed(0)
-        orders = [torch.randperm(len(features), generator=draws) for _ in range(splits)]
-        self._halves = [[Gaussian.fitted(features[order[start : start + n]]) for start in (0, half)] for order in orders]
+        rows = [torch.randperm(len(features), generator=draws) for _ in range(splits)]
+        self._halves = [[Gaussian.fitted(features[split[start : start + n]]) for start in (0, half)] for split in rows]
         self.floor = sum(between(*halves) for halves in self._halves) / splits
 
     def distances(self, drawn: Sequence[Gaussian]) -> list[list[float]]:

@@ -236,7 +236,7 @@ def with_tensors(state: Mapping[str, Tensor]) -> Inception:
 
 
 class InceptionFeatures(Extractor):
-    """What the Inception network sees in images, quantised to 8 bits and enlarged to 299 pixels, and how it reads them: its
+    """Features of the Inception network, of images quantised to 8 bits and enlarged to 299 pixels, and its answers: the
     probabilities are those of the published scores, without the last layer's bias. On a GPU, where there is one."""
 
     label, classes = "_inception", CLASSES

@@ -2,12 +2,14 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import ganflow_metrics
 import pytest
 import torch
 from ganflow_data import Digits
-from ganflow_metrics.extractors import Extractor, make_extractor
+from ganflow_metrics.extractors import CriticFeatures, Extractor
+from ganflow_metrics.feature_metrics import make_extractor
 from torch import nn
 
 from ganflow.contract.data import TensorData
@@ -57,6 +59,15 @@ def test_a_score_by_a_critics_features(run, data):
     metric = ganflow_metrics.Frechet(features="critic", run=run("wgan"), samples=200).metric(data)
     assert [name.startswith("frechet_critic_200") for name in metric.names] == [True, True]
     assert metric.protocol["features"].startswith("critic ")
+
+
+def test_a_critics_features_are_of_the_examples_themselves():
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+    critic.register_forward_pre_hook(lambda _, inputs: (inputs[0] + 100,))  # an augmentation
+    game = SimpleNamespace(critic=critic, condition=(), domains=("real",))
+    x = torch.arange(16.0).view(4, 1, 2, 2)
+    wanted = torch.relu(critic[1](x.flatten(1))).double()
+    assert torch.equal(CriticFeatures(game, "toy", "").features(x), wanted.detach())
 
 
 def test_an_encoders_codes(run, data):

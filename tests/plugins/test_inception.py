@@ -9,7 +9,7 @@ import pytest
 import torch
 from ganflow_data import Digits
 from ganflow_metrics import inception
-from ganflow_metrics.inception import Inception, InceptionFeatures, load_inception, resized, to_bytes, with_tensors
+from ganflow_metrics.inception import Inception, InceptionFeatures, Mixed, conv, load_inception, resized, to_bytes, with_tensors
 
 from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError, SettingsError
@@ -19,16 +19,27 @@ SHAPES = Path(__file__).parent / "inception_shapes.txt"
 has them, which loads that file strictly."""
 
 
+def drawn(shapes):
+    """Tensors of these names and shapes that every machine draws alike."""
+    rng, made = np.random.default_rng(0), {}
+    for name in sorted(shapes):
+        shape = shapes[name]
+        x = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)) if shape else torch.zeros((), dtype=torch.int64)
+        if name.endswith("running_var"):
+            x = 1 + x.tanh() / 2
+        elif len(shape) > 1:
+            x = x * (2 / np.prod(shape[1:])) ** 0.5
+        elif shape:
+            x = 0.1 * x + name.endswith("bn.weight")
+        made[name] = x
+    return made
+
+
 @pytest.fixture(scope="module")
 def network():
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = Inception()
-        for module in made.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-    return made.requires_grad_(False).eval()
+        shapes = {name: tuple(t.shape) for name, t in Inception().state_dict().items()}
+    return with_tensors(drawn(shapes))
 
 
 def pictures(n, *shape, seed=0):
@@ -50,6 +61,23 @@ def test_its_tensors_are_those_of_the_published_file(network):
     assert sum(p.numel() for p in network.parameters()) == 27_161_264 - 3_326_696 + 8 * 2049
 
 
+def test_it_computes_what_torch_fidelitys_network_computes(network):
+    """Figures of torch-fidelity 0.4.0 with the same tensors, of one image: every 256th feature, mean and deviation, logits."""
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 3, 40, 30), dtype=np.uint8))
+    features = network(images)[0]
+    wanted = [0.0, 0.0, 1.63618, 0.36913, 1.17865, 0.98238, 0.01251, 0.11624]
+    assert features[::256].tolist() == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    assert float(features.mean()) == pytest.approx(1.564572, rel=1e-4)
+    assert float(features.std()) == pytest.approx(2.070241, rel=1e-4)
+    assert (network.fc.weight[:4] @ features).tolist() == pytest.approx([-0.28, 4.4064, 1.0657, -7.2299], rel=1e-3, abs=1e-3)
+
+
+def test_pools_leave_out_their_margin_and_norms_have_tensorflows_epsilon():
+    block = Mixed(1, ["average", conv("pooled", 1, 1)]).eval().requires_grad_(False)
+    block.pooled.conv.weight.fill_(1)
+    assert torch.allclose(block(torch.ones(1, 1, 5, 5)), torch.tensor(1.001**-0.5))  # at the margin, too
+
+
 def test_it_loads_tensors_with_and_without_counters(network):
     state = network.state_dict()
     without = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
@@ -63,14 +91,13 @@ def test_it_loads_tensors_with_and_without_counters(network):
 def test_features_of_images(network):
     data = TensorData("pictures", {"real": pictures(4, 1, 20, 30)})
     extractor = InceptionFeatures(data, None, network)
-    images = data.train["real"][:2]
+    images = data.train["real"][:1]
     features = extractor.features(images)
-    assert features.shape == (2, 2048)
+    assert features.shape == (1, 2048)
     assert features.dtype == torch.float64
-    assert not torch.equal(features[0], features[1])
-    probabilities = extractor.probabilities(images[:1])
+    probabilities = extractor.probabilities(images)
     assert probabilities.shape == (1, 1008)
-    logits = features[:1] @ network.fc.weight.double().T  # without the bias
+    logits = features @ network.fc.weight.double().T  # without the bias
     torch.testing.assert_close(probabilities, logits.exp() / logits.exp().sum(1, keepdim=True), rtol=1e-5, atol=0)
     assert len(extractor.digest) == 16
     assert extractor.about == f"inception {extractor.digest}"

@@ -53,7 +53,7 @@ class Birds(CaptionedData):
         return signed(_drawn(train, side, seed, TRAIN)[0])
 
     def redrawn(self, count: int, draws: int) -> Tensor:
-        """Other pictures of held-out birds in the same colours, (count, draws, 3, size, size): what z is to vary at a sentence."""
+        """Other pictures of held-out birds in the same colours, (count, draws, 3, size, size): the spread at a sentence."""
         side = self.shape[-1]
         birds = [
             drawing.posed(np.random.default_rng([self._scenes[1], HELD_OUT, i, draw]), side, tuple(plumage))
