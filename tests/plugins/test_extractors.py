@@ -8,8 +8,9 @@ import ganflow_metrics
 import pytest
 import torch
 from ganflow_data import Digits
-from ganflow_metrics.extractors import CriticFeatures, Extractor
+from ganflow_metrics.extractors import CriticFeatures
 from ganflow_metrics.feature_metrics import make_extractor
+from ganflow_metrics.kernel import kernel_distance
 from torch import nn
 
 from ganflow.contract.data import TensorData
@@ -95,24 +96,17 @@ def test_what_a_run_has_not_is_one_sentence(run, data):
         make_extractor(data, "critic", run="nowhere")
 
 
-class Brightness(Extractor):
-    label, digest = "_brightness", ""
-
-    def features(self, examples):
-        return examples.double().flatten(1).mean(1, keepdim=True)
-
-
-class Mine(ganflow_metrics.Frechet):
-    def extractor(self, data):
-        return Brightness()
-
-
-def test_a_plugins_extractor(data):
-    class Player:
-        def samples(self, n, seed):
-            return data.held_out["real"][:n] * 0 + 1
-
-    metric = Mine(samples=100).metric(data)
-    scores = metric.evaluate(Player())
-    real = data.held_out["real"].double().flatten(1).mean(1)
-    assert scores["frechet_brightness_100"] == pytest.approx(float((1 - real.mean()) ** 2 + real.var()))
+def test_a_plugins_extractor_as_the_page_has_it(data):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    module, offers = {"__name__": "brightness"}, []
+    exec(page.partition("```python\n")[2].partition("```")[0], module)
+    module["register"](lambda *offer: offers.append(offer))
+    ((role, name, component),) = offers
+    assert (role, name) == ("metric", "brightness_distance")
+    metric = component(samples=100, repeats=1).metric(data)
+    held_out = data.held_out["real"]
+    scores = metric.evaluate(SimpleNamespace(samples=lambda n, seed: held_out[:n] * 0 + 1))
+    means = held_out.double().flatten(1).mean(1, keepdim=True)
+    wanted = kernel_distance(torch.ones(100, 1).double(), means)
+    assert scores["kernel_distance_brightness_100"] == pytest.approx(wanted)
+    assert metric.protocol["features"] == "brightness 1"
