@@ -107,7 +107,7 @@ class ClassFrechetMetric(Drawn):
         if self._each < 2:
             raise GanflowError(f"metric class_frechet wants two samples of each class at least: samples={2 * len(field.classes)}")
         super().__init__(self._each * len(field.classes), seed, repeats)
-        features = extractor.features(real)
+        features = extractor.features_of_real(real)
         self._halves = [Halves(features[labels == label], self._each, SPLITS) for label in range(len(field.classes))]
         name = f"class_frechet{extractor.label}_{self.samples}"
         self._names_of = (name, *(f"{name}_{called}" for called in field.classes))

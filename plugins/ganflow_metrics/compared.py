@@ -122,11 +122,11 @@ class Compared(Drawn):
         if samples < self.fewest:
             raise GanflowError(f"metric {self.metric} wants {self.fewest} samples at least; raise samples")
         self.extractor = extractor
-        features = extractor.features(held_out)
+        features = extractor.features_of_real(held_out)
         self.real = self.prepare(features)
         others = training_examples(data, samples)
         enough = len(others) >= self.fewest
-        floors = self.compare(extractor.features(others)) if enough else {}
+        floors = self.compare(extractor.features_of_real(others)) if enough else {}
         self.check(data, len(features), features.shape[1])
         self.settle(
             tuple(self.compare(features)), floors,

@@ -38,6 +38,10 @@ class Extractor(ABC):
     def features(self, examples: Tensor) -> Tensor:
         """Features (n, d), float64 on the CPU, of examples (n, *shape): each follows from its example alone."""
 
+    def features_of_real(self, examples: Tensor) -> Tensor:
+        """`features` of real examples, which an extractor that takes long keeps for the next time."""
+        return self.features(examples)
+
     def probabilities(self, examples: Tensor) -> Tensor:
         """Probabilities (n, classes), float64 on the CPU, of the classes of examples (n, *shape)."""
         raise NotImplementedError(f"{type(self).__name__} knows no classes")

@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import torch
-from ganflow_layers.cache import folder
+from ganflow_layers.cache import cache_key, cached, folder
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
@@ -255,6 +255,10 @@ class InceptionFeatures(Extractor):
         with torch.backends.cudnn.flags(allow_tf32=False):
             pieces = [self._network(to_bytes(piece.to(self._device))) for piece in examples.split(BATCH)]
         return torch.cat([piece.double().cpu() for piece in pieces])
+
+    def features_of_real(self, examples: Tensor) -> Tensor:
+        key = cache_key(self.digest, digest_of_state({"examples": examples}))
+        return cached("inception-features", key, lambda: {"features": self.features(examples)})["features"]
 
     def probabilities(self, examples: Tensor) -> Tensor:
         return (self.features(examples) @ self._network.fc.weight.double().cpu().T).softmax(1)

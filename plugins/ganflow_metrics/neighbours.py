@@ -69,8 +69,8 @@ class NearestMetric(Drawn):
         if not len(trained):
             raise GanflowError(f"metric nearest_neighbours looks through training examples, and those of data {data.name} cannot "
                                "be chosen from: use data in memory or in a folder")  # fmt: skip
-        self._extractor, self._trained = extractor, extractor.features(trained)
-        self._usual = float(nearest(extractor.features(held_out), self._trained).mean())
+        self._extractor, self._trained = extractor, extractor.features_of_real(trained)
+        self._usual = float(nearest(extractor.features_of_real(held_out), self._trained).mean())
         if not self._usual:
             raise GanflowError(f"metric nearest_neighbours: all held-out examples of data {data.name} are training examples, too")
         self._ratio, self._copies = (f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies"))

@@ -103,6 +103,18 @@ def test_features_of_images(network):
     assert extractor.about == f"inception {extractor.digest}"
 
 
+def test_features_of_real_examples_are_kept(network, monkeypatch, tmp_path):
+    monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path))
+    one, other = pictures(1, 1, 9, 9), pictures(1, 1, 9, 9, seed=1)
+    extractor = InceptionFeatures(TensorData("pictures", {"real": one}), None, network)
+    first = extractor.features_of_real(one)
+    monkeypatch.setattr(extractor, "features", lambda examples: torch.zeros(1, 2048))
+    assert torch.equal(extractor.features_of_real(one), first)
+    assert not extractor.features_of_real(other).any()
+    extractor.digest = "another network's"
+    assert not extractor.features_of_real(one).any()
+
+
 def test_pixels_are_those_of_a_file():
     levels = torch.tensor([-1.0, -0.9999, -0.5, 0.0, 0.5, 1.0, 1.2, -3.0]).view(1, 1, 1, 8)
     # (x + 1) · 127.5 = 0, 0.01, 63.75, 127.5, 191.25, 255, beyond
