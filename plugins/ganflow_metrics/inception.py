@@ -7,6 +7,7 @@ average pools leave out their margin, the last block pools by maxima, and of 1,0
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -209,18 +210,19 @@ def load_inception(path: str | None) -> Inception:
     file = Path(path).expanduser() if path else folder() / FILE
     advice = f"get {FILE} (of torch-fidelity's release 'weights-inception'), and put it into {folder()}, or name it: weights=FILE"
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise GanflowError(f"features: inception needs the network's weights, and {file} cannot be read ({error.strerror}); "
-                           f"{advice}") from None  # fmt: skip
+        content = file.read_bytes() if file.is_file() else None  # not what never ends
+    except OSError:
+        content = None
+    if content is None:
+        raise GanflowError(f"features: inception needs the network's weights, and {file} is no file that can be read; {advice}")
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(SHA256):
         raise GanflowError(f"features: inception: {file} is not the network's weights: its sha256 begins with {found[:8]}, not "
                            f"{SHA256}; {advice}")  # fmt: skip
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
-        raise GanflowError(f"features: inception: {file} cannot be read: {error}") from None
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+        raise GanflowError(f"features: inception: {file} holds no tensors ({type(error).__name__})") from None
     return with_tensors(state)
 
 
