@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
-from ganflow_metrics.compared import Drawn, Scores
 from ganflow_metrics.extractors import Extractor, digest_of_state
 from ganflow_metrics.frechet import Gaussian, Halves
+from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -81,7 +81,7 @@ def digits_of(data: Data) -> list[int]:
     return [int(name) for name in field.classes]
 
 
-class ClassFrechetMetric(Drawn):
+class ClassFrechetMetric(Repeated):
     """Scores `class_frechet_<features>_<n>`, the mean over the classes, and `class_frechet_<features>_<n>_<class>` for each: n
     generated samples, equally many of each class, against the real examples of the class, trained on or held out. These are
     halved at random; the floor is the distance between the halves, of as many examples as there are generated ones.
@@ -106,18 +106,16 @@ class ClassFrechetMetric(Drawn):
         self._each = min(samples // len(field.classes), int(counts.amin()) // 2)
         if self._each < 2:
             raise GanflowError(f"metric class_frechet wants two samples of each class at least: samples={2 * len(field.classes)}")
-        super().__init__(self._each * len(field.classes), seed, repeats)
+        n = self._each * len(field.classes)
+        name = f"class_frechet{extractor.label}_{n}"
+        names = [name, *(f"{name}_{called}" for called in field.classes)]
+        super().__init__(
+            n, seed, repeats, names, names, features=extractor.about,
+            reference=f"{len(real)} of training and held out, in halves of each class",
+            reference_digest=digest_of_state({"real": real}),
+        )  # fmt: skip
         features = extractor.features_of_real(real)
         self._halves = [Halves(features[labels == label], self._each, SPLITS) for label in range(len(field.classes))]
-        name = f"class_frechet{extractor.label}_{self.samples}"
-        self._names_of = (name, *(f"{name}_{called}" for called in field.classes))
-        self.settle(
-            self._names_of, self._named([halves.floor for halves in self._halves]), features=extractor.about,
-            real=f"{len(real)} of training and held out, in halves of each class", real_digest=digest_of_state({"real": real}),
-        )  # fmt: skip
-
-    def _named(self, each: Sequence[float]) -> Scores:
-        return dict(zip(self._names_of, (fmean(each), *each), strict=True))
 
     def draw(self, game: Game, seed: int) -> Tensor:
         inputs = game.signatures[game.maker].inputs
@@ -125,9 +123,14 @@ class ClassFrechetMetric(Drawn):
             raise GanflowError("metric class_frechet asks for classes by the condition 'label', and the generator takes "
                                f"{', '.join(inputs.values())}: use condition: label")  # fmt: skip
         labels = torch.arange(len(self._halves)).repeat_interleave(self._each)
-        asked: dict[str, Any] = {LABEL: labels, "z": game.latents(self.samples, seed)}
+        asked: dict[str, Any] = {LABEL: labels, "z": game.latents(self._samples, seed)}
         return game.call(game.maker, **{argument: asked[source] for argument, source in inputs.items()})
 
-    def score(self, examples: Tensor) -> Scores:
-        made = [Gaussian.fitted(part) for part in self._extractor.features(examples).split(self._each)]
-        return self._named([fmean(halves.distances([drawn])[0]) for halves, drawn in zip(self._halves, made, strict=True)])
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        made = [Gaussian.fitted(part) for part in self._extractor.features(x).split(self._each)]
+        each = [fmean(halves.distances([drawn])[0]) for halves, drawn in zip(self._halves, made, strict=True)]
+        return [fmean(each), *each]
+
+    def floor(self) -> Sequence[float]:
+        each = [halves.floor for halves in self._halves]
+        return [fmean(each), *each]

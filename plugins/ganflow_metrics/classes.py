@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.compared import Drawn, Scores, held_out_examples, training_examples
+from ganflow_metrics.compared import held_out_examples, training_examples
 from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -42,62 +45,61 @@ def shares(probabilities: Tensor) -> Tensor:
     return probabilities.argmax(1).bincount(minlength=probabilities.shape[1]).double() / len(probabilities)
 
 
-class _OfClasses(Drawn):
-    """A metric of a classifier's answers."""
-
-    metric: str
-
-    def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
-        super().__init__(samples, seed, repeats)
-        self._extractor, wanted = extractor, EACH * extractor.classes
-        if samples < wanted:
-            raise GanflowError(f"metric {self.metric}: {samples} samples are too few for {extractor.classes} classes; "
-                               f"it wants {EACH} of each: samples={wanted}")  # fmt: skip
-
-    def name(self, score: str) -> str:
-        return f"{score}{self._extractor.label}_{self.samples}"
-
-
-class InceptionScoreMetric(_OfClasses):
+class InceptionScoreMetric(Repeated):
     """Score `inception_score_<classifier>_<n>`; its floor is that of as many real examples, or of all."""
 
-    metric, goal = "inception_score", "max"
+    goal = "max"
 
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
-        super().__init__(data, extractor, samples, seed, repeats)
+        check_samples("inception_score", extractor, samples)
         real = training_examples(data, samples)
-        if not len(real):
-            real = held_out_examples(data, self.metric, 1)[:samples]
-        floors = self.score(real)
-        about = {"floor": f"{len(real)} training examples", "real_digest": digest_of_state({"real": real})}
-        self.settle(tuple(floors), floors, features=extractor.about, **about)
+        self._real_examples = real if len(real) else held_out_examples(data, "inception_score", 1)[:samples]
+        self._extractor, name = extractor, f"inception_score{extractor.label}_{samples}"
+        super().__init__(
+            samples, seed, repeats, [name], [name],
+            features=extractor.about, floor=f"{len(self._real_examples)} training examples",
+            floor_digest=digest_of_state({"real": self._real_examples}),
+        )  # fmt: skip
 
-    def score(self, examples: Tensor) -> Scores:
-        return {self.name("inception_score"): inception_score(self._extractor.probabilities(examples))}
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        return [inception_score(self._extractor.probabilities(x))]
+
+    def floor(self) -> Sequence[float]:
+        return self.score(self._real_examples, 0)
 
 
-class ClassBalanceMetric(_OfClasses):
+class ClassBalanceMetric(Repeated):
     """Scores `class_variation_<classifier>_<n>` and `class_kl_<classifier>_<n>`, of the classes of n samples against those of
     training examples, at most MOST. The floors are means over FLOORS draws of n classes from the latter."""
 
-    metric = "class_balance"
-
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
-        super().__init__(data, extractor, samples, seed, repeats)
+        check_samples("class_balance", extractor, samples)
         real = training_examples(data, MOST)
         if not len(real):
-            real = held_out_examples(data, self.metric, EACH * extractor.classes)
-        self._shares = shares(extractor.probabilities(real))
-        draws = torch.Generator().manual_seed(0)
-        drawn = torch.multinomial(self._shares, FLOORS * samples, replacement=True, generator=draws).view(FLOORS, samples)
-        each = [self._of(row.bincount(minlength=extractor.classes).double() / samples) for row in drawn]
-        floors = {name: sum(scores[name] for scores in each) / FLOORS for name in each[0]}
-        about = {"real": f"{len(real)} training examples", "real_digest": digest_of_state({"real": real})}
-        self.settle(tuple(floors), floors, features=extractor.about, **about)
+            real = held_out_examples(data, "class_balance", EACH * extractor.classes)
+        self._extractor, self._shares = extractor, shares(extractor.probabilities(real))
+        names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
+        super().__init__(
+            samples, seed, repeats, names, names, features=extractor.about, reference=f"{len(real)} training examples",
+            reference_digest=digest_of_state({"real": real}),
+        )  # fmt: skip
 
-    def score(self, examples: Tensor) -> Scores:
-        return self._of(shares(self._extractor.probabilities(examples)))
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        return self._of(shares(self._extractor.probabilities(x)))
 
-    def _of(self, found: Tensor) -> Scores:
-        usual = self._shares
-        return {self.name("class_variation"): total_variation(found, usual), self.name("class_kl"): kl(found, usual)}
+    def floor(self) -> Sequence[float]:
+        n, draws = self._samples, torch.Generator().manual_seed(0)
+        drawn = torch.multinomial(self._shares, FLOORS * n, replacement=True, generator=draws).view(FLOORS, n)
+        each = [self._of(row.bincount(minlength=len(self._shares)).double() / n) for row in drawn]
+        return [fmean(values) for values in zip(*each, strict=True)]
+
+    def _of(self, found: Tensor) -> tuple[float, float]:
+        return total_variation(found, self._shares), kl(found, self._shares)
+
+
+def check_samples(metric: str, extractor: Extractor, samples: int) -> None:
+    """Refuse fewer than EACH samples for each of the extractor's classes."""
+    wanted = EACH * extractor.classes
+    if samples < wanted:
+        raise GanflowError(f"metric {metric}: {samples} samples are too few for {extractor.classes} classes; "
+                           f"it wants {EACH} of each: samples={wanted}")  # fmt: skip

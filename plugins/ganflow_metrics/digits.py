@@ -53,7 +53,7 @@ class DigitsMetric(Metric):
         self.protocol = {
             "samples": n, "seed": seed, "repeats": self._draws,
             "features": f"digits {digest_of_state(self._classifier.state_dict())}",
-            "real": f"{len(real)} of training and held out, in halves", "real_digest": digest_of_state({"real": real}),
+            "reference": f"{len(real)} of training and held out, in halves", "reference_digest": digest_of_state({"real": real}),
         }  # fmt: skip
 
     def evaluate(self, game: Game) -> dict[str, float]:

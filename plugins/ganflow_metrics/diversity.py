@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_metrics.compared import Compared, Drawn, Scores
+from ganflow_metrics.compared import Compared
+from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -27,7 +29,7 @@ def mean_distance(x: Tensor) -> float:
 class DiversityMetric(Compared):
     """Score `diversity_<features>_<n>`."""
 
-    metric, goal = "diversity", "max"
+    metric, called, goal = "diversity", ("diversity",), "max"
 
     def prepare(self, features: Tensor) -> float:
         usual = mean_distance(features)
@@ -35,43 +37,45 @@ class DiversityMetric(Compared):
             raise GanflowError("metric diversity: the held-out examples are all alike")
         return usual
 
-    def compare(self, features: Tensor) -> Scores:
-        return {self.name("diversity"): mean_distance(features) / self.real}
+    def compare(self, features: Tensor) -> Sequence[float]:
+        return [mean_distance(features) / self.real]
 
 
-class ZDiversityMetric(Drawn):
+class ZDiversityMetric(Repeated):
     """Scores `z_diversity_<n>`, n generated samples' spread at a fixed condition over the data's, and `z_spread_<n>`, that spread
     itself, whose floor is the data's."""
 
     goal = "max"
 
     def __init__(self, data: Data, conditions: int, draws: int, seed: int, repeats: int) -> None:
-        super().__init__(conditions * draws, seed, repeats)
-        self._data, self._conditions, self._draws = data, conditions, draws
-        self._usual: dict[tuple[str, ...], float] = {}
-        self._ratio, self._spread = (f"{score}_{self.samples}" for score in ("z_diversity", "z_spread"))
-        self.settle((self._ratio, self._spread), {self._spread: math.nan}, conditions=conditions, data=data.name)
+        samples = conditions * draws
+        names = [f"z_diversity_{samples}", f"z_spread_{samples}"]
+        super().__init__(samples, seed, repeats, names, names[1:], conditions=conditions, reference=data.name)
+        self._data, self._conditions, self._each = data, conditions, draws
+        self._usual = math.nan
 
-    def evaluate(self, game: Game) -> Scores:
+    def evaluate(self, game: Game) -> dict[str, float]:
         inputs = game.signatures[game.maker].inputs
         if Z not in inputs.values():
             raise GanflowError("metric z_diversity: the generator takes no z, so that it makes one example of each condition")
         fields = (game.domains[0], *(source for source in inputs.values() if source != Z))
-        if fields not in self._usual:
-            self._usual[fields] = data_spread(self._data, *fields)
-        self.floors = {self._spread: self._usual[fields]}
+        if math.isnan(self._usual):
+            self._usual = data_spread(self._data, *fields)
         return super().evaluate(game)
 
     def draw(self, game: Game, seed: int) -> Tensor:
         argument = next(name for name, source in game.signatures[game.maker].inputs.items() if source == Z)
         conditions = game.conditions(self._conditions, seed)
-        inputs: dict[str, Any] = {name: t.repeat_interleave(self._draws, 0) for name, t in conditions.items()}
-        inputs[argument] = game.latents(self.samples, seed)
+        inputs: dict[str, Any] = {name: t.repeat_interleave(self._each, 0) for name, t in conditions.items()}
+        inputs[argument] = game.latents(self._samples, seed)
         return game.call(game.maker, **inputs)
 
-    def score(self, examples: Tensor) -> Scores:
-        found = spread(examples.unflatten(0, (self._conditions, self._draws)))
-        return {self._ratio: found / self.floors[self._spread], self._spread: found}
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        found = spread(x.unflatten(0, (self._conditions, self._each)))
+        return [found / self._usual, found]
+
+    def floor(self) -> Sequence[float]:
+        return [self._usual]
 
 
 def spread(x: Tensor) -> float:

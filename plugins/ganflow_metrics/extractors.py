@@ -39,7 +39,7 @@ class Extractor(ABC):
         """Features (n, d), float64 on the CPU, of examples (n, *shape): each follows from its example alone."""
 
     def features_of_real(self, examples: Tensor) -> Tensor:
-        """`features` of real examples, which an extractor that takes long keeps for the next time."""
+        """`features` of real examples, which a slow extractor keeps for the next time."""
         return self.features(examples)
 
     def probabilities(self, examples: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ganflow_metrics.compared import Compared, Scores
+from ganflow_metrics.compared import Compared
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -51,18 +51,16 @@ class FrechetMetric(Compared):
     """Score `frechet_<n>` for points, `frechet_pixels<side>_<n>` or `frechet_inception_<n>` for images: n generated samples
     against all held-out ones."""
 
-    metric = "frechet"
+    metric, called = "frechet", ("frechet",)
 
     def prepare(self, features: Tensor) -> Gaussian:
         return Gaussian.fitted(features)
 
-    def compare(self, features: Tensor) -> Scores:
-        if not features.isfinite().all():
-            return {self.name("frechet"): math.nan}
-        return {self.name("frechet"): between(Gaussian.fitted(features), self.real)}
+    def compare(self, features: Tensor) -> Sequence[float]:
+        return [between(Gaussian.fitted(features), self.real) if features.isfinite().all() else math.nan]
 
     def check(self, data: Data, count: int, dimensions: int) -> None:
-        few = {"held-out examples": (count, "data.held_out"), "samples": (self.samples, "samples")}
+        few = {"held-out examples": (count, "data.held_out"), "samples": (self._samples, "samples")}
         for what, (number, remedy) in few.items():
             if number <= dimensions:
                 _warn(f"metric frechet: the covariance of {number} {what} in {dimensions} dimensions is singular, and the "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ganflow_metrics.compared import Compared, Scores
+from ganflow_metrics.compared import Compared
 from ganflow_metrics.extractors import Extractor
 
 if TYPE_CHECKING:
@@ -31,19 +32,18 @@ class KernelMetric(Compared):
     """Score `kernel_distance_<features>_<n>`: n generated samples against all held-out ones, or the mean over random parts of
     either."""
 
-    metric = "kernel_distance"
+    metric, called = "kernel_distance", ("kernel_distance",)
 
     def __init__(
         self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int, subset: int, subsets: int
     ) -> None:
         self._subset, self._subsets = subset, subsets
-        super().__init__(data, extractor, samples, seed, repeats)
-        self.protocol = {**self.protocol, "subset": subset, "subsets": subsets}
+        super().__init__(data, extractor, samples, seed, repeats, subset=subset, subsets=subsets)
 
-    def compare(self, features: Tensor) -> Scores:
+    def compare(self, features: Tensor) -> Sequence[float]:
         both = (features, self.real)
         if max(map(len, both)) <= self._subset:
-            return {self.name("kernel_distance"): kernel_distance(*both)}
+            return [kernel_distance(*both)]
         rng, size = torch.Generator().manual_seed(0), min(self._subset, *map(len, both))
         parts = [[x[torch.randperm(len(x), generator=rng)[:size]] for x in both] for _ in range(self._subsets)]
-        return {self.name("kernel_distance"): fmean(kernel_distance(*part) for part in parts)}
+        return [fmean(kernel_distance(*part) for part in parts)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.compared import Compared, Drawn, Scores, held_out_examples, training_examples
+from ganflow_metrics.compared import Compared, held_out_examples, training_examples
 from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -50,21 +52,19 @@ def density_coverage(made: Tensor, real: Tensor, k: int = BALL) -> tuple[float, 
 class PrecisionRecallMetric(Compared):
     """Scores `precision_…`, `recall_…`, `density_…` and `coverage_<features>_<n>`."""
 
-    metric, goal = "precision_recall", "max"
+    metric, called, goal = "precision_recall", ("precision", "recall", "density", "coverage"), "max"
     fewest, equal = 30, True  # BALL neighbours are then a sixth of them at most
 
-    def compare(self, features: Tensor) -> Scores:
-        names = [self.name(score) for score in ("precision", "recall", "density", "coverage")]
-        return dict(zip(names, (*precision_recall(features, self.real), *density_coverage(features, self.real)), strict=True))
+    def compare(self, features: Tensor) -> Sequence[float]:
+        return [*precision_recall(features, self.real), *density_coverage(features, self.real)]
 
 
-class NearestMetric(Drawn):
+class NearestMetric(Repeated):
     """Scores `nearest_ratio_<features>_<n>` and `copies_<features>_<n>`."""
 
     goal: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int, training: int) -> None:
-        super().__init__(samples, seed, repeats)
         held_out, trained = held_out_examples(data, "nearest_neighbours", 10), training_examples(data, training)
         if not len(trained):
             raise GanflowError(f"metric nearest_neighbours looks through training examples, and those of data {data.name} cannot "
@@ -73,19 +73,15 @@ class NearestMetric(Drawn):
         self._usual = float(nearest(extractor.features_of_real(held_out), self._trained).mean())
         if not self._usual:
             raise GanflowError(f"metric nearest_neighbours: all held-out examples of data {data.name} are training examples, too")
-        self._ratio, self._copies = (f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies"))
-        self.settle(
-            (self._ratio, self._copies), {}, features=extractor.about,
-            real=f"{len(trained)} training examples against {len(held_out)} held out",
-            real_digest=digest_of_state({"held_out": held_out, "trained": trained}),
+        super().__init__(
+            samples, seed, repeats, [f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies")],
+            features=extractor.about, reference=f"{len(trained)} training examples, and {len(held_out)} held out",
+            reference_digest=digest_of_state({"held_out": held_out, "trained": trained}),
         )  # fmt: skip
 
-    def score(self, examples: Tensor) -> Scores:
-        found = nearest(self._extractor.features(examples), self._trained)
-        return {
-            self._ratio: float(found.mean()) / self._usual,
-            self._copies: float((found < COPY * self._usual).double().mean()),
-        }
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        found = nearest(self._extractor.features(x), self._trained)
+        return [float(found.mean()) / self._usual, float((found < COPY * self._usual).double().mean())]
 
 
 def nearest(x: Tensor, among: Tensor) -> Tensor:

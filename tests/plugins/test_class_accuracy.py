@@ -101,7 +101,7 @@ def test_frechet_within_each_class(data):
     mixed = TensorData("mixed", {name: t[rows] for name, t in data.train.items()}, classes={"label": "0123456789"})
     game = Copyist(mixed)
     scores = metric.evaluate(game)
-    assert tuple(scores) == metric.names
+    assert list(scores) == metric.names
     assert [name for name in scores if not name.endswith(("_error", "_floor"))] == names
     assert all(game.asked.count(label) == 3 * 50 for label in range(10))
     assert scores[names[0]] == pytest.approx(np.mean([scores[name] for name in names[1:]]))

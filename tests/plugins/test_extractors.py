@@ -99,7 +99,8 @@ def test_what_a_run_has_not_is_one_sentence(run, data):
 def test_a_plugins_extractor_as_the_page_has_it(data):
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     module, offers = {"__name__": "brightness"}, []
-    exec(page.partition("```python\n")[2].partition("```")[0], module)
+    section = page.partition("## Features of images\n")[2]
+    exec(section.partition("```python\n")[2].partition("```")[0], module)
     module["register"](lambda *offer: offers.append(offer))
     ((role, name, component),) = offers
     assert (role, name) == ("metric", "brightness_distance")

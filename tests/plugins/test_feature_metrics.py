@@ -152,7 +152,7 @@ def test_precision_and_recall_of_what_is_narrow_and_of_what_is_noise():
     data = points(normal(500, 2, 0), normal(300, 2, 1))
     metric = ganflow_metrics.PrecisionRecall(repeats=1).metric(data)
     narrow, wide = (metric.evaluate(Player(scale * normal(300, 2, 2))) for scale in (0.1, 20))
-    assert metric.names[::2] == ("precision_300", "recall_300", "density_300", "coverage_300")
+    assert metric.names[::2] == ["precision_300", "recall_300", "density_300", "coverage_300"]
     assert metric.names[1] == "precision_300_floor"
     assert narrow["precision_300"] > 0.75 > 0.2 > narrow["recall_300"]
     assert wide["precision_300"] < 0.1 < 0.5 < wide["recall_300"]
@@ -189,7 +189,7 @@ def test_balance_of_classes_in_closed_form():
 def test_copied_training_examples_are_found_out():
     train, held_out = normal(400, 5, 0, torch.float32), normal(200, 5, 1, torch.float32)
     metric = ganflow_metrics.NearestNeighbours(samples=300).metric(points(train, held_out))
-    assert metric.names == ("nearest_ratio_300", "copies_300")
+    assert metric.names == ["nearest_ratio_300", "copies_300"]
     copied = metric.evaluate(Player(train[torch.randperm(400)]))
     assert copied == {"nearest_ratio_300": pytest.approx(0, abs=1e-4), "copies_300": 1}
     fresh = metric.evaluate(Player(normal(300, 5, 2, torch.float32)))
@@ -231,7 +231,7 @@ def test_a_score_is_the_mean_over_draws_and_has_an_error_and_a_protocol(name):
     draws = [normal(200, 3, 2), normal(200, 3, 3) * 1.2, normal(200, 3, 4) + 0.2]
     metric, game = component.metric(data), Player(*draws)
     scores = metric.evaluate(game)
-    assert tuple(scores) == metric.names
+    assert list(scores) == metric.names
     assert game.asked == [(200, 5), (200, 6), (200, 7)]
     component.repeats = 1
     alone = component.metric(data)
@@ -253,7 +253,7 @@ def test_a_score_is_the_mean_over_draws_and_has_an_error_and_a_protocol(name):
 def test_what_is_not_finite_is_not_the_best_score(name):
     metric = REPEATED[name].metric(points(normal(300, 3, 0), normal(250, 3, 1)))
     scores = metric.evaluate(Player(torch.full((200, 3), math.nan)))
-    assert tuple(scores) == metric.names
+    assert list(scores) == metric.names
     assert math.isnan(scores[name])
 
 
