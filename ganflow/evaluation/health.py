@@ -46,8 +46,8 @@ CHANCE, APART = 0.55, 0.3
 """A critic is no better than chance where it scores at most this share of pairs right (0.5 ± 0.05 of 64 examples by chance
 alone), while the batches' energy distance is this share of its largest value (0.02 for two batches of one distribution)."""
 CLIPPED = 0.95
-"""Largest share of the critic's weights at ±c. The shipped recipe has 0.11 at most; with the paper's c = 0.01 and RMSProp it has 0.84
-after 200 rounds, and still learns. With almost all of them there, the critic adds and subtracts, and can do nothing else."""
+"""Largest share of the critic's weights at ±c. The shipped recipe has 0.11 at most; with the paper's c = 0.01 and RMSProp it has
+0.84 after 200 rounds, and learns. With almost all of them there, the critic adds and subtracts, and can do nothing else."""
 VANISHED = 1e-8
 """Least root mean square of a player's gradient: Adam's eps, below which its steps shrink, too. Shipped recipes have 1e-4 and
 more."""
