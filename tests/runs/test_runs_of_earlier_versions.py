@@ -56,11 +56,11 @@ def test_it_is_sampled_as_ever(old, kind):
 def test_a_recipe_of_today_says_what_differs(old, monkeypatch, capsys):
     folder = old("version_1/cyclegan")
     monkeypatch.chdir(folder.path.parent.parent.parent)
-    Path("today.yaml").write_text(f"recipe_version: 2\n{folder.recipe.read_text()}")
+    Path("today.yaml").write_text(f"recipe_version: 3\n{folder.recipe.read_text()}")
     assert main(["run", "today.yaml", "--resume", folder.id]) == 2
     told = capsys.readouterr().err
     assert "loss.adversarial.half: true → false" in told
-    assert "recipe_version: 1 → 2" in told
+    assert "recipe_version: 1 → 3" in told
 
 
 def test_a_newer_recipe_is_refused(tmp_path, monkeypatch, capsys):
@@ -71,10 +71,10 @@ def test_a_newer_recipe_is_refused(tmp_path, monkeypatch, capsys):
 
 def test_a_recipe_means_the_newest_version_and_a_runs_recipe_says_its_own(old, tmp_path):
     recipe = read_recipe("cyclegan_street")
-    assert recipe.version == 2
-    assert "recipe_version: 2" in recipe.to_yaml()
+    assert recipe.version == 3
+    assert "recipe_version: 3" in recipe.to_yaml()
     folder = old("version_1/cyclegan")
     assert read_recipe(folder.recipe).version == 1
     copied = tmp_path / "mine.yaml"  # somebody's own recipe, whatever it was copied from
     shutil.copy(folder.recipe, copied)
-    assert read_recipe(copied).version == 2
+    assert read_recipe(copied).version == 3
