@@ -81,7 +81,7 @@ def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
             before, coming = read(folder), [_key(e) for e in new]
             latest = max((e["time"] for e in before), default=0.0)
             now = max(time.time(), latest + 0.001)  # a clock may be set back: MLflow gets what is later than what it has
-            timed: list[Evaluation] = [{**e, "time": now} for e in new]
+            timed: list[Evaluation] = [{**e, "time": now + i / 1000} for i, e in enumerate(new)]
             kept = [*(e for e in before if _key(e) not in coming), *timed]
             write_text(path, json.dumps({"schema": SCHEMA, "evaluations": kept}, indent=2) + "\n")
             return timed

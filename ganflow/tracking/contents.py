@@ -74,7 +74,7 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         "ganflow.name": name,
         "ganflow.folder": folder.path.relative_to(outbox.root(folder)).as_posix(),  # of the runs folder, which may be moved
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}",
+        "mlflow.source.name": f"ganflow {'tune' if sweep and not sweep.read().seeds else 'run'} {name}",
     }
     if sweep:
         found["ganflow.sweep"] = sweep.path.name

@@ -150,6 +150,12 @@ class State:
             return cls()
         return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state
 
+    def note_metrics(self, latest: Iterable[Any]) -> None:
+        """Note which metrics the store has, of each the latest (with `key`, `step` and `timestamp`)."""
+        known = list(latest)
+        self.steps = {metric.key: metric.step for metric in known}
+        self.evaluated = max((metric.timestamp for metric in known if metric.key.startswith(EVALUATED)), default=0)
+
     def write(self, folder: RunFolder) -> None:
         """Keep it, with paths below the runs folder as such: the folder can be moved."""
         runs = root(folder)

@@ -208,8 +208,6 @@ class Sender:
             self._note(status="", seen=[])
         self._send_points(client)
         whole = self._send_images(client) if wanted["images"] else True
-        if not self.sweep:
-            self._send_evaluations(client)
         for name, value in (contents.best_tags if self.sweep else contents.protocol_tags)(self.folder).items():
             if self._tags.get(name) != value:
                 client.set_tag(self.state.run_id, name, value)
@@ -239,10 +237,7 @@ class Sender:
         run = self.connection.run(self.folder)
         self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
-        had = run.data.to_proto().metrics
-        self.state.steps = {metric.key: metric.step for metric in had}
-        times = (metric.timestamp for metric in had if metric.key.startswith(outbox.EVALUATED))
-        self.state.evaluated = max(times, default=0)
+        self.state.note_metrics(run.data.to_proto().metrics)
         self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
@@ -273,24 +268,15 @@ class Sender:
     def _send_points(self, client: MlflowClient) -> None:
         from mlflow.entities import Metric
 
-        new = list(points(self._journal.new(), self.state.steps))
+        new = [*points(self._journal.new(), self.state.steps), *outbox.evaluated(self.folder, self.state.evaluated)]
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]
             client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
             self.state.steps |= {p.name: p.round for p in batch}
+            self.state.evaluated = max([self.state.evaluated, *(p.time for p in batch if p.name.startswith(outbox.EVALUATED))])
             self.result.points += len(batch)
         if new:
             self.state.write(self.folder)
-
-    def _send_evaluations(self, client: MlflowClient) -> None:
-        from mlflow.entities import Metric
-
-        new = outbox.evaluated(self.folder, self.state.evaluated)
-        for i in range(0, len(new), _AT_ONCE):
-            client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in new[i : i + _AT_ONCE]])
-        self.result.points += len(new)
-        if new:
-            self._note(evaluated=max(p.time for p in new))
 
     def _send_images(self, client: MlflowClient) -> bool:
         new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
