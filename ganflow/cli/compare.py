@@ -19,6 +19,8 @@ from ganflow.runs import evaluations
 from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_run
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ganflow.runs.record import RunRecord
 
 NOT_COMPARED = ("lr/", "rounds_per_second")  # beginnings of what is reported beside terms and estimates
@@ -35,6 +37,8 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare_command(args: argparse.Namespace) -> int:
     if args.out:
+        from ganflow.pictures import save_png
+
         check_output_path(args.out, (".png",))
     runs = [read_run(find_run(run, args.runs)) for run in args.runs_]
     if len(runs) < 2:
@@ -46,6 +50,7 @@ def compare_command(args: argparse.Namespace) -> int:
         scores = aligned([run.measured for run in runs])
     except ProtocolsDiffer as error:
         raise GanflowError(f"{error}; evaluate both alike: {advice(error, runs, args.runs)}") from None
+    drawn = picture(runs, scores) if args.out else None
     if args.json:
         say_json(facts(runs, scores))
     else:
@@ -53,8 +58,8 @@ def compare_command(args: argparse.Namespace) -> int:
         for name, row in scores.items():
             if len(some := [m for m in row if m]) > 1 and not any(m.protocol for m in some):
                 say(f"ganflow: {name}: no protocol is recorded, so nothing says that it was computed alike", err=True)
-    if args.out:
-        picture(runs, scores, args.out)
+    if drawn is not None:
+        write_output(args.out, lambda path: save_png(drawn, path), f"{len(runs)} runs")
     return 0
 
 
@@ -178,9 +183,12 @@ def facts(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]])
     }
 
 
-def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]], out: Path) -> None:
-    """The newest sample pictures side by side, with scores below their names."""
-    from ganflow.pictures import save_png
+def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]]) -> Image:
+    """The newest sample pictures side by side, with scores below their names.
+
+    Raises:
+        GanflowError: a run has none, or they cannot be read.
+    """
     from ganflow.tune.report import newest_samples, sheet
 
     found = []
@@ -193,4 +201,4 @@ def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]
     drawn = sheet(found)
     if drawn is None:
         raise GanflowError("none of the runs' sample pictures can be read; leave --out out")
-    write_output(out, lambda path: save_png(drawn, path), f"{len(found)} runs")
+    return drawn

@@ -40,9 +40,9 @@ def with_seeds(chosen: Chosen, n: int) -> list[Chosen]:
     settings have no seed is evaluated once."""
     settings = chosen.settings
     seed, repeats = (getattr(settings, name, None) for name in (SEED, REPEATS))
-    if not isinstance(seed, int) or not any(field.name == SEED and field.init for field in fields(settings)):
+    if type(seed) is not int or not any(field.name == SEED and field.init for field in fields(settings)):
         return [chosen]
-    step = repeats if isinstance(repeats, int) and repeats > 1 else 1
+    step = repeats if type(repeats) is int and repeats > 1 else 1
     return [chosen, *(replace(chosen, settings=replace(settings, seed=seed + k * step)) for k in range(1, n))]
 
 

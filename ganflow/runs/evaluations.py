@@ -1,7 +1,5 @@
 """Evaluations of a run's checkpoints: evaluations.json in its folder, which is read and written here and nowhere else."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Sequence
