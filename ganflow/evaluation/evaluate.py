@@ -66,7 +66,7 @@ def evaluate(game: Game, metrics: Sequence[Sequence[Metric]], sections: Sequence
 
 
 def _averaged(found: Sequence[Sequence[Score]]) -> list[Score]:
-    """The mean of each score over the seeds, with the standard error of that; a single seed's score with its own."""
+    """The mean of each score over the seeds, with the standard error of that, or a single seed's score as it is."""
     if len(found) == 1:
         return list(found[0])
     by_name = [{score.name: score for score in scores} for scores in found]
