@@ -74,6 +74,8 @@ def test_overview_and_commands_agree():
         (["--version"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
         (["inpaint", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "scipy"]),
         (["run", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["evaluate", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["compare", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
         (["check", "wgan", "ring"], ["torch", "numpy", "ray", "mlflow", "rich", "matplotlib", "PIL", "sklearn"]),
         (["plugins"], ["torch", "numpy", "ray", "mlflow", "matplotlib", "PIL", "sklearn"]),
     ],

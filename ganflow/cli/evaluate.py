@@ -69,7 +69,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
         write_output(args.csv, lambda path: write_csv(path, rows), f"{len(rows)} score{'s' if len(rows) > 1 else ''}")
     if not (args.json or args.markdown):
         for each in prepared:
-            say(f"kept in {shown_path(each.folder.path)}/evaluations.json{_to_mlflow(each.folder)}")
+            say(f"kept in {shown_path(each.folder.path)}/evaluations.json{_to_mlflow(each.folder, args.runs)}")
     return 0
 
 
@@ -203,10 +203,12 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _to_mlflow(folder: RunFolder) -> str:
-    from ganflow.runs.folders import is_running
+def _to_mlflow(folder: RunFolder, root: Path) -> str:
+    from ganflow.runs.folders import DEFAULT_ROOT, is_running
 
     record = folder.read()
     if not record.tracking.get("mlflow"):
         return ""
-    return ", and sent to MLflow with the run" if is_running(folder) else f"; to MLflow: ganflow sync {folder.id}"
+    if is_running(folder):
+        return ", and sent to MLflow with the run"
+    return f"; to MLflow: {shlex.join(['ganflow', 'sync', folder.id, *([] if root == DEFAULT_ROOT else ['--runs', str(root)])])}"

@@ -153,6 +153,8 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
     about: dict[str, Any] = {"sweep": folder.id, "trial": number, "tracking": {"parent": folder.id}}
     recipe = replace(recipe, tune=None, train=replace(recipe.train, seed=seed))
     folder.record(number, config={"train.seed": seed}, state="running", error="")
+    if not quiet:
+        say(f"seed {seed} ({number + 1} of {len(sweep.seeds)})", err=True)
     try:
         outcome = open_trial(recipe, run, about, options=RunOptions(quiet, tracking=about["tracking"])).finish()
     except GanflowError as error:

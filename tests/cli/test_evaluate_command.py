@@ -269,6 +269,26 @@ def test_a_damaged_file_is_named(command, runs, text, how):
         assert how in refused
 
 
+def test_a_damaged_newest_checkpoint(command, runs):
+    newest = max(runs["c"].checkpoints.glob("round-*"))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"?")
+    for names in (("c",), ("a", "c")):
+        refused = command.refused("evaluate", *names)
+        assert f"the newest checkpoint of run {runs['c'].id} is damaged" in refused
+        _, *advised = shlex.split(refused.rpartition("to use that: " if len(names) == 1 else "to evaluate that: ")[2])
+        assert command(*advised)[0] == 0
+    assert [kept["round"] for kept in scores_of(runs["c"])] == [29]
+
+
+def test_what_to_type_for_mlflow(command, runs, tmp_path):
+    (tmp_path / "runs").rename(tmp_path / "others")
+    record = json.loads((tmp_path / "others" / "a" / runs["a"].id / "run.json").read_text())
+    record["tracking"]["mlflow"] = True
+    (tmp_path / "others" / "a" / runs["a"].id / "run.json").write_text(json.dumps(record))
+    out = command("evaluate", "a", "--runs", "others")[1]
+    assert out.endswith(f"evaluations.json; to MLflow: ganflow sync {runs['a'].id} --runs others\n")
+
+
 # Compare.
 
 

@@ -77,12 +77,7 @@ def test_a_damaged_file_is_the_folders_fault(make_run: Make, database: str) -> N
     assert "evaluations.json is damaged" in sync(folder).error
 
 
-def test_seeds_have_one_parent(database: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real `ganflow run --seeds 2`, sent afterwards."""
-    from ganflow.cli.main import main
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text("""\
+SMALL = """\
 name: small
 data: {use: gaussians, layout: ring, samples: 100}
 prior: {use: normal, dim: 2}
@@ -93,15 +88,25 @@ optimizer: adam
 metrics: [{use: sliced_wasserstein, samples: 16, projections: 4}]
 train: {rounds: 2, batch_size: 4, threads: 1, compile: never, report_every: 1}
 track: {mlflow: false, log_model: false, images: false}
-""")
-    assert main(["run", "small.yaml", "--seeds", "2", "-q"]) == 0
+"""
+
+
+@pytest.mark.parametrize("tracked", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_seeds_have_one_parent(database: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, tracked: bool) -> None:
+    """A real `ganflow run --seeds 2`, sent afterwards, or by its own process."""
+    from ganflow.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    assert main(["run", "small.yaml", "--seeds", "2", "-q", f"track.mlflow={str(tracked).lower()}"]) == 0
     folder = SweepFolder(tmp_path / "runs" / "small-seeds-1")
-    assert not sync(folder).error
+    assert tracked or not sync(folder).error
     runs = store.client(database).search_runs(["1"])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if run not in parents]
     assert (len(parents), len(children)) == (1, 2)
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
     assert sorted(run.data.params["train.seed"] for run in children) == ["0", "1"]
     scores = [run.data.metrics["sliced_w1_16"] for run in children]
     assert parents[0].data.metrics["sliced_w1_16_mean"] == pytest.approx(sum(scores) / 2)
