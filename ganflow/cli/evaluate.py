@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs_", nargs="+", metavar="RUN", help="paths, ids or their beginnings, names, or 'latest'")
     parser.add_argument("--metric", action="append", metavar="METRIC",
-                        help="in place of the recipe's metrics: a name (ganflow plugins metric), or one with its keys, "
+                        help="in place of the recipe's metrics: a name (ganflow plugins lists them), or one with its keys, "
                              "'{use: frechet, samples: 512}'; may be given again")  # fmt: skip
     seeds = "sampling seeds: scores are means over so many, with the standard error of that (default: 1)"
     parser.add_argument("--seeds", type=whole_number(1, 1000), default=1, metavar="N", help=seeds)
@@ -114,11 +114,8 @@ def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
         GanflowError: there is no such metric, or the recipe has none.
     """
     from ganflow.recipe import kept_recipe
-    from ganflow.recipe.source import draft
 
-    if metrics:
-        return draft(folder.recipe).build(["metrics=[]", *(f"+metrics={metric}" for metric in metrics)])
-    recipe = kept_recipe(folder.recipe)
+    recipe = kept_recipe(folder.recipe, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
     if not recipe.metrics:
         raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: --metric sliced_wasserstein")
     return recipe

@@ -68,6 +68,13 @@ def test_of_several_shared_protocols_it_is_the_last():
     assert values(aligned([a, b[:1]])) == {"f": [1.0, 10.0]}
 
 
+def test_a_protocol_is_as_late_as_its_oldest_score():
+    """The second run scored itself again, long after both were evaluated alike by another protocol."""
+    a = [measured("f", 1.0, 1.0, seeds=1), measured("f", 2.0, 5.0, seeds=3)]
+    b = [measured("f", 10.0, 9.0, seeds=1), measured("f", 20.0, 6.0, seeds=3)]
+    assert values(aligned([a, b])) == {"f": [2.0, 20.0]}
+
+
 @pytest.mark.parametrize(
     ("scores", "text"),
     [
