@@ -54,8 +54,9 @@ def grouped(values: Mapping[str, float]) -> list[Score]:
 
 
 def protocol_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """The first difference of two protocols: "samples 2048 against 500"; None where they agree."""
-    for key in sorted(a.keys() | b.keys()):
+    """The first difference of two protocols: "samples 2048 against 500"; None where they agree. Counts of samples come first:
+    much else follows from them."""
+    for key in sorted(a.keys() | b.keys(), key=lambda key: (key != "samples", key)):
         if a.get(key) != b.get(key):
             return f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}"
     return None

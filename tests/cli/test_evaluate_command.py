@@ -297,7 +297,7 @@ def test_side_by_side(command, runs):
     assert (code, err) == (0, "")
     head, rounds, *lines, wrote = out.splitlines()
     assert head.split("  ")[-1] == "difference"
-    assert f"a {runs['a'].id}  c {runs['c'].id}" in head
+    assert head.split()[:4] == ["a", runs["a"].id, "c", runs["c"].id]
     assert rounds.split() == ["round", "30", "30"]
     last = {name: list(entries(run.journal)) for name, run in runs.items()}
     (sliced,) = [line for line in lines if line.startswith("sliced_w1_64")]
@@ -327,10 +327,10 @@ def test_other_protocols_are_refused_and_the_advice_works(command, runs):
     _, *advised = shlex.split(refused.partition("alike: ")[2])
     assert advised[:3] == ["evaluate", runs["a"].id, runs["b"].id]
     assert command(*advised)[0] == 0
-    code, out, _ = command("compare", "a", "b")
+    code, out, _ = command("compare", "a", "b", "--json")
     assert code == 0
-    (line,) = [line for line in out.splitlines() if line.startswith("sliced_w1_64")]
-    assert line.split()[1:3] == [f"{scores_of(runs[name])[0]['value']:.4g}" for name in ("a", "b")]
+    found = json.loads(out)["scores"]["sliced_w1_64"]["runs"]
+    assert [score["value"] for score in found] == [scores_of(runs[name])[0]["value"] for name in ("a", "b")]
 
 
 def test_the_advice_has_the_number_of_seeds_and_the_runs_folder(command, runs, known, tmp_path):

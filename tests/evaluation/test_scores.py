@@ -38,6 +38,7 @@ def test_the_first_difference_of_two_protocols_is_named():
     assert protocol_difference({"samples": 1, "split": "a"}, {"split": "a", "samples": 1}) is None
     assert protocol_difference({"samples": 2048}, {"samples": 500, "split": "b"}) == "samples 2048 against 500"
     assert protocol_difference({}, {"split": "b"}) == "split not noted against b"
+    assert protocol_difference({"real": "6 × 8", "samples": 8}, {"real": "3 × 9", "samples": 9}) == "samples 8 against 9"
 
 
 def test_an_error_goes_with_its_score_when_two_metrics_call_theirs_alike():
