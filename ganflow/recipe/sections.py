@@ -99,6 +99,12 @@ class Train:
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
     keep: int = key(3, "checkpoints kept, besides the best", ge=1)
+    best: str | None = key(
+        None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"
+    )
+    best_mode: Literal["min", "max"] | None = key(
+        None, "which of these scores is better; the metric's goal if not given, which is that of its first score"
+    )
     start_from: str | None = key(
         None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"
     )

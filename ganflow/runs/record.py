@@ -17,7 +17,7 @@ from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
 
 FILE = "run.json"
-SCHEMA = "1.1"
+SCHEMA = "1.2"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
@@ -58,6 +58,7 @@ class Best(TypedDict):
 
     score: float
     metric: NotRequired[str | None]
+    error: NotRequired[float | None]
     round: NotRequired[int]
     trial: NotRequired[int]
     config: NotRequired[dict[str, Any]]
@@ -112,6 +113,8 @@ class RunRecord:
         then: recipes that are to follow, resolved.
         next: the folder of the run that follows.
         untracked: why trackers are fed no more.
+        protocols: of the scores, by their names: see `ganflow.Metric.protocol`.
+        seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         metric, mode, trials, over, address: a sweep's.
     """
@@ -147,6 +150,7 @@ class RunRecord:
     next: str = ""
     damaged: list[PassedOver] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: str = ""
     copies: int = 0
     copied_at: int | None = None
@@ -156,6 +160,7 @@ class RunRecord:
     trials: int | None = None
     over: int = 0
     address: str = ""
+    seeds: list[int] = field(default_factory=list)
 
 
 def read(folder: Path) -> RunRecord:

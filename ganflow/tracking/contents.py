@@ -20,10 +20,10 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
-from ganflow.runs import record
+from ganflow.runs import evaluations, record
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, is_sweep
 from ganflow.tracking import outbox
-from ganflow.tracking.outbox import metric_name, settings
+from ganflow.tracking.outbox import EVALUATED, metric_name, settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +74,7 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         "ganflow.name": name,
         "ganflow.folder": folder.path.relative_to(outbox.root(folder)).as_posix(),  # of the runs folder, which may be moved
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}",
+        "mlflow.source.name": f"ganflow {'tune' if sweep and not sweep.read().seeds else 'run'} {name}",
     }
     if sweep:
         found["ganflow.sweep"] = sweep.path.name
@@ -93,6 +93,12 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
     """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
     best: Mapping[str, Any] = sweep.read().best or {}
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
+
+
+def protocol_tags(folder: RunFolder) -> dict[str, str]:
+    """Tags with the protocols of a run's scores, and of those that `ganflow evaluate` has found, the latest of each name."""
+    every = {**folder.read().protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluations.read(folder)}}
+    return {_name(f"ganflow.protocol.{name}"): _text(protocol)[:_LONGEST_TAG] for name, protocol in every.items()}
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:

@@ -78,3 +78,18 @@ def test_a_recipe_means_the_newest_version_and_a_runs_recipe_says_its_own(old, t
     copied = tmp_path / "mine.yaml"  # somebody's own recipe, whatever it was copied from
     shutil.copy(folder.recipe, copied)
     assert read_recipe(copied).version == 3
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith(("/ring", "/cyclegan"))])
+def test_it_is_evaluated_and_compared(old, kind, monkeypatch, capsys):
+    """Its record has no protocols, and its journal may have a score: evaluated alike, it is compared with a copy of it."""
+    folder = old(kind)
+    monkeypatch.chdir(folder.path.parents[2])
+    twin = shutil.copytree(folder.path, folder.path.parents[1] / "twin" / "20261128-000000-0001")
+    (twin / "samples").mkdir(exist_ok=True)
+    assert main(["evaluate", folder.id, twin.name]) == 0
+    capsys.readouterr()
+    assert main(["compare", folder.id, twin.name, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores
+    assert all(score["protocol"] and score["runs"][0] == score["runs"][1] for score in scores.values())
