@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganflow import COLOURS, FAINT
-from ganflow_theory.showing import Number, Pair, Shown, doubled, label, pair_of, panels, scores_of, watched
+from ganflow_theory.showing import Number, Pair, Shown, doubled, label, pair_of, panels, scores_of, shown_range, signed, watched
 
 if TYPE_CHECKING:
     from ganflow import Game
@@ -73,16 +73,18 @@ def show(changes: Sequence[str]) -> Shown:
     left.set_ylim(bottom=0)
     d, optimal = found.d.numpy(), found.optimal.numpy()
     middle.fill_between(x, ((pair.p + pair.q) / 2 / (pair.p + pair.q).max()).numpy() * 0.5, color=FAINT, alpha=0.5, linewidth=0)
-    middle.plot(x, optimal, color=FAINT, linewidth=6, label=r"$D^*=\frac{p_{data}}{p_{data}+p_G}$ (real = 1)")
-    middle.plot(x, d, color=COLOURS[0], linewidth=1.6, label="trained D (real = 1)")
-    middle.plot(x, 1 - optimal, color=FAINT, linewidth=6, linestyle=(0, (1, 0.6)), label=r"$\frac{p_G}{p_{data}+p_G}$ (lecture: real = 0)")
-    middle.plot(x, 1 - d, color=COLOURS[3], linewidth=1.6, linestyle="--", label="1 − D, as the lecture labels it")
+    middle.plot(x, optimal, color=FAINT, linewidth=6, label=r"$D^* = p_{data}\,/\,(p_{data}+p_G)$, real = 1")
+    middle.plot(x, d, color=COLOURS[0], linewidth=1.6, label="trained D")
+    middle.plot(x, 1 - optimal, color=FAINT, linewidth=6, linestyle=(0, (1, 0.6)), label=r"$p_G\,/\,(p_{data}+p_G)$, the lecture: real = 0")
+    middle.plot(x, 1 - d, color=COLOURS[3], linewidth=1.6, linestyle="--", label="trained, as the lecture labels it: 1 − D")
     label(middle, "x", "probability", legend=None)
+    left.set_xlim(*shown_range(pair))
+    middle.set_xlim(*shown_range(pair))
     middle.set_ylim(-0.02, 1.75)
     middle.set_yticks([0, 0.25, 0.5, 0.75, 1])
     middle.legend(fontsize=9.5, frameon=False, loc="upper center", ncols=1)
-    right.axhline(found.bound, color=FAINT, linewidth=5, label=f"JSD − log 2 = {found.bound:.4f}")
-    right.plot(rounds, values, color=COLOURS[0], linewidth=1.8, marker="o", markersize=3.5, label=f"trained: {found.value:.4f} at the end")
+    right.axhline(found.bound, color=FAINT, linewidth=5, label=f"JSD − log 2 = {signed(found.bound)}")
+    right.plot(rounds, values, color=COLOURS[0], linewidth=1.8, marker="o", markersize=3.5, label=f"trained: {signed(found.value)} at the end")
     label(right, "rounds (10 critic steps each)", "½ E log D + ½ E log(1 − D)", legend="lower right")
     figure.axes[2].set_ylim(top=found.bound + 0.15 * (found.bound - min(values)))
     return Shown(title, [

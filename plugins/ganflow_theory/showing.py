@@ -134,3 +134,14 @@ def label(axes: Axes, x: str, y: str, legend: str | None = "best") -> None:
     axes.set_axisbelow(True)
     if legend:
         axes.legend(fontsize=10, frameon=True, framealpha=0.85, edgecolor="none", loc=legend)
+
+
+def shown_range(pair: Pair) -> tuple[float, float]:
+    """The part of the grid where there is something to see."""
+    there = pair.x[(pair.p + pair.q) > 1e-3 * float((pair.p + pair.q).max())]
+    return float(there[0]), float(there[-1])
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A number with the minus sign of the axes."""
+    return f"{value:.{digits}f}".replace("-", "−")

@@ -1,0 +1,105 @@
+"""The generator's gradient through a discriminator that has won (Arjovsky & Bottou 2017, arXiv:1701.04862, theorems 2.4 and 2.6).
+
+By E log(1 − D(G(z))) it vanishes as D nears D*; by −E log D(G(z)) it grows; by −E f(G(z)) of a Wasserstein critic it has the size 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganflow import COLOURS, FAINT
+from ganflow_theory.showing import Number, Shown, doubled, label, panels, scores_of, trained, watched
+
+if TYPE_CHECKING:
+    from ganflow import Game
+
+RECIPE, TIMES, DRAWS = "theory/saturation", 15, 4096
+WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
+DISTANCES = (0.5, 1.0, 2.0, 3.0)
+Formula = Callable[[Tensor], Tensor]
+
+
+def formulas() -> dict[str, Formula]:
+    """What the generator descends, of its examples' scores: the shipped losses'."""
+    from ganflow_vanilla.losses import MinimaxLoss, NonSaturatingLoss
+    from ganflow_wgan.losses import WassersteinLoss
+
+    losses: list[Any] = [MinimaxLoss(), NonSaturatingLoss(), WassersteinLoss()]
+    return {loss.name: loss.generator_loss for loss in losses}
+
+
+def gradient_norm(game: Game, scores: Callable[[Tensor], Tensor], formula: Formula) -> float:
+    """The length of the gradient of formula(scores(G(z))) with respect to all of the generator's parameters, in float64."""
+    from copy import deepcopy
+
+    generator = deepcopy(game.generator).double()
+    z = game.latents(DRAWS).double()
+    gradients = torch.autograd.grad(formula(scores(generator(z))), list(generator.parameters()))
+    return float(torch.cat([g.flatten() for g in gradients]).norm())
+
+
+def optimal_scores(game: Game) -> Callable[[Tensor], Tensor]:
+    """log p_data(x) − log p_G(x), the scores of D*."""
+    generator: Any = game.generator
+    return lambda x: game.data.log_density(x) - generator.log_density(x)
+
+
+def measured(game: Game) -> dict[str, float]:
+    """The gradient's length by each loss, through the game's critic."""
+    critic = doubled(game.critic)
+    return {name: gradient_norm(game, lambda x: scores_of(critic, x), formula) for name, formula in formulas().items()}
+
+
+def show(changes: Sequence[str]) -> Shown:
+    """Train discriminators and Wasserstein critics at several distances, and follow those at the recipe's."""
+    over_rounds: dict[str, list[float]] = {name: [] for name in formulas()}
+    rounds = []
+    for game, played in watched(RECIPE, changes, TIMES):
+        found = measured(game)
+        rounds.append(played)
+        for name in ("minimax", "non_saturating"):
+            over_rounds[name].append(found[name])
+    farthest, far = float(game.generator.bias.detach()[0]), found
+    ideal = {name: gradient_norm(game, optimal_scores(game), formulas()[name]) for name in ("minimax", "non_saturating")}
+    for game, _ in watched(RECIPE, [*WASSERSTEIN, *changes], TIMES):
+        over_rounds["wasserstein"].append(measured(game)["wasserstein"])
+    far["wasserstein"] = over_rounds["wasserstein"][-1]
+    rows, ideals = {farthest: far}, {farthest: ideal}
+    for distance in DISTANCES:
+        moved = [*changes, f"generator.bias=[{distance}]"]
+        game = trained(RECIPE, moved)
+        rows[distance] = measured(game)
+        ideals[distance] = {name: gradient_norm(game, optimal_scores(game), formulas()[name]) for name in ideal}
+        rows[distance]["wasserstein"] = measured(trained(RECIPE, [*WASSERSTEIN, *moved]))["wasserstein"]
+    title = "The generator's gradient, when the discriminator wins"
+    where = f"while the critic learns, {farthest:g} apart"
+    figure, (left, right) = panels(title, [where, "after training, over the distance"], side=560)
+    names = {
+        "minimax": "minimax: E log(1 − D(G(z)))",
+        "non_saturating": "non-saturating: −E log D(G(z))",
+        "wasserstein": "Wasserstein, gradient penalty: −E f(G(z))",
+    }
+    distances = sorted(rows)
+    for (name, text), colour in zip(names.items(), (COLOURS[3], COLOURS[1], COLOURS[2]), strict=True):
+        left.plot(rounds, over_rounds[name], color=colour, linewidth=1.8, marker="o", markersize=3.5, label=text)
+        right.plot(distances, [rows[d][name] for d in distances], color=colour, linewidth=1.8, marker="o", markersize=5, label=text)
+        if name in ideal:
+            best = [ideals[d][name] for d in distances]
+            right.plot(distances, best, color=colour if name == "minimax" else FAINT, linewidth=1.2, linestyle="--",
+                       label="minimax through D* itself" if name == "minimax" else "non-saturating through D* itself")  # fmt: skip
+    for axes, x in ((left, "rounds (10 critic steps each)"), (right, "distance of the means (both have σ = 0.5)")):
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=min(axes.get_ylim()[0], 1e-2) ** 1.4)  # room for the legend
+        label(axes, x, "length of the generator's gradient", legend="lower left")
+    ratio = far["wasserstein"] / far["minimax"]
+    return Shown(title, [
+        Number("ratio", ratio, f"Wasserstein's gradient over minimax's, {farthest:g} apart"),
+        Number("minimax", far["minimax"], "gradient of E log(1 − D(G(z))), through the trained discriminator"),
+        Number("minimax_optimal", ideal["minimax"], "the same through D* itself"),
+        Number("non_saturating", far["non_saturating"], "gradient of −E log D(G(z)), through the trained discriminator"),
+        Number("wasserstein", far["wasserstein"], "gradient of −E f(G(z)), through the trained critic (exact: 1)"),
+    ], figure)  # fmt: skip
