@@ -43,7 +43,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     Raises:
         GanflowError: the file cannot be written.
     """
-    from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, figure_image
+    from ganflow.pictures.figure import FAINT, INK, add_axes, figure_image, new_figure
 
     panels = _panels(entries)
     last = max((rounds[-1] for _, curves in panels for rounds, _ in curves.values()), default=1.0)

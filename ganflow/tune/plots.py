@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, figure_image
+from ganflow.pictures.figure import FAINT, INK, add_axes, figure_image, new_figure
 from ganflow.tune.domains import is_number
 from ganflow.tune.records import (
     TrialRecord,

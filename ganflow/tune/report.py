@@ -41,7 +41,7 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     Args:
         pictures: of each its file, its title, and the text below that.
     """
-    from ganflow.pictures.figure import INK, new_figure, figure_image
+    from ganflow.pictures.figure import INK, figure_image, new_figure
 
     read = [(image, title, text) for path, title, text in pictures if (image := _read(path)) is not None]
     if not read:

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="part", metavar="PART", title="parts")
     for name, (_, text) in PARTS.items():
         part = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-        changes = "changes to the recipes that are trained, e.g. train.batch_size=128 (they are in `ganflow recipes`, as theory/…)"
+        changes = "changes to the recipes that are trained, which are theory/… in `ganflow recipes`: train.batch_size=128"
         part.add_argument("overrides", nargs="*", metavar="key=value", help=changes)
         output = f"a .png (default: theory-{name}.png)"
         part.add_argument("-o", "--out", "--output", dest="output", metavar="FILE", type=Path, help=output)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganflow import COLOURS, FAINT, INK
 from ganflow_theory.data import lines
 from ganflow_theory.networks import Affine
-from ganflow_theory.showing import Number, Shown, label, panels, watched
+from ganflow_theory.showing import Number, Shown, label, normal_of, panels, watched
 
 RECIPE, TIMES = "theory/lines", 30
 WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
@@ -22,7 +22,7 @@ EXAMPLES, STEP = 100, 1e-3
 
 
 def pair(theta: float) -> tuple[Tensor, Tensor]:
-    """Points of both lines, (EXAMPLES, 2) each, at the same heights: of `lines` at 0, and of an affine generator with b = (θ, 0)."""
+    """Points of both lines, (EXAMPLES, 2) each, at the same heights: data `lines` at 0, an affine generator with b = (θ, 0)."""
     real = lines([0.0], EXAMPLES, 0).train["real"].double()
     matrix, bias = torch.tensor([[0.0], [1.0]]).double(), torch.tensor([theta, 0.0]).double()
     with torch.no_grad():
@@ -45,33 +45,28 @@ def w1(x: Tensor, y: Tensor) -> float:
     return float(ot.emd2([], [], ot.dist(x.numpy(), y.numpy(), metric="euclidean")))
 
 
-def derivative(f: Sequence[float]) -> float:
-    """A central difference, of the values at θ − STEP and θ + STEP."""
-    return (f[1] - f[0]) / (2 * STEP)
-
-
 def divergences(theta: float) -> tuple[float, float, float, float]:
     """JSD and W₁ of the lines, and their derivatives with respect to θ."""
-    here, *around = [pair(theta + step) for step in (0, -STEP, STEP)]
-    slopes = [derivative([f(*points) for points in around]) for f in (jsd, w1)]
+    step = min(STEP, abs(theta) / 2) or STEP
+    here, before, after = pair(theta), pair(theta - step), pair(theta + step)
+    slopes = [(f(*after) - f(*before)) / (2 * step) for f in (jsd, w1)]  # central differences
     return jsd(*here), w1(*here), slopes[0], slopes[1]
 
 
 def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     """Compute both over θ, and let the minimax loss and the Wasserstein loss move a line that begins at θ."""
-    # not at 0, where W₁ has a corner
-    grid = sorted({*torch.linspace(-2, 2, 40, dtype=torch.float64).tolist(), theta})
+    grid = sorted({*torch.linspace(-2, 2, 41, dtype=torch.float64).tolist(), theta})
     found = {t: divergences(t) for t in grid}
     at_zero = jsd(*pair(0.0))
     ways = {}
     for name, way in {"minimax": [], "wasserstein": WASSERSTEIN}.items():
         start = f"generator.bias=[{theta},0.0]"
-        ways[name] = [(n, float(game.generator.bias.detach()[0])) for game, n in watched(RECIPE, [start, *way, *changes], TIMES)]
+        ways[name] = [(n, normal_of(game)[0]) for game, n in watched(RECIPE, [start, *way, *changes], TIMES)]
     title = "Parallel lines: what Jensen–Shannon cannot see, and the earth mover's distance can"
     figure, (first, second, third, fourth) = panels(
         title, ["two distributions", "their distance", "its derivative", "descending it by a critic"], side=300
     )
-    real, made = pair(theta)
+    _, made = pair(theta)
     first.plot([0, 0], [0, 1], color=COLOURS[0], linewidth=4, label="data")
     first.plot(made[:, 0].numpy()[[0, 0]], [0, 1], color=COLOURS[1], linewidth=4, label="generator")
     first.annotate("", (theta, 0.5), (0, 0.5), arrowprops={"arrowstyle": "<->", "color": INK})
@@ -85,11 +80,13 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
         ("W₁ = |θ|", 1, COLOURS[2]),
     )
     for text, i, colour in curves:
-        second.plot(grid, [found[t][i] for t in grid], color=colour, linewidth=2, label=text)
+        but = [t for t in grid if i or t]  # JSD jumps at 0
+        second.plot(but, [found[t][i] for t in but], color=colour, linewidth=2, label=text)
         values = [found[t][i + 2] for t in grid]
         for side in (-1, 1):  # one curve on either side of 0, where there is no derivative
             part = [(t, v) for t, v in zip(grid, values, strict=True) if side * t > 0]
-            third.plot(*zip(*part, strict=True), color=colour, linewidth=2, label=("dJSD / dθ", "dW₁ / dθ")[i] if side > 0 else None)
+            text = ("dJSD / dθ", "dW₁ / dθ")[i] if side > 0 else None
+            third.plot(*zip(*part, strict=True), color=colour, linewidth=2, label=text)
     second.plot([0], [math.log(2)], "o", color=COLOURS[3], markerfacecolor="white", markersize=7)
     second.plot([0], [at_zero], "o", color=COLOURS[3], markersize=7)
     second.set_ylim(-0.1, 2.6)
@@ -102,6 +99,7 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     fourth.set_ylim(min(0, theta) - 0.15 * abs(theta or 1), max(0, theta) + 0.55 * abs(theta or 1))
     label(fourth, "rounds (10 critic steps each)", "θ", legend="upper right")
     here = found[theta]
+    rounds, by_minimax = ways["minimax"][-1]
     return Shown(title, [
         Number("theta", theta, "the lines' distance"),
         Number("jsd", here[0], f"JSD of the two lines (log 2 = {math.log(2):.5f}), from {EXAMPLES} points of each"),
@@ -109,6 +107,6 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
         Number("jsd_gradient", here[2], "its derivative with respect to θ"),
         Number("w1", here[1], "earth mover's distance of the same points, by POT: |θ|"),
         Number("w1_gradient", here[3], "its derivative: sign θ"),
-        Number("theta_minimax", ways["minimax"][-1][1], f"θ after {ways['minimax'][-1][0]} rounds of the minimax loss"),
-        Number("theta_wasserstein", ways["wasserstein"][-1][1], f"θ after {ways['wasserstein'][-1][0]} rounds of the Wasserstein loss"),
+        Number("theta_minimax", by_minimax, f"θ after {rounds} rounds of the minimax loss"),
+        Number("theta_wasserstein", ways["wasserstein"][-1][1], f"θ after {rounds} rounds of the Wasserstein loss"),
     ], figure)  # fmt: skip

@@ -12,7 +12,19 @@ import torch
 from torch import Tensor
 
 from ganflow import COLOURS, FAINT
-from ganflow_theory.showing import Number, Pair, Shown, doubled, label, pair_of, panels, scores_of, shown_range, trained
+from ganflow_theory.showing import (
+    Number,
+    Pair,
+    Shown,
+    doubled,
+    label,
+    normal_of,
+    pair_of,
+    panels,
+    scores_of,
+    shown_range,
+    trained,
+)
 
 if TYPE_CHECKING:
     from ganflow import Game
@@ -20,7 +32,8 @@ if TYPE_CHECKING:
 RECIPE = "theory/duality"
 WAYS = {
     "clip": ("weight clipping, c = 0.1", ["modifiers=[{use: weight_clip, c: 0.1}]"]),
-    "gradient_penalty": ("gradient penalty", []),
+    "gradient_penalty": ("gradient penalty", ["modifiers[0].one_sided=false"]),
+    "one_sided": ("one-sided penalty", []),
     "spectral_norm": ("spectral norm", ["modifiers=[{use: spectral_norm}]"]),
 }
 """Name → (what it is, its changes to the recipe)."""
@@ -62,8 +75,7 @@ def bound_of(game: Game, pair: Pair) -> Bound:
 def excess(game: Game, pair: Pair) -> Tensor:
     """F_G(x) − F_data(x) on the grid: the mass that must pass x to the right."""
     data: Any = game.data
-    generator: Any = game.generator
-    scale, middle = generator.matrix.detach().double().abs()[0, 0], generator.bias.detach().double()[0]
+    middle, scale = normal_of(game)
     return torch.special.ndtr((pair.x - middle) / scale) - data.cumulative(pair.x[:, None])
 
 
@@ -82,7 +94,8 @@ def show(changes: Sequence[str]) -> Shown:
         found[name] = bound_of(game, pair)
     w1 = next(iter(found.values())).w1
     title = "The share of the earth mover's distance that a critic finds"
-    figure, (left, middle, right) = panels(title, ["the two densities", "critics f, divided by their largest slope", "(E f(x) − E f(G(z))) / K, over W₁"])
+    titles = ["the two densities", "critics f, divided by their largest slope", "(E f(x) − E f(G(z))) / K, over W₁"]
+    figure, (left, middle, right) = panels(title, titles)
     x, mean = pair.x.numpy(), (pair.p + pair.q) / 2
     left.fill_between(x, pair.p.numpy(), color=COLOURS[0], alpha=0.35, linewidth=0, label=r"$p_{data}$")
     left.fill_between(x, pair.q.numpy(), color=COLOURS[1], alpha=0.35, linewidth=0, label=r"$p_G$")
@@ -93,13 +106,13 @@ def show(changes: Sequence[str]) -> Shown:
         return (scores - pair.integral(scores * mean)).numpy()
 
     middle.plot(x, centred(potential(game, pair)), color=FAINT, linewidth=6, label="optimal: slope ±1")
-    colours = dict(zip(found, (COLOURS[3], COLOURS[0], COLOURS[2]), strict=True))
+    colours = dict(zip(found, (COLOURS[3], COLOURS[4], COLOURS[0], COLOURS[2]), strict=True))
     for name, bound in found.items():
         middle.plot(x, centred(bound.scores / bound.steepest), color=colours[name], linewidth=1.8, label=WAYS[name][0])
     low, high = shown_range(pair)
     there = (x >= low) & (x <= high)
     best = centred(potential(game, pair))[there]
-    middle.set_ylim(best.min() - 0.4, best.max() + 1.6)
+    middle.set_ylim(best.min() - 0.4, best.max() + 2.4)
     label(middle, "x", "f(x) / K", legend="upper left")
     for axes in (left, middle):
         axes.set_xlim(low, high)
@@ -108,7 +121,7 @@ def show(changes: Sequence[str]) -> Shown:
         text = f"{bound.ratio:.2f}\nK = {bound.steepest:.3g}"
         right.text(i, bound.ratio - 0.03, text, ha="center", va="top", fontsize=11, color="white", weight="bold")
     right.axhline(1, color=FAINT, linewidth=3)
-    right.set_xticks(range(len(found)), [WAYS[name][0].partition(",")[0] for name in found])
+    right.set_xticks(range(len(found)), [WAYS[name][0].partition(",")[0].replace(" ", "\n") for name in found])
     right.set_ylim(0, 1.08)
     label(right, f"W₁ = {w1:.4f}", "share of W₁", legend=None)
     numbers = [Number("w1", w1, "∫ |F_data − F_G| dx, the exact earth mover's distance")]

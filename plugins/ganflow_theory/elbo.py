@@ -98,15 +98,16 @@ def show(changes: Sequence[str]) -> Shown:
     gap, divergence = exact[-1] - bounds[-1], float(model.divergence().mean())
     best = float(game.data.log_density(x.double()).mean()) if game.data.knows_density else exact[-1]
     title = "The evidence lower bound of a linear VAE, and the exact likelihood"
-    figure, (left, middle, right) = panels(title, ["held-out examples, and the model", "nats per example", "the gap is a divergence"])
+    titles = ["held-out examples, and the model", "nats per example", "the gap is a divergence"]
+    figure, (left, middle, right) = panels(title, titles)
     if x.shape[1] == 2:
         left.plot(*x[:1500].T.numpy(), "o", color=COLOURS[0], markersize=2.5, alpha=0.35, markeredgewidth=0, label="data")
         circle = torch.linspace(0, 2 * math.pi, 200, dtype=torch.float64)
         ring = torch.stack([circle.cos(), circle.sin()])
         for radius in (1, 2):
             ellipse = model.b[:, None] + radius * torch.linalg.cholesky(model.covariance) @ ring
-            text = {"label": "N(b, W Wᵀ + s² I), 1 and 2 σ"} if radius == 1 else {}
-            left.plot(*ellipse.numpy(), color=COLOURS[1], linewidth=1.8, **text)
+            text = "N(b, W Wᵀ + s² I), 1 and 2 σ" if radius == 1 else None
+            left.plot(*ellipse.numpy(), color=COLOURS[1], linewidth=1.8, label=text)
         way = model.b[:, None] + model.w[:, :1] * torch.linspace(-2, 2, 2, dtype=torch.float64)
         left.plot(*way.numpy(), color=COLOURS[3], linewidth=2.5, label="W z + b, z from −2 to 2")
         left.set_aspect("equal", adjustable="datalim")

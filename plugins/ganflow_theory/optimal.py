@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -71,12 +71,18 @@ def show(changes: Sequence[str]) -> Shown:
     left.fill_between(x, pair.q.numpy(), color=COLOURS[1], alpha=0.35, linewidth=0, label=r"$p_G$")
     label(left, "x", "density")
     left.set_ylim(bottom=0)
-    d, optimal = found.d.numpy(), found.optimal.numpy()
-    middle.fill_between(x, ((pair.p + pair.q) / 2 / (pair.p + pair.q).max()).numpy() * 0.5, color=FAINT, alpha=0.5, linewidth=0)
-    middle.plot(x, optimal, color=FAINT, linewidth=6, label=r"$D^* = p_{data}\,/\,(p_{data}+p_G)$, real = 1")
-    middle.plot(x, d, color=COLOURS[0], linewidth=1.6, label="trained D")
-    middle.plot(x, 1 - optimal, color=FAINT, linewidth=6, linestyle=(0, (1, 0.6)), label=r"$p_G\,/\,(p_{data}+p_G)$, the lecture: real = 0")
-    middle.plot(x, 1 - d, color=COLOURS[3], linewidth=1.6, linestyle="--", label="trained, as the lecture labels it: 1 − D")
+    d, optimal = found.d, found.optimal
+    mean = (pair.p + pair.q) / 2
+    middle.fill_between(x, (mean / mean.max() / 4).numpy(), color=FAINT, alpha=0.5, linewidth=0)
+    thick, dotted = {"color": FAINT, "linewidth": 6}, {"linestyle": (0, (1, 0.6))}
+    curves: dict[str, tuple[Tensor, dict[str, Any]]] = {
+        r"$D^* = p_{data}\,/\,(p_{data}+p_G)$, real = 1": (optimal, thick),
+        "trained D": (d, {"color": COLOURS[0], "linewidth": 1.6}),
+        r"$p_G\,/\,(p_{data}+p_G)$, the lecture: real = 0": (1 - optimal, {**thick, **dotted}),
+        "trained, as the lecture labels it: 1 − D": (1 - d, {"color": COLOURS[3], "linewidth": 1.6, "linestyle": "--"}),
+    }
+    for text, (values_of, style) in curves.items():
+        middle.plot(x, values_of.numpy(), label=text, **style)
     label(middle, "x", "probability", legend=None)
     left.set_xlim(*shown_range(pair))
     middle.set_xlim(*shown_range(pair))
@@ -84,7 +90,8 @@ def show(changes: Sequence[str]) -> Shown:
     middle.set_yticks([0, 0.25, 0.5, 0.75, 1])
     middle.legend(fontsize=9.5, frameon=False, loc="upper center", ncols=1)
     right.axhline(found.bound, color=FAINT, linewidth=5, label=f"JSD − log 2 = {signed(found.bound)}")
-    right.plot(rounds, values, color=COLOURS[0], linewidth=1.8, marker="o", markersize=3.5, label=f"trained: {signed(found.value)} at the end")
+    text = f"trained: {signed(found.value)} at the end"
+    right.plot(rounds, values, color=COLOURS[0], linewidth=1.8, marker="o", markersize=3.5, label=text)
     label(right, "rounds (10 critic steps each)", "½ E log D + ½ E log(1 − D)", legend="lower right")
     figure.axes[2].set_ylim(top=found.bound + 0.15 * (found.bound - min(values)))
     return Shown(title, [

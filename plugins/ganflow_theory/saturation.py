@@ -1,6 +1,6 @@
 """The generator's gradient through a discriminator that has won (Arjovsky & Bottou 2017, arXiv:1701.04862, theorems 2.4 and 2.6).
 
-By E log(1 − D(G(z))) it vanishes as D nears D*; by −E log D(G(z)) it grows; by −E f(G(z)) of a Wasserstein critic it has the size 1.
+By E log(1 − D(G(z))) it vanishes as D nears D*; by −E log D(G(z)) it grows; by a Wasserstein critic's −E f(G(z)) its size is 1.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganflow import COLOURS, FAINT
-from ganflow_theory.showing import Number, Shown, doubled, label, panels, scores_of, trained, watched
+from ganflow import COLOURS
+from ganflow_theory.showing import Number, Shown, doubled, label, normal_of, panels, scores_of, trained, watched
 
 if TYPE_CHECKING:
     from ganflow import Game
@@ -63,7 +63,7 @@ def show(changes: Sequence[str]) -> Shown:
         rounds.append(played)
         for name in ("minimax", "non_saturating"):
             over_rounds[name].append(found[name])
-    farthest, far = float(game.generator.bias.detach()[0]), found
+    farthest, far = normal_of(game)[0], found
     ideal = {name: gradient_norm(game, optimal_scores(game), formulas()[name]) for name in ("minimax", "non_saturating")}
     for game, _ in watched(RECIPE, [*WASSERSTEIN, *changes], TIMES):
         over_rounds["wasserstein"].append(measured(game)["wasserstein"])
@@ -86,11 +86,12 @@ def show(changes: Sequence[str]) -> Shown:
     distances = sorted(rows)
     for (name, text), colour in zip(names.items(), (COLOURS[3], COLOURS[1], COLOURS[2]), strict=True):
         left.plot(rounds, over_rounds[name], color=colour, linewidth=1.8, marker="o", markersize=3.5, label=text)
-        right.plot(distances, [rows[d][name] for d in distances], color=colour, linewidth=1.8, marker="o", markersize=5, label=text)
+        after = [rows[d][name] for d in distances]
+        right.plot(distances, after, color=colour, linewidth=1.8, marker="o", markersize=5, label=text)
         if name in ideal:
             best = [ideals[d][name] for d in distances]
-            right.plot(distances, best, color=colour if name == "minimax" else FAINT, linewidth=1.2, linestyle="--",
-                       label="minimax through D* itself" if name == "minimax" else "non-saturating through D* itself")  # fmt: skip
+            dashed = f"{text.partition(':')[0]}, through D* itself"
+            right.plot(distances, best, color=colour, linewidth=1.2, linestyle="--", label=dashed)
     for axes, x in ((left, "rounds (10 critic steps each)"), (right, "distance of the means (both have σ = 0.5)")):
         axes.set_yscale("log")
         axes.set_ylim(bottom=min(axes.get_ylim()[0], 1e-2) ** 1.4)  # room for the legend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 POINTS = 8001  # of a grid on which densities and a critic are evaluated
 SIDE, HEIGHT, LEFT, BOTTOM, TOP, GAP = 400, 320, 66, 56, 86, 84  # of panels, in pixels
+Corner = Literal["best", "upper left", "upper center", "upper right", "lower left", "lower right"]
 
 
 class Number(NamedTuple):
@@ -80,9 +81,10 @@ def pair_of(game: Game) -> Pair:
     Raises:
         GanflowError: the data's density or the generator's is not known, or they are not on a line.
     """
-    if not game.data.knows_density or not hasattr(game.generator, "log_density") or game.data.shape != (1,):
-        raise GanflowError("this part compares known densities on a line: leave data and generator as they are, or use "
-                           "data gaussians_1d and generator affine with prior={use: normal, dim: 1}")  # fmt: skip
+    if not hasattr(game.data, "stds") or not hasattr(game.generator, "log_density"):
+        raise GanflowError("this part compares known densities on a line: it needs data gaussians_1d and generator affine")
+    if game.prior is None or game.prior.support is not None:
+        raise GanflowError("the density of an affine generator is known for a normal prior: set prior={use: normal, dim: 1}")
     low, high = ends_of(game)
     x = torch.linspace(low, high, POINTS, dtype=torch.float64)
     with torch.no_grad():
@@ -98,11 +100,22 @@ def log_density_of(generator: Any, x: Tensor) -> Tensor:
 def ends_of(game: Game) -> tuple[float, float]:
     """Ends of an interval that holds all but a millionth of both distributions: six standard deviations around each mode."""
     data: Any = game.data
-    generator: Any = game.generator
-    scale, middle = float(generator.matrix.detach().abs().max()), float(generator.bias.detach()[0])
+    middle, scale = normal_of(game)
     lows = [*(data.centres[:, 0] - 6 * data.stds).tolist(), middle - 6 * scale]
     highs = [*(data.centres[:, 0] + 6 * data.stds).tolist(), middle + 6 * scale]
     return min(lows), max(highs)
+
+
+def normal_of(game: Game) -> tuple[float, float]:
+    """Mean and standard deviation of the first number that an affine generator makes of one that is N(0, 1).
+
+    Raises:
+        GanflowError: the generator is another.
+    """
+    generator: Any = game.generator
+    if not (hasattr(generator, "matrix") and hasattr(generator, "bias")):
+        raise GanflowError("this part is about an affine generator: leave out the change of the generator")
+    return float(generator.bias.detach()[0]), float(generator.matrix.detach()[0, 0].abs())
 
 
 def doubled(network: nn.Module | None) -> nn.Module:
@@ -126,10 +139,13 @@ def panels(title: str, titles: Sequence[str], side: int = SIDE, height: int = HE
     return figure, axes
 
 
-def label(axes: Axes, x: str, y: str, legend: str | None = "best") -> None:
+def label(axes: Axes, x: str, y: str, legend: Corner | None = "best") -> None:
     """Name the axes, and explain the curves."""
     axes.set_xlabel(x, fontsize=11, color=INK)
     axes.set_ylabel(y, fontsize=11, color=INK)
+    axes.tick_params(labelsize=10)
+    if axes.get_xscale() == "linear":
+        axes.locator_params(axis="x", nbins=6)
     axes.grid(color="#ececec", linewidth=0.7)
     axes.set_axisbelow(True)
     if legend:
