@@ -81,8 +81,7 @@ def _leaders(recipes: Sequence[Recipe], trainers: Sequence[Trainer]) -> list[int
 
 def _draw_alike(recipe: Recipe, a: Trainer, other: Recipe, b: Trainer) -> bool:
     return (
-        recipe.train.seed == other.train.seed
-        and recipe.prior == other.prior
+        recipe.prior == other.prior
         and recipe.data == other.data
         and torch.equal(a.prior_draws.get_state(), b.prior_draws.get_state())
         and _equal(a.feed.state(), b.feed.state())

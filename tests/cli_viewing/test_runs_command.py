@@ -125,6 +125,11 @@ def test_show_tells_all(make_run, ganflow):
     assert len(facts["files"]["samples"]) == 3
 
 
+def test_all_runs_are_listed_oldest_first(make_run, ganflow):
+    made = [make_run(id=f"2026010{day}-120000-aaaa").id for day in (3, 1, 2)]
+    assert [run["id"] for run in json.loads(ganflow("runs", "--all", "--json")[1])] == sorted(made)
+
+
 def test_show_needs_to_know_which(make_run, ganflow):
     make_run()
     assert "show which run?" in ganflow("runs", "show")[1]

@@ -286,6 +286,21 @@ def test_one_trial_diverges_and_the_others_go_on(build):
         assert reports[1][i].round == 40
 
 
+def test_whose_draws_were_shared_goes_on_with_them(build):
+    """One seed, and the first trial, which draws for all, diverges."""
+    game = ["optimizer=sgd"], [["optimizer.lr=1e300"], ["optimizer.lr=1e-3"], ["optimizer.lr=2e-3"]]
+    packed = PackedTrainer(build(*game))
+    packed.advance(20)
+    assert list(packed.lost) == [0]
+    packed.drop(0)
+    packed.advance(40)
+    members = build(*game)
+    for i in (1, 2):
+        with packed.member(i) as trainer:
+            found = snapshot(trainer)
+        assert_trial(found, alone([members[i]], 40)[0][1:])
+
+
 def test_nothing_is_left_behind(build):
     """Packing draws nothing that training would miss, and changes neither the trials nor the process."""
     members = build([], [gp(1, 1, 0), gp(3, 1, 1)])

@@ -67,6 +67,12 @@ def test_frechet_with_fewer_examples_than_dimensions():
     assert frechet(x, x + 2) == pytest.approx(50 * 4, rel=1e-9)  # a shift by 2 in 50 dimensions
 
 
+def test_a_distance_is_never_below_zero():
+    """Rounding would put a third of these there."""
+    draws = torch.Generator().manual_seed(0)
+    assert all(frechet(x, x) >= 0 for x in torch.randn(100, 40, 8, generator=draws, dtype=torch.float64))
+
+
 def test_frechet_of_nan_is_not_the_best_score():
     x = torch.randn(10, 2, dtype=torch.float64)
     assert math.isnan(frechet(torch.full_like(x, math.nan), x))

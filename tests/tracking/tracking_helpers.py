@@ -34,7 +34,7 @@ def history(uri: str, run_id: str, metric: str = "critic/loss") -> list[tuple[in
     return sorted((m.step, m.value) for m in store.client(uri).get_metric_history(run_id, metric))
 
 
-def until(condition: Callable[[], bool], seconds: float = 200) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     """Wait for something to happen."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -102,6 +102,41 @@ def test_no_game_is_built_for_a_score(write, monkeypatch):
         Reports(write("trials: 2", FRECHET)).names  # noqa: B018
 
 
+LATE = """
+from ganflow import AddedTerms, hookimpl, settings
+
+GANFLOW_CONTRACT = 2
+
+class Term(AddedTerms):
+    begin = 15
+    def critic_terms(self, step):
+        return {"late": step.scores()[0].mean()}
+
+@settings
+class Late:
+    @hookimpl
+    def terms(self):
+        return Term()
+
+@hookimpl
+def register(offer):
+    offer("modifier", "late", Late)
+"""
+
+
+def test_a_term_that_begins_late_has_a_name(workshop, write):
+    workshop.install("lates", LATE)
+    workshop.catalogue()
+    recipe = read_recipe(write("metric: critic/late; mode: min").file, ["modifiers=[{use: late}]"])
+    assert find_objective(recipe) == ("critic/late", "min")
+
+
+def test_a_metric_that_scores_nothing_is_passed_over(workshop, write):
+    workshop.install("rulers", SILENT.replace('return {"mean": float(game.samples(4).mean()), "more": 0.0}', "return {}"))
+    workshop.catalogue()
+    assert find_objective(write("trials: 2", "[{use: silent}, {use: modes, samples: 50}]")) == ("modes_50", "max")
+
+
 SILENT = """
 import torch
 from ganflow import hookimpl, settings

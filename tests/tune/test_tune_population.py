@@ -183,6 +183,10 @@ def test_who_is_over_or_has_played_all_is_neither_copied_nor_compared_with(play)
     assert made.report(4, 10, 5.0) == TrialScheduler.NOOP
     assert made.copies(4)[-1][0] == 2
     assert made.report(3, 100, 9.0) == TrialScheduler.CONTINUE
+    made = play()
+    made.all_report(95, [1.0, 2.0, 3.0, 4.0])
+    made.trials[0].status = RayTrial.PAUSED  # another waits for its process
+    assert made.report(3, 100, 4.0) == TrialScheduler.CONTINUE  # the worst, at its last round
 
 
 def test_what_is_no_score_is_not_compared(play):

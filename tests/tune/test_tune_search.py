@@ -150,6 +150,19 @@ def test_trials_that_went_wrong_are_avoided(sweep, search):
     assert sum(rates[-20:]) <= 10
 
 
+def test_a_trial_without_a_score_is_no_success_to_a_library(sweep):
+    made = searcher(sweep, "hyperopt", "trials: 3\n")
+    made.tell(0, made.propose(0), None)
+    made.tell(1, made.propose(1), 0.5)
+    documents = [made._document(made.hyperopt.Trials(), n, seen) for n, seen in sorted(made.trials.items())]
+    assert [d["result"] for d in documents] == [{"status": "fail"}, {"status": "ok", "loss": 0.5}]
+    made = searcher(sweep, "optuna", "trials: 3\n")
+    made.tell(0, made.propose(0), None)
+    assert made._trial(made.trials[0]).state.name == "PRUNED"
+    scale = made._trial(made.trials[0]).distributions["train.batch_size"]
+    assert (scale.low, scale.high) == (0, 7)  # 16, 32, …, 128
+
+
 @pytest.mark.parametrize("search", LEARNERS)
 def test_many_at_a_time_differ_and_may_end_in_any_order(sweep, search):
     made = searcher(sweep, search, "trials: 32\n")

@@ -254,6 +254,9 @@ def test_a_condition_on_what_the_recipe_fixes(sweep):
     assert space.conditions == {}
     without = sweep(keys(lr, clip), "modifiers[0]=ema")
     assert list(without.keys) == ["optimizer.lr"]
+    above = "train.n_critic: {choice: [1], when: {loss: hinge}}"  # which this recipe's is not
+    below = "optimizer.beta1: {uniform: [0, 1], when: {train.n_critic: 1}}"
+    assert list(sweep.keys(lr, above, below).keys) == ["optimizer.lr"]
     split = sweep(keys(lr, "train.n_critic: {choice: [1], when: {optimizer.critic.beta1: 0.9}}"), "optimizer.critic.beta1=0.9")
     assert len(split.keys) == 2
 
@@ -280,6 +283,24 @@ def test_bad_conditions(sweep, when, said):
     lines = [SWITCH, "optimizer.lr: {loguniform: [1e-5, 1e-3]}", "train.n_critic: {randint: [1, 9]}"]
     (only,) = sweep.problems(keys(*lines, f"optimizer.beta1: {{uniform: [0, 0.5], when: {when}}}"))
     assert only == f"5: tune.space.optimizer.beta1: {said}"
+
+
+def test_a_condition_on_a_section_whose_component_is_searched(sweep):
+    lines = ["loss.use: {choice: [hinge, wasserstein]}", "optimizer.beta1: {uniform: [0, 0.5], when: {loss: hinge}}"]
+    (said,) = sweep.problems(keys(*lines))
+    assert said == "3: tune.space.optimizer.beta1: when: 'loss' is searched as 'loss.use'; name that"
+
+
+def test_values_that_conditions_want_are_tried(sweep):
+    """Neither at an edge of their domain nor in its middle."""
+    lines = ["train.n_critic: {randint: [1, 100]}", "modifiers[0].c: {uniform: [-1, 1], when: {train.n_critic: 37}}"]
+    (said,) = sweep.problems(keys(*lines))
+    assert said == "3: tune.space.modifiers[0].c: at -1.0 with train.n_critic: 37: -1 is not above 0"
+
+
+def test_the_longest_list_of_values_is_tried_to_its_end(sweep):
+    (said,) = sweep.problems(keys("optimizer.lr: {choice: [1]}", "modifiers[0].c: {choice: [0.1, 0.2, 0.3, -1]}"))
+    assert said == "3: tune.space.modifiers[0].c: at -1: -1 is not above 0"
 
 
 def test_conditions_in_a_circle(sweep):

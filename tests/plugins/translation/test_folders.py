@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from ganflow_layers.framing import Framing
 from ganflow_translation.data import PairedFolder, UnpairedFolder
 from PIL import Image
 
@@ -160,6 +161,9 @@ def test_held_out_images_are_not_augmented(tmp_path):
         assert torch.equal(augmented.held_out[name], still.held_out[name])
     item = augmented.load(0, torch.Generator().manual_seed(1))
     assert not torch.equal(item["source"], still.train["source"][0])
+    framing = Framing(size=16, resize=20, crop="random", flip=True)
+    assert framing.augmented
+    assert not framing.still().augmented
 
 
 def test_the_papers_jitter_is_the_default(tmp_path):

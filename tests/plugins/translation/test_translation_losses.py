@@ -321,6 +321,7 @@ def test_the_pool_gives_back_what_came_in_until_it_is_full_and_then_half_of_it_f
                 swapped, ages = swapped + 1, ages + fresh - back
             else:
                 assert fresh not in pool.kept
+    assert pool.count == 50
     assert swapped / 9950 == pytest.approx(0.5, abs=0.02)
     assert ages / swapped == pytest.approx(100, rel=0.1)  # each of 50 places is taken with ½ · 1/50 per fake: 100 on average
 
