@@ -69,6 +69,6 @@ def main(args: argparse.Namespace) -> int:
         print_lines(json.dumps({**{n.name: n.value for n in shown.numbers}, "picture": shown_path(output)}, ensure_ascii=False))
         return 0
     width = max(len(n.name) for n in shown.numbers)
-    print_lines(*(f"{n.name:{width}}  {n.value:>10.5g}  {n.what}" for n in shown.numbers))
+    print_lines(*(f"{n.name:{width}}  {n.value:>11.6g}  {n.what}" for n in shown.numbers))
     write_output(output, lambda path: save_png(picture, path), shown.title)
     return 0

@@ -117,13 +117,13 @@ def show(changes: Sequence[str]) -> Shown:
     for axes in (left, middle):
         axes.set_xlim(low, high)
     for i, (name, bound) in enumerate(found.items()):
-        right.bar(i, bound.ratio, color=colours[name], width=0.6)
+        right.bar(i, bound.ratio, color=colours[name], width=0.8)
         text = f"{bound.ratio:.2f}\nK = {bound.steepest:.3g}"
-        right.text(i, bound.ratio - 0.03, text, ha="center", va="top", fontsize=11, color="white", weight="bold")
+        right.text(i, bound.ratio - 0.03, text, ha="center", va="top", fontsize=11, color="white")
     right.axhline(1, color=FAINT, linewidth=3)
     right.set_xticks(range(len(found)), [WAYS[name][0].partition(",")[0].replace(" ", "\n") for name in found])
     right.set_ylim(0, 1.08)
-    label(right, f"W₁ = {w1:.4f}", "share of W₁", legend=None)
+    label(right, "", f"share of W₁ = {w1:.4f}", legend=None)
     numbers = [Number("w1", w1, "∫ |F_data − F_G| dx, the exact earth mover's distance")]
     for name, bound in found.items():
         what = WAYS[name][0]

@@ -73,7 +73,7 @@ def show(changes: Sequence[str]) -> Shown:
     left.set_ylim(bottom=0)
     d, optimal = found.d, found.optimal
     mean = (pair.p + pair.q) / 2
-    middle.fill_between(x, (mean / mean.max() / 4).numpy(), color=FAINT, alpha=0.5, linewidth=0)
+    middle.fill_between(x, (mean / mean.max() / 4).numpy(), color=FAINT, alpha=0.5, linewidth=0, label="where the examples are")
     thick, dotted = {"color": FAINT, "linewidth": 6}, {"linestyle": (0, (1, 0.6))}
     curves: dict[str, tuple[Tensor, dict[str, Any]]] = {
         r"$D^* = p_{data}\,/\,(p_{data}+p_G)$, real = 1": (optimal, thick),

@@ -5,26 +5,28 @@ By E log(1 − D(G(z))) it vanishes as D nears D*; by −E log D(G(z)) it grows;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ganflow import COLOURS
-from ganflow_theory.showing import Number, Shown, doubled, label, normal_of, panels, scores_of, trained, watched
+from ganflow import COLOURS, GanflowError
+from ganflow_theory.showing import POINTS, Number, Shown, doubled, label, normal_of, panels, scores_of, trained, watched
 
 if TYPE_CHECKING:
     from ganflow import Game
 
-RECIPE, TIMES, DRAWS = "theory/saturation", 15, 4096
+RECIPE, TIMES = "theory/saturation", 15
 WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
-DISTANCES = (0.5, 1.0, 2.0, 3.0)
+DISTANCES = (1.0, 2.0, 3.0, 4.0)
 Formula = Callable[[Tensor], Tensor]
 
 
 def formulas() -> dict[str, Formula]:
-    """What the generator descends, of its examples' scores: the shipped losses'."""
+    """The shipped losses' generator terms, of the scores of generated examples."""
     from ganflow_vanilla.losses import MinimaxLoss, NonSaturatingLoss
     from ganflow_wgan.losses import WassersteinLoss
 
@@ -33,12 +35,17 @@ def formulas() -> dict[str, Formula]:
 
 
 def gradient_norm(game: Game, scores: Callable[[Tensor], Tensor], formula: Formula) -> float:
-    """The length of the gradient of formula(scores(G(z))) with respect to all of the generator's parameters, in float64."""
-    from copy import deepcopy
+    """The length of the gradient of E formula(scores(G(z))) with respect to all of the generator's parameters.
 
+    Where the discriminator wins, the expectation is that of rare z: not a mean over draws, but an integral over z ~ N(0, 1).
+    """
+    if game.prior is None or game.prior.support is not None or game.prior.shape != (1,):
+        raise GanflowError("this part integrates over a normal z of one number: set prior={use: normal, dim: 1}")
     generator = deepcopy(game.generator).double()
-    z = game.latents(DRAWS).double()
-    gradients = torch.autograd.grad(formula(scores(generator(z))), list(generator.parameters()))
+    z = torch.linspace(-10, 10, POINTS, dtype=torch.float64)
+    weights = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    values = torch.vmap(lambda score: formula(score[None]))(scores(generator(z[:, None])))
+    gradients = torch.autograd.grad(torch.trapezoid(values * weights, z), list(generator.parameters()))
     return float(torch.cat([g.flatten() for g in gradients]).norm())
 
 

@@ -1,4 +1,4 @@
-"""What the parts share: their result, trained games, integrals on a line, panels of a figure."""
+"""Results of the parts, trained games, integrals on a line, panels of a figure."""
 
 from __future__ import annotations
 
