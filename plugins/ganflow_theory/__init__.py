@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ganflow import hookimpl, key, settings
 
 if TYPE_CHECKING:
-    from ganflow import Data
+    from ganflow import Data, Metric
 
 GANFLOW_CONTRACT = 2
 
@@ -102,6 +102,42 @@ class AffineGenerator:
         return affine(data, prior, self.matrix, self.bias)
 
 
+@settings
+class OptimalCritic:
+    """For data gaussians_1d and generator affine: how far the discriminator is from D* = p_data / (p_data + p_G), and its value
+    from JSD − log 2 (Goodfellow et al. 2014, arXiv:1406.2661). For losses `minimax` and `non_saturating`; lower is better."""
+
+    @hookimpl
+    def metric(self) -> Metric:
+        from ganflow_theory.metrics import OptimalCriticMetric
+
+        return OptimalCriticMetric()
+
+
+@settings
+class Duality:
+    """For data gaussians_1d and generator affine: the share of the exact earth mover's distance that the critic finds,
+    (E f(x) − E f(G(z))) over its largest slope, which is 1 at most. For loss `wasserstein`; higher is better."""
+
+    @hookimpl
+    def metric(self) -> Metric:
+        from ganflow_theory.metrics import DualityMetric
+
+        return DualityMetric()
+
+
+@settings
+class LinearELBO:
+    """For loss `elbo` and a linear decoder (mlp_autoencoder of depth 0): the exact log-likelihood of held-out examples in nats,
+    and the evidence lower bound, both in closed form. Higher is better."""
+
+    @hookimpl
+    def metric(self, data) -> Metric:
+        from ganflow_theory.metrics import LinearELBOMetric
+
+        return LinearELBOMetric(data)
+
+
 def check_affine(matrix: list[list[float]], bias: list[float]) -> None:
     """Refuse a matrix of rows that differ in length, and a bias of another length than its columns."""
     if len({len(row) for row in matrix}) > 1 or any(not row for row in matrix):
@@ -116,3 +152,6 @@ def register(offer):
     offer("data", "lines", Lines)
     offer("data", "linear_gaussian", LinearGaussian)
     offer("generator", "affine", AffineGenerator)
+    offer("metric", "optimal_critic", OptimalCritic)
+    offer("metric", "duality", Duality)
+    offer("metric", "linear_elbo", LinearELBO)

@@ -55,7 +55,7 @@ def divergences(theta: float) -> tuple[float, float, float, float]:
 
 def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     """Compute both over θ, and let the minimax loss and the Wasserstein loss move a line that begins at θ."""
-    grid = sorted({*torch.linspace(-2, 2, 41, dtype=torch.float64).tolist(), theta})
+    grid = sorted({*(i / 20 for i in range(-40, 41)), theta})
     found = {t: divergences(t) for t in grid}
     at_zero = jsd(*pair(0.0))
     ways = {}
@@ -85,8 +85,8 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
         values = [found[t][i + 2] for t in grid]
         for side in (-1, 1):  # one curve on either side of 0, where there is no derivative
             part = [(t, v) for t, v in zip(grid, values, strict=True) if side * t > 0]
-            text = ("dJSD / dθ", "dW₁ / dθ")[i] if side > 0 else None
-            third.plot(*zip(*part, strict=True), color=colour, linewidth=2, label=text)
+            curve = ("dJSD / dθ", "dW₁ / dθ")[i] if side > 0 else None
+            third.plot(*zip(*part, strict=True), color=colour, linewidth=2, label=curve)
     second.plot([0], [math.log(2)], "o", color=COLOURS[3], markerfacecolor="white", markersize=7)
     second.plot([0], [at_zero], "o", color=COLOURS[3], markersize=7)
     second.set_ylim(-0.1, 2.6)
@@ -94,8 +94,8 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     label(second, "θ", "distance", legend="upper center")
     label(third, "θ", "derivative", legend="upper center")
     fourth.axhline(0, color=FAINT, linewidth=4, label="the data's line")
-    for name, text, colour in (("minimax", "minimax loss", COLOURS[3]), ("wasserstein", "Wasserstein loss", COLOURS[2])):
-        fourth.plot(*zip(*ways[name], strict=True), color=colour, linewidth=2, label=text)
+    for loss, colour in (("minimax", COLOURS[3]), ("wasserstein", COLOURS[2])):
+        fourth.plot(*zip(*ways[loss], strict=True), color=colour, linewidth=2, label=f"{loss} loss".replace("w", "W", 1))
     fourth.set_ylim(min(0, theta) - 0.15 * abs(theta or 1), max(0, theta) + 0.55 * abs(theta or 1))
     label(fourth, "rounds (10 critic steps each)", "θ", legend="upper right")
     here = found[theta]

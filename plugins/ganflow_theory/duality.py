@@ -57,8 +57,8 @@ class Bound(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """The share of W₁ that the critic finds: (E f(x) − E f(G(z))) / K / W₁, at most 1."""
-        return self.difference / self.steepest / self.w1
+        """The share of W₁ that the critic finds: (E f(x) − E f(G(z))) / K / W₁, at most 1; 0 of a constant, or where W₁ is 0."""
+        return self.difference / self.steepest / self.w1 if self.steepest and self.w1 else 0.0
 
 
 def bound_of(game: Game, pair: Pair) -> Bound:

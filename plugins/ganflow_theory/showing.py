@@ -119,14 +119,25 @@ def normal_of(game: Game) -> tuple[float, float]:
 
 
 def doubled(network: nn.Module | None) -> nn.Module:
-    """A copy of a network in double precision and evaluation mode, whose parameters are constants."""
-    assert network is not None
+    """A copy of a network in double precision and evaluation mode, whose parameters are constants.
+
+    Raises:
+        GanflowError: there is none.
+    """
+    if network is None:
+        raise GanflowError("this is about a critic, and the recipe has none")
     return copy.deepcopy(network).double().eval().requires_grad_(False)
 
 
 def scores_of(critic: nn.Module, x: Tensor) -> Tensor:
-    """The scores (n,) of numbers x (n,) or points (n, d)."""
-    scores: Tensor = critic(x if x.dim() > 1 else x[:, None])
+    """The scores (n,) of numbers x (n,) or points (n, d).
+
+    Raises:
+        GanflowError: the critic gives several.
+    """
+    scores: Any = critic(x if x.dim() > 1 else x[:, None])
+    if not isinstance(scores, Tensor) or scores.numel() != len(x):
+        raise GanflowError("this is about a critic with one score for each example")
     return scores.reshape(len(x))
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ganflow_theory import disjoint, duality, elbo, optimal, saturation
 from ganflow_theory.command import PARTS
+from ganflow_theory.metrics import DualityMetric, LinearELBOMetric, OptimalCriticMetric
 from ganflow_theory.showing import pair_of, trained
 from PIL import Image
 from scipy import integrate, stats
@@ -141,6 +142,26 @@ def test_the_elbo_is_what_the_loss_estimates():
 
 def game_of_elbo(*changes):
     return trained(elbo.RECIPE, ["data.samples=500", "data.held_out=200", *changes])
+
+
+def test_as_metrics_of_a_run():
+    """W₁ of N(1, 2²) and N(0, 2²) is 1, whatever the critic; the value of one that is constant is −log 2, as the bound for equal
+    densities; a linear model's likelihood is above its bound."""
+    moved = ["data.centres=[1.0]", "data.std=[2.0]", "data.weights=[]", "generator.matrix=[[2.0]]", "generator.bias=[0.0]"]
+    scores = DualityMetric().evaluate(game_of(duality, *moved))
+    assert scores["w1"] == pytest.approx(1, abs=1e-6)
+    assert -1 <= scores["w1_share"] <= 1
+    game = game_of(optimal, *moved, "data.centres=[0.0]")
+    with torch.no_grad():
+        for parameter in game.critic.parameters():
+            parameter.zero_()
+    scores = OptimalCriticMetric().evaluate(game)
+    assert scores["critic_error"] == pytest.approx(0, abs=1e-12)
+    assert scores["critic_value"] == pytest.approx(-LOG2, abs=1e-6)
+    assert scores["jsd_minus_log2"] == pytest.approx(-LOG2, abs=1e-6)
+    game = game_of_elbo("train.rounds=2")
+    scores = LinearELBOMetric(game.data).evaluate(game)
+    assert scores["exact_elbo"] < scores["log_likelihood"]
 
 
 def test_alone_it_lists_its_parts(command):
