@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow.contract.game import Scores
 from ganflow.errors import GanflowError, Problem, RecipeError
+from ganflow.evaluation.scores import grouped
 from ganflow.files import write_text
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
@@ -72,7 +73,8 @@ class Reports:
 
     @property
     def scores(self) -> list[str]:
-        return [name for _, names in self.metrics for name in names]
+        """Names of scores, without those of their errors and floors."""
+        return [score.name for _, names in self.metrics for score in grouped(dict.fromkeys(names, 0.0))]
 
     @cached_property
     def names(self) -> dict[str, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -38,21 +37,6 @@ class FrechetMetric(Metric):
 
     def evaluate(self, game: Game) -> dict[str, float]:
         return {self.names[0]: frechet(features(game.samples(self._samples, self._seed), self._pixels), self._reference)}
-
-
-class SlicedMetric(Metric):
-    """Score `sliced_w1_<n>`: n generated samples against as many held-out ones."""
-
-    def __init__(self, data: Data, samples: int, projections: int, seed: int) -> None:
-        real = held_out(data, "sliced_wasserstein", at_least=1)[:samples]
-        self._reference = real.flatten(1).double()
-        self._projections, self._seed = projections, seed
-        self.names = (f"sliced_w1_{len(real)}",)
-
-    def evaluate(self, game: Game) -> dict[str, float]:
-        n = len(self._reference)
-        fake = game.samples(n, self._seed).flatten(1).double()
-        return {self.names[0]: sliced_wasserstein(fake, self._reference, self._projections, self._seed)}
 
 
 def features(examples: Tensor, pixels: int) -> Tensor:
@@ -92,11 +76,3 @@ def between(a: Gaussian, b: Gaussian) -> float:
     cross = torch.linalg.svdvals(a.root @ b.root.T).sum()
     squared = (a.mean - b.mean).square().sum() + a.root.square().sum() + b.root.square().sum() - 2 * cross
     return max(0.0, float(squared))
-
-
-def sliced_wasserstein(a: Tensor, b: Tensor, projections: int, seed: int) -> float:
-    """The mean of W1 over `projections` random directions; a and b are (n, d), of equal n."""
-    directions = torch.randn(projections, a.shape[1], generator=torch.Generator().manual_seed(seed), dtype=a.dtype)
-    directions /= directions.norm(dim=1, keepdim=True)
-    lines = [np.sort((directions @ x.T).numpy()) for x in (a, b)]  # many times faster than torch's sort, on a CPU
-    return float(np.abs(lines[0] - lines[1]).mean())

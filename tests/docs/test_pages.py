@@ -82,6 +82,13 @@ def test_modules_that_are_named_exist(page):
         resolved(dotted)  # what is not there raises
 
 
+def test_code_on_the_page_of_metrics_runs():
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["metrics.md"], re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
 RECIPE = """\
 name: small
 data: {use: gaussians, layout: ring, samples: 100}

@@ -22,6 +22,11 @@ FEW = {"size": 16, "train": 16, "held_out": 8}
 WORDS, MATCHED = made("encoder", "bag_of_words"), made("encoder", "matched", steps=3, dim=8)
 
 VALUES = {
+    "metric modes": {"within": 30.0},  # so that some samples of an untrained generator count
+    "metric emd": {"samples": 8},
+    "metric mmd": {"samples": 8},
+    "metric jsd": {"samples": 32, "bins": 16},
+    "metric kl": {"samples": 32, "bins": 16},
     "generator mlp": {"width": 8},
     "generator dcgan": {"width": 4},
     "generator resnet": {"width": 4},
@@ -72,6 +77,8 @@ PARTNERS = {
 }
 DATA = {
     "metric modes": ("gaussians", {"samples": 64, "held_out": 64}),
+    "metric jsd": ("gaussians", {"layout": "grid", "std": 0.5, "samples": 64, "held_out": 64}),
+    "metric kl": ("gaussians", {"layout": "grid", "std": 0.5, "samples": 64, "held_out": 64}),
     "metric class_accuracy": ("digits", {}),
     "metric linear_elbo": ("linear_gaussian", {"samples": 64, "held_out": 64}),
     "metric optimal_critic": ("gaussians_1d", {"samples": 64, "held_out": 64}),
