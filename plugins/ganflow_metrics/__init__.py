@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ganflow import hookimpl, key, settings
+from ganflow_metrics.feature_metrics import (
+    OFFERS,
+    ClassAccuracy,
+    ClassBalance,
+    ClassFrechet,
+    Diversity,
+    Features,
+    Frechet,
+    InceptionScore,
+    KernelDistance,
+    NearestNeighbours,
+    PrecisionRecall,
+    ZDiversity,
+)
 
 if TYPE_CHECKING:
     from ganflow import Metric
 
+__all__ = [
+    "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Diversity", "EarthMovers", "Features", "Frechet",
+    "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein", "ZDiversity",
+]  # fmt: skip
 GANFLOW_CONTRACT = 2
 
 SEED = "of the prior's draws (and of the projections), the same at every evaluation"
@@ -42,36 +60,6 @@ class Modes:
 
 
 @settings
-class Frechet:
-    """Fréchet distance between Gaussians fitted to generated and to real examples (Dowson & Landau 1982).
-
-    With `features: values` these are the values themselves: coordinates of points; pixels of images, averaged over blocks so that
-    the larger side is at most `pixels`; compared with held-out examples. No network's opinion enters, but scores are no FIDs, and
-    compare only with the same name and held-out set: few samples make the distance larger.
-
-    With `features: digits_classifier`, for data digits, they are what a small network sees, which is trained once in seconds and
-    kept in the user's cache folder. The first score is the distance over its floor, the distance between two halves of the
-    real digits, of as many each (898, at most `samples`): 1 is as good as real. `legible` is the share of generated digits
-    of which the network is at least 90 % sure (real ones: 93 %).
-    """
-
-    features: Literal["values", "digits_classifier"] = key("values", "what of the examples is compared")
-    samples: int = key(2048, "generated samples", ge=2)
-    pixels: int = key(16, "values: images larger than this are averaged down to it", ge=1, le=64)
-    seed: int = key(0, SEED, ge=0)
-
-    @hookimpl
-    def metric(self, data) -> Metric:
-        if self.features == "digits_classifier":
-            from ganflow_metrics.digits import DigitsMetric
-
-            return DigitsMetric(data, self.samples, self.seed)
-        from ganflow_metrics.distances import FrechetMetric
-
-        return FrechetMetric(data, self.samples, self.pixels, self.seed)
-
-
-@settings
 class SlicedWasserstein:
     """Wasserstein-1 distance from held-out examples along a line, averaged over random lines (Rabin et al. 2011)."""
 
@@ -85,23 +73,6 @@ class SlicedWasserstein:
         from ganflow_metrics.transport import SlicedMetric
 
         return SlicedMetric(data, self.samples, self.projections, self.seed, self.repeats)
-
-
-@settings
-class ClassAccuracy:
-    """For generators of digits with `condition: label`: the share of generated digits that show what was asked for (higher is
-    better), of all and of each class, as a small network reads them, which is trained once in seconds and kept in the user's
-    cache folder. It reads 98 of 100 real digits as their labels say.
-    """
-
-    samples: int = key(1000, "generated digits, as many of each class", ge=10)
-    seed: int = key(0, SEED, ge=0)
-
-    @hookimpl
-    def metric(self, data) -> Metric:
-        from ganflow_metrics.asked import AskedLabel
-
-        return AskedLabel(data, self.samples, self.seed)
 
 
 @settings
@@ -179,10 +150,10 @@ class KL:
 @hookimpl
 def register(offer):
     offer("metric", "modes", Modes)
-    offer("metric", "frechet", Frechet)
     offer("metric", "sliced_wasserstein", SlicedWasserstein)
-    offer("metric", "class_accuracy", ClassAccuracy)
     offer("metric", "emd", EarthMovers)
     offer("metric", "mmd", MMD)
     offer("metric", "jsd", JSD)
     offer("metric", "kl", KL)
+    for name, metric in OFFERS:
+        offer("metric", name, metric)

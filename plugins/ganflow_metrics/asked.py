@@ -1,26 +1,33 @@
-"""Share of generated digits that show what was asked for."""
+"""Conditional generators: the share of digits that show what was asked for, and the Fréchet distance within each class."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
+from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow_metrics.frechet import Gaussian, Halves
+from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
 
 LABEL = "label"
+FEWEST, SPLITS = 20, 16  # real examples of a class; halvings
 MISFIT = "metric class_accuracy asks for digits by the field 'label', whose classes are called '0' to '9'"
 
 
 class AskedLabel(Metric):
     """Scores `asked_label_<n>`, the share of n samples that the digits classifier reads as the digit that was asked, and
-    `asked_label_<n>_<class>` for each class. All classes are asked for equally often, but for a remainder.
+    `asked_label_<n>_<class>` for each class. All classes are asked for equally often, but for a remainder. The error is that of a
+    share of n, √(p (1 − p) / n); the floor is the share of real digits that the classifier reads as their labels say.
 
     Raises:
         GanflowError: the data are no labelled digits, of one channel and in memory.
@@ -34,10 +41,13 @@ class AskedLabel(Metric):
         self._labels = torch.arange(samples) % len(digits)
         self._digits = torch.tensor(digits)
         assert isinstance(data, TensorData)
-        known = self._right(data.train[next(iter(data.fields))], data.train[LABEL]).double().mean().item()
-        if known < 0.5:
-            raise GanflowError(f"{MISFIT}; of data {data.name} the classifier reads {known:.0%} as their labels say")
-        self.names = (f"asked_label_{samples}", *(f"asked_label_{samples}_{digit}" for digit in digits))
+        self._known = self._right(data.train[next(iter(data.fields))], data.train[LABEL]).double().mean().item()
+        if self._known < 0.5:
+            raise GanflowError(f"{MISFIT}; of data {data.name} the classifier reads {self._known:.0%} as their labels say")
+        name = f"asked_label_{samples}"
+        self.names = (name, f"{name}_error", f"{name}_floor", *(f"{name}_{digit}" for digit in digits))
+        features = f"digits {digest_of_state(self._classifier.state_dict())}"
+        self.protocol = {"samples": samples, "seed": seed, "features": features}
 
     def evaluate(self, game: Game) -> dict[str, float]:
         fake = game.call("sample", z=game.latents(len(self._labels), self._seed), label=self._labels)
@@ -45,7 +55,9 @@ class AskedLabel(Metric):
             return dict.fromkeys(self.names, math.nan)
         right = self._right(fake, self._labels).double()
         each = [right[self._labels == label].mean().item() for label in range(len(self._digits))]
-        return dict(zip(self.names, (right.mean().item(), *each), strict=True))
+        share = right.mean().item()
+        error = math.sqrt(share * (1 - share) / len(right))
+        return dict(zip(self.names, (share, error, self._known, *each), strict=True))
 
     def _right(self, images: Tensor, labels: Tensor) -> Tensor:
         """True for images (n, 1, height, width) that the classifier reads as their labels (n,) say: (n,) bool."""
@@ -67,3 +79,58 @@ def digits_of(data: Data) -> list[int]:
     if strange := [name for name in field.classes if name not in list("0123456789")]:
         raise GanflowError(f"{MISFIT}; data {data.name} has a class '{strange[0]}': use data digits")
     return [int(name) for name in field.classes]
+
+
+class ClassFrechetMetric(Repeated):
+    """Scores `class_frechet_<features>_<n>`, the mean over the classes, and `class_frechet_<features>_<n>_<class>` for each: n
+    generated samples, equally many of each class, against the real examples of the class, trained on or held out. These are
+    halved at random; the floor is the distance between the halves, of as many examples as there are generated ones.
+
+    Raises:
+        GanflowError: the data have no labels or are not in memory, or a class has too few examples.
+    """
+
+    def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
+        field = data.fields.get(LABEL)
+        if field is None or field.kind != "class" or not isinstance(data, TensorData):
+            raise GanflowError(f"metric class_frechet compares within the classes of a field 'label', of data in memory; data "
+                               f"{data.name} has none")  # fmt: skip
+        self._extractor = extractor
+        both = [part for part in (data.train, data.held_out) if part]
+        real, labels = (torch.cat([part[name] for part in both]) for name in (next(iter(data.fields)), LABEL))
+        counts = labels.bincount(minlength=len(field.classes))
+        if counts.amin() < FEWEST:
+            few = int(counts.argmin())
+            raise GanflowError(f"metric class_frechet wants {FEWEST} real examples of each class, and data {data.name} has "
+                               f"{int(counts[few])} of '{field.classes[few]}'")  # fmt: skip
+        self._each = min(samples // len(field.classes), int(counts.amin()) // 2)
+        if self._each < 2:
+            raise GanflowError(f"metric class_frechet wants two samples of each class at least: samples={2 * len(field.classes)}")
+        n = self._each * len(field.classes)
+        name = f"class_frechet{extractor.label}_{n}"
+        names = [name, *(f"{name}_{called}" for called in field.classes)]
+        super().__init__(
+            n, seed, repeats, names, names, features=extractor.about,
+            reference=f"{len(real)} of training and held out, in halves of each class",
+            reference_digest=digest_of_state({"real": real}),
+        )  # fmt: skip
+        features = extractor.features_of_real(real)
+        self._halves = [Halves(features[labels == label], self._each, SPLITS) for label in range(len(field.classes))]
+
+    def draw(self, game: Game, seed: int) -> Tensor:
+        inputs = game.signatures[game.maker].inputs
+        if sorted(inputs.values()) != sorted([LABEL, "z"]):
+            raise GanflowError("metric class_frechet asks for classes by the condition 'label', and the generator takes "
+                               f"{', '.join(inputs.values())}: use condition: label")  # fmt: skip
+        labels = torch.arange(len(self._halves)).repeat_interleave(self._each)
+        asked: dict[str, Any] = {LABEL: labels, "z": game.latents(self._samples, seed)}
+        return game.call(game.maker, **{argument: asked[source] for argument, source in inputs.items()})
+
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        made = [Gaussian.fitted(part) for part in self._extractor.features(x).split(self._each)]
+        each = [fmean(halves.distances([drawn])[0]) for halves, drawn in zip(self._halves, made, strict=True)]
+        return [fmean(each), *each]
+
+    def floor(self) -> Sequence[float]:
+        each = [halves.floor for halves in self._halves]
+        return [fmean(each), *each]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
-from ganflow_metrics.distances import Gaussian, between
+from ganflow_metrics.extractors import digest_of_state
+from ganflow_metrics.frechet import Gaussian, Halves
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -31,34 +33,47 @@ class DigitsMetric(Metric):
     varies by a third, a single score by a seventh. Training examples are among the real ones: as with FID, a generator that
     repeats what it has seen is not found out.
 
+    Args:
+        repeats: draws of n digits, DRAWS at least. All come from one seed.
+
     Raises:
         GanflowError: the data are no digits, or too few.
     """
 
-    def __init__(self, data: Data, samples: int, seed: int) -> None:
+    def __init__(self, data: Data, samples: int, seed: int, repeats: int) -> None:
         real = every_example(data)
-        self._classifier, self._seed = digits_classifier(), seed
+        self._classifier, self._seed, self._draws = digits_classifier(), seed, max(DRAWS, repeats)
         features, answers = self._classifier.judge(real)
         known = sure(answers)
         if known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier recognises {known:.0%}: use features: values")
-        half = len(real) // 2
-        self._n = n = min(samples, half)
-        draws = torch.Generator().manual_seed(0)
-        splits = [torch.randperm(len(real), generator=draws) for _ in range(SPLITS)]
-        self._halves = [[Gaussian.fitted(features[split[start : start + n]]) for start in (0, half)] for split in splits]
-        self._floor = sum(between(*halves) for halves in self._halves) / SPLITS
-        self.names = ("frechet_digits_ratio", f"frechet_digits_{n}", f"frechet_digits_{n}_floor", "legible")
+        self._n = n = min(samples, len(real) // 2)
+        self._halves, self._legible = Halves(features, n, max(SPLITS, self._draws)), known
+        self.names = tuple(self._scores(1.0, 0.0, 1.0, 0.0, 1.0))
+        self.protocol = {
+            "samples": n, "seed": seed, "repeats": self._draws,
+            "features": f"digits {digest_of_state(self._classifier.state_dict())}",
+            "reference": f"{len(real)} of training and held out, in halves", "reference_digest": digest_of_state({"real": real}),
+        }  # fmt: skip
 
     def evaluate(self, game: Game) -> dict[str, float]:
-        fake = game.samples(DRAWS * self._n, self._seed)
+        fake = game.samples(self._draws * self._n, self._seed)
         if not fake.isfinite().all():
             return dict.fromkeys(self.names, math.nan)
         features, answers = self._classifier.judge(fake)
-        drawn = [Gaussian.fitted(part) for part in features.split(self._n)]
-        distances = [between(drawn[i % DRAWS], half) for i, halves in enumerate(self._halves) for half in halves]
-        score = sum(distances) / len(distances)
-        return dict(zip(self.names, (score / self._floor, score, self._floor, sure(answers)), strict=True))
+        each = self._halves.distances([Gaussian.fitted(part) for part in features.split(self._n)])
+        means, count = [fmean(distances) for distances in each], sum(map(len, each))
+        shares = [sure(part) for part in answers.split(self._n)]
+        errors = [stdev(values) / math.sqrt(self._draws) for values in (means, shares)]
+        return self._scores(sum(map(sum, each)) / count, errors[0], sure(answers), errors[1], self._legible)
+
+    def _scores(self, distance: float, error: float, legible: float, legible_error: float, real: float) -> dict[str, float]:
+        floor, name = self._halves.floor, f"frechet_digits_{self._n}"
+        return {
+            "frechet_digits_ratio": distance / floor, "frechet_digits_ratio_error": error / floor,
+            name: distance, f"{name}_error": error, f"{name}_floor": floor,
+            "legible": legible, "legible_error": legible_error, "legible_floor": real,
+        }  # fmt: skip
 
 
 def every_example(data: Data) -> Tensor:

@@ -57,8 +57,12 @@ class Repeated(Metric):
             found |= {name: mean(values), f"{name}_error": standard_error(values)}
         return {name: found[name] for name in self.names}
 
+    def draw(self, game: Game, seed: int) -> Tensor:
+        """Generated examples of one draw, (samples, *shape)."""
+        return game.samples(self._samples, seed)
+
     def _draw(self, game: Game, repeat: int) -> Sequence[float]:
-        x = game.samples(self._samples, self._seed + repeat)
+        x = self.draw(game, self._seed + repeat)
         return self.score(x, repeat) if x.isfinite().all() else [math.nan] * len(self._scores)
 
 

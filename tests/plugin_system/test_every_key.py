@@ -80,6 +80,12 @@ SECOND: dict[str, typing.Any] = {
     "metric mmd.bandwidth": 0.5,
     "metric jsd.samples": 16,
     "metric kl.samples": 16,
+    "metric kernel_distance.subset": 20,
+    "metric kernel_distance.subsets": At(1, {"subset": 20}),
+    "metric precision_recall.samples": 31,
+    "metric nearest_neighbours.training": 20,
+    "metric class_frechet.pixels": At(4, {"features": "values"}),
+    "metric class_frechet.samples": 30,
     "generator mlp_autoencoder.widths": [[5]],
     "generator mlp.widths": [[5]],
     "critic mlp.widths": [[5]],
@@ -145,7 +151,13 @@ SECOND: dict[str, typing.Any] = {
 }
 """Second values that do not follow from a key's type, first value and range, or need other values beside them; a list is
 several."""
+OF_FEATURES = ("frechet", "kernel_distance", "precision_recall", "diversity", "nearest_neighbours", "class_frechet")
 NOT_TRIED = {
+    **{f"metric {name}.{key}": "needs a run: plugins/test_extractors.py" for name in OF_FEATURES for key in ("run", "layer")},
+    **{
+        f"metric {name}.weights": "needs the published file: tests/plugins/test_inception.py"
+        for name in (*OF_FEATURES, "inception_score", "class_balance")
+    },
     "encoder sentence_transformer.path": "needs a model and an extra's package: tests/plugins/text/test_encoders.py",
     "metric class_accuracy.samples": "trains a classifier for seconds: tests/plugins/test_class_accuracy.py",
     "metric class_accuracy.seed": "likewise",

@@ -58,18 +58,25 @@ def test_it_is_the_distance_between_features_over_that_of_real_halves(data, metr
     everything = real(data)
     fake = (many(data) * 0.7).split(898)
     scores = metric.evaluate(Player(torch.cat(fake)))
-    assert tuple(scores) == metric.names == ("frechet_digits_ratio", "frechet_digits_898", "frechet_digits_898_floor", "legible")
+    assert tuple(scores) == metric.names
+    assert [name for name in scores if not name.endswith("_error")] == [
+        "frechet_digits_ratio", "frechet_digits_898", "frechet_digits_898_floor", "legible", "legible_floor"
+    ]  # fmt: skip
     classifier, draws = digits_classifier(), torch.Generator().manual_seed(0)
     features, made = classifier.judge(everything)[0], [classifier.judge(part)[0] for part in fake]
-    floors, distances = [], []
+    floors, distances, each = [], [], [[], [], [], []]
     for i in range(64):
         order = torch.randperm(1797, generator=draws)
         one, other = features[order[:898]], features[order[898:1796]]
         floors.append(by_eigenvalues(one, other))
         distances += [by_eigenvalues(made[i % 4], one), by_eigenvalues(made[i % 4], other)]
+        each[i % 4] += distances[-2:]
     assert scores["frechet_digits_898"] == pytest.approx(np.mean(distances), rel=1e-4)
     assert scores["frechet_digits_898_floor"] == pytest.approx(np.mean(floors), rel=1e-4)
     assert scores["frechet_digits_ratio"] == pytest.approx(np.mean(distances) / np.mean(floors), rel=1e-4)
+    error = np.std(np.mean(each, axis=1), ddof=1) / 2  # of the mean of four draws
+    assert scores["frechet_digits_898_error"] == pytest.approx(error, rel=1e-3)
+    assert scores["frechet_digits_ratio_error"] == pytest.approx(error / np.mean(floors), rel=1e-3)
     assert np.mean(floors) == pytest.approx(4.5, rel=0.1)  # of which 2 tr Σ / 898 = 1.7 are the means'
 
 
@@ -125,6 +132,35 @@ def test_too_few_digits_are_refused(data):
     few = TensorData("few", {"real": data.train["real"][:150]})
     with pytest.raises(GanflowError, match="needs 200 digits, and data few has 150"):
         ganflow_metrics.Frechet(features="digits_classifier").metric(few)
+
+
+def copies(data, n, wanted):
+    """Real digits of these classes, n of them."""
+    rows = torch.isin(data.train["label"], torch.tensor(wanted)).nonzero().flatten()
+    return data.train["real"][rows[torch.randint(len(rows), (n,), generator=torch.Generator().manual_seed(0))]]
+
+
+def test_scores_of_a_classifiers_answers(data):
+    score, balance = ganflow_metrics.InceptionScore(repeats=2).metric(data), ganflow_metrics.ClassBalance(repeats=2).metric(data)
+    names = ["inception_score_digits_1000", "class_variation_digits_1000", "class_kl_digits_1000"]
+    assert [name for metric in (score, balance) for name in metric.names if not name.endswith(("_error", "_floor"))] == names
+    everything, five = (copies(data, 1000, list(range(n))) for n in (10, 5))
+    found = score.evaluate(Player(everything)) | balance.evaluate(Player(everything))
+    assert found[names[0]] == pytest.approx(found[f"{names[0]}_floor"], rel=0.02)
+    assert 9 < found[names[0]] < 10
+    # n draws of K equal classes: E KL ≈ (K − 1) / 2n, and E TV ≈ K / 2 √(2 p (1 − p) / πn)
+    assert found[f"{names[2]}_floor"] == pytest.approx(9 / 2000, rel=0.15)
+    assert found[f"{names[1]}_floor"] == pytest.approx(5 * math.sqrt(2 * 0.09 / (math.pi * 1000)), rel=0.1)
+    assert found[names[1]] < 2 * found[f"{names[1]}_floor"]
+    half = score.evaluate(Player(five)) | balance.evaluate(Player(five))
+    assert half[names[0]] == pytest.approx(5, abs=0.4)
+    assert half[names[1]] == pytest.approx(0.5, abs=0.04)
+    assert half[names[2]] == pytest.approx(math.log(2), abs=0.06)
+
+
+def test_too_few_samples_for_the_classes(data):
+    with pytest.raises(GanflowError, match="99 samples are too few for 10 classes; it wants 10 of each: samples=100"):
+        ganflow_metrics.ClassBalance(samples=99).metric(data)
 
 
 def same(one, other):

@@ -52,6 +52,16 @@ class Birds(CaptionedData):
         train, seed = self._scenes
         return signed(_drawn(train, side, seed, TRAIN)[0])
 
+    def redrawn(self, count: int, draws: int) -> Tensor:
+        """Other pictures of held-out birds in the same colours, (count, draws, 3, size, size): the spread at a sentence."""
+        side = self.shape[-1]
+        birds = [
+            drawing.posed(np.random.default_rng([self._scenes[1], HELD_OUT, i, draw]), side, tuple(plumage))
+            for i, plumage in enumerate(self.held_out_colours[torch.arange(count) % len(self.held_out_colours)].tolist())
+            for draw in range(draws)
+        ]
+        return signed(torch.from_numpy(np.stack([drawing.picture(bird) for bird in birds]))).unflatten(0, (count, draws))
+
     def held_out_pictures(self) -> Tensor:
         return self._kept_pictures
 

@@ -1,0 +1,115 @@
+"""Diversity of generated examples: of a batch, and over z at a fixed condition, each against the data's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganflow import GanflowError, TensorData
+from ganflow_metrics.compared import Compared
+from ganflow_metrics.repeats import Repeated
+
+if TYPE_CHECKING:
+    from ganflow import Data, Game
+
+Z = "z"
+FEWEST = 10  # real examples
+REDRAWN = (32, 16)  # conditions, and draws of each
+
+
+def mean_distance(x: Tensor) -> float:
+    """The mean distance between two different rows of x (n, d)."""
+    return float(torch.pdist(x).mean())
+
+
+class DiversityMetric(Compared):
+    """Score `diversity_<features>_<n>`."""
+
+    metric, called, goal = "diversity", ("diversity",), "max"
+
+    def prepare(self, features: Tensor) -> float:
+        usual = mean_distance(features)
+        if not usual:
+            raise GanflowError("metric diversity: the held-out examples are all alike")
+        return usual
+
+    def compare(self, features: Tensor) -> Sequence[float]:
+        return [mean_distance(features) / self.real]
+
+
+class ZDiversityMetric(Repeated):
+    """Scores `z_diversity_<n>`, n generated samples' spread at a fixed condition over the data's, and `z_spread_<n>`, that spread
+    itself, whose floor is the data's."""
+
+    goal = "max"
+
+    def __init__(self, data: Data, conditions: int, draws: int, seed: int, repeats: int) -> None:
+        samples = conditions * draws
+        names = [f"z_diversity_{samples}", f"z_spread_{samples}"]
+        super().__init__(samples, seed, repeats, names, names[1:], conditions=conditions, reference=data.name)
+        self._data, self._conditions, self._each = data, conditions, draws
+        self._usual = math.nan
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        inputs = game.signatures[game.maker].inputs
+        if Z not in inputs.values():
+            raise GanflowError("metric z_diversity: the generator takes no z, so that it makes one example of each condition")
+        fields = (game.domains[0], *(source for source in inputs.values() if source != Z))
+        if math.isnan(self._usual):
+            self._usual = data_spread(self._data, *fields)
+        return super().evaluate(game)
+
+    def draw(self, game: Game, seed: int) -> Tensor:
+        argument = next(name for name, source in game.signatures[game.maker].inputs.items() if source == Z)
+        conditions = game.conditions(self._conditions, seed)
+        inputs: dict[str, Any] = {name: t.repeat_interleave(self._each, 0) for name, t in conditions.items()}
+        inputs[argument] = game.latents(self._samples, seed)
+        return game.call(game.maker, **inputs)
+
+    def score(self, x: Tensor, repeat: int) -> Sequence[float]:
+        found = spread(x.unflatten(0, (self._conditions, self._each)))
+        return [found / self._usual, found]
+
+    def floor(self) -> Sequence[float]:
+        return [self._usual]
+
+
+def spread(x: Tensor) -> float:
+    """√E Var of x (conditions, draws, *shape): the variance over the draws, averaged over values and conditions."""
+    return float(x.double().var(1).mean().sqrt())
+
+
+def data_spread(data: Data, made: str, *conditions: str) -> float:
+    """The spread of a field's examples at a fixed condition: of those whose condition two or more have, else of all. Data that
+    can draw further examples of a condition do so, by a method `redrawn(conditions, draws)`.
+
+    Raises:
+        GanflowError: they do not differ, or there are too few.
+    """
+    redrawn = getattr(data, "redrawn", None)
+    if conditions and redrawn is not None and len(data.held_out[made]):
+        return spread(redrawn(*REDRAWN))
+    parts = [data.held_out, data.train] if isinstance(data, TensorData) else [data.held_out]
+    found = {name: torch.cat([part[name] for part in parts if name in part]) for name in (made, *conditions)}
+    if len({len(t) for t in found.values()}) > 1:
+        raise GanflowError(f"metric z_diversity: the fields of data {data.name} do not belong together")
+    examples = found[made].flatten(1).double()
+    if len(examples) < FEWEST:
+        raise GanflowError(f"metric z_diversity compares with real examples, and data {data.name} has {len(examples)}; "
+                           f"raise data.held_out: it wants {FEWEST} at least")  # fmt: skip
+    groups = torch.zeros(len(examples), dtype=torch.int64)
+    if conditions:
+        groups = torch.cat([found[name].flatten(1) if found[name].dim() > 1 else found[name][:, None] for name in conditions], 1)
+        groups = groups.unique(dim=0, return_inverse=True)[1]
+    counts = groups.bincount()
+    if counts.amax() < 2:
+        groups, counts = torch.zeros_like(groups), torch.tensor([len(groups)])
+    shared = [(int(count), examples[groups == group].var(0).mean()) for group, count in enumerate(counts.tolist()) if count > 1]
+    variance = float(sum(count * each for count, each in shared) / sum(count for count, _ in shared))
+    if not variance:
+        raise GanflowError(f"metric z_diversity: the examples of data {data.name} do not differ at a fixed condition")
+    return math.sqrt(variance)
