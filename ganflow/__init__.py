@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.errors import GanflowError, SettingsError
+    from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
         IMAGE_ENDINGS,
         IMAGE_ERRORS,
@@ -57,17 +58,19 @@ if TYPE_CHECKING:
     from ganflow.printing import print_lines
     from ganflow.runs.folders import ENCODER_FILE, RunFolder, find_run
     from ganflow.runs.loading import load_encoder, load_game
+    from ganflow.runs.play import play
 
 __all__ = [
-    "CONTRACT", "ENCODER_FILE", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "MOST_TILES", "AddedTerms", "Batch", "Data",
-    "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss", "Metric", "Pictures", "Prior", "Report",
-    "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StreamData", "TensorData", "Terms",
-    "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession", "__version__", "add_run_arguments", "build_part",
-    "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics",
-    "evaluating", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
-    "image_tensor", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples", "one_hot", "open_game",
-    "part", "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path",
-    "to_eight_bits", "whole_number", "write_output",
+    "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
+    "AddedTerms", "Batch", "Data", "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss",
+    "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
+    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession",
+    "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
+    "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng",
+    "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
+    "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "part", "play",
+    "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
+    "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -83,6 +86,7 @@ _ROOMS = {
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "errors": "GanflowError SettingsError",
+    "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (
         "IMAGE_ENDINGS IMAGE_ERRORS image_error_text image_tensor is_grey one_hot read_image replacing_file "
         "save_png to_eight_bits"
@@ -92,6 +96,7 @@ _ROOMS = {
     "printing": "print_lines",
     "runs.folders": "ENCODER_FILE RunFolder find_run",
     "runs.loading": "load_encoder load_game",
+    "runs.play": "play",
 }
 _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -16,6 +16,7 @@ TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
     "constraints.txt", "docs", "ganflow", "mkdocs.yml", "plugins", "pyproject.toml", "recipes", "tests",
 }  # fmt: skip
+HEAVY = ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]
 
 
 def run(*command):
@@ -70,10 +71,12 @@ def test_overview_and_commands_agree():
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (["--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
-        (["--version"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["--help"], HEAVY),
+        (["--version"], HEAVY),
         (["inpaint", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "scipy"]),
-        (["run", "--help"], ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]),
+        (["run", "--help"], HEAVY),
+        (["evaluate", "--help"], HEAVY),
+        (["compare", "--help"], HEAVY),
         (["check", "wgan", "ring"], ["torch", "numpy", "ray", "mlflow", "rich", "matplotlib", "PIL", "sklearn"]),
         (["plugins"], ["torch", "numpy", "ray", "mlflow", "matplotlib", "PIL", "sklearn"]),
     ],

@@ -14,6 +14,7 @@ from ganflow.printing import say, say_json
 from ganflow.runs.folders import RunFolder, check, status
 
 if TYPE_CHECKING:
+    from ganflow.evaluation.evaluate import Spread
     from ganflow.runs.journal import Entry
     from ganflow.tune.records import SweepFolder
 
@@ -105,6 +106,12 @@ def columns(rows: Sequence[dict[str, str]], dispensable: Sequence[str] = ()) -> 
             sizes.pop(name, None)
     for row in rows:
         yield "  ".join(f"{row[name]:{size}}" for name, size in sizes.items()).rstrip()
+
+
+def spread_cells(found: Sequence[Spread]) -> list[dict[str, str]]:
+    """A table's rows for scores over several trainings."""
+    deviations = {s.name: "" if s.deviation is None else f"{s.deviation:.2g}" for s in found}
+    return [{"score": s.name, "mean": f"{s.mean:.4g}", "sd": deviations[s.name], "n": str(s.n)} for s in found]
 
 
 def row(name: str, text: object) -> str:

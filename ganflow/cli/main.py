@@ -41,6 +41,8 @@ COMMANDS = {
     "sample": ("sample", "draw samples from a run"),
     "interpolate": ("sample", "walk between latent points of a run"),
     "animate": ("sample", "a GIF of a run's samples over training"),
+    "evaluate": ("evaluate", "score runs' checkpoints, with errors and floors"),
+    "compare": ("compare", "terms, scores and samples of runs side by side"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
     "ui": ("tracking", "open MLflow on the runs"),
 }

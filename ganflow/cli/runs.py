@@ -10,6 +10,7 @@ from typing import Any
 from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import age, all_sweeps_facts, columns, last_entries, row, say_list, trials_over
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import RunFolder, all_runs, check, find_run, status
 
@@ -71,6 +72,7 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
         "folder": str(folder.path),
         "last": report.values if report else {},
         "scores": scores,
+        "scored_in": evaluation.round if evaluation else None,
         "best": {"metric": next(iter(scores), None), **best} if best else {},
         "alarms": list(record.alarms),
     }
@@ -151,11 +153,14 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     if git := about.get("git"):
         changes = {None: " (changes since are not known)", True: " with changes"}.get(git.get("dirty"), "")
         yield row("git", f"{git.get('commit')}{changes}")
-    for name, values in (("last", run["last"]), ("metrics", run["scores"])):
-        if values:
-            yield row(name, "  ".join(value(*pair) for pair in values.items()))
+    if run["last"]:
+        yield row("last", "  ".join(value(*pair) for pair in run["last"].items()))
+    if run["scores"]:
+        yield row("metrics", "  ".join(map(str, grouped(run["scores"]))))
     if best := run["best"]:
-        yield row("best", f"{value(best['metric'] or 'score', best['score'])} in round {best.get('round', '?')}")
+        name, scores = best["metric"] or "score", {score.name: score for score in grouped(run["scores"])}
+        last = scores.get(name) if best.get("round") != run["scored_in"] else None
+        yield row("best", described_best(Score(name, best["score"], best.get("error")), best.get("round"), last))
     for name, files in run["files"].items():
         if files:
             newest = Path(files[-1])

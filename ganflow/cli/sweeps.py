@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.cli.listing import age, all_sweeps_facts, columns, last_entries, row, say_list, sweep_facts, trials_over
+from ganflow.cli.listing import (
+    age,
+    all_sweeps_facts,
+    columns,
+    last_entries,
+    row,
+    say_list,
+    spread_cells,
+    sweep_facts,
+    trials_over,
+)
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep
@@ -106,7 +116,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
     yield row("folder", shown_path(folder.path))
     yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {records.counted(trials, sweep['trials'])}")
-    yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
+    if sweep["metric"]:
+        yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
     if sweep["created"]:
         yield row("created", f"{sweep['created']}, {age(sweep['created'])} ago")
     for name in ("address", "host", "pid", "error"):
@@ -118,10 +129,16 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
     if sweep["status"] in ("interrupted", "killed", "failed"):
-        yield row("go on", f"ganflow tune --resume {sweep['name']}")
+        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {sweep['name']}")
     if left := files(folder):
         yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         yield from records.table(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width)
+    if record.seeds:
+        from ganflow.tune.seeds import summary
+
+        if found := summary(folder):
+            yield ""
+            yield from columns(spread_cells(found))

@@ -7,10 +7,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
+from ganflow.cli.listing import columns, spread_cells
 from ganflow.printing import say
 
 if TYPE_CHECKING:
+    from ganflow.recipe import Recipe
     from ganflow.tune.plan import Plan
+    from ganflow.tune.records import SweepFolder
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,8 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that train together, each on its share of every batch: one for each GPU, or on the CPU "
         "(default: 1; with --resume as many as the run had, for the same bits)",
     )
+    parser.add_argument("--seeds", metavar="N", help="train so many times, one after the other, from train.seed on, or with the "
+                        "seeds 1,2,3; at the end the scores' means and standard deviations")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
     add_runs_argument(parser)
 
@@ -39,13 +44,29 @@ def run_command(args: argparse.Namespace) -> int:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
     if args.workers is not None and args.workers < 1:
         raise GanflowError(f"--workers: {args.workers} workers cannot train anything; use 1 or more")
+    if args.seeds is not None and args.resume:
+        raise GanflowError("--seeds begins new runs; to go on with those that there are: ganflow run --resume NAME")
+    if args.resume:
+        from ganflow.tune import seeds
+
+        if seeded := seeds.find(args.resume, args.runs):
+            if name or overrides or args.workers:
+                raise GanflowError(f"--resume goes on with {seeded.sweep} as it is; leave out recipe, changes and --workers")
+            return _seeds(seeded, read_recipe(seeded.recipe), args)
     stages = read_stages(name, overrides) if name else None
+    if args.seeds is not None and (stages or (args.workers or 1) > 1):
+        alone = "no stages" if stages else "one worker"
+        raise GanflowError(f"--seeds trains with one seed after the other; it goes with {alone}")
     if stages and args.resume:
         raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
     recipe = read_recipe(name, overrides) if name and not stages else None
     read = stages or recipe
     for note in read.notes if read and not args.quiet else []:
         say(note, err=True)
+    if args.seeds is not None and recipe:
+        from ganflow.tune import seeds
+
+        return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args)
     if args.resume and (sweep := folders.find_sweep(args.resume, args.runs)):
         raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
     folder = folders.find_run(args.resume, args.runs) if args.resume else None
@@ -78,6 +99,29 @@ def run_command(args: argparse.Namespace) -> int:
             say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
             code = 0
     return code
+
+
+def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int:
+    """Train with every seed that is not over, and print what they have in common."""
+    from ganflow.runs.folders import DEFAULT_ROOT
+    from ganflow.tune import seeds
+
+    shown = shown_path(folder.path)
+    again = f"ganflow run --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
+    outcome = seeds.go(folder, recipe, quiet=args.quiet)
+    if outcome.status == "interrupted":
+        say(f"stopped; go on with: {again}")
+        return 128 + outcome.signal
+    found, trials = seeds.summary(folder), folder.trials()
+    if found and not args.quiet:
+        say(*columns(spread_cells(found)))
+    finished = sum(trial.state == "finished" for trial in trials.values())
+    say(f"{shown}: {finished} of {len(folder.read().seeds)} seeds are trained"
+        + ("" if found or not finished else "; the recipe has no metrics, whose scores could be averaged"))  # fmt: skip
+    if outcome.failed:
+        say(f"{outcome.failed} failed; see: ganflow sweeps show {folder.sweep}")
+        return 1
+    return 0
 
 
 def recipe_and_overrides(args: argparse.Namespace) -> tuple[str | None, list[str]]:

@@ -6,14 +6,15 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:  # `ganflow runs show` reads scores, and needs no torch
+    import torch
+    from torch import Tensor, nn
 
-from ganflow.contract.data import Data, Prior
-from ganflow.contract.loss import AddedTerms, Loss
-from ganflow.contract.signature import Signature
+    from ganflow.contract.data import Data, Prior
+    from ganflow.contract.loss import AddedTerms, Loss
+    from ganflow.contract.signature import Signature
 
 
 class Game(Protocol):
@@ -137,7 +138,11 @@ class Scores:
     def evaluate(self, game: Game) -> list[dict[str, float]]:
         """Each metric's scores by their names."""
         found = [metric.evaluate(game) for metric in self.metrics]
-        return [{self._name(i, name): score for name, score in scores.items()} for i, scores in enumerate(found)]
+        return [self.named(i, scores) for i, scores in enumerate(found)]
+
+    def named(self, i: int, scores: Mapping[str, float]) -> dict[str, float]:
+        """Scores of the i-th metric by their names here."""
+        return {self._name(i, name): score for name, score in scores.items()}
 
     def names(self, game: Callable[[], Game]) -> list[list[str]]:
         """The names of each metric's scores. A metric that does not say them beforehand scores the game that `game()` makes."""

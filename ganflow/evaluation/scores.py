@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow.contract.game import ERROR, FLOOR
+from ganflow.errors import GanflowError, PluginError, did_you_mean
+
+if TYPE_CHECKING:
+    from ganflow.contract.game import Metric
+    from ganflow.plugins import Chosen
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,12 @@ class Score:
     floor: float | None = None
 
     def __str__(self) -> str:
-        error = "" if self.error is None else f" ± {self.error:.2g}"
-        return f"{self.name} {self.value:.4g}{error}" + ("" if self.floor is None else f" (floor {self.floor:.4g})")
+        return f"{self.name} {self.figure}" + ("" if self.floor is None else f" (floor {self.floor:.4g})")
+
+    @property
+    def figure(self) -> str:
+        """The value with its error, "1.234 ± 0.041"."""
+        return f"{self.value:.4g}" + ("" if self.error is None else f" ± {self.error:.2g}")
 
     def within_noise_of(self, other: Score) -> bool:
         """Tell whether the two differ by no more than twice the standard error of their difference; False where no error is
@@ -44,8 +54,101 @@ def grouped(values: Mapping[str, float]) -> list[Score]:
 
 
 def protocol_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """The first difference of two protocols: "samples 2048 against 500"; None where they agree."""
-    for key in sorted(a.keys() | b.keys()):
+    """The first difference of two protocols: "samples 2048 against 500"; None where they agree. Counts of samples come first:
+    much else follows from them."""
+    for key in sorted(a.keys() | b.keys(), key=lambda key: (key != "samples", key)):
         if a.get(key) != b.get(key):
             return f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}"
     return None
+
+
+def protocols(
+    metrics: Sequence[Metric], sections: Sequence[dict[str, Any]], found: Sequence[Mapping[str, float]]
+) -> dict[str, dict[str, Any]]:
+    """The protocol of each score, by its name.
+
+    Args:
+        sections: of the resolved recipe, of which the metrics were made.
+        found: what `Scores.evaluate` gave for these metrics.
+
+    Raises:
+        PluginError: a protocol is not plain data.
+    """
+    each = zip(metrics, sections, found, strict=True)
+    return {score.name: protocol_of(metric, section) for metric, section, values in each for score in grouped(values)}
+
+
+def protocol_of(metric: Metric, section: dict[str, Any]) -> dict[str, Any]:
+    """A metric's protocol as JSON has it, in which tuples are lists. That of one which has none is its section of the recipe.
+
+    Raises:
+        PluginError: it is not plain data.
+    """
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(metric.protocol) or section))
+    except (TypeError, ValueError) as error:
+        where = f"{type(metric).__module__}.{type(metric).__qualname__}"
+        raise PluginError(f"the protocol of {where} is not plain data, which JSON could hold: {error}") from None
+    return plain
+
+
+# The best checkpoint.
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The score by which the best checkpoint is chosen, with the goal, "min" or "max"."""
+
+    score: Score
+    goal: Literal["min", "max"]
+
+    def improves(self, on: float | None) -> bool:
+        """Tell whether the score is better than an earlier one; None: than none at all."""
+        sign = 1 if self.goal == "min" else -1
+        return not math.isnan(self.score.value) and (on is None or sign * self.score.value < sign * on)
+
+
+def rule(
+    asked: str | None,
+    mode: Literal["min", "max"] | None,
+    components: Sequence[Chosen],
+    metrics: Sequence[Metric],
+    found: Sequence[Mapping[str, float]],
+) -> Rule | None:
+    """The rule of `train.best`; None where nothing is asked, and the first metric has no score.
+
+    Args:
+        asked: the name of a score, or of a metric, whose first score is meant; None for the first metric.
+        mode: the goal, where it is not the metric's.
+        components: of the recipe, of which the metrics were made.
+        found: what `Scores.evaluate` gave for these metrics.
+
+    Raises:
+        GanflowError: there is no such score, or nothing says which of it is better.
+    """
+    every = [grouped(values) for values in found]
+    for chosen, metric, scores in zip(components, metrics, every, strict=True):
+        if scores and asked in (None, chosen.component.name, chosen.component.qualified, scores[0].name):
+            return Rule(scores[0], mode or metric.goal)
+        if asked is None:
+            return None
+    if asked is None:
+        return None
+    known = {score.name: score for scores in every for score in scores}
+    if asked not in known:
+        names = [*known, *(chosen.component.name for chosen in components)]
+        listed = f" (scores: {', '.join(known)})" if known else "; the recipe has no metrics: add one, +metrics={use: frechet}"
+        raise GanflowError(f"train.best: there is no score '{asked}'{did_you_mean(asked, names)}{listed}")
+    if mode is None:
+        raise GanflowError(f"train.best: nothing says whether a smaller '{asked}' is better; set train.best_mode to min or max")
+    return Rule(known[asked], mode)
+
+
+def described_best(best: Score, round: int | None, last: Score | None = None) -> str:
+    """The best score in a sentence, "frechet_64 1.21 ± 0.04 in round 1800 (within noise of the last, 1.25 ± 0.05)".
+
+    Args:
+        last: of the last evaluation, where that is another.
+    """
+    noise = f" (within noise of the last, {last.figure})" if last is not None and best.within_noise_of(last) else ""
+    return f"{best.name} {best.figure} in round {'?' if round is None else round}{noise}"

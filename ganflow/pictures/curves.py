@@ -43,7 +43,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     Raises:
         GanflowError: the file cannot be written.
     """
-    from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
+    from ganflow.pictures.figure import FAINT, INK, add_axes, figure_image, new_figure
 
     panels = _panels(entries)
     last = max((rounds[-1] for _, curves in panels for rounds, _ in curves.values()), default=1.0)
@@ -61,7 +61,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
         axes.locator_params(axis="both", nbins=6)
         _draw(axes, curves)
         axes.set_xlim(0, 1.01 * max(last, 1))
-    save_png(to_image(figure), path)
+    save_png(figure_image(figure), path)
 
 
 def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:

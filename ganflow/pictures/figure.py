@@ -54,7 +54,7 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
     return axes
 
 
-def to_image(figure: Figure) -> Image.Image:
+def figure_image(figure: Figure) -> Image.Image:
     """The figure drawn."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)

@@ -205,9 +205,9 @@ def _title(round: int | None) -> str:
 
 
 def _render(figure: Figure) -> Image:
-    from ganflow.pictures.figure import to_image
+    from ganflow.pictures.figure import figure_image
 
-    return to_image(figure)
+    return figure_image(figure)
 
 
 def image_pairs(title: str, originals: Tensor, reconstructed: Tensor, data: Data | None = None) -> Image | None:

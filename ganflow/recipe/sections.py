@@ -17,14 +17,15 @@ MANY = {"modifiers": "modifier", "metrics": "metric", "trackers": "tracker"}  # 
 SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PART, *MANY, "train", "track", "tune")
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Version of recipes' meaning. It grows when a default, or the meaning of a key, changes: `key(..., before={2: old})`. A recipe
 that is written out in full says it (`recipe_version`); a user's may, and means the newest if it does not. Runs that began before
 there was a version have 1.
 
 2: least squares in CycleGAN, pix2pix and UNIT without LSGAN's ½; several scales of a critic are summed; an average's batch-norm
 statistics are its own; initial weights, z, and the latents of scores and sheets have streams of their own; VAE/GAN compares what
-the critic sees without the augmentation in front of it."""
+the critic sees without the augmentation in front of it.
+3: `modes`, `sliced_wasserstein` and `frechet` draw three times (`repeats`), for the standard error of their mean."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
@@ -102,6 +103,12 @@ class Train:
         "auto",
         "what happens when training shows a sign of ill health (collapse, a saturated critic, …): warn: a line; stop: the end "
         "of the run, with a checkpoint; never: it is not watched; auto: warn, in a sweep stop",
+    )
+    best: str | None = key(
+        None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"
+    )
+    best_mode: Literal["min", "max"] | None = key(
+        None, "which of these scores is better; the metric's goal if not given, which is that of its first score"
     )
     start_from: str | None = key(
         None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"

@@ -95,12 +95,12 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
     return draft(source, overrides, catalogue).build(catalogue=catalogue)
 
 
-def kept_recipe(path: Path) -> Recipe:
-    """The recipe in a run's folder, to be read and not to be trained. A password in its tracking address, which earlier
-    versions kept, is left out. Raises as `read_recipe`."""
+def kept_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a run's folder, with changes, to be read and not to be trained. A password in its tracking address, which
+    earlier versions kept, is left out. Raises as `read_recipe`."""
     kept = draft(path)
     _without_password(kept.root)
-    return kept.build()
+    return kept.build(overrides)
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,16 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """A checkpoint that was read, and is whole.
+
+    Attributes:
+        digest: of tensors and plain values, by which it is known again.
+    """
+
     path: Path
     tensors: Tensors
     plain: dict[str, Any]
+    digest: str = ""
 
     @property
     def round(self) -> int:
@@ -60,7 +67,7 @@ def read(path: Path) -> Checkpoint:
     plain = json.loads(header["plain"])
     if plain["format"] != FORMAT:
         raise Damaged(path, f"is of format {plain['format']} (of another version of ganflow); this one reads format {FORMAT}")
-    return Checkpoint(path, tensors, plain)
+    return Checkpoint(path, tensors, plain, header["digest"])
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,7 +19,7 @@ from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
 from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.recipe import kept_recipe
+from ganflow.recipe import Recipe, kept_recipe
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord
@@ -69,15 +72,41 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    checkpoint = find_checkpoint(folder, which)
-    recipe = kept_recipe(folder.recipe)
-    recipe.train.device = "cpu"
+    return game_of(kept_recipe(folder.recipe), find_checkpoint(folder, which), _data(folder))
+
+
+def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
+    """The networks of a recipe, on the CPU and with the weights of a checkpoint, played on these data."""
+    recipe = replace(recipe, train=replace(recipe.train, device="cpu"))
     composition = recipe.composition()
-    data = _data(folder)
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
     load_networks(game, checkpoint.tensors)
     return game.eval()
+
+
+def load_data(folder: RunFolder, recipe: Recipe) -> Data:
+    """The data of a run, examples included, as they were when it began.
+
+    Raises:
+        GanflowError: they cannot be had, or have changed.
+    """
+    record, threads = folder.read(), torch.get_num_threads()
+    states = random.getstate(), np.random.get_state()
+    try:  # as when the run was built: what is learnt of the data may depend on these
+        torch.set_num_threads(record.threads_to_build or threads)
+        random.seed(recipe.train.seed)
+        np.random.seed(recipe.train.seed % 2**32)
+        data: Data = recipe.composition().build("data")
+    finally:
+        torch.set_num_threads(threads)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+    known = record.data["fingerprint"] if record.data else ""
+    if known and (now := data.fingerprint()) != known:
+        raise GanflowError(f"the data {data.name} changed since run {folder.id} began (fingerprint {known} then, {now} now); "
+                           "put back what they were, and try again")  # fmt: skip
+    return data
 
 
 def _data(folder: RunFolder) -> DescribedData:

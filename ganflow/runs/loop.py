@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +19,8 @@ from ganflow.contract.signature import Z
 from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
-from ganflow.evaluation.scores import grouped
+from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, Train
 from ganflow.runs.alarms import Alarms
@@ -144,6 +144,8 @@ class Loop:
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
         self._settled = -1  # the round in which the game was last prepared to be sampled from
+        self._last: dict[str, Score] = {}  # of the last evaluation
+        self._noted = False  # the protocols are in the record
 
     def begin(self) -> None:
         """Prepare for the first round that is played."""
@@ -191,6 +193,10 @@ class Loop:
         if not self._trial and (curves := list(entries(self.folder.journal))):  # a trial's are shown by MLflow
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._record(status=status, round=self.trainer.round, **({"error": why} if why else {}))
+        if status == "finished" and self._last and self.best and (metric := self.best.get("metric")):
+            best, round = Score(metric, self.best["score"], self.best.get("error")), self.best.get("round")
+            last = self._last.get(metric) if round != self.trainer.round else None
+            self.progress.note(f"best: {evaluation.described_best(best, round, last)}")
         self.trackers.end(status)
         self._call("run_ended", status=status)
         if self.sender:
@@ -224,11 +230,16 @@ class Loop:
         if cadence.due(cadence.sample, round):
             self._draw(round)
         scores: dict[str, float] = {}
-        first: dict[str, float] = {}  # the first metric's, which decide what is best
+        rule: Rule | None = None
         if self.metrics.metrics and cadence.due(cadence.evaluate, round):
-            scores, first = self._evaluate(report)
-        if cadence.due(cadence.checkpoint, round) or self.trainer.stop or self._improves(first):
-            self._keep(round, self._improves(first, remember=True))
+            scores, rule = self._evaluate(report)
+        best = rule is not None and rule.improves(self.best["score"] if self.best else None)
+        if rule and best:
+            self.best = {"metric": rule.score.name, "score": rule.score.value, "round": round}
+            if rule.score.error is not None:
+                self.best["error"] = rule.score.error
+        if cadence.due(cadence.checkpoint, round) or self.trainer.stop or best:
+            self._keep(round, best)
         return Step(round, {**report.values, **scores})
 
     def _draw(self, round: int) -> None:
@@ -260,8 +271,8 @@ class Loop:
                 self.progress.note(f"no pictures: {error}")
             self._no_pictures = True
 
-    def _evaluate(self, report: Report) -> tuple[dict[str, float], dict[str, float]]:
-        """All scores, and the first metric's alone."""
+    def _evaluate(self, report: Report) -> tuple[dict[str, float], Rule | None]:
+        """All scores, and the one that decides what is best."""
         self._settle()
         round, known = report.round, len(self.metrics.renamed)
         found = self.metrics.evaluate(self.game)
@@ -270,27 +281,33 @@ class Loop:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
         for text in self.metrics.renamed[known:]:
             self.progress.note(text)
+        if not self._noted:
+            sections = self.recipe.resolved()["metrics"]
+            self._note_protocols(evaluation.protocols(self.metrics.metrics, sections, found))
+        train, shown = self.recipe.train, grouped(scores)
+        rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
-        self.progress.note(f"round {round}: " + "  ".join(map(str, grouped(scores))))
+        self._last = {score.name: score for score in shown}
+        self.progress.note(f"round {round}: " + "  ".join(map(str, shown)))
         self._call("evaluated", round=round, scores=scores)
-        return scores, found[0]
+        return scores, rule
+
+    def _note_protocols(self, protocols: dict[str, dict[str, Any]]) -> None:
+        """Record the protocols. What was best by another one is not compared with what comes."""
+        before, self._noted = self.folder.read().protocols, True
+        for name in before.keys() & protocols.keys():
+            if difference := evaluation.protocol_difference(before[name], protocols[name]):
+                self.progress.note(f"{name} is computed by another protocol than before: {difference}")
+                if self.best and self.best.get("metric") == name:
+                    self.best = None
+        if any(before.get(name) != protocol for name, protocol in protocols.items()):
+            self._record(protocols={**before, **protocols})
 
     def _settle(self) -> None:
         """Prepare the game to be sampled from, scored or kept, once in a round."""
         if self._settled != self.trainer.round:
             self.trainer.settle()
             self._settled = self.trainer.round
-
-    def _improves(self, scores: dict[str, float], remember: bool = False) -> bool:
-        """Compare the first of these scores with the best so far."""
-        score = next(iter(scores.values()), math.nan)
-        if math.isnan(score):
-            return False
-        sign = 1 if self.metrics.metrics[0].goal == "min" else -1
-        better = not self.best or sign * score < sign * self.best["score"]
-        if better and remember:
-            self.best = {"metric": next(iter(scores)), "score": score, "round": self.trainer.round}
-        return better
 
     def _keep(self, round: int, best: bool) -> None:
         """Write a checkpoint."""

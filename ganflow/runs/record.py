@@ -58,6 +58,7 @@ class Best(TypedDict):
 
     score: float
     metric: NotRequired[str | None]
+    error: NotRequired[float | None]
     round: NotRequired[int]
     trial: NotRequired[int]
     config: NotRequired[dict[str, Any]]
@@ -121,6 +122,8 @@ class RunRecord:
         then: recipes that are to follow, resolved.
         next: the folder of the run that follows.
         untracked: why trackers are fed no more.
+        protocols: of the scores, by their names: see `ganflow.Metric.protocol`.
+        seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         metric, mode, trials, over, address: a sweep's.
     """
@@ -157,6 +160,7 @@ class RunRecord:
     damaged: list[PassedOver] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
     alarms: list[AlarmRecord] = field(default_factory=list)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: str = ""
     copies: int = 0
     copied_at: int | None = None
@@ -166,6 +170,7 @@ class RunRecord:
     trials: int | None = None
     over: int = 0
     address: str = ""
+    seeds: list[int] = field(default_factory=list)
 
 
 def read(folder: Path) -> RunRecord:

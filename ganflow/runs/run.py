@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ganflow.contract.game import Metric
 from ganflow.engine.build import DTYPES, build_game, build_round, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
@@ -25,6 +26,7 @@ from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import rule
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
@@ -107,6 +109,17 @@ def check_shares(recipe: Recipe, workers: int) -> None:
         )
     if workers > 1 and recipe.train.compile not in ("auto", "never"):
         raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
+
+
+def check_best(recipe: Recipe, metrics: list[Metric]) -> None:
+    """Check that there is the score of `train.best`, as far as the metrics say beforehand what they score.
+
+    Raises:
+        GanflowError: there is none, or nothing says which of it is better.
+    """
+    if recipe.train.best is not None and all(metric.names for metric in metrics):
+        named = [dict.fromkeys(metric.names, 0.0) for metric in metrics]
+        rule(recipe.train.best, recipe.train.best_mode, recipe.metrics, metrics, named)
 
 
 @dataclass(frozen=True)
@@ -193,6 +206,7 @@ class Run(Parts):
         self._early = "interrupted"  # the status of a run that is stopped before its last round
         super().__init__(recipe, group, before, measure=not options.trial)
         self.metrics = self.composition.build_metrics(self.data)
+        check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()
 
     def steps(self, position: Position) -> Generator[Step, None, Outcome]:

@@ -136,6 +136,7 @@ def open_trial(
     *,
     copied_at: int | None = None,
     group: Group | None = None,
+    options: RunOptions | None = None,
 ) -> Session:
     """The run of a sweep's trial, in a folder of the sweep's choice: begun, or gone on with where it has a checkpoint.
     Shows nothing, listens to no signals and leaves the sending to MLflow to the sweep.
@@ -145,6 +146,7 @@ def open_trial(
         copied_at: checkpoints up to this round are of a recipe with other numbers, most likely another run's: the optimizers'
             are this recipe's.
         group: the workers that train it together, by `Group.host`; the others are at `ganflow.runs.workers.serve`.
+        options: others than those of a trial, for one that is shown, and hears signals, as a run is.
 
     Raises:
         GanflowError: as `start` and `resume`.
@@ -152,7 +154,7 @@ def open_trial(
     with ExitStack() as held:
         if group:
             held.callback(group.close)
-        run, position = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at)
+        run, position = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at, options=options)
         return Session(run, run.steps(position), folder, held.pop_all())
 
 
@@ -165,6 +167,7 @@ def prepare_trial(
     *,
     packed: bool = False,
     copied_at: int | None = None,
+    options: RunOptions | None = None,
 ) -> tuple[Run, Position]:
     """Build a trial's run, make its folder if there is none, and hold its lock. Arguments as those of `open_trial`."""
     begun = folder.is_run()
@@ -173,8 +176,8 @@ def prepare_trial(
     before = folder.read() if begun else None
     position = Position(folder, *newest(folder.checkpoints), changed=True) if begun else Position(folder)
     copied = position.checkpoint is not None and copied_at is not None and position.round <= copied_at
-    options = RunOptions(quiet=True, trial=True, packed=packed, copied=copied, tracking=about.get("tracking", {}))
-    run = built(recipe, options, before, group)
+    as_trial = RunOptions(quiet=True, trial=True, packed=packed, copied=copied, tracking=about.get("tracking", {}))
+    run = built(recipe, options or as_trial, before, group)
     if not position.checkpoint:
         inherited(run, folder.path.parent.parent)
     if not begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -338,11 +339,20 @@ def try_schedule(trial: Trial) -> None:
         trial.expect(factors == again, "asked again for a round, it gives another factor; let it follow from the round alone")
 
 
+def is_plain(protocol: Any) -> bool:
+    """Tell whether JSON can hold a mapping."""
+    try:
+        return bool(json.dumps(dict(protocol)))
+    except (TypeError, ValueError):
+        return False
+
+
 def try_metric(trial: Trial) -> None:
     """Named floats, by the names that it says; the game and training's random numbers are as they were."""
     (metric,) = trial.composition.build_metrics(trial.data)
     trial.expect(isinstance(metric, Metric), f"hook 'metric' gave {type(metric).__name__}, not Metric")
     trial.expect(metric.goal in ("min", "max"), f"'goal' is {metric.goal!r}; it must be 'min' or 'max'")
+    trial.expect(is_plain(metric.protocol), f"'protocol' is {metric.protocol!r}; it must be plain data, which JSON can hold")
     random, weights = torch.get_rng_state(), {name: t.clone() for name, t in trial.game.state_dict().items()}
     scores = metric.evaluate(trial.game)
     fit = isinstance(scores, dict) and bool(scores) and all(isinstance(score, float) for score in scores.values())

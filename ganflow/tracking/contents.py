@@ -20,10 +20,10 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
-from ganflow.runs import record
+from ganflow.runs import evaluations, record
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, is_sweep
 from ganflow.tracking import outbox
-from ganflow.tracking.outbox import metric_name, settings
+from ganflow.tracking.outbox import EVALUATED, metric_name, settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +74,7 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         "ganflow.name": name,
         "ganflow.folder": folder.path.relative_to(outbox.root(folder)).as_posix(),  # of the runs folder, which may be moved
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": f"ganflow {'tune' if sweep else 'run'} {name}",
+        "mlflow.source.name": f"ganflow {'tune' if sweep and not sweep.read().seeds else 'run'} {name}",
     }
     if sweep:
         found["ganflow.sweep"] = sweep.path.name
@@ -95,11 +95,22 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 
+def run_tags(folder: RunFolder) -> dict[str, str]:
+    """Tags of a run that change while it lasts: of its scores' protocols, and of its alarms."""
+    return protocol_tags(folder) | alarm_tags(folder)
+
+
 def alarm_tags(folder: RunFolder) -> dict[str, str]:
     """Tags of the run's alarms: their signs together, and each one's line."""
     alarms = folder.read().alarms
     signs = {"ganflow.alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in alarms))} if alarms else {}
     return signs | {_name(f"ganflow.alarm.{a['sign']}"): f"round {a['round']}: {a['text']}"[:_LONGEST_TAG] for a in alarms}
+
+
+def protocol_tags(folder: RunFolder) -> dict[str, str]:
+    """Tags with the protocols of a run's scores, and of those that `ganflow evaluate` has found, the latest of each name."""
+    every = {**folder.read().protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluations.read(folder)}}
+    return {_name(f"ganflow.protocol.{name}"): _text(protocol)[:_LONGEST_TAG] for name, protocol in every.items()}
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:

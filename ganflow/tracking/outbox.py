@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
+from ganflow.contract.game import ERROR, FLOOR
 from ganflow.files import write_text
+from ganflow.runs import evaluations
 from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
 from ganflow.runs.journal import Entry
 from ganflow.runs.record import FILE, HERE, expanded, mistyped, portable
@@ -31,6 +33,8 @@ ENDS = {
 """MLflow's word for each end of a run."""
 MISSING = "MLflow is not installed: pip install mlflow, or train without it (track.mlflow=false)"
 STORE = "mlflow.db"
+EVALUATED = "eval/"
+"""Beginning of the names that `ganflow evaluate`'s scores have in MLflow."""
 _TRIAL = re.compile(r"-t(\d+)")
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
@@ -115,6 +119,7 @@ class State:
             round before it, and the copy's values after that.
         images: the rounds whose samples were sent; likewise.
         files: the plots and other files sent, with the time each was last changed.
+        evaluated: the time of the last of `ganflow evaluate`'s scores that were sent, in milliseconds since 1970.
         model: the round of the generator that was logged as a model.
         status: how the run ended, once MLflow has it.
         seen: the folder's `seen` when MLflow had everything to the run's end.
@@ -127,6 +132,7 @@ class State:
     steps: dict[str, int] = field(default_factory=dict)
     images: list[int] = field(default_factory=list)
     files: dict[str, float] = field(default_factory=dict)
+    evaluated: int = 0
     model: int | None = None
     status: str = ""
     seen: list[int] = field(default_factory=list)
@@ -144,6 +150,12 @@ class State:
             return cls()
         return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state
 
+    def note_metrics(self, latest: Iterable[Any]) -> None:
+        """Note which metrics the store has, of each the latest (with `key`, `step` and `timestamp`)."""
+        known = list(latest)
+        self.steps = {metric.key: metric.step for metric in known}
+        self.evaluated = max((metric.timestamp for metric in known if metric.key.startswith(EVALUATED)), default=0)
+
     def write(self, folder: RunFolder) -> None:
         """Keep it, with paths below the runs folder as such: the folder can be moved."""
         runs = root(folder)
@@ -154,9 +166,9 @@ class State:
 
 
 def seen(folder: RunFolder) -> list[int]:
-    """Numbers that change when there is something new to send in a folder; five files are asked for, none is opened."""
+    """Numbers that change when there is something new to send in a folder; six files are asked for, none is opened."""
     found: list[int] = []
-    for name in ("run.json", "recipe.yaml", "metrics.jsonl", "samples", "plots"):
+    for name in ("run.json", "recipe.yaml", "metrics.jsonl", "samples", "plots", evaluations.FILE):
         try:
             file = os.stat(f"{folder.path}/{name}")
             found += (file.st_mtime_ns, file.st_size, file.st_ino)
@@ -183,6 +195,17 @@ def points(reported: Iterable[Entry], steps: dict[str, int]) -> Iterator[Point]:
                 last[name] = entry.round
                 if math.isfinite(value):
                     yield Point(name, value, int(entry.time * 1000), entry.round)
+
+
+def evaluated(folder: RunFolder, since: int) -> list[Point]:
+    """The scores that `ganflow evaluate` has found after `since`, in milliseconds since 1970, with errors and floors."""
+    found = []
+    for each in evaluations.read(folder):
+        values = {"": each["value"], ERROR: each.get("error"), FLOOR: each.get("floor")}
+        for ending, value in values.items():
+            if value is not None and (time := round(each["time"] * 1000)) > since and math.isfinite(float(value)):
+                found.append(Point(metric_name(f"{EVALUATED}{each['score']}{ending}"), float(value), time, each["round"]))
+    return found
 
 
 def metric_name(key: str) -> str:

@@ -157,7 +157,7 @@ class Sender:
         self._seen = self.state.seen if self.done else []
         self._artifacts: Artifacts
         self._recipe: list[int] | None = None  # its part of `seen` when it was described; None: the store must be asked
-        self._changing: dict[str, str] = {}  # tags of a sweep's best trial, or of a run's alarms, as sent
+        self._tags: dict[str, str] = {}  # of a sweep's best trial, or of a run's protocols and alarms, as sent
         self._journal = journal.Reader(folder.journal)
 
     @property
@@ -208,11 +208,11 @@ class Sender:
             self._note(status="", seen=[])
         self._send_points(client)
         whole = self._send_images(client) if wanted["images"] else True
-        changing = contents.best_tags(self.folder) if self.sweep else contents.alarm_tags(self.folder)
+        changing = contents.best_tags(self.folder) if self.sweep else contents.run_tags(self.folder)
         for name, value in changing.items():
-            if self._changing.get(name) != value:
+            if self._tags.get(name) != value:
                 client.set_tag(self.state.run_id, name, value)
-                self._changing[name] = value
+                self._tags[name] = value
         if self.sweep or status in ENDS:
             self._send_files(wanted["files"])
         if status not in ENDS:
@@ -238,12 +238,12 @@ class Sender:
         run = self.connection.run(self.folder)
         self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
-        self.state.steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
+        self.state.note_metrics(run.data.to_proto().metrics)
         self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
-        self._journal, self._changing = journal.Reader(self.folder.journal), {}
+        self._journal, self._tags = journal.Reader(self.folder.journal), {**run.data.tags}
         self._send_description(client, run)
         self.state.write(self.folder)
 
@@ -269,11 +269,12 @@ class Sender:
     def _send_points(self, client: MlflowClient) -> None:
         from mlflow.entities import Metric
 
-        new = list(points(self._journal.new(), self.state.steps))
+        new = [*points(self._journal.new(), self.state.steps), *outbox.evaluated(self.folder, self.state.evaluated)]
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]
             client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
             self.state.steps |= {p.name: p.round for p in batch}
+            self.state.evaluated = max([self.state.evaluated, *(p.time for p in batch if p.name.startswith(outbox.EVALUATED))])
             self.result.points += len(batch)
         if new:
             self.state.write(self.folder)

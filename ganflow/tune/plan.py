@@ -283,6 +283,9 @@ def find(name: str, root: Path) -> SweepFolder:
     folders.check(folder)
     if folder.read().kind != "sweep":
         raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
+    if folder.read().seeds:
+        how = f"go on with it: ganflow run --resume {folder.sweep}"
+        raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`; {how}")
     if not folder.recipe.exists():
         raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")
     return folder

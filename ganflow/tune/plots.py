@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganflow.pictures.figure import FAINT, INK, add_axes, new_figure, to_image
+from ganflow.pictures.figure import FAINT, INK, add_axes, figure_image, new_figure
 from ganflow.tune.domains import is_number
 from ganflow.tune.records import (
     TrialRecord,
@@ -226,7 +226,7 @@ def _parallel(trials: Sequence[TrialRecord], axes: dict[str, Axis], scores: Axis
         text = f"best: trial {best.number}, {cut(scores.name, 30)} {number(best.score)}"
         figure.text(0.012, 22 / (TOP + HEIGHT + BOTTOM), text, fontsize=10, color=BEST, va="center", weight="bold")
     _note_missing(figure, trials, 22 / (TOP + HEIGHT + BOTTOM))
-    return to_image(figure)
+    return figure_image(figure)
 
 
 def _upright(panel: Axes, at: int, axis: Axis, ticks: list[tuple[float, str]], last: bool) -> None:
@@ -276,7 +276,7 @@ def _panel(x: Axis, y: Axis, heading: str) -> tuple[Axes, Callable[[], Image]]:
             text.set(rotation=20, ha="right", fontsize=7.5)
     axes.set_xlabel(x.name, fontsize=10, color=INK)
     axes.set_ylabel(cut(y.name, 40), fontsize=10, color=INK)
-    return axes, lambda: to_image(figure)
+    return axes, lambda: figure_image(figure)
 
 
 def _position(trial: TrialRecord, key: str, axis: Axis, among: int) -> float:

@@ -41,7 +41,7 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
     Args:
         pictures: of each its file, its title, and the text below that.
     """
-    from ganflow.pictures.figure import INK, new_figure, to_image
+    from ganflow.pictures.figure import INK, figure_image, new_figure
 
     read = [(image, title, text) for path, title, text in pictures if (image := _read(path)) is not None]
     if not read:
@@ -64,7 +64,7 @@ def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:
         axes = figure.add_axes((left / w, (top - caption - image.height) / h, image.width / w, image.height / h))
         axes.set_axis_off()
         axes.imshow(image, interpolation="nearest", aspect="auto")
-    return to_image(figure)
+    return figure_image(figure)
 
 
 def _read(path: Path) -> Image.Image | None:

@@ -50,7 +50,7 @@ class Modes:
     samples: int = key(2500, "generated samples", ge=1)
     within: float = key(3.0, "standard deviations around a mode that count as it", gt=0)
     seed: int = key(0, SEED, ge=0)
-    repeats: int = key(3, REPEATS, ge=1)
+    repeats: int = key(3, REPEATS, ge=1, before={3: 1})
 
     @hookimpl
     def metric(self, data) -> Metric:
@@ -66,7 +66,7 @@ class SlicedWasserstein:
     samples: int = key(2048, "generated samples, and held-out ones at most", ge=1)
     projections: int = key(128, "random lines", ge=1)
     seed: int = key(0, SEED, ge=0)
-    repeats: int = key(3, REPEATS, ge=1)
+    repeats: int = key(3, REPEATS, ge=1, before={3: 1})
 
     @hookimpl
     def metric(self, data) -> Metric:

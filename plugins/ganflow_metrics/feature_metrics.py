@@ -79,7 +79,7 @@ class Frechet(Features):
 
     samples: int = key(2048, SAMPLES, ge=2)
     seed: int = key(0, SEED, ge=0)
-    repeats: int = key(1, REPEATS, ge=1)
+    repeats: int = key(3, REPEATS, ge=1, before={3: 1})
 
     @hookimpl
     def metric(self, data) -> Metric:
@@ -155,7 +155,7 @@ class NearestNeighbours(Features):
     samples: int = key(1000, SAMPLES, ge=2)
     training: int = key(50_000, "training examples looked through, at most", ge=1)
     seed: int = key(0, SEED, ge=0)
-    repeats: int = key(1, REPEATS, ge=1)
+    repeats: int = key(3, REPEATS, ge=1, before={3: 1})
 
     @hookimpl
     def metric(self, data) -> Metric:

@@ -107,7 +107,7 @@ class RealSamples:
             logging.getLogger("ganflow").warning("metric %s compares with %d held-out examples instead of %d, for data %s has no "
                                                  "more: raise data.held_out", metric, there, n, data.name)  # fmt: skip
         self.n = n = min(n, there)
-        self._references = disjoint(there, n)
+        self._references = list(torch.arange(there).split(n))[: there // n]  # the first is the one of runs that have no repeats
         self._train = data.train[field] if isinstance(data, TensorData) and len(data.train[field]) >= n else None
         self._trained = [] if self._train is None else disjoint(len(self._train), n)
         self.has_floor = bool(self._trained) or len(self._references) > 1

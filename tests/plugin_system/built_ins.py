@@ -16,6 +16,7 @@ def made(role, name, **values):
 
 VAE = {"generator": ("mlp_autoencoder", {"width": 8})}
 STAGE1 = {"width": 4, "dim": 6}
+LINE = {"generator": ("affine", {}), "prior": ("normal", {"dim": 1})}
 UNIT = {"width": 4, "blocks": 0, "downs": 1}
 FEW = {"size": 16, "train": 16, "held_out": 8}
 WORDS, MATCHED = made("encoder", "bag_of_words"), made("encoder", "matched", steps=3, dim=8)
@@ -45,6 +46,9 @@ VALUES = {
     "encoder matched": {"steps": 3, "dim": 8},
     "data gaussians": {"samples": 64, "held_out": 16},
     "data swiss_roll": {"samples": 64, "held_out": 16},
+    "data gaussians_1d": {"samples": 64, "held_out": 16},
+    "data lines": {"samples": 64, "held_out": 16},
+    "data linear_gaussian": {"samples": 64, "held_out": 16},
     "data birds": {**FEW, "encoder": WORDS},
     "data facades": FEW,
     "data street": FEW,
@@ -63,6 +67,9 @@ PARTNERS = {
     "loss reconstruction": VAE,
     "loss vae_gan": VAE,
     "metric iwae": {**VAE, "loss": ("elbo", {})},
+    "metric linear_elbo": {"generator": ("mlp_autoencoder", {"depth": 0}), "loss": ("elbo", {})},
+    "metric optimal_critic": LINE,
+    "metric duality": LINE,
     "generator unit": {"loss": ("unit", {})},
     "loss unit": {"generator": ("unit", UNIT)},
     "generator stackgan_stage1": {"loss": ("stackgan", {})},
@@ -73,6 +80,9 @@ DATA = {
     "metric jsd": ("gaussians", {"layout": "grid", "std": 0.5, "samples": 64, "held_out": 64}),
     "metric kl": ("gaussians", {"layout": "grid", "std": 0.5, "samples": 64, "held_out": 64}),
     "metric class_accuracy": ("digits", {}),
+    "metric linear_elbo": ("linear_gaussian", {"samples": 64, "held_out": 64}),
+    "metric optimal_critic": ("gaussians_1d", {"samples": 64, "held_out": 64}),
+    "metric duality": ("gaussians_1d", {"samples": 64, "held_out": 64}),
     "metric bird_colours": ("birds", {**FEW, "size": 32, "encoder": WORDS}),
 }
 """Where they are made for one kind of data alone."""

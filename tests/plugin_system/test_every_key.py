@@ -37,6 +37,7 @@ class At:
 
 
 NORMED = {"critic": ("dcgan", {"width": 4})}
+PLANE = {"prior": ("normal", {"dim": 2})}
 WIDE, TWO = {"path": "paired"}, {"path": "two", "layout": "two_folders", "a": "left", "b": "right"}
 PLAIN, CONCAT = {"crop": "centre", "flip": False}, {"conditioning": "concat"}
 SECOND: dict[str, typing.Any] = {
@@ -51,6 +52,14 @@ SECOND: dict[str, typing.Any] = {
     "data gaussians.std": 0.3,
     "data gaussians.centres": At([[0.0, 0.0], [2.0, 1.0]], {"layout": "custom", "centres": [[0.0, 0.0], [1.0, 1.0]]}),
     "data gaussians.weights": [[1.0] * 7 + [5.0]],
+    "data gaussians_1d.centres": At([0.0, 2.0]),
+    "data gaussians_1d.std": At([0.5]),
+    "data gaussians_1d.weights": At([1.0, 3.0], {"centres": [0.0, 2.0]}),
+    "data lines.at": At([0.0, 1.0]),
+    "data linear_gaussian.matrix": At([[1.0], [1.0]]),
+    "data linear_gaussian.bias": At([1.0, 0.0]),
+    "generator affine.matrix": At([[2.0, 0.0], [0.0, 1.0]], partners=PLANE, data=("linear_gaussian", {"samples": 64})),
+    "generator affine.bias": At([1.0, 0.0], partners=PLANE, data=("linear_gaussian", {"samples": 64})),
     "data image_folder.path": "paired",
     "data image_folder.resize": 24,
     "data image_folder.crop": [At("random", WIDE), At("none", WIDE)],

@@ -85,13 +85,13 @@ def test_frechet_metric_names_its_protocol_and_uses_held_out():
     data = TensorData("points", {"real": torch.zeros(5, 2)}, {"real": points})
     game = Player(points + torch.tensor([0.0, 2.0]))
     scores = ganflow_metrics.Frechet(samples=300, seed=7).metric(data).evaluate(game)
-    assert scores == {"frechet_300": pytest.approx(4, rel=1e-5)}
-    assert game.asked == [(300, 7)]
+    assert scores == {"frechet_300": pytest.approx(4, rel=1e-5), "frechet_300_error": pytest.approx(0, abs=1e-9)}
+    assert game.asked == [(300, 7), (300, 8), (300, 9)]
 
 
 def test_frechet_metric_on_images():
     data = Digits(size=32).data()
-    metric = ganflow_metrics.Frechet(samples=500).metric(data)
+    metric = ganflow_metrics.Frechet(samples=500, repeats=1).metric(data)
     noise = torch.rand(500, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     real, fake = metric.evaluate(Player(data.train["real"][:500])), metric.evaluate(Player(noise))
     assert list(real) == list(metric.names) == ["frechet_pixels16_500", "frechet_pixels16_500_floor"]
@@ -108,4 +108,4 @@ def test_a_seed_is_of_the_priors_draws():
     data = Gaussians(samples=10, held_out=50).data()
     game = Player(data.held_out["real"] * 2)
     ganflow_metrics.Frechet(seed=7).metric(data).evaluate(game)
-    assert [seed for _, seed in game.asked] == [7]
+    assert [seed for _, seed in game.asked] == [7, 8, 9]

@@ -110,3 +110,118 @@ def test_signals_are_heard_as_before_a_run(scored):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     scored("min", [1, 1], "train.rounds=2")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+SEVERAL = '''
+import math
+
+from ganflow import Metric, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
+FIRST, SECOND = [1.0, 4.0, 3.0, 2.0], [5.0, 7.0, 6.0, 7.0]
+
+
+class Both(Metric):
+    names = ("first", "second")
+
+    def __init__(self, digest):
+        self.protocol = {"samples": 4, "split": ("a", "b"), "digest": digest}
+
+    def evaluate(self, game):
+        i = int(game.round) - 1
+        return {"first": FIRST[i], "first_error": 0.25, "first_floor": 0.5, "second": SECOND[i], "second_error": 0.5}
+
+
+@settings
+class Several:
+    """Two scores."""
+
+    @hookimpl
+    def metric(self):
+        from pathlib import Path
+
+        return Both(Path("digest").read_text() if Path("digest").exists() else "x")
+
+
+@hookimpl
+def register(offer):
+    offer("metric", "several", Several)
+'''
+
+
+@pytest.fixture
+def several(work, ganflow, plugin):
+    """several(*changes): a run with two scores by round, each with an error; its folder and what it printed on stderr."""
+    plugin("several", SEVERAL)
+    (work / "best.yaml").write_text(RECIPE)
+
+    def run(*changes):
+        code, _, err = ganflow("run", "best.yaml", "+metrics=several", *changes)
+        assert code == 0, err
+        return only_run(work / "runs"), err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ((), {"metric": "first", "score": 1.0, "round": 1, "error": 0.25}),
+        (("train.best=several",), {"metric": "first", "score": 1.0, "round": 1, "error": 0.25}),
+        (("train.best_mode=max",), {"metric": "first", "score": 4.0, "round": 2, "error": 0.25}),
+        (("train.best=second", "train.best_mode=max"), {"metric": "second", "score": 7.0, "round": 2, "error": 0.5}),
+    ],
+)
+def test_the_best_by_any_score(several, changes, best):
+    run, _ = several(*changes)
+    kept = read(run.checkpoints / "best.safetensors")
+    assert kept.round == best["round"]
+    assert kept.plain["best"] == best
+    assert run.read().best == best
+
+
+def test_a_best_within_noise_of_the_last(several, ganflow):
+    """7 ± 0.5 in round 2 and in round 4: no difference. 1 ± 0.25 and 2 ± 0.25 differ by more than 2 · √(0.25² + 0.25²) = 0.71."""
+    run, err = several("train.best=second", "train.best_mode=max")
+    line = "second 7 ± 0.5 in round 2 (within noise of the last, 7 ± 0.5)"
+    assert f"\nbest: {line}\n" in err
+    shown = ganflow("runs", "show", run.id)[1]
+    assert f"  best        {line}\n" in shown
+    assert "  metrics     first 2 ± 0.25 (floor 0.5)  second 7 ± 0.5\n" in shown
+
+
+def test_a_best_that_is_not_within_noise(several, ganflow):
+    run, err = several()
+    assert "\nbest: first 1 ± 0.25 in round 1\n" in err
+    assert "  best        first 1 ± 0.25 in round 1\n" in ganflow("runs", "show", run.id)[1]
+
+
+def test_no_best_by_what_is_not_scored(several, ganflow):
+    several()
+    for name, text in (("third", "there is no score 'third'"), ("second", "nothing says whether a smaller 'second' is better")):
+        code, out, err = ganflow("run", "best.yaml", "+metrics=several", f"train.best={name}")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"ganflow: train.best: {text}")
+
+
+def test_the_protocols_are_recorded_when_the_run_begins_to_evaluate(several):
+    run, _ = several()
+    protocol = {"samples": 4, "split": ["a", "b"], "digest": "x"}
+    assert run.read().protocols == {"first": protocol, "second": protocol}
+
+
+def test_a_run_that_goes_on_with_another_protocol_forgets_its_best(several, ganflow, work):
+    run, _ = several("train.rounds=3")
+    (work / "digest").write_text("y")
+    code, _, err = ganflow("run", "--resume", run.id, "train.rounds=4")
+    assert code == 0
+    assert "first is computed by another protocol than before: digest x against y\n" in err
+    assert run.read().best == {"metric": "first", "score": 2.0, "round": 4, "error": 0.25}
+    assert run.read().protocols["first"]["digest"] == "y"
+
+
+def test_a_protocol_that_is_no_plain_data_is_the_plugins_fault(several, ganflow, work, plugin):
+    plugin("odd", SEVERAL.replace('"samples": 4', '"samples": {1}').replace('"several"', '"odd"'))
+    code, _, err = ganflow("run", "best.yaml", "+metrics=odd", "-q")
+    assert code == 2
+    assert "the protocol of gf_odd.Both is not plain data, which JSON could hold" in err

@@ -237,7 +237,7 @@ MAY = {"rounds": 7, "report_every": 2, "sample_every": 3, "checkpoint_every": 2,
        "on_alarm": "never"}  # fmt: skip
 MAY_NOT = {"n_critic": 3, "batch_size": 4, "seed": 1, "device": "cpu", "precision": "bf16", "channels_last": "true",
            "compile": "auto", "one_pass": "true", "one_batch": "true", "clip_grad": 1.0, "accumulate": 2, "batch_norm": "sync",
-           "deterministic": "true", "threads": 2, "start_from": "latest"}  # fmt: skip
+           "deterministic": "true", "threads": 2, "start_from": "latest", "best": "frechet", "best_mode": "max"}  # fmt: skip
 
 
 def test_every_key_may_change_or_may_not(trained, ganflow):

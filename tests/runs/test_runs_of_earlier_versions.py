@@ -56,11 +56,11 @@ def test_it_is_sampled_as_ever(old, kind):
 def test_a_recipe_of_today_says_what_differs(old, monkeypatch, capsys):
     folder = old("version_1/cyclegan")
     monkeypatch.chdir(folder.path.parent.parent.parent)
-    Path("today.yaml").write_text(f"recipe_version: 2\n{folder.recipe.read_text()}")
+    Path("today.yaml").write_text(f"recipe_version: 3\n{folder.recipe.read_text()}")
     assert main(["run", "today.yaml", "--resume", folder.id]) == 2
     told = capsys.readouterr().err
     assert "loss.adversarial.half: true → false" in told
-    assert "recipe_version: 1 → 2" in told
+    assert "recipe_version: 1 → 3" in told
 
 
 def test_a_newer_recipe_is_refused(tmp_path, monkeypatch, capsys):
@@ -71,10 +71,25 @@ def test_a_newer_recipe_is_refused(tmp_path, monkeypatch, capsys):
 
 def test_a_recipe_means_the_newest_version_and_a_runs_recipe_says_its_own(old, tmp_path):
     recipe = read_recipe("cyclegan_street")
-    assert recipe.version == 2
-    assert "recipe_version: 2" in recipe.to_yaml()
+    assert recipe.version == 3
+    assert "recipe_version: 3" in recipe.to_yaml()
     folder = old("version_1/cyclegan")
     assert read_recipe(folder.recipe).version == 1
     copied = tmp_path / "mine.yaml"  # somebody's own recipe, whatever it was copied from
     shutil.copy(folder.recipe, copied)
-    assert read_recipe(copied).version == 2
+    assert read_recipe(copied).version == 3
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith(("/ring", "/cyclegan"))])
+def test_it_is_evaluated_and_compared(old, kind, monkeypatch, capsys):
+    """Its record has no protocols, and its journal may have a score: evaluated alike, it is compared with a copy of it."""
+    folder = old(kind)
+    monkeypatch.chdir(folder.path.parents[2])
+    twin = shutil.copytree(folder.path, folder.path.parents[1] / "twin" / "20261128-000000-0001")
+    (twin / "samples").mkdir(exist_ok=True)
+    assert main(["evaluate", folder.id, twin.name]) == 0
+    capsys.readouterr()
+    assert main(["compare", folder.id, twin.name, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores
+    assert all(score["protocol"] and score["runs"][0] == score["runs"][1] for score in scores.values())

@@ -14,6 +14,7 @@ from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import locked
 from ganflow.tracking import store
+from ganflow.tracking.outbox import sqlite_file
 from ganflow.tracking.store import Connection
 from ganflow.tracking.sync import Sender, Sweep
 
@@ -23,7 +24,12 @@ ID = "20260102-030405-0000"
 
 def test_a_sqlite_file_is_set_up_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    monkeypatch.setattr("mlflow.MlflowClient", made.append)
+
+    def client(uri: str) -> None:
+        made.append(uri)
+        sqlite_file(uri).touch()
+
+    monkeypatch.setattr("mlflow.MlflowClient", client)
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
     thread = threading.Thread(target=store.client, args=(uri,))
     (tmp_path / "runs").mkdir()
@@ -32,7 +38,9 @@ def test_a_sqlite_file_is_set_up_by_one_process_at_a_time(tmp_path: Path, monkey
         thread.join(0.4)
         assert made == []
     thread.join(10)
-    assert made == [f"{uri}?timeout=60"]
+    assert made[-1] == f"{uri}?timeout=60"
+    assert [sqlite_file(each).name for each in made] == ["mlflow.db"] * 2
+    assert sqlite_file(made[0]) != sqlite_file(uri)  # made elsewhere first
 
 
 def test_the_lock_is_held_until_the_file_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,12 +52,14 @@ def test_the_lock_is_held_until_the_file_is_set_up(tmp_path: Path, monkeypatch: 
                 held.append(False)
         except store.Held:
             held.append(True)
+        if uri.startswith("sqlite"):
+            sqlite_file(uri).touch()
 
     monkeypatch.setattr("mlflow.MlflowClient", client)
     store.client(f"sqlite:///{tmp_path}/mlflow.db")
-    assert held == [True]
+    assert held == [True, True]
     store.client("http://127.0.0.1:9")  # a server sets itself up
-    assert held == [True, False]
+    assert held == [True, True, False]
 
 
 def test_one_that_is_stuck_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

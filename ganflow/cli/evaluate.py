@@ -1,0 +1,211 @@
+"""`ganflow evaluate`: scores of runs' checkpoints, by any metrics and with several sampling seeds."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
+from ganflow.cli.listing import columns
+from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.printing import say, say_json
+
+if TYPE_CHECKING:
+    from ganflow.contract.game import Metric
+    from ganflow.engine.game import Game
+    from ganflow.evaluation.evaluate import Evaluated
+    from ganflow.recipe import Recipe
+    from ganflow.runs.checkpoints import Checkpoint
+    from ganflow.runs.evaluations import Evaluation
+    from ganflow.runs.folders import RunFolder
+
+
+def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs_", nargs="+", metavar="RUN", help="paths, ids or their beginnings, names, or 'latest'")
+    parser.add_argument("--metric", action="append", metavar="METRIC",
+                        help="in place of the recipe's metrics: a name (ganflow plugins lists them), or one with its keys, "
+                             "'{use: frechet, samples: 512}'; may be given again")  # fmt: skip
+    seeds = "sampling seeds: scores are means over so many, with the standard error of that (default: 1)"
+    parser.add_argument("--seeds", type=whole_number(1, 1000), default=1, metavar="N", help=seeds)
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write the scores as a table for programs, protocols included")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    add_runs_argument(parser)
+
+
+def evaluate_command(args: argparse.Namespace) -> int:
+    from ganflow.runs.folders import find_run, here
+
+    if args.json and args.markdown:
+        raise GanflowError("--json and --markdown are two forms of one table; leave one of them out")
+    if args.csv:
+        check_output_path(args.csv, (".csv",))
+    folders = list({folder.path: folder for run in args.runs_ for folder in [find_run(run, args.runs)]}.values())
+    if len(folders) > 1 and args.checkpoint not in ("last", "best"):
+        raise GanflowError(f"--checkpoint {args.checkpoint} is one run's file; evaluate several runs at last or best")
+    try:
+        prepared = [prepare(folder, args.checkpoint, args.metric, args.seeds) for folder in folders]  # nothing is computed yet
+    except NewestDamaged as error:
+        if len(folders) == 1:
+            raise
+        alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {error.instead.parent.parent.name}"
+        raise GanflowError(f"{error}; to evaluate that: {alone}") from None
+    rows: list[dict[str, Any]] = []
+    for each in prepared:
+        rows += [{"run": each.folder.id, "name": each.folder.name, **evaluation} for evaluation in scored(each)]
+    if args.json:
+        say_json(rows)
+    else:
+        say(*(markdown(rows) if args.markdown else columns([cells(row) for row in rows], ("name", "seeds"))))
+    if args.csv:
+        write_output(args.csv, lambda path: write_csv(path, rows), f"{len(rows)} score{'s' if len(rows) > 1 else ''}")
+    if not (args.json or args.markdown):
+        for each in prepared:
+            say(f"kept in {shown_path(each.folder.path)}/evaluations.json{_to_mlflow(each.folder, args.runs)}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run's checkpoint that can be evaluated: its game on its data, its recipe with the metrics, and these, each as many times
+    as it has seeds."""
+
+    folder: RunFolder
+    checkpoint: Checkpoint
+    recipe: Recipe
+    game: Game
+    metrics: list[list[Metric]]
+
+
+def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds: int) -> Prepared:
+    """Load a run's checkpoint and data, and build its metrics, or those that are named.
+
+    Raises:
+        GanflowError: there is no such checkpoint or metric, the data cannot be had, or a metric does not suit them.
+    """
+    from ganflow.evaluation.evaluate import with_seeds
+    from ganflow.plugins.loading import plugins_fault
+    from ganflow.runs.loading import find_checkpoint, game_of, load_data
+
+    recipe = recipe_with(folder, metrics)
+    checkpoint = find_checkpoint(folder, which)
+    try:
+        data = load_data(folder, recipe)
+        game = game_of(recipe, checkpoint, data)
+        variants = [with_seeds(chosen, seeds) for chosen in recipe.metrics]
+        made = [replace(recipe, metrics=chosen).composition().build_metrics(data) for chosen in variants]
+    except (Exception, SystemExit) as error:
+        raise plugins_fault(error, f"when run {folder.id} was to be evaluated", "--debug shows the traceback") or error from error
+    return Prepared(folder, checkpoint, recipe, game, made)
+
+
+def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
+    """A run's recipe, with other metrics where some are named.
+
+    Raises:
+        GanflowError: there is no such metric, or the recipe has none.
+    """
+    from ganflow.recipe import kept_recipe
+
+    recipe = kept_recipe(folder.recipe, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
+    if not recipe.metrics:
+        raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: --metric sliced_wasserstein")
+    return recipe
+
+
+def scored(prepared: Prepared) -> list[Evaluation]:
+    """Evaluate a checkpoint, and keep what was found in the run's folder."""
+    from ganflow.evaluation.evaluate import evaluate
+    from ganflow.plugins.loading import plugins_fault
+    from ganflow.runs import evaluations
+
+    folder, sections = prepared.folder, prepared.recipe.resolved()["metrics"]
+    try:
+        found = evaluate(prepared.game, prepared.metrics, sections)
+    except (Exception, SystemExit) as error:
+        raise plugins_fault(error, f"when run {folder.id} was evaluated", "--debug shows the traceback") or error from error
+    return evaluations.add(folder, [_evaluation(each, sections[each.metric], prepared.checkpoint) for each in found])
+
+
+def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoint) -> Evaluation:
+    score = found.score
+    return {
+        "score": score.name,
+        "value": _number(score.value),
+        "error": None if score.error is None else _number(score.error),
+        "floor": None if score.floor is None else _number(score.floor),
+        "seeds": found.seeds,
+        "protocol": dict(found.protocol),
+        "metric": section,
+        "checkpoint": checkpoint.path.name,
+        "round": checkpoint.round,
+        "digest": checkpoint.digest,
+        "time": 0.0,  # when it is written
+    }
+
+
+def _number(value: float) -> float | str:
+    """A number as JSON has it; NaN and the infinities as texts."""
+    import math
+
+    return value if math.isfinite(value) else str(value)
+
+
+def cells(row: dict[str, Any]) -> dict[str, str]:
+    """One line of the table."""
+    shown = {key: "" if row.get(key) is None else f"{float(row[key]):.4g}" for key in ("value", "floor")}
+    error = row.get("error")
+    return {
+        "name": row["name"],
+        "run": row["run"],
+        "round": str(row["round"]),
+        "score": row["score"],
+        "value": shown["value"] + ("" if error is None else f" ± {float(error):.2g}"),
+        "floor": shown["floor"],
+        "seeds": str(row["seeds"]) if row["seeds"] > 1 else "",
+    }
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The table in Markdown."""
+    table = [cells(row) for row in rows]
+    used = [name for name in table[0] if any(row[name] for row in table)]
+    yield f"| {' | '.join(used)} |"
+    yield f"|{'---|' * len(used)}"
+    for row in table:
+        yield f"| {' | '.join(row[name].replace('|', chr(92) + '|') for name in used)} |"
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The scores with all that is known of each; protocol and metric as JSON."""
+    from ganflow.files import write_text
+
+    names = ("name", "run", "score", "value", "error", "floor", "seeds", "round", "checkpoint", "digest", "metric", "protocol")
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(names)
+    for row in rows:
+        lines.writerow([json.dumps(value) if isinstance(value, dict) else value for value in map(row.get, names)])
+    try:
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise GanflowError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _to_mlflow(folder: RunFolder, root: Path) -> str:
+    from ganflow.runs.folders import DEFAULT_ROOT, is_running
+
+    record = folder.read()
+    if not record.tracking.get("mlflow"):
+        return ""
+    if is_running(folder):
+        return ", and sent to MLflow with the run"
+    return f"; to MLflow: {shlex.join(['ganflow', 'sync', folder.id, *([] if root == DEFAULT_ROOT else ['--runs', str(root)])])}"

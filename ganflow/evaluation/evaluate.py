@@ -1,0 +1,105 @@
+"""Evaluation of a game by metrics, over several sampling seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from ganflow.contract.game import Scores
+from ganflow.evaluation.scores import Score, grouped, protocol_of
+
+if TYPE_CHECKING:
+    from ganflow.contract.game import Game, Metric
+    from ganflow.plugins import Chosen
+
+SEED, REPEATS = "seed", "repeats"
+"""Keys of metrics: the seed of their draws, and how often they draw: with `seed`, `seed` + 1, …"""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A score of a game.
+
+    Attributes:
+        protocol: the metric's; where several seeds are averaged, with their number as `seeds`.
+        metric: the index of its metric.
+        seeds: the number of sampling seeds that it is the mean of.
+    """
+
+    score: Score
+    protocol: Mapping[str, Any]
+    metric: int
+    seeds: int
+
+
+def with_seeds(chosen: Chosen, n: int) -> list[Chosen]:
+    """A metric with n sampling seeds, one after the other, so far apart that repeats of one are not those of the next. One whose
+    settings have no seed is evaluated once."""
+    settings = chosen.settings
+    seed, repeats = (getattr(settings, name, None) for name in (SEED, REPEATS))
+    if type(seed) is not int or not any(field.name == SEED and field.init for field in fields(settings)):
+        return [chosen]
+    step = repeats if type(repeats) is int and repeats > 1 else 1
+    return [chosen, *(replace(chosen, settings=replace(settings, seed=seed + k * step)) for k in range(1, n))]
+
+
+def evaluate(game: Game, metrics: Sequence[Sequence[Metric]], sections: Sequence[dict[str, Any]]) -> list[Evaluated]:
+    """Score a game.
+
+    Args:
+        metrics: each as many times as it has seeds.
+        sections: of the resolved recipe, of which the metrics were made.
+    """
+    names = Scores([variants[0] for variants in metrics])
+    found: list[Evaluated] = []
+    for i, variants in enumerate(metrics):
+        values = [variant.evaluate(game) for variant in variants]
+        averaged = _averaged([grouped(each) for each in values])
+        protocol = {**protocol_of(variants[0], sections[i]), **({"seeds": len(variants)} if len(variants) > 1 else {})}
+        for score in averaged:
+            (name,) = names.named(i, {score.name: score.value})
+            found.append(Evaluated(replace(score, name=name), protocol, i, len(variants)))
+    return found
+
+
+def _averaged(found: Sequence[Sequence[Score]]) -> list[Score]:
+    """The mean of each score over the seeds, with the standard error of that, or a single seed's score as it is."""
+    if len(found) == 1:
+        return list(found[0])
+    by_name = [{score.name: score for score in scores} for scores in found]
+    return [over([each[first.name] for each in by_name if first.name in each]) for first in found[0]]
+
+
+def over(scores: Sequence[Score]) -> Score:
+    """The mean of a score's values, with its standard error sd/√n, and the mean of their floors."""
+    values, floors = [score.value for score in scores], [score.floor for score in scores if score.floor is not None]
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 and all(map(math.isfinite, values)) else None
+    floor = mean(floors) if len(floors) == len(scores) else None
+    return Score(scores[0].name, mean(values), error, floor)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A score over several trainings: mean, standard deviation (None for a single one), number."""
+
+    name: str
+    mean: float
+    deviation: float | None
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+
+
+def spreads(runs: Sequence[Mapping[str, float]]) -> list[Spread]:
+    """Mean and standard deviation of every score over runs; what is not finite is left out, and n is smaller."""
+    names = dict.fromkeys(score.name for values in runs for score in grouped(values))
+    found = []
+    for name in names:
+        values = [values[name] for values in runs if name in values and math.isfinite(values[name])]
+        if values:
+            found.append(Spread(name, mean(values), stdev(values) if len(values) > 1 else None, len(values)))
+    return found

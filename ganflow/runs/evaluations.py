@@ -1,0 +1,104 @@
+"""Evaluations of a run's checkpoints: evaluations.json in its folder, which is read and written here and nowhere else."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from ganflow.errors import GanflowError
+from ganflow.files import read_bytes, write_text
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.lock import Held, locked
+from ganflow.runs.record import mistyped
+
+FILE = "evaluations.json"
+SCHEMA = "1.0"
+_LOCK = ".evaluations.json.lock"
+
+
+class Evaluation(TypedDict):
+    """A score of a checkpoint.
+
+    `metric` is its section of a recipe, `seeds` the number of sampling seeds, `checkpoint` the file's name, `round` and `digest`
+    that checkpoint's, `time` seconds since 1970. NaN and the infinities are texts, as in the journal.
+    """
+
+    score: str
+    value: float | str
+    error: NotRequired[float | str | None]
+    floor: NotRequired[float | str | None]
+    seeds: int
+    protocol: dict[str, Any]
+    metric: dict[str, Any]
+    checkpoint: str
+    round: int
+    digest: str
+    time: float
+
+
+def read(folder: RunFolder) -> list[Evaluation]:
+    """The evaluations of a run, the latest last; none where there is no file.
+
+    Raises:
+        GanflowError: the file is damaged.
+    """
+    path = folder.path / FILE
+    try:
+        raw = json.loads(read_bytes(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise GanflowError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)[:200]) from None
+    if not isinstance(raw, dict):
+        raise _damaged(path, "it is not a mapping")
+    version = raw.get("schema")
+    if isinstance(version, str) and version.partition(".")[0] > "1":
+        raise GanflowError(f"{path} is of schema {version[:10]}, of a newer ganflow (this one reads 1); update ganflow")
+    found: Any = raw.get("evaluations")
+    if problem := mistyped("evaluations", found, list[Evaluation]):
+        raise _damaged(path, problem)
+    kept: list[Evaluation] = found
+    if wrong := [e["score"] for e in kept if not _are_numbers(e)]:
+        raise _damaged(path, f"'{wrong[0][:40]}' has a value that is no number")
+    return kept
+
+
+def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
+    """Add evaluations by one atomic write; returns them with their time. One that scores the same checkpoint by the same protocol
+    replaces the earlier one.
+
+    Raises:
+        GanflowError: the file is damaged, or cannot be written.
+    """
+    path = folder.path / FILE
+    try:
+        with locked(folder.path / _LOCK, timeout=60):
+            before, coming = read(folder), [_key(e) for e in new]
+            latest = max((e["time"] for e in before), default=0.0)
+            now = max(time.time(), latest + 0.001)  # a clock may be set back: MLflow gets what is later than what it has
+            timed: list[Evaluation] = [{**e, "time": now + i / 1000} for i, e in enumerate(new)]
+            kept = [*(e for e in before if _key(e) not in coming), *timed]
+            write_text(path, json.dumps({"schema": SCHEMA, "evaluations": kept}, indent=2) + "\n")
+            return timed
+    except Held:
+        raise GanflowError(f"another process is writing {path} for a minute already; is one stuck?") from None
+    except OSError as error:
+        raise GanflowError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _key(of: Evaluation) -> tuple[str, str, str]:
+    return of["score"], of["digest"], json.dumps(of["protocol"], sort_keys=True)
+
+
+def _are_numbers(of: Evaluation) -> bool:
+    try:
+        return all(isinstance(float(value), float) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0))
+    except ValueError:
+        return False
+
+
+def _damaged(path: Path, how: str) -> GanflowError:
+    return GanflowError(f"{path} is damaged ({how}); remove it, and evaluate the run again: ganflow evaluate {path.parent.name}")

@@ -1,0 +1,386 @@
+"""ganflow evaluate and ganflow compare, on real runs of 30 rounds."""
+
+import csv
+import json
+import math
+import re
+import shlex
+import shutil
+
+import pytest
+from PIL import Image
+
+from ganflow.cli.main import main
+from ganflow.runs.checkpoints import read
+from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.journal import entries
+
+RECIPE = """\
+name: {name}
+data: {{use: gaussians, layout: ring, samples: 400}}
+prior: {{use: normal, dim: 2}}
+generator: {{use: mlp, width: 8, depth: 1}}
+critic: {{use: mlp, width: 8, depth: 1}}
+loss: relativistic
+optimizer: adam
+metrics: [{{use: sliced_wasserstein, samples: {samples}, projections: 16}}]
+train: {{rounds: 30, batch_size: 16, compile: never, threads: 1, sample_every: 30, evaluate_every: 10, seed: {seed}}}
+track: {{mlflow: false}}
+"""
+KNOWN = '''
+from ganflow import GanflowError, Metric, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
+
+
+class Known(Metric):
+    def __init__(self, samples, scores, seed, repeats):
+        self.samples, self.scores, self.seed, self.repeats = samples, scores, seed, repeats
+        self.protocol = {"samples": samples, "seed": seed, "repeats": repeats}
+
+    def evaluate(self, game):
+        values = [self.scores[self.seed + r] for r in range(self.repeats)]
+        return {f"known_{self.samples}": sum(values) / len(values), f"known_{self.samples}_floor": 0.5}
+
+
+@settings
+class Says:
+    """Scores by seed."""
+
+    samples: int = key(8)
+    scores: list[float] = key([0.0, 1.0, 4.0, 9.0, 16.0, 25.0])
+    seed: int = key(0, ge=0)
+    repeats: int = key(1, ge=1)
+
+    @hookimpl
+    def metric(self):
+        return Known(self.samples, self.scores, self.seed, self.repeats)
+
+
+@settings
+class Dense:
+    """Needs a density."""
+
+    @hookimpl
+    def metric(self, data):
+        if not data.knows_density:
+            raise GanflowError(f"metric dense needs a known density, and data {data.name} has none: use data gaussians")
+        return Known(8, [0.0], 0, 1)
+
+
+@settings
+class Fails:
+    """Raises."""
+
+    @hookimpl
+    def metric(self):
+        class Raises(Metric):
+            def evaluate(self, game):
+                raise RuntimeError("no such luck")
+
+        return Raises()
+
+
+@hookimpl
+def register(offer):
+    offer("metric", "says", Says)
+    offer("metric", "dense", Dense)
+    offer("metric", "fails", Fails)
+'''
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A runs folder with the runs a and b, which differ in seed and samples, and c, like a with another seed."""
+    root = tmp_path_factory.mktemp("made")
+    for name, samples, seed in (("a", 64, 0), ("b", 32, 1), ("c", 64, 2)):
+        (root / f"{name}.yaml").write_text(RECIPE.format(name=name, samples=samples, seed=seed))
+        assert main(["run", str(root / f"{name}.yaml"), "-q", "--runs", str(root / "runs")]) == 0
+    return root / "runs"
+
+
+@pytest.fixture
+def runs(made, command, tmp_path):
+    """Copies of them in the working folder's runs folder, by name."""
+    shutil.copytree(made, tmp_path / "runs")
+    return {run.name: run for run in all_runs(tmp_path / "runs")}
+
+
+@pytest.fixture
+def known(workshop):
+    workshop.install("known", KNOWN)
+    workshop.catalogue()
+
+
+def scores_of(run):
+    return json.loads((run.path / "evaluations.json").read_text())["evaluations"]
+
+
+# Protocols.
+
+
+def test_the_record_has_the_protocols_of_base_scores(runs):
+    protocols = runs["a"].read().protocols
+    (name,) = protocols
+    assert name == "sliced_w1_64"
+    assert protocols[name]["samples"] == 64
+    assert runs["a"].read().schema == "1.2"
+
+
+# Evaluate.
+
+
+def test_a_checkpoint_is_scored_as_the_run_scored_it(command, runs):
+    code, out, err = command("evaluate", "a", "--json")
+    assert (code, err) == (0, "")
+    (row,) = json.loads(out)
+    last = [e for e in entries(runs["a"].journal) if "sliced_w1_64" in e.values][-1]
+    assert (row["value"], row["round"]) == (last.values["sliced_w1_64"], 30)
+    assert row["protocol"] == runs["a"].read().protocols["sliced_w1_64"]
+    checkpoint = read(runs["a"].checkpoints / row["checkpoint"])
+    assert row["digest"] == checkpoint.digest
+    assert len(checkpoint.digest) == 64
+    (kept,) = scores_of(runs["a"])
+    assert kept == {key: value for key, value in row.items() if key not in ("run", "name")}
+
+
+def test_best_and_a_file(command, runs):
+    best = runs["a"].read().best
+    code, out, _ = command("evaluate", "a", "--checkpoint", "best", "--json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert (row["value"], row["round"]) == (best["score"], best["round"])
+    file = min(runs["a"].checkpoints.glob("round-*"))
+    (row,) = json.loads(command("evaluate", "a", "--checkpoint", file, "--json")[1])
+    assert row["round"] == int(file.stem.removeprefix("round-"))
+    assert "one run's file" in command.refused("evaluate", "a", "b", "--checkpoint", file)
+
+
+def test_several_seeds(command, runs, known):
+    """Of 0, 1, 4 the mean is 5/3, its standard error √13/3."""
+    code, out, err = command("evaluate", "a", "c", "--metric", "says", "--seeds", "3")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "name  run                   round  score    value        floor  seeds",
+        f"a     {runs['a'].id}  30     known_8  1.667 ± 1.2  0.5    3",
+        f"c     {runs['c'].id}  30     known_8  1.667 ± 1.2  0.5    3",
+        f"kept in runs/a/{runs['a'].id}/evaluations.json",
+        f"kept in runs/c/{runs['c'].id}/evaluations.json",
+    ]
+    (kept,) = scores_of(runs["a"])
+    assert (kept["value"], kept["error"]) == (pytest.approx(5 / 3), pytest.approx(math.sqrt(13) / 3))
+    assert kept["protocol"] == {"samples": 8, "seed": 0, "repeats": 1, "seeds": 3}
+    assert kept["metric"]["use"] == "known/says"
+
+
+def test_seeds_do_not_share_repeats(command, runs, known):
+    """Repeats of seed 0: 0 and 1; of the next: 4 and 9. Mean (0.5 + 6.5) / 2, standard error 6 / √2 / √2."""
+    code, out, _ = command("evaluate", "a", "--metric", "{use: says, repeats: 2}", "--seeds", "2", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["value"], row["error"]) == (0, pytest.approx(3.5), pytest.approx(3.0))
+
+
+def test_forms_of_the_table(command, runs, known):
+    both = ("--metric", "{use: says, samples: 4}", "--metric", "{use: says, samples: 5, seed: 2}")
+    code, out, _ = command("evaluate", "a", *both, "--markdown", "--csv", "scores.csv")
+    assert code == 0
+    assert out.splitlines() == [
+        "| name | run | round | score | value | floor |",
+        "|---|---|---|---|---|---|",
+        f"| a | {runs['a'].id} | 30 | known_4 | 0 | 0.5 |",
+        f"| a | {runs['a'].id} | 30 | known_5 | 4 | 0.5 |",
+        "wrote scores.csv: 2 scores",
+    ]
+    with open("scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["score"], float(row["value"]), row["error"], row["round"]) for row in rows] == [
+        ("known_4", 0.0, "", "30"), ("known_5", 4.0, "", "30"),
+    ]  # fmt: skip
+    assert json.loads(rows[1]["protocol"]) == {"samples": 5, "seed": 2, "repeats": 1}
+
+
+def test_the_same_evaluation_replaces_the_earlier(command, runs, known):
+    for seeds in ("1", "2", "1"):
+        assert command("evaluate", "a", "--metric", "says", "--seeds", seeds)[0] == 0
+    assert [kept["seeds"] for kept in scores_of(runs["a"])] == [2, 1]
+    times = [kept["time"] for kept in scores_of(runs["a"])]
+    assert times == sorted(times)
+
+
+def test_what_is_not_finite_is_kept(command, runs, known):
+    assert command("evaluate", "a", "--metric", "{use: says, scores: [1.0e+308], seed: 0}")[0] == 0
+    assert command("evaluate", "a", "--metric", "{use: says, scores: [1.0e+308, 1.0e+308], repeats: 2}")[0] == 0
+    assert scores_of(runs["a"])[-1]["value"] == "inf"
+    assert command("compare", "a", "c")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("nothing",), "no run 'nothing' in runs/"),
+        (("a", "--metric", "frechett"), "command line: unknown metric 'frechett'; did you mean 'frechet'?"),
+        (("a", "--metric", "{use: frechet, sample: 3}"), "unknown key 'sample' in metric 'frechet'; did you mean 'samples'?"),
+        (("a", "--seeds", "0"), "argument --seeds: 0 is not 1 or more"),
+        (("a", "--checkpoint", "worst"), "has no checkpoint 'worst'"),
+        (("a", "--json", "--markdown"), "two forms of one table"),
+        (("a", "--csv", "x.txt"), "end its name in .csv"),
+    ],
+)
+def test_mistakes(command, runs, arguments, text):
+    assert text in command.refused("evaluate", *arguments)
+    assert not list(RunFolder(runs["a"].path).path.glob("evaluations*"))
+
+
+def test_nothing_is_evaluated_where_one_run_cannot_be(command, runs, known):
+    recipe = runs["b"].path / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("samples: 400", "samples: 500"))
+    refused = command.refused("evaluate", "a", "b", "--metric", "says")
+    assert re.search(r"the data gaussians \(ring\) changed since run \S+ began \(fingerprint \w+ then, \w+ now\)", refused)
+    assert not (runs["a"].path / "evaluations.json").exists()
+
+
+def test_a_metric_that_does_not_suit_the_data(command, known, tmp_path):
+    (tmp_path / "roll.yaml").write_text(RECIPE.format(name="roll", samples=64, seed=0))
+    assert command("run", "roll.yaml", "-q", "metrics=[]", "data=swiss_roll", "train.rounds=2")[0] == 0
+    refused = command.refused("evaluate", "roll", "--metric", "dense")
+    assert refused.startswith("ganflow: metric dense needs a known density, and data ")
+    assert "has no metrics; name one: --metric sliced_wasserstein" in command.refused("evaluate", "roll")
+    assert command("evaluate", "roll", "--metric", "sliced_wasserstein")[0] == 0
+
+
+def test_a_metric_that_fails_is_named(command, runs, known):
+    refused = command.refused("evaluate", "a", "--metric", "fails")
+    assert re.search(r"gf-known 1\.0.* failed when run \S+ was evaluated: RuntimeError: no such luck", refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("{", "is damaged"),
+        ("[]", "it is not a mapping"),
+        ('{"schema": "2.0"}', "of a newer ganflow"),
+        ('{"evaluations": [{"score": 1}]}', "is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(command, runs, text, how):
+    (runs["a"].path / "evaluations.json").write_text(text)
+    for refused in (command.refused("compare", "a", "c"), command.refused("evaluate", "a")):
+        assert "evaluations.json" in refused
+        assert how in refused
+
+
+def test_a_damaged_newest_checkpoint(command, runs):
+    newest = max(runs["c"].checkpoints.glob("round-*"))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"?")
+    for names in (("c",), ("a", "c")):
+        refused = command.refused("evaluate", *names)
+        assert f"the newest checkpoint of run {runs['c'].id} is damaged" in refused
+        _, *advised = shlex.split(refused.rpartition("to use that: " if len(names) == 1 else "to evaluate that: ")[2])
+        assert command(*advised)[0] == 0
+    assert [kept["round"] for kept in scores_of(runs["c"])] == [29]
+
+
+def test_what_to_type_for_mlflow(command, runs, tmp_path):
+    (tmp_path / "runs").rename(tmp_path / "others")
+    record = json.loads((tmp_path / "others" / "a" / runs["a"].id / "run.json").read_text())
+    record["tracking"]["mlflow"] = True
+    (tmp_path / "others" / "a" / runs["a"].id / "run.json").write_text(json.dumps(record))
+    out = command("evaluate", "a", "--runs", "others")[1]
+    assert out.endswith(f"evaluations.json; to MLflow: ganflow sync {runs['a'].id} --runs others\n")
+
+
+# Compare.
+
+
+def test_side_by_side(command, runs):
+    code, out, err = command("compare", "a", "c", "--out", "both.png")
+    assert (code, err) == (0, "")
+    head, rounds, *lines, wrote = out.splitlines()
+    assert head.split("  ")[-1] == "difference"
+    assert head.split()[:4] == ["a", runs["a"].id, "c", runs["c"].id]
+    assert rounds.split() == ["round", "30", "30"]
+    last = {name: list(entries(run.journal)) for name, run in runs.items()}
+    (sliced,) = [line for line in lines if line.startswith("sliced_w1_64")]
+    for name in ("a", "c"):
+        assert f"{last[name][-1].values['sliced_w1_64']:.4g}" in sliced
+    (term,) = [line for line in lines if line.startswith("critic/relativistic")]
+    assert f"{last['a'][-2].values['critic/relativistic']:.4g}" in term
+    assert not any(line.startswith(("lr/", "rounds_per_second")) for line in lines)
+    assert wrote == "wrote both.png: 2 runs"
+    with Image.open("both.png") as drawn, Image.open(max(runs["a"].samples.glob("*.png"))) as one:
+        assert drawn.width >= one.width
+        assert drawn.height >= 2 * one.height  # they are wide, and stand below each other
+
+
+def test_the_comparison_for_programs(command, runs):
+    code, out, _ = command("compare", "a", "c", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [run["id"] for run in found["runs"]] == [runs["a"].id, runs["c"].id]
+    assert found["scores"]["sliced_w1_64"]["protocol"]["samples"] == 64
+    assert [score["round"] for score in found["scores"]["sliced_w1_64"]["runs"]] == [30, 30]
+
+
+def test_other_protocols_are_refused_and_the_advice_works(command, runs):
+    refused = command.refused("compare", "a", "b")
+    assert refused.startswith("ganflow: sliced_w1_64: samples 64 against 32; evaluate both alike: ganflow evaluate ")
+    _, *advised = shlex.split(refused.partition("alike: ")[2])
+    assert advised[:3] == ["evaluate", runs["a"].id, runs["b"].id]
+    assert command(*advised)[0] == 0
+    code, out, _ = command("compare", "a", "b", "--json")
+    assert code == 0
+    found = json.loads(out)["scores"]["sliced_w1_64"]["runs"]
+    assert [score["value"] for score in found] == [scores_of(runs[name])[0]["value"] for name in ("a", "b")]
+
+
+def test_the_advice_has_the_number_of_seeds_and_the_runs_folder(command, runs, known, tmp_path):
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    for name, samples in (("a", 4), ("c", 5)):
+        metric = f"{{use: says, samples: {samples}}}"
+        assert command("evaluate", name, "--metric", metric, "--seeds", "2", "--runs", "elsewhere")[0] == 0
+    refused = command.refused("compare", "a", "c", "--runs", "elsewhere")
+    assert "known_4: samples 4 against 5" in refused
+    assert command(*shlex.split(refused.partition("alike: ")[2])[1:])[0] == 0
+    code, out, _ = command("compare", "a", "c", "--runs", "elsewhere")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("known_4")]
+    assert line.endswith("0 ± 0.71: within noise")  # 0 and 1 in both: each ± 0.5, together √½
+
+
+def test_other_data_are_refused(command, runs):
+    record = json.loads((runs["c"].path / "run.json").read_text())
+    record["data"]["fingerprint"] = "f" * 16
+    (runs["c"].path / "run.json").write_text(json.dumps(record))
+    refused = command.refused("compare", "a", "c")
+    assert "the runs had different data" in refused
+    assert f"gaussians (ring) (ffffffffffff) in run {runs['c'].id}; compare runs of the same data" in refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("a",), "compare it with which run?"),
+        (("a", "a"), "the same run is named twice"),
+        (("a", "nothing"), "no run 'nothing' in runs/"),
+        (("a", "c", "--out", "x.gif"), "end its name in .png"),
+    ],
+)
+def test_mistakes_in_comparing(command, runs, arguments, text):
+    assert text in command.refused("compare", *arguments)
+
+
+def test_without_pictures_there_is_no_picture(command, runs):
+    shutil.rmtree(runs["c"].samples)
+    assert command("compare", "a", "c")[0] == 0
+    refused = command.refused("compare", "a", "c", "--out", "x.png")
+    assert refused == f"ganflow: run c {runs['c'].id} has no picture of samples; leave --out out"
+
+
+def test_scores_without_a_recorded_protocol(command, runs):
+    for name in ("a", "c"):
+        record = json.loads((runs[name].path / "run.json").read_text())
+        del record["protocols"]
+        (runs[name].path / "run.json").write_text(json.dumps(record))
+    code, out, err = command("compare", "a", "c")
+    assert (code, "sliced_w1_64" in out) == (0, True)
+    assert err == "ganflow: sliced_w1_64: no protocol is recorded, so nothing says that it was computed alike\n"

@@ -1,0 +1,104 @@
+"""Scores over several sampling seeds, by metrics whose score is known for each seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy.stats import sem
+
+from ganflow import Metric, key, settings
+from ganflow.errors import PluginError
+from ganflow.evaluation.evaluate import evaluate, over, spreads, with_seeds
+from ganflow.evaluation.scores import Score, protocols
+from ganflow.plugins import Chosen
+
+
+class Known(Metric):
+    def __init__(self, score: dict[str, float], **protocol: object) -> None:
+        self.score, self.protocol = score, protocol
+
+    def evaluate(self, game):
+        return self.score
+
+
+@settings
+class Drawn:
+    samples: int = key(8)
+    seed: int = key(3, ge=0)
+    repeats: int = key(2, ge=1)
+
+
+@settings
+class Fixed:
+    seed: bool = key(True)  # no number
+
+
+@dataclass
+class Holds:
+    amount: int = 1
+    seed: int = field(default=0, init=False)  # none of its keys
+
+
+def chosen(settings):
+    return Chosen(component=None, settings=settings)  # type: ignore[arg-type]
+
+
+def test_seeds_are_so_far_apart_that_no_draw_is_used_twice():
+    made = [c.settings for c in with_seeds(chosen(Drawn()), 3)]
+    used = [s.seed + r for s in made for r in range(s.repeats)]
+    assert used == [3, 4, 5, 6, 7, 8]
+    assert {s.samples for s in made} == {8}
+
+
+@pytest.mark.parametrize("settings", [Fixed(), Holds()])
+def test_a_metric_without_a_seed_is_evaluated_once(settings):
+    assert [c.settings for c in with_seeds(chosen(settings), 3)] == [settings]
+
+
+def test_the_mean_and_its_standard_error():
+    """0, 1, 4: mean 5/3, sample variance 13/3, standard error √13/3; the metric's own errors are of single seeds."""
+    variants = [Known({"s_8": v, "s_8_error": 9.0, "s_8_floor": f}, samples=8, seed=i) for i, (v, f) in
+                enumerate([(0.0, 1.0), (1.0, 2.0), (4.0, 6.0)])]  # fmt: skip
+    (found,) = evaluate(None, [variants], [{"use": "a"}])
+    assert found.score.name == "s_8"
+    assert found.score.value == pytest.approx(5 / 3)
+    assert found.score.error == pytest.approx(math.sqrt(13) / 3)
+    assert found.score.error == pytest.approx(sem([0, 1, 4]))
+    assert found.score.floor == pytest.approx(3.0)
+    assert found.protocol == {"samples": 8, "seed": 0, "seeds": 3}
+
+
+def test_a_single_seed_has_the_metrics_own_error():
+    (found,) = evaluate(None, [[Known({"s": 2.0, "s_error": 0.5, "s_floor": 1.0}, samples=8)]], [{"use": "a"}])
+    assert found.score == Score("s", 2.0, 0.5, 1.0)
+    assert found.protocol == {"samples": 8}
+
+
+def test_names_are_unique_and_a_metric_without_protocol_has_its_section():
+    found = evaluate(None, [[Known({"s": 1.0})], [Known({"s": 2.0, "t": 3.0})]], [{"use": "a", "n": 1}, {"use": "a", "n": 2}])
+    assert [(e.score.name, e.score.value, e.protocol["n"], e.metric) for e in found] == [
+        ("s", 1.0, 1, 0), ("s_2", 2.0, 2, 1), ("t", 3.0, 2, 1),
+    ]  # fmt: skip
+
+
+def test_what_is_not_finite_has_no_error():
+    assert over([Score("s", 1.0), Score("s", math.inf)]) == Score("s", math.inf)
+
+
+def test_a_protocol_is_plain_data():
+    metric = Known({"s": 1.0}, counts=(1, 2))
+    assert protocols([metric], [{}], [{"s": 1.0, "s_error": 0.1}]) == {"s": {"counts": [1, 2]}}
+    metric.protocol = {"real": object()}
+    with pytest.raises(PluginError, match=r"Known is not plain data"):
+        protocols([metric], [{}], [{"s": 1.0}])
+
+
+def test_spreads_over_trainings():
+    runs = [{"a": 1.0, "a_error": 7.0, "b": 1.0}, {"a": 2.0, "b": math.nan}, {"a": 4.0}]
+    a, b = spreads(runs)
+    assert (a.name, a.n, b.name, b.n, b.deviation) == ("a", 3, "b", 1, None)
+    assert (a.mean, a.deviation) == (pytest.approx(7 / 3), pytest.approx(np.std([1, 2, 4], ddof=1)))
+    assert str(a) == "2.333 ± 1.5"

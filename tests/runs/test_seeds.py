@@ -1,0 +1,218 @@
+"""ganflow run --seeds: trainings of one recipe that differ in their seed."""
+
+import json
+import re
+import signal
+
+import numpy as np
+import pytest
+from runner_helpers import Process, assert_same_state, files, finished, folder_of
+
+from ganflow.runs.folders import all_runs
+from ganflow.tune.records import SweepFolder
+
+RECIPE = """\
+name: small
+data: {use: gaussians, layout: ring, samples: 200}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 4, depth: 1}
+critic: {use: mlp, width: 4, depth: 1}
+loss: wasserstein
+optimizer: {use: rmsprop, lr: 5.0e-3}
+metrics: [{use: sliced_wasserstein, samples: 32, projections: 8}]
+train: {rounds: 6, batch_size: 8, compile: never, threads: 1, evaluate_every: 3, checkpoint_every: 100, sample_every: 100}
+track: {mlflow: false}
+"""
+AFTER = "--seeds trains with one seed after the other; it goes with"
+METRIC = '''
+import os
+import signal
+from pathlib import Path
+
+from ganflow import GanflowError, Metric, hookimpl, key, settings
+
+GANFLOW_CONTRACT = 2
+
+
+class Does(Metric):
+    names = ("score",)
+
+    def __init__(self, what):
+        self.what, self.count = what, Path("evaluations")
+
+    def evaluate(self, game):
+        with self.count.open("a") as file:
+            file.write("x")
+        n = len(self.count.read_text())
+        if self.what == "interrupts" and n == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if self.what == "fails" and n == 3:
+            raise GanflowError("the third evaluation is one too many")
+        return {"score": float(n)}
+
+
+@settings
+class Acts:
+    """Counts evaluations, and does something at the third."""
+
+    what: str = key("counts")
+
+    @hookimpl
+    def metric(self):
+        return Does(self.what)
+
+
+@hookimpl
+def register(offer):
+    offer("metric", "acts", Acts)
+'''
+
+
+@pytest.fixture
+def recipe(work):
+    (work / "small.yaml").write_text(RECIPE)
+    return work
+
+
+def sweep(work, number=1):
+    return SweepFolder((work / "runs" / f"small-seeds-{number}").absolute())
+
+
+def last_score(run, name="sliced_w1_32"):
+    lines = [json.loads(line)["values"] for line in run.journal.read_text().splitlines()]
+    return [values[name] for values in lines if name in values][-1]
+
+
+def test_each_seed_is_the_run_that_it_would_be_alone(recipe, ganflow):
+    code, out, err = ganflow("run", "small.yaml", "--seeds", "3")
+    assert code == 0, err
+    assert ganflow("run", "small.yaml", "train.seed=2", "name=alone", "-q")[0] == 0
+    folder = sweep(recipe)
+    (alone,) = [run for run in all_runs(recipe / "runs") if run.name == "alone"]
+    assert_same_state(folder.trial(2), alone)
+    scores = [last_score(folder.trial(number)) for number in range(3)]
+    assert len(set(scores)) == 3
+    head, line, last = out.splitlines()
+    assert head.split() == ["score", "mean", "sd", "n"]
+    assert line.split() == ["sliced_w1_32", f"{np.mean(scores):.4g}", f"{np.std(scores, ddof=1):.2g}", "3"]
+    assert last == "runs/small-seeds-1: 3 of 3 seeds are trained"
+
+    record = folder.read()
+    assert (record.kind, record.status, record.seeds, record.over) == ("sweep", "finished", [0, 1, 2], 3)
+    best = int(np.argmin(scores))
+    assert record.best == {"trial": best, "score": min(scores), "config": {"train.seed": best}}
+    assert [folder.trial(n).read().seed for n in range(3)] == [0, 1, 2]
+    assert all((folder.trial(n).plots / "losses.png").exists() for n in range(3))  # shown as runs are, not as trials
+    means = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    assert [entry["round"] for entry in means] == [1, 2, 3]
+    assert means[-1]["values"]["sliced_w1_32_mean"] == pytest.approx(np.mean(scores))
+    assert means[-1]["values"]["sliced_w1_32_sd"] == pytest.approx(np.std(scores, ddof=1))
+
+    assert " small-seeds-1 " in f" {ganflow('runs')[1]}".replace("\n", " ")
+    assert f"sliced_w1_32  {np.mean(scores):.4g}" in ganflow("sweeps", "show", "small-seeds-1")[1]
+    before = files(folder.path)
+    assert ganflow("run", "--resume", "small-seeds-1")[1] == out  # there is nothing left to train
+    assert files(folder.path) == before
+
+
+def test_seeds_that_are_named(recipe, ganflow):
+    code, out, _ = ganflow("run", "small.yaml", "--seeds", "7, 3", "train.rounds=2", "-q")
+    assert (code, out) == (0, "runs/small-seeds-1: 2 of 2 seeds are trained\n")
+    assert [sweep(recipe).trial(n).read().seed for n in range(2)] == [7, 3]
+    assert ganflow("run", "small.yaml", "--seeds", "2", "train.seed=5", "train.rounds=2", "-q")[0] == 0
+    assert sweep(recipe, 2).read().seeds == [5, 6]
+
+
+def test_an_interrupted_seed_goes_on_and_finished_ones_stay(recipe, ganflow, plugin):
+    plugin("acts", METRIC)
+    assert ganflow("run", "small.yaml", "--seeds", "3", "name=whole", "metrics=[acts]", "-q")[0] == 0
+    (recipe / "evaluations").unlink()
+    code, out, _ = ganflow("run", "small.yaml", "--seeds", "3", "metrics=[{use: acts, what: interrupts}]")
+    assert (code, out) == (128 + signal.SIGINT, "stopped; go on with: ganflow run --resume small-seeds-1\n")
+    folder = sweep(recipe)
+    assert folder.read().status == "interrupted"
+    assert [trial.state for trial in folder.trials().values()] == ["finished", "waiting"]
+    first = files(folder.trial(0).path)
+    code, out, err = ganflow("run", "--resume", "latest")
+    assert (code, out.splitlines()[-1]) == (0, "runs/small-seeds-1: 3 of 3 seeds are trained"), err
+    assert files(folder.trial(0).path) == first
+    assert [trial.state for trial in folder.trials().values()] == ["finished"] * 3
+    whole = SweepFolder((recipe / "runs" / "whole-seeds-1").absolute())
+    for number in (1, 2):
+        mine, other = (f.trial(number).checkpoints / "round-00000006.safetensors" for f in (folder, whole))
+        assert weights(mine) == weights(other)
+
+
+def weights(path):
+    from ganflow.runs.checkpoints import read
+
+    return {name: t.tolist() for name, t in read(path).tensors.items() if name.startswith("game.")}
+
+
+def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):
+    plugin("acts", METRIC)
+    code, out, err = ganflow("run", "small.yaml", "--seeds", "3", "metrics=[{use: acts, what: fails}]", "-q")
+    assert (code, err) == (1, "seed 1: the third evaluation is one too many\n")
+    assert out.splitlines() == [
+        "runs/small-seeds-1: 2 of 3 seeds are trained",
+        "1 failed; see: ganflow sweeps show small-seeds-1",
+    ]
+    shown = ganflow("sweeps", "show", "small-seeds-1")[1]
+    assert re.search(r"^ +1 +failed ", shown, re.MULTILINE)
+    assert shown.splitlines()[-1].split() == ["score", "3.5", "2.1", "2"]  # 2 and 5: the last evaluations of seeds 0 and 2
+
+
+def test_without_metrics_there_is_nothing_to_average(recipe, ganflow):
+    code, out, _ = ganflow("run", "small.yaml", "--seeds", "1", "metrics=[]", "train.rounds=2")
+    why = "the recipe has no metrics, whose scores could be averaged"
+    assert (code, out) == (0, f"runs/small-seeds-1: 1 of 1 seeds are trained; {why}\n")
+    assert "metric" not in ganflow("sweeps", "show", "small-seeds-1")[1].split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("small.yaml", "--seeds", "0"), "--seeds: 0 seeds cannot be trained; give 1 to 1000, or seeds (1,2,3)"),
+        (("small.yaml", "--seeds", "1,2,1"), "--seeds: 1 is named twice, and the same seed trains the same run; name each once"),
+        (("small.yaml", "--seeds", "five"), "--seeds: 'five' is neither a number of seeds (5) nor seeds (1,2,3)"),
+        (("small.yaml", "--seeds=-2"), "--seeds: '-2' is neither a number of seeds (5) nor seeds (1,2,3)"),
+        (("small.yaml", "--seeds", "1,"), "--seeds: '1,' is neither a number of seeds (5) nor seeds (1,2,3)"),
+        (("small.yaml", "--seeds", "1,9223372036854775808"), "--seeds: 9223372036854775808 is no seed; they are below 2^63"),
+        (("small.yaml", "--seeds", "2", "--workers", "2"), f"{AFTER} one worker"),
+        (("stackgan_birds", "--seeds", "2"), f"{AFTER} no stages"),
+        (("--resume", "x", "--seeds", "2"), "--seeds begins new runs; to go on with those that there are: "
+                                            "ganflow run --resume NAME"),
+        (("small.yaml", "--seeds", "2", "train.best=x"), "train.best: there is no score 'x' (scores: sliced_w1_32)"),
+    ],
+)  # fmt: skip
+def test_mistakes(recipe, ganflow, arguments, text):
+    assert ganflow("run", *arguments) == (2, "", f"ganflow: {text}\n")
+    assert not (recipe / "runs").exists()
+
+
+def test_how_such_runs_go_on_is_named(recipe, ganflow):
+    assert ganflow("run", "small.yaml", "--seeds", "1", "train.rounds=2", "-q")[0] == 0
+    refused = "ganflow: small-seeds-1 was begun by `ganflow run --seeds`; go on with it: ganflow run --resume small-seeds-1\n"
+    assert ganflow("tune", "--resume", "small-seeds-1") == (2, "", refused)
+    code, _, err = ganflow("run", "--resume", "small-seeds-1", "train.rounds=9")
+    assert (code, err) == (2, "ganflow: --resume goes on with small-seeds-1 as it is; leave out recipe, changes and --workers\n")
+
+
+@pytest.mark.slow
+def test_killed_in_the_second_seed(recipe):
+    """SIGKILL: the finished seed is not touched, the second goes on from its checkpoint, the third begins."""
+    changes = ("train.rounds=40", "train.report_every=1", "train.checkpoint_every=2")
+    with Process(recipe, "run", "small.yaml", "--seeds", "3", "-q", *changes) as process:
+        assert process.until(lambda: len(list(all_runs(process.root))) == 2 and process.reached(5))
+        assert process.kill()
+    folder = sweep(recipe)
+    first = files(folder.trial(0).path)
+    code, out, err = finished(recipe, "run", "--resume", "small-seeds-1")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "runs/small-seeds-1: 3 of 3 seeds are trained"
+    assert "going on from round" in err
+    assert files(folder.trial(0).path) == first
+    code, _, err = finished(recipe, "run", "small.yaml", "name=alone", "train.seed=1", "-q", *changes)
+    assert code == 0, err
+    (alone,) = [run for run in all_runs(recipe / "runs") if run.name == "alone"]
+    assert_same_state(folder.trial(1), folder_of(alone.path))
