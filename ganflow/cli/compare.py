@@ -44,7 +44,8 @@ def compare_command(args: argparse.Namespace) -> int:
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
     if len({run.folder.path for run in runs}) < len(runs):
-        raise GanflowError(f"the same run is named twice; these were meant: {', '.join(run.folder.id for run in runs)}")
+        meant = ", ".join(run.folder.id for run in runs)
+        raise GanflowError(f"two of these names mean the same run ({meant}); name different ones")
     check_data(runs)
     try:
         scores = aligned([run.measured for run in runs])

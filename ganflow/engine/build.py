@@ -96,7 +96,7 @@ def differences_of_halves(game: Game) -> list[str]:
 
 
 class Alike(DispatchMode):
-    """While this lasts, every random number is the same as all others of its kind."""
+    """Mode in which every random operation returns constants."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))

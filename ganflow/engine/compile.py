@@ -122,7 +122,7 @@ class CompiledRound:
         what = self._retrace()
         if what is None:
             return None
-        return f"{new[0]}, and with it what a round does ({what})" if new else f"traced again, a round is another one ({what})"
+        return f"{new[0]}, and with it what a round does ({what})" if new else f"tracing again gave other operations ({what})"
 
     @property
     def due(self) -> bool:

@@ -243,7 +243,7 @@ class Game(nn.Module):
         return self.call(self.maker, **self.conditions(n, seed), **self.drawn(n, seed))
 
     def drawn(self, n: int, seed: int = 0) -> dict[str, Any]:
-        """n latents, by the argument that they are."""
+        """n draws from the prior for each input of the main signature that is z, by its argument."""
         inputs = self.signatures[self.maker].inputs
         return {argument: self.latents(n, seed) for argument, source in inputs.items() if source == Z}
 

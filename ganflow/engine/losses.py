@@ -114,7 +114,7 @@ def wrong_span(part: AddedTerms) -> str | None:
 
 
 def gives(part: AddedTerms, method: str) -> bool:
-    """True for a method that is not the empty one of AddedTerms, but the class's or this object's."""
+    """True if a part overrides this method of AddedTerms."""
     return method in vars(part) or getattr(type(part), method) is not getattr(AddedTerms, method)
 
 

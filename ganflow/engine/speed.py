@@ -124,7 +124,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Choice:
-    """Means by which a run computes.
+    """Threads and precision chosen for a run.
 
     Attributes:
         threads: of CPU computations.

@@ -191,7 +191,7 @@ class PlayedStep(Step):
 
     @contextmanager
     def _of_loss(self) -> Iterator[None]:
-        """Name the loss where something is missing in here, whoever asked for its examples."""
+        """Attribute StepErrors in this block to the loss."""
         try:
             yield
         except StepError as error:

@@ -32,7 +32,7 @@ class Unread(DispatchMode):
 
 
 def reads(func: Any, args: Any) -> bool:
-    """True where an operation's result, or its shape, is Python's to decide by."""
+    """True for an operation whose result, or whose shape, depends on the values of tensors."""
     if func is torch.ops.aten.index.Tensor:
         return any(t is not None and t.dtype == torch.bool for t in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

@@ -108,13 +108,13 @@ def _collapse(vitals: Vitals) -> Iterator[Seen]:
     for domain, of in _named(vitals.fields):
         share = _share(of, "spread")
         if share is not None and share < COLLAPSED and (share < of.get("most", 0.0) / 2 or share < STUCK):
-            yield domain, share, f"generated examples differ by {share:.2g} of what real ones do"
+            yield domain, share, f"generated examples differ from each other by {share:.2%} of what real ones do"
 
 
 def _blank(vitals: Vitals) -> Iterator[Seen]:
     for domain, of in _named(vitals.fields):
         if (share := _share(of, "picture")) is not None and share < BLANK:
-            yield domain, share, f"all generated pictures are of one level: they vary by {share:.2g} of what real ones do"
+            yield domain, share, f"all generated pictures are of one level: they vary by {share:.2%} of what real ones do"
 
 
 def _ignored(vitals: Vitals) -> Iterator[Seen]:

@@ -150,8 +150,8 @@ def lift_random(graph: fx.GraphModule) -> list[Drawing]:
 
 
 def functional(graph: fx.GraphModule, changing: int, inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """The same without changing anything: returns the first `changing` inputs as they are in the end, then what `graph`
-    returns."""
+    """Functional form of a graph that changes its inputs in place: returns the new values of the first `changing` inputs, then
+    what `graph` returns."""
     run = _Apart(graph)
 
     def fresh_state(*values: Tensor) -> list[Tensor]:

@@ -159,7 +159,9 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     try:
         return read(path)
     except OSError:
-        raise GanflowError(f"run {folder.id} has no checkpoint '{which}'; use last, best (with metrics) or a file") from None
+        unknown = f"no checkpoint '{which}'; use last, best"
+        best = "no best checkpoint, for nothing was scored yet; use last" if which == "best" else unknown
+        raise GanflowError(f"run {folder.id} has {best}, or a file of {folder.checkpoints}") from None
     except Damaged as error:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 

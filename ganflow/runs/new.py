@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ganflow.plugins import versions
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
+from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.record import RunRecord
 from ganflow.version import __version__
@@ -27,6 +29,26 @@ from ganflow.version import __version__
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"refs(/(?!\.)[\w.+@#=,%()!-]+(?<!\.lock))+")
 _SHORT, _PACKED = 4096, 2**26  # bytes that are read of a reference, and of all of them in one file
+
+
+@dataclass(frozen=True)
+class Position:
+    """The position from which a run begins, or goes on.
+
+    Attributes:
+        checkpoint: to go on from; None for round 0.
+        damaged: newer checkpoints, which are passed over.
+        changed: the folder's recipe is another one.
+    """
+
+    folder: RunFolder
+    checkpoint: Checkpoint | None = None
+    damaged: list[Damaged] = field(default_factory=list)
+    changed: bool = False
+
+    @property
+    def round(self) -> int:
+        return self.checkpoint.round if self.checkpoint else 0
 
 
 def git_commit(folder: Path | None = None) -> dict[str, Any] | None:

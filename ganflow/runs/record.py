@@ -31,7 +31,7 @@ class DamagedRecord(GanflowError):
     def __init__(self, path: Path, how: str) -> None:
         sweep = (path.parent / "trials.jsonl").exists()
         left = "its trials are whole runs" if sweep else "a new run can start from a checkpoint (train.start_from=FILE)"
-        super().__init__(f"{path} {how}; put a copy of it in its place; without one, {left}")
+        super().__init__(f"{path} {how}; restore it from a backup; without one, {left}")
 
 
 class Plugin(TypedDict):
@@ -294,5 +294,5 @@ def portable(value: Any, runs: Path) -> Any:
 
 
 def expanded(value: Any, runs: Path) -> Any:
-    """The data of which `portable` made this, the runs folder being where it is now."""
+    """Inverse of `portable`, for the runs folder where it is now."""
     return map_texts(value, lambda text: text.replace(HERE, str(runs)))

@@ -32,11 +32,10 @@ from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, not_finite, record, watched
-from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe
 from ganflow.runs.loop import Interruption, Loop, Sender, Step, interruptible
-from ganflow.runs.new import changes, origin, tracking, write_recipe
+from ganflow.runs.new import Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
 
@@ -158,26 +157,6 @@ class RunOptions:
     copied: bool = False
     tracking: Mapping[str, Any] = field(default_factory=dict)
     sender: Callable[[RunFolder], Sender] | None = None
-
-
-@dataclass(frozen=True)
-class Position:
-    """The position from which a run begins, or goes on.
-
-    Attributes:
-        checkpoint: to go on from; None for round 0.
-        damaged: newer checkpoints, which are passed over.
-        changed: the folder's recipe is another one.
-    """
-
-    folder: RunFolder
-    checkpoint: Checkpoint | None = None
-    damaged: list[Damaged] = field(default_factory=list)
-    changed: bool = False
-
-    @property
-    def round(self) -> int:
-        return self.checkpoint.round if self.checkpoint else 0
 
 
 def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:

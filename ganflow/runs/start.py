@@ -18,9 +18,9 @@ from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import find_checkpoint, load_weights
 from ganflow.runs.loop import Sender, Step
-from ganflow.runs.new import clear_unfinished, fill_folder, lock_folder
+from ganflow.runs.new import Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
-from ganflow.runs.run import Outcome, Position, Run, RunOptions, built
+from ganflow.runs.run import Outcome, Run, RunOptions, built
 from ganflow.runs.workers import started_workers
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",

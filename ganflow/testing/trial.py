@@ -69,7 +69,7 @@ class Trial:
         self.game = self.build()
 
     def again(self, double: bool = False) -> Trial:
-        """The same from the beginning, as another process would build it; everybody has heard that it is built."""
+        """Build the game once more, as another process would, and call `game_built`."""
         chosen, parts, partners = copy.deepcopy(self._unused)
         other = Trial(chosen, parts, partners, self.example, double)
         other.prepare()

@@ -106,7 +106,7 @@ def test_damage_in_one_sweep_does_not_hide_the_others(make_sweep, command):
         "torn": "damaged", "broken": "damaged", "gone": "damaged", "whole": "finished"
     }  # fmt: skip
     assert command("runs")[0] == 0
-    assert "run.json is missing; put a copy of it in its place" in command.refused("sweeps", "show", "gone")
+    assert "run.json is missing; restore it from a backup" in command.refused("sweeps", "show", "gone")
     assert "is damaged: not a trial's record" in command.refused("sweeps", "show", "torn")
 
 

@@ -194,7 +194,7 @@ def test_what_a_global_begins_is_seen_when_the_round_is_traced_again(late, ganfl
     changes = ["+modifiers={use: phase, when: global}"]
     code, _, err = ganflow("run", "late.yaml", "-q", *changes)
     assert code == 2
-    assert err.startswith("ganflow: train.compile: traced again, a round is another one (round: ")
+    assert err.startswith("ganflow: train.compile: tracing again gave other operations (round: ")
     assert "; it may have begun after round " in err
     assert err.endswith("; start again with train.compile=never\n")
     assert last(only_run(late / "runs")).round < 12
