@@ -60,7 +60,7 @@ def compare_command(args: argparse.Namespace) -> int:
             if len(some := [m for m in row if m]) > 1 and not any(m.protocol for m in some):
                 say(f"ganflow: {name}: no protocol is recorded, so nothing says that it was computed alike", err=True)
     if drawn is not None:
-        write_output(args.out, lambda path: save_png(drawn, path), f"{len(runs)} runs")
+        write_output(args.out, lambda path: save_png(drawn, path), f"{len(runs)} runs", err=args.json)
     return 0
 
 

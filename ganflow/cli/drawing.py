@@ -101,8 +101,12 @@ def shown_path(path: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def write_output(path: Path, save: Callable[[Path], object], what: str) -> None:
-    """Save and print what was written, or replaced."""
+def write_output(path: Path, save: Callable[[Path], object], what: str, *, err: bool = False) -> None:
+    """Save and print what was written, or replaced.
+
+    Args:
+        err: on stderr, where stdout is for a program.
+    """
     verb = "replaced" if path.exists() else "wrote"
     save(path)
-    say(f"{verb} {shown_path(path)}: {what}")
+    say(f"{verb} {shown_path(path)}: {what}", err=err)

@@ -66,7 +66,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     else:
         say(*(markdown(rows) if args.markdown else columns([cells(row) for row in rows], ("name", "seeds"))))
     if args.csv:
-        write_output(args.csv, lambda path: write_csv(path, rows), f"{len(rows)} score{'s' if len(rows) > 1 else ''}")
+        what = f"{len(rows)} score{'s' if len(rows) > 1 else ''}"
+        write_output(args.csv, lambda path: write_csv(path, rows), what, err=args.json)
     if not (args.json or args.markdown):
         for each in prepared:
             say(f"kept in {shown_path(each.folder.path)}/evaluations.json{_to_mlflow(each.folder, args.runs)}")
@@ -97,6 +98,8 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
 
     recipe = recipe_with(folder, metrics)
     checkpoint = find_checkpoint(folder, which)
+    if not checkpoint.path.resolve().is_relative_to(folder.checkpoints.resolve()):
+        raise GanflowError(f"--checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {folder.checkpoints}")
     try:
         data = load_data(folder, recipe)
         game = game_of(recipe, checkpoint, data)

@@ -168,7 +168,7 @@ SIGNS = (
          critic_free=CRITIC_FREE),
     Sign("blank pictures", _blank, "a lower learning rate, or another norm in the generator", BEGINS),
     Sign("z ignored", _ignored, "less weight on terms with one right answer (L1, match), or a larger prior.dim", BEGINS),
-    Sign("critic saturated", _saturated, "a penalty on its slope (r1), or a loss that does not saturate (wasserstein, hinge)",
+    Sign("critic saturated", _saturated, "a penalty on its slope (r1), or a loss that does not saturate (wasserstein)",
          lasts=LASTS),
     Sign("gradient vanished", _vanished, "a loss that does not saturate (non_saturating, wasserstein), or a lower learning rate",
          critic_free=CRITIC_FREE),

@@ -14,6 +14,8 @@ from ganflow.runs.record import mistyped
 
 FILE = "evaluations.json"
 SCHEMA = "1.0"
+LATEST = 1e11
+"""Seconds since 1970, in the year 5138: a later time is no time."""
 _LOCK = ".evaluations.json.lock"
 
 
@@ -95,9 +97,10 @@ def _key(of: Evaluation) -> tuple[str, str, str]:
 
 def _are_numbers(of: Evaluation) -> bool:
     try:
-        return all(isinstance(float(value), float) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0))
-    except ValueError:
+        values = [float(value) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0, of["time"])]
+    except (ValueError, OverflowError):
         return False
+    return 0 <= values[-1] < LATEST
 
 
 def _damaged(path: Path, how: str) -> GanflowError:

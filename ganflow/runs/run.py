@@ -251,7 +251,8 @@ class Run(Parts):
             return None
         alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
         if position.checkpoint and (state := position.checkpoint.plain.get("health")):
-            alarms.load_state(state)
+            with suppress(KeyError, TypeError, ValueError):  # of another version, or damaged: it begins anew
+                alarms.load_state(state)
         return alarms
 
     def _load(self, position: Position, progress: Progress, before: RunRecord) -> Best | None:

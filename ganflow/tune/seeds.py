@@ -139,7 +139,7 @@ def go(folder: SweepFolder, recipe: Recipe, *, quiet: bool = False) -> Outcome:
                 folder.update(status=status)
         if follower and (unsent := follower.finish(recipe.track.wait)):
             say(str(unsent), err=True)
-        failed = sum(trial.state in ("failed", "diverged") for trial in folder.trials().values())
+        failed = sum(trial.state in ("failed", "diverged", "stopped") for trial in folder.trials().values())
         return Outcome(folder, status, signal, failed)
 
 
@@ -155,6 +155,7 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
     folder.record(number, config={"train.seed": seed}, state="running", error="")
     if not quiet:
         say(f"seed {seed} ({number + 1} of {len(sweep.seeds)})", err=True)
+    signal = 0
     try:
         outcome = open_trial(recipe, run, about, options=RunOptions(quiet, tracking=about["tracking"])).finish()
     except GanflowError as error:
@@ -167,10 +168,15 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
         if outcome.status == "interrupted":
             folder.record(number, state="waiting", round=outcome.round)
             return outcome.signal
-        score = scores_of(run).get(sweep.metric, math.nan)
-        folder.record(number, state="finished", round=outcome.round, score=score if math.isfinite(score) else None)
+        signal = outcome.signal  # it may have come in the last round
+        if outcome.status == "stopped":
+            folder.record(number, state="stopped", round=outcome.round, error=outcome.alarm)
+            say(f"seed {seed}: stopped in round {outcome.round}: {outcome.alarm}", err=True)
+        else:
+            score = scores_of(run).get(sweep.metric, math.nan)
+            folder.record(number, state="finished", round=outcome.round, score=score if math.isfinite(score) else None)
     _note(folder, sweep.mode)
-    return 0
+    return signal
 
 
 def _note(folder: SweepFolder, mode: str) -> None:

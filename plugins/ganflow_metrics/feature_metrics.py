@@ -155,7 +155,7 @@ class NearestNeighbours(Features):
     samples: int = key(1000, SAMPLES, ge=2)
     training: int = key(50_000, "training examples looked through, at most", ge=1)
     seed: int = key(0, SEED, ge=0)
-    repeats: int = key(3, REPEATS, ge=1, before={3: 1})
+    repeats: int = key(3, REPEATS, ge=1)
 
     @hookimpl
     def metric(self, data) -> Metric:

@@ -254,7 +254,7 @@ class InceptionFeatures(Extractor):
 
     @torch.no_grad()
     def features(self, examples: Tensor) -> Tensor:
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             pieces = [self._network(to_bytes(piece.to(self._device))) for piece in examples.split(BATCH)]
         return torch.cat([piece.double().cpu() for piece in pieces])
 

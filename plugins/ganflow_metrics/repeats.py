@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError, Metric, TensorData
+from ganflow_metrics.extractors import digest_of_state
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -73,7 +74,7 @@ def mean(values: Sequence[float]) -> float:
 def standard_error(values: Sequence[float]) -> float:
     """s / √n of n values, s² = Σ (x − x̄)² / (n − 1); NaN of one."""
     n = len(values)
-    return math.sqrt(sum((value - mean(values)) ** 2 for value in values) / (n - 1) / n) if n > 1 else math.nan
+    return math.hypot(*(value - mean(values) for value in values)) / math.sqrt((n - 1) * n) if n > 1 else math.nan
 
 
 class RealSamples:
@@ -115,7 +116,11 @@ class RealSamples:
             raise GanflowError(f"metric {metric} wants {2 * n} held-out examples, {n} to compare with and {n} for its floor, and "
                                f"data {data.name} has {there}; raise data.held_out, or lower samples of the metric")  # fmt: skip
         others = "training examples" if self._trained else "others" if self.has_floor else "none"
-        self.protocol = {"reference": f"{len(self._references)} × {n} held-out examples", "floor": f"these against {others}"}
+        self.protocol = {
+            "reference": f"{len(self._references)} × {n} held-out examples",
+            "reference_digest": digest_of_state({"held_out": self._held_out[: n * len(self._references)]}),
+            "floor": f"these against {others}",
+        }
 
     def reference(self, repeat: int) -> Tensor:
         """The held-out examples that draw `repeat` is compared with, (n, d)."""

@@ -57,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
         changes.append(f"train.rounds={args.rounds}")
 
     import json
+    import math
     from importlib import import_module
 
     from ganflow import figure_image, save_png, shown_path
@@ -66,7 +67,8 @@ def main(args: argparse.Namespace) -> int:
     picture = figure_image(shown.figure)
     if args.json:
         save_png(picture, output)
-        print_lines(json.dumps({**{n.name: n.value for n in shown.numbers}, "picture": shown_path(output)}, ensure_ascii=False))
+        numbers = {n.name: n.value if math.isfinite(n.value) else str(n.value) for n in shown.numbers}
+        print_lines(json.dumps({**numbers, "picture": shown_path(output)}, ensure_ascii=False))
         return 0
     width = max(len(n.name) for n in shown.numbers)
     print_lines(*(f"{n.name:{width}}  {n.value:>11.6g}  {n.what}" for n in shown.numbers))

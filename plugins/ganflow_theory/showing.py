@@ -119,14 +119,14 @@ def normal_of(game: Game) -> tuple[float, float]:
 
 
 def doubled(network: nn.Module | None) -> nn.Module:
-    """A copy of a network in double precision and evaluation mode, whose parameters are constants.
+    """A copy of a network on the CPU, in double precision and evaluation mode, whose parameters are constants.
 
     Raises:
         GanflowError: there is none.
     """
     if network is None:
         raise GanflowError("this is about a critic, and the recipe has none")
-    return copy.deepcopy(network).double().eval().requires_grad_(False)
+    return copy.deepcopy(network).cpu().double().eval().requires_grad_(False)
 
 
 def scores_of(critic: nn.Module, x: Tensor) -> Tensor:

@@ -27,6 +27,10 @@ metrics: [{{use: sliced_wasserstein, samples: {samples}, projections: 16}}]
 train: {{rounds: 30, batch_size: 16, compile: never, threads: 1, sample_every: 30, evaluate_every: 10, seed: {seed}}}
 track: {{mlflow: false}}
 """
+KEPT = (
+    '{"evaluations": [{"score": "x", "value": VALUE, "seeds": 1, "protocol": {}, "metric": {}, "checkpoint": "c", "round": 1, '
+    '"digest": "d", "time": TIME}]}'
+)
 KNOWN = '''
 from ganflow import GanflowError, Metric, hookimpl, key, settings
 
@@ -207,6 +211,26 @@ def test_the_same_evaluation_replaces_the_earlier(command, runs, known):
     assert times == sorted(times)
 
 
+def strict(text):
+    """JSON without the words for NaN and the infinities that Python adds to it."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_json_is_nothing_else(command, runs, known, tmp_path):
+    endless = "{use: says, scores: [1.0e+308, 1.0e+308], repeats: 2}"
+    code, out, err = command("evaluate", "a", "c", "--metric", endless, "--json", "--csv", "x.csv")
+    assert (code, strict(out)[0]["value"], err) == (0, "inf", "wrote x.csv: 2 scores\n")
+    code, out, err = command("compare", "a", "c", "--json", "--out", "x.png")
+    assert (code, strict(out)["scores"]["known_8"]["runs"][0]["value"], err) == (0, "inf", "wrote x.png: 2 runs\n")
+
+
+def test_another_runs_checkpoint_is_not_scored_as_this_ones(command, runs, known):
+    theirs = next(runs["c"].checkpoints.glob("round-*"))
+    refused = command.refused("evaluate", "a", "--metric", "says", "--checkpoint", str(theirs))
+    assert f"is not one of run {runs['a'].id}, whose scores are kept" in refused
+    assert not (runs["a"].path / "evaluations.json").exists()
+
+
 def test_what_is_not_finite_is_kept(command, runs, known):
     assert command("evaluate", "a", "--metric", "{use: says, scores: [1.0e+308], seed: 0}")[0] == 0
     assert command("evaluate", "a", "--metric", "{use: says, scores: [1.0e+308, 1.0e+308], repeats: 2}")[0] == 0
@@ -260,6 +284,9 @@ def test_a_metric_that_fails_is_named(command, runs, known):
         ("[]", "it is not a mapping"),
         ('{"schema": "2.0"}', "of a newer ganflow"),
         ('{"evaluations": [{"score": 1}]}', "is damaged"),
+        (KEPT.replace("VALUE", "1" + 400 * "0").replace("TIME", "0.0"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "Infinity"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "NaN"), "'x' has a value that is no number"),
     ],
 )
 def test_a_damaged_file_is_named(command, runs, text, how):
@@ -360,7 +387,7 @@ def test_other_data_are_refused(command, runs):
     ("arguments", "text"),
     [
         (("a",), "compare it with which run?"),
-        (("a", "a"), "the same run is named twice"),
+        (("a", "a"), "two of these names mean the same run"),
         (("a", "nothing"), "no run 'nothing' in runs/"),
         (("a", "c", "--out", "x.gif"), "end its name in .png"),
     ],

@@ -184,6 +184,7 @@ def test_ways_begin_and_end_where_they_do():
 
 
 def test_threads_draw_the_same_as_one(tmp_path):
+    before = "matplotlib.pyplot" in sys.modules
     data, samples = Known(), torch.randn(100, 2, generator=torch.Generator().manual_seed(1))
     alone = pixels(density(data, samples))
     drawn = []
@@ -195,4 +196,4 @@ def test_threads_draw_the_same_as_one(tmp_path):
         thread.join()
     assert len(drawn) == 4
     assert all(np.array_equal(alone, picture) for picture in drawn)
-    assert "matplotlib.pyplot" not in sys.modules
+    assert ("matplotlib.pyplot" in sys.modules) == before  # torchmetrics imports it in a process that compares with it

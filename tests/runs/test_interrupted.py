@@ -8,7 +8,7 @@ import pytest
 from runner_helpers import Process, assert_same_state, finished, last, numbers, only_run
 
 from ganflow.engine.trainer import Trainer
-from ganflow.runs.loop import Loop
+from ganflow.runs import loop
 
 SLEEPY = '''
 from ganflow import hookimpl, settings
@@ -63,15 +63,15 @@ def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
     assert numbers(run) == numbers(type(run)(alone))
 
 
-@pytest.mark.parametrize(("owner", "place", "evaluate"), [(Loop, "_improves", 3), (Trainer, "advance", 2)])
+@pytest.mark.parametrize(("owner", "place", "evaluate"), [(loop, "Step", 3), (Trainer, "advance", 2)])
 def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, owner, place, evaluate):
     """It comes when it was just decided that the round needs no checkpoint, or when the next one is about to begin."""
     before = getattr(owner, place)
 
-    def late(self, *arguments, **named):
-        if getattr(self, "trainer", self).round == 4:
+    def late(first, *arguments, **named):
+        if getattr(first, "round", first) == 4:  # a trainer, or a step's round
             signal.raise_signal(signal.SIGINT)
-        return before(self, *arguments, **named)
+        return before(first, *arguments, **named)
 
     monkeypatch.setattr(owner, place, late)
     command = ("run", "tiny.yaml", "train.checkpoint_every=100", f"train.evaluate_every={evaluate}", "-q")

@@ -37,14 +37,14 @@ GANFLOW_CONTRACT = 2
 class Does(Metric):
     names = ("score",)
 
-    def __init__(self, what):
-        self.what, self.count = what, Path("evaluations")
+    def __init__(self, what, at):
+        self.what, self.at, self.count = what, at, Path("evaluations")
 
     def evaluate(self, game):
         with self.count.open("a") as file:
             file.write("x")
         n = len(self.count.read_text())
-        if self.what == "interrupts" and n == 3:
+        if self.what == "interrupts" and n == self.at:
             os.kill(os.getpid(), signal.SIGINT)
         if self.what == "fails" and n == 3:
             raise GanflowError("the third evaluation is one too many")
@@ -56,10 +56,11 @@ class Acts:
     """Counts evaluations, and does something at the third."""
 
     what: str = key("counts")
+    at: int = key(3)
 
     @hookimpl
     def metric(self):
-        return Does(self.what)
+        return Does(self.what, self.at)
 
 
 @hookimpl
@@ -147,6 +148,21 @@ def weights(path):
     from ganflow.runs.checkpoints import read
 
     return {name: t.tolist() for name, t in read(path).tensors.items() if name.startswith("game.")}
+
+
+def test_a_signal_in_a_seeds_last_round_begins_no_other(recipe, ganflow, plugin):
+    plugin("acts", METRIC)
+    code, out, _ = ganflow("run", "small.yaml", "--seeds", "3", "metrics=[{use: acts, what: interrupts, at: 4}]", "-q")
+    assert (code, out) == (130, "stopped; go on with: ganflow run --resume small-seeds-1\n")
+    assert [trial.state for trial in sweep(recipe).trials().values()] == ["finished", "finished"]
+
+
+def test_a_seed_that_an_alarm_stops_is_not_trained(recipe, ganflow):
+    changes = ("optimizer.lr=100", "train.rounds=60", "train.report_every=5", "train.on_alarm=stop")
+    code, out, err = ganflow("run", "small.yaml", "--seeds", "2", *changes, "-q")
+    assert (code, out.splitlines()[0]) == (1, "runs/small-seeds-1: 0 of 2 seeds are trained")
+    assert re.match(r"(?s).*^seed 0: stopped in round \d+: .*exploded", err, re.MULTILINE)
+    assert [trial.state for trial in sweep(recipe).trials().values()] == ["stopped", "stopped"]
 
 
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):

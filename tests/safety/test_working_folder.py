@@ -183,7 +183,7 @@ class TestMatplotlibrc:
         log = plant(work, {"planted"})
         draw = (
             f"{first}from ganflow.pictures.figure import *; import matplotlib; f = new_figure(90, 90); "
-            "add_axes(f, 20, 20, 50, 50, 'a_b'); to_image(f); print(matplotlib.rcParams['text.usetex'])"
+            "add_axes(f, 20, 20, 50, 50, 'a_b'); figure_image(f); print(matplotlib.rcParams['text.usetex'])"
         )
         done = subprocess.run([sys.executable, "-P", "-c", draw], cwd=work, capture_output=True, text=True, env=environment())
         assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
