@@ -105,6 +105,8 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
         game = game_of(recipe, checkpoint, data)
         variants = [with_seeds(chosen, seeds) for chosen in recipe.metrics]
         made = [replace(recipe, metrics=chosen).composition().build_metrics(data) for chosen in variants]
+        for metric in (metric for seeded in made for metric in seeded):
+            metric.check(game)
     except (Exception, SystemExit) as error:
         raise plugins_fault(error, f"when run {folder.id} was to be evaluated", "--debug shows the traceback") or error from error
     return Prepared(folder, checkpoint, recipe, game, made)

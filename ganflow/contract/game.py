@@ -118,6 +118,9 @@ class Metric(ABC):
     names: Sequence[str] = ()
     protocol: Mapping[str, Any] = MappingProxyType({})
 
+    def check(self, game: Game) -> None:  # noqa: B027  (most suit every game whose data they suit)
+        """Called when the game is built, before anything is trained: raise GanflowError where it cannot be scored."""
+
     @abstractmethod
     def evaluate(self, game: Game) -> dict[str, float]:
         """Named scores, the most telling one first. `game.samples(n, seed)` draws generated examples (CPU, float32) with

@@ -69,7 +69,8 @@ def _row(runs: Sequence[Sequence[Measured]], name: str) -> list[Measured | None]
         alike = [[n for n in run if protocol_difference(n.protocol, m.protocol) is None] for run in having]
         if any(run and not same for run, same in zip(having, alike, strict=True)):
             continue
-        row = [max(same, key=lambda n: n.time, default=None) for same in alike]
+        # the last checkpoint's, not the one evaluated last: the best of many rounds beside others' last would be no comparison
+        row = [max(same, key=lambda n: (n.round, n.time), default=None) for same in alike]
         latest = min(n.time for n in row if n)
         if best is None or latest > best[0]:
             best = latest, row

@@ -50,7 +50,7 @@ class StackedDraws:
         return [{name: torch.stack([draws[r][name] for draws in each]) for name in each[0][r]} for r in range(rounds)]
 
     def drop(self, i: int) -> None:
-        """Stop drawing for trial i, which is over: it gets another one's draws. Those that share its own have another leader."""
+        """Stop drawing for trial i, which is over: it gets another one's draws. Those that use its draws get another leader."""
         self._over.add(i)
         left = [j for j in range(len(self.trainers)) if j not in self._over]
         if not left:

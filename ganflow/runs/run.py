@@ -185,6 +185,8 @@ class Run(Parts):
         self._early = "interrupted"  # the status of a run that is stopped before its last round
         super().__init__(recipe, group, before, measure=not options.trial)
         self.metrics = self.composition.build_metrics(self.data)
+        for metric in self.metrics:
+            metric.check(self.game)
         check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()
 

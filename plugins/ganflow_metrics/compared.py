@@ -83,7 +83,7 @@ class Compared(Repeated):
         )  # fmt: skip
         features = extractor.features_of_real(held_out)
         self.real = self.prepare(features)
-        self.check(data, len(features), features.shape[1])
+        self.check_counts(data, len(features), features.shape[1])
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return self.compare(self.extractor.features(x))
@@ -99,5 +99,5 @@ class Compared(Repeated):
     def compare(self, features: Tensor) -> Sequence[float]:
         """The scores of other examples' features (m, d) beside `self.real`."""
 
-    def check(self, data: Data, count: int, dimensions: int) -> None:
+    def check_counts(self, data: Data, count: int, dimensions: int) -> None:
         """Say what is doubtful with so many held-out examples, of so many dimensions."""

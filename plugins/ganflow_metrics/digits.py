@@ -13,6 +13,7 @@ from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
 from ganflow_metrics.extractors import digest_of_state
 from ganflow_metrics.frechet import Gaussian, Halves
+from ganflow_metrics.repeats import check_field
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -55,6 +56,9 @@ class DigitsMetric(Metric):
             "features": f"digits {digest_of_state(self._classifier.state_dict())}",
             "reference": f"{len(real)} of training and held out, in halves", "reference_digest": digest_of_state({"real": real}),
         }  # fmt: skip
+
+    def check(self, game: Game) -> None:
+        check_field(game)
 
     def evaluate(self, game: Game) -> dict[str, float]:
         fake = game.samples(self._draws * self._n, self._seed)

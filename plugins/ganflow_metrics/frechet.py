@@ -59,7 +59,7 @@ class FrechetMetric(Compared):
     def compare(self, features: Tensor) -> Sequence[float]:
         return [between(Gaussian.fitted(features), self.real) if features.isfinite().all() else math.nan]
 
-    def check(self, data: Data, count: int, dimensions: int) -> None:
+    def check_counts(self, data: Data, count: int, dimensions: int) -> None:
         few = {"held-out examples": (count, "data.held_out"), "samples": (self._samples, "samples")}
         for what, (number, remedy) in few.items():
             if number <= dimensions:

@@ -39,6 +39,9 @@ class Repeated(Metric):
         for name in scores:
             self.names += [name] + [f"{name}_error"] * (repeats > 1) + [f"{name}_floor"] * (name in floors)
 
+    def check(self, game: Game) -> None:
+        check_field(game)
+
     @abstractmethod
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         """The scores of one draw, (samples, *shape)."""
@@ -65,6 +68,18 @@ class Repeated(Metric):
     def _draw(self, game: Game, repeat: int) -> Sequence[float]:
         x = self.draw(game, self._seed + repeat)
         return self.score(x, repeat) if x.isfinite().all() else [math.nan] * len(self._scores)
+
+
+def check_field(game: Game) -> None:
+    """Refuse a game whose generator makes another field than the data's first, with which these metrics compare.
+
+    Raises:
+        GanflowError: it does.
+    """
+    first, made = next(iter(game.data.fields)), game.domains[0]
+    if made != first:
+        raise GanflowError(f"metrics like frechet compare what is generated with the data's field '{first}', and this recipe "
+                           f"generates '{made}': leave them out, and use metric pairs where the data are paired")  # fmt: skip
 
 
 def mean(values: Sequence[float]) -> float:

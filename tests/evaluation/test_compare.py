@@ -75,6 +75,13 @@ def test_a_protocol_is_as_late_as_its_oldest_score():
     assert values(aligned([a, b])) == {"f": [2.0, 20.0]}
 
 
+def test_of_several_checkpoints_it_is_the_last_rounds():
+    """One run's best was evaluated after its last checkpoint."""
+    last, best = Measured(Score("a", 2.0), {}, 100, 1.0), Measured(Score("a", 1.0), {}, 60, 2.0)
+    other = Measured(Score("a", 1.5), {}, 100, 1.0)
+    assert aligned([[last, best], [other]]) == {"a": [last, other]}
+
+
 @pytest.mark.parametrize(
     ("scores", "text"),
     [

@@ -9,6 +9,7 @@ from ganflow_data import Digits, Gaussians
 from ganflow_metrics.extractors import values
 from ganflow_metrics.frechet import frechet
 
+from ganflow.cli.main import main
 from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
 
@@ -109,3 +110,12 @@ def test_a_seed_is_of_the_priors_draws():
     game = Player(data.held_out["real"] * 2)
     ganflow_metrics.Frechet(seed=7).metric(data).evaluate(game)
     assert [seed for _, seed in game.asked] == [7, 8, 9]
+
+
+def test_a_game_that_makes_another_field_is_refused_before_it_is_trained(tmp_path, monkeypatch, capsys):
+    """pix2pix reads `source` and makes `target`: its pictures were compared with the sources."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "pix2pix_facades", "+metrics=frechet", "-q"]) == 2
+    refused = "compare what is generated with the data's field 'source', and this recipe generates 'target'"
+    assert refused in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))
