@@ -98,5 +98,11 @@ sys.exit(code)
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
+def test_no_file_of_the_core_is_long():
+    """A file has one job: one of more than 400 lines has several."""
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in ROOT.glob("ganflow/**/*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
+
+
 def test_the_version_is_in_the_changelog():
     assert f"\n## {ganflow.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
