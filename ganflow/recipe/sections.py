@@ -154,7 +154,7 @@ UNSUPPORTED = {
 
 @settings
 class Tune:
-    """Settings of `ganflow tune`. `space` maps keys of the recipe to what is tried for them: see `ganflow tune --help`."""
+    """Settings of `ganflow tune`. `space` maps keys of the recipe to what is tried for them: see docs/recipe.md."""
 
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")

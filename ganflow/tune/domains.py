@@ -86,6 +86,8 @@ class _Interval(Domain):
 
 @dataclass(frozen=True)
 class Uniform(_Interval):
+    """Numbers from low to high."""
+
     low: float
     high: float
     form = "[low, high]"
@@ -98,6 +100,8 @@ class Uniform(_Interval):
 
 
 class LogUniform(Uniform):
+    """Numbers from low to high, equally dense on a logarithmic scale."""
+
     def at(self, position: float) -> float:
         return self.clamp(math.exp(math.log(self.low) * (1 - position) + math.log(self.high) * position))
 
@@ -107,6 +111,8 @@ class LogUniform(Uniform):
 
 @dataclass(frozen=True)
 class Normal(_Interval):
+    """Numbers of a normal distribution, by its mean and standard deviation."""
+
     mean: float
     sd: float
     form = "[mean, sd]"
@@ -159,6 +165,8 @@ class _Steps(Domain):
 
 @dataclass(frozen=True)
 class QUniform(_Steps):
+    """Numbers from low to high in steps of q."""
+
     low: float
     high: float
     step: float
@@ -171,6 +179,8 @@ class QUniform(_Steps):
 
 @dataclass(frozen=True)
 class RandInt(_Steps):
+    """Whole numbers from low on, below high."""
+
     low: int
     high: int
     form = "[low, high]"
@@ -183,6 +193,8 @@ class RandInt(_Steps):
 
 @dataclass(frozen=True)
 class Choice(Domain):
+    """One of the options."""
+
     options: tuple[Any, ...]
     form = "[value, …]"
     ordered = False
