@@ -109,7 +109,8 @@ class Writer:
         self._buffers: Tensors = {}
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        for unfinished in (*folder.glob(".*.safetensors.*"), *folder.glob("*.partial")):  # the latter: earlier versions'
+        # safetensors' own while it writes; earlier versions' of ganflow
+        for unfinished in (*folder.glob(".*.safetensors.*"), *folder.glob(".tmp??????"), *folder.glob("*.partial")):
             unfinished.unlink(missing_ok=True)
 
     def write(self, tensors: Tensors, plain: dict[str, Any], *, best: bool = False) -> Path:

@@ -6,7 +6,7 @@ import logging
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -120,8 +120,8 @@ class RealSamples:
             raise GanflowError(f"metric {metric} compares with {many}held-out examples, and data {data.name} has {there}; "
                                f"raise data.held_out{lower}")  # fmt: skip
         if there < n:
-            logging.getLogger("ganflow").warning("metric %s compares with %d held-out examples instead of %d, for data %s has no "
-                                                 "more: raise data.held_out", metric, there, n, data.name)  # fmt: skip
+            _warn(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no more: "
+                  "raise data.held_out")  # fmt: skip
         self.n = n = min(n, there)
         self._references = list(torch.arange(there).split(n))[: there // n]  # the first is the one of runs that have no repeats
         self._train = data.train[field] if isinstance(data, TensorData) and len(data.train[field]) >= n else None
@@ -148,6 +148,12 @@ class RealSamples:
                 yield self.reference(repeat + 1), self.reference(repeat)
             else:
                 yield points(self._train[self._trained[repeat % len(self._trained)]]), self.reference(repeat)
+
+
+@cache
+def _warn(text: str) -> None:
+    """Log a warning, once: a sweep builds its metrics again and again."""
+    logging.getLogger("ganflow").warning(text)
 
 
 def disjoint(count: int, n: int) -> list[Tensor]:

@@ -191,7 +191,7 @@ def test_nothing_is_there(tmp_path):
 
 def test_what_was_killed_leaves_nothing_behind(tmp_path):
     write(tmp_path, 1)
-    for name in (".round-00000002.safetensors.77", f".{BEST}.77", "round-00000002.77.partial"):
+    for name in (".round-00000002.safetensors.77", f".{BEST}.77", "round-00000002.77.partial", ".tmpZslBJd"):
         (tmp_path / name).write_bytes(b"torn")
     assert newest(tmp_path)[0].round == 1
     Writer(tmp_path, 3)

@@ -244,7 +244,8 @@ def test_data_on_a_mount_that_is_lost(how, tmp_path, disk, lose):
     text = WIDE.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 16}}")
     text = text.replace("{use: mlp, width: 8, depth: 1}", "{use: dcgan, width: 4}")
     recipe(tmp_path, text)
-    with Tuning.new(tmp_path, "data", "train.rounds=600", "tune.concurrency=1", options=["-q"]) as process:
+    changes = ("train.rounds=600", "metrics[0].samples=6", "tune.concurrency=1")  # six images are held out
+    with Tuning.new(tmp_path, "data", *changes, options=["-q"]) as process:
         process.playing(20)
         assert run("umount", "-l", str(mount)).returncode == 0
         if how == "dead":
