@@ -36,20 +36,20 @@ def say_text(text: object, err: bool = False, file: Any = None) -> None:
 
 
 def say_json(value: object, **options: Any) -> None:
-    """Print JSON that is as legible as can be; what a terminal would obey is escaped as JSON has it. NaN and the infinities, for
-    which JSON has no numbers, are "nan", "inf" and "-inf", as in the journal."""
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, **options)
+    """Print JSON that is as legible as can be; what a terminal would obey is escaped as JSON has it."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, **options)
     if escaped(text, keep="\n") != text:
         text = "".join(c if c == "\n" or _shows(c) else json.dumps(c)[1:-1] for c in text)
     _put(f"{text}\n", sys.stdout)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain data with texts for NaN and the infinities, which JSON has no numbers for: "nan", "inf", "-inf"."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def escaped(text: str, keep: str = "") -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
 from ganflow.cli.listing import columns
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.printing import say, say_json
+from ganflow.printing import finite, say, say_json
 
 if TYPE_CHECKING:
     from ganflow.contract.game import Metric
@@ -144,9 +144,9 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
     score = found.score
     return {
         "score": score.name,
-        "value": _number(score.value),
-        "error": None if score.error is None else _number(score.error),
-        "floor": None if score.floor is None else _number(score.floor),
+        "value": finite(score.value),
+        "error": finite(score.error),
+        "floor": finite(score.floor),
         "seeds": found.seeds,
         "protocol": dict(found.protocol),
         "metric": section,
@@ -155,13 +155,6 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
         "digest": checkpoint.digest,
         "time": 0.0,  # when it is written
     }
-
-
-def _number(value: float) -> float | str:
-    """A number as JSON has it; NaN and the infinities as texts."""
-    import math
-
-    return value if math.isfinite(value) else str(value)
 
 
 def cells(row: dict[str, Any]) -> dict[str, str]:

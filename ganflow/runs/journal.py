@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ganflow.errors import GanflowError
 from ganflow.files import append_line, open_file, replacing
+from ganflow.printing import finite
 from ganflow.runs.folders import RunFolder
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Journal:
             raise _cannot_write(path, error) from None
 
     def append(self, round: int, values: Mapping[str, float]) -> None:
-        """Append a line. NaN and the infinities are kept as "nan", "inf" and "-inf", which JSON has no numbers for."""
-        numbers = {name: v if math.isfinite(v := float(value)) else str(v) for name, value in values.items()}
+        """Append a line; NaN and the infinities as `finite` has them."""
+        numbers = finite({name: float(value) for name, value in values.items()})
         line = json.dumps({"round": round, "time": time.time(), "values": numbers}) + "\n"
         try:
             append_line(self._file, line.encode())

@@ -97,19 +97,20 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
 
 def run_tags(folder: RunFolder) -> dict[str, str]:
     """Tags of a run that change while it lasts: of its scores' protocols, and of its alarms."""
-    return protocol_tags(folder) | alarm_tags(folder)
+    about = folder.read()
+    return _protocol_tags(about, folder) | _alarm_tags(about)
 
 
-def alarm_tags(folder: RunFolder) -> dict[str, str]:
+def _alarm_tags(about: record.RunRecord) -> dict[str, str]:
     """Tags of the run's alarms: their signs together, and each one's line."""
-    alarms = folder.read().alarms
+    alarms = about.alarms
     signs = {"ganflow.alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in alarms))} if alarms else {}
     return signs | {_name(f"ganflow.alarm.{a['sign']}"): f"round {a['round']}: {a['text']}"[:_LONGEST_TAG] for a in alarms}
 
 
-def protocol_tags(folder: RunFolder) -> dict[str, str]:
+def _protocol_tags(about: record.RunRecord, folder: RunFolder) -> dict[str, str]:
     """Tags with the protocols of a run's scores, and of those that `ganflow evaluate` has found, the latest of each name."""
-    every = {**folder.read().protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluations.read(folder)}}
+    every = {**about.protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluations.read(folder)}}
     return {_name(f"ganflow.protocol.{name}"): _text(protocol)[:_LONGEST_TAG] for name, protocol in every.items()}
 
 

@@ -185,8 +185,9 @@ def _note(folder: SweepFolder, mode: str) -> None:
     best, over = best_of(trials.values(), mode), sum(trial.over for trial in trials.values())
     known = {"best": {"trial": best.number, "score": best.score, "config": best.config}} if best else {}
     folder.update(over=over, **known)
-    values = {f"{s.name}_mean": s.mean for s in summary(folder)}
-    values |= {f"{s.name}_sd": s.deviation for s in summary(folder) if s.deviation is not None}
+    found = summary(folder)
+    values = {f"{s.name}_mean": s.mean for s in found}
+    values |= {f"{s.name}_sd": s.deviation for s in found if s.deviation is not None}
     if values:
         journal = Journal(folder.journal)
         journal.append(over, values)

@@ -113,8 +113,8 @@ class RealSamples:
 
     def __init__(self, data: Data, metric: str, n: int, strict: bool = True) -> None:
         field = next(iter(data.fields))
-        self._held_out = data.held_out.get(field, torch.empty(0))
-        there = len(self._held_out)
+        held_out = data.held_out.get(field, torch.empty(0))
+        there = len(held_out)
         if there < (n if strict else 1):
             many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", "")
             raise GanflowError(f"metric {metric} compares with {many}held-out examples, and data {data.name} has {there}; "
@@ -123,7 +123,8 @@ class RealSamples:
             _warn(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no more: "
                   "raise data.held_out")  # fmt: skip
         self.n = n = min(n, there)
-        self._references = list(torch.arange(there).split(n))[: there // n]  # the first is the one of runs that have no repeats
+        references = held_out[: there // n * n]
+        self._references = references.split(n)  # the first is the one of runs that have no repeats
         self._train = data.train[field] if isinstance(data, TensorData) and len(data.train[field]) >= n else None
         self._trained = [] if self._train is None else disjoint(len(self._train), n)
         self.has_floor = bool(self._trained) or len(self._references) > 1
@@ -133,13 +134,13 @@ class RealSamples:
         others = "training examples" if self._trained else "others" if self.has_floor else "none"
         self.protocol = {
             "reference": f"{len(self._references)} × {n} held-out examples",
-            "reference_digest": digest_of_state({"held_out": self._held_out[: n * len(self._references)]}),
+            "reference_digest": digest_of_state({"held_out": references}),
             "floor": f"these against {others}",
         }
 
     def reference(self, repeat: int) -> Tensor:
         """The held-out examples that draw `repeat` is compared with, (n, d)."""
-        return points(self._held_out[self._references[repeat % len(self._references)]])
+        return points(self._references[repeat % len(self._references)])
 
     def pairs(self, repeats: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For the floor: n other real examples (n, d) and the reference, of each repeat."""
