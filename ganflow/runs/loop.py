@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,7 +86,22 @@ class Step:
 
 @dataclass
 class Interruption:
+    """A signal that asks the run to end.
+
+    Attributes:
+        signal: its number, once the main thread has handled it; 0 before.
+        arrivals: the file descriptor of a socket that gets the numbers of signals as they arrive; -1 outside the main thread.
+    """
+
     signal: int = 0
+    arrivals: int = -1
+
+    def received(self) -> int:
+        """Return `signal`, or that of one which waits for the main thread: code that is not Python's is not interrupted."""
+        arrived = b""
+        with suppress(OSError):  # nothing has arrived, or nothing can
+            arrived = os.read(self.arrivals, 64)
+        return self.signal or next((n for n in arrived if n in (signal.SIGINT, signal.SIGTERM)), 0)
 
 
 @contextmanager
@@ -102,11 +119,19 @@ def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interrup
         heard()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    arrivals, written = socket.socketpair()
+    with arrivals, written:
+        interruption.arrivals = arrivals.fileno()
+        for end in (arrivals, written):
+            end.setblocking(False)
+        wakeup = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            yield interruption
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            interruption.arrivals = -1
 
 
 class Loop:

@@ -243,7 +243,8 @@ def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) 
     folder.update(status="interrupted")
     display.__exit__(None, None, None)
     say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", err=True)
-    os._exit(128 + interruption.signal if interruption.signal else 1)
+    number = interruption.received()  # the main thread waits for Ray, and may never come to it
+    os._exit(128 + number if number else 1)
 
 
 def _pack(plan: Plan, say: Callable[[str], None]) -> int:

@@ -1,7 +1,10 @@
 """Ctrl-C and SIGTERM: the round in hand is kept, and going on gives what an undisturbed run gives."""
 
+import ctypes
 import os
 import signal
+import sys
+import threading
 import time
 
 import pytest
@@ -38,7 +41,8 @@ def register(offer):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
-    endless = ("train.rounds=100000", "train.checkpoint_every=100000", "~schedule", "~metrics")  # only the signal makes it keep
+    endless = ("train.rounds=100000", "train.checkpoint_every=100000", "~schedule", "~metrics",  # only the signal makes it keep
+               "train.on_alarm=never")  # when signs of ill health are judged depends on all the rounds  # fmt: skip
     with Process(work, "run", "tiny.yaml", *endless) as process:
         assert process.until(lambda: process.reached(3))
         run = process.run
@@ -104,3 +108,32 @@ def test_ctrl_c_twice_ends_a_round_that_hangs(work, plugin):
     code, _, err = finished(work, "run", "--resume", "latest", "~modifiers[2]", path=[site])
     assert code == 2
     assert "modifiers[2].use: sleepy/sleepy → (none)" in err
+
+
+def test_a_signal_is_known_while_the_main_thread_is_in_foreign_code():
+    """As a sweep's driver is when it waits for a Ray that is gone: Python's handler does not run before that ends."""
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)  # no signal interrupts who waits for a mutex
+    known = []
+
+    def wait():
+        libc.pthread_mutex_lock(mutex)
+
+    def kill():
+        while sys._current_frames()[threading.main_thread().ident].f_code is not wait.__code__:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while not (number := interruption.received()) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        known.append((number, interruption.signal))
+        libc.pthread_mutex_unlock(mutex)
+
+    with loop.interruptible() as interruption:
+        assert interruption.received() == 0
+        libc.pthread_mutex_lock(mutex)
+        thread = threading.Thread(target=kill)
+        thread.start()
+        wait()
+        thread.join()
+        assert known == [(signal.SIGTERM, 0)]
+        assert interruption.received() == signal.SIGTERM == interruption.signal
