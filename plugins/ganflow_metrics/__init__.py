@@ -17,6 +17,7 @@ from ganflow_metrics.feature_metrics import (
     KernelDistance,
     NearestNeighbours,
     PrecisionRecall,
+    StackedModes,
     ZDiversity,
 )
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Diversity", "EarthMovers", "Features", "Frechet",
-    "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein", "ZDiversity",
+    "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein", "StackedModes",
+    "ZDiversity",
 ]  # fmt: skip
 GANFLOW_CONTRACT = 2
 
