@@ -32,8 +32,8 @@ class Digits:
 
 @settings
 class StackedDigits:
-    """Three handwritten digits as the red, green and blue channel of one picture, 1,000 classes: the test of dropped modes that is
-    called stacked MNIST (Metz et al. 2017, VEEGAN, PacGAN), with scikit-learn's digits. See data `digits`, metric `stacked_modes`.
+    """Three handwritten digits as the red, green and blue channel of one picture, 1,000 classes: a test for dropped modes, known
+    as stacked MNIST (Metz et al. 2017, VEEGAN, PacGAN), here with scikit-learn's digits. Metric `stacked_modes` counts them.
 
     The three are independent, each of a class drawn evenly and then any training digit of it. They are stacked as training draws
     them, without end, so that memory holds the digits alone. Held-out pictures have held-out digits.

@@ -41,8 +41,8 @@ class StackedDigits(IterableData):
             [images[rows[shown[rows] == digit]] for digit in range(10)] for rows in split(len(images), held_out, "stacked_digits")
         )
         if not all(map(len, self.digits + self.held_out_digits)):
-            raise GanflowError(f"data.held_out: {held_out:g} leaves a class without digits for training, or for held-out pictures; "
-                               "0.1 is usual")  # fmt: skip
+            raise GanflowError(f"data.held_out: {held_out:g} leaves a class without digits for training or held-out pictures: "
+                               "take 0.1")  # fmt: skip
         self.fields = {"real": Field((CHANNELS, size, size), *IMAGE_RANGE)}
         self.held_out = {"real": self.further_held_out(held_out_pictures, 0)}
         self._seed, self._position = seed, 0

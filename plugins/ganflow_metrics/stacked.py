@@ -30,8 +30,6 @@ class StackedModesMetric(Repeated):
     KL(found ‖ uniform) in nats, and `stacked_legible_<n>`, the share of pictures in which the classifier is 90 % sure of each
     digit. The floors are those of n held-out pictures.
 
-    Pictures are made and read in pieces, and their answers kept alone.
-
     Raises:
         GanflowError: the data are no pictures of digits, or there are too few held-out ones.
     """
@@ -60,9 +58,7 @@ class StackedModesMetric(Repeated):
 
     def draw(self, game: Game, seed: int) -> Tensor:
         """The classifier's answers to one draw, (samples, channels, digits)."""
-        inputs = {**game.conditions(self._samples, seed), **game.drawn(self._samples, seed)}
-        rows = torch.arange(self._samples).split(PIECE)
-        return torch.cat([self._read(game.call(game.maker, **{name: t[piece] for name, t in inputs.items()})) for piece in rows])
+        return torch.cat([self._read(piece) for piece in game.samples(self._samples, seed).split(PIECE)])
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         shares = shares_of_stacks(x)

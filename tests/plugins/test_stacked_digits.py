@@ -88,22 +88,14 @@ def test_a_class_without_digits(held_out):
 
 
 class Player:
-    """A game whose generator looks pictures up: z is their number."""
-
-    maker = "sample"
+    """A game that makes the given pictures, again and again."""
 
     def __init__(self, pictures):
         self.pictures, self.asked = pictures, []
 
-    def conditions(self, n, seed):
-        return {}
-
-    def drawn(self, n, seed):
+    def samples(self, n, seed):
         self.asked.append((n, seed))
-        return {"z": torch.arange(n) % len(self.pictures)}
-
-    def call(self, name, z):
-        return self.pictures[z]
+        return self.pictures[torch.arange(n) % len(self.pictures)]
 
 
 def of_classes(digits, classes):
