@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
+from ganflow_data.digits import enlarge
 from torch import Tensor
 
 from ganflow import GanflowError
 from ganflow_metrics.classes import kl
-from ganflow_metrics.classifier import digits_classifier
+from ganflow_metrics.classifier import SIDE, digits_classifier
 from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
@@ -80,8 +81,10 @@ class StackedModesMetric(Repeated):
         finite."""
         if not pictures.isfinite().all():
             return torch.full((*pictures.shape[:2], DIGITS), math.nan, dtype=torch.float64)
-        _, answers = self._classifier.judge(pictures.flatten(0, 1)[:, None])
-        return answers.unflatten(0, pictures.shape[:2])
+        channels = pictures.flatten(0, 1)
+        if max(pictures.shape[2:]) < SIDE:  # digits without the margin that the classifier knows
+            channels = enlarge((channels + 1) / 2, SIDE)[:, 0] * 2 - 1
+        return self._classifier.judge(channels[:, None])[1].unflatten(0, pictures.shape[:2])
 
 
 def shares_of_stacks(answers: Tensor) -> Tensor:
