@@ -153,6 +153,12 @@ def test_the_floor_is_that_of_even_draws(data):
     assert (shares > 0).all()
 
 
+def test_small_pictures_are_read_as_well_as_large_ones():
+    """Of 8 × 8 pixels, digits have no margin; enlarged as data digits enlarges them, they are the classifier's own."""
+    small, large = (ganflow_metrics.StackedModes(samples=500).metric(StackedDigits(size=size).data()).floor() for size in (8, 16))
+    assert small == pytest.approx(large, abs=1e-3)
+
+
 def test_the_number_of_a_class_is_read_like_a_number():
     answers = torch.nn.functional.one_hot(torch.tensor([[1, 2, 3], [9, 0, 9]]), 10).double()
     assert shares_of_stacks(answers).nonzero().flatten().tolist() == [123, 909]
