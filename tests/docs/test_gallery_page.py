@@ -311,7 +311,7 @@ def test_a_picture_is_made_small(tmp_path):
 @pytest.mark.slow
 def test_killed_between_and_within_seeds(work):
     """SIGKILL of the command: its training ends as well, and the command goes on where that was."""
-    Path("recipes/tiny.yaml").write_text(TINY.replace("rounds: 6", "rounds: 3000").replace("every: 2", "every: 20"))
+    Path("recipes/tiny.yaml").write_text(TINY.replace("rounds: 6", "rounds: 1000").replace("every: 2", "every: 20"))
     (work / "whole").mkdir()
     (work / "whole" / "gallery.md").write_text(EMPTY)
     command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "gallery.py"), "--recipes", "recipes", "--seeds", "3"]
