@@ -23,6 +23,7 @@ from ganflow.recipe.source import Shipped, shipped
 from ganflow.recipe.stages import read_stages
 
 ROOT = Path(__file__).parents[2]
+WIDTH = 300  # of pictures on the page, in pixels
 BEGIN, END = "<!-- begin: gallery -->\n", "<!-- end: gallery -->\n"
 IGNORED = ("name", "track", "trackers", "tune")
 """Sections of a recipe on which a training's result does not depend."""
@@ -162,7 +163,7 @@ def write_page(entries: Mapping[str, Entry], docs: Path) -> None:
 def markdown(entries: Mapping[str, Entry], results: Mapping[str, Mapping[str, Any]]) -> str:
     """The tables of the recipes that are trained, and of those that are not."""
     trained, others = ([e for e in entries.values() if bool(e.why) is other] for other in (False, True))
-    lines = ["", "| Recipe | Shows | CPU s | n | Score | Mean ± sd | Floor | Picture |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["", "| Recipe | CPU s | Scores: mean ± sd | Picture |", "|---|---|---|---|"]
     lines += [_row(entry, results.get(entry.name, {})) for entry in trained]
     used = {tuple(seed["versions"].items()) for e in trained for seed in _current(e, results.get(e.name, {}))}
     with_ = "; ".join(", ".join(f"{name} {version}" for name, version in each) for each in sorted(used))
@@ -173,18 +174,23 @@ def markdown(entries: Mapping[str, Entry], results: Mapping[str, Mapping[str, An
 
 
 def _row(entry: Entry, result: Mapping[str, Any]) -> str:
-    seeds, first = _current(entry, result), f"| {_link(entry)} | {_cell(entry.shows)} |"
+    seeds, first = _current(entry, result), f"| {_link(entry)}<br>{_cell(entry.shows)} |"
     if not seeds:
-        return f"{first} not measured {'since the recipe changed' if result else 'yet'} | | | | | |"
-    rows = [(spread.name, figure(spread, len(seeds)), floor_of(spread.name, seeds)) for spread in spreads_of(seeds)]
+        return f"{first} | not measured {'since the recipe changed' if result else 'yet'} | |"
+    seconds = f"{mean(seed['cpu'] for seed in seeds):.0f}<br>n {len(seeds)}"
+    lines = [f"{spread.name} {figure(spread, len(seeds))}{floor_of(spread.name, seeds)}" for spread in spreads_of(seeds)]
     diverged = [str(seed["seed"]) for seed in seeds if seed.get("diverged")]
-    notes = [f"seed {', '.join(diverged)}: diverged"] if diverged else []
-    notes += [f"seed {seed['seed']}: {', '.join(seed['alarms'])}" for seed in seeds if seed["alarms"]]
-    names, figures, floors = (("<br>".join(column) for column in zip(*rows, strict=True)) if rows else ("", "", ""))
-    names = "<br>".join(filter(None, [names, *map(_cell, notes)]))
+    lines += [f"seed {', '.join(diverged)} diverged"] if diverged else []
+    lines += [f"alarms of seed {seed['seed']}: {', '.join(seed['alarms'])}" for seed in seeds if seed["alarms"]]
+    picture = _picture(entry, seeds[0]["seed"]) if result["picture"] else ""
+    return f"{first} {seconds} | {'<br>'.join(map(_cell, lines))} | {picture} |"
+
+
+def _picture(entry: Entry, seed: int) -> str:
+    """A picture of one width, which a table does not squeeze; it leads to itself in full."""
     path = file_of(entry.name, Path("gallery"), ".png").as_posix()
-    picture = f"![{entry.name}, seed {seeds[0]['seed']}]({path})" if result.get("picture") else ""
-    return f"{first} {mean(seed['cpu'] for seed in seeds):.0f} | {len(seeds)} | {names} | {figures} | {floors} | {picture} |"
+    image = f'<img src="{path}" alt="{entry.name}, seed {seed}" width="{WIDTH}" style="max-width: none">'
+    return f'<a href="{path}">{image}</a>'
 
 
 def _current(entry: Entry, result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -198,14 +204,15 @@ def spreads_of(seeds: list[dict[str, Any]]) -> list[Spread]:
 
 
 def figure(spread: Spread, n: int) -> str:
-    """Mean ± standard deviation, with the number of seeds where not all of them have the score."""
-    return str(spread) + (f" (n {spread.n})" if spread.n < n else "")
+    """Mean ± standard deviation on one line, with the number of seeds where not all of them have the score."""
+    return f"{spread}{f' (n {spread.n})' if spread.n < n else ''}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def floor_of(name: str, seeds: list[dict[str, Any]]) -> str:
-    """The mean of a score's floors; "" where it has none."""
-    every = [score.floor for seed in seeds for score in grouped(seed["scores"]) if score.name == name and score.floor is not None]
-    return f"{mean(map(float, every)):.4g}" if every else ""
+    """The mean of a score's floors, " (floor 4.5)"; "" where it has none."""
+    scores = (score for seed in seeds for score in grouped(seed["scores"]) if score.name == name)
+    floors = [float(score.floor) for score in scores if score.floor is not None]
+    return f" (floor\N{NO-BREAK SPACE}{mean(floors):.4g})" if floors else ""
 
 
 def _link(entry: Entry) -> str:

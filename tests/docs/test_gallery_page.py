@@ -123,20 +123,22 @@ def row(result):
 def test_a_row():
     values = [1.25, 1.5, 1.0]
     scores = [{"d": v, "d_error": 0.1, "d_floor": 0.5 + v / 100, "share": v / 2} for v in values]
-    cells = row(result_of(scores))
-    assert cells[:5] == ['<a href="../recipes/a/b.yaml">a/b</a>', r"One \| two.", "41", "3", "d<br>share"]
-    sd = np.std(values, ddof=1)
-    assert cells[5] == f"{np.mean(values):.4g} ± {sd:.2g}<br>{np.mean(values) / 2:.4g} ± {sd / 2:.2g}"
-    assert cells[6:] == [f"{0.5 + np.mean(values) / 100:.4g}<br>", "![a/b, seed 0](gallery/a-b.png)"]
+    first, seconds, shown, picture = row(result_of(scores))
+    assert (first, seconds) == (r'<a href="../recipes/a/b.yaml">a/b</a><br>One \| two.', "41<br>n 3")
+    mean, sd, floor = np.mean(values), np.std(values, ddof=1), 0.5 + np.mean(values) / 100
+    assert shown.replace("\u00a0", " ") == f"d {mean:.4g} ± {sd:.2g} (floor {floor:.4g})<br>share {mean / 2:.4g} ± {sd / 2:.2g}"
+    assert '<img src="gallery/a-b.png" alt="a/b, seed 0"' in picture
+    assert row(result_of(scores, picture=""))[3] == ""
 
 
 def test_rows_of_what_is_not_known_or_went_wrong():
-    assert row({})[2:] == ["not measured yet", "", "", "", "", ""]
-    old = row(result_of([{"d": 1.0}], key="old"))
-    assert old[2:] == ["not measured since the recipe changed", "", "", "", "", ""]
+    assert row({})[1:] == ["", "not measured yet", ""]
+    assert row(result_of([{"d": 1.0}], key="old"))[1:] == ["", "not measured since the recipe changed", ""]
     wrong = result_of([{"d": 1.0}, {}])
     wrong["seeds"][1] |= {"diverged": True, "alarms": ["not finite"]}
-    assert row(wrong)[2:6] == ["40", "2", "d<br>seed 1: diverged<br>seed 1: not finite", "1 (n 1)"]
+    _, seconds, shown, _ = row(wrong)
+    assert seconds == "40<br>n 2"
+    assert shown.replace("\u00a0", " ") == "d 1 (n 1)<br>seed 1 diverged<br>alarms of seed 1: not finite"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_a_missing_seed_is_trained_and_no_other(work, capsys):
         difference = np.asarray(small.convert("RGB"), float) - np.asarray(large.convert("RGB").resize(small.size), float)
         assert abs(difference).mean() < 4
     page = Path("docs/gallery.md").read_text()
-    assert r"A ring in a \| moment: with p(x\|z). | 2 | 2 | sliced_w1_32 |" in page
+    assert r"A ring in a \| moment: with p(x\|z). | 2<br>n 2 | sliced_w1_32 " in page
 
     assert play("--seeds", "2") == (0, [])
     code, calls = play("--seeds", "3")
@@ -209,7 +211,7 @@ def test_what_was_measured_of_an_earlier_recipe_is_outdated(work, capsys):
     assert play("--seeds", "1")[0] == 0
     Path("recipes/tiny.yaml").write_text(TINY.replace("rounds: 6", "rounds: 5"))
     assert play("--page") == (0, [])
-    assert "| not measured since the recipe changed |" in Path("docs/gallery.md").read_text()
+    assert " not measured since the recipe changed |" in Path("docs/gallery.md").read_text()
     assert play("--dry-run", "--seeds", "1") == (0, [])
     assert capsys.readouterr().out.splitlines()[-2:] == ["tiny, seed 0", "about 0 min of one core to go"]
     assert len(play("--seeds", "1")[1]) == 1
