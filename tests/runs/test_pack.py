@@ -17,7 +17,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders as folders_module
 from ganflow.runs.checkpoints import read
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loop import Step
+from ganflow.runs.loop import Result
 from ganflow.runs.start import open_trial, resume, start
 
 RECIPE = """\
@@ -177,7 +177,7 @@ def test_an_interrupted_pack_keeps_the_round_in_hand(pack, undisturbed):
     packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
-        if isinstance(reports[0], Step) and reports[0].round == 30:
+        if isinstance(reports[0], Result) and reports[0].round == 30:
             session.stop("interrupted")
     assert [about(f, "status", "round") for f in folders(packed)] == [["interrupted", 30]] * 3
     assert [last(f).round for f in folders(packed)] == [30] * 3
@@ -196,7 +196,7 @@ def test_a_trial_can_be_finished_early(pack, by_themselves):
     told = []
     for reports in session:
         told.append(reports)
-        if isinstance(reports[0], Step) and reports[0].round == 50:
+        if isinstance(reports[0], Result) and reports[0].round == 50:
             session.finish(0)
             assert not folders_module.is_running(folders(packed)[0])
     assert told[5][0].round == 50
@@ -366,7 +366,7 @@ def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack, undisturbed):
     packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
-        if isinstance(reports[0], Step) and reports[0].round == 60:
+        if isinstance(reports[0], Result) and reports[0].round == 60:
             session.stop("interrupted")
     for path in folders(packed)[1].checkpoints.glob("round-000000[56]0.safetensors"):
         path.unlink()
