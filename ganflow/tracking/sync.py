@@ -219,7 +219,7 @@ class Sender:
         return whole
 
     def _send_end(self, client: MlflowClient, status: str, seen: list[int], log_model: bool) -> None:
-        """Send the generator and the status; a generator that cannot be logged as a model is said after that."""
+        """Send the generator and the status; a generator that cannot be logged as a model is reported afterwards."""
         problem = self._send_model(client) if status == "finished" and log_model else None
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
