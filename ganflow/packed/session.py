@@ -136,6 +136,8 @@ class PackSession:
                 raise report
             with self._packed.member(self._row[i]) if loop.needs_game(report.round) else nullcontext():
                 step = loop.process(report)
+            if loop.alarms and loop.alarms.stopped:
+                self._end(i, "stopped")
         return self.over[i] if step is None else step
 
     def _end(self, i: int, early: str) -> None:

@@ -248,7 +248,7 @@ class Run(Parts):
         folder, trial = position.folder, self.options.trial
         if self.before and self.before.alarms:  # those that came after the checkpoint come again
             folder.update(alarms=[alarm for alarm in self.before.alarms if alarm["round"] <= position.round])
-        what = watched(self.recipe.train, trial=trial, packed=self.options.packed)
+        what = watched(self.recipe.train, trial=trial)
         if what == "never":
             return None
         alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
