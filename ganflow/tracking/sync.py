@@ -42,7 +42,7 @@ _MANY = 100  # parameters or tags in a request, MLflow's limit
 
 @dataclass
 class SyncResult:
-    """How many points and pictures were sent, whether the generator was, why it ended early (else ""), and where it went."""
+    """Numbers of points and pictures sent, whether the generator was, why it ended early (else ""), and where it went."""
 
     points: int = 0
     images: int = 0
@@ -219,7 +219,7 @@ class Sender:
         return whole
 
     def _send_end(self, client: MlflowClient, status: str, seen: list[int], log_model: bool) -> None:
-        """The generator and the status. The run ends also where the generator cannot be logged, which is said afterwards."""
+        """Send the generator and the status; a generator that cannot be logged as a model is reported afterwards."""
         problem = self._send_model(client) if status == "finished" and log_model else None
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
