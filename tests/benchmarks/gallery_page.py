@@ -23,6 +23,7 @@ from ganflow.recipe.source import Shipped, shipped
 from ganflow.recipe.stages import read_stages
 
 ROOT = Path(__file__).parents[2]
+MANY = 5
 WIDTH = 300  # of pictures on the page, in pixels
 BEGIN, END = "<!-- begin: gallery -->\n", "<!-- end: gallery -->\n"
 IGNORED = ("name", "track", "trackers", "tune")
@@ -181,7 +182,8 @@ def _row(entry: Entry, result: Mapping[str, Any]) -> str:
     lines = [f"{spread.name} {figure(spread, len(seeds))}{floor_of(spread.name, seeds)}" for spread in spreads_of(seeds)]
     diverged = [str(seed["seed"]) for seed in seeds if seed.get("diverged")]
     lines += [f"seed {', '.join(diverged)} diverged"] if diverged else []
-    lines += [f"alarms of seed {seed['seed']}: {', '.join(seed['alarms'])}" for seed in seeds if seed["alarms"]]
+    signs = [sign for seed in seeds for sign in seed["alarms"]]
+    lines += [f"alarm: {sign}, {signs.count(sign)} of {len(seeds)}" for sign in dict.fromkeys(signs)]
     picture = _picture(entry, seeds[0]["seed"]) if result["picture"] else ""
     return f"{first} {seconds} | {'<br>'.join(map(_cell, lines))} | {picture} |"
 
@@ -199,8 +201,11 @@ def _current(entry: Entry, result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def spreads_of(seeds: list[dict[str, Any]]) -> list[Spread]:
-    """Mean and standard deviation of every score."""
-    return spreads([{name: float(value) for name, value in seed["scores"].items()} for seed in seeds])
+    """Mean and standard deviation of every score, but for those of single classes (MANY or more that begin with another's name)."""
+    found = spreads([{name: float(value) for name, value in seed["scores"].items()} for seed in seeds])
+    parts = {each.name: [part.name for part in found if part.name.startswith(f"{each.name}_")] for each in found}
+    left_out = {name for names in parts.values() if len(names) >= MANY for name in names}
+    return [each for each in found if each.name not in left_out]
 
 
 def figure(spread: Spread, n: int) -> str:

@@ -138,7 +138,13 @@ def test_rows_of_what_is_not_known_or_went_wrong():
     wrong["seeds"][1] |= {"diverged": True, "alarms": ["not finite"]}
     _, seconds, shown, _ = row(wrong)
     assert seconds == "40<br>n 2"
-    assert shown.replace("\u00a0", " ") == "d 1 (n 1)<br>seed 1 diverged<br>alarms of seed 1: not finite"
+    assert shown.replace("\u00a0", " ") == "d 1 (n 1)<br>seed 1 diverged<br>alarm: not finite, 1 of 2"
+
+
+def test_scores_of_single_classes_are_left_out():
+    each = {f"asked_{digit}": 0.5 for digit in range(10)}
+    shown = row(result_of([{"asked": 0.5, "w1": 1.0, "w1_share": 0.5, **each}]))[2].replace("\u00a0", " ")
+    assert shown == "asked 0.5<br>w1 1<br>w1_share 0.5"
 
 
 @pytest.mark.parametrize(
