@@ -201,7 +201,7 @@ def _current(entry: Entry, result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def spreads_of(seeds: list[dict[str, Any]]) -> list[Spread]:
-    """Mean and standard deviation of every score, but for those of single classes (MANY or more that begin with another's name)."""
+    """Mean and standard deviation of every score, but for those of single classes (MANY or more whose names begin with one)."""
     found = spreads([{name: float(value) for name, value in seed["scores"].items()} for seed in seeds])
     parts = {each.name: [part.name for part in found if part.name.startswith(f"{each.name}_")] for each in found}
     left_out = {name for names in parts.values() if len(names) >= MANY for name in names}
