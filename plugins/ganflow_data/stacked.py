@@ -74,7 +74,7 @@ class StackedDigits(IterableData):
 def stack(digits: Sequence[Tensor], n: int, *seed: int) -> Tensor:
     """n pictures (n, 3, size, size) of the digits of each class: for every channel a class, then one of its digits."""
     numbers = np.random.default_rng(seed)
-    classes, places = numbers.integers(len(digits), size=(n, CHANNELS)), numbers.random((n, CHANNELS))
+    classes, shares = numbers.integers(len(digits), size=(n, CHANNELS)), numbers.random((n, CHANNELS))
     counts = np.array([len(of_class) for of_class in digits])
-    rows = (counts.cumsum() - counts)[classes] + (places * counts[classes]).astype(np.int64)
+    rows = (counts.cumsum() - counts)[classes] + (shares * counts[classes]).astype(np.int64)
     return torch.cat(list(digits))[torch.from_numpy(rows)]
