@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from ganflow_layers.blocks import initialize, output
+from ganflow_layers.blocks import initialize, output, size_of_z
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganflow import Data, Field
+from ganflow import Data, Field, GanflowError, Prior
 from ganflow_text.nets.augmentation import Augmentation, drawing
 from ganflow_text.nets.common import conv, shapes, up
 from ganflow_text.staged import Staged
@@ -52,6 +52,7 @@ class Stage2(Staged):
         make_earlier: gets what Stage I makes.
         factor: this picture's side is so many times Stage I's.
         onto: paint on top of Stage I's picture, enlarged.
+        drawn: the prior of z, from whose last `dim` numbers c is drawn; None: see Augmentation.
     """
 
     def __init__(
@@ -64,12 +65,17 @@ class Stage2(Staged):
         dim: int,
         augment: bool,
         onto: bool = False,
+        drawn: Prior | None = None,
     ) -> None:
         super().__init__()
         self.onto = factor if onto else None
         channels, _, numbers = shapes(data, "generator 'stackgan_stage2'")
         self.freeze(make_earlier(Smaller(data, factor)))
         self.augmentation = Augmentation(numbers, dim, augment)
+        self.from_z = dim if drawn is not None else 0
+        if drawn is not None and size_of_z(drawn, "stackgan_stage2") < dim:
+            raise GanflowError(f"generator 'stackgan_stage2' draws c from {dim} numbers of z (noise: prior), and the prior has "
+                               f"{size_of_z(drawn, 'stackgan_stage2')}: lower generator.dim, or leave noise out")  # fmt: skip
         self.signatures = drawing(next(iter(data.fields)), augment)
         down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
         for inputs in (width, 2 * width):
@@ -87,7 +93,8 @@ class Stage2(Staged):
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
         with torch.no_grad():
             small = self.earlier(z, text=text)
-        coarse, c = self.down(small), self.augmentation(text)
+        noise = z.flatten(1)[:, -self.from_z :] if self.from_z else None
+        coarse, c = self.down(small), self.augmentation(text, noise)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
         painted = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
         if self.onto:
