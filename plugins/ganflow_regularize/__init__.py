@@ -138,22 +138,6 @@ class AuxiliaryClassifier:
         return auxiliary.AuxiliaryClassifier(self.field, self.weight, self.fakes)
 
 
-@settings
-class ModeSeeking:
-    """Adds −weight · E min(d(G(z, c), G(z′, c)) / d(z, z′), bound) to the generator's loss, d the mean absolute difference: two z
-    at one condition are to give two examples (Mao et al. 2019, arXiv:1903.05628; with the bound Yang et al. 2019,
-    arXiv:1901.09024). A bound about what the data have keeps the term from asking for more than that."""
-
-    weight: float = key(1.0, "of the term", ge=0)
-    bound: float | None = key(None, "of the ratio, beyond which the term is flat; default: none", gt=0)
-
-    @hookimpl
-    def terms(self):
-        from ganflow_regularize.seeking import ModeSeeking as Term
-
-        return Term(self.weight, self.bound)
-
-
 @hookimpl
 def register(offer):
     offer("modifier", "auxiliary_classifier", AuxiliaryClassifier)
@@ -162,4 +146,3 @@ def register(offer):
     offer("modifier", "spectral_norm", SpectralNorm)
     offer("modifier", "ema", Average)
     offer("modifier", "diffaugment", DiffAugment)
-    offer("modifier", "mode_seeking", ModeSeeking)

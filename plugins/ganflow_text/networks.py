@@ -54,6 +54,7 @@ class Stage2:
     stage1: Any = part("generator", "stackgan_stage1", "Stage I, as it was trained")
     factor: Literal[2, 4] = key(4, "the picture's side is so many times Stage I's")
     onto: bool = key(False, "paint on top of Stage I's picture, enlarged; the paper paints anew from what is seen of it")
+    skips: bool = key(False, "set what was seen on the way down beside what is doubled (a U-Net); the paper does not")
     width: int = key(128, "channels after the first layer; four times as many where the picture is smallest", ge=4, le=4096)
     blocks: int = key(4, "residual blocks", ge=0, le=100)
     dim: int = key(128, DIM, ge=1, le=4096)
@@ -71,7 +72,7 @@ class Stage2:
             return build_part(self.stage1, "generator", data=smaller, prior=prior, condition=condition)
 
         drawn = prior if self.noise == "prior" else None
-        return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment, self.onto, drawn)
+        return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment, self.onto, self.skips, drawn)
 
 
 @settings

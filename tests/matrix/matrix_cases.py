@@ -70,7 +70,6 @@ CASES = {
     "relativistic": Case(POINTS, "relativistic", f"{R1}, {R2}"),
     "relativistic with average": Case(POINTS, "relativistic, average: true", whole=True),
     "auxiliary_classifier": Case(CLASSES, "hinge", "{use: auxiliary_classifier}, " + R1),
-    "mode_seeking": Case(CLASSES, "hinge", "{use: mode_seeking, bound: 0.2}", whole=True),
     "reconstruction": Case(CODES, "reconstruction"),
     "elbo": Case(CODES, "elbo, samples: 3"),
     "elbo with free_bits": Case(CODES, "elbo, free_bits: 0.1", whole=True),

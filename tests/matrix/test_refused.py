@@ -16,7 +16,6 @@ HEAD = "| what | with | sentence |\n| --- | --- | --- |\n"
 CUT = {"`train.accumulate=2`": {"accumulate": 2}, "`--workers 2`": {"workers": 2}}
 NAMES = {
     "relativistic with average": "loss `relativistic`, `average: true`",
-    "mode_seeking": "modifier `mode_seeking`",
     "elbo with free_bits": "loss `elbo`, `free_bits` above 0",
     "vae_gan": "loss `vae_gan`",
     "stackgan with mismatch": "loss `stackgan`, `mismatch` above 0",

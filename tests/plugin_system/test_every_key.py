@@ -108,7 +108,6 @@ SECOND: dict[str, typing.Any] = {
     "modifier ema.decay": 0.01,
     "modifier ema.batches": At(0, partners={"generator": ("mlp", {"width": 8, "batch_norm": True})}),
     "modifier diffaugment.policy": [["color", "translation"], ["color", "cutout"], ["translation", "cutout"]],
-    "modifier mode_seeking.bound": 0.001,
     "data birds.size": 24,
     "data birds.encoder": MATCHED,
     "data captioned_folder.path": "captioned again",

@@ -52,6 +52,8 @@ class Stage2(Staged):
         make_earlier: gets what Stage I makes.
         factor: this picture's side is so many times Stage I's.
         onto: paint on top of Stage I's picture, enlarged.
+        skips: where a picture is doubled to a size at which it was seen on the way down, what was seen there is set beside it
+            (U-Net: Ronneberger et al. 2015, arXiv:1505.04597), so that edges need not pass through the coarsest map.
         drawn: the prior of z, from whose last `dim` numbers c is drawn; None: see Augmentation.
     """
 
@@ -65,6 +67,7 @@ class Stage2(Staged):
         dim: int,
         augment: bool,
         onto: bool = False,
+        skips: bool = False,
         drawn: Prior | None = None,
     ) -> None:
         super().__init__()
@@ -81,10 +84,13 @@ class Stage2(Staged):
         for inputs in (width, 2 * width):
             down += [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
         self.down = nn.Sequential(*down)
+        self.skips = skips
         widest = 4 * width
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
         widths = [widest >> i for i in range(2 + factor.bit_length())]
-        ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
+        seen = [0, 2 * width, width] if skips else []  # channels set beside the inputs of each doubling
+        beside = [*seen, *[0] * (len(widths) - len(seen))]
+        ups = [layer for (inputs, outputs), more in zip(pairwise(widths), beside, strict=False) for layer in up(inputs + more, outputs)]
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
         self.output = nn.Sequential(*output(data.main))
         for module in (self.augmentation, self.down, self.joined, self.ups):
@@ -94,9 +100,17 @@ class Stage2(Staged):
         with torch.no_grad():
             small = self.earlier(z, text=text)
         noise = z.flatten(1)[:, -self.from_z :] if self.from_z else None
-        coarse, c = self.down(small), self.augmentation(text, noise)
+        fine = self.down[:2](small)
+        middle = self.down[2:5](fine)
+        coarse, c = self.down[5:](middle), self.augmentation(text, noise)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        painted = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
+        painted = self.joined(torch.cat((coarse, everywhere), 1))
+        if self.skips:
+            painted = torch.cat((self.ups[:3](painted), middle), 1)
+            painted = torch.cat((self.ups[3:6](painted), fine), 1)
+            painted = self.ups[6:](painted)
+        else:
+            painted = self.ups(painted)
         if self.onto:
             enlarged = interpolate(small, scale_factor=self.onto, mode="bilinear", align_corners=False)
             painted = painted + torch.atanh(SHRUNK * enlarged)

@@ -184,6 +184,33 @@ def test_stage_2_can_paint_on_top_of_stage_1():
     assert torch.allclose(made(z, text), 0.98 * enlarged, atol=1e-5)
 
 
+@pytest.mark.parametrize(("factor", "side"), [(2, 64), (4, 128)])
+def test_stage_2_can_set_what_it_saw_beside_what_it_doubles(factor, side):
+    """Layer by layer: the maps of side/factor and half of that come back beside the same sizes on the way up."""
+    torch.manual_seed(0)
+    data = pictures(side)
+    keys = {"stage1": Stage1(width=4, dim=DIM, augment=False), "factor": factor, "width": 4, "blocks": 0, "dim": DIM, "augment": False}
+    made = Stage2(skips=True, **keys).generator(data, Latents(), TEXT).eval()
+    z, text = Latents().sample(3), data.held_out["text"][:3]
+    x = made.earlier(z, text=text)
+    seen = {}
+    for layer in made.down:
+        x = layer(x)
+        seen[x.shape[-1]] = x  # the last of each size
+    c = made.augmentation.linear(text)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    x = made.joined(torch.cat([x, c], 1))
+    for layer in made.ups:
+        if getattr(layer, "in_channels", 0) > x.shape[1]:
+            x = torch.cat([x, seen[x.shape[-1]]], 1)
+        x = layer(x)
+    assert x.shape[-1] == side
+    assert torch.allclose(made(z, text=text), x.tanh(), atol=1e-6)
+    wider = sum(p.numel() for p in made.parameters()) - sum(
+        p.numel() for p in Stage2(**keys).generator(data, Latents(), TEXT).parameters()
+    )
+    assert wider == 9 * (8 * 4 + 4 * 2)  # kernels of 3 × 3 over 8 and 4 further channels
+
+
 def test_the_critics_loss_is_the_papers():
     """real + ½ (wrong + fake), each −log D or −log (1 − D); the wrong sentence is the neighbour's."""
     g = game()
