@@ -8,7 +8,7 @@ from ganflow import SettingsError, build_part, hookimpl, key, part, settings
 
 DIM = "numbers of c, what the generator is told of a sentence"
 AUGMENT = "draw c from N(μ(e), σ(e)²), as in the paper; false: c = μ(e)"
-NOISE = "what c is drawn with: torch's random numbers in training alone, c = μ(e) outside of it; or the last `dim` numbers of z, always"
+NOISE = "what c is drawn with: torch's random numbers in training, and outside c = μ(e); or always the last `dim` numbers of z"
 
 
 def check_noise(augment: bool, noise: str) -> None:

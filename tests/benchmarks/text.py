@@ -2,12 +2,12 @@
 colour is nearest, among all eight, to the one asked for; the birds' diversity at a sentence, and their detail.
 
     python tests/benchmarks/text.py                     # Stage I, Stage II, and Stage I with parts taken out
-    python tests/benchmarks/text.py stage1 stage2       # some of it: stage1, stage2, mean, paper, no_augmentation, no_mismatch
+    python tests/benchmarks/text.py stage1 stage2       # or mean, paper, no_augmentation, no_mismatch
     python tests/benchmarks/text.py --threads 2 --runs DIR
 
 Each line: training time by the clock on the wall and of all cores together (the first includes the text encoder's, unless that is
 in the cache), rounds, the share over all named regions, the same with the sentences shuffled, which is what chance gives, and the
-share for each region. Below it the spread over z at a sentence over that of birds in the same colours (metric z_diversity), and the
+share for each region. Below it the spread over z at a sentence over that of birds in the same colours (metric z_diversity), the
 distance of small patches at each scale and the sharpness against held-out birds (metric detail), each with its floor. Stage II's
 detail stands beside that of the pictures of Stage I that it starts from, enlarged. `real` is what the measure of colours makes of
 held-out birds themselves.
@@ -39,12 +39,12 @@ STAGE1 = "stackgan_stage1_birds"
 RUNS = {
     "stage1": (STAGE1, []),
     "stage2": ("stackgan_stage2_birds", []),
-    "mean": (STAGE1, ["name=mean", "generator.noise=training", "prior.dim=16", "loss.kl=2", "loss.match=0.2", "train.rounds=1500"]),
+    "mean": (STAGE1, ["name=mean", "generator.noise=training", "prior.dim=16", "loss.kl=2", "loss.match=0.2"]),
     "no_augmentation": (STAGE1, ["name=no_augmentation", "generator.augment=false", "generator.noise=training"]),
     "no_mismatch": (STAGE1, ["name=no_mismatch", "loss.mismatch=0"]),
     "paper": (STAGE1, ["name=paper", "loss.match=0"]),
 }
-"""By name: the recipe and what is changed of it. `mean` is the recipe of before: c is drawn in training alone."""
+"""By name: the recipe and what is changed of it. In `mean` c is drawn in training alone, as it once was."""
 
 
 def birds(folder: RunFolder) -> Birds:

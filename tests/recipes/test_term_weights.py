@@ -170,7 +170,7 @@ def test_unit(name, critic, of_critic):
 
 
 # StackGAN, Zhang et al. 2016, eq. 3 to 6, as its code has them: real + ½ (wrong + generated); KL, a mean, with weight 2 (the
-# paper: a sum with λ = 1); in the recipe of small birds .05. The critic's two terms are ½ (real + generated) and ½ (real + wrong).
+# paper: a sum with λ = 1); for small birds .05. The critic's two terms are ½ (real + generated) and ½ (real + wrong).
 @pytest.mark.parametrize(("name", "kl"), [("stackgan_paper", 2), ("stackgan_stage1_birds", 0.05)])
 def test_stackgan(name, kl):
     game = game_of(

@@ -88,9 +88,8 @@ class Stage2(Staged):
         widest = 4 * width
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
         widths = [widest >> i for i in range(2 + factor.bit_length())]
-        seen = [0, 2 * width, width] if skips else []  # channels set beside the inputs of each doubling
-        beside = [*seen, *[0] * (len(widths) - len(seen))]
-        ups = [layer for (inputs, outputs), more in zip(pairwise(widths), beside, strict=False) for layer in up(inputs + more, outputs)]
+        seen = {1: 2 * width, 2: width} if skips else {}  # channels that are set beside the inputs of a doubling
+        ups = [layer for i, (inputs, outputs) in enumerate(pairwise(widths)) for layer in up(inputs + seen.get(i, 0), outputs)]
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
         self.output = nn.Sequential(*output(data.main))
         for module in (self.augmentation, self.down, self.joined, self.ups):
