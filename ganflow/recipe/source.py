@@ -15,7 +15,7 @@ from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
-from ganflow.recipe.build import Builder
+from ganflow.recipe.build import RecipeBuilder
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.recipe.yaml import Node, Problems, node_of, read_yaml, shown, to_yaml
@@ -131,7 +131,7 @@ class Draft:
         """
         root, problems, catalogue = copy.deepcopy(self.root), copy.copy(self.problems), catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
-        recipe = Builder(root, catalogue, problems, self.version).build(self.name)
+        recipe = RecipeBuilder(root, catalogue, problems, self.version).build(self.name)
         if recipe is None:
             raise RecipeError(problems)
         return recipe

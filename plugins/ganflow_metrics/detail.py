@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ganflow import GanflowError
-from ganflow_metrics.compared import held_out_examples, training_examples
+from ganflow_metrics.compared import has_floor, held_out_examples, training_examples
 from ganflow_metrics.extractors import digest_of_state
 from ganflow_metrics.repeats import Repeated
 from ganflow_metrics.transport import sliced_wasserstein
@@ -38,7 +38,7 @@ class DetailMetric(Repeated):
         held_out = held_out_examples(data, "detail", FEWEST)[:samples]
         self._others = training_examples(data, len(held_out))
         n = len(held_out)
-        enough = len(self._others) == n
+        enough = has_floor(data, "detail", len(self._others), n)
         self.reference = Reference(held_out)
         names = [*(f"patches_{max(side)}_{n}" for side in self.reference.sides), f"sharpness_{n}"]
         super().__init__(
