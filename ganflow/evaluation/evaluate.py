@@ -95,7 +95,8 @@ class Spread:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+        around = "" if self.deviation is None else f" ± {float(f'{self.deviation:.2g}'):g}"  # 280, not 2.8e+02
+        return f"{self.mean:.4g}{around}"
 
 
 def spreads(runs: Sequence[Mapping[str, float]]) -> list[Spread]:
