@@ -18,7 +18,7 @@ On one thread, 29 November 2026, CPU seconds of a machine that was shared, seed 
     stage2       338 s  colours .855 (by chance .135)  z_diversity .61  sharpness 1.41, patches_64 .105 (floor .027)
     its Stage I, enlarged                                               sharpness  .48, patches_64 .400
     before       221 s  colours .887 (by chance .125)  z_diversity .21  sharpness 1.12: `mean`, 1,500 rounds
-      stage2     160 s  colours .883 (by chance .132)  z_diversity .18  sharpness 1.28, patches_64 .138: its recipe then, 300 rounds
+      stage2     160 s  colours .883 (by chance .132)  z_diversity .18  sharpness 1.28, patches_64 .138: 300 rounds of 600
 
 With c drawn in that last run, z_diversity is .95 and the colours .72. With loss.kl=0.05 for .3 stage1 has .42 and .87: it
 trades diversity for colours.
