@@ -1,4 +1,4 @@
-"""Data: digits, points in the plane, folders of images, and tensors in files."""
+"""Data: digits, one or three to a picture, points in the plane, folders of images, and tensors in files."""
 
 from __future__ import annotations
 
@@ -28,6 +28,27 @@ class Digits:
         from ganflow_data.digits import digits
 
         return digits(self.size, self.classes, self.held_out)
+
+
+@settings
+class StackedDigits:
+    """Three handwritten digits as the red, green and blue channel of one picture, 1,000 classes: a test for dropped modes, known
+    as stacked MNIST (Metz et al. 2017, VEEGAN, PacGAN), here with scikit-learn's digits. Metric `stacked_modes` counts them.
+
+    The three are independent, each of a class drawn evenly and then any training digit of it. They are stacked as training draws
+    them, without end, so that memory holds the digits alone. Held-out pictures have held-out digits.
+    """
+
+    size: int = key(32, "height and width in pixels", ge=8, le=128)
+    held_out: float = key(0.1, "digits kept from training, for held-out pictures: below 1 a share, from 1 on a number", gt=0)
+    held_out_pictures: int = key(2000, "pictures of held-out digits, for metrics", ge=1, le=100_000)
+    seed: int = key(0, "of the triples", ge=0)
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_data.stacked import StackedDigits as Built
+
+        return Built(self.size, self.held_out, self.held_out_pictures, self.seed)
 
 
 @settings
@@ -170,6 +191,7 @@ class TensorFile:
 @hookimpl
 def register(offer):
     offer("data", "digits", Digits)
+    offer("data", "stacked_digits", StackedDigits)
     offer("data", "gaussians", Gaussians)
     offer("data", "swiss_roll", SwissRoll)
     offer("data", "image_folder", ImageFolder)

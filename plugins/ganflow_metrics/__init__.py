@@ -18,6 +18,7 @@ from ganflow_metrics.feature_metrics import (
     KernelDistance,
     NearestNeighbours,
     PrecisionRecall,
+    StackedModes,
     ZDiversity,
 )
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Detail", "Diversity", "EarthMovers", "Features",
     "Frechet", "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein",
-    "ZDiversity",
+    "StackedModes", "ZDiversity",
 ]  # fmt: skip
 GANFLOW_CONTRACT = 2
 

@@ -214,6 +214,26 @@ class ClassBalance(Classifier):
 
 
 @settings
+class StackedModes:
+    """For pictures of three digits, one in each channel (data `stacked_digits`): how many of the 1,000 classes are made, of
+    26,000 pictures as VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018) count them, higher is better; and
+    KL(found ‖ uniform) of the classes in nats. The digits classifier reads each channel. The floors are those of as many held-out
+    pictures: even draws of N pictures from K classes have a KL of about (K − 1) / 2N, which is .019. The classifier must choose a
+    digit whatever it sees; `stacked_legible` is the share of pictures of which it is at least 90 % sure in each channel.
+    """
+
+    samples: int = key(26_000, SAMPLES, ge=1, le=1_000_000)
+    seed: int = key(0, SEED, ge=0)
+    repeats: int = key(3, REPEATS, ge=1)
+
+    @hookimpl
+    def metric(self, data) -> Metric:
+        from ganflow_metrics.stacked import StackedModesMetric
+
+        return StackedModesMetric(data, self.samples, self.seed, self.repeats)
+
+
+@settings
 class ClassFrechet(Features):
     """Fréchet distance within each class, for generators with `condition: label`, and its mean over the classes: what is asked
     for against the real examples of that class, of which two halves give the floor.
@@ -296,6 +316,7 @@ OFFERS: list[tuple[str, type[Any]]] = [
     ("nearest_neighbours", NearestNeighbours),
     ("inception_score", InceptionScore),
     ("class_balance", ClassBalance),
+    ("stacked_modes", StackedModes),
     ("class_frechet", ClassFrechet),
     ("class_accuracy", ClassAccuracy),
     ("z_diversity", ZDiversity),
