@@ -23,8 +23,8 @@ def check_course(weight: float, final: float | None, rounds: int) -> None:
 class R1:
     """Adds γ/2 · E‖∇f(x)‖² at real examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
 
-    A γ that falls (`final`) steadies the beginning and lets the critic see fine detail in the end, as in R3GAN's schedule (Huang et
-    al. 2024, arXiv:2501.05441).
+    A γ that falls (`final`) steadies the beginning, and lets the critic see fine detail in the end. R3GAN's has a schedule,
+    too (Huang et al. 2024, arXiv:2501.05441).
     """
 
     weight: float = key(10.0, "γ", ge=0)

@@ -90,7 +90,8 @@ def test_gamma_falls_by_the_same_factor_in_each_round(modifier, played, weight):
     game = Game(data, prior, nn.Identity(), Bowl(0.7), hooks.loss(**arguments), [hooks.terms(**arguments)])
     game.round.fill_(played)
     expected = weight / 2 * 0.49 * x.square().sum(1).mean()
-    torch.testing.assert_close(game.terms_of(game.step("critic", {"real": x, "z": x}))[modifier.__name__.lower()].detach(), expected)
+    terms = game.terms_of(game.step("critic", {"real": x, "z": x}))
+    torch.testing.assert_close(terms[modifier.__name__.lower()].detach(), expected)
 
 
 @pytest.mark.parametrize("modifier", [regularize.R1, regularize.R2])
