@@ -201,7 +201,7 @@ def test_width_and_depth_make_the_same_as_widths():
 
 
 def test_fourier_features_are_waves_of_the_wavelengths_in_the_example_alone():
-    """A wave of length λ comes round after λ along its direction, and changes its sign after half of it; across it is constant."""
+    """One of length λ comes round after λ along its direction, and changes sign after half of it; across, it is constant."""
     torch.manual_seed(0)
     flatten, waves, first, *_ = networks.MLPCritic(fourier=3, wavelengths=[0.1, 10.0]).critic(data_of(2), ()).double()
     assert isinstance(first, nn.Linear)
