@@ -29,17 +29,17 @@ LONGEST = 12  # digits of a fingerprint that are shown
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs_", nargs="+", metavar="RUN", help="two or more: paths, ids or their beginnings, names, or 'latest'")
-    parser.add_argument("-o", "--out", metavar="FILE", type=Path,
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path,
                         help="a .png of their newest sample pictures, with names and scores")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
 
 
 def compare_command(args: argparse.Namespace) -> int:
-    if args.out:
+    if args.output:
         from ganflow.pictures import save_png
 
-        check_output_path(args.out, (".png",))
+        check_output_path(args.output, (".png",))
     runs = [read_run(find_run(run, args.runs)) for run in args.runs_]
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
@@ -51,7 +51,7 @@ def compare_command(args: argparse.Namespace) -> int:
         scores = aligned([run.measured for run in runs])
     except ProtocolsDiffer as error:
         raise GanflowError(f"{error}; evaluate both alike: {advice(error, runs, args.runs)}") from None
-    drawn = picture(runs, scores) if args.out else None
+    drawn = picture(runs, scores) if args.output else None
     if args.json:
         say_json(facts(runs, scores))
     else:
@@ -60,7 +60,7 @@ def compare_command(args: argparse.Namespace) -> int:
             if len(some := [m for m in row if m]) > 1 and not any(m.protocol for m in some):
                 say(f"ganflow: {name}: no protocol is recorded, so nothing says that it was computed alike", err=True)
     if drawn is not None:
-        write_output(args.out, lambda path: save_png(drawn, path), f"{len(runs)} runs", err=args.json)
+        write_output(args.output, lambda path: save_png(drawn, path), f"{len(runs)} runs", err=args.json)
     return 0
 
 
@@ -196,10 +196,10 @@ def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]
     for i, run in enumerate(runs):
         path = newest_samples(run.folder)
         if path is None:
-            raise GanflowError(f"run {run.title} has no picture of samples; leave --out out")
+            raise GanflowError(f"run {run.title} has no picture of samples; leave --output out")
         some = [str(row[i].score) for row in scores.values() if row[i]]  # type: ignore[union-attr]
         found.append((path, run.title, ", ".join(some)))
     drawn = sheet(found)
     if drawn is None:
-        raise GanflowError("none of the runs' sample pictures can be read; leave --out out")
+        raise GanflowError("none of the runs' sample pictures can be read; leave --output out")
     return drawn

@@ -9,6 +9,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ganflow.contract.game import Metric
     from ganflow.engine.game import Game
     from ganflow.evaluation.evaluate import Evaluated
+    from ganflow.plugins import Chosen
     from ganflow.recipe import Recipe
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.evaluations import Evaluation
@@ -51,16 +53,18 @@ def evaluate_command(args: argparse.Namespace) -> int:
     folders = list({folder.path: folder for run in args.runs_ for folder in [find_run(run, args.runs)]}.values())
     if len(folders) > 1 and args.checkpoint not in ("last", "best"):
         raise GanflowError(f"--checkpoint {args.checkpoint} is one run's file; evaluate several runs at last or best")
+    prepare_one = partial(prepare, which=args.checkpoint, metrics=args.metric, seeds=args.seeds)
     try:
-        prepared = [prepare(folder, args.checkpoint, args.metric, args.seeds) for folder in folders]  # nothing is computed yet
+        for folder in folders if len(folders) > 1 else ():  # nothing is computed before all can be, and one at a time is held
+            prepare_one(folder)
+        rows: list[dict[str, Any]] = []
+        for folder in folders:
+            rows += [{"run": folder.id, "name": folder.name, **evaluation} for evaluation in scored(prepare_one(folder))]
     except NewestDamaged as error:
         if len(folders) == 1:
             raise
         alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {error.instead.parent.parent.name}"
         raise GanflowError(f"{error}; to evaluate that: {alone}") from None
-    rows: list[dict[str, Any]] = []
-    for each in prepared:
-        rows += [{"run": each.folder.id, "name": each.folder.name, **evaluation} for evaluation in scored(each)]
     if args.json:
         say_json(rows)
     else:
@@ -69,21 +73,39 @@ def evaluate_command(args: argparse.Namespace) -> int:
         what = f"{len(rows)} score{'s' if len(rows) > 1 else ''}"
         write_output(args.csv, lambda path: write_csv(path, rows), what, err=args.json)
     if not (args.json or args.markdown):
-        for each in prepared:
-            say(f"kept in {shown_path(each.folder.path)}/evaluations.json{_to_mlflow(each.folder, args.runs)}")
+        for folder in folders:
+            say(f"kept in {shown_path(folder.path)}/evaluations.json{_to_mlflow(folder, args.runs)}")
     return 0
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run's checkpoint that can be evaluated: its game on its data, its recipe with the metrics, and these, each as many times
-    as it has seeds."""
+    """A run's checkpoint that can be evaluated.
+
+    Attributes:
+        recipe: the run's, with the metrics that are wanted.
+        game: on the run's data.
+        metrics: with their first seeds.
+        seeds: of each metric.
+    """
 
     folder: RunFolder
     checkpoint: Checkpoint
     recipe: Recipe
     game: Game
-    metrics: list[list[Metric]]
+    metrics: list[Metric]
+    seeds: int
+
+    def variants(self) -> Iterator[Iterator[Metric]]:
+        """Each metric with its seeds, made when it is its turn."""
+        from ganflow.evaluation.evaluate import with_seeds
+
+        def of(metric: Metric, chosen: Chosen) -> Iterator[Metric]:
+            yield metric
+            for other in with_seeds(chosen, self.seeds)[1:]:
+                yield replace(self.recipe, metrics=[other]).composition().build_metrics(self.game.data)[0]
+
+        return map(of, self.metrics, self.recipe.metrics)
 
 
 def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds: int) -> Prepared:
@@ -92,7 +114,6 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
     Raises:
         GanflowError: there is no such checkpoint or metric, the data cannot be had, or a metric does not suit them.
     """
-    from ganflow.evaluation.evaluate import with_seeds
     from ganflow.plugins.loading import plugins_fault
     from ganflow.runs.loading import find_checkpoint, game_of, load_data
 
@@ -103,13 +124,12 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
     try:
         data = load_data(folder, recipe)
         game = game_of(recipe, checkpoint, data)
-        variants = [with_seeds(chosen, seeds) for chosen in recipe.metrics]
-        made = [replace(recipe, metrics=chosen).composition().build_metrics(data) for chosen in variants]
-        for metric in (metric for seeded in made for metric in seeded):
+        made = recipe.composition().build_metrics(data)
+        for metric in made:
             metric.check(game)
     except (Exception, SystemExit) as error:
         raise plugins_fault(error, f"when run {folder.id} was to be evaluated", "--debug shows the traceback") or error from error
-    return Prepared(folder, checkpoint, recipe, game, made)
+    return Prepared(folder, checkpoint, recipe, game, made, seeds)
 
 
 def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
@@ -134,7 +154,7 @@ def scored(prepared: Prepared) -> list[Evaluation]:
 
     folder, sections = prepared.folder, prepared.recipe.resolved()["metrics"]
     try:
-        found = evaluate(prepared.game, prepared.metrics, sections)
+        found = evaluate(prepared.game, prepared.variants(), sections)
     except (Exception, SystemExit) as error:
         raise plugins_fault(error, f"when run {folder.id} was evaluated", "--debug shows the traceback") or error from error
     return evaluations.add(folder, [_evaluation(each, sections[each.metric], prepared.checkpoint) for each in found])

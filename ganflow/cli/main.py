@@ -75,6 +75,9 @@ class Parser(argparse.ArgumentParser):
         for word in message.split():
             if message.startswith("unrecognized") and word.startswith("-"):
                 hints += difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            hints += difflib.get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
         hint = f"; did you mean {' and '.join(hints)}?" if hints else ""
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 

@@ -73,17 +73,17 @@ def run_command(args: argparse.Namespace) -> int:
 
     from ganflow.runs.loop import last_picture
     from ganflow.runs.start import resume_stages, start, start_stages
-    from ganflow.tracking.follower import sender
+    from ganflow.tracking.follower import follower_of
 
     if folder:
         outcomes = resume_stages(
-            folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=sender
+            folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=follower_of
         )
     elif stages:
-        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1, send=sender)
+        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1, send=follower_of)
     else:
         assert recipe is not None
-        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1, send=sender)])
+        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1, send=follower_of)])
     code = 0
     for outcome in outcomes:
         shown = shown_path(outcome.folder.path)

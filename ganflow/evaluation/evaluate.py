@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -46,22 +46,26 @@ def with_seeds(chosen: Chosen, n: int) -> list[Chosen]:
     return [chosen, *(replace(chosen, settings=replace(settings, seed=seed + k * step)) for k in range(1, n))]
 
 
-def evaluate(game: Game, metrics: Sequence[Sequence[Metric]], sections: Sequence[dict[str, Any]]) -> list[Evaluated]:
+def evaluate(game: Game, metrics: Iterable[Iterable[Metric]], sections: Sequence[dict[str, Any]]) -> list[Evaluated]:
     """Score a game.
 
     Args:
-        metrics: each as many times as it has seeds.
+        metrics: each as many times as it has seeds, one after the other: a metric may hold as much as the data.
         sections: of the resolved recipe, of which the metrics were made.
     """
-    names = Scores([variants[0] for variants in metrics])
+    names = Scores(())
     found: list[Evaluated] = []
     for i, variants in enumerate(metrics):
-        values = [variant.evaluate(game) for variant in variants]
-        averaged = _averaged([grouped(each) for each in values])
-        protocol = {**protocol_of(variants[0], sections[i]), **({"seeds": len(variants)} if len(variants) > 1 else {})}
-        for score in averaged:
+        protocol: dict[str, Any] = {}
+        values: list[list[Score]] = []
+        for variant in variants:
+            values.append(grouped(variant.evaluate(game)))
+            protocol = protocol or dict(protocol_of(variant, sections[i]))
+        if len(values) > 1:
+            protocol["seeds"] = len(values)
+        for score in _averaged(values):
             (name,) = names.named(i, {score.name: score.value})
-            found.append(Evaluated(replace(score, name=name), protocol, i, len(variants)))
+            found.append(Evaluated(replace(score, name=name), protocol, i, len(values)))
     return found
 
 
@@ -91,7 +95,8 @@ class Spread:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+        around = "" if self.deviation is None else f" ± {float(f'{self.deviation:.2g}'):g}"  # 280, not 2.8e+02
+        return f"{self.mean:.4g}{around}"
 
 
 def spreads(runs: Sequence[Mapping[str, float]]) -> list[Spread]:

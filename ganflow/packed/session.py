@@ -17,7 +17,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs import folders as folders_module
 from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loop import Loop, Step
+from ganflow.runs.loop import Loop, Result
 from ganflow.runs.start import prepare_trial
 
 OPERATIONS = 1e-3
@@ -29,7 +29,7 @@ GAIN, COST = 0.45, 15.0
 class PackSession:
     """Several trials' runs, played together step by step: iterate to the end.
 
-    Each step is a list with what was reported of every trial: a `Step`, the error that ended it, or None where it has
+    Each step is a list with what was reported of every trial: a `Result`, the error that ended it, or None where it has
     ended well. The last step tells so of all of them. A trial whose parts do not fit, whose terms are not finite, or whose
     plugin fails is over; the others go on.
 
@@ -82,7 +82,7 @@ class PackSession:
             if trainer:
                 trainer.stop = True
 
-    def __iter__(self) -> Iterator[list[Step | GanflowError | None]]:
+    def __iter__(self) -> Iterator[list[Result | GanflowError | None]]:
         packed = self._packed
         with self._held:
             while packed and packed.round < self._cadence.rounds and not packed.stop and len(self.over) < self._count:
@@ -126,7 +126,7 @@ class PackSession:
             for loop in loops:
                 loop.folder.update(compile={"mode": "never", "why": "packed; the pack's rounds are compiled"})
 
-    def _step(self, i: int, report: Report | Diverged) -> Step | GanflowError | None:
+    def _step(self, i: int, report: Report | Diverged) -> Result | GanflowError | None:
         """Report, evaluate and keep what is due for one trial."""
         assert self._packed
         loop, step = self._loops[i], None
@@ -136,6 +136,8 @@ class PackSession:
                 raise report
             with self._packed.member(self._row[i]) if loop.needs_game(report.round) else nullcontext():
                 step = loop.process(report)
+            if loop.alarms and loop.alarms.stopped:
+                self._end(i, "stopped")
         return self.over[i] if step is None else step
 
     def _end(self, i: int, early: str) -> None:

@@ -120,6 +120,7 @@ class PackedTrainer:
         self.trainers = [m.trainer for m in members]
         self.stop = False
         self.lost: dict[int, Diverged] = {}
+        self._drawn: Draws = {}  # of the last round
         rounds = {t.round for t in self.trainers}
         if len(rounds) > 1:
             raise NotPackable(f"trials can be packed when they have played equally many rounds, not {sorted(rounds)}")
@@ -128,8 +129,6 @@ class PackedTrainer:
         if len(plays) < len(self.trainers):
             raise NotPackable("a trial's own rounds are compiled")
         recipes = [m.recipe for m in members]
-        if wanted := next((r.train.on_alarm for r in recipes if r.train.on_alarm in ("warn", "stop")), None):
-            raise NotPackable(f"packed trials are not watched, and train.on_alarm is {wanted}")
         for recipe, play in zip(recipes, plays, strict=True):
             if not all(part.active(n) for n in play.phases(recipe.train.rounds, self.round) for part in play.game.parts):
                 raise NotPackable("some terms take part in some rounds only")
@@ -168,6 +167,7 @@ class PackedTrainer:
                 self._set_rates()
                 self.packed.set_round(self.round)
                 rows.append(self.packed(draws))
+                self._drawn = draws
                 self.round += 1
         if not rows:
             return [self.lost.get(i, Report(self.round)) for i in range(len(self.members))]
@@ -192,9 +192,11 @@ class PackedTrainer:
         trainer.game.round.fill_(self.round)
         before = random_state(device)
         load_random_state(device, *self.packed.randoms[i])
+        trainer.drawn = _of(i, self._drawn)
         try:
             yield trainer
         finally:
+            trainer.drawn = {}
             self.packed.randoms[i] = random_state(device)
             load_random_state(device, *before)
             self.packed.read(i)

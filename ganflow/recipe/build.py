@@ -20,7 +20,7 @@ _DEEPEST_PART = 10
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-class Builder:
+class RecipeBuilder:
     """Builds the recipe of a tree; all problems are collected.
 
     Args:

@@ -15,7 +15,7 @@ from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
-from ganflow.recipe.build import Builder
+from ganflow.recipe.build import RecipeBuilder
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import RECIPE_VERSION
 from ganflow.recipe.yaml import Node, Problems, node_of, read_yaml, shown, to_yaml
@@ -47,9 +47,9 @@ def folder() -> Path:
     return inside if inside.is_dir() else package.parent / "recipes"
 
 
-def shipped() -> list[Shipped]:
-    """Every shipped recipe, by name."""
-    root = folder()
+def shipped(root: Path | None = None) -> list[Shipped]:
+    """Every shipped recipe, by name; or those of another folder."""
+    root = root or folder()
     return [_about(path, root) for path in sorted(root.rglob("*.yaml")) if path.relative_to(root).parts[0] != CLUSTER]
 
 
@@ -72,7 +72,7 @@ def _about(path: Path, root: Path) -> Shipped:
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line.strip("# ") for line in itertools.takewhile(lambda line: line.strip("# ") and line.startswith("#"), lines)]
     command, text = comments[0] if comments else "", " ".join(comments[1:])
-    shows = re.split(r"(?<=[.?!])\s+(?=[A-Z])", text)[0]
+    shows = re.split(r"(?<=[.?!])\s+(?=[A-Z`])", text)[0]
     return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows)
 
 
@@ -131,7 +131,7 @@ class Draft:
         """
         root, problems, catalogue = copy.deepcopy(self.root), copy.copy(self.problems), catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
-        recipe = Builder(root, catalogue, problems, self.version).build(self.name)
+        recipe = RecipeBuilder(root, catalogue, problems, self.version).build(self.name)
         if recipe is None:
             raise RecipeError(problems)
         return recipe

@@ -31,10 +31,12 @@ class Alarms:
 
     def report(self) -> None:
         """Check the game where a check is due in this round. A part of the game that cannot be looked at is named once; training
-        goes on unwatched."""
+        goes on unwatched. A packed trial, whose game is behind at most reports, is checked at the next one at which it is not."""
         round = self.trainer.round
+        if not self.trainer.drawn:
+            return
         due, self.health.checked = self._watching and self.health.due(round), round
-        if not due or not self.trainer.drawn:
+        if not due:
             return
         try:
             found = self.health.check(self.trainer.game, self.trainer.drawn, round)
@@ -59,10 +61,8 @@ class Alarms:
         self.health.load_state(state, self.trainer.round)
 
 
-def watched(train: Train, *, trial: bool, packed: bool) -> str:
+def watched(train: Train, *, trial: bool) -> str:
     """The effect of an alarm: "warn", "stop", or "never" where nothing is watched."""
-    if packed:  # a check of each would take longer than the rounds that they play together
-        return "never"
     return train.on_alarm if train.on_alarm != "auto" else "stop" if trial else "warn"
 
 

@@ -79,9 +79,13 @@ def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
     try:
         with locked(folder.path / _LOCK, timeout=60):
             before, coming = read(folder), [_key(e) for e in new]
+            same = {_key(e): e for e in before}
             latest = max((e["time"] for e in before), default=0.0)
             now = max(time.time(), latest + 0.001)  # a clock may be set back: MLflow gets what is later than what it has
-            timed: list[Evaluation] = [{**e, "time": now + i / 1000} for i, e in enumerate(new)]
+            timed: list[Evaluation] = []
+            for i, e in enumerate(new):
+                old = same.get(_key(e))  # asked again, and answered alike: nothing new to send
+                timed.append(old if old and {**e, "time": old["time"]} == old else {**e, "time": now + i / 1000})
             kept = [*(e for e in before if _key(e) not in coming), *timed]
             write_text(path, json.dumps({"schema": SCHEMA, "evaluations": kept}, indent=2) + "\n")
             return timed

@@ -37,7 +37,7 @@ CLOUD = 2000  # … of points in the plane; …
 SHEET = 8  # … and held-out examples, where the loss shows some
 
 
-class Sender(Protocol):
+class Follower(Protocol):
     """A process beside the training that sends the run's folder to a server (ganflow.tracking.follower)."""
 
     def start(self) -> str | None: ...  # a note for the user
@@ -77,7 +77,7 @@ class Cadence:
 
 
 @dataclass(frozen=True)
-class Step:
+class Result:
     """A report after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
 
     round: int
@@ -140,7 +140,7 @@ class Loop:
     Args:
         best: the best score so far.
         trial: part of a sweep: fewer pictures, and no warnings.
-        sender: sends the folder while the run lasts.
+        follower: sends the folder while the run lasts.
         alarms: watches the run's health; None where nothing does.
     """
 
@@ -155,7 +155,7 @@ class Loop:
         progress: Progress,
         best: Best | None,
         trial: bool,
-        sender: Sender | None,
+        follower: Follower | None,
         alarms: Alarms | None = None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
@@ -165,7 +165,7 @@ class Loop:
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
-        self.best, self.sender, self.alarms, self._trial = best, sender, alarms, trial
+        self.best, self.follower, self.alarms, self._trial = best, follower, alarms, trial
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
         self._settled = -1  # the round in which the game was last prepared to be sampled from
@@ -175,14 +175,14 @@ class Loop:
     def begin(self) -> None:
         """Prepare for the first round that is played."""
         self._call("run_started")
-        if self.sender and (note := self.sender.start()):
+        if self.follower and (note := self.follower.start()):
             self.progress.note(note)
         self.trackers.begin(self.trainer.round)
         # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
         if self.trainer.round == 0 and not (self._trial and self.cadence.sample >= self.cadence.rounds):
             self._draw(0)
 
-    def steps(self) -> Iterator[Step]:
+    def results(self) -> Iterator[Result]:
         """Train until the last round, or until the trainer is stopped."""
         self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
@@ -224,17 +224,17 @@ class Loop:
             self.progress.note(f"best: {evaluation.described_best(best, round, last)}")
         self.trackers.end(status)
         self._call("run_ended", status=status)
-        if self.sender:
+        if self.follower:
             self.progress.note("sending to MLflow …")
-            if unsent := self.sender.finish(self.recipe.track.wait):
+            if unsent := self.follower.finish(self.recipe.track.wait):
                 self.progress.note(str(unsent))
         return status
 
     def close(self) -> None:
         """Close the files. Unsent points go on being sent."""
         self.trackers.end("interrupted")  # where the run has not ended
-        if self.sender:
-            self.sender.stop()
+        if self.follower:
+            self.follower.stop()
         self.journal.close()
 
     def needs_game(self, round: int) -> bool:
@@ -244,7 +244,7 @@ class Loop:
         due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics.metrics else []))
         return any(self.cadence.due(every, round) for every in due)
 
-    def process(self, report: Report) -> Step:
+    def process(self, report: Report) -> Result:
         """Do everything that is due after these rounds."""
         cadence, round = self.cadence, report.round
         self._call("round_reported", report=report)  # which may add numbers
@@ -265,7 +265,7 @@ class Loop:
                 self.best["error"] = rule.score.error
         if cadence.due(cadence.checkpoint, round) or self.trainer.stop or best:
             self._keep(round, best)
-        return Step(round, {**report.values, **scores})
+        return Result(round, {**report.values, **scores})
 
     def _draw(self, round: int) -> None:
         """Draw what the loss shows of held-out examples, or the fixed latents' samples."""

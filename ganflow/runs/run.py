@@ -34,7 +34,7 @@ from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, not_finite, record, watched
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe
-from ganflow.runs.loop import Interruption, Loop, Sender, Step, interruptible
+from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
 from ganflow.runs.new import Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
@@ -148,7 +148,7 @@ class RunOptions:
         packed: its rounds are played together with other trials'.
         copied: the checkpoint that it goes on from is another run's: the optimizers' numbers are its recipe's.
         tracking: values of its record's `tracking` besides the recipe's.
-        sender: makes the process that sends its folder to a server; None where nothing is sent.
+        follower: makes the process that sends its folder to a server; None where nothing is sent.
     """
 
     quiet: bool = False
@@ -156,7 +156,7 @@ class RunOptions:
     packed: bool = False
     copied: bool = False
     tracking: Mapping[str, Any] = field(default_factory=dict)
-    sender: Callable[[RunFolder], Sender] | None = None
+    follower: Callable[[RunFolder], Follower] | None = None
 
 
 def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
@@ -190,10 +190,10 @@ class Run(Parts):
         check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()
 
-    def steps(self, position: Position) -> Generator[Step, None, Outcome]:
+    def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
         with self.opened(position) as loop:
-            yield from loop.steps()
+            yield from loop.results()
             status = loop.end(self._early)
             alarm = loop.alarms.stopped if loop.alarms and status == "stopped" else ""
         return Outcome(position.folder, status, self.trainer.round, self.interruption.signal, alarm)
@@ -229,7 +229,7 @@ class Run(Parts):
                     progress.note(f"{self.workers} workers, {examples} example{'s' if examples > 1 else ''} each")
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
-                    trial=options.trial, sender=options.sender(folder) if options.sender else None,
+                    trial=options.trial, follower=options.follower(folder) if options.follower else None,
                     alarms=self._alarms(position, progress),
                 )  # fmt: skip
                 yield self.loop
@@ -248,7 +248,7 @@ class Run(Parts):
         folder, trial = position.folder, self.options.trial
         if self.before and self.before.alarms:  # those that came after the checkpoint come again
             folder.update(alarms=[alarm for alarm in self.before.alarms if alarm["round"] <= position.round])
-        what = watched(self.recipe.train, trial=trial, packed=self.options.packed)
+        what = watched(self.recipe.train, trial=trial)
         if what == "never":
             return None
         alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")

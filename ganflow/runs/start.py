@@ -17,7 +17,7 @@ from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import find_checkpoint, load_weights
-from ganflow.runs.loop import Sender, Step
+from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
@@ -26,8 +26,8 @@ from ganflow.runs.workers import started_workers
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
               "train.keep", "train.on_alarm", "track.", "trackers")  # fmt: skip
 """Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
-Send = Callable[[Recipe, Path], Callable[[RunFolder], Sender] | None]
-"""Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its sender."""
+Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
+"""Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its follower."""
 
 
 class Session:
@@ -41,14 +41,14 @@ class Session:
         GanflowError: (while iterating) as `start`.
     """
 
-    def __init__(self, run: Run, steps: Generator[Step, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
+    def __init__(self, run: Run, results: Generator[Result, None, Outcome], folder: RunFolder, held: ExitStack) -> None:
         self.folder = folder
         self.outcome: Outcome | None = None
-        self._run, self._steps, self._held = run, steps, held
+        self._run, self._results, self._held = run, results, held
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[Result]:
         with self._held:
-            self.outcome = yield from self._steps
+            self.outcome = yield from self._results
 
     def stop(self, status: str = "stopped") -> None:
         """End the run before its last round: what is left of the iteration keeps a checkpoint, and the run's status is then
@@ -77,7 +77,7 @@ def start(
 
     Args:
         workers: processes that train together, each on its share of every batch; this one is the first.
-        send: `ganflow.tracking.follower.sender`; None to send nothing.
+        send: `ganflow.tracking.follower.follower_of`; None to send nothing.
         then: recipes that are to follow (see ganflow.recipe.stages), for run.json.
         after: the run that this one follows.
 
@@ -86,7 +86,7 @@ def start(
             trained until the last checkpoint is kept.
         Lost: (a GanflowError) a worker died; the run can go on.
     """
-    options = RunOptions(quiet, sender=send(recipe, root) if send else None)
+    options = RunOptions(quiet, follower=send(recipe, root) if send else None)
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         start_from = inherited(run, root)
@@ -94,7 +94,7 @@ def start(
         fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
             after.update(next=str(folder.path))
-        return Session(run, run.steps(Position(folder)), folder, held.pop_all()).finish()
+        return Session(run, run.results(Position(folder)), folder, held.pop_all()).finish()
 
 
 def inherited(run: Run, root: Path) -> dict[str, Any] | None:
@@ -155,7 +155,7 @@ def open_trial(
         if group:
             held.callback(group.close)
         run, position = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at, options=options)
-        return Session(run, run.steps(position), folder, held.pop_all())
+        return Session(run, run.results(position), folder, held.pop_all())
 
 
 def prepare_trial(
@@ -214,7 +214,7 @@ def resume(
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
-    options = RunOptions(quiet, sender=send(wanted, root) if send else None)
+    options = RunOptions(quiet, follower=send(wanted, root) if send else None)
     with ExitStack() as held:
         held.enter_context(lock_folder(folder))
         before = folder.read()
@@ -235,7 +235,7 @@ def resume(
             earlier = RunFolder(folders.moved(before.start_from["run"], root))
             file = folders.moved(before.start_from["checkpoint"], root)
             load_weights(run.game, find_checkpoint(earlier, str(file)), earlier.id)
-        return Session(run, run.steps(position), folder, held.pop_all()).finish()
+        return Session(run, run.results(position), folder, held.pop_all()).finish()
 
 
 def start_stages(

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
-from ganflow.runs import evaluations, record
+from ganflow.runs import record
+from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, is_sweep
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import EVALUATED, metric_name, settings
@@ -34,6 +35,8 @@ RUN_ID = "ganflow.run_id"
 PARENT = "mlflow.parentRunId"
 STATUS = "ganflow.status"
 """The tag that says how a run ended in our words, of which MLflow has fewer."""
+ALARM = "ganflow.alarm"
+"""Beginning of the names of tags about a run's alarms."""
 KEY = "samples"
 MODEL = "generator"
 SERVING = Path(__file__).with_name("serving.py")
@@ -95,23 +98,35 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 
-def run_tags(folder: RunFolder) -> dict[str, str]:
-    """Tags of a run that change while it lasts: of its scores' protocols, and of its alarms."""
+def run_tags(folder: RunFolder, evaluated: Iterable[Evaluation]) -> dict[str, str]:
+    """Tags of a run that change while it lasts: of the protocols of its scores and of what `ganflow evaluate` has found, and of
+    its alarms."""
     about = folder.read()
-    return _protocol_tags(about, folder) | _alarm_tags(about)
+    return _protocol_tags(about, evaluated) | _alarm_tags(about)
 
 
 def _alarm_tags(about: record.RunRecord) -> dict[str, str]:
     """Tags of the run's alarms: their signs together, and each one's line."""
     alarms = about.alarms
-    signs = {"ganflow.alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in alarms))} if alarms else {}
-    return signs | {_name(f"ganflow.alarm.{a['sign']}"): f"round {a['round']}: {a['text']}"[:_LONGEST_TAG] for a in alarms}
+    signs = {f"{ALARM}s": ", ".join(dict.fromkeys(alarm["sign"] for alarm in alarms))} if alarms else {}
+    return signs | {_name(f"{ALARM}.{a['sign']}"): f"round {a['round']}: {a['text']}"[:_LONGEST_TAG] for a in alarms}
 
 
-def _protocol_tags(about: record.RunRecord, folder: RunFolder) -> dict[str, str]:
-    """Tags with the protocols of a run's scores, and of those that `ganflow evaluate` has found, the latest of each name."""
-    every = {**about.protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluations.read(folder)}}
+def _protocol_tags(about: record.RunRecord, evaluated: Iterable[Evaluation]) -> dict[str, str]:
+    """Tags with the protocols of a run's scores, and of those that were evaluated, the latest of each name."""
+    every = {**about.protocols, **{f"{EVALUATED}{each['score']}": each["protocol"] for each in evaluated}}
     return {_name(f"ganflow.protocol.{name}"): _text(protocol)[:_LONGEST_TAG] for name, protocol in every.items()}
+
+
+def put_redacted(artifacts: Artifacts, path: Path, within: str | None) -> None:
+    """Put one file there; a text without the passwords that earlier versions kept in it."""
+    text = path.read_text(errors="replace") if path.suffix in (".yaml", ".csv", ".json", ".txt") else ""
+    if redacted(text) == text:
+        artifacts.put(path, within)
+        return
+    with TemporaryDirectory() as scratch:
+        Path(scratch, path.name).write_text(redacted(text))
+        artifacts.put(Path(scratch, path.name), within)
 
 
 def dataset(folder: RunFolder) -> DatasetInput | None:

@@ -95,7 +95,7 @@ def _forget(process: subprocess.Popen[bytes]) -> None:
     process.returncode = 0
 
 
-def sender(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None:
+def follower_of(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None:
     """Check where a recipe's run under `runs` may be sent; returns what makes its follower, None where it is not sent.
 
     Raises:

@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -16,8 +16,10 @@ from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
 from ganflow.contract.game import ERROR, FLOOR
+from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.runs import evaluations
+from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
 from ganflow.runs.journal import Entry
 from ganflow.runs.record import FILE, HERE, expanded, mistyped, portable
@@ -150,11 +152,16 @@ class State:
             return cls()
         return replace(state, uri=default_uri(runs)) if state.uri == f"{runs}/{STORE}" else state
 
-    def note_metrics(self, latest: Iterable[Any]) -> None:
-        """Note which metrics the store has, of each the latest (with `key`, `step` and `timestamp`)."""
-        known = list(latest)
-        self.steps = {metric.key: metric.step for metric in known}
-        self.evaluated = max((metric.timestamp for metric in known if metric.key.startswith(EVALUATED)), default=0)
+    def note_metrics(self, latest: Iterable[Any], history: Callable[[str], Iterable[Any]]) -> None:
+        """Note what the store has of which metrics.
+
+        Args:
+            latest: of each the one of the last round (with `key` and `step`).
+            history: all of one by its name (with `timestamp`): evaluations of earlier rounds may have come later.
+        """
+        self.steps = {metric.key: metric.step for metric in latest}
+        scored = [name for name in self.steps if name.startswith(EVALUATED)]
+        self.evaluated = max((metric.timestamp for name in scored for metric in history(name)), default=0)
 
     def write(self, folder: RunFolder) -> None:
         """Keep it, with paths below the runs folder as such: the folder can be moved."""
@@ -197,15 +204,21 @@ def points(reported: Iterable[Entry], steps: dict[str, int]) -> Iterator[Point]:
                     yield Point(name, value, int(entry.time * 1000), entry.round)
 
 
-def evaluated(folder: RunFolder, since: int) -> list[Point]:
-    """The scores that `ganflow evaluate` has found after `since`, in milliseconds since 1970, with errors and floors."""
-    found = []
-    for each in evaluations.read(folder):
+def evaluated(folder: RunFolder) -> tuple[list[Evaluation], GanflowError | None]:
+    """The evaluations of a run, or none and why they cannot be read."""
+    try:
+        return evaluations.read(folder), None
+    except GanflowError as error:
+        return [], error
+
+
+def scores(found: Iterable[Evaluation], since: int) -> Iterator[Point]:
+    """Scores of evaluations after `since`, in milliseconds since 1970, with errors and floors."""
+    for each in found:
         values = {"": each["value"], ERROR: each.get("error"), FLOOR: each.get("floor")}
         for ending, value in values.items():
             if value is not None and (time := round(each["time"] * 1000)) > since and math.isfinite(float(value)):
-                found.append(Point(metric_name(f"{EVALUATED}{each['score']}{ending}"), float(value), time, each["round"]))
-    return found
+                yield Point(metric_name(f"{EVALUATED}{each['score']}{ending}"), float(value), time, each["round"])
 
 
 def metric_name(key: str) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ganflow.addresses import bare, is_http, password_problem, redacted
+from ganflow.addresses import bare, is_http, password_problem
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.printing import escaped
 from ganflow.runs import folders, journal
 from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, outbox, store
-from ganflow.tracking.contents import images_of, log_generator, log_image
+from ganflow.tracking.contents import images_of, log_generator, log_image, put_redacted
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
 from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
 from ganflow.tracking.store import Connection
@@ -27,6 +27,7 @@ from ganflow.tracking.store import Connection
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from ganflow.runs.evaluations import Evaluation
     from ganflow.tracking.contents import Artifacts
 
 EVERY = 3.0
@@ -41,8 +42,7 @@ _MANY = 100  # parameters or tags in a request, MLflow's limit
 
 @dataclass
 class SyncResult:
-    """The number of points and of pictures that were sent, whether the generator was logged as a model, why it ended
-    early ("" when it did not), and where it went."""
+    """Numbers of points and pictures sent, whether the generator was, why it ended early (else ""), and where it went."""
 
     points: int = 0
     images: int = 0
@@ -206,39 +206,49 @@ class Sender:
             client.update_run(self.state.run_id, status="RUNNING")
             client.set_tag(self.state.run_id, contents.STATUS, status)
             self._note(status="", seen=[])
-        self._send_points(client)
+        evaluated, damaged = outbox.evaluated(self.folder)
+        self._send_points(client, evaluated)
         whole = self._send_images(client) if wanted["images"] else True
-        changing = contents.best_tags(self.folder) if self.sweep else contents.run_tags(self.folder)
-        for name, value in changing.items():
-            if self._tags.get(name) != value:
-                client.set_tag(self.state.run_id, name, value)
-                self._tags[name] = value
+        self._send_tags(client, contents.best_tags(self.folder) if self.sweep else contents.run_tags(self.folder, evaluated))
         if self.sweep or status in ENDS:
             self._send_files(wanted["files"])
-        if status not in ENDS:
-            return whole
-        problem = self._send_model(client) if status == "finished" and wanted["log_model"] else None  # the run ends all the same
+        if status in ENDS:
+            self._send_end(client, status, now if whole else [], wanted["log_model"])
+        if damaged:  # all else is sent
+            raise damaged
+        return whole
+
+    def _send_end(self, client: MlflowClient, status: str, seen: list[int], log_model: bool) -> None:
+        """Send the generator and the status; a generator that cannot be logged as a model is reported afterwards."""
+        problem = self._send_model(client) if status == "finished" and log_model else None
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
             client.set_tag(self.state.run_id, contents.STATUS, status)
             client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
-        now = now if whole else []
-        if (self.state.status, self.state.seen) != (status, now):
-            self._note(status=status, seen=now)
+        if (self.state.status, self.state.seen) != (status, seen):
+            self._note(status=status, seen=seen)
         if problem is not None:
             why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
             if isinstance(problem, NewestDamaged):
                 file, run = (shlex.quote(str(here(path))) for path in (problem.instead, self.folder.path))
                 why += f"; to log that: ganflow sync {run} --checkpoint {file}"
             raise GanflowError(f"the generator could not be logged as a model: {why}") from problem
-        return whole
+
+    def _send_tags(self, client: MlflowClient, tags: dict[str, str]) -> None:
+        """Tags that have changed; those of alarms that a resumed run has not had are taken back."""
+        for name, value in sorted(tags.items() - self._tags.items()):
+            client.set_tag(self.state.run_id, name, value)
+        for name in [name for name in self._tags if name.startswith(contents.ALARM) and name not in tags]:
+            client.delete_tag(self.state.run_id, name)
+            del self._tags[name]
+        self._tags |= tags
 
     def _ask(self, client: MlflowClient) -> None:
         """Find or make the run, learn from the server what it has, and describe it."""
         run = self.connection.run(self.folder)
         self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
-        self.state.note_metrics(run.data.to_proto().metrics)
+        self.state.note_metrics(run.data.to_proto().metrics, partial(client.get_metric_history, run.info.run_id))
         self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
         self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
@@ -261,15 +271,15 @@ class Sender:
         for i in range(0, max(len(new), len(changed)), _MANY):
             client.log_batch(run.info.run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
         if self.folder.recipe.exists():
-            self._send_file(self.folder.recipe, None)
+            put_redacted(self._artifacts, self.folder.recipe, None)
         data = contents.dataset(self.folder)
         if data is not None and not run.inputs.dataset_inputs:
             client.log_inputs(run.info.run_id, [data])
 
-    def _send_points(self, client: MlflowClient) -> None:
+    def _send_points(self, client: MlflowClient, evaluated: Sequence[Evaluation]) -> None:
         from mlflow.entities import Metric
 
-        new = [*points(self._journal.new(), self.state.steps), *outbox.evaluated(self.folder, self.state.evaluated)]
+        new = [*points(self._journal.new(), self.state.steps), *outbox.scores(evaluated, self.state.evaluated)]
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]
             client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
@@ -297,18 +307,8 @@ class Sender:
             file, changed = path.relative_to(self.folder.path), path.stat().st_mtime
             if self.state.files.get(file.as_posix()) != changed:
                 within = file.parent.as_posix()
-                self._send_file(path, None if within == "." else within)
+                put_redacted(self._artifacts, path, None if within == "." else within)
                 self._note(files={**self.state.files, file.as_posix(): changed})
-
-    def _send_file(self, path: Path, within: str | None) -> None:
-        """One file; a text without the passwords that earlier versions kept in it."""
-        text = path.read_text(errors="replace") if path.suffix in (".yaml", ".csv", ".json", ".txt") else ""
-        if redacted(text) == text:
-            self._artifacts.put(path, within)
-            return
-        with TemporaryDirectory() as scratch:
-            Path(scratch, path.name).write_text(redacted(text))
-            self._artifacts.put(Path(scratch, path.name), within)
 
     def _send_model(self, client: MlflowClient) -> Exception | None:
         """Log the generator; return the error where that cannot be done."""

@@ -107,11 +107,11 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         GanflowError: the cluster cannot be used; nothing has been started then.
     """
     from ganflow.runs.loop import interruptible
-    from ganflow.tracking.follower import sender
+    from ganflow.tracking.follower import follower_of
     from ganflow.tune.callbacks import Display
     from ganflow.tune.report import summarize
 
-    make_follower = sender(plan.recipe, folder.path.parent)
+    make_follower = follower_of(plan.recipe, folder.path.parent)
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         before = folder.read()

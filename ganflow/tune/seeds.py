@@ -110,9 +110,9 @@ def go(folder: SweepFolder, recipe: Recipe, *, quiet: bool = False) -> Outcome:
     Raises:
         GanflowError: another process trains them, or a disk or a mount failed; they can go on.
     """
-    from ganflow.tracking.follower import sender
+    from ganflow.tracking.follower import follower_of
 
-    make_follower = sender(recipe, folder.path.parent)
+    make_follower = follower_of(recipe, folder.path.parent)
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         record = folder.read()

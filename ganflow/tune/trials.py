@@ -24,7 +24,7 @@ from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
-from ganflow.runs.loop import Step
+from ganflow.runs.loop import Result
 from ganflow.tune.records import SweepFolder, TrialRecord
 
 
@@ -101,7 +101,7 @@ class TrialState:
     round: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def update(self, step: Step) -> bool:
+    def update(self, step: Result) -> bool:
         """Note what a step reported; returns whether there is a score."""
         self.round = step.round
         score = step.values.get(self.spec.metric)
@@ -109,7 +109,7 @@ class TrialState:
             self.score = score if math.isfinite(score) else None
         return score is not None
 
-    def should_stop(self, step: Step) -> bool:
+    def should_stop(self, step: Result) -> bool:
         """Return true if a value of `stop` is met: the sweep's metric from its worse side, any other from below."""
         known = {**step.values, "round": float(self.round), "seconds": time.monotonic() - self.started}
         sign = {name: -1 if name == self.spec.metric and self.spec.mode == "min" else 1 for name in self.spec.stop}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.compared import held_out_examples, training_examples
+from ganflow_metrics.compared import has_floor, held_out_examples, training_examples
 from ganflow_metrics.extractors import Extractor, digest_of_state
 from ganflow_metrics.repeats import Repeated
 
@@ -46,7 +46,7 @@ def shares(probabilities: Tensor) -> Tensor:
 
 
 class InceptionScoreMetric(Repeated):
-    """Score `inception_score_<classifier>_<n>`; its floor is that of as many real examples, or of all."""
+    """Score `inception_score_<classifier>_<n>`; its floor is that of as many real examples, where there are so many."""
 
     goal = "max"
 
@@ -55,9 +55,10 @@ class InceptionScoreMetric(Repeated):
         real = training_examples(data, samples)
         self._real_examples = real if len(real) else held_out_examples(data, "inception_score", 1)[:samples]
         self._extractor, name = extractor, f"inception_score{extractor.label}_{samples}"
+        enough = has_floor(data, "inception_score", len(self._real_examples), samples)
         super().__init__(
-            samples, seed, repeats, [name], [name],
-            features=extractor.about, floor=f"{len(self._real_examples)} training examples",
+            samples, seed, repeats, [name], [name] if enough else (),
+            features=extractor.about, floor=f"{samples} training examples" if enough else "none",
             floor_digest=digest_of_state({"real": self._real_examples}),
         )  # fmt: skip
 
@@ -65,7 +66,7 @@ class InceptionScoreMetric(Repeated):
         return [inception_score(self._extractor.probabilities(x))]
 
     def floor(self) -> Sequence[float]:
-        return self.score(self._real_examples, 0)
+        return self.score(self._real_examples, 0) if self._floors else ()
 
 
 class ClassBalanceMetric(Repeated):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganflow import GanflowError, StreamData, TensorData
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.repeats import Repeated, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -49,9 +49,17 @@ def _chosen(size: int, most: int) -> Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))[:most]
 
 
+def has_floor(data: Data, metric: str, there: int, samples: int) -> bool:
+    """Tell whether there are as many real examples as samples, for a floor of the same counts; of fewer, say so once."""
+    if 0 < there < samples:
+        warn_once(f"metric {metric} has no floor: it draws {samples} samples, and data {data.name} has {there} training "
+                  f"examples; with samples={there} it would have one")  # fmt: skip
+    return there == samples
+
+
 class Compared(Repeated):
     """A metric that compares features of generated examples with those of held-out ones. Its floors are the scores of as many
-    training examples as samples, or of all, where there are fewer.
+    training examples as samples; where there are fewer it has none, for the scores of fewer are others.
 
     Attributes:
         metric: the component's name, for messages.
@@ -73,7 +81,7 @@ class Compared(Repeated):
         if samples < self.fewest:
             raise GanflowError(f"metric {self.metric} wants {self.fewest} samples at least; raise samples")
         self.extractor, self._others = extractor, training_examples(data, samples)
-        enough = len(self._others) >= self.fewest
+        enough = has_floor(data, self.metric, len(self._others), samples)
         names = [f"{score}{extractor.label}_{samples}" for score in self.called]
         super().__init__(
             samples, seed, repeats, names, names if enough else (),

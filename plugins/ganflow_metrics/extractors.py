@@ -97,7 +97,8 @@ class CriticFeatures(Extractor):
     """Features of a run's critic: the output of one of its modules, or the input of its last layer with weights.
 
     Raises:
-        GanflowError: there is no such module, or the critic takes more than an example.
+        GanflowError: there is no such module, it is used more than once or gives no tensor, or the critic takes more than an
+            example.
     """
 
     label = "_critic"
@@ -116,23 +117,36 @@ class CriticFeatures(Extractor):
         if not layer and not weighted:
             raise GanflowError(f"the critic of run {run} has no linear layer or convolution; name a module of it: layer=…")
         self._critic, self._module, self._last = critic, modules[layer] if layer else weighted[-1], not layer
+        name = next(name for name, module in modules.items() if module is self._module)
+        self._named = f"module '{name}' of the critic of run {run}"
         self.digest = digest_of_state(critic.state_dict(), layer)
 
     @torch.no_grad()
     def features(self, examples: Tensor) -> Tensor:
         like = next(self._critic.parameters())
-        seen: list[Tensor] = []
+        seen: list[Any] = []
         if self._last:
             handle = self._module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         else:
             handle = self._module.register_forward_hook(lambda _, inputs, output: seen.append(output))
+        found = []
         try:
             with evaluating(self._critic), fork_rng(like.device, 0):
                 for piece in examples.split(BATCH):
+                    seen.clear()
                     self._critic.forward(piece.to(like))  # without the augmentation in front of it
+                    found.append(self._only(seen, len(piece)))
         finally:
             handle.remove()
-        return torch.cat([t.flatten(1).double().cpu() for t in seen])
+        return torch.cat([t.flatten(1).double().cpu() for t in found])
+
+    def _only(self, seen: list[Any], n: int) -> Tensor:
+        """The features (n, …) that one pass has shown."""
+        if len(seen) != 1:
+            raise GanflowError(f"the {self._named} is used {len(seen)} times for an example; name another: layer=…")
+        if not (isinstance(seen[0], Tensor) and len(seen[0]) == n):
+            raise GanflowError(f"the {self._named} gives no tensor of a row per example; name another: layer=…")
+        return seen[0]
 
 
 class EncoderFeatures(Extractor):
@@ -160,12 +174,22 @@ def features_of_run(data: Data, player: str, run: str, layer: str) -> Extractor:
     Raises:
         GanflowError: there is no such run, or it is about examples of another shape.
     """
+    if not (Path(run) / "run.json").is_file():  # a name or an id would mean another run, or none, in another folder
+        raise GanflowError(f"features: {player}: {run} is not the folder of a run; give its path{_path_of(run)}")
     game = load_game(find_run(run, Path("runs")))
     if game.data.shape != data.shape:
         sizes = [" × ".join(map(str, shape)) for shape in (game.data.shape, data.shape)]
         raise GanflowError(f"run {run} is about examples of {sizes[0]}, and those of data {data.name} are {sizes[1]}: use a run "
                            "with the same data")  # fmt: skip
     return CriticFeatures(game, run, layer) if player == "critic" else EncoderFeatures(game, run)
+
+
+def _path_of(run: str) -> str:
+    """": runs/…", where the run is one of the runs folder here by another name."""
+    try:
+        return f": run={Path('runs') / find_run(run, Path('runs')).path.relative_to(Path('runs').absolute())}"
+    except (GanflowError, ValueError):
+        return ", such as runs/NAME/ID (ganflow runs lists them)"
 
 
 def digest_of_state(state: Mapping[str, Any], *more: str) -> str:

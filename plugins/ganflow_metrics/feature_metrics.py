@@ -48,14 +48,12 @@ class Features:
     weights: str | None = key(
         None, "inception: the file pt_inception-2015-12-05-6726825d.pth; by default looked for in the user's cache folder"
     )
-    run: str | None = key(None, "critic, encoder: the run, by its path, name or id")
+    run: str | None = key(None, "critic, encoder: the run, by the path of its folder")
     layer: str = key("", "critic: the module whose output is compared; by default what the last layer with weights gets")
 
     def __post_init__(self) -> None:
         if self.features in ("critic", "encoder") and self.run is None:
-            raise SettingsError([("run", f"features: {self.features} are those of a run: say which one, by its path or id")])
-        if self.run == "latest":
-            raise SettingsError([("run", "'latest' is another run each time; say which one, by its path or id")])
+            raise SettingsError([("run", f"features: {self.features} are those of a run: give the path of its folder")])
 
     def extractor(self, data: Data) -> Extractor:
         """The extractor that the keys choose."""

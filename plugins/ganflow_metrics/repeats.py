@@ -120,8 +120,8 @@ class RealSamples:
             raise GanflowError(f"metric {metric} compares with {many}held-out examples, and data {data.name} has {there}; "
                                f"raise data.held_out{lower}")  # fmt: skip
         if there < n:
-            _warn(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no more: "
-                  "raise data.held_out")  # fmt: skip
+            warn_once(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no "
+                      "more: raise data.held_out")  # fmt: skip
         self.n = n = min(n, there)
         references = held_out[: there // n * n]
         self._references = references.split(n)  # the first is the one of runs that have no repeats
@@ -152,7 +152,7 @@ class RealSamples:
 
 
 @cache
-def _warn(text: str) -> None:
+def warn_once(text: str) -> None:
     """Log a warning, once: a sweep builds its metrics again and again."""
     logging.getLogger("ganflow").warning(text)
 

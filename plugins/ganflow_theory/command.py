@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         changes = "changes to the recipes that are trained, which are theory/… in `ganflow recipes`: train.batch_size=128"
         part.add_argument("overrides", nargs="*", metavar="key=value", help=changes)
         output = f"a .png (default: theory-{name}.png)"
-        part.add_argument("-o", "--out", "--output", dest="output", metavar="FILE", type=Path, help=output)
+        part.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
         part.add_argument("--json", action="store_true", help="the numbers as JSON, and nothing else")
         part.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the trainings (default: 0)")
         part.add_argument("--rounds", type=whole_number(1), metavar="N", help="of each training (default: the recipe's)")

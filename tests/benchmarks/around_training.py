@@ -27,9 +27,9 @@ from ganflow.engine.round import Round
 from ganflow.engine.trainer import Report, Trainer
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.runs.loop import Loop, Step
+from ganflow.runs.loop import Loop, Result
 from ganflow.runs.start import start
-from ganflow.tracking.follower import sender
+from ganflow.tracking.follower import follower_of
 
 
 def bare(recipe: Recipe) -> float:
@@ -50,7 +50,7 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
     the processes beside it."""
     marks: list[float] = []
     rounds = 0.0
-    steps, end, advance = Loop.steps, Loop.end, Trainer.advance
+    results, end, advance = Loop.results, Loop.end, Trainer.advance
 
     def timed_advance(self: Trainer, until: int) -> Report:
         nonlocal rounds
@@ -59,9 +59,9 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
         rounds += time.perf_counter() - started
         return report
 
-    def timed_steps(self: Loop) -> Iterator[Step]:
+    def timed_results(self: Loop) -> Iterator[Result]:
         marks.append(time.perf_counter())
-        return steps(self)
+        return results(self)
 
     def timed_end(self: Loop, early: str) -> str:
         marks.append(time.perf_counter())
@@ -69,12 +69,12 @@ def whole(recipe: Recipe, root: Path) -> tuple[float, float, float, float]:
         marks.append(time.perf_counter())
         return status
 
-    Loop.steps, Loop.end, Trainer.advance = timed_steps, timed_end, timed_advance  # type: ignore[method-assign]
+    Loop.results, Loop.end, Trainer.advance = timed_results, timed_end, timed_advance  # type: ignore[method-assign]
     before = os.times()
     try:
-        start(recipe, root, quiet=False, send=sender)
+        start(recipe, root, quiet=False, send=follower_of)
     finally:
-        Loop.steps, Loop.end, Trainer.advance = steps, end, advance  # type: ignore[method-assign]
+        Loop.results, Loop.end, Trainer.advance = results, end, advance  # type: ignore[method-assign]
     after = os.times()
     beside = after.children_user + after.children_system - before.children_user - before.children_system
     return marks[1] - marks[0], marks[2] - marks[1], rounds, beside

@@ -6,8 +6,18 @@ go to all of them. Printed are the seconds of one core from start to end, evalua
 and scores of the last checkpoint by `ganflow evaluate`, with more samples than a run's own evaluations take: modes, the share
 of points within 3σ of one (of real points: 0.989), and the standard deviation inside the modes as a share of the true one,
 each of 5 × 2,500 points; the earth mover's distance of 2,500 points from as many held-out ones, mean of 5 pairs, and its
-floor, the same of real points against others. Of the recipe with weight clipping also the share of the critic's weights at
+floor, the same of real points against others. Of a recipe with weight clipping also the share of the critic's weights at
 ±c, the number of the sign "clip saturation" (docs/health.md). `--pictures` keeps the last sheets.
+
+Measured on a core that others used as well (a seed each; before: the issue's figures, with EMD of 1,000 points):
+
+    recipe       seed  seconds  modes  high quality  σ inside  EMD    floor   before
+    ring            1     54.6      8         0.967     0.867  0.031  0.032   96.3 %, σ .74, EMD .057 (floor .041)
+    swiss_roll      0     38.0                                 0.067  0.065   EMD .081 (floor .070)
+    swiss_roll      1     38.7                                 0.071  0.065
+
+From seed to seed the ring's EMD swings by .02, with the shares of the modes. EMD does not see that the generated swiss roll is
+thinner than the data's.
 """
 
 from __future__ import annotations
@@ -23,7 +33,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-RECIPES = ("ring", "grid", "ring_wgan", "swiss_roll")
+RECIPES = ("ring", "grid", "swiss_roll")
 METRICS = {"modes": "{use: modes, samples: 2500, repeats: 5}", "emd": "{use: emd, samples: 2500, repeats: 5}"}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -81,7 +91,9 @@ def main() -> None:
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as scratch:
                 run, row = train(recipe, seed, args.set, Path(scratch))
-                rows.append(row | scored(run, recipe != "swiss_roll") | (clipped(run) if recipe == "ring_wgan" else {}))
+                recipe_text = (run / "recipe.yaml").read_text()
+                clip = clipped(run) if "weight_clip" in recipe_text else {}
+                rows.append(row | scored(run, "use: gaussians" in recipe_text) | clip)
                 if args.pictures:
                     args.pictures.mkdir(parents=True, exist_ok=True)
                     shutil.copy(max((run / "samples").glob("*.png")), args.pictures / f"{recipe}-{seed}.png")

@@ -77,6 +77,8 @@ def test_the_installed_script(tmp_path):
         (("run", "--resume"), "ganflow: argument --resume: expected one argument (ganflow run --help)"),
         (("run", "wgan", "--rseume", "x"), "ganflow: unrecognized arguments: --rseume x; did you mean --resume? (ganflow run"),
         (("run", "wgan", "--res=x"), "ganflow: unrecognized arguments: --res=x"),  # no abbreviations: they break with new options
+        (("runs", "shwo"), "ganflow: argument action: invalid choice: 'shwo' (choose from 'show'); did you mean show? ("),
+        (("theory", "disjont"), "ganflow: argument PART: invalid choice: 'disjont' (choose from 'disjoint', "),
         (("run", "wgn"), "ganflow: no recipe 'wgn'; did you mean 'wgan'"),
         (("run", "."), "ganflow: . is a folder, not a recipe; name a file in it"),
         (("run", "wgan", "other"), "ganflow: command line: 'other' is not an override; write key=value, +list=item or ~key"),

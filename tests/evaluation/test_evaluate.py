@@ -11,7 +11,7 @@ from scipy.stats import sem
 
 from ganflow import Metric, key, settings
 from ganflow.errors import PluginError
-from ganflow.evaluation.evaluate import evaluate, over, spreads, with_seeds
+from ganflow.evaluation.evaluate import Spread, evaluate, over, spreads, with_seeds
 from ganflow.evaluation.scores import Score, protocols
 from ganflow.plugins import Chosen
 
@@ -102,3 +102,4 @@ def test_spreads_over_trainings():
     assert (a.name, a.n, b.name, b.n, b.deviation) == ("a", 3, "b", 1, None)
     assert (a.mean, a.deviation) == (pytest.approx(7 / 3), pytest.approx(np.std([1, 2, 4], ddof=1)))
     assert str(a) == "2.333 ± 1.5"
+    assert str(Spread("a", 678.2, 281.3, 3)) == "678.2 ± 280"

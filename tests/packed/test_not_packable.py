@@ -127,7 +127,6 @@ def odd(how, number):
 
 
 DIFFERENT = {
-    "a watch over health": (["train.on_alarm=warn"], "packed trials are not watched, and train.on_alarm is warn"),
     "another width": (["generator.width=4"], r"generator\.width \(8, 4\)"),
     "another loss": (["loss=hinge"], r"loss \(wgan/wasserstein, vanilla/hinge\)"),
     "another modifier": (["modifiers=[{use: weight_clip}]"], r"the components \("),

@@ -92,8 +92,34 @@ def test_what_a_run_has_not_is_one_sentence(run, data):
     shape = load_game(find_run(birds, Path("runs"))).data.shape
     with pytest.raises(GanflowError, match="takes text besides an example; use a run without a condition"):
         make_extractor(TensorData("birds", {"real": torch.zeros(4, *shape)}), "critic", run=birds)
-    with pytest.raises(GanflowError, match="nowhere"):
+    with pytest.raises(GanflowError, match=r"nowhere is not the folder of a run; give its path, such as runs/NAME/ID"):
         make_extractor(data, "critic", run="nowhere")
+    with pytest.raises(GanflowError, match=r"latest is not .*; give its path: run=runs/[a-z_]*/20261128-000000-0000$"):
+        make_extractor(data, "critic", run="latest")
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.pair, self.last = nn.Linear(4, 4), Pair(), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.last(self.pair(self.inner(self.inner(x.flatten(1))))[0])
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def test_a_module_must_give_one_tensor_once():
+    game = SimpleNamespace(critic=Twice(), condition=(), domains=("real",))
+    x = torch.zeros(3, 1, 2, 2)
+    assert CriticFeatures(game, "toy", "").features(x).shape == (3, 4)
+    with pytest.raises(GanflowError, match="the module 'inner' of the critic of run toy is used 2 times for an example"):
+        CriticFeatures(game, "toy", "inner").features(x)
+    with pytest.raises(GanflowError, match="the module 'pair' of the critic of run toy gives no tensor of a row per example"):
+        CriticFeatures(game, "toy", "pair").features(x)
 
 
 def test_a_plugins_extractor_as_the_page_has_it(data):

@@ -1,5 +1,6 @@
 """Metrics on features against the libraries people trust, closed forms and figures by hand; repeats, floors and protocols."""
 
+import dataclasses
 import json
 import math
 
@@ -13,6 +14,7 @@ from ganflow_metrics.diversity import mean_distance
 from ganflow_metrics.frechet import frechet
 from ganflow_metrics.kernel import kernel_distance
 from ganflow_metrics.neighbours import density_coverage, nearest, precision_recall
+from ganflow_metrics.repeats import warn_once
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
@@ -266,6 +268,21 @@ def test_too_few_held_out_examples_are_refused(component, wanted):
     with pytest.raises(GanflowError, match=rf"metric {name} compares with held-out examples, and data points has 3; "
                                            rf"raise data\.held_out: it wants {least} at least"):  # fmt: skip
         component.metric(points(normal(300, 3, 0), normal(3, 3, 1)))
+
+
+@pytest.mark.parametrize("name", [name for name in REPEATED if not name.startswith("nearest")])
+def test_a_floor_is_of_the_same_counts_or_there_is_none(name, caplog):
+    """199 examples score otherwise than 200 do: Fréchet distances of fewer are larger."""
+    warn_once.cache_clear()
+    metric = REPEATED[name].metric(points(normal(199, 3, 0), normal(250, 3, 1)))
+    assert f"{name}_floor" not in metric.names
+    assert metric.protocol["floor"] == "none"
+    scores = metric.evaluate(Player(normal(200, 3, 2), normal(200, 3, 3), normal(200, 3, 4)))
+    assert list(scores) == metric.names
+    (said,) = [text for text in caplog.messages if "floor" in text]
+    assert "it draws 200 samples, and data points has 199 training examples; with samples=199 it would have one" in said
+    enough = dataclasses.replace(REPEATED[name], samples=199).metric(points(normal(199, 3, 0), normal(250, 3, 1)))
+    assert enough.protocol["floor"] == "199 training examples"
 
 
 def test_a_singular_covariance_is_said_and_what_would_do(caplog):

@@ -67,7 +67,7 @@ def test_a_signal_keeps_the_round_in_hand(work, ganflow, number, code):
     assert numbers(run) == numbers(type(run)(alone))
 
 
-@pytest.mark.parametrize(("owner", "place", "evaluate"), [(loop, "Step", 3), (Trainer, "advance", 2)])
+@pytest.mark.parametrize(("owner", "place", "evaluate"), [(loop, "Result", 3), (Trainer, "advance", 2)])
 def test_a_signal_between_two_rounds_loses_none(work, ganflow, monkeypatch, owner, place, evaluate):
     """It comes when it was just decided that the round needs no checkpoint, or when the next one is about to begin."""
     before = getattr(owner, place)

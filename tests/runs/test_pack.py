@@ -17,7 +17,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders as folders_module
 from ganflow.runs.checkpoints import read
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loop import Step
+from ganflow.runs.loop import Result
 from ganflow.runs.start import open_trial, resume, start
 
 RECIPE = """\
@@ -177,7 +177,7 @@ def test_an_interrupted_pack_keeps_the_round_in_hand(pack, undisturbed):
     packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
-        if isinstance(reports[0], Step) and reports[0].round == 30:
+        if isinstance(reports[0], Result) and reports[0].round == 30:
             session.stop("interrupted")
     assert [about(f, "status", "round") for f in folders(packed)] == [["interrupted", 30]] * 3
     assert [last(f).round for f in folders(packed)] == [30] * 3
@@ -196,7 +196,7 @@ def test_a_trial_can_be_finished_early(pack, by_themselves):
     told = []
     for reports in session:
         told.append(reports)
-        if isinstance(reports[0], Step) and reports[0].round == 50:
+        if isinstance(reports[0], Result) and reports[0].round == 50:
             session.finish(0)
             assert not folders_module.is_running(folders(packed)[0])
     assert told[5][0].round == 50
@@ -228,6 +228,41 @@ def test_a_trial_that_diverges_ends_alone(pack):
             open_trial(*trial).finish()
             assert_same_run(run, trial[1])
     assert_free(packed)
+
+
+SICK = ["optimizer.lr=1e3", "modifiers[0].c=1e9"]  # scores of a million and more
+
+
+@pytest.mark.parametrize(("on_alarm", "status", "rounds"), [("auto", "stopped", 40), ("warn", "finished", 100)])
+def test_a_packed_trial_is_watched(pack, on_alarm, status, rounds):
+    """When it is evaluated or kept. One that is sick is stopped, here in the same round as by itself; the others go on."""
+    packed = pack("packed", f"train.on_alarm={on_alarm}", trials=[TRIALS[0], SICK, TRIALS[2]])
+    steps = play(packed)
+    well, sick, other = folders(packed)
+    assert [about(run, "status", "round", "alarms") for run in (well, other)] == [["finished", 100, None]] * 2
+    assert about(sick, "status", "round") == [status, rounds]
+    signs = [(alarm["sign"], alarm["round"]) for alarm in about(sick, "alarms")[0]]
+    assert ("scores exploded", 40) in signs
+    assert last(sick).round == rounds
+    assert numbers(sick)[-1][0] == rounds
+    over = [i for i, step in enumerate(steps) if step[1] is None]
+    assert steps[over[0] - 1][1].round == rounds
+    assert_free(packed)
+    alone = pack("alone", f"train.on_alarm={on_alarm}", trials=[SICK])[0]
+    open_trial(*alone).finish()
+    assert about(alone[1], "status", "round", "error") == about(sick, "status", "round", "error")
+    assert [(alarm["sign"], alarm["round"]) for alarm in about(alone[1], "alarms")[0]] == signs
+
+
+def test_watching_changes_nothing_of_a_pack(pack):
+    watched, unwatched = (pack(name, f"train.on_alarm={name}") for name in ("warn", "never"))
+    for trials in (watched, unwatched):
+        play(trials)
+    for run, other in zip(folders(watched), folders(unwatched), strict=True):
+        a, b = last(run), last(other)
+        assert a.plain.pop("health")
+        assert a.plain == b.plain
+        assert all(torch.equal(bits(t), bits(b.tensors[name])) for name, t in a.tensors.items())
 
 
 FRAGILE = """
@@ -366,7 +401,7 @@ def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack, undisturbed):
     packed = pack("packed")
     session = PackSession(packed)
     for reports in session:
-        if isinstance(reports[0], Step) and reports[0].round == 60:
+        if isinstance(reports[0], Result) and reports[0].round == 60:
             session.stop("interrupted")
     for path in folders(packed)[1].checkpoints.glob("round-000000[56]0.safetensors"):
         path.unlink()

@@ -74,7 +74,42 @@ def test_what_is_not_finite_is_left_out(make_run: Make, database: str) -> None:
 def test_a_damaged_file_is_the_folders_fault(make_run: Make, database: str) -> None:
     folder = make_run(points=1, status="finished")
     (folder.path / "evaluations.json").write_text("[")
-    assert "evaluations.json is damaged" in sync(folder).error
+    result = sync(folder)
+    assert "evaluations.json is damaged" in result.error
+    assert result.points == 1  # all else is sent, and the run has ended there
+    assert the_run(database).info.status == "FINISHED"
+    (folder.path / "evaluations.json").unlink()
+    assert sync(folder) == SyncResult(uri=database)
+
+
+def test_what_was_asked_again_and_answered_alike_is_not_sent_again(make_run: Make, database: str) -> None:
+    folder = make_run(points=1, status="finished")
+    (first,) = evaluations.add(folder, [found("f_8", 1.5, 20, error=0.25)])
+    evaluations.add(folder, [found("f_8", 2.5, 10, "other")])
+    assert sync(folder).points == 4
+    assert evaluations.add(folder, [found("f_8", 1.5, 20, error=0.25)]) == [first]
+    assert [each["round"] for each in evaluations.read(folder)] == [10, 20]  # the latest last
+    assert sync(folder) == SyncResult(uri=database)
+    evaluations.add(folder, [found("f_8", 1.25, 20, error=0.25)])  # another answer
+    assert sync(folder).points == 2
+    assert sorted(history(database, "eval/f_8")) == [(10, 2.5), (20, 1.25), (20, 1.5)]
+
+
+def test_tags_of_alarms_that_a_resumed_run_has_not_had_are_taken_back(make_run: Make, database: str) -> None:
+    folder = make_run(points=1)
+    early, late = ({"sign": sign, "round": round, "text": sign} for sign, round in (("collapse", 40), ("z ignored", 80)))
+    folder.update(alarms=[early, late])
+    sync(folder)
+    tags = the_run(database).data.tags
+    assert (tags["ganflow.alarms"], tags["ganflow.alarm.z ignored"]) == ("collapse, z ignored", "round 80: z ignored")
+    folder.update(alarms=[early])  # as a run that goes on from round 60 does
+    sync(folder)
+    tags = the_run(database).data.tags
+    assert tags["ganflow.alarms"] == "collapse"
+    assert [tag for tag in tags if tag.startswith("ganflow.alarm.")] == ["ganflow.alarm.collapse"]
+    folder.update(alarms=[])
+    sync(folder)
+    assert not [tag for tag in the_run(database).data.tags if tag.startswith("ganflow.alarm")]
 
 
 SMALL = """\

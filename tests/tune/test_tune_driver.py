@@ -13,6 +13,7 @@ from sweep_helpers import recipe
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken
 from ganflow.runs import folders
+from ganflow.runs.loop import Interruption
 from ganflow.tune import cluster, driver
 from ganflow.tune.callbacks import Stopper
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
@@ -97,7 +98,7 @@ def test_the_cluster_is_gone(planned, monkeypatch, capsys):
     monkeypatch.setattr(driver.os, "_exit", ended.append)
     display = SimpleNamespace(__exit__=lambda *error: None)
     for number in (0, signal.SIGTERM):
-        driver._abandon(planned[1], display, SimpleNamespace(signal=number))
+        driver._abandon(planned[1], display, Interruption(number))
     assert ended == [1, 143]
     assert planned[1].read().raw["status"] == "interrupted"
     assert "go on with: ganflow tune --resume tiny-sweep-1" in capsys.readouterr().err

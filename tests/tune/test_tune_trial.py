@@ -13,7 +13,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal
-from ganflow.runs.loop import Step
+from ganflow.runs.loop import Result
 from ganflow.runs.workers import Lost
 from ganflow.tune import trial as module
 from ganflow.tune.executors import Alone, Packed
@@ -48,7 +48,7 @@ class Scripted(Executor):
 
 
 def steps(*rounds, i=0, **values):
-    return [[(i, Step(round, dict(values)))] for round in rounds]
+    return [[(i, Result(round, dict(values)))] for round in rounds]
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def test_a_trial_alone_tells_of_every_score_and_else_after_a_while(trial, sweep)
 def test_a_pack_is_told_together_and_done_with_its_last(trial, sweep):
     for n in range(2):
         ended(sweep, n, 9, float(n))
-    made = trial(Scripted([(0, Step(1, {"m": 5.0})), (1, Step(1, {}))], [(0, Step(2, {}))], Lost("a worker died")), 2)
+    made = trial(Scripted([(0, Result(1, {"m": 5.0})), (1, Result(1, {}))], [(0, Result(2, {}))], Lost("a worker died")), 2)
     with pytest.raises(Lost):  # Ray begins it again
         made.step()
-    made = trial(Scripted([(0, Step(1, {"m": 5.0}))], [(0, Step(2, {}))], [(1, Step(1, {}))], [(1, None)], [(0, None)]), 2)
+    made = trial(Scripted([(0, Result(1, {"m": 5.0}))], [(0, Result(2, {}))], [(1, Result(1, {}))], [(1, None)], [(0, None)]), 2)
     told = made.step()
     assert [(one["trial"], one["state"], one["round"], one["score"]) for one in told["trials"]] == [
         (0, "finished", 9, 0.0), (1, "finished", 9, 1.0)
@@ -110,7 +110,7 @@ def test_a_pack_is_told_together_and_done_with_its_last(trial, sweep):
 
 
 def test_a_score_is_not_lost_behind_what_came_after_it(trial, monkeypatch):
-    made = trial(Scripted([(0, Step(1, {"m": 5.0})), (0, Step(2, {}))], *[[(0, Step(3, {}))]] * 2), 2)
+    made = trial(Scripted([(0, Result(1, {"m": 5.0})), (0, Result(2, {}))], *[[(0, Result(3, {}))]] * 2), 2)
     told = made.step()
     assert (told["trials"][0]["round"], told["trials"][0]["score"]) == (3, 5.0)
     assert not told["done"]
@@ -198,30 +198,30 @@ def state(folder=".", **order):
 
 def test_what_is_seen_of_a_step():
     trial = state()
-    assert not trial.update(Step(3, {"other": 1.0}))
-    assert trial.update(Step(4, {"m": 2.0}))
+    assert not trial.update(Result(3, {"other": 1.0}))
+    assert trial.update(Result(4, {"m": 2.0}))
     assert (trial.round, trial.score) == (4, 2.0)
-    assert trial.update(Step(5, {"m": math.nan}))
+    assert trial.update(Result(5, {"m": math.nan}))
     assert (trial.round, trial.score) == (5, None)
 
 
 @pytest.mark.parametrize(
     ("mode", "stop", "step", "reached"),
     [
-        ("min", {"m": 1.0}, Step(1, {"m": 1.1}), False),
-        ("min", {"m": 1.0}, Step(1, {"m": 1.0}), True),
-        ("max", {"m": 1.0}, Step(1, {"m": 0.9}), False),
-        ("max", {"m": 1.0}, Step(1, {"m": 1.0}), True),
-        ("min", {"loss": 1.0}, Step(1, {"m": 9.0, "loss": 0.5}), False),  # any other number from below
-        ("min", {"loss": 1.0}, Step(1, {"loss": 1.5}), True),
-        ("min", {"round": 5}, Step(4), False),
-        ("min", {"round": 5}, Step(5), True),
-        ("min", {"seconds": 9e9}, Step(5), False),
-        ("min", {"seconds": 0}, Step(5), True),
-        ("min", {"m": 1.0, "round": 5}, Step(5), True),  # one of several
-        ("min", {"m": 1.0}, Step(5), False),  # not reported this time
-        ("min", {"m": 1.0}, Step(5, {"m": math.nan}), False),
-        ("min", {}, Step(5, {"m": 1.0}), False),
+        ("min", {"m": 1.0}, Result(1, {"m": 1.1}), False),
+        ("min", {"m": 1.0}, Result(1, {"m": 1.0}), True),
+        ("max", {"m": 1.0}, Result(1, {"m": 0.9}), False),
+        ("max", {"m": 1.0}, Result(1, {"m": 1.0}), True),
+        ("min", {"loss": 1.0}, Result(1, {"m": 9.0, "loss": 0.5}), False),  # any other number from below
+        ("min", {"loss": 1.0}, Result(1, {"loss": 1.5}), True),
+        ("min", {"round": 5}, Result(4), False),
+        ("min", {"round": 5}, Result(5), True),
+        ("min", {"seconds": 9e9}, Result(5), False),
+        ("min", {"seconds": 0}, Result(5), True),
+        ("min", {"m": 1.0, "round": 5}, Result(5), True),  # one of several
+        ("min", {"m": 1.0}, Result(5), False),  # not reported this time
+        ("min", {"m": 1.0}, Result(5, {"m": math.nan}), False),
+        ("min", {}, Result(5, {"m": 1.0}), False),
     ],
 )
 def test_when_a_value_is_reached(mode, stop, step, reached):
