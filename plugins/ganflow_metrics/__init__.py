@@ -10,6 +10,7 @@ from ganflow_metrics.feature_metrics import (
     ClassAccuracy,
     ClassBalance,
     ClassFrechet,
+    Detail,
     Diversity,
     Features,
     Frechet,
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from ganflow import Metric
 
 __all__ = [
-    "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Diversity", "EarthMovers", "Features", "Frechet",
-    "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein", "ZDiversity",
+    "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Detail", "Diversity", "EarthMovers", "Features",
+    "Frechet", "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein",
+    "ZDiversity",
 ]  # fmt: skip
 GANFLOW_CONTRACT = 2
 

@@ -269,6 +269,25 @@ class ZDiversity:
         return ZDiversityMetric(data, self.conditions, self.draws, self.seed, self.repeats)
 
 
+@settings
+class Detail:
+    """Detail of pictures. `patches_<side>`: the sliced Wasserstein distance between patches of 7 × 7 pixels of generated and of
+    real pictures, at each level of their Laplacian pyramid, in units of the level's standard deviation (Karras et al. 2018,
+    arXiv:1710.10196, section 5); lower is better. `sharpness`: their mean absolute Laplacian over the real ones': below 1 is
+    blurred, above 1 noisy.
+    """
+
+    samples: int = key(200, "generated pictures, and held-out ones, at most", ge=10)
+    seed: int = key(0, SEED, ge=0)
+    repeats: int = key(3, REPEATS, ge=1)
+
+    @hookimpl
+    def metric(self, data) -> Metric:
+        from ganflow_metrics.detail import DetailMetric
+
+        return DetailMetric(data, self.samples, self.seed, self.repeats)
+
+
 OFFERS: list[tuple[str, type[Any]]] = [
     ("frechet", Frechet),
     ("kernel_distance", KernelDistance),
@@ -280,4 +299,5 @@ OFFERS: list[tuple[str, type[Any]]] = [
     ("class_frechet", ClassFrechet),
     ("class_accuracy", ClassAccuracy),
     ("z_diversity", ZDiversity),
+    ("detail", Detail),
 ]

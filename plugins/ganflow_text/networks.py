@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganflow import build_part, hookimpl, key, part, settings
+from ganflow import SettingsError, build_part, hookimpl, key, part, settings
 
 DIM = "numbers of c, what the generator is told of a sentence"
-AUGMENT = "draw c from N(μ(e), σ(e)²) in training, as in the paper; false: c = μ(e)"
+AUGMENT = "draw c from N(μ(e), σ(e)²), as in the paper; false: c = μ(e)"
+NOISE = "what c is drawn with: torch's random numbers in training, and outside c = μ(e); or always the last `dim` numbers of z"
+
+
+def check_noise(augment: bool, noise: str) -> None:
+    if noise == "prior" and not augment:
+        raise SettingsError([("noise", "nothing is drawn with augment: false; leave it out")])
 
 
 @settings
@@ -16,18 +22,25 @@ class Stage1:
     16, 32, 64, … pixels.
 
     Conditioning augmentation, a linear layer to 4 × 4, and as many doublings as the size needs, by nearest neighbours and a
-    convolution. At 64 pixels with width 96 it is the authors' network. Outside of training c is μ(e).
+    convolution. At 64 pixels with width 96 it is the authors' network.
+
+    The authors draw c when they sample, too: `noise: prior` with a prior of as many more numbers as c has. Otherwise what a
+    generator learnt to vary by c's noise, it does not vary outside of training.
     """
 
     width: int = key(96, "channels at full size; twice as many at each coarser one", ge=1, le=4096)
     dim: int = key(128, DIM, ge=1, le=4096)
     augment: bool = key(True, AUGMENT)
+    noise: Literal["training", "prior"] = key("training", NOISE)
+
+    def __post_init__(self) -> None:
+        check_noise(self.augment, self.noise)
 
     @hookimpl
     def generator(self, data, prior, condition):
         from ganflow_text.nets.stage1 import Stage1 as Network
 
-        return Network(data, prior, self.width, self.dim, self.augment)
+        return Network(data, prior, self.width, self.dim, self.augment, self.noise == "prior")
 
 
 @settings
@@ -41,10 +54,15 @@ class Stage2:
     stage1: Any = part("generator", "stackgan_stage1", "Stage I, as it was trained")
     factor: Literal[2, 4] = key(4, "the picture's side is so many times Stage I's")
     onto: bool = key(False, "paint on top of Stage I's picture, enlarged; the paper paints anew from what is seen of it")
+    skips: bool = key(False, "set what was seen on the way down beside what is doubled (a U-Net); the paper does not")
     width: int = key(128, "channels after the first layer; four times as many where the picture is smallest", ge=4, le=4096)
     blocks: int = key(4, "residual blocks", ge=0, le=100)
     dim: int = key(128, DIM, ge=1, le=4096)
     augment: bool = key(True, AUGMENT)
+    noise: Literal["training", "prior"] = key("training", NOISE)
+
+    def __post_init__(self) -> None:
+        check_noise(self.augment, self.noise)
 
     @hookimpl
     def generator(self, data, prior, condition):
@@ -53,7 +71,8 @@ class Stage2:
         def earlier(smaller):
             return build_part(self.stage1, "generator", data=smaller, prior=prior, condition=condition)
 
-        return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment, self.onto)
+        drawn = prior if self.noise == "prior" else None
+        return Network(data, earlier, self.factor, self.width, self.blocks, self.dim, self.augment, self.onto, self.skips, drawn)
 
 
 @settings

@@ -25,8 +25,7 @@ class Augmentation(nn.Module):
     Args:
         numbers: of a sentence's vector.
         dim: of c.
-        random: whether c is drawn in training; otherwise, and always in evaluation mode, it is μ(e), so that what is drawn for
-            two sentences with one z differs by the sentences alone.
+        random: whether c is drawn; otherwise it is μ(e).
     """
 
     def __init__(self, numbers: int, dim: int, random: bool) -> None:
@@ -39,13 +38,16 @@ class Augmentation(nn.Module):
         both = self.linear(text)
         return both[:, : self.dim], both[:, self.dim :]
 
-    def forward(self, text: Tensor) -> Tensor:
+    def forward(self, text: Tensor, noise: Tensor | None = None) -> Tensor:
+        """c = μ + σ · noise, (n, dim). Without noise (n, dim) it is torch's in training, and 0 in evaluation mode."""
         if not self.random:
             return self.linear(text)
         mean, log_variance = self.statistics(text)
-        if not self.training:
-            return mean
-        return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        if noise is None:
+            if not self.training:
+                return mean
+            noise = torch.randn_like(mean)
+        return mean + (log_variance / 2).exp() * noise
 
     def divergence(self, text: Tensor) -> Tensor | None:
         """KL(N(μ, σ²) ‖ N(0, 1)), the mean over examples and coordinates (eq. 2, with the authors' code's mean); None where

@@ -9,6 +9,7 @@ import torch
 from ganflow_layers.blocks import initialize, output, size_of_z
 from torch import Tensor, nn
 
+from ganflow import GanflowError
 from ganflow_text.nets.augmentation import Augmentation, drawing
 from ganflow_text.nets.common import COARSEST, halvings, shapes, up
 
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 
 class Stage1(nn.Module):
-    """z and c, side by side, through a linear layer to 4 × 4, doubled until the picture has its size."""
+    """z and c, side by side, through a linear layer to 4 × 4, doubled until the picture has its size.
 
-    def __init__(self, data: Data, prior: Prior | None, width: int, dim: int, augment: bool) -> None:
+    Args:
+        drawn: c is drawn from the last `dim` numbers of z, which are seen in no other way.
+    """
+
+    def __init__(self, data: Data, prior: Prior | None, width: int, dim: int, augment: bool, drawn: bool = False) -> None:
         super().__init__()
         channels, side, numbers = shapes(data, "generator 'stackgan_stage1'")
         widths = [width << i for i in range(halvings(side))][::-1]
@@ -27,8 +32,12 @@ class Stage1(nn.Module):
         self.augmentation = Augmentation(numbers, dim, augment)
         self.signatures = drawing(next(iter(data.fields)), augment)
         start = widths[0] * COARSEST**2
+        self.splits = [size_of_z(prior, "stackgan_stage1") - dim * drawn, dim * drawn]
+        if self.splits[0] < 1:
+            raise GanflowError(f"generator 'stackgan_stage1' draws c from {dim} numbers of z (noise: prior), and the prior has "
+                               f"{sum(self.splits)}: set prior.dim={dim + 16}, say")  # fmt: skip
         self.start = nn.Sequential(
-            nn.Linear(size_of_z(prior, "stackgan_stage1") + dim, start, bias=False),
+            nn.Linear(self.splits[0] + dim, start, bias=False),
             nn.BatchNorm1d(start),
             nn.ReLU(),
             nn.Unflatten(1, (widths[0], COARSEST, COARSEST)),
@@ -38,7 +47,9 @@ class Stage1(nn.Module):
         initialize(self)
 
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
-        picture: Tensor = self.ups(self.start(torch.cat((z.flatten(1), self.augmentation(text)), 1)))
+        z, noise = z.flatten(1).split(self.splits, 1)
+        c = self.augmentation(text, noise if noise.shape[1] else None)
+        picture: Tensor = self.ups(self.start(torch.cat((z, c), 1)))
         return picture
 
     def divergence(self, text: Tensor) -> Tensor | None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from ganflow_layers.blocks import initialize, output
+from ganflow_layers.blocks import initialize, output, size_of_z
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganflow import Data, Field
+from ganflow import Data, Field, GanflowError, Prior
 from ganflow_text.nets.augmentation import Augmentation, drawing
 from ganflow_text.nets.common import conv, shapes, up
 from ganflow_text.staged import Staged
@@ -52,6 +52,9 @@ class Stage2(Staged):
         make_earlier: gets what Stage I makes.
         factor: this picture's side is so many times Stage I's.
         onto: paint on top of Stage I's picture, enlarged.
+        skips: where a picture is doubled to a size at which it was seen on the way down, what was seen there is set beside it
+            (U-Net: Ronneberger et al. 2015, arXiv:1505.04597), so that edges need not pass through the coarsest map.
+        drawn: the prior of z, from whose last `dim` numbers c is drawn; None: see Augmentation.
     """
 
     def __init__(
@@ -64,21 +67,29 @@ class Stage2(Staged):
         dim: int,
         augment: bool,
         onto: bool = False,
+        skips: bool = False,
+        drawn: Prior | None = None,
     ) -> None:
         super().__init__()
         self.onto = factor if onto else None
         channels, _, numbers = shapes(data, "generator 'stackgan_stage2'")
         self.freeze(make_earlier(Smaller(data, factor)))
         self.augmentation = Augmentation(numbers, dim, augment)
+        self.from_z = dim if drawn is not None else 0
+        if drawn is not None and size_of_z(drawn, "stackgan_stage2") < dim:
+            raise GanflowError(f"generator 'stackgan_stage2' draws c from {dim} numbers of z (noise: prior), and the prior has "
+                               f"{size_of_z(drawn, 'stackgan_stage2')}: lower generator.dim, or leave noise out")  # fmt: skip
         self.signatures = drawing(next(iter(data.fields)), augment)
         down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
         for inputs in (width, 2 * width):
             down += [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
         self.down = nn.Sequential(*down)
+        self.skips = skips
         widest = 4 * width
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
         widths = [widest >> i for i in range(2 + factor.bit_length())]
-        ups = [layer for inputs, outputs in pairwise(widths) for layer in up(inputs, outputs)]
+        seen = {1: 2 * width, 2: width} if skips else {}  # channels that are set beside the inputs of a doubling
+        ups = [layer for i, (inputs, outputs) in enumerate(pairwise(widths)) for layer in up(inputs + seen.get(i, 0), outputs)]
         self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
         self.output = nn.Sequential(*output(data.main))
         for module in (self.augmentation, self.down, self.joined, self.ups):
@@ -87,9 +98,18 @@ class Stage2(Staged):
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
         with torch.no_grad():
             small = self.earlier(z, text=text)
-        coarse, c = self.down(small), self.augmentation(text)
+        noise = z.flatten(1)[:, -self.from_z :] if self.from_z else None
+        fine = self.down[:2](small)
+        middle = self.down[2:5](fine)
+        coarse, c = self.down[5:](middle), self.augmentation(text, noise)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        painted = self.ups(self.joined(torch.cat((coarse, everywhere), 1)))
+        painted = self.joined(torch.cat((coarse, everywhere), 1))
+        if self.skips:
+            painted = torch.cat((self.ups[:3](painted), middle), 1)
+            painted = torch.cat((self.ups[3:6](painted), fine), 1)
+            painted = self.ups[6:](painted)
+        else:
+            painted = self.ups(painted)
         if self.onto:
             enlarged = interpolate(small, scale_factor=self.onto, mode="bilinear", align_corners=False)
             painted = painted + torch.atanh(SHRUNK * enlarged)

@@ -16,17 +16,23 @@ from torch.nn.functional import softplus
 from ganflow.contract.data import TensorData
 from ganflow.engine.game import Game
 from ganflow.engine.rows import rows_of
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, SettingsError
 from ganflow.testing import check_component, components
 
 DIM, NUMBERS, TEXT = 6, 10, ("text",)
 
 
-class Latents:
-    shape = (4,)
+class Numbers:
+    def __init__(self, dim):
+        self.shape = (dim,)
 
     def sample(self, *lead, generator=None, device="cpu"):
-        return torch.randn(*lead, 4, generator=generator)
+        return torch.randn(*lead, *self.shape, generator=generator)
+
+
+class Latents(Numbers):
+    def __init__(self):
+        super().__init__(4)
 
 
 def pictures(side=32, fields=("real", "text")):
@@ -64,6 +70,46 @@ def test_conditioning_augmentation_is_its_formula():
     assert torch.allclose(c.mean(0), mean[0], atol=0.02)
     assert torch.allclose(c.var(0), log_variance[0].exp(), rtol=0.05)
     assert torch.allclose(made.eval()(text[:3]), mean.expand(3, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_c_can_be_drawn_from_the_priors_last_numbers(side):
+    """c = μ + σ ε, in training and outside of it, ε the end of z; Stage I sees the rest of z beside c."""
+    torch.manual_seed(0)
+    data, prior = pictures(side), Numbers(DIM + 3)
+    made = Stage1(width=4, dim=DIM, noise="prior").generator(data, prior, TEXT)
+    (z, text), seen = (prior.sample(5), data.held_out["text"][:5]), []
+    made.start.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for mode in (True, False):
+        assert made.train(mode)(z, text=text).shape == (5, 3, side, side)
+    mean, log_variance = made.augmentation.linear(text).chunk(2, 1)
+    expected = torch.cat([z[:, :3], mean + log_variance.exp().sqrt() * z[:, 3:]], 1)
+    assert len(seen) == 2
+    assert all(torch.allclose(x, expected, atol=1e-6) for x in seen)
+
+
+def test_stage_2_can_draw_its_c_from_the_same_numbers():
+    torch.manual_seed(0)
+    data, prior = pictures(64), Numbers(DIM + 3)
+    small = Stage1(width=4, dim=DIM, noise="prior")
+    made = Stage2(stage1=small, factor=2, width=4, blocks=0, dim=DIM - 2, noise="prior").generator(data, prior, TEXT).eval()
+    (z, text), seen = (prior.sample(5), data.held_out["text"][:5]), []
+    made.joined.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    made(z, text=text)
+    mean, log_variance = made.augmentation.linear(text).chunk(2, 1)
+    c = seen[0][:, -(DIM - 2) :]
+    assert torch.allclose(c, (mean + log_variance.exp().sqrt() * z[:, 5:])[:, :, None, None].expand_as(c), atol=1e-6)
+
+
+def test_a_prior_with_too_few_numbers_for_c_is_refused():
+    data = pictures(64)
+    with pytest.raises(GanflowError, match=r"draws c from 6 numbers of z .*, and the prior has 6: set prior.dim=22"):
+        Stage1(width=4, dim=DIM, noise="prior").generator(data, Numbers(DIM), TEXT)
+    with pytest.raises(GanflowError, match=r"draws c from 6 numbers of z .*, and the prior has 4: lower generator.dim"):
+        Stage2(stage1=Stage1(width=4, dim=DIM), factor=2, dim=DIM, noise="prior").generator(data, Numbers(4), TEXT)
+    for stage in (Stage1, Stage2):
+        with pytest.raises(SettingsError):
+            stage(augment=False, noise="prior")
 
 
 def test_its_divergence_is_the_kl_of_torch():
@@ -136,6 +182,34 @@ def test_stage_2_can_paint_on_top_of_stage_1():
     assert small.std() > 0.05
     enlarged = torch.nn.functional.interpolate(small, scale_factor=2.0, mode="bilinear")
     assert torch.allclose(made(z, text), 0.98 * enlarged, atol=1e-5)
+
+
+@pytest.mark.parametrize(("factor", "side"), [(2, 64), (4, 128)])
+def test_stage_2_can_set_what_it_saw_beside_what_it_doubles(factor, side):
+    """Layer by layer: the maps of side/factor and half of that come back beside the same sizes on the way up."""
+    torch.manual_seed(0)
+    data = pictures(side)
+    small = Stage1(width=4, dim=DIM, augment=False)
+    keys = {"stage1": small, "factor": factor, "width": 4, "blocks": 0, "dim": DIM, "augment": False}
+    made = Stage2(skips=True, **keys).generator(data, Latents(), TEXT).eval()
+    z, text = Latents().sample(3), data.held_out["text"][:3]
+    x = made.earlier(z, text=text)
+    seen = {}
+    for layer in made.down:
+        x = layer(x)
+        seen[x.shape[-1]] = x  # the last of each size
+    c = made.augmentation.linear(text)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    x = made.joined(torch.cat([x, c], 1))
+    for layer in made.ups:
+        if getattr(layer, "in_channels", 0) > x.shape[1]:
+            x = torch.cat([x, seen[x.shape[-1]]], 1)
+        x = layer(x)
+    assert x.shape[-1] == side
+    assert torch.allclose(made(z, text=text), x.tanh(), atol=1e-6)
+    wider = sum(p.numel() for p in made.parameters()) - sum(
+        p.numel() for p in Stage2(**keys).generator(data, Latents(), TEXT).parameters()
+    )
+    assert wider == 9 * (8 * 4 + 4 * 2)  # kernels of 3 × 3 over 8 and 4 further channels
 
 
 def test_the_critics_loss_is_the_papers():
