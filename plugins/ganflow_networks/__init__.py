@@ -48,16 +48,22 @@ class MLPCritic:
     activation: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "tanh"] = key(
         "leaky_relu", "after each hidden layer; leaky_relu has slope 0.2"
     )
+    fourier: int = key(0, "sines and cosines of the example, so many each, that the first layer gets beside it", ge=0, le=65536)
+    wavelengths: list[float] = key([0.1, 10.0], "of these: the shortest and the longest, in the data's units", gt=0)
     conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
+
+    def __post_init__(self) -> None:
+        if len(self.wavelengths) != 2 or self.wavelengths[0] > self.wavelengths[1]:
+            raise ValueError("wavelengths are two numbers, [shortest, longest]")
 
     @hookimpl
     def critic(self, data, condition):
         from ganflow_networks import conditional
         from ganflow_networks.mlp import critic
 
-        plain = partial(critic, data, self.widths or [self.width] * self.depth, self.activation)
+        plain = partial(critic, data, self.widths or [self.width] * self.depth, self.activation, self.fourier, self.wavelengths)
         how = (self.conditioning, self.embedding, self.classifier)
         return conditional.critic("mlp", *how, plain, data, condition, planes=False)
 

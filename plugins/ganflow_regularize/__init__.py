@@ -6,36 +6,60 @@ from ganflow import hookimpl, key, settings
 
 GANFLOW_CONTRACT = 2
 
+FINAL = "γ after so many `rounds`, and from then on; in each of them it changes by the same factor. Not given: it stays"
+ROUNDS = "see `final`; ${train.rounds}: the whole run"
 BATCH_NORM = "accept a critic with batch norm, in which the slope at one example depends on the rest of its batch"
+
+
+def check_course(weight: float, final: float | None, rounds: int) -> None:
+    """Check the course of a penalty's γ. Raises ValueError where it has no end or no beginning."""
+    if (final is None) != (rounds == 0):
+        raise ValueError("final: and rounds: go together: what γ becomes, and in how many rounds")
+    if final is not None and weight == 0:
+        raise ValueError("final: from weight 0 no factor leads to it; start from a small weight")
 
 
 @settings
 class R1:
-    """Adds γ/2 · E‖∇f(x)‖² at real examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9)."""
+    """Adds γ/2 · E‖∇f(x)‖² at real examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
+
+    A γ that falls (`final`) steadies the beginning, and lets the critic see fine detail in the end. R3GAN's has a schedule,
+    too (Huang et al. 2024, arXiv:2501.05441).
+    """
 
     weight: float = key(10.0, "γ", ge=0)
+    final: float | None = key(None, FINAL, gt=0)
+    rounds: int = key(0, ROUNDS, ge=0)
     allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
+
+    def __post_init__(self) -> None:
+        check_course(self.weight, self.final, self.rounds)
 
     @hookimpl
     def terms(self):
         from ganflow_regularize.penalties import R1Penalty
 
-        return R1Penalty(self.weight, self.allow_batch_norm)
+        return R1Penalty(self.weight, self.allow_batch_norm, self.final, self.rounds)
 
 
 @settings
 class R2:
     """Adds γ/2 · E‖∇f(G(z))‖² at generated examples to the critic's loss (Mescheder et al. 2018, arXiv:1801.04406,
-    eq. 10)."""
+    eq. 10). γ may change with the rounds, as that of `r1`."""
 
     weight: float = key(10.0, "γ", ge=0)
+    final: float | None = key(None, FINAL, gt=0)
+    rounds: int = key(0, ROUNDS, ge=0)
     allow_batch_norm: bool = key(False, BATCH_NORM, before={2: True})
+
+    def __post_init__(self) -> None:
+        check_course(self.weight, self.final, self.rounds)
 
     @hookimpl
     def terms(self):
         from ganflow_regularize.penalties import R2Penalty
 
-        return R2Penalty(self.weight, self.allow_batch_norm)
+        return R2Penalty(self.weight, self.allow_batch_norm, self.final, self.rounds)
 
 
 @settings

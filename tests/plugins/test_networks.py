@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import ganflow_networks as networks
 import pytest
 import torch
+from ganflow_networks.mlp import FourierFeatures
 from torch import nn
 
 from ganflow.errors import GanflowError
@@ -197,6 +198,40 @@ def test_width_and_depth_make_the_same_as_widths():
         g = networks.MLPGenerator(**settings).generator(data, prior_of(4), ())
         assert [m.out_features for m in g if isinstance(m, nn.Linear)] == [7, 7, 7, 2]
     assert count(networks.MLPCritic(depth=0).critic(data, ())) == 3
+
+
+def test_fourier_features_are_waves_of_the_wavelengths_in_the_example_alone():
+    """One of length λ comes round after λ along its direction, and changes sign after half of it; across, it is constant."""
+    torch.manual_seed(0)
+    flatten, waves, first, *_ = networks.MLPCritic(fourier=3, wavelengths=[0.1, 10.0]).critic(data_of(2), ()).double()
+    assert isinstance(first, nn.Linear)
+    assert first.in_features == 2 + 2 * 3
+    assert not list(waves.parameters())
+    assert list(waves.state_dict()) == ["frequencies"]  # random, so part of checkpoints
+    x = torch.randn(5, 2, dtype=torch.float64)
+    found = waves(flatten(x))
+    assert torch.equal(found[:, :2], x)
+    torch.testing.assert_close(found[:, 2:5].square() + found[:, 5:].square(), torch.ones(5, 3, dtype=torch.float64))
+    torch.testing.assert_close(waves(0 * x)[:, 2:], torch.tensor([[1.0, 1, 1, 0, 0, 0]], dtype=torch.float64).expand(5, 6))
+    for i, length in enumerate((0.1, 1.0, 10.0)):
+        along = waves.frequencies[:, i] / waves.frequencies[:, i].norm()
+        mine = found[:, [2 + i, 5 + i]]
+        for step, expected in ((length * along, mine), (length / 2 * along, -mine), (torch.stack([-along[1], along[0]]), mine)):
+            torch.testing.assert_close(waves(x + step)[:, [2 + i, 5 + i]], expected, rtol=0, atol=1e-6)
+
+
+def test_fourier_features_leave_the_conditions_numbers_as_they_are():
+    waves = FourierFeatures(2, 4, 0.1, 1.0)
+    x, beside = torch.randn(3, 2), torch.randn(3, 5)
+    found = waves(torch.cat((x, beside), 1))
+    assert torch.equal(found[:, 2:7], beside)
+    torch.testing.assert_close(found[:, 7:], waves(x)[:, 2:])
+
+
+@pytest.mark.parametrize("wavelengths", [[1.0], [10.0, 0.1], [1.0, 2.0, 3.0], [0.0, 1.0]])
+def test_wavelengths_are_two_numbers(wavelengths):
+    with pytest.raises(ValueError, match="wavelengths"):
+        networks.MLPCritic(fourier=3, wavelengths=wavelengths)
 
 
 def test_batch_norm_in_the_mlp_has_pytorchs_own_numbers():

@@ -79,6 +79,28 @@ def test_r1_and_r2_of_a_quadratic_critic_are_exact(modifier, field, shape):
     assert not batch["real"].requires_grad
 
 
+@pytest.mark.parametrize("modifier", [regularize.R1, regularize.R2])
+@pytest.mark.parametrize(("played", "weight"), [(0, 4.0), (50, 0.4), (100, 0.04), (1000, 0.04)])
+def test_gamma_falls_by_the_same_factor_in_each_round(modifier, played, weight):
+    """γ from 4 to 0.04 in 100 rounds: in the middle it is their geometric mean."""
+    x = torch.randn(5, 3, dtype=torch.float64)
+    data, prior = TensorData("toy", {"real": x}), SimpleNamespace(shape=(3,))
+    arguments = {"data": data, "prior": prior, "condition": ()}
+    hooks = hooks_of(wgan.Wasserstein(), modifier(weight=4.0, final=0.04, rounds=100))
+    game = Game(data, prior, nn.Identity(), Bowl(0.7), hooks.loss(**arguments), [hooks.terms(**arguments)])
+    game.round.fill_(played)
+    expected = weight / 2 * 0.49 * x.square().sum(1).mean()
+    terms = game.terms_of(game.step("critic", {"real": x, "z": x}))
+    torch.testing.assert_close(terms[modifier.__name__.lower()].detach(), expected)
+
+
+@pytest.mark.parametrize("modifier", [regularize.R1, regularize.R2])
+@pytest.mark.parametrize("keys", [{"final": 0.1}, {"rounds": 10}, {"weight": 0.0, "final": 0.1, "rounds": 10}])
+def test_gamma_changes_from_one_number_to_another_in_so_many_rounds(modifier, keys):
+    with pytest.raises(ValueError, match="final"):
+        modifier(**keys)
+
+
 # Spectral norm
 
 def networks():
