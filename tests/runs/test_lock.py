@@ -71,6 +71,7 @@ def session(work):
     opened = open_trial(*trial)
     steps = iter(opened)
     assert next(steps).round == 1
+    opened._run.loop.writer.wait()  # the checkpoint is written meanwhile
     yield trial, opened, steps
     steps.close()
 
