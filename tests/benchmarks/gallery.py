@@ -101,7 +101,7 @@ def missing(entries: Mapping[str, Entry], names: Sequence[str], seeds: Sequence[
     found: dict[Path, Job] = {}
     for name in names:
         result = read_result(name, results)
-        measured = [kept["seed"] for kept in result["seeds"]] if result.get("key") == entries[name].key else []
+        measured = [kept["seed"] for kept in result["seeds"]] if entries[name].is_that_of(result) else []
         for seed in [seed for seed in seeds if seed not in measured]:
             chain = [job(name, seed)]
             while (first := chain[0]).after and not (first.trained or first.after.trained):
@@ -182,9 +182,9 @@ def keep(job: Job, results: Path) -> dict[str, Any]:
         **({"diverged": True} if diverged(run) else {}),
     }  # fmt: skip
     result, picture = read_result(name, results), file_of(name, results, ".png")
-    if result.get("key") != job.entry.key:
+    if not job.entry.is_that_of(result):
         picture.unlink(missing_ok=True)
-        result = {"key": job.entry.key, "picture": "", "seeds": []}
+        result = {"depends": dict(job.entry.depends), "picture": "", "seeds": []}
     result["seeds"] = sorted([*(s for s in result["seeds"] if s["seed"] != job.seed), found], key=lambda seed: int(seed["seed"]))
     sheet = newest_samples(run) if result["seeds"][0] is found else None
     if sheet:

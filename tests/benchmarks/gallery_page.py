@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,6 +21,7 @@ from ganflow.plugins import versions
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.source import Shipped, shipped
 from ganflow.recipe.stages import read_stages
+from ganflow.recipe.yaml import join
 
 ROOT = Path(__file__).parents[2]
 MANY = 5
@@ -39,7 +40,8 @@ class Entry:
     """A recipe of the gallery.
 
     Attributes:
-        key: digest of all that its results depend on but the seed; "" where it is not trained.
+        depends: all that its results depend on but the seed, flat (see `depends`); empty where it is not trained.
+        written: paths of it that the recipe's file holds; the others are defaults.
         after: the recipe whose run of the same seed it starts from; "" for none.
         why: the reason why it is not trained.
     """
@@ -47,9 +49,24 @@ class Entry:
     name: str
     path: Path
     shows: str
-    key: str = ""
+    depends: Mapping[str, Any] = field(default_factory=dict)
+    written: frozenset[str] = frozenset()
     after: str = ""
     why: str = ""
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits of what its results depend on."""
+        return hashlib.sha256(json.dumps(self.depends, sort_keys=True).encode()).hexdigest()[:16]
+
+    def is_that_of(self, result: Mapping[str, Any]) -> bool:
+        """Tell whether a result is still the recipe's: all that it depended on is as it was. A key that a component has got
+        since, and that the recipe does not write, has the default that leaves trainings as they were."""
+        kept = result.get("depends", {})
+        parents = {parent(path) for path in kept}
+        new = [path for path in self.depends if path not in kept]
+        same = all(path in self.depends and self.depends[path] == value for path, value in kept.items())
+        return bool(kept) and same and all(parent(path) in parents and path not in self.written for path in new)
 
 
 def read_entries(folder: Path | None = None) -> dict[str, Entry]:
@@ -62,9 +79,11 @@ def read_entries(folder: Path | None = None) -> dict[str, Entry]:
             about, changes = every[name], _changes(every[name])
             after = changes.get("train.start_from", "")
             why = _why(about, changes, every)
-            earlier = add(after).key if after in every and not why else ""
-            key = "" if why else digest(depends(read_recipe(about.path), earlier))
-            found[name] = Entry(name, about.path, about.shows, key, after if earlier else "", why)
+            earlier = add(after) if after in every and not why else None
+            recipe = None if why else read_recipe(about.path)
+            known = depends(recipe, earlier) if recipe else {}
+            written = {*(recipe.lines if recipe else ()), *(f"after.{path}" for path in (earlier.written if earlier else ()))}
+            found[name] = Entry(name, about.path, about.shows, known, frozenset(written), after if earlier else "", why)
         return found[name]
 
     return {name: add(name) for name in every}
@@ -88,8 +107,9 @@ def _why(about: Shipped, changes: Mapping[str, str], every: Mapping[str, Shipped
     return ""
 
 
-def depends(recipe: Recipe, earlier: str = "") -> dict[str, Any]:
-    """All that a training's result depends on but the seed: the resolved recipe, contract, plugins, the run that it starts from.
+def depends(recipe: Recipe, earlier: Entry | None = None) -> dict[str, Any]:
+    """All that a training's result depends on but the seed, by path ("train.rounds", "modifiers[0].use"): the resolved recipe,
+    contract, plugins, and after "after." the same of the run that it starts from.
 
     Of ganflow's plugins the version counts to its second number, of others' all of it.
     """
@@ -99,12 +119,25 @@ def depends(recipe: Recipe, earlier: str = "") -> dict[str, Any]:
     for about in plugins.values():
         if about["distribution"] == "ganflow":
             about["version"] = ".".join(about["version"].split(".")[:2])
-    return {"recipe": sections, "contract": CONTRACT, "plugins": plugins, "after": earlier}
+    known = {**sections, "contract": CONTRACT, "plugin": plugins, **({"after": earlier.depends} if earlier else {})}
+    return dict(flat(known))
 
 
-def digest(plain: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits of plain data."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything in plain data; a list of single values is one."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from flat(item, join(path, key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from flat(item, join(path, index))
+    else:
+        yield path, value
+
+
+def parent(path: str) -> str:
+    """The path of the section that a key is in."""
+    return path.rpartition(".")[0]
 
 
 # Results: one file for each recipe.
@@ -116,7 +149,7 @@ def file_of(name: str, results: Path, ending: str = ".json") -> Path:
 
 
 def read_result(name: str, results: Path) -> dict[str, Any]:
-    """The result of a recipe: "key", "picture" (its digest), "seeds" (of each seed, cpu, rounds, scores, alarms, versions).
+    """The result of a recipe: "depends", "picture" (its digest), "seeds" (of each seed, cpu, rounds, scores, alarms, versions).
     {} where there is none.
 
     Raises:
@@ -127,7 +160,7 @@ def read_result(name: str, results: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        whole = {*found} == {"key", "picture", "seeds"} and all(seed.keys() >= KEPT for seed in found["seeds"])
+        whole = {*found} == {"depends", "picture", "seeds"} and all(seed.keys() >= KEPT for seed in found["seeds"])
     except (ValueError, TypeError, AttributeError):
         whole = False
     if not whole:
@@ -197,7 +230,7 @@ def _picture(entry: Entry, seed: int) -> str:
 
 def _current(entry: Entry, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The seeds of a result, by number; none where the recipe is another now."""
-    return sorted(result["seeds"], key=lambda seed: seed["seed"]) if result.get("key") == entry.key and entry.key else []
+    return sorted(result["seeds"], key=lambda seed: seed["seed"]) if entry.is_that_of(result) else []
 
 
 def spreads_of(seeds: list[dict[str, Any]]) -> list[Spread]:

@@ -1,5 +1,6 @@
 """docs/gallery.md is what recipes and results say, and tests/benchmarks/gallery.py measures what is missing, however it ends."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -63,8 +64,14 @@ def play(*arguments, before=lambda count: None):
     return gallery.main([*arguments, *where], train), calls
 
 
-def key(changes=(), earlier="", name="recipes/tiny.yaml"):
-    return gallery_page.digest(gallery_page.depends(read_recipe(name, changes), earlier))
+def entry(changes=(), earlier=None, name="recipes/tiny.yaml"):
+    recipe = read_recipe(name, changes)
+    known = gallery_page.depends(recipe, earlier)
+    return gallery_page.Entry("tiny", Path(name), "", known, frozenset(recipe.lines))
+
+
+def same(kept, now):
+    return now.is_that_of({"depends": json.loads(json.dumps(kept.depends))})
 
 
 def kept(docs="docs"):
@@ -111,12 +118,12 @@ def result_of(scores, **changes):
     versions = {"ganflow": "0.1.0", "torch": "2.9"}
     seeds = [{"seed": seed, "cpu": 40.0 + seed, "rounds": 6, "scores": values, "alarms": [], "versions": versions}
              for seed, values in enumerate(scores)]  # fmt: skip
-    return {"key": "k", "picture": "p", "seeds": seeds, **changes}
+    return {"depends": {"k": 1}, "picture": "p", "seeds": seeds, **changes}
 
 
 def row(result):
-    entry = gallery_page.Entry("a/b", Path("b.yaml"), "One | two.", "k")
-    (line,) = [x for x in gallery_page.markdown({"a/b": entry}, {"a/b": result}).splitlines() if ">a/b<" in x]
+    made = gallery_page.Entry("a/b", Path("b.yaml"), "One | two.", {"k": 1})
+    (line,) = [x for x in gallery_page.markdown({"a/b": made}, {"a/b": result}).splitlines() if ">a/b<" in x]
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
@@ -133,7 +140,7 @@ def test_a_row():
 
 def test_rows_of_what_is_not_known_or_went_wrong():
     assert row({})[1:] == ["", "not measured yet", ""]
-    assert row(result_of([{"d": 1.0}], key="old"))[1:] == ["", "not measured since the recipe changed", ""]
+    assert row(result_of([{"d": 1.0}], depends={"k": 2}))[1:] == ["", "not measured since the recipe changed", ""]
     wrong = result_of([{"d": 1.0}, {}])
     wrong["seeds"][1] |= {"diverged": True, "alarms": ["not finite"]}
     _, seconds, shown, _ = row(wrong)
@@ -154,7 +161,7 @@ def test_scores_of_single_classes_are_left_out():
     ids=str,
 )  # fmt: skip
 def test_what_leaves_results_as_they_are(work, changes):
-    assert key(changes) == key()
+    assert same(entry(), entry(changes))
 
 
 @pytest.mark.parametrize(
@@ -164,22 +171,37 @@ def test_what_leaves_results_as_they_are(work, changes):
     ids=str,
 )  # fmt: skip
 def test_what_makes_them_outdated(work, changes):
-    assert key(changes) != key()
+    assert not same(entry(), entry(changes))
+    assert not same(entry(changes), entry())
+
+
+def test_a_new_key_at_its_default_changes_nothing(work):
+    """Nor one of the run that it starts from; one that the recipe writes does, and one that is gone."""
+    now = entry(["generator.depth=1"])
+    older = dataclasses.replace(now, depends={p: v for p, v in now.depends.items() if p != "critic.activation"})
+    assert same(older, now)
+    assert not same(now, older)
+    assert not same(older, entry(["critic.activation=relu"]))
+    assert not same(older, entry(["critic.activation=leaky_relu"]))  # which may be another default than that of then
+    assert same(entry(earlier=older), entry(earlier=now))
+    assert not same(entry(earlier=older), entry(earlier=entry(["generator.depth=2"])))
+    modified = entry(["+modifiers=ema"])
+    assert not same(now, dataclasses.replace(modified, written=now.written))  # a section that was not there has no defaults
 
 
 def test_plugins_contract_and_earlier_run_count(work, monkeypatch):
-    before = key()
-    assert key(earlier="x") != before
+    before = entry()
+    assert not same(before, entry(earlier=before))
     Path("recipes/commented.yaml").write_text(TINY.replace("It is small.", "Other words.") + "# the end\n")
-    assert key(name="recipes/commented.yaml") == before
-    for version, distribution, same in (("0.1.9", "ganflow", True), ("0.2.0", "ganflow", False), ("0.1.9", "acme", False)):
+    assert same(before, entry(name="recipes/commented.yaml"))
+    for version, distribution, alike in (("0.1.9", "ganflow", True), ("0.2.0", "ganflow", False), ("0.1.9", "acme", False)):
         about = {"distribution": distribution, "version": version}
         monkeypatch.setattr(gallery_page, "versions", lambda chosen, about=about: {
             c.component.plugin: dict(about) for c in chosen})  # fmt: skip
-        assert (key() == before) is same
+        assert same(before, entry()) is alike
     monkeypatch.undo()
     monkeypatch.setattr(gallery_page, "CONTRACT", 3)
-    assert key(name=work / "recipes" / "tiny.yaml") != before
+    assert not same(before, entry(name=work / "recipes" / "tiny.yaml"))
 
 
 # The command.
@@ -260,9 +282,11 @@ def test_what_another_starts_from_is_trained_first_with_the_same_seed(work):
         (run,) = Path("build").glob(f"next/*/{seed}/next/*/run.json")
         assert re.search(rf"tiny/\w+/{seed}/tiny/", json.loads(run.read_text())["start_from"]["run"])
     assert {name: len(result["seeds"]) for name, result in kept().items()} == {"next.json": 2, "tiny.json": 2}
-    before = gallery_page.read_entries(Path("recipes"))["next"].key
+    before = gallery_page.read_entries(Path("recipes"))["next"]
     Path("recipes/tiny.yaml").write_text(TINY.replace("rounds: 6", "rounds: 5"))
-    assert gallery_page.read_entries(Path("recipes"))["next"].key != before
+    now = gallery_page.read_entries(Path("recipes"))["next"]
+    assert not same(before, now)
+    assert now.key != before.key
 
 
 def test_one_that_fails_is_named_and_the_others_are_trained(work, capsys):
@@ -296,7 +320,7 @@ def test_mistakes(work, capsys, arguments, sentence):
 
 def test_a_damaged_result_and_a_page_without_a_place(work, capsys):
     Path("docs/gallery").mkdir()
-    for text in ("{", "[]", '{"key": "x", "picture": "", "seeds": [{}]}'):
+    for text in ("{", "[]", '{"depends": {}, "picture": "", "seeds": [{}]}'):
         Path("docs/gallery/tiny.json").write_text(text)
         assert play("--page")[0] == 2
         assert "tiny.json is damaged: " in capsys.readouterr().err
