@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -35,15 +34,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from digits_recipes import cpu
+
 RECIPES = ("ring", "grid", "swiss_roll")
 METRICS = {"modes": "{use: modes, samples: 2500, repeats: 5}", "emd": "{use: emd, samples: 2500, repeats: 5}"}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def cpu() -> float:
-    """Seconds that the processes started from here have used."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def ganflow(*arguments: str) -> str:
