@@ -69,7 +69,7 @@ def facades(share: float) -> None:
 
 
 def street(name: str, share: float, seed: int) -> None:
-    print(f"{name}, 32 px, seed {seed} (wanted: 99 % called the target domain, cycle L1 ≤ 0.06, psnr ≥ 17 from b, night, to a, day)")
+    print(f"{name}, 32 px, seed {seed} (wanted: 99 % called the target domain, cycle L1 ≤ 0.06, psnr ≥ 17 from night to day)")
     trainer, seconds = trained(name, share, f"train.seed={seed}")
     game, data = trainer.game, trainer.game.data
     assert isinstance(data, TensorData)
@@ -143,7 +143,8 @@ def pix2pix_by_hand(recipe: Recipe) -> Play:
 
 
 def cyclegan_by_hand(recipe: Recipe) -> Play:
-    """The usual loop of the authors' order: both generators, then both critics, with pools in Python lists."""
+    """The usual loop of the authors' order: both generators, then both critics, with pools in Python lists; as in the recipe
+    without identities."""
     game = trainer_of(recipe).game
     G, D, data = game.generator, game.critic, game.data
     assert D is not None
@@ -171,8 +172,7 @@ def cyclegan_by_hand(recipe: Recipe) -> Play:
             (a,), (b,) = next(loaders[0]), next(loaders[1])
             of_G.zero_grad()
             fake_b, fake_a = G(a, "b"), G(b, "a")
-            loss = 5 * (F.l1_loss(G(b, "b"), b) + F.l1_loss(G(a, "a"), a))
-            loss = loss + 10 * (F.l1_loss(G(fake_b, "a"), a) + F.l1_loss(G(fake_a, "b"), b))
+            loss = 10 * (F.l1_loss(G(fake_b, "a"), a) + F.l1_loss(G(fake_a, "b"), b))
             for fake, domain in ((fake_b, "b"), (fake_a, "a")):
                 scores = D(fake, domain)
                 loss = loss + mse(scores, torch.ones_like(scores))
