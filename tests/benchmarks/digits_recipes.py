@@ -13,7 +13,7 @@ Measured on a core that others used as well, which costs a fifth to a third (bef
     wgan_gp               56 s   1.24  1.36  1.24    0.73  0.73  0.73     100 s   1.38  0.68
     gan                   46 s   1.09  1.16  1.51    0.74  0.73  0.73      51 s   2.74  0.67
     gan_minimax           43 s   1.25  1.03  1.49    0.74  0.75  0.73      50 s   3.91  0.64
-    r3gan                 49 s   1.22  1.53  1.34    0.74  0.72  0.73      51 s   1.68  0.65
+    r3gan                110 s   1.26  1.18  1.12    0.71  0.72  0.69      51 s   1.68  0.65
     vae_digits            35 s   4.21  3.72  3.83    0.83  0.82  0.80      29 s   6.46  0.65
     vae_gan_digits        48 s   2.62                0.64
     inpainting_digits     84 s   1.20                0.71
