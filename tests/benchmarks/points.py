@@ -22,8 +22,8 @@ Measured on a core that others used as well; training as the gallery does it, an
     swiss_roll      1     38.7                                 0.071  0.065
     swiss_roll      2     38.0                                 0.060  0.065
 
-From seed to seed EMD swings with the shares of the modes, which is all that is wrong with the ring's. EMD does not see that the generated swiss roll is
-thinner than the data's.
+From seed to seed EMD swings with the shares of the modes, which is all that is wrong with the ring's. EMD does not see that
+the generated swiss roll is thinner than the data's.
 """
 
 from __future__ import annotations
