@@ -105,6 +105,17 @@ def test_the_page_is_what_recipes_and_results_say():
                                     if path.parent.name != "cluster")  # fmt: skip
 
 
+def test_healthy_recipes_raised_no_alarm_and_those_that_show_a_fault_did():
+    raised = {}
+    for path in sorted((DOCS / "gallery").glob("*.json")):
+        raised[path.stem] = {sign for seed in json.loads(path.read_text())["seeds"] for sign in seed["alarms"]}
+    assert len(raised) > 20
+    assert {name: signs for name, signs in raised.items() if signs} == {
+        "theory-lines": {"critic saturated", "gradient vanished (critic)"},
+        "theory-saturation": {"critic saturated", "gradient vanished (critic)"},
+    }
+
+
 def test_what_needs_a_folder_and_what_is_a_sweep_is_not_trained():
     entries = gallery_page.read_entries()
     others = {name: entry.why for name, entry in entries.items() if entry.why}

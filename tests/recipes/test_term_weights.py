@@ -56,13 +56,14 @@ def assert_weighs(terms, plain, weights):
 # for a critic, E(D(G(x)) − 1)² + 10 cycles + 5 identities for the generators.
 CYCLE_CRITIC = {"lsgan_a": 0.5, "lsgan_b": 0.5}
 CYCLE_GENERATOR = {"lsgan_a": 1, "lsgan_b": 1, "cycle_a": 10, "cycle_b": 10, "identity_a": 5, "identity_b": 5}
+WITHOUT_IDENTITY = {"lsgan_a": 1, "lsgan_b": 1, "cycle_a": 10, "cycle_b": 10}  # which is for paintings there (section 5.2)
 
 
 @pytest.mark.parametrize(
     ("name", "critic", "generator"),
     [
         ("cyclegan_paper", CYCLE_CRITIC, CYCLE_GENERATOR),
-        ("cyclegan_street", CYCLE_CRITIC, CYCLE_GENERATOR),
+        ("cyclegan_street", CYCLE_CRITIC, WITHOUT_IDENTITY),
         ("cyclegan_horses", CYCLE_CRITIC, CYCLE_GENERATOR),
     ],
 )

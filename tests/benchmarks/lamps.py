@@ -1,0 +1,62 @@
+"""Lamps in translated nights of data `street`: which are lit, and what glows on house fronts where no lamp stands.
+
+The scenes are known, so the same night can be drawn without lamps and headlights. The glow of a pixel is how far it is from that
+along the colour of the light: 1 where a lamp shines at its strongest, 0 where nothing shines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from ganflow_layers.drawing.canvas import FINE
+from ganflow_layers.drawing.tensors import HELD_OUT
+from ganflow_translation.scenes import street
+from torch import Tensor
+
+LIT = 0.5  # of a lamp's true glow, on average where that is above ½
+SEEN = 0.3  # the glow of a pixel that counts as bright
+NEAR, NONE = 0.1, 0.03  # the true glow around a lamp, and where nothing shines
+
+
+class Lamps:
+    """Scores of nights made of the held-out days.
+
+    Args:
+        size, held_out, seed: of data `street`.
+    """
+
+    def __init__(self, size: int, held_out: int, seed: int) -> None:
+        scenes = [street.draw(np.random.default_rng([seed, HELD_OUT, i]), size) for i in range(held_out)]
+        dark = [replace(scene, lamps=(), beams=()) for scene in scenes]
+        self.dark = _nights(dark)
+        self.true = self.glow(_nights(scenes))
+        self.of_lamps = self.glow(_nights([replace(scene, beams=()) for scene in scenes]))
+        walls = np.stack([np.isin(scene.materials, street.HOUSES + np.arange(len(street.HOUSE_COLOURS))) for scene in scenes])
+        self.fronts = walls.reshape(held_out, size, FINE, size, FINE).all((2, 4))
+        of_each = [(i, replace(dark[i], lamps=(lamp,))) for i, scene in enumerate(scenes) for lamp in scene.lamps]
+        self.each = [(i, (_nights([alone]) - self.dark[i]) @ _along() > 0.5) for i, alone in of_each]
+
+    def glow(self, pictures: np.ndarray) -> np.ndarray:
+        """Of every pixel of pictures (n, size, size, 3) in 0 … 255, (n, size, size)."""
+        glow: np.ndarray = (pictures - self.dark) @ _along()
+        return glow
+
+    def scores(self, made: Tensor) -> dict[str, float]:
+        """Of nights (n, 3, size, size) in [−1, 1]: the share of the lamps that are lit (`lit`, 1 at best), the share of the
+        fronts' pixels that glow far from any light (`stray`, 0 at best), and the share of the glowing pixels of fronts that are
+        near a lamp (`at lamps`, 1 at best)."""
+        glow = self.glow((made.permute(0, 2, 3, 1).numpy() + 1) * 127.5)
+        lit = [glow[i][where[0]].mean() >= LIT * self.of_lamps[i][where[0]].mean() for i, where in self.each]
+        bright = (glow > SEEN) & self.fronts
+        away = self.fronts & (self.true < NONE)
+        near = (bright & (self.of_lamps > NEAR)).sum() / max(1, bright.sum())
+        return {"lit": float(np.mean(lit)), "stray": float(bright[away].mean()), "at lamps": float(near)}
+
+
+def _nights(scenes: list[street.Street]) -> np.ndarray:
+    return np.stack([street.night(scene) for scene in scenes]).astype(np.float32)
+
+
+def _along() -> np.ndarray:
+    return street.GLOW / (street.GLOW @ street.GLOW)

@@ -1,0 +1,55 @@
+"""The benchmark's scores of lamps in translated nights, where they are known."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ganflow_layers.drawing.tensors import HELD_OUT, signed
+from ganflow_translation.scenes import street
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from lamps import Lamps
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def lamps():
+    return Lamps(size=32, held_out=COUNT, seed=0)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [street.draw(np.random.default_rng([0, HELD_OUT, i]), 32) for i in range(COUNT)]
+
+
+def pictures(scenes):
+    return signed(torch.from_numpy(np.stack([street.night(scene) for scene in scenes])))
+
+
+def test_the_true_night_has_every_lamp_lit_and_no_stray_glow(lamps, scenes):
+    assert lamps.scores(pictures(scenes)) == {"lit": 1, "stray": 0, "at lamps": 1}
+    assert len(lamps.each) == sum(len(scene.lamps) for scene in scenes)
+
+
+def test_a_night_without_its_lamps_has_none_lit(lamps, scenes):
+    assert lamps.scores(pictures([replace(scene, lamps=()) for scene in scenes])) == {"lit": 0, "stray": 0, "at lamps": 0}
+
+
+def test_glow_on_every_front_is_stray_but_where_a_lamp_is(lamps, scenes):
+    """By hand: a night in which every front shines as a lamp at its strongest."""
+    shining = torch.from_numpy((lamps.dark + lamps.fronts[..., None] * street.GLOW).clip(0, 255).astype(np.float32))
+    scores = lamps.scores(shining.permute(0, 3, 1, 2) / 127.5 - 1)
+    near = (lamps.fronts & (lamps.of_lamps > 0.1)).sum() / lamps.fronts.sum()
+    assert scores["stray"] == 1
+    assert scores["at lamps"] == pytest.approx(near)
+
+
+def test_one_lamp_put_out_is_counted(lamps, scenes):
+    """The lamps of the first scene go out, all others are lit."""
+    out = [replace(scenes[0], lamps=()), *scenes[1:]]
+    expected = 1 - len(scenes[0].lamps) / sum(len(scene.lamps) for scene in scenes)
+    assert lamps.scores(pictures(out))["lit"] == pytest.approx(expected)
