@@ -92,6 +92,6 @@ def root_of(covariance: Tensor) -> Tensor:
     """
     root, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
-        raise GanflowError("a normal distribution has no density where its covariance is singular: give 'matrix' a rank as high as "
-                           "it has rows, or add noise where there is a key for it")  # fmt: skip
+        raise GanflowError("a normal distribution has no density where its covariance is singular: give 'matrix' a rank as high "
+                           "as it has rows, or add noise where there is a key for it")  # fmt: skip
     return root
