@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -76,12 +77,20 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
-    """The networks of a recipe, on the CPU and with the weights of a checkpoint, played on these data."""
+    """The networks of a recipe, on the CPU and with the weights of a checkpoint, played on these data.
+
+    Raises:
+        GanflowError: the checkpoint is of other networks: the recipe was changed.
+    """
     recipe = replace(recipe, train=replace(recipe.train, device="cpu"))
     composition = recipe.composition()
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
-    load_networks(game, checkpoint.tensors)
+    try:
+        load_networks(game, checkpoint.tensors)
+    except ValueError as error:
+        raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
+                           f"{shorten(str(error), 300)}") from None  # fmt: skip
     return game.eval()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow import TensorData
+from ganflow import GanflowError, TensorData
 
 SEED = 0  # the examples are the same for every run; a run's own seed fixes the order in which they are drawn
 
@@ -79,6 +79,19 @@ class LinearGaussianData(TensorData):
 
 def normal_log_density(x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """log N(x; mean, covariance), shape (n,), of x (n, d), mean (d,) and covariance (d, d)."""
-    root = torch.linalg.cholesky(covariance)
+    root = root_of(covariance)
     white = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
     return -white.square().sum(0) / 2 - root.diagonal().log().sum() - len(mean) * math.log(2 * math.pi) / 2
+
+
+def root_of(covariance: Tensor) -> Tensor:
+    """The lower triangular root of a covariance, (d, d).
+
+    Raises:
+        GanflowError: it is singular.
+    """
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:
+        raise GanflowError("a normal distribution has no density where its covariance is singular: give 'matrix' a rank as high "
+                           "as it has rows, or add noise where there is a key for it")  # fmt: skip
+    return root

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganflow import COLOURS, FAINT, GanflowError, evaluating
-from ganflow_theory.data import normal_log_density
+from ganflow_theory.data import normal_log_density, root_of
 from ganflow_theory.showing import Number, Shown, label, panels, signed, watched
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def show(changes: Sequence[str]) -> Shown:
         circle = torch.linspace(0, 2 * math.pi, 200, dtype=torch.float64)
         ring = torch.stack([circle.cos(), circle.sin()])
         for radius in (1, 2):
-            ellipse = model.b[:, None] + radius * torch.linalg.cholesky(model.covariance) @ ring
+            ellipse = model.b[:, None] + radius * root_of(model.covariance) @ ring
             text = "N(b, W Wᵀ + s² I), 1 and 2 σ" if radius == 1 else None
             left.plot(*ellipse.numpy(), color=COLOURS[1], linewidth=1.8, label=text)
         way = model.b[:, None] + model.w[:, :1] * torch.linspace(-2, 2, 2, dtype=torch.float64)

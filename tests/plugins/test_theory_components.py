@@ -101,3 +101,9 @@ def test_an_affine_generator_that_does_not_fit_is_refused():
     with pytest.raises(GanflowError, match="needs a prior"):
         affine(data, None, [], [])
     assert math.isfinite(float(affine(data, NormalPrior(1), [], [])(torch.zeros(1, 1)).detach()))
+
+
+def test_a_singular_normal_distribution_has_no_density():
+    data = LinearGaussian(matrix=[[1.0], [1.0]], noise=1e-9, samples=10, held_out=0).data()
+    with pytest.raises(GanflowError, match=r"singular: give 'matrix' a rank as high as it has rows, or add noise"):
+        data.log_density(torch.zeros(1, 2, dtype=torch.float64))
