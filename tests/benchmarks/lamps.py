@@ -7,10 +7,11 @@ along the colour of the light: 1 where a lamp shines at its strongest, 0 where n
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from ganflow_layers.drawing.canvas import FINE
-from ganflow_layers.drawing.tensors import HELD_OUT
+from ganflow_layers.drawing.tensors import HELD_OUT, scenes
 from ganflow_translation.scenes import street
 from torch import Tensor
 
@@ -23,18 +24,18 @@ class Lamps:
     """Scores of nights made of the held-out days.
 
     Args:
-        size, held_out, seed: of data `street`.
+        size, held_out, seed, lamp: of data `street`.
     """
 
-    def __init__(self, size: int, held_out: int, seed: int) -> None:
-        scenes = [street.draw(np.random.default_rng([seed, HELD_OUT, i]), size) for i in range(held_out)]
-        dark = [replace(scene, lamps=(), beams=()) for scene in scenes]
+    def __init__(self, size: int, held_out: int, seed: int = 0, lamp: float = 1) -> None:
+        streets = held_out_streets(size, held_out, seed, lamp)
+        dark = [replace(scene, lamps=(), beams=()) for scene in streets]
         self.dark = _nights(dark)
-        self.true = self.glow(_nights(scenes))
-        self.of_lamps = self.glow(_nights([replace(scene, beams=()) for scene in scenes]))
-        walls = np.stack([np.isin(scene.materials, street.HOUSES + np.arange(len(street.HOUSE_COLOURS))) for scene in scenes])
+        self.true = self.glow(_nights(streets))
+        self.of_lamps = self.glow(_nights([replace(scene, beams=()) for scene in streets]))
+        walls = np.stack([np.isin(scene.materials, street.HOUSES + np.arange(len(street.HOUSE_COLOURS))) for scene in streets])
         self.fronts = walls.reshape(held_out, size, FINE, size, FINE).all((2, 4))
-        of_each = [(i, replace(dark[i], lamps=(lamp,))) for i, scene in enumerate(scenes) for lamp in scene.lamps]
+        of_each = [(i, replace(dark[i], lamps=(lamp,))) for i, scene in enumerate(streets) for lamp in scene.lamps]
         self.each = [(i, (_nights([alone]) - self.dark[i]) @ _along() > 0.5) for i, alone in of_each]
 
     def glow(self, pictures: np.ndarray) -> np.ndarray:
@@ -54,8 +55,13 @@ class Lamps:
         return {"lit": float(np.mean(lit)), "stray": float(bright[away].mean()), "at lamps": float(near)}
 
 
-def _nights(scenes: list[street.Street]) -> np.ndarray:
-    return np.stack([street.night(scene) for scene in scenes]).astype(np.float32)
+def held_out_streets(size: int, held_out: int, seed: int = 0, lamp: float = 1) -> list[street.Street]:
+    """The held-out scenes of data `street` with these keys."""
+    return list(scenes(partial(street.draw, lamp=lamp), held_out, size, seed, HELD_OUT))
+
+
+def _nights(streets: list[street.Street]) -> np.ndarray:
+    return np.stack([street.night(scene) for scene in streets]).astype(np.float32)
 
 
 def _along() -> np.ndarray:
