@@ -35,13 +35,13 @@ class Lamps:
         self.of_lamps = self.glow(_nights([replace(scene, beams=()) for scene in streets]))
         walls = np.stack([np.isin(scene.materials, street.HOUSES + np.arange(len(street.HOUSE_COLOURS))) for scene in streets])
         self.fronts = walls.reshape(held_out, size, FINE, size, FINE).all((2, 4))
-        of_each = [(i, replace(dark[i], lamps=(lamp,))) for i, scene in enumerate(streets) for lamp in scene.lamps]
-        self.each = [(i, (_nights([alone]) - self.dark[i]) @ _along() > 0.5) for i, alone in of_each]
+        of_each = [(i, replace(dark[i], lamps=(at,))) for i, scene in enumerate(streets) for at in scene.lamps]
+        discs = [(i, _glow(_nights([alone]), self.dark[i]) > 0.5) for i, alone in of_each]
+        self.each = [(i, where) for i, where in discs if where.any()]  # a wide head, bright by itself, may hide all
 
     def glow(self, pictures: np.ndarray) -> np.ndarray:
         """Of every pixel of pictures (n, size, size, 3) in 0 … 255, (n, size, size)."""
-        glow: np.ndarray = (pictures - self.dark) @ _along()
-        return glow
+        return _glow(pictures, self.dark)
 
     def scores(self, made: Tensor) -> dict[str, float]:
         """Of nights (n, 3, size, size) in [−1, 1]: the share of the lamps that are lit (`lit`, 1 at best), the share of the
@@ -64,5 +64,6 @@ def _nights(streets: list[street.Street]) -> np.ndarray:
     return np.stack([street.night(scene) for scene in streets]).astype(np.float32)
 
 
-def _along() -> np.ndarray:
-    return street.GLOW / (street.GLOW @ street.GLOW)
+def _glow(pictures: np.ndarray, dark: np.ndarray) -> np.ndarray:
+    glow: np.ndarray = (pictures - dark) @ (street.GLOW / (street.GLOW @ street.GLOW))
+    return glow

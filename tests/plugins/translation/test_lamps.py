@@ -40,8 +40,9 @@ def test_the_scenes_are_those_of_the_data(lamp):
 def test_the_true_night_has_every_lamp_lit_and_no_stray_glow(lamps, scenes):
     assert lamps.scores(pictures(scenes)) == {"lit": 1, "stray": 0, "at lamps": 1}
     assert len(lamps.each) == sum(len(scene.lamps) for scene in scenes)
-    wide = Lamps(size=32, held_out=COUNT, lamp=2)
-    assert wide.scores(pictures(held_out_streets(32, COUNT, lamp=2))) == {"lit": 1, "stray": 0, "at lamps": 1}
+    wide = Lamps(size=32, held_out=COUNT, lamp=1.75)
+    assert wide.scores(pictures(held_out_streets(32, COUNT, lamp=1.75))) == {"lit": 1, "stray": 0, "at lamps": 1}
+    assert len(wide.each) == len(lamps.each)
 
 
 def test_a_night_without_its_lamps_has_none_lit(lamps, scenes):
