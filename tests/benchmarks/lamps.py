@@ -1,19 +1,31 @@
 """Lamps in translated nights of data `street`: which are lit, and what glows on house fronts where no lamp stands.
 
+    python tests/benchmarks/lamps.py RUN … [--picture FILE]    # paths of runs, such as build/gallery/cyclegan_street/…/0/…/…
+
 The scenes are known, so the same night can be drawn without lamps and headlights. The glow of a pixel is how far it is from that
 along the colour of the light: 1 where a lamp shines at its strongest, 0 where nothing shines.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from ganflow_layers.drawing.canvas import FINE
 from ganflow_layers.drawing.tensors import HELD_OUT, scenes
+from ganflow_translation.measures import compare, translate
 from ganflow_translation.scenes import street
 from torch import Tensor
+
+from ganflow import image_sheet
+from ganflow.contract.data import TensorData
+from ganflow.plugins import Composition
+from ganflow.recipe import kept_recipe
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.loading import find_checkpoint, game_of
 
 LIT = 0.5  # of a lamp's true glow, on average where that is above ½
 SEEN = 0.3  # the glow of a pixel that counts as bright
@@ -67,3 +79,33 @@ def _nights(streets: list[street.Street]) -> np.ndarray:
 def _glow(pictures: np.ndarray, dark: np.ndarray) -> np.ndarray:
     glow: np.ndarray = (pictures - dark) @ (street.GLOW / (street.GLOW @ street.GLOW))
     return glow
+
+
+def measured(path: Path) -> dict[str, Tensor]:
+    """Print the scores of a run; returns held-out days, the nights made of them, and the true ones."""
+    recipe = kept_recipe(RunFolder(path).recipe)
+    data = Composition(recipe.slots(), recipe.modifiers, recipe.metrics).build("data")
+    assert isinstance(data, TensorData)
+    game, keys = game_of(recipe, find_checkpoint(RunFolder(path), "last"), data), recipe.data.settings
+    days, nights = data.held_out["a"], data.held_out["b"]
+    made = translate(game, days, "b")
+    lamps = Lamps(keys.size, keys.held_out, keys.seed, keys.lamp).scores(made)
+    psnr = {"PSNR, night": compare(made, nights)["psnr"], "PSNR, day": compare(translate(game, nights, "a"), days)["psnr"]}
+    print(path.name, *(f"{name} {value:.3f}" for name, value in {**lamps, **psnr}.items()), sep="  ", flush=True)
+    return {"day": days, "night": made, "true night": nights}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="paths of runs")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="days, nights and true nights of these runs")
+    args = parser.parse_args()
+    rows = {}
+    for number, path in enumerate(args.runs, 1):
+        rows |= {f"{what}, run {number}": pictures[:8] for what, pictures in measured(path).items()}
+    if args.picture:
+        image_sheet(rows).save(args.picture)
+
+
+if __name__ == "__main__":
+    main()

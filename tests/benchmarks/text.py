@@ -1,7 +1,7 @@
 """What sentences ask for and what is drawn, of runs of the birds' recipes: beside the scores that the gallery has, how right each
 region of the birds is, what chance gives, and what Stage II adds to the pictures of Stage I that it starts from.
 
-    python tests/benchmarks/text.py RUN …               # paths of runs, such as build/gallery/stackgan_stage2_birds/…/0/…/…
+    python tests/benchmarks/text.py RUN … [--picture FILE]    # paths, such as build/gallery/stackgan_stage2_birds/…/0/…/…
 
 Of each run: the share of named regions of birds, drawn for held-out sentences, whose measured colour is nearest, among all eight,
 to the one asked for; the same with the sentences shuffled, which is what chance gives; and the share for each region. For Stage
@@ -26,6 +26,7 @@ from ganflow_text.birds.plumage import REGIONS
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ganflow import image_sheet
 from ganflow.engine.game import Game
 from ganflow.evaluation.scores import grouped
 from ganflow.plugins import Composition
@@ -54,18 +55,24 @@ def line(name: str, shares: Tensor, shuffled: Tensor | None = None) -> None:
     print(f"{name:32} {float(shares.mean()):8.3f} {by_chance}   {regions}", flush=True)
 
 
-def evaluated(folder: RunFolder, data: Birds, times: int) -> None:
+def evaluated(name: str, folder: RunFolder, data: Birds, times: int) -> dict[str, Tensor]:
+    """Print the scores of a run; returns its pictures, (held-out sentences, 3, side, side), under its name, and those it starts
+    from."""
     game = game_of(kept_recipe(folder.recipe), find_checkpoint(folder, "last"), data)
     text = data.held_out["text"]
     z = game.latents(times * len(text), seed=1)
     drawn = game.call("sample", z=z, text=text.repeat(times, 1))
     shuffled = game.call("sample", z=z, text=text.roll(1, 0).repeat(times, 1))
-    line(folder.path.name, right(drawn, data, times), right(shuffled, data, times))
+    line(name, right(drawn, data, times), right(shuffled, data, times))
     small = getattr(game.averaged, "earlier", None)
-    if small is not None:
-        detail = Detail().metric(data)
-        for what, made in (("its detail", game), ("its Stage I, enlarged", Enlarged(game, small))):
-            print(f"{what:32} {', '.join(str(score) for score in grouped(detail.evaluate(made)))}", flush=True)
+    if small is None:
+        return {name: drawn[: len(text)]}
+    detail = Detail().metric(data)
+    for what, made in (("its detail", game), ("its Stage I, enlarged", Enlarged(game, small))):
+        print(f"{what:32} {', '.join(str(score) for score in grouped(detail.evaluate(made)))}", flush=True)
+    with torch.no_grad():
+        first = interpolate(small(z[: len(text)], text=text), data.shape[1:])
+    return {"Stage I": first, name: drawn[: len(text)]}
 
 
 class Enlarged:
@@ -83,15 +90,20 @@ class Enlarged:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="paths of runs")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="real birds, and those of each run for the same sentences")
     parser.add_argument("--times", type=int, default=4, help="pictures for each of the 200 held-out sentences (default: 4)")
     args = parser.parse_args()
     print(f"{'':32} {'share':>8} {'shuffled':>8}", flush=True)
+    rows: dict[str, Tensor] = {}
     for i, path in enumerate(args.runs):
         folder = RunFolder(path)
         data = birds(folder)
         if i == 0:
-            line("real", right(data.held_out["real"], data, 1))
-        evaluated(folder, data, args.times)
+            rows["real"] = data.held_out["real"]
+            line("real", right(rows["real"], data, 1))
+        rows |= evaluated(f"run {i + 1}", folder, data, args.times)
+    if args.picture:
+        image_sheet({what: pictures[:8] for what, pictures in rows.items()}).save(args.picture)
 
 
 if __name__ == "__main__":
