@@ -167,6 +167,7 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
         "value": finite(score.value),
         "error": finite(score.error),
         "floor": finite(score.floor),
+        "floor_error": finite(score.floor_error),
         "seeds": found.seeds,
         "protocol": dict(found.protocol),
         "metric": section,
@@ -179,15 +180,17 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    shown = {key: "" if row.get(key) is None else f"{float(row[key]):.4g}" for key in ("value", "floor")}
-    error = row.get("error")
+    from ganflow.evaluation.scores import Score
+
+    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
+    score = Score(row["score"], **{key: number for each in known for key, number in each.items()})
     return {
         "name": row["name"],
         "run": row["run"],
         "round": str(row["round"]),
         "score": row["score"],
-        "value": shown["value"] + ("" if error is None else f" ± {float(error):.2g}"),
-        "floor": shown["floor"],
+        "value": score.figure,
+        "floor": score.floor_figure,
         "seeds": str(row["seeds"]) if row["seeds"] > 1 else "",
     }
 
@@ -206,7 +209,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The scores with all that is known of each; protocol and metric as JSON."""
     from ganflow.files import write_text
 
-    names = ("name", "run", "score", "value", "error", "floor", "seeds", "round", "checkpoint", "digest", "metric", "protocol")
+    names = ("name", "run", "score", "value", "error", "floor", "floor_error", "seeds", "round", "checkpoint", "digest", "metric",
+             "protocol")  # fmt: skip
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(names)

@@ -78,11 +78,28 @@ def _averaged(found: Sequence[Sequence[Score]]) -> list[Score]:
 
 
 def over(scores: Sequence[Score]) -> Score:
-    """The mean of a score's values, with its standard error sd/√n, and the mean of their floors."""
-    values, floors = [score.value for score in scores], [score.floor for score in scores if score.floor is not None]
-    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 and all(map(math.isfinite, values)) else None
-    floor = mean(floors) if len(floors) == len(scores) else None
-    return Score(scores[0].name, mean(values), error, floor)
+    """The mean of a score's values with its standard error sd/√n, and their floor."""
+    values = [score.value for score in scores]
+    return Score(scores[0].name, mean(values), _error_of_mean(values), *floor_over(scores))
+
+
+def floor_over(scores: Sequence[Score]) -> tuple[float | None, float | None]:
+    """The mean of a score's floors with its standard error; None of either where it is not known.
+
+    Seeds whose floors are equal have compared the same real examples: these count once. The error is √(Σ e²) / n of the floors'
+    errors e, or sd/√n where these are not known.
+    """
+    if any(score.floor is None for score in scores):
+        return None, None
+    errors = {score.floor: score.floor_error for score in scores}
+    floors = [floor for floor in errors if floor is not None]
+    known = [error for error in errors.values() if error is not None]
+    return mean(floors), math.hypot(*known) / len(known) if len(known) == len(floors) else _error_of_mean(floors)
+
+
+def _error_of_mean(values: Sequence[float]) -> float | None:
+    """sd/√n; None of a single value, or where one is not finite."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import ABOUT_FLOOR
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
@@ -30,6 +31,7 @@ class Evaluation(TypedDict):
     value: float | str
     error: NotRequired[float | str | None]
     floor: NotRequired[float | str | None]
+    floor_error: NotRequired[float | str | None]
     seeds: int
     protocol: dict[str, Any]
     metric: dict[str, Any]
@@ -96,12 +98,14 @@ def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _key(of: Evaluation) -> tuple[str, str, str]:
-    return of["score"], of["digest"], json.dumps(of["protocol"], sort_keys=True)
+    protocol = {key: value for key, value in of["protocol"].items() if key not in ABOUT_FLOOR}
+    return of["score"], of["digest"], json.dumps(protocol, sort_keys=True)
 
 
 def _are_numbers(of: Evaluation) -> bool:
     try:
-        values = [float(value) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0, of["time"])]
+        beside = (of.get("error"), of.get("floor"), of.get("floor_error"))
+        values = [float(value or 0) for value in (of["value"], *beside, of["time"])]
     except (ValueError, OverflowError):
         return False
     return 0 <= values[-1] < LATEST
