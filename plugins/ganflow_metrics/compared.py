@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganflow import GanflowError, StreamData, TensorData
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, taken, turn_of, warn_once
+from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, chosen_of, turn_of, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -77,7 +77,7 @@ class RealParts:
             found = data.train[name] if isinstance(data, TensorData) else data.held_out[name] if held_out else torch.empty(0)
             there, most = len(found), PAIRS if cheap else repeats
         rows = disjoint(there, n)
-        self._rows = [rows[i] for i in taken(turn_of(seed, repeats), len(rows), most)]
+        self._rows = [rows[i] for i in chosen_of(turn_of(seed, repeats), len(rows), most)]
         if not isinstance(data, StreamData):
             self._examples = found
         elif self._rows:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, points, taken, turn_of
+from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, points, chosen_of, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -90,7 +90,7 @@ class GridDivergence(Repeated):
             raise GanflowError(f"metric {kind} wants {samples} real examples for its floor, and data {data.name} has "
                                f"{len(real)}; lower samples of the metric, or raise those of the data")  # fmt: skip
         rows = disjoint(len(real), samples)
-        self._real_points = [real[rows[i]] for i in taken(turn_of(seed, repeats), len(rows), PAIRS)]
+        self._real_points = [real[rows[i]] for i in chosen_of(turn_of(seed, repeats), len(rows), PAIRS)]
         self._grid, self._divergence = Grid(data, kind, real, bins), {"jsd": jsd, "kl": kl}[kind]
         name = f"{kind}_{samples}"
         box = [self._grid.low.tolist(), self._grid.high.tolist()]

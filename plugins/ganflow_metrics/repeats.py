@@ -107,7 +107,7 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def pairs_of(samples: int) -> int:
-    """Pairs of the floor, at most, where one takes samples² distances: fewer of large samples, whose floor varies less."""
+    """Pairs of the floor, at most, where each needs samples² distances: fewer of large samples, whose floor varies less."""
     return max(FEWEST_PAIRS, min(PAIRS, DISTANCES // samples**2))
 
 
@@ -116,9 +116,9 @@ def turn_of(seed: int, repeats: int) -> int:
     return seed // repeats
 
 
-def taken(turn: int, there: int, most: int) -> range:
-    """At most `most` of `there` disjoint samples or pairs of them: other turns take others, as far as there are enough for all of
-    one; then the first come again."""
+def chosen_of(turn: int, there: int, most: int) -> range:
+    """At most `most` of `there` disjoint samples, or pairs of them: others for other turns, as far as there are enough for a whole
+    turn; then the first come again."""
     count = min(there, most)
     first = turn % max(1, there // max(1, count)) * count
     return range(first, first + count)
@@ -164,8 +164,8 @@ class RealSamples:
         self._train = data.train[field] if isinstance(data, TensorData) and len(data.train[field]) >= n else None
         self._trained = [] if self._train is None else disjoint(len(self._train), n)
         self._seed, self._every_pair = seed, paired(len(self._references), len(self._trained))
-        self._taken = taken(turn_of(seed, repeats), len(self._every_pair), most)
-        self.pairs = len(self._taken)
+        self._chosen = chosen_of(turn_of(seed, repeats), len(self._every_pair), most)
+        self.pairs = len(self._chosen)
         if strict and not self.pairs:
             raise GanflowError(f"metric {metric} wants {2 * n} held-out examples, {n} to compare with and {n} for its floor, and "
                                f"data {data.name} has {there}; raise data.held_out, or lower samples of the metric")  # fmt: skip
@@ -188,7 +188,7 @@ class RealSamples:
 
     def pair(self, i: int) -> tuple[Tensor, Tensor]:
         """The i-th pair of disjoint real samples, (n, d) each, for the floor."""
-        a, b = self._every_pair[self._taken[i]]
+        a, b = self._every_pair[self._chosen[i]]
         return self._sample(a), self._sample(b)
 
     def _sample(self, i: int) -> Tensor:

@@ -16,7 +16,7 @@ from ganflow_metrics.classifier import SIDE, digits_classifier
 from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
-from ganflow_metrics.repeats import Repeated, taken, turn_of
+from ganflow_metrics.repeats import Repeated, chosen_of, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -53,7 +53,7 @@ class StackedModesMetric(Repeated):
         names = [f"stacked_{score}_{samples}" for score in ("modes", "kl", "legible")]
         turn = turn_of(seed, repeats)
         if self._further is None:
-            self._parts = taken(turn, len(held_out) // samples, FLOORS)
+            self._parts = chosen_of(turn, len(held_out) // samples, FLOORS)
         else:
             self._parts = range(turn * FLOORS, (turn + 1) * FLOORS)
         count = len(self._parts)
