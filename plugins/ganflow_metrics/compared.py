@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganflow import GanflowError, StreamData, TensorData
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, chosen_of, turn_of, warn_once
+from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, turn_of, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data

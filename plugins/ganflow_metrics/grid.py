@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_metrics.repeats import PAIRS, Repeated, disjoint, points, chosen_of, turn_of
+from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, points, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
