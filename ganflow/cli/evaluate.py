@@ -167,6 +167,7 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
         "value": finite(score.value),
         "error": finite(score.error),
         "floor": finite(score.floor),
+        **({"goal": found.goal} if found.goal else {}),  # type: ignore[typeddict-item]
         "seeds": found.seeds,
         "protocol": dict(found.protocol),
         "metric": section,

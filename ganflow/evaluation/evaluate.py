@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow.contract.game import Scores
 from ganflow.evaluation.scores import Score, grouped, protocol_of
@@ -27,12 +27,14 @@ class Evaluated:
         protocol: the metric's; where several seeds are averaged, with their number as `seeds`.
         metric: the index of its metric.
         seeds: the number of sampling seeds that it is the mean of.
+        goal: "min" or "max" where it is the first score of its metric, else None.
     """
 
     score: Score
     protocol: Mapping[str, Any]
     metric: int
     seeds: int
+    goal: Literal["min", "max"] | None = None
 
 
 def with_seeds(chosen: Chosen, n: int) -> list[Chosen]:
@@ -58,14 +60,16 @@ def evaluate(game: Game, metrics: Iterable[Iterable[Metric]], sections: Sequence
     for i, variants in enumerate(metrics):
         protocol: dict[str, Any] = {}
         values: list[list[Score]] = []
+        goal: Literal["min", "max"] | None = None
         for variant in variants:
             values.append(grouped(variant.evaluate(game)))
-            protocol = protocol or dict(protocol_of(variant, sections[i]))
+            protocol, goal = protocol or dict(protocol_of(variant, sections[i])), variant.goal
         if len(values) > 1:
             protocol["seeds"] = len(values)
         for score in _averaged(values):
             (name,) = names.named(i, {score.name: score.value})
-            found.append(Evaluated(replace(score, name=name), protocol, i, len(values)))
+            found.append(Evaluated(replace(score, name=name), protocol, i, len(values), goal))
+            goal = None  # it is the first score's
     return found
 
 

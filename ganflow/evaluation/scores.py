@@ -56,10 +56,18 @@ def grouped(values: Mapping[str, float]) -> list[Score]:
 def protocol_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     """The first difference of two protocols: "samples 2048 against 500"; None where they agree. Counts of samples come first:
     much else follows from them."""
-    for key in sorted(a.keys() | b.keys(), key=lambda key: (key != "samples", key)):
-        if a.get(key) != b.get(key):
-            return f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}"
-    return None
+    return next(iter(protocol_differences(a, b)), None)
+
+
+def protocol_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """All differences of two protocols, as `protocol_difference` words them."""
+    keys = sorted(a.keys() | b.keys(), key=lambda key: (key != "samples", key))
+    return [f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}" for key in keys if a.get(key) != b.get(key)]
+
+
+def goals(metrics: Sequence[Metric], found: Sequence[Mapping[str, float]]) -> dict[str, Literal["min", "max"]]:
+    """The goal of each metric's first score, by its name; arguments as those of `protocols`."""
+    return {grouped(values)[0].name: metric.goal for metric, values in zip(metrics, found, strict=True) if values}
 
 
 def protocols(

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
@@ -30,6 +30,7 @@ class Evaluation(TypedDict):
     value: float | str
     error: NotRequired[float | str | None]
     floor: NotRequired[float | str | None]
+    goal: NotRequired[Literal["min", "max"]]
     seeds: int
     protocol: dict[str, Any]
     metric: dict[str, Any]

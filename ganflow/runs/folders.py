@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shutil
 import socket
@@ -83,6 +84,17 @@ class RunFolder:
 def here(path: Path) -> Path:
     """A path as one would type it where the program runs."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def reference(folder: RunFolder, root: Path = DEFAULT_ROOT) -> str:
+    """A run as one would type it where the program runs: its id where `root` has it once, else its path.
+
+    Args:
+        root: the runs folder that the command looks in.
+    """
+    below = folder.path.parent.parent == root.absolute()
+    alone = below and len(list(root.glob(f"*/{glob.escape(folder.id)}*/{FILE}"))) == 1
+    return folder.id if alone else str(here(folder.path))
 
 
 def moved(path: str, runs: Path) -> Path:
