@@ -18,7 +18,7 @@ from ganflow.evaluation.compare import difference as difference_of
 from ganflow.evaluation.scores import Score, grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_run, reference
+from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -167,11 +167,11 @@ def without_scores(alone: Sequence[int], runs: Sequence[ComparedRun], root: Path
 
 def evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any, root: Path) -> str:
     """The command that evaluates runs by these metrics."""
-    names = [reference(run.folder, root) for run in runs]
-    words = ["ganflow", "evaluate", *names, *(word for metric in metrics for word in ("--metric", metric))]
+    names = [run.folder.reference(root) for run in runs]
+    words = [word for metric in metrics for word in ("--metric", metric)]
     words += ["--seeds", str(seeds)] if isinstance(seeds, int) else []
     words += ["--runs", str(root)] if root != DEFAULT_ROOT and any(run.folder.id in names for run in runs) else []
-    return shlex.join(words)
+    return f"ganflow evaluate {' '.join(names)} {shlex.join(words)}".rstrip()
 
 
 def sections_of(folder: RunFolder, measured: Measured) -> list[str]:

@@ -72,7 +72,7 @@ def open_game(folder: RunFolder, which: str) -> Game:
     game = load_game(folder, which)
     sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
     if "text" in sources:
-        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.id} \"…\"")
+        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.reference()} \"…\"")
     if game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
                            f"and cannot draw new ones; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip

@@ -44,7 +44,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
-    from ganflow.runs.folders import find_run, here
+    from ganflow.runs.folders import RunFolder, find_run, here
 
     if args.json and args.markdown:
         raise GanflowError("--json and --markdown are two forms of one table; leave one of them out")
@@ -63,7 +63,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     except NewestDamaged as error:
         if len(folders) == 1:
             raise
-        alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {error.instead.parent.parent.name}"
+        run = RunFolder(error.instead.parent.parent).reference()
+        alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {run}"
         raise GanflowError(f"{error}; to evaluate that: {alone}") from None
     if args.json:
         say_json(rows)
@@ -227,4 +228,6 @@ def _to_mlflow(folder: RunFolder, root: Path) -> str:
         return ""
     if is_running(folder):
         return ", and sent to MLflow with the run"
-    return f"; to MLflow: {shlex.join(['ganflow', 'sync', folder.id, *([] if root == DEFAULT_ROOT else ['--runs', str(root)])])}"
+    run = folder.reference(root)
+    elsewhere = f" --runs {shlex.quote(str(root))}" if root != DEFAULT_ROOT and run == folder.id else ""
+    return f"; to MLflow: ganflow sync {run}{elsewhere}"

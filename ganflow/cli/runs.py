@@ -133,7 +133,7 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     for alarm in run["alarms"]:
         yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
     if run["status"] in ("interrupted", "killed"):
-        yield row("go on", f"ganflow run --resume {run['id']}")
+        yield row("go on", f"ganflow run --resume {RunFolder(Path(run['folder'])).reference()}")
     for name in ("seed", "device", "threads", "pid", "host"):
         if about.get(name) is not None:
             yield row(name, about[name])

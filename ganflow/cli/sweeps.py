@@ -129,7 +129,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
     if sweep["status"] in ("interrupted", "killed", "failed"):
-        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {sweep['name']}")
+        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}")
     if left := files(folder):
         yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
     if trials:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 from typing import Any, Literal
 
 from ganflow.evaluation.scores import Score, protocol_difference, protocol_differences
@@ -100,7 +100,8 @@ def aligned(runs: Sequence[Sequence[Measured]]) -> Comparison:
         others: dict[int, int] = {}  # of each run that is left out, one that it shares no protocol with
         for b in having:
             apart_from = (a for a in having if a < b and a not in others and not any({a, b} <= both for both in shared))
-            others |= {b: a for a in islice(apart_from, 1)}
+            if (a := next(apart_from, None)) is not None:
+                others[b] = a
         apart += [_nearest(a, b, alike) for b, a in others.items()]
         rows |= {name: row for name, row in found.items() if count(row) > 1 or not others}
     return Comparison(rows, apart)

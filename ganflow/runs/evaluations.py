@@ -109,4 +109,5 @@ def _are_numbers(of: Evaluation) -> bool:
 
 
 def _damaged(path: Path, how: str) -> GanflowError:
-    return GanflowError(f"{path} is damaged ({how}); remove it, and evaluate the run again: ganflow evaluate {path.parent.name}")
+    return GanflowError(f"{path} is damaged ({how}); remove it, and evaluate the run again: ganflow evaluate "
+                        f"{RunFolder(path.parent).reference()}")  # fmt: skip

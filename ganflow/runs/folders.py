@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -68,6 +69,19 @@ class RunFolder:
         """A record of everything sent to MLflow so far."""
         return self.path / "tracking.json"
 
+    def reference(self, root: Path = DEFAULT_ROOT) -> str:
+        """The run, or sweep, as one would type it for a command here: its id, or a sweep's name, where that is found in the runs
+        folder `root`, else its path. It is quoted for a shell.
+
+        Args:
+            root: the runs folder that the command looks in.
+        """
+        root = root.absolute()
+        found = self.path.parent == root  # a sweep
+        if self.path.parent.parent == root:
+            found = len(list(root.glob(f"*/{glob.escape(self.id)}*/{FILE}"))) == 1
+        return shlex.quote(self.path.name if found else str(here(self.path)))
+
     def is_run(self) -> bool:
         """Tell whether there is a run in it."""
         return (self.path / FILE).exists()
@@ -84,17 +98,6 @@ class RunFolder:
 def here(path: Path) -> Path:
     """A path as one would type it where the program runs."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def reference(folder: RunFolder, root: Path = DEFAULT_ROOT) -> str:
-    """A run as one would type it where the program runs: its id where `root` has it once, else its path.
-
-    Args:
-        root: the runs folder that the command looks in.
-    """
-    below = folder.path.parent.parent == root.absolute()
-    alone = below and len(list(root.glob(f"*/{glob.escape(folder.id)}*/{FILE}"))) == 1
-    return folder.id if alone else str(here(folder.path))
 
 
 def moved(path: str, runs: Path) -> Path:
@@ -265,7 +268,7 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     """
     best = sweep.read().best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.path.name})")
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.reference()})")
     return trial(sweep, best["trial"])
 
 

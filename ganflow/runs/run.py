@@ -359,7 +359,7 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
         elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
+            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error

@@ -259,7 +259,7 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
         folder.update(**_values(plan, folder))
     except FileExistsError:
-        how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
+        how = f"go on with it: ganflow tune --resume {folder.reference()}, or choose another --name"
         raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
     except OSError as error:
         how = f"{error.strerror}; choose another with --runs"
@@ -282,9 +282,9 @@ def find(name: str, root: Path) -> SweepFolder:
     folder = there[0]
     folders.check(folder)
     if folder.read().kind != "sweep":
-        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
+        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.reference()}")
     if folder.read().seeds:
-        how = f"go on with it: ganflow run --resume {folder.sweep}"
+        how = f"go on with it: ganflow run --resume {folder.reference()}"
         raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`; {how}")
     if not folder.recipe.exists():
         raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")

@@ -43,7 +43,8 @@ def test_all_differences_of_other_protocols_are_named():
 
 
 def test_another_extractor_behind_the_same_name():
-    assert apart(aligned([[measured("f_8", digest="ab")], [measured("f_8", digest="cd")]])) == [(0, 1, "f_8: digest ab against cd")]
+    found = aligned([[measured("f_8", digest="ab")], [measured("f_8", digest="cd")]])
+    assert apart(found) == [(0, 1, "f_8: digest ab against cd")]
 
 
 def test_names_that_differ_without_a_noted_difference():
@@ -140,4 +141,5 @@ def test_the_goal_says_which_is_best(goal, text):
 
 def test_a_score_that_one_has_alone_differs_from_nothing():
     assert difference([None, measured("s")]) is None
-    assert difference([measured("s", 1.0, error=0.1), measured("s", 3.0, error=0.2)]) == Difference(1, 0, 2.0, math.hypot(0.1, 0.2))
+    row = [measured("s", 1.0, error=0.1), measured("s", 3.0, error=0.2)]
+    assert difference(row) == Difference(1, 0, 2.0, math.hypot(0.1, 0.2))
