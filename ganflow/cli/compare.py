@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
+from ganflow.cli.drawing import add_runs_argument, check_output_path, found_run, write_output
 from ganflow.cli.listing import columns, last_entries
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count
@@ -18,7 +18,7 @@ from ganflow.evaluation.compare import difference as difference_of
 from ganflow.evaluation.scores import Score, grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_run
+from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +42,7 @@ def compare_command(args: argparse.Namespace) -> int:
         from ganflow.pictures import save_png
 
         check_output_path(args.output, (".png",))
-    runs = [read_run(find_run(run, args.runs)) for run in args.runs_]
+    runs = [read_run(found_run(run, args.runs)) for run in args.runs_]
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
     if len({run.folder.path for run in runs}) < len(runs):

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.cli.listing import columns, spread_cells
+from ganflow.cli.listing import alarm_lines, columns, spread_cells
 from ganflow.printing import say
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int
     found, trials = seeds.summary(folder), folder.trials()
     if found and not args.quiet:
         say(*columns(spread_cells(found)))
+    if (alarms := folder.alarms()) and not args.quiet:
+        say(*alarm_lines(alarms))
     finished = sum(trial.state == "finished" for trial in trials.values())
     say(f"{shown}: {finished} of {len(folder.read().seeds)} seeds are trained"
         + ("" if found or not finished else "; the recipe has no metrics, whose scores could be averaged"))  # fmt: skip

@@ -66,27 +66,47 @@ def evaluate(game: Game, metrics: Iterable[Iterable[Metric]], sections: Sequence
             protocol, goal = protocol or dict(protocol_of(variant, sections[i])), variant.goal
         if len(values) > 1:
             protocol["seeds"] = len(values)
-        for score in _averaged(values):
+        repeats = protocol.get(REPEATS)
+        for score in _averaged(values, repeats if type(repeats) is int else 1):
             (name,) = names.named(i, {score.name: score.value})
             found.append(Evaluated(replace(score, name=name), protocol, i, len(values), goal))
             goal = None  # it is the first score's
     return found
 
 
-def _averaged(found: Sequence[Sequence[Score]]) -> list[Score]:
+def _averaged(found: Sequence[Sequence[Score]], repeats: int) -> list[Score]:
     """The mean of each score over the seeds, with the standard error of that, or a single seed's score as it is."""
     if len(found) == 1:
         return list(found[0])
     by_name = [{score.name: score for score in scores} for scores in found]
-    return [over([each[first.name] for each in by_name if first.name in each]) for first in found[0]]
+    return [over([each[first.name] for each in by_name if first.name in each], repeats) for first in found[0]]
 
 
-def over(scores: Sequence[Score]) -> Score:
-    """The mean of a score's values, with its standard error sd/√n, and the mean of their floors."""
+def over(scores: Sequence[Score], repeats: int = 1) -> Score:
+    """The mean of a score's values, with its standard error, and the mean of their floors.
+
+    Args:
+        repeats: draws of which each value is the mean.
+    """
     values, floors = [score.value for score in scores], [score.floor for score in scores if score.floor is not None]
-    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 and all(map(math.isfinite, values)) else None
     floor = mean(floors) if len(floors) == len(scores) else None
-    return Score(scores[0].name, mean(values), error, floor)
+    return Score(scores[0].name, mean(values), error_over(scores, repeats), floor)
+
+
+def error_over(scores: Sequence[Score], repeats: int) -> float | None:
+    """The standard error of the mean of n values, each the mean of r draws; None of a single one, or where one is not finite.
+
+    It is that of all n·r draws x together, sd(x) / √(n·r): a mean m of r draws with the error e has Σ(x − m)² = e² r (r − 1), and
+    Σ(x − x̄)² is r (m − x̄)² more. Where the values' errors are not known, it is sd(m) / √n.
+    """
+    values, errors = [score.value for score in scores], [score.error for score in scores if score.error is not None]
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    if repeats < 2 or len(errors) < len(values):
+        return stdev(values) / math.sqrt(len(values))
+    n, middle = len(values) * repeats, mean(values)
+    squares = sum(e**2 * repeats * (repeats - 1) + repeats * (m - middle) ** 2 for m, e in zip(values, errors, strict=True))
+    return math.sqrt(squares / (n - 1) / n)
 
 
 @dataclass(frozen=True)
