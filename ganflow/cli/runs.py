@@ -92,9 +92,9 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
 
 def cells(run: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    last, scores = main_value(run.get("last", {})), [*run.get("scores", {}).items()]
+    last, score = main_value(run.get("last", {})), next((value(*pair) for pair in run.get("scores", {}).items()), "")
     if (best := run.get("best") or {}).get("metric"):
-        scores = [(best["metric"], best["score"])]
+        score = f"best {value(best['metric'], best['score'])}"
     done = f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
     return {
         "name": run["name"],
@@ -104,7 +104,7 @@ def cells(run: dict[str, Any]) -> dict[str, str]:
         "round": f"{trials_over(run)} trials" if "trials" in run else done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
-        "score": value(*scores[0]) if scores else "",
+        "score": score,
     }
 
 

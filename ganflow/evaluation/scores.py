@@ -105,10 +105,22 @@ def protocol_of(metric: Metric, section: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rule:
-    """The score by which the best checkpoint is chosen, with the goal, "min" or "max"."""
+    """The score by which the best checkpoint is chosen, with the goal, "min" or "max".
+
+    Attributes:
+        known: the metric's goal; None where it has none for this score.
+    """
 
     score: Score
     goal: Literal["min", "max"]
+    known: Literal["min", "max"] | None = None
+
+    def check(self) -> None:
+        """Raise GanflowError where the goal is not the metric's."""
+        if self.known not in (None, self.goal):
+            better = "smaller" if self.known == "min" else "larger"
+            why = f"{self.goal} would keep the worst checkpoint, for a {better} {self.score.name} is better"
+            raise GanflowError(f"train.best_mode: {why}; leave train.best_mode out")
 
     def improves(self, on: float | None) -> bool:
         """Tell whether the score is better than an earlier one; None: than none at all."""
@@ -137,7 +149,7 @@ def rule(
     every = [grouped(values) for values in found]
     for chosen, metric, scores in zip(components, metrics, every, strict=True):
         if scores and asked in (None, chosen.component.name, chosen.component.qualified, scores[0].name):
-            return Rule(scores[0], mode or metric.goal)
+            return Rule(scores[0], mode or metric.goal, metric.goal)
         if asked is None:
             return None
     if asked is None:

@@ -114,11 +114,13 @@ def check_best(recipe: Recipe, metrics: list[Metric]) -> None:
     """Check that there is the score of `train.best`, as far as the metrics say beforehand what they score.
 
     Raises:
-        GanflowError: there is none, or nothing says which of it is better.
+        GanflowError: there is none, or nothing says which of it is better, or `train.best_mode` is not what the metric says.
     """
-    if recipe.train.best is not None and all(metric.names for metric in metrics):
-        named = [dict.fromkeys(metric.names, 0.0) for metric in metrics]
-        rule(recipe.train.best, recipe.train.best_mode, recipe.metrics, metrics, named)
+    train = recipe.train
+    if train.best_mode is not None if train.best is None else all(metric.names for metric in metrics):
+        named = [dict.fromkeys(m.names or [c.component.name], 0.0) for m, c in zip(metrics, recipe.metrics, strict=True)]
+        if found := rule(train.best, train.best_mode, recipe.metrics, metrics, named):
+            found.check()
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ class Run(Parts):
         self.metrics = self.composition.build_metrics(self.data)
         for metric in self.metrics:
             metric.check(self.game)
-        check_best(recipe, self.metrics)
+        if not before:
+            check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
