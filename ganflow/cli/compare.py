@@ -175,7 +175,7 @@ def evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any, 
 
 
 def sections_of(folder: RunFolder, measured: Measured) -> list[str]:
-    """The metric that computed a score, as a recipe has it; all metrics of the run's recipe where that cannot be said."""
+    """The metric that computed a score, as a recipe has it; all metrics of the run's recipe where that is not known."""
     from ganflow.contract.game import Scores
     from ganflow.recipe import kept_recipe
     from ganflow.recipe.yaml import to_flow

@@ -85,8 +85,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
 
 
 def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
-    """The run that a name means; of `ganflow run --seeds` every one that is trained, with its seed. Those that are not are said
-    on stderr.
+    """The run that a name means; of `ganflow run --seeds` every one that is trained, with its seed. A line on stderr names those
+    that are not.
 
     Raises:
         GanflowError: there is no such run, or none of the seeds is trained.

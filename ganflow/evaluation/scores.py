@@ -157,7 +157,7 @@ def rule(
     known = {score.name: score for scores in every for score in scores}
     if asked not in known:
         names = [*known, *(chosen.component.name for chosen in components)]
-        listed = f" (scores: {', '.join(known)})" if known else "; the recipe has no metrics: add one, +metrics={use: frechet}"
+        listed = f" (scores: {', '.join(known)})" if known else "; the recipe has no metrics: add one, '+metrics={use: frechet}'"
         raise GanflowError(f"train.best: there is no score '{asked}'{did_you_mean(asked, names)}{listed}")
     if mode is None:
         raise GanflowError(f"train.best: nothing says whether a smaller '{asked}' is better; set train.best_mode to min or max")

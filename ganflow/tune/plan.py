@@ -161,7 +161,7 @@ def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, L
         if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
             return names[0], metric.goal
     if asked is None:
-        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: +metrics={{use: frechet}}"
+        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: '+metrics={{use: frechet}}'"
         raise _wrong(recipe, "metric", text)
     if asked not in reports:
         raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
