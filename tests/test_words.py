@@ -138,4 +138,4 @@ def test_what_messages_advise_can_be_typed(room):
     ],
 )
 def test_unquoted_advice_is_found(code, found):
-    assert bool(unquoted(ast.parse(code))) == found
+    assert bool(unquoted(ast.parse(f"text = {code}"))) == found

@@ -1,6 +1,7 @@
 """Evaluations of a run's checkpoints: evaluations.json in its folder, which is read and written here and nowhere else."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ FILE = "evaluations.json"
 SCHEMA = "1.0"
 LATEST = 1e11
 """Seconds since 1970, in the year 5138: a later time is no time."""
+NOT_FINITE = ("nan", "inf", "-inf")
+"""Texts of what JSON has no numbers for."""
+LARGEST = sys.float_info.max
 _LOCK = ".evaluations.json.lock"
 
 
@@ -48,7 +52,7 @@ def read(folder: RunFolder) -> list[Evaluation]:
     """
     path = folder.path / FILE
     try:
-        raw = json.loads(read_bytes(path))
+        raw = json.loads(read_bytes(path), parse_constant=_no_number)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -64,8 +68,8 @@ def read(folder: RunFolder) -> list[Evaluation]:
     if problem := mistyped("evaluations", found, list[Evaluation]):
         raise _damaged(path, problem)
     kept: list[Evaluation] = found
-    if wrong := [e["score"] for e in kept if not _are_numbers(e)]:
-        raise _damaged(path, f"'{wrong[0][:40]}' has a value that is no number")
+    if wrong := [(e["score"], problem) for e in kept if (problem := _wrong(e))]:
+        raise _damaged(path, f"'{wrong[0][0][:40]}' has {wrong[0][1]}")
     return kept
 
 
@@ -100,12 +104,23 @@ def _key(of: Evaluation) -> tuple[str, str, str]:
     return of["score"], of["digest"], json.dumps(of["protocol"], sort_keys=True)
 
 
-def _are_numbers(of: Evaluation) -> bool:
-    try:
-        values = [float(value) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0, of["time"])]
-    except (ValueError, OverflowError):
-        return False
-    return 0 <= values[-1] < LATEST
+def _wrong(of: Evaluation) -> str | None:
+    """Say which number of an evaluation is none; None where all are."""
+    for name in ("value", "error", "floor"):
+        value: Any = of.get(name)
+        if value is None or value in NOT_FINITE:
+            continue
+        if isinstance(value, str) or not abs(value) <= LARGEST:
+            return f"a value that is no number ({name})"
+    if isinstance(error := of.get("error"), (int, float)) and error < 0:
+        return "a standard error below 0"
+    if of["seeds"] < 1:
+        return "no seeds"
+    return None if 0 <= of["time"] < LATEST else "a value that is no number (time)"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number; in JSON it is the text {text.lower().replace('infinity', 'inf')!r}")
 
 
 def _damaged(path: Path, how: str) -> GanflowError:

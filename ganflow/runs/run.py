@@ -33,7 +33,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, not_finite, record, watched
 from ganflow.runs.folders import RunFolder, make_inner
-from ganflow.runs.loading import describe
+from ganflow.runs.loading import describe, fitting
 from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
 from ganflow.runs.new import Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
@@ -279,13 +279,11 @@ class Run(Parts):
         if found is None:
             say("no checkpoint yet: starting again from round 0")
             return None
-        try:
+        with fitting(found):
             lost = self.trainer.load_state(found.tensors, found.plain)
             if self.options.copied:
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
-        except (ValueError, KeyError) as error:
-            raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")
         if lost:
             say(lost)

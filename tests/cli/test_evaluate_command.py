@@ -222,6 +222,27 @@ def test_json_is_nothing_else(command, runs, known, tmp_path):
     assert (code, strict(out)["scores"]["known_8"]["runs"][0]["value"], err) == (0, "inf", "wrote x.png: 2 runs\n")
 
 
+@pytest.mark.parametrize("which", ["last", "best", "x.safetensors"])
+def test_a_run_without_checkpoints(command, runs, which):
+    """What is advised makes one."""
+    for path in runs["a"].checkpoints.iterdir():
+        path.unlink()
+    refused = command.refused("evaluate", "a", "--checkpoint", which)
+    assert refused == f"ganflow: run {runs['a'].id} has no checkpoint yet; train it: ganflow run --resume {runs['a'].id}"
+    assert command(*shlex.split(refused.partition("train it: ")[2])[1:], "-q")[0] == 0
+    assert command("evaluate", "a", "--checkpoint", which.replace("x.safetensors", "last"))[0] == 0
+
+
+def test_a_run_whose_checkpoints_are_all_damaged(command, runs):
+    for path in runs["a"].checkpoints.iterdir():
+        path.write_bytes(b"?")
+    refused = command.refused("evaluate", "a")
+    assert f"run {runs['a'].id} has only damaged checkpoints: " in refused
+    assert refused.endswith(f"; restore one from a backup, or train anew: ganflow run runs/a/{runs['a'].id}/recipe.yaml")
+    assert command(*shlex.split(refused.partition("anew: ")[2])[1:], "-q")[0] == 0
+    assert command("evaluate", "a")[0] == 0  # the new one
+
+
 def test_another_runs_checkpoint_is_not_scored_as_this_ones(command, runs, known):
     theirs = next(runs["c"].checkpoints.glob("round-*"))
     refused = command.refused("evaluate", "a", "--metric", "says", "--checkpoint", str(theirs))
@@ -283,8 +304,19 @@ def test_a_metric_that_fails_is_named(command, runs, known):
         ('{"schema": "2.0"}', "of a newer ganflow"),
         ('{"evaluations": [{"score": 1}]}', "is damaged"),
         (KEPT.replace("VALUE", "1" + 400 * "0").replace("TIME", "0.0"), "'x' has a value that is no number"),
-        (KEPT.replace("VALUE", "1.0").replace("TIME", "Infinity"), "'x' has a value that is no number"),
-        (KEPT.replace("VALUE", "1.0").replace("TIME", "NaN"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "Infinity"), "Infinity is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "-1"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "NaN"), "NaN is no number"),
+        (KEPT.replace("VALUE", "NaN").replace("TIME", "0.0"), "NaN is no number; in JSON it is the text 'nan'"),
+        (KEPT.replace("VALUE", "-Infinity").replace("TIME", "0.0"), "-Infinity is no number; in JSON it is the text '-inf'"),
+        (KEPT.replace("VALUE", "1e999").replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", '"1.5"').replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", '"good"').replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", "true").replace("TIME", "0.0"), "is damaged"),
+        (KEPT.replace("VALUE", '1.0, "floor": "0x1"').replace("TIME", "0.0"), "'x' has a value that is no number (floor)"),
+        (KEPT.replace("VALUE", '1.0, "error": -0.1').replace("TIME", "0.0"), "'x' has a standard error below 0"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "0.0").replace('"seeds": 1', '"seeds": 0'), "'x' has no seeds"),
+        (KEPT.replace("VALUE", '1.0, "goal": "best"').replace("TIME", "0.0"), "is damaged"),
     ],
 )
 def test_a_damaged_file_is_named(command, runs, text, how):
@@ -292,6 +324,7 @@ def test_a_damaged_file_is_named(command, runs, text, how):
     for refused in (command.refused("compare", "a", "c"), command.refused("evaluate", "a")):
         assert "evaluations.json" in refused
         assert how in refused
+        assert "remove it, and evaluate the run again: ganflow evaluate " in refused or "update ganflow" in refused
 
 
 def test_a_damaged_newest_checkpoint(command, runs):
