@@ -125,33 +125,6 @@ class Average:
 
 
 @settings
-class Lookahead:
-    """Lookahead-minmax: every k rounds both players step back to their slow weights φ, which come α of the way to meet them:
-    φ ← φ + α (θ − φ), θ ← φ (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567; for one
-    player Zhang et al. 2019, arXiv:1907.08610).
-
-    It averages out what single batches and the game's rotation do to the weights, and training goes on from the average; that of
-    `ema` is for sampling alone. Progress is slower, about by α: raise the learning rates. Listed before `ema`, it
-    comes first in a round, and the slow weights are averaged. The optimizers' state and batch norm's running statistics stay.
-    """
-
-    every: int = key(5, "k, rounds between two steps back", ge=1)
-    weight: float = key(0.5, "α, the share of the k rounds' way that is kept; 1: all of it, as without", gt=0, le=1)
-
-    @hookimpl
-    def game_built(self, game):
-        from ganflow_regularize.lookahead import slow_weights
-
-        game.extras["lookahead"] = slow_weights(game)
-
-    @hookimpl
-    def generator_stepped(self, game):
-        from ganflow_regularize.lookahead import step
-
-        step(game, game.extras["lookahead"], self.every, self.weight)
-
-
-@settings
 class DiffAugment:
     """The critic sees randomly altered images, real and generated alike, in both players' steps; the alterations are
     differentiable (Zhao et al. 2020, arXiv:2006.10738, and the numbers of its code). Off in eval mode.
@@ -196,5 +169,4 @@ def register(offer):
     offer("modifier", "r2", R2)
     offer("modifier", "spectral_norm", SpectralNorm)
     offer("modifier", "ema", Average)
-    offer("modifier", "lookahead", Lookahead)
     offer("modifier", "diffaugment", DiffAugment)

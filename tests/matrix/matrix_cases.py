@@ -61,7 +61,6 @@ class Case:
 
 
 GP, R1, R2, EMA = "{use: gradient_penalty}", "{use: r1}", "{use: r2}", "{use: ema, decay: 0.8}"
-LOOKAHEAD = "{use: lookahead, every: 3}"
 CASES = {
     "minimax": Case(POINTS, "minimax, label_smoothing: 0.1", GP),
     "non_saturating": Case(POINTS, "non_saturating", R1),
@@ -69,7 +68,6 @@ CASES = {
     "hinge": Case(POINTS, "hinge", "{use: gradient_penalty, one_sided: true}"),
     "wasserstein": Case(POINTS, "wasserstein", f"{GP}, {R1}, {R2}, {EMA}"),
     "relativistic": Case(POINTS, "relativistic", f"{R1}, {R2}"),
-    "relativistic with lookahead": Case(POINTS, "relativistic", f"{R1}, {LOOKAHEAD}, {EMA}"),
     "relativistic with average": Case(POINTS, "relativistic, average: true", whole=True),
     "auxiliary_classifier": Case(CLASSES, "hinge", "{use: auxiliary_classifier}, " + R1),
     "reconstruction": Case(CODES, "reconstruction"),

@@ -121,7 +121,6 @@ GAMES = {
     "random ε": (["train.n_critic=3"], [gp(1, 1, 0), gp(3, 0.5, 0), gp(1, 0, 5)]),
     "average": ([], [[f"modifiers=[{{use: ema, decay: {d}, warm_up: false}}]"] for d in (0.9, 0.99)]),
     "average that warms up": ([], [[f"modifiers=[{{use: ema, decay: {d}}}]"] for d in (0.5, 0.99)]),
-    "lookahead": ([], [[f"modifiers=[{{use: lookahead, every: 2, weight: {w}}}]"] for w in (0.5, 0.25)]),
     "spectral norm": (["modifiers=[{use: spectral_norm}]", "loss=hinge"], RATES),
     "batch norm": (["generator.batch_norm=true", clip(0.05)], RATES),
     "schedules": (

@@ -110,8 +110,6 @@ SECOND: dict[str, typing.Any] = {
     "modifier r2.final": At(0.1, {"final": 1.0, "rounds": 1}),
     "modifier r2.rounds": At(100, {"final": 0.1, "rounds": 1}),
     "modifier gradient_penalty.allow_batch_norm": At(True, partners=NORMED),
-    "modifier lookahead.every": 2,
-    "modifier lookahead.weight": At(0.25, {"every": 2}),
     "modifier ema.decay": 0.01,
     "modifier ema.batches": At(0, partners={"generator": ("mlp", {"width": 8, "batch_norm": True})}),
     "modifier diffaugment.policy": [["color", "translation"], ["color", "cutout"], ["translation", "cutout"]],

@@ -1,4 +1,4 @@
-"""R1, R2, spectral norm, the generator's average, slow weights and differentiable augmentation on numbers known beforehand."""
+"""R1, R2, spectral norm, the generator's average and differentiable augmentation on numbers known beforehand."""
 
 import copy
 import math
@@ -293,41 +293,6 @@ def test_averaging_can_be_traced():
         traced(torch.zeros(1))
         modifier.generator_stepped(twin)
         torch.testing.assert_close(game.extras["average"].weight, twin.extras["average"].weight)
-
-
-# Slow weights
-
-def slow_weights(modifier, values):
-    """Both players' slow weights and their own after each round whose steps had set them to the next of the values."""
-    game = SimpleNamespace(generator=nn.Linear(2, 1), critic=nn.Linear(2, 1), extras=nn.ModuleDict())
-    for network in (game.generator, game.critic):
-        set_to(network, 99.0)
-    modifier.game_built(game)
-    seen = []
-    for number, value in enumerate(values):
-        game.round = torch.tensor(number)
-        set_to(game.generator, value)
-        set_to(game.critic, -value)
-        modifier.generator_stepped(game)
-        slow = game.extras["lookahead"]
-        numbers = [{*network.weight.flatten().tolist()} for network in (slow.generator, game.generator, slow.critic, game.critic)]
-        assert all(len(each) == 1 for each in numbers)
-        a, b, c, d = (each.pop() for each in numbers)
-        assert (c, d) == (-a, -b)  # the critic is treated alike
-        seen.append((a, b))
-    assert not any(p.requires_grad for p in game.extras["lookahead"].parameters())
-    return seen
-
-
-def test_lookahead_goes_back_by_algorithm_1():
-    """φ begins where the first round ends: 4. After round 3 it is 4 + (8 − 4) / 4 = 5, after round 6 5 + (1 − 5) / 4 = 4."""
-    found = slow_weights(regularize.Lookahead(every=3, weight=0.25), [4.0, 6.0, 8.0, 7.0, -3.0, 1.0, 2.0])
-    assert found == [(4, 4), (4, 6), (5, 5), (5, 7), (5, -3), (4, 4), (4, 2)]
-
-
-def test_lookahead_all_of_the_way_changes_nothing():
-    found = slow_weights(regularize.Lookahead(every=2, weight=1.0), [4.0, 6.0, 8.0, 7.0])
-    assert [own for _, own in found] == [4, 6, 8, 7]
 
 
 # Augmentation
