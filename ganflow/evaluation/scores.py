@@ -73,10 +73,18 @@ def grouped(values: Mapping[str, float]) -> list[Score]:
 def protocol_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     """The first difference of two protocols: "samples 2048 against 500"; None where they agree, but for the floor's. Counts of
     samples come first: much else follows from them."""
-    for key in sorted((a.keys() | b.keys()).difference(ABOUT_FLOOR), key=lambda key: (key != "samples", key)):
-        if a.get(key) != b.get(key):
-            return f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}"
-    return None
+    return next(iter(protocol_differences(a, b)), None)
+
+
+def protocol_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """All differences of two protocols, as `protocol_difference` words them."""
+    keys = sorted((a.keys() | b.keys()).difference(ABOUT_FLOOR), key=lambda key: (key != "samples", key))
+    return [f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}" for key in keys if a.get(key) != b.get(key)]
+
+
+def goals(metrics: Sequence[Metric], found: Sequence[Mapping[str, float]]) -> dict[str, Literal["min", "max"]]:
+    """The goal of each metric's first score, by its name; arguments as those of `protocols`."""
+    return {grouped(values)[0].name: metric.goal for metric, values in zip(metrics, found, strict=True) if values}
 
 
 def protocols(
@@ -114,10 +122,22 @@ def protocol_of(metric: Metric, section: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rule:
-    """The score by which the best checkpoint is chosen, with the goal, "min" or "max"."""
+    """The score by which the best checkpoint is chosen, with the goal, "min" or "max".
+
+    Attributes:
+        known: the metric's goal; None where it has none for this score.
+    """
 
     score: Score
     goal: Literal["min", "max"]
+    known: Literal["min", "max"] | None = None
+
+    def check(self) -> None:
+        """Raise GanflowError where the goal is not the metric's."""
+        if self.known not in (None, self.goal):
+            better = "smaller" if self.known == "min" else "larger"
+            why = f"{self.goal} would keep the worst checkpoint, for a {better} {self.score.name} is better"
+            raise GanflowError(f"train.best_mode: {why}; leave train.best_mode out")
 
     def improves(self, on: float | None) -> bool:
         """Tell whether the score is better than an earlier one; None: than none at all."""
@@ -146,7 +166,7 @@ def rule(
     every = [grouped(values) for values in found]
     for chosen, metric, scores in zip(components, metrics, every, strict=True):
         if scores and asked in (None, chosen.component.name, chosen.component.qualified, scores[0].name):
-            return Rule(scores[0], mode or metric.goal)
+            return Rule(scores[0], mode or metric.goal, metric.goal)
         if asked is None:
             return None
     if asked is None:
@@ -154,7 +174,7 @@ def rule(
     known = {score.name: score for scores in every for score in scores}
     if asked not in known:
         names = [*known, *(chosen.component.name for chosen in components)]
-        listed = f" (scores: {', '.join(known)})" if known else "; the recipe has no metrics: add one, +metrics={use: frechet}"
+        listed = f" (scores: {', '.join(known)})" if known else "; the recipe has no metrics: add one, '+metrics={use: frechet}'"
         raise GanflowError(f"train.best: there is no score '{asked}'{did_you_mean(asked, names)}{listed}")
     if mode is None:
         raise GanflowError(f"train.best: nothing says whether a smaller '{asked}' is better; set train.best_mode to min or max")

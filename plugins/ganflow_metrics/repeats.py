@@ -120,8 +120,8 @@ def turn_of(seed: int, repeats: int) -> int:
 
 
 def chosen_of(turn: int, there: int, most: int) -> range:
-    """At most `most` of `there` disjoint samples, or pairs of them: others for other turns, as far as there are enough for all of
-    a turn; then the first come again."""
+    """At most `most` of `there` disjoint samples, or pairs of them: others for other turns, as far as there are enough for a
+    whole turn; then the first come again."""
     count = min(there, most)
     first = turn % max(1, there // max(1, count)) * count
     return range(first, first + count)

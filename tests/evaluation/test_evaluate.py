@@ -86,6 +86,29 @@ def test_floors_of_several_seeds():
     assert floor_over([Score("s", 1.0, None, 1.0, 0.1), Score("s", 1.0)]) == (None, None)
 
 
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_the_error_of_seeds_of_several_draws_is_that_of_all_draws(seeds):
+    """Each value is the mean of three draws, with its error over these."""
+    draws = np.random.default_rng(0).normal(size=(seeds, 3)) + np.arange(seeds)[:, None]
+    variants = [Known({"s": x.mean(), "s_error": sem(x)}, samples=8, repeats=3) for x in draws]
+    (found,) = evaluate(None, [variants], [{}])
+    assert found.score.value == pytest.approx(draws.mean())
+    assert found.score.error == pytest.approx(np.std(draws, ddof=1) / math.sqrt(3 * seeds))
+
+
+def test_equal_means_of_draws_that_differ_have_an_error():
+    """1, 2, 3 and 3, 2, 1: Σ(x − 2)² = 4, of five degrees of freedom and six draws."""
+    variants = [Known({"s": 2.0, "s_error": sem([1, 2, 3])}, repeats=3)] * 2
+    (found,) = evaluate(None, [variants], [{}])
+    assert found.score.error == pytest.approx(math.sqrt(4 / 5 / 6))
+
+
+def test_without_the_errors_of_the_draws_it_is_that_of_the_means():
+    scores = [Score("s", 1.0, 0.5), Score("s", 3.0)]
+    assert over(scores, 3).error == pytest.approx(sem([1, 3]))
+    assert over([Score("s", math.inf, math.nan), Score("s", 3.0, 1.0)], 3).error is None
+
+
 def test_a_single_seed_has_the_metrics_own_error():
     (found,) = evaluate(None, [[Known({"s": 2.0, "s_error": 0.5, "s_floor": 1.0}, samples=8)]], [{"use": "a"}])
     assert found.score == Score("s", 2.0, 0.5, 1.0)
