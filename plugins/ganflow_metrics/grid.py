@@ -90,9 +90,7 @@ class GridDivergence(Repeated):
             shape = " × ".join(map(str, data.shape))
             raise GanflowError(f"metric {kind} counts points of one or two numbers in a grid, and those of data {data.name} have "
                                f"{shape}: use metric emd")  # fmt: skip
-        parts = {"held-out": data.held_out, **({"training": data.train} if isinstance(data, TensorData) else {})}
-        found = {part: points(fields[field]) for part, fields in parts.items() for field in [*data.fields][:1] if field in fields}
-        part, real = max(found.items(), key=lambda pair: len(pair[1]), default=("", torch.empty(0, 1)))
+        part, real = real_points(data)
         if len(real) < samples:
             raise GanflowError(f"metric {kind} wants {samples} real examples for its floor, and data {data.name} has "
                                f"{len(real)}; lower samples of the metric, or raise those of the data")  # fmt: skip
@@ -112,6 +110,13 @@ class GridDivergence(Repeated):
 
     def floor(self, pair: int) -> Sequence[float]:
         return [self._divergence(*self._grid.histogram(self._real_points[pair]))]
+
+
+def real_points(data: Data) -> tuple[str, Tensor]:
+    """The "training" or the "held-out" points (n, d), whichever are more."""
+    parts = {"held-out": data.held_out, **({"training": data.train} if isinstance(data, TensorData) else {})}
+    found = {part: points(fields[field]) for part, fields in parts.items() for field in [*data.fields][:1] if field in fields}
+    return max(found.items(), key=lambda pair: len(pair[1]), default=("", torch.empty(0, 1)))
 
 
 def kl(shares: Tensor, log_masses: Tensor) -> float:
