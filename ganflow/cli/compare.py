@@ -101,8 +101,8 @@ def read_run(folder: RunFolder) -> ComparedRun:
             protocol, goal = record.protocols.get(score.name, {}), record.goals.get(score.name)
             measured.append(Measured(score, protocol, evaluation.round, evaluation.time, goal))
     for kept in evaluations.read(folder):
-        error, floor = (None if value is None else float(value) for value in (kept.get("error"), kept.get("floor")))
-        score = Score(kept["score"], float(kept["value"]), error, floor)
+        beside = (kept.get("error"), kept.get("floor"), kept.get("floor_error"))
+        score = Score(kept["score"], float(kept["value"]), *(None if value is None else float(value) for value in beside))
         measured.append(Measured(score, kept["protocol"], kept["round"], kept["time"], kept.get("goal")))
     terms = {name: value for name, value in report.values.items() if not name.startswith(NOT_COMPARED)} if report else {}
     return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured)
@@ -219,7 +219,11 @@ def cell(measured: Measured, run: ComparedRun) -> str:
 def facts(runs: Sequence[ComparedRun], found: Comparison, left_out: Sequence[str]) -> dict[str, Any]:
     """The comparison as plain data; `left_out` as of `not_compared`."""
     def fact(m: Measured | None) -> dict[str, Any] | None:
-        return {"value": m.score.value, "error": m.score.error, "floor": m.score.floor, "round": m.round} if m else None
+        if m is None:
+            return None
+        score = m.score
+        return {"value": score.value, "error": score.error, "floor": score.floor, "floor_error": score.floor_error,
+                "round": m.round}  # fmt: skip
 
     def difference(row: Row) -> dict[str, Any] | None:
         if (d := difference_of(row)) is None:

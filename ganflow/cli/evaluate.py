@@ -214,6 +214,7 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
         "value": finite(score.value),
         "error": finite(score.error),
         "floor": finite(score.floor),
+        "floor_error": finite(score.floor_error),
         **({"goal": found.goal} if found.goal else {}),  # type: ignore[typeddict-item]
         "seeds": found.seeds,
         "protocol": dict(found.protocol),
@@ -227,18 +228,21 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    shown = {key: "" if row.get(key) is None else f"{float(row[key]):.4g}" for key in ("value", "floor")}
-    error = row.get("error")
+    from ganflow.evaluation.scores import Score
+
+    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
+    score = Score(row["score"], **{key: number for each in known for key, number in each.items()})
     if "trainings" in row:
-        error, row = row["sd"], {**row, "run": "mean ± sd", "train_seed": f"n = {row['trainings']}", "round": "", "seeds": 0}
+        score = replace(score, error=None if row["sd"] is None else float(row["sd"]))
+        row = {**row, "run": "mean ± sd", "train_seed": f"n = {row['trainings']}", "round": "", "seeds": 0}
     return {
         "name": row["name"],
         "run": row["run"],
         "train.seed": str(row.get("train_seed", "")),
         "round": str(row["round"]),
         "score": row["score"],
-        "value": shown["value"] + ("" if error is None else f" ± {float(error):.2g}"),
-        "floor": shown["floor"],
+        "value": score.figure,
+        "floor": score.floor_figure,
         "seeds": str(row["seeds"]) if row["seeds"] > 1 else "",
     }
 
@@ -257,8 +261,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The scores with all that is known of each; protocol and metric as JSON."""
     from ganflow.files import write_text
 
-    names = ("name", "run", "score", "value", "error", "floor", "seeds", "round", "checkpoint", "digest", "metric", "protocol",
-             "train_seed", "trainings", "sd")  # fmt: skip
+    names = ("name", "run", "score", "value", "error", "floor", "floor_error", "seeds", "round", "checkpoint", "digest", "metric",
+             "protocol", "train_seed", "trainings", "sd")  # fmt: skip
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(names)

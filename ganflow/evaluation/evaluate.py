@@ -83,14 +83,12 @@ def _averaged(found: Sequence[Sequence[Score]], repeats: int) -> list[Score]:
 
 
 def over(scores: Sequence[Score], repeats: int = 1) -> Score:
-    """The mean of a score's values, with its standard error, and the mean of their floors.
+    """The mean of a score's values with its standard error, and their floor.
 
     Args:
         repeats: draws of which each value is the mean.
     """
-    values, floors = [score.value for score in scores], [score.floor for score in scores if score.floor is not None]
-    floor = mean(floors) if len(floors) == len(scores) else None
-    return Score(scores[0].name, mean(values), error_over(scores, repeats), floor)
+    return Score(scores[0].name, mean(score.value for score in scores), error_over(scores, repeats), *floor_over(scores))
 
 
 def error_over(scores: Sequence[Score], repeats: int) -> float | None:
@@ -103,10 +101,29 @@ def error_over(scores: Sequence[Score], repeats: int) -> float | None:
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     if repeats < 2 or len(errors) < len(values):
-        return stdev(values) / math.sqrt(len(values))
+        return _error_of_mean(values)
     n, middle = len(values) * repeats, mean(values)
     squares = sum(e**2 * repeats * (repeats - 1) + repeats * (m - middle) ** 2 for m, e in zip(values, errors, strict=True))
     return math.sqrt(squares / (n - 1) / n)
+
+
+def floor_over(scores: Sequence[Score]) -> tuple[float | None, float | None]:
+    """The mean of a score's floors with its standard error; None of either where it is not known.
+
+    Seeds whose floors are equal have compared the same real examples: these count once. The error is √(Σ e²) / n of the floors'
+    errors e, or sd/√n where these are not known.
+    """
+    if any(score.floor is None for score in scores):
+        return None, None
+    errors = {score.floor: score.floor_error for score in scores}
+    floors = [floor for floor in errors if floor is not None]
+    known = [error for error in errors.values() if error is not None]
+    return mean(floors), math.hypot(*known) / len(known) if len(known) == len(floors) else _error_of_mean(floors)
+
+
+def _error_of_mean(values: Sequence[float]) -> float | None:
+    """sd/√n; None of a single value, or where one is not finite."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 @dataclass(frozen=True)

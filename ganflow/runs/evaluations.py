@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import ABOUT_FLOOR
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
@@ -34,6 +35,7 @@ class Evaluation(TypedDict):
     value: float | str
     error: NotRequired[float | str | None]
     floor: NotRequired[float | str | None]
+    floor_error: NotRequired[float | str | None]
     goal: NotRequired[Literal["min", "max"]]
     seeds: int
     protocol: dict[str, Any]
@@ -101,18 +103,19 @@ def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _key(of: Evaluation) -> tuple[str, str, str]:
-    return of["score"], of["digest"], json.dumps(of["protocol"], sort_keys=True)
+    protocol = {key: value for key, value in of["protocol"].items() if key not in ABOUT_FLOOR}
+    return of["score"], of["digest"], json.dumps(protocol, sort_keys=True)
 
 
 def _wrong(of: Evaluation) -> str | None:
     """Say which number of an evaluation is none; None where all are."""
-    for name in ("value", "error", "floor"):
+    for name in ("value", "error", "floor", "floor_error"):
         value: Any = of.get(name)
         if value is None or value in NOT_FINITE:
             continue
         if isinstance(value, str) or not abs(value) <= LARGEST:
             return f"a value that is no number ({name})"
-    if isinstance(error := of.get("error"), (int, float)) and error < 0:
+    if any(isinstance(error, (int, float)) and error < 0 for error in (of.get("error"), of.get("floor_error"))):
         return "a standard error below 0"
     if of["seeds"] < 1:
         return "no seeds"

@@ -195,7 +195,7 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
 
 
 def _until_one(folder: RunFolder) -> str:
-    """What to do where a run has no checkpoint."""
+    """The advice for a run without checkpoints."""
     if is_running(folder):
         return "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     return f"train it: ganflow run --resume {folder.reference()}"

@@ -203,6 +203,40 @@ def test_forms_of_the_table(command, runs, known):
     assert json.loads(rows[1]["protocol"]) == {"samples": 5, "seed": 2, "repeats": 1}
 
 
+def test_a_floor_is_shown_and_kept_with_its_error(command, runs):
+    """Of real points: 16 disjoint pairs of 20 of the 400 in training."""
+    metric = "{use: sliced_wasserstein, samples: 20}"
+    code, out, _ = command("evaluate", "a", "--metric", metric, "--csv", "scores.csv")
+    (kept,) = scores_of(runs["a"])
+    assert code == 0
+    assert f"{kept['floor']:.4g} ± {kept['floor_error']:.2g}" in out
+    assert 0.02 < kept["floor_error"] / kept["floor"] < 0.3
+    with open("scores.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["floor_error"]) == kept["floor_error"]
+    command("evaluate", "c", "--metric", metric)
+    code, out, _ = command("compare", "a", "c")
+    assert f"(floor {kept['floor']:.4g} ± {kept['floor_error']:.2g})" in out
+    facts = json.loads(command("compare", "a", "c", "--json")[1])
+    assert facts["scores"]["sliced_w1_20"]["runs"][0]["floor_error"] == kept["floor_error"]
+
+
+def test_floors_of_seeds_are_of_other_pairs(command, runs):
+    metric = ("--metric", "{use: sliced_wasserstein, samples: 8}")
+    one, more = (json.loads(command("evaluate", "a", *metric, "--seeds", n, "--json")[1])[0] for n in ("1", "3"))
+    assert one["floor"] != more["floor"] == pytest.approx(one["floor"], abs=4 * one["floor_error"])
+    assert more["floor_error"] == pytest.approx(one["floor_error"] / math.sqrt(3), rel=0.4)
+
+
+def test_an_evaluation_whose_floor_was_found_otherwise_is_replaced(command, runs):
+    assert command("evaluate", "a")[0] == 0
+    path = runs["a"].path / "evaluations.json"
+    path.write_text(path.read_text().replace('"floor": "', '"floor": "otherwise: '))
+    assert command("evaluate", "a")[0] == 0
+    (kept,) = scores_of(runs["a"])
+    assert not kept["protocol"]["floor"].startswith("otherwise")
+
+
 def test_the_same_evaluation_replaces_the_earlier(command, runs, known):
     for seeds in ("1", "2", "1"):
         assert command("evaluate", "a", "--metric", "says", "--seeds", seeds)[0] == 0
