@@ -155,9 +155,8 @@ def non_saturating(setup: Setup, where: str) -> str:
 
 
 def smoother_labels(setup: Setup, where: str) -> str:
-    path = setup.loss("minimax", "non_saturating")
-    possible = path and setup.values.get(f"{path}.label_smoothing") == 0
-    return f"labels that are not quite 1 ({path}.label_smoothing=0.1)" if possible else ""
+    possible = setup.names.get("loss") in ("minimax", "non_saturating") and setup.values.get("loss.label_smoothing") == 0
+    return "labels that are not quite 1 (loss.label_smoothing=0.1)" if possible else ""
 
 
 def other_norm(setup: Setup, where: str) -> str:
@@ -186,7 +185,7 @@ def _penalty(setup: Setup) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}"
+    return f"{float(f'{value:.2g}'):g}"
 
 
 HELPS: dict[str, tuple[Advice, ...]] = {
