@@ -45,7 +45,9 @@ class AskedLabel(Metric):
         if self._known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier reads {self._known:.0%} as their labels say")
         name = f"asked_label_{samples}"
-        self.names = (name, f"{name}_error", f"{name}_floor", *(f"{name}_{digit}" for digit in digits))
+        self._known_error = math.sqrt(self._known * (1 - self._known) / len(data.train[LABEL]))
+        beside = (f"{name}{ending}" for ending in ("_error", "_floor", "_floor_error"))
+        self.names = (name, *beside, *(f"{name}_{digit}" for digit in digits))
         features = f"digits {digest_of_state(self._classifier.state_dict())}"
         self.protocol = {"samples": samples, "seed": seed, "features": features}
 
@@ -57,7 +59,7 @@ class AskedLabel(Metric):
         each = [right[self._labels == label].mean().item() for label in range(len(self._digits))]
         share = right.mean().item()
         error = math.sqrt(share * (1 - share) / len(right))
-        return dict(zip(self.names, (share, error, self._known, *each), strict=True))
+        return dict(zip(self.names, (share, error, self._known, self._known_error, *each), strict=True))
 
     def _right(self, images: Tensor, labels: Tensor) -> Tensor:
         """True for images (n, 1, height, width) that the classifier reads as their labels (n,) say: (n,) bool."""
@@ -131,6 +133,6 @@ class ClassFrechetMetric(Repeated):
         each = [fmean(halves.distances([drawn])[0]) for halves, drawn in zip(self._halves, made, strict=True)]
         return [fmean(each), *each]
 
-    def floor(self) -> Sequence[float]:
+    def floor(self, pair: int) -> Sequence[float]:
         each = [halves.floor for halves in self._halves]
         return [fmean(each), *each]

@@ -28,11 +28,13 @@ class Extractor(ABC):
         label: part of the scores' names, with a line below in front: "_inception"; "" for the values of points.
         digest: of whatever the features depend on: weights, say. Scores of extractors of other digests are not compared.
         classes: how many it knows; 0 where it is no classifier.
+        cheap: a thousand examples take a moment, so that a floor is the mean of many samples of them.
     """
 
     label: str
     digest: str
     classes: int = 0
+    cheap: bool = False
 
     @abstractmethod
     def features(self, examples: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ class Extractor(ABC):
 class Values(Extractor):
     """The values themselves; images averaged down so that their larger side is at most `pixels`."""
 
-    digest = ""
+    digest, cheap = "", True
 
     def __init__(self, data: Data, pixels: int) -> None:
         self._pixels = pixels
@@ -77,7 +79,7 @@ def values(examples: Tensor, pixels: int) -> Tensor:
 class DigitsFeatures(Extractor):
     """Features of the digits classifier, and its answers."""
 
-    label, classes = "_digits", 10
+    label, classes, cheap = "_digits", 10, True
 
     def __init__(self, data: Data) -> None:
         if not (data.main.is_image and data.shape[0] == 1):

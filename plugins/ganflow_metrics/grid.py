@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError, TensorData
-from ganflow_metrics.repeats import Repeated, disjoint, mean, points
+from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, points, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -89,18 +89,20 @@ class GridDivergence(Repeated):
         if len(real) < samples:
             raise GanflowError(f"metric {kind} wants {samples} real examples for its floor, and data {data.name} has "
                                f"{len(real)}; lower samples of the metric, or raise those of the data")  # fmt: skip
-        self._real_points = [real[rows] for rows in disjoint(len(real), samples)[:repeats]]
+        rows = disjoint(len(real), samples)
+        self._real_points = [real[rows[i]] for i in chosen_of(turn_of(seed, repeats), len(rows), PAIRS)]
         self._grid, self._divergence = Grid(data, kind, real, bins), {"jsd": jsd, "kl": kl}[kind]
         name = f"{kind}_{samples}"
         box = [self._grid.low.tolist(), self._grid.high.tolist()]
-        super().__init__(samples, seed, repeats, [name], [name], bins=bins, box=box,
-                         floor=f"{len(self._real_points)} × {samples} {part} examples")  # fmt: skip
+        count = len(self._real_points)
+        super().__init__(samples, seed, repeats, [name], [name], count, bins=bins, box=box,
+                         floor=f"{count} × {samples} {part} examples")  # fmt: skip
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [self._divergence(*self._grid.histogram(points(x)))]
 
-    def floor(self) -> Sequence[float]:
-        return [mean([self._divergence(*self._grid.histogram(x)) for x in self._real_points])]
+    def floor(self, pair: int) -> Sequence[float]:
+        return [self._divergence(*self._grid.histogram(self._real_points[pair]))]
 
 
 def kl(shares: Tensor, log_masses: Tensor) -> float:

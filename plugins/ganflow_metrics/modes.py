@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.repeats import Repeated, mean
+from ganflow_metrics.repeats import Repeated, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -35,7 +35,7 @@ class ModesMetric(Repeated):
         self._weights = getattr(data, "weights", torch.ones(len(data.centres)) / len(data.centres))
         scores = [f"{name}_{samples}" for name in ("modes", "high_quality", "sigma_inside", "reverse_kl")]
         floor = f"{DRAWS} × {samples} draws of the weights"
-        super().__init__(samples, seed, repeats, scores, scores[3:], within=within, modes=len(data.centres), floor=floor)
+        super().__init__(samples, seed, repeats, scores, scores[3:], DRAWS, within=within, modes=len(data.centres), floor=floor)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         covered, share = count_modes(x, self._centres, self._within * self._std)
@@ -43,9 +43,9 @@ class ModesMetric(Repeated):
         _, nearest = nearest_modes(x, self._centres)
         return [float(covered), share, spread, reverse_kl(nearest, self._weights)]
 
-    def floor(self) -> Sequence[float]:
-        draws = torch.multinomial(self._weights, DRAWS * self._samples, True, generator=torch.Generator().manual_seed(0))
-        return [mean([reverse_kl(modes, self._weights) for modes in draws.split(self._samples)])]
+    def floor(self, pair: int) -> Sequence[float]:
+        draws = torch.Generator().manual_seed(turn_of(self._seed, self._repeats) * DRAWS + pair)
+        return [reverse_kl(torch.multinomial(self._weights, self._samples, True, generator=draws), self._weights)]
 
 
 def nearest_modes(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

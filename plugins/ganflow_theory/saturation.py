@@ -40,7 +40,7 @@ def gradient_norm(game: Game, scores: Callable[[Tensor], Tensor], formula: Formu
     Where the discriminator wins, the expectation is that of rare z: not a mean over draws, but an integral over z ~ N(0, 1).
     """
     if game.prior is None or game.prior.support is not None or game.prior.shape != (1,):
-        raise GanflowError("this part integrates over a normal z of one number: set prior={use: normal, dim: 1}")
+        raise GanflowError("this part integrates over a normal z of one number: set 'prior={use: normal, dim: 1}'")
     generator = deepcopy(game.generator).cpu().double()
     z = torch.linspace(-10, 10, POINTS, dtype=torch.float64)
     weights = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)

@@ -84,7 +84,7 @@ def pair_of(game: Game) -> Pair:
     if not hasattr(game.data, "stds") or not hasattr(game.generator, "log_density"):
         raise GanflowError("this part compares known densities on a line: it needs data gaussians_1d and generator affine")
     if game.prior is None or game.prior.support is not None:
-        raise GanflowError("the density of an affine generator is known for a normal prior: set prior={use: normal, dim: 1}")
+        raise GanflowError("the density of an affine generator is known for a normal prior: set 'prior={use: normal, dim: 1}'")
     low, high = ends_of(game)
     x = torch.linspace(low, high, POINTS, dtype=torch.float64)
     with torch.no_grad():

@@ -194,7 +194,7 @@ def test_a_part_prints_its_numbers_and_draws_its_picture(command):
         (["elbo", "faster"], "'faster' is not an override"),
         (["elbo", "generator.depth=1", "--rounds", "1"], "set generator.depth=0"),
         (["duality", "data={use: gaussians}", "generator.matrix=[]", "generator.bias=[]", "--rounds", "1"], "gaussians_1d"),
-        (["duality", "prior={use: uniform, dim: 1}", "--rounds", "1"], "set prior={use: normal, dim: 1}"),
+        (["duality", "prior={use: uniform, dim: 1}", "--rounds", "1"], "set 'prior={use: normal, dim: 1}'"),
         (["saturation", "generator={use: mlp}", "--rounds", "1"], "leave out the change of the generator"),
         (["collapse", "data={use: swiss_roll}", "metrics=[]", "--rounds", "1"], "use data gaussians"),
     ],
