@@ -1,4 +1,4 @@
-"""What people do about signs of ill health, by what a recipe has: nothing is advised that is in use already or cannot be had."""
+"""Advice on signs of ill health, by what a recipe has: nothing that it uses already, or cannot use."""
 
 from __future__ import annotations
 

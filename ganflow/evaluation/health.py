@@ -326,7 +326,8 @@ class Health:
             far = self._far.setdefault(domain, _Far(vitals.round, energy))
             far.energy = min(far.energy, energy)
             far.rise = max(far.rise, energy / far.energy)
-            fields[domain] |= {"few": (vitals.round - far.since) / self.rounds, "rise": far.rise}
+            if (rounds := vitals.round - far.since) >= 2 * FIRST:  # three checks
+                fields[domain] |= {"few": rounds / self.rounds, "rise": far.rise}
         return replace(vitals, fields=fields)
 
     def state(self) -> dict[str, Any]:

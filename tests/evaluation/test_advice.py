@@ -52,14 +52,15 @@ def test_there_is_advice_on_every_sign():
 
 CHANGED = [
     [], ["loss=wasserstein", "+modifiers=weight_clip"], ["loss=wasserstein", "+modifiers=gradient_penalty"],
-    ["+modifiers=r1", "optimizer.beta1=0"], ["+modifiers=spectral_norm", "train.clip_grad=3"], ["loss=minimax", "train.n_critic=1"],
+    ["+modifiers=r1", "optimizer.beta1=0"], ["+modifiers=spectral_norm", "train.clip_grad=3"],
+    ["loss=minimax", "train.n_critic=1"],
     ["loss=lsgan", "optimizer={generator: {use: sgd, lr: 0.1}, critic: {use: rmsprop}}"], ["loss=hinge", "optimizer=sgd"],
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("changes", CHANGED, ids=str)
 def test_what_is_advised_can_be_played_and_is_something_new(recipe, changes):
-    """With every sign, wherever it was seen: two different things, each of which changes the recipe, doubles no modifier and trains."""
+    """With every sign, wherever it was seen: two things, each of which changes the recipe, doubles no modifier and trains."""
     before = recipe(*changes)
     found = {text for sign in HELPS for where in places(before) for text in advise(sign, setup_of(before), where).split(", or ")}
     assert all(len({*advise(sign, setup_of(before), where).split(", or ")}) == 2 for sign in HELPS for where in places(before))

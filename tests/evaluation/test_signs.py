@@ -238,6 +238,8 @@ def test_modes_are_missing_where_few_real_examples_are_near_and_it_grows_worse(e
     health = Health(rounds=1000)
     found = [alarm for n, energy in enumerate(energies, 1) for alarm in health.judge(few(100 * n, energy))]
     assert [alarm.round for alarm in found if alarm.sign == "modes dropped"] == rounds
+    short = Health(rounds=50)
+    assert not [alarm for n in (20, 40, 50) for alarm in short.judge(few(n, 0.01 * n))]
     many = Health(rounds=1000)
     assert not [alarm for n, energy in enumerate(energies, 1) for alarm in many.judge(few(100 * n, energy, near=0.4))]
 
