@@ -1,9 +1,10 @@
-"""A recipe played in memory: for what shows or measures a trained game, and keeps nothing."""
+"""A recipe played in memory, for what shows or measures a trained game and keeps nothing; and what such a recipe says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ganflow.contract.loss import Report
 from ganflow.engine.game import Game
@@ -36,3 +37,15 @@ def play(recipe: str | Path, overrides: Sequence[str] = (), times: int = 1) -> I
             yield parts.game, report
     finally:
         parts.feed.close()
+
+
+def resolved_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """All values of a recipe, as plain data: its sections, defaults filled in.
+
+    Args:
+        recipe, overrides: as of `play`.
+
+    Raises:
+        GanflowError: the recipe has mistakes.
+    """
+    return read_recipe(recipe, overrides).resolved()
