@@ -8,6 +8,7 @@ from typing import Any
 
 from ganflow.contract.loss import Report
 from ganflow.engine.game import Game
+from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.run import Parts
 
@@ -26,7 +27,10 @@ def play(recipe: str | Path, overrides: Sequence[str] = (), times: int = 1) -> I
     Raises:
         GanflowError: the recipe has mistakes, its parts do not fit, or a term is not finite.
     """
-    parts = Parts(read_recipe(recipe, overrides))
+    read = read_recipe(recipe, overrides)
+    if read.train.start_from is not None:
+        raise GanflowError("train.start_from: what is played in memory begins with new weights; leave it out")
+    parts = Parts(read)
     rounds = parts.recipe.train.rounds
     parts.composition.begin(parts.game)
     try:

@@ -7,7 +7,7 @@ to mode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ganflow import COLOURS, INK, GanflowError, add_axes, new_figure, real_examples
 from ganflow_theory.changes import values_of
@@ -29,8 +29,8 @@ def settings_of(changes: Sequence[str]) -> list[str]:
     rows = [values_of(f"theory/{row}", changes) for row in ROWS]
     differ = [path for path in {**rows[0], **rows[1]} if path != "name" and rows[0].get(path) != rows[1].get(path)]
     if not differ:
-        raise GanflowError("with these changes theory/collapse and theory/no_collapse are the same recipe: without them they "
-                           "differ in optimizer.beta1 alone, so leave this key and the choice of the optimizer as they are")  # fmt: skip
+        raise GanflowError("with these changes theory/collapse and theory/no_collapse are the same recipe: they differ in "
+                           "optimizer.beta1 alone, so leave this key and the choice of the optimizer as they are")  # fmt: skip
     texts = []
     for values in rows:
         momentum = {values.get(path) for path in differ}
@@ -70,7 +70,7 @@ def show(changes: Sequence[str]) -> Shown:
                 continue
             samples, centres = game.samples(COUNTED), data.centres[data.weights > 0]
             modes, good = count_modes(samples, centres, SIGMAS * data.std)
-            real, made = real_examples(data), samples.numpy()
+            real, made = cast(Any, real_examples(data)), samples.numpy()
             (low, high), text = limits(real), f"round {played}: {modes} of {len(centres)}, {good:.0%}"
             axes = add_axes(figure, LEFT + column * (SIDE + GAP), bottom, SIDE, SIDE, text)
             if (outside := ((made < low) | (made > high)).any(1).mean()) >= 0.005:

@@ -63,7 +63,7 @@ def divergences(theta: float) -> tuple[float, float, float, float]:
     """JSD and W₁ of the lines, and their derivatives with respect to θ, of which there are none at 0."""
     if theta == 0:
         return jsd(*pair(0.0)), w1(*pair(0.0)), math.nan, math.nan
-    step = min(STEP, abs(theta) / 2)
+    step = STEP * abs(theta)
     here, before, after = pair(theta), pair(theta - step), pair(theta + step)
     slopes = [(f(*after) - f(*before)) / (2 * step) for f in (jsd, w1)]  # central differences
     return jsd(*here), w1(*here), slopes[0], slopes[1]
@@ -121,7 +121,8 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     label(fourth, critic_steps(settings), "θ", legend="upper right")
     here = found[theta]
     rounds, by_minimax = paths["minimax"][-1]
-    derivatives = ("its derivative with respect to θ", "its derivative: sign θ") if theta else ("at θ = 0 it has no derivative",) * 2
+    known = ("its derivative with respect to θ", "its derivative: sign θ")
+    derivatives = known if theta else ("at θ = 0 it has no derivative",) * 2
     return Shown(title, [
         Number("theta", theta, "the lines' distance"),
         Number("jsd", here[0], f"JSD of the two lines (log 2 = {math.log(2):.5f}), from {EXAMPLES} points of each"),

@@ -73,14 +73,12 @@ def check_linear(game: Game) -> None:
     Raises:
         GanflowError: the data are no points, the loss is another, or the generator is no VAE or not linear.
     """
-    from ganflow_autoencoder.losses import ELBOLoss
-
     if len(game.data.shape) != 1:
-        raise GanflowError(f"the exact likelihood is known of points, and the examples of data {game.data.name} have the shape "
-                           f"{tuple(game.data.shape)}: use data linear_gaussian, or others whose examples are points")  # fmt: skip
-    if not isinstance(game.loss, ELBOLoss) or game.loss.likelihood != "gaussian":
-        raise GanflowError(f"the exact likelihood is known of the model of loss elbo with likelihood: gaussian, and the recipe has "
-                           f"loss {named(game.loss)}: set 'loss={{use: elbo, likelihood: gaussian}}'")  # fmt: skip
+        raise GanflowError(f"the exact likelihood is known of points, and the examples of data {game.data.name} have the "
+                           f"shape {tuple(game.data.shape)}: use data linear_gaussian, or others whose examples are points")  # fmt: skip
+    if named(game.loss) != "elbo" or getattr(game.loss, "likelihood", "") != "gaussian":
+        raise GanflowError("the exact likelihood is known of the model of loss elbo with likelihood: gaussian, and the recipe "
+                           f"has loss {named(game.loss)}: set 'loss={{use: elbo, likelihood: gaussian}}'")  # fmt: skip
     if "posterior" not in game.signatures:
         raise GanflowError("this is about a variational autoencoder: use generator mlp_autoencoder with depth: 0")
     linear_part(game)
@@ -119,15 +117,15 @@ def show(changes: Sequence[str]) -> Shown:
     for game, played in watched(RECIPE, changes, TIMES):
         x = game.data.held_out.get("real", torch.empty(0))
         if not len(x):
-            raise GanflowError(f"this part is about held-out examples, and data {game.data.name} has none: raise data.held_out")
+            raise GanflowError(f"this part is of held-out examples, and data {game.data.name} has none: raise data.held_out")
         check_linear(game)
         model = model_of(game, x)
         rounds.append(played)
         bounds.append(float(model.elbo().mean()))
         exact.append(float(model.log_likelihood().mean()))
         if not played and not bounds[0] > -HOPELESS:
-            raise GanflowError(f"an untrained encoder has an ELBO of {bounds[0]:.3g} of these data, too large to train on in single "
-                               "precision: make the data's numbers smaller (data.matrix, data.bias, data.noise)")  # fmt: skip
+            raise GanflowError(f"an untrained encoder has an ELBO of {bounds[0]:.3g} of these data, too large to train on in "
+                               "single precision: make the data's numbers smaller (data.matrix, data.bias, data.noise)")  # fmt: skip
     gap, divergence = exact[-1] - bounds[-1], float(model.divergence().mean())
     known = [float(game.data.log_density(x.double()).mean())] if game.data.knows_density else []
     title = "The evidence lower bound of a linear VAE, and the exact likelihood"

@@ -17,6 +17,7 @@ from ganflow import COLOURS, GanflowError
 from ganflow_theory.changes import LOSSES, STAYS, critic_steps, kept
 from ganflow_theory.densities import Pair, doubled, normal_of, pair_of, scores_of
 from ganflow_theory.duality import excess
+from ganflow_theory.optimal import DISCRIMINATORS
 from ganflow_theory.showing import Number, Shown, label, panels, trained, watched
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 RECIPE, TIMES = "theory/saturation", 15
 WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
 DISTANCES = (1.0, 2.0, 3.0, 4.0)
-DISCRIMINATORS = ("minimax", "non_saturating")
 KEPT = {**STAYS, **LOSSES, "modifiers": "more may be appended: '+modifiers=…'"}
 Formula = Callable[[Tensor], Tensor]
 
@@ -141,7 +141,8 @@ def show(changes: Sequence[str]) -> Shown:
             optimal = [ideals[d][name] for d in distances]
             dashed = f"{text.partition(':')[0]}, through D* itself"
             right.plot(distances, optimal, color=colour, linewidth=1.2, linestyle="--", label=dashed)
-    both = f"both have σ = {scale:g}" if math.isclose(scale, spread, rel_tol=1e-6) else f"σ of the data {spread:.3g}, of the generator {scale:.3g}"
+    apart = f"σ of the data {spread:.3g}, of the generator {scale:.3g}"
+    both = f"both have σ = {scale:g}" if math.isclose(scale, spread, rel_tol=1e-6) else apart
     for axes, x in ((left, critic_steps(settings)), (right, f"distance of the means ({both})")):
         axes.set_yscale("log", nonpositive="mask")
         lowest = min(axes.get_ylim()[0], 1e-2)
