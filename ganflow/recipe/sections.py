@@ -108,7 +108,7 @@ class Train:
         None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"
     )
     best_mode: Literal["min", "max"] | None = key(
-        None, "which of these scores is better; the metric's goal if not given, which is that of its first score"
+        None, "which of these scores is better, of those for which no metric has a goal: it has one for its first score"
     )
     start_from: str | None = key(
         None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"

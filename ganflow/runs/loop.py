@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -308,7 +308,8 @@ class Loop:
             self.progress.note(text)
         if not self._noted:
             sections = self.recipe.resolved()["metrics"]
-            self._note_protocols(evaluation.protocols(self.metrics.metrics, sections, found))
+            protocols = evaluation.protocols(self.metrics.metrics, sections, found)
+            self._note_protocols(protocols, evaluation.goals(self.metrics.metrics, found))
         train, shown = self.recipe.train, grouped(scores)
         rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
@@ -317,16 +318,18 @@ class Loop:
         self._call("evaluated", round=round, scores=scores)
         return scores, rule
 
-    def _note_protocols(self, protocols: dict[str, dict[str, Any]]) -> None:
-        """Record the protocols. What was best by another one is not compared with what comes."""
-        before, self._noted = self.folder.read().protocols, True
+    def _note_protocols(self, protocols: dict[str, dict[str, Any]], goals: dict[str, Literal["min", "max"]]) -> None:
+        """Record protocols and goals. What was best by another one is not compared with what comes."""
+        record, self._noted = self.folder.read(), True
+        before = record.protocols
         for name in before.keys() & protocols.keys():
             if difference := evaluation.protocol_difference(before[name], protocols[name]):
                 self.progress.note(f"{name} is computed by another protocol than before: {difference}")
                 if self.best and self.best.get("metric") == name:
                     self.best = None
-        if any(before.get(name) != protocol for name, protocol in protocols.items()):
-            self._record(protocols={**before, **protocols})
+        known: dict[str, Any] = {"protocols": {**before, **protocols}, "goals": {**record.goals, **goals}}
+        if known != {"protocols": before, "goals": record.goals}:
+            self._record(**known)
 
     def _settle(self) -> None:
         """Prepare the game to be sampled from, scored or kept, once in a round."""

@@ -165,6 +165,65 @@ def test_a_seed_that_an_alarm_stops_is_not_trained(recipe, ganflow):
     assert [trial.state for trial in sweep(recipe).trials().values()] == ["stopped", "stopped"]
 
 
+def test_alarms_are_shown_with_their_seeds(recipe, ganflow):
+    """They are warned of, at the end and wherever the seeds are listed."""
+    changes = ("optimizer.lr=100", "train.rounds=60", "train.report_every=5", "train.on_alarm=warn")
+    out = ganflow("run", "small.yaml", "--seeds", "2", *changes)[1]
+    folder = sweep(recipe)
+    alarms = [(seed, alarm) for seed in (0, 1) for alarm in folder.trial(seed).read().alarms]
+    assert {seed for seed, _ in alarms} == {0, 1}
+    lines = [f"alarm: seed {seed}, round {alarm['round']}: {alarm['text']}" for seed, alarm in alarms]
+    assert [line for line in out.splitlines() if line.startswith("alarm")] == lines
+    shown = ganflow("sweeps", "show", "small-seeds-1")[1]
+    assert all(f"  alarm       {line.removeprefix('alarm: ')}" in shown.splitlines() for line in lines)
+    facts = json.loads(ganflow("sweeps", "show", "small-seeds-1", "--json")[1])
+    assert facts["alarms"] == [{"seed": seed, "trial": seed, **alarm} for seed, alarm in alarms]
+    sign = alarms[0][1]["sign"]
+    of = [str(seed) for seed in (0, 1) if any(n == seed and alarm["sign"] == sign for n, alarm in alarms)]
+    assert f"{sign} (seed{'s' * (len(of) > 1)} {', '.join(of)})" in ganflow("runs")[1]
+    assert json.loads(ganflow("runs", "--json")[1])[0]["alarms"] == facts["alarms"]
+
+
+def test_what_is_asked_of_several_seeds(recipe, ganflow):
+    """`evaluate` scores every one; `runs show` and `compare` say which stands for them."""
+    for name in ("one", "two"):
+        assert ganflow("run", "small.yaml", "--seeds", "4,5,9", f"name={name}", "-q")[0] == 0
+    folder = SweepFolder((recipe / "runs" / "one-seeds-1").absolute())
+    scores = [last_score(folder.trial(number)) for number in range(3)]
+    best = int(np.argmin(scores))
+    stands = f"one-seeds-1 is 3 seeds, for which seed {[4, 5, 9][best]} stands, the best by sliced_w1_32 ({min(scores):.4g});"
+    every = "all of them: ganflow sweeps show one-seeds-1, ganflow evaluate one-seeds-1"
+
+    code, out, err = ganflow("evaluate", "one-seeds-1")
+    assert (code, err) == (0, "")
+    head, *rows, last = out.splitlines()[:5]
+    assert head.split()[:4] == ["name", "run", "train.seed", "round"]
+    assert [row.split()[:3] for row in rows] == [["one-seeds-1", folder.trial(n).id, s] for n, s in enumerate("459")]
+    mean, sd = np.mean(scores), np.std(scores, ddof=1)
+    assert re.sub(" +", " ", last) == f"one-seeds-1 mean ± sd n = 3 sliced_w1_32 {mean:.4g} ± {sd:.2g}"
+    found = json.loads(ganflow("evaluate", "one-seeds-1", folder.trial(1).id, "--json", "--csv", "x.csv")[1])
+    assert [row.get("train_seed") for row in found] == [4, 5, 9, None]
+    assert found[-1] == {"run": None, "name": "one-seeds-1", "score": "sliced_w1_32", "value": pytest.approx(mean),
+                         "sd": pytest.approx(sd), "trainings": 3}  # fmt: skip
+    assert "mean ± sd" in ganflow("evaluate", "one-seeds-1", "--markdown")[1]
+    assert "mean ± sd" not in ganflow("evaluate", folder.trial(1).id)[1]
+
+    code, out, err = ganflow("runs", "show", "one-seeds-1")
+    assert (code, folder.trial(best).id in out, err) == (0, True, f"{stands} {every}\n")
+    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1")
+    assert (code, folder.trial(best).id in out, err.splitlines()[0]) == (0, True, f"{stands} {every}")
+    assert err.splitlines()[1].startswith("two-seeds-1 is 3 seeds, for which seed ")
+    assert ganflow("runs", "show", folder.trial(best).id)[2] == ""
+
+    folder.record(0, state="failed")
+    code, out, err = ganflow("evaluate", "one-seeds-1")
+    assert (code, err, "n = 2" in out) == (0, "not trained, and left out of one-seeds-1: seed 4 (failed)\n", True)
+    for number in (1, 2):
+        folder.record(number, state="running")
+    refused = "no seed of one-seeds-1 is trained yet: seed 4 (failed), seed 5 (running), seed 9 (running); go on with: "
+    assert ganflow("evaluate", "one-seeds-1") == (2, "", f"ganflow: {refused}ganflow run --resume one-seeds-1\n")
+
+
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):
     plugin("acts", METRIC)
     code, out, err = ganflow("run", "small.yaml", "--seeds", "3", "metrics=[{use: acts, what: fails}]", "-q")
