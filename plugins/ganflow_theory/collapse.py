@@ -21,7 +21,7 @@ MARGIN = 0.3  # around the data, of their extent
 
 
 def settings_of(changes: Sequence[str]) -> list[str]:
-    """What the recipe of each row has, and that of the other row has not, after changes.
+    """Labels of the two rows: the settings in which their recipes differ after changes.
 
     Raises:
         GanflowError: there is no difference.

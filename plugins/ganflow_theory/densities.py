@@ -126,7 +126,7 @@ def normal_of(game: Game) -> tuple[float, float]:
 
 
 def named(loss: Loss) -> str:
-    """What recipes call a loss, or its class where it has no name."""
+    """The name of a loss, or of its class where it has none."""
     return str(getattr(loss, "name", type(loss).__name__))
 
 

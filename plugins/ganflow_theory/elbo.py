@@ -74,8 +74,8 @@ def check_linear(game: Game) -> None:
         GanflowError: the data are no points, the loss is another, or the generator is no VAE or not linear.
     """
     if len(game.data.shape) != 1:
-        raise GanflowError(f"the exact likelihood is known of points, and the examples of data {game.data.name} have the "
-                           f"shape {tuple(game.data.shape)}: use data linear_gaussian, or others whose examples are points")  # fmt: skip
+        raise GanflowError(f"the exact likelihood is known of points, and data {game.data.name} have examples of shape "
+                           f"{tuple(game.data.shape)}: use data linear_gaussian, or others that are points")  # fmt: skip
     if named(game.loss) != "elbo" or getattr(game.loss, "likelihood", "") != "gaussian":
         raise GanflowError("the exact likelihood is known of the model of loss elbo with likelihood: gaussian, and the recipe "
                            f"has loss {named(game.loss)}: set 'loss={{use: elbo, likelihood: gaussian}}'")  # fmt: skip
@@ -117,7 +117,7 @@ def show(changes: Sequence[str]) -> Shown:
     for game, played in watched(RECIPE, changes, TIMES):
         x = game.data.held_out.get("real", torch.empty(0))
         if not len(x):
-            raise GanflowError(f"this part is of held-out examples, and data {game.data.name} has none: raise data.held_out")
+            raise GanflowError(f"this is about held-out examples; data {game.data.name} has none: raise data.held_out")
         check_linear(game)
         model = model_of(game, x)
         rounds.append(played)
@@ -125,7 +125,7 @@ def show(changes: Sequence[str]) -> Shown:
         exact.append(float(model.log_likelihood().mean()))
         if not played and not bounds[0] > -HOPELESS:
             raise GanflowError(f"an untrained encoder has an ELBO of {bounds[0]:.3g} of these data, too large to train on in "
-                               "single precision: make the data's numbers smaller (data.matrix, data.bias, data.noise)")  # fmt: skip
+                               "single precision: make the data's numbers smaller: data.matrix, .bias, .noise")  # fmt: skip
     gap, divergence = exact[-1] - bounds[-1], float(model.divergence().mean())
     known = [float(game.data.log_density(x.double()).mean())] if game.data.knows_density else []
     title = "The evidence lower bound of a linear VAE, and the exact likelihood"

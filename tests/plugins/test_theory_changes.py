@@ -74,7 +74,7 @@ def assert_curves_are_inside(figure):
         (["elbo", "generator.depth=1"], "set generator.depth=0"),
         (["elbo", "generator.widths=[3]"], "and no generator.widths"),
         (["elbo", "loss=reconstruction"], "the recipe has loss reconstruction"),
-        (["elbo", "data.use=digits"], "the examples of data digits have the shape (1, 32, 32): use data linear_gaussian"),
+        (["elbo", "data.use=digits"], "data digits have examples of shape (1, 32, 32): use data linear_gaussian"),
         (["elbo", "data.held_out=0"], "data linear_gaussian has none: raise data.held_out"),
         (["elbo", "data.noise=100"], "make the data's numbers smaller"),
         (["collapse", "optimizer.beta1=0.5"], "theory/collapse and theory/no_collapse are the same recipe"),
