@@ -228,7 +228,7 @@ def few(round, energy, near=0.05):
 @pytest.mark.parametrize(
     ("energies", "rounds"),
     [
-        ([0.5, 0.4, 0.3, 0.33, 0.35, 0.4, 0.4], [600]),  # it rose by more than a fifth, at 600 rounds
+        ([0.5, 0.4, 0.3, 0.33, 0.35, 0.4, 0.4], [600]),  # it rose by more than a quarter, at 600 rounds
         ([0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12], []),  # slow, but it comes nearer
         ([0.5, 0.4, 0.08, 0.09, 0.09, 0.09, 0.09], []),  # near
         ([0.3, 0.05, 0.3, 0.05, 0.3, 0.05, 0.3], []),  # never long far
