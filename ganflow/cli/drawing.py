@@ -93,7 +93,7 @@ def found_run(name: str, root: Path) -> RunFolder:
     run, record = best_trial(found), found.read()
     check(run)
     trial, score = int(run.id.rpartition("-t")[2]), (record.best or {"score": math.nan})["score"]
-    named, seeds = found.reference(root), record.seeds
+    named, seeds = found.reference(), record.seeds
     some, one, more = "a sweep", f"trial {trial}", ""
     if trial < len(seeds):
         some, one = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}", f"seed {seeds[trial]}"

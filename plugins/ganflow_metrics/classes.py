@@ -52,7 +52,8 @@ class InceptionScoreMetric(Repeated):
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
         check_samples("inception_score", extractor, samples)
         self._extractor, name = extractor, f"inception_score{extractor.label}_{samples}"
-        self._real_parts = real = RealParts(data, "inception_score", samples, seed, repeats, extractor.cheap, held_out=True)
+        fewest = EACH * extractor.classes
+        self._real_parts = real = RealParts(data, "inception_score", samples, seed, repeats, extractor.cheap, True, fewest)
         super().__init__(
             samples, seed, repeats, [name], [name] if real else (), len(real), features=extractor.about, floor=real.about
         )

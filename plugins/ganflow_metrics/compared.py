@@ -27,7 +27,7 @@ def held_out_examples(data: Data, metric: str, at_least: int) -> Tensor:
     examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))
     if len(examples) < at_least:
         raise GanflowError(f"metric {metric} compares with held-out examples, and data {data.name} has {len(examples)}; "
-                           f"raise data.held_out: it wants {at_least} at least")  # fmt: skip
+                           f"raise data.held_out of a new run: it wants {at_least} at least")  # fmt: skip
     return examples
 
 
@@ -64,11 +64,13 @@ class RealParts:
         cheap: there are as many as PAIRS. Otherwise, and where examples must be read from files, as many as draws of the
             generator, so that the floor takes as long as the score.
         held_out: take held-out examples where training ones cannot be chosen.
+        fewest: samples that the metric takes.
     """
 
     def __init__(
-        self, data: Data, metric: str, n: int, seed: int, repeats: int, cheap: bool = True, held_out: bool = False
-    ) -> None:
+        self, data: Data, metric: str, n: int, seed: int, repeats: int, cheap: bool = True, held_out: bool = False,
+        fewest: int = 10,
+    ) -> None:  # fmt: skip
         name = next(iter(data.fields))
         self.whose = "training" if isinstance(data, (TensorData, StreamData)) else "held-out"
         if isinstance(data, StreamData):
@@ -85,8 +87,9 @@ class RealParts:
             there = len(self._examples)  # what can be read
             self._rows = list(torch.arange(there).split(n))[: there // n]
         if 0 < there < n:
+            would = f"with samples={there} it would have one" if there >= fewest else f"{fewest} of them would do"
             warn_once(f"metric {metric} has no floor: it draws {n} samples, and data {data.name} has {there} {self.whose} "
-                      f"examples; with samples={there} it would have one")  # fmt: skip
+                      f"examples; {would}")  # fmt: skip
         self.about = f"{len(self._rows)} × {n} {self.whose} examples" if self._rows else "none"
 
     def __len__(self) -> int:
@@ -126,7 +129,8 @@ class Compared(Repeated):
             held_out = part_of(held_out, samples, seed, repeats)
         if samples < self.fewest:
             raise GanflowError(f"metric {self.metric} wants {self.fewest} samples at least; raise samples")
-        self.extractor, self._others = extractor, RealParts(data, self.metric, samples, seed, repeats, extractor.cheap)
+        self.extractor = extractor
+        self._others = RealParts(data, self.metric, samples, seed, repeats, extractor.cheap, fewest=self.fewest)
         names = [f"{score}{extractor.label}_{samples}" for score in self.called]
         super().__init__(
             samples, seed, repeats, names, names if self._others else (), len(self._others),

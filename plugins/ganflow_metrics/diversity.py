@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ganflow import GanflowError, TensorData
 from ganflow_metrics.compared import Compared
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.repeats import Repeated, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
 
 Z = "z"
 FEWEST = 10  # real examples
+FREEDOM = 10  # degrees of freedom of a variance over z, conditions × (draws − 1): it is known to √(2 / 10), half of itself
 REDRAWN = (32, 16)  # conditions, and draws of each
 
 
@@ -53,6 +54,10 @@ class ZDiversityMetric(Repeated):
 
     def __init__(self, data: Data, conditions: int, draws: int, seed: int, repeats: int) -> None:
         samples = conditions * draws
+        if (freedom := conditions * (draws - 1)) < FREEDOM:
+            warn_once(f"metric z_diversity: {draws} draws at {conditions} conditions are too few, for a variance of {freedom} "
+                      f"degrees of freedom is uncertain by {math.sqrt(2 / freedom):.0%}; {FREEDOM} are wanted "
+                      f"(draws={FREEDOM + 1})")  # fmt: skip
         names = [f"z_diversity_{samples}", f"z_spread_{samples}"]
         super().__init__(samples, seed, repeats, names, conditions=conditions, reference=data.name)
         self._data, self._conditions, self._each = data, conditions, draws
@@ -111,7 +116,7 @@ def data_spread(data: Data, made: str, *conditions: str) -> tuple[float, float]:
     examples = found[made].flatten(1).double()
     if len(examples) < FEWEST:
         raise GanflowError(f"metric z_diversity compares with real examples, and data {data.name} has {len(examples)}; "
-                           f"raise data.held_out: it wants {FEWEST} at least")  # fmt: skip
+                           f"raise data.held_out of a new run: it wants {FEWEST} at least")  # fmt: skip
     groups = torch.zeros(len(examples), dtype=torch.int64)
     if conditions:
         groups = torch.cat([found[name].flatten(1) if found[name].dim() > 1 else found[name][:, None] for name in conditions], 1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganflow import Data, Game
 
 BATCH = 256
+PIXELS = 16  # of images whose values are compared, by default
 
 
 class Extractor(ABC):
@@ -60,6 +61,8 @@ class Values(Extractor):
     digest, cheap = "", True
 
     def __init__(self, data: Data, pixels: int) -> None:
+        if len(data.shape) != 3 and pixels != PIXELS:
+            raise GanflowError(f"pixels is for images, and data {data.name} are none: leave it out")
         self._pixels = pixels
         self.label = f"_pixels{min(pixels, max(data.shape[1:]))}" if len(data.shape) == 3 else ""
 

@@ -23,6 +23,9 @@ PAIRS = 16
 """Disjoint pairs of real samples that a floor is the mean of, where there are so many. The earth mover's distance of two samples
 of 1,000 points of the ring has a standard deviation of .019: of 16 the mean is known to .005."""
 FEWEST_PAIRS = 3
+FEW = 50
+"""Samples below which a distance of points is mostly chance: of 50 the floor of emd is a fifth of the mean distance between two
+points of the ring, the grid or the swiss roll, of 10 it is a half."""
 DISTANCES = PAIRS * 1000**2  # between points, of all pairs together: about a second of a core
 
 
@@ -152,23 +155,31 @@ class RealSamples:
         held_out = data.held_out.get(field, torch.empty(0))
         there = len(held_out)
         if there < (n if strict else 1):
-            many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", "")
+            many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", " of a new run")
             raise GanflowError(f"metric {metric} compares with {many}held-out examples, and data {data.name} has {there}; "
                                f"raise data.held_out{lower}")  # fmt: skip
         if there < n:
+            doubt = f"; {FEW} are wanted, for of fewer most of a distance is chance" if there < FEW else ""
             warn_once(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no "
-                      "more: raise data.held_out")  # fmt: skip
+                      f"more{doubt}. Compare its scores with those of as many alone; a new run may have a larger "
+                      "data.held_out")  # fmt: skip
+        else:
+            say_few(metric, n, FEW, "most of a distance is then chance", there)
         self.n = n = min(n, there)
         references = held_out[: there // n * n]
         self._references = references.split(n)  # the first is the one of runs that have no repeats
-        self._train = data.train[field] if isinstance(data, TensorData) and len(data.train[field]) >= n else None
-        self._trained = [] if self._train is None else disjoint(len(self._train), n)
+        self._train = data.train[field] if isinstance(data, TensorData) else None
+        trained = 0 if self._train is None else len(self._train)
+        self._trained = disjoint(trained, n)
         self._seed, self._every_pair = seed, paired(len(self._references), len(self._trained))
         self._chosen = chosen_of(turn_of(seed, repeats), len(self._every_pair), most)
         self.pairs = len(self._chosen)
         if strict and not self.pairs:
             raise GanflowError(f"metric {metric} wants {2 * n} held-out examples, {n} to compare with and {n} for its floor, and "
                                f"data {data.name} has {there}; raise data.held_out, or lower samples of the metric")  # fmt: skip
+        if not self.pairs and (fewer := max(min(there, trained), there // 2)):
+            warn_once(f"metric {metric} has no floor: it compares samples of {n}, and data {data.name} has {trained} training "
+                      f"examples in memory and {there} held-out ones; with samples={fewer} it would have one")  # fmt: skip
         whose = "held-out and training examples" if self._trained else "held-out examples"
         pairs = f"{self.pairs} disjoint pairs" if self.pairs > 1 else "a pair"
         self.protocol = {
@@ -208,6 +219,17 @@ def paired(held_out: int, trained: int) -> list[tuple[int, int]]:
     return [*((held_out + i, i) for i in range(mixed)), *zip(rest[1::2], rest[::2], strict=False)]
 
 
+def say_few(metric: str, n: int, wanted: int, why: str, there: int | None = None) -> None:
+    """Warn once where n samples are fewer than are wanted.
+
+    Args:
+        there: real examples, of which the metric needs as many as samples.
+    """
+    if n < wanted:
+        remedy = f"samples={wanted}" if there is None or there >= wanted else f"there are {there} real examples"
+        warn_once(f"metric {metric}: {n} samples are too few, {why}; {wanted} are wanted ({remedy})")
+
+
 @cache
 def warn_once(text: str) -> None:
     """Log a warning, once: a sweep builds its metrics again and again."""
@@ -228,7 +250,9 @@ MOST_NUMBERS = 2**26  # 0.5 GiB
 
 
 def check_points(data: Data, metric: str, samples: int, flatten: bool) -> None:
-    """Refuse images, but if they are to be flattened, and more numbers than fit."""
+    """Refuse images, but if they are to be flattened, points that are, and more numbers than fit."""
+    if flatten and not data.main.is_image:
+        raise GanflowError(f"metric {metric}: flatten is for images, and data {data.name} are none: leave it out")
     if data.main.is_image and not flatten:
         raise GanflowError(f"metric {metric} measures distances between points, and data {data.name} are images: use metric "
                            "frechet, or set flatten: true to compare pixel by pixel")  # fmt: skip

@@ -11,12 +11,12 @@ from ganflow_data.digits import enlarge
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.classes import kl
+from ganflow_metrics.classes import EACH, kl
 from ganflow_metrics.classifier import SIDE, digits_classifier
 from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
-from ganflow_metrics.repeats import Repeated, chosen_of, turn_of
+from ganflow_metrics.repeats import Repeated, chosen_of, say_few, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -51,6 +51,8 @@ class StackedModesMetric(Repeated):
                                f"classifier recognises {known:.0%}: use data stacked_digits")  # fmt: skip
         self._held_out = held_out
         names = [f"stacked_{score}_{samples}" for score in ("modes", "kl", "legible")]
+        classes = DIGITS ** data.shape[0]
+        say_few("stacked_modes", samples, EACH * classes, f"for there are {classes} classes")
         turn = turn_of(seed, repeats)
         if self._further is None:
             self._parts = chosen_of(turn, len(held_out) // samples, FLOORS)
@@ -58,7 +60,7 @@ class StackedModesMetric(Repeated):
             self._parts = range(turn * FLOORS, (turn + 1) * FLOORS)
         count = len(self._parts)
         super().__init__(
-            samples, seed, repeats, names, names if count else (), count, classes=DIGITS ** data.shape[0], kl="found ‖ uniform",
+            samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
             features=f"digits {digest_of_state(self._classifier.state_dict())}",
             floor=f"{count} × {samples} held-out pictures" if count else "none",
             reference_digest=digest_of_state({"real": held_out}),

@@ -268,7 +268,7 @@ FEW = {"frechet": 10, "kernel_distance": 10, "precision_recall": 30, "diversity"
 def test_too_few_held_out_examples_are_refused(component, wanted):
     name, least = wanted
     with pytest.raises(GanflowError, match=rf"metric {name} compares with held-out examples, and data points has 3; "
-                                           rf"raise data\.held_out: it wants {least} at least"):  # fmt: skip
+                                           rf"raise data\.held_out of a new run: it wants {least} at least"):  # fmt: skip
         component.metric(points(normal(300, 3, 0), normal(3, 3, 1)))
 
 
@@ -328,7 +328,7 @@ def test_a_singular_covariance_is_said_and_what_would_do(caplog):
     ganflow_metrics.Frechet(samples=80).metric(points(pictures, pictures[:50] + 0.01))
     (said,) = caplog.messages
     assert "the covariance of 50 held-out examples in 64 dimensions is singular" in said
-    assert "65 are wanted (data.held_out)" in said
+    assert "65 are wanted (data.held_out of a new run)" in said
     caplog.clear()
     ganflow_metrics.Frechet(samples=80).metric(points(pictures, pictures[:70] + 0.01))
     assert not caplog.messages

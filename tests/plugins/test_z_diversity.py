@@ -112,7 +112,7 @@ def test_what_cannot_be_measured_is_one_sentence(labelled):
     with pytest.raises(GanflowError, match="the generator takes no z"):
         ganflow_metrics.ZDiversity().metric(labelled).evaluate(game)
     few = TensorData("few", {"real": normal(4, 8), "label": torch.zeros(4).long()}, classes={"label": "a"})
-    with pytest.raises(GanflowError, match=r"data few has 4; raise data\.held_out: it wants 10 at least"):
+    with pytest.raises(GanflowError, match=r"data few has 4; raise data\.held_out of a new run: it wants 10 at least"):
         ganflow_metrics.ZDiversity().metric(few).evaluate(Game(0.1))
     alike = TensorData("alike", {"real": torch.ones(40, 8)})
     with pytest.raises(GanflowError, match="the examples of data alike do not differ at a fixed condition"):
