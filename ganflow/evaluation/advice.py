@@ -192,12 +192,12 @@ HELPS: dict[str, tuple[Advice, ...]] = {
     "scores exploded": (slope_penalty, spectral_norm, slower("critic"), clipped_gradient),
     "gradient exploded": (clipped_gradient, slower()),
     "clip saturation": (larger_c, no_clip),
-    "collapse": (no_momentum, slope_penalty, slower("generator"), heavier_penalty),
-    "modes dropped": (no_momentum, slope_penalty, slower("generator"), heavier_penalty),
+    "collapse": (no_momentum, slope_penalty, slower("generator"), heavier_penalty, other_norm),
+    "modes dropped": (no_momentum, slope_penalty, slower("generator"), heavier_penalty, other_norm),
     "blank pictures": (slower("generator"), other_norm),
     "z ignored": (less_teaching, larger_z, more_steps),
     "critic saturated": (slope_penalty, steadier_loss, smoother_labels, fewer_steps, slower("critic")),
-    "gradient vanished": (larger_c, non_saturating, steadier_loss, slope_penalty, fewer_steps, slower()),
+    "gradient vanished": (larger_c, non_saturating, steadier_loss, slope_penalty, fewer_steps, slower(), other_norm),
     "critic under-trained": (more_steps, faster_critic),
 }
 """What helps against each sign, the best known first."""

@@ -69,8 +69,13 @@ PARTNERS = {
     "loss vae_gan": VAE,
     "metric iwae": {**VAE, "loss": ("elbo", {})},
     "metric linear_elbo": {"generator": ("mlp_autoencoder", {"depth": 0}), "loss": ("elbo", {})},
+<<<<<<< HEAD
     "metric optimal_critic": LINE,
     "metric duality": LINE,
+=======
+    "metric optimal_critic": {**LINE, "loss": ("minimax", {})},
+    "metric duality": {**LINE, "loss": ("wasserstein", {})},
+>>>>>>> theory
     "metric exact_jsd": LINE,
     "generator unit": {"loss": ("unit", {})},
     "loss unit": {"generator": ("unit", UNIT)},
