@@ -6,15 +6,18 @@ import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import add_runs_argument, check_output_path, found_run, write_output
+from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
+from ganflow.cli.evaluate import all_meant
 from ganflow.cli.listing import columns, last_entries
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count
 from ganflow.evaluation.compare import difference as difference_of
+from ganflow.evaluation.evaluate import over
 from ganflow.evaluation.scores import Score, grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
@@ -42,7 +45,7 @@ def compare_command(args: argparse.Namespace) -> int:
         from ganflow.pictures import save_png
 
         check_output_path(args.output, (".png",))
-    runs = [read_run(found_run(run, args.runs)) for run in args.runs_]
+    runs = [read_named(run, args.runs) for run in args.runs_]
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
     if len({run.folder.path for run in runs}) < len(runs):
@@ -73,17 +76,53 @@ def compare_command(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run as its folder has it: its record, the last reports of terms, its scores by what protocol and when."""
+    """A run as its folder has it: its record, the last reports of terms, its scores by what protocol and when; or the trainings
+    with several seeds, with the means of terms and scores.
+
+    Attributes:
+        seeds: how many trainings it is; 0 for a run.
+        example: the run, or the best of the trainings.
+    """
 
     folder: RunFolder
     record: RunRecord
     round: int
     terms: dict[str, float]
     measured: list[Measured]
+    example: RunFolder
+    seeds: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.name if self.seeds else self.folder.name
 
     @property
     def title(self) -> str:
-        return f"{self.folder.name} {self.folder.id}"
+        seeds = f"({self.seeds} seed{'s' if self.seeds > 1 else ''})"
+        return f"{self.name} {seeds if self.seeds else self.folder.id}"
+
+
+def read_named(name: str, root: Path) -> ComparedRun:
+    """Read the run, or the trainings with several seeds, that a name means. Raises as `read_run`, and where there is none."""
+    meant = all_meant(name, root)
+    runs = [read_run(folder) for folder, _ in meant]
+    return runs[0] if meant[0][1] is None else over_seeds(runs)
+
+
+def over_seeds(runs: Sequence[ComparedRun]) -> ComparedRun:
+    """The trainings with several seeds: the mean of each term and score that all of them have by one protocol, with the standard
+    error over the trainings."""
+    sweep = RunFolder(runs[0].folder.path.parent)
+    best = record["trial"] if (record := sweep.read().best) and "trial" in record else None
+    found = [([m for m in row if m], name) for name, row in aligned([run.measured for run in runs]).rows.items()]
+    return ComparedRun(
+        sweep, runs[0].record, min(run.round for run in runs),
+        {name: mean(run.terms[name] for run in runs) for name in runs[0].terms if all(name in run.terms for run in runs)},
+        [Measured(replace(over([m.score for m in row]), name=name), row[0].protocol, min(m.round for m in row),
+                  min(m.time for m in row), row[0].goal) for row, name in found if len(row) == len(runs)],
+        next((run.example for run in runs if best is not None and run.folder.id.endswith(f"-t{best:04d}")), runs[0].example),
+        len(runs),
+    )  # fmt: skip
 
 
 def read_run(folder: RunFolder) -> ComparedRun:
@@ -105,7 +144,7 @@ def read_run(folder: RunFolder) -> ComparedRun:
         score = Score(kept["score"], float(kept["value"]), *(None if value is None else float(value) for value in beside))
         measured.append(Measured(score, kept["protocol"], kept["round"], kept["time"], kept.get("goal")))
     terms = {name: value for name, value in report.values.items() if not name.startswith(NOT_COMPARED)} if report else {}
-    return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured)
+    return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured, folder)
 
 
 def check_data(runs: Sequence[ComparedRun]) -> None:
@@ -129,7 +168,7 @@ def data_differences(first: ComparedRun, second: ComparedRun) -> str:
     from ganflow.recipe import differences, kept_recipe
 
     try:
-        a, b = ({"data": kept_recipe(run.folder.recipe).resolved()["data"]} for run in (first, second))
+        a, b = ({"data": kept_recipe(run.example.recipe).resolved()["data"]} for run in (first, second))
     except GanflowError as error:
         return f"by which keys cannot be read ({first_line(error)})"
     words = (line.partition(": ") for line in differences(a, b))
@@ -147,7 +186,7 @@ def not_compared(found: Comparison, runs: Sequence[ComparedRun], root: Path) -> 
         seeds = pair.one.protocol.get("seeds")
         which, metrics = alike.setdefault(seeds, ({}, {}))
         which.update(dict.fromkeys((pair.first, pair.second)))
-        metrics.update(dict.fromkeys(sections_of(runs[pair.first].folder, pair.one)))
+        metrics.update(dict.fromkeys(sections_of(runs[pair.first].example, pair.one)))
     for seeds, (which, metrics) in alike.items():
         command = evaluation([runs[i] for i in sorted(which)], list(metrics), seeds, root)
         lines.append(f"evaluate {'both' if len(which) == 2 else 'them'} alike: {command}")
@@ -160,7 +199,7 @@ def without_scores(alone: Sequence[int], runs: Sequence[ComparedRun], root: Path
     whose = "the runs have" if every else f"{' and '.join(runs[i].title for i in alone)} {'have' if len(alone) > 1 else 'has'}"
     shown = "; their terms are compared" if every else " with the others"
     some = next(((run, m) for run in runs for m in run.measured), None)
-    metrics = sections_of(some[0].folder, some[1]) if some else ["sliced_wasserstein"]
+    metrics = sections_of(some[0].example, some[1]) if some else ["sliced_wasserstein"]
     seeds = some[1].protocol.get("seeds") if some else None
     return f"{whose} no score in common{shown}; evaluate them alike: {evaluation(runs, metrics, seeds, root)}"
 
@@ -203,7 +242,7 @@ def table(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Iterator[di
     yield line("round", [str(run.round) for run in runs])
     for name in dict.fromkeys(name for run in runs for name in run.terms):
         yield line(name, [f"{run.terms[name]:.4g}" if name in run.terms else "–" for run in runs])
-    names = [run.folder.name for run in runs]
+    names = [run.name for run in runs]
     names = names if len(set(names)) == len(names) else [run.folder.id for run in runs]
     for name, row in scores.items():
         texts = [cell(m, run) if m else "–" for m, run in zip(row, runs, strict=True)]
@@ -237,7 +276,8 @@ def facts(runs: Sequence[ComparedRun], found: Comparison, left_out: Sequence[str
         return {"score": pair.one.score.name, "runs": ids, "differences": pair.differences, "scores": both}
 
     return {
-        "runs": [{"name": r.folder.name, "id": r.folder.id, "folder": str(r.folder.path), "round": r.round} for r in runs],
+        "runs": [{"name": r.name, "id": r.folder.id, "folder": str(r.folder.path), "round": r.round, "seeds": r.seeds or None}
+                 for r in runs],
         "terms": {name: [run.terms.get(name) for run in runs] for name in dict.fromkeys(n for run in runs for n in run.terms)},
         "scores": {
             name: {
@@ -262,7 +302,7 @@ def picture(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Image:
 
     found = []
     for i, run in enumerate(runs):
-        path = newest_samples(run.folder)
+        path = newest_samples(run.example)
         if path is None:
             raise GanflowError(f"run {run.title} has no picture of samples; leave --output out")
         some = [str(m.score) for row in scores.values() if (m := row[i])]

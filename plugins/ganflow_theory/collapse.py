@@ -59,7 +59,7 @@ def show(changes: Sequence[str]) -> Shown:
     numbers, covered = [], []
     for row, (name, setting) in enumerate(zip(ROWS, settings_of(changes), strict=True)):
         bottom = BOTTOM + (1 - row) * (SIDE + 58)
-        text = setting.replace(" (", "\n(").replace(", ", ",\n")
+        text = setting.replace(" (", "\n(").replace("'s ", "'s\n").replace(", ", ",\n")
         figure.text(16 / width, (bottom + SIDE / 2) / height, text, fontsize=12, color=INK, va="center", parse_math=False)
         column = 0
         for game, played in watched(f"theory/{name}", changes, TIMES):

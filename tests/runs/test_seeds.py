@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 
 import numpy as np
@@ -185,9 +186,8 @@ def test_alarms_are_shown_with_their_seeds(recipe, ganflow):
 
 
 def test_what_is_asked_of_several_seeds(recipe, ganflow):
-    """`evaluate` scores every one; `runs show` and `compare` say which stands for them."""
-    for name in ("one", "two"):
-        assert ganflow("run", "small.yaml", "--seeds", "4,5,9", f"name={name}", "-q")[0] == 0
+    """`evaluate` scores every one; `runs show` says which stands for them."""
+    assert ganflow("run", "small.yaml", "--seeds", "4,5,9", "name=one", "-q")[0] == 0
     folder = SweepFolder((recipe / "runs" / "one-seeds-1").absolute())
     scores = [last_score(folder.trial(number)) for number in range(3)]
     best = int(np.argmin(scores))
@@ -210,9 +210,6 @@ def test_what_is_asked_of_several_seeds(recipe, ganflow):
 
     code, out, err = ganflow("runs", "show", "one-seeds-1")
     assert (code, folder.trial(best).id in out, err) == (0, True, f"{stands} {every}\n")
-    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1")
-    assert (code, folder.trial(best).id in out, err.splitlines()[0]) == (0, True, f"{stands} {every}")
-    assert err.splitlines()[1].startswith("two-seeds-1 is 3 seeds, for which seed ")
     assert ganflow("runs", "show", folder.trial(best).id)[2] == ""
 
     folder.record(0, state="failed")
@@ -222,6 +219,41 @@ def test_what_is_asked_of_several_seeds(recipe, ganflow):
         folder.record(number, state="running")
     refused = "no seed of one-seeds-1 is trained yet: seed 4 (failed), seed 5 (running), seed 9 (running); go on with: "
     assert ganflow("evaluate", "one-seeds-1") == (2, "", f"ganflow: {refused}ganflow run --resume one-seeds-1\n")
+
+
+def test_several_seeds_are_compared_by_their_means(recipe, ganflow):
+    """The errors are over the trainings: of three values sd/√3."""
+    for name, width in (("one", 4), ("two", 6)):
+        changes = (f"name={name}", f"generator.width={width}", "train.sample_every=6")
+        assert ganflow("run", "small.yaml", "--seeds", "4,5,9", *changes, "-q")[0] == 0
+    folders = [SweepFolder((recipe / "runs" / f"{name}-seeds-1").absolute()) for name in ("one", "two")]
+    scores = np.array([[last_score(folder.trial(n)) for n in range(3)] for folder in folders])
+    means, errors = scores.mean(axis=1), scores.std(axis=1, ddof=1) / np.sqrt(3)
+    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1", "-o", "both.png")
+    assert (code, err) == (0, "")
+    assert re.split("  +", out.splitlines()[0].strip()) == ["one-seeds-1 (3 seeds)", "two-seeds-1 (3 seeds)", "second − first"]
+    (line,) = [line for line in out.splitlines() if line.startswith("sliced_w1_32")]
+    for mean, error in zip(means, errors, strict=True):
+        assert f"  {mean:.4g} ± {error:.2g} (floor " in line
+    error = np.hypot(*errors)
+    noise = "within" if abs(means[1] - means[0]) <= 2 * error else "beyond"
+    assert line.endswith(f"  {means[1] - means[0]:+.3g} ± {error:.2g}, {noise} noise")
+    terms = [np.mean([last_score(folder.trial(n), "critic_loss") for n in range(3)]) for folder in folders]
+    (line,) = [line for line in out.splitlines() if line.startswith("critic_loss")]
+    assert line.split()[1:] == [f"{term:.4g}" for term in terms]
+    assert (recipe / "both.png").exists()
+    found = json.loads(ganflow("compare", "one-seeds-1", "two-seeds-1", "--json")[1])
+    assert [run["seeds"] for run in found["runs"]] == [3, 3]
+
+    single = folders[1].trial(0).id
+    assert json.loads(ganflow("compare", "one-seeds-1", single, "--json")[1])["runs"][1]["seeds"] is None
+    assert ganflow("evaluate", single, "--metric", "{use: sliced_wasserstein, samples: 16}")[0] == 0
+    (recipe / "runs" / "two-seeds-1" / single / "metrics.jsonl").write_text("")
+    code, out, err = ganflow("compare", "one-seeds-1", single)
+    assert (code, out) == (2, "")
+    assert f"evaluate both alike: ganflow evaluate one-seeds-1 {single} --metric " in err
+    assert ganflow(*shlex.split(err.partition("alike: ")[2])[1:])[0] == 0
+    assert ganflow("compare", "one-seeds-1", single)[0] == 0
 
 
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):
