@@ -94,7 +94,7 @@ class Train:
     threads: int = key(
         0, "CPU threads; 0: as many of the cores as make it faster when the run begins, which is tried then", ge=0, le=1024
     )
-    report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
+    report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds, 20 at most in the first 100", ge=0)
     sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)

@@ -22,6 +22,7 @@ from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.health import BEGINNING, FIRST
 from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, Train
@@ -47,29 +48,37 @@ class Follower(Protocol):
 
 @dataclass(frozen=True)
 class Cadence:
-    """Intervals in rounds. All happen at the end, too."""
+    """Intervals in rounds. All happen at the end, too.
+
+    Attributes:
+        first: of reports up to round BEGINNING, by which health is watched and what is not finite is found.
+    """
 
     rounds: int
     report: int
     sample: int
     evaluate: int
     checkpoint: int
+    first: int
 
     @classmethod
     def of(cls, train: Train) -> Cadence:
         """The recipe's, with what it leaves open (0) chosen from the number of rounds."""
         n = train.rounds
+        report = train.report_every or min(100, max(1, n // 200))
         return cls(
             rounds=n,
-            report=train.report_every or min(100, max(1, n // 200)),
+            report=report,
             sample=train.sample_every or max(1, n // 20),
             evaluate=train.evaluate_every or max(1, n // 10),
             checkpoint=train.checkpoint_every or max(1, n // 20),
+            first=report if train.report_every else min(report, FIRST),
         )
 
     def next_stop(self, round: int) -> int:
         """The first round after this one in which anything is due."""
-        intervals = (self.report, self.sample, self.evaluate, self.checkpoint)
+        report = self.first if round < BEGINNING else self.report
+        intervals = (report, self.sample, self.evaluate, self.checkpoint)
         return min(self.rounds, *((round // every + 1) * every for every in intervals))
 
     def due(self, every: int, round: int) -> bool:

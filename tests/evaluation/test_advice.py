@@ -52,6 +52,7 @@ def test_there_is_advice_on_every_sign():
 
 CHANGED = [
     [], ["loss=wasserstein", "+modifiers=weight_clip"], ["loss=wasserstein", "+modifiers=gradient_penalty"],
+    ["loss=wasserstein", "+modifiers=weight_clip", "+modifiers=gradient_penalty"],
     ["+modifiers=r1", "optimizer.beta1=0"], ["+modifiers=spectral_norm", "train.clip_grad=3"],
     ["loss=minimax", "train.n_critic=1"],
     ["loss=lsgan", "optimizer={generator: {use: sgd, lr: 0.1}, critic: {use: rmsprop}}"], ["loss=hinge", "optimizer=sgd"],

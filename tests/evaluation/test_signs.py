@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -240,6 +241,8 @@ def test_modes_are_missing_where_few_real_examples_are_near_and_it_grows_worse(e
     assert [alarm.round for alarm in found if alarm.sign == "modes dropped"] == rounds
     short = Health(rounds=50)
     assert not [alarm for n in (20, 40, 50) for alarm in short.judge(few(n, 0.01 * n))]
+    alone = Health(rounds=1000)  # without a critic: an autoencoder that blurs
+    assert not [alarm for n, e in enumerate(energies, 1) for alarm in alone.judge(replace(few(100 * n, e), scores={}))]
     many = Health(rounds=1000)
     assert not [alarm for n, energy in enumerate(energies, 1) for alarm in many.judge(few(100 * n, energy, near=0.4))]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ganflow_metrics.classes import inception_score, kl, shares, total_variation
-from ganflow_metrics.compared import training_examples
+from ganflow_metrics.compared import RealParts, training_examples
 from ganflow_metrics.diversity import mean_distance
 from ganflow_metrics.extractors import Extractor
 from ganflow_metrics.frechet import frechet
@@ -349,3 +349,9 @@ def test_examples_of_folders_are_loaded_and_none_of_iterables():
     assert sorted(found[:, 0].tolist()) == [i for i in range(40) if i != 7]
     assert torch.equal(found, training_examples(Stream(), 100))
     assert len(training_examples(Stream(), 20)) in (19, 20)
+    parts = RealParts(Stream(), "frechet", 9, 0, 3)  # read from files: as many as draws, of what can be read
+    indices = torch.cat([parts[i][:, 0] for i in range(len(parts))]).tolist()
+    assert len(parts) in (2, 3)
+    assert len(set(indices)) == 9 * len(parts)
+    assert 7 not in indices
+    assert len(RealParts(Stream(), "frechet", 41, 0, 3)) == 0
