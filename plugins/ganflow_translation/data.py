@@ -13,6 +13,7 @@ SIZE = "height and width in pixels"
 TRAIN = "scenes to train on; more of them are these and further ones"
 HELD_OUT = "further scenes, seen in both domains and never trained on, for metrics"
 SEED = "of the scenes; a run's own seed fixes the order in which they are drawn"
+LAMP = "heads and posts of street lamps are so many times as wide; at 32 pixels and 1 a post is less than a pixel"
 PAIRED = "both domains of the same scenes, as source and target; else a and b, from different scenes"
 
 
@@ -48,19 +49,22 @@ class Street:
     seed: int = key(0, SEED, ge=0)
     paired: bool = key(False, PAIRED)
     to: Literal["night", "day"] = key("night", "with paired: which of them is the target")
+    lamp: float = key(1.0, LAMP, ge=1, le=3)
 
     def __post_init__(self) -> None:
         _to_needs_paired(self.paired, self.to, "night")
 
     @hookimpl
     def data(self) -> Data:
+        from functools import partial
+
         from ganflow_translation.scenes import domains, street
 
-        scenes = (self.size, self.train, self.held_out, self.seed)
+        draw, scenes = partial(street.draw, lamp=self.lamp), (self.size, self.train, self.held_out, self.seed)
         if not self.paired:
-            return domains.unpaired("street", street.draw, street.day, street.night, *scenes)
+            return domains.unpaired("street", draw, street.day, street.night, *scenes)
         source, target = (street.day, street.night) if self.to == "night" else (street.night, street.day)
-        return domains.paired("street", street.draw, source, target, *scenes)
+        return domains.paired("street", draw, source, target, *scenes)
 
 
 @settings

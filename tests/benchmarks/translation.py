@@ -73,7 +73,7 @@ def street(name: str, share: float, seed: int) -> None:
     trainer, seconds = trained(name, share, f"train.seed={seed}")
     game, data = trainer.game, trainer.game.data
     assert isinstance(data, TensorData)
-    lamps = Lamps(size=data.shape[1], held_out=len(data.held_out["a"]), seed=0)
+    lamps = Lamps(size=data.shape[1], held_out=len(data.held_out["a"]), lamp=read_recipe(name).data.settings.lamp)
     line("true nights", lamps.scores(data.held_out["b"]))
     called_a, right = classifier(data)
     print(f"  a classifier of day and night is right about {right:.1%} of real held-out images")

@@ -131,6 +131,7 @@ SECOND: dict[str, typing.Any] = {
     "loss stackgan.adversarial": made("loss", "lsgan"),
     "tracker jsonl.file": "other.jsonl",
     "data facades.size": 32,
+    "data street.lamp": 2.0,
     "data street.size": 32,
     "data street.to": At("day", {"paired": True}),
     "data horses.size": 32,

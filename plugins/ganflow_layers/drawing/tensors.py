@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,13 @@ Scene = TypeVar("Scene")
 TRAIN, OTHER, HELD_OUT = 0, 1, 2  # parts of a scene's key: of training, of its second domain where unpaired, never trained on
 
 
+def scenes(
+    draw: Callable[[np.random.Generator, int], Scene], count: int, size: int, seed: int, part: int
+) -> Iterator[Scene]:  # fmt: skip
+    """`count` scenes of size × size. Scene i depends on (seed, part, i) alone: more scenes are these and further ones."""
+    return (draw(np.random.default_rng([seed, part, i]), size) for i in range(count))
+
+
 def drawn(
     draw: Callable[[np.random.Generator, int], Scene],
     views: Sequence[Callable[[Scene], np.ndarray]],
@@ -21,13 +28,9 @@ def drawn(
     seed: int,
     part: int,
 ) -> list[Tensor]:
-    """`count` scenes of size × size, in each of the views: one uint8 tensor (count, size, size, …) per view.
-
-    Scene i depends on (seed, part, i) alone: more scenes are these and further ones.
-    """
+    """The scenes in each of the views: one uint8 tensor (count, size, size, …) per view."""
     pictures: list[list[np.ndarray]] = [[] for _ in views]
-    for i in range(count):
-        scene = draw(np.random.default_rng([seed, part, i]), size)
+    for scene in scenes(draw, count, size, seed, part):
         for view, made in zip(views, pictures, strict=True):
             made.append(view(scene))
     return [torch.from_numpy(np.stack(made)) if made else torch.empty(0, size, size, 3, dtype=torch.uint8) for made in pictures]

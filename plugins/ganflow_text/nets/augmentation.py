@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from ganflow_layers.blocks import size_of_z
 from torch import Tensor, nn
 
-from ganflow import Signature
+from ganflow import GanflowError, Prior, Signature
 
 
 def drawing(main: str, random: bool) -> dict[str, Signature]:
@@ -17,6 +18,19 @@ def drawing(main: str, random: bool) -> dict[str, Signature]:
     """
     made = {"sample": Signature({"z": "z", "text": "text"}, main)}
     return {**made, "divergence": Signature({"text": "text"}, "divergence", "divergence")} if random else made
+
+
+def beside_noise(prior: Prior | None, dim: int, least: int, who: str, advice: str) -> int:
+    """The number of values of z but for the last `dim`, from which c is drawn.
+
+    Raises:
+        GanflowError: they are fewer than `least`.
+    """
+    numbers = size_of_z(prior, who)
+    if numbers - dim < least:
+        raise GanflowError(f"generator '{who}' draws c from {dim} numbers of z (noise: prior), and the prior has {numbers}: "
+                           f"{advice}")  # fmt: skip
+    return numbers - dim
 
 
 class Augmentation(nn.Module):

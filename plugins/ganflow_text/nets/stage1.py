@@ -9,8 +9,7 @@ import torch
 from ganflow_layers.blocks import initialize, output, size_of_z
 from torch import Tensor, nn
 
-from ganflow import GanflowError
-from ganflow_text.nets.augmentation import Augmentation, drawing
+from ganflow_text.nets.augmentation import Augmentation, beside_noise, drawing
 from ganflow_text.nets.common import COARSEST, halvings, shapes, up
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ class Stage1(nn.Module):
         self.augmentation = Augmentation(numbers, dim, augment)
         self.signatures = drawing(next(iter(data.fields)), augment)
         start = widths[0] * COARSEST**2
-        self.splits = [size_of_z(prior, "stackgan_stage1") - dim * drawn, dim * drawn]
-        if self.splits[0] < 1:
-            raise GanflowError(f"generator 'stackgan_stage1' draws c from {dim} numbers of z (noise: prior), and the prior has "
-                               f"{sum(self.splits)}: set prior.dim={dim + 16}, say")  # fmt: skip
+        if drawn:
+            self.splits = [beside_noise(prior, dim, 1, "stackgan_stage1", f"set prior.dim={dim + 16}, say"), dim]
+        else:
+            self.splits = [size_of_z(prior, "stackgan_stage1"), 0]
         self.start = nn.Sequential(
             nn.Linear(self.splits[0] + dim, start, bias=False),
             nn.BatchNorm1d(start),

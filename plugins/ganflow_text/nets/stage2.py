@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, chain, pairwise
 
 import torch
-from ganflow_layers.blocks import initialize, output, size_of_z
+from ganflow_layers.blocks import initialize, output
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganflow import Data, Field, GanflowError, Prior
-from ganflow_text.nets.augmentation import Augmentation, drawing
+from ganflow import Data, Field, Prior
+from ganflow_text.nets.augmentation import Augmentation, beside_noise, drawing
 from ganflow_text.nets.common import conv, shapes, up
 from ganflow_text.staged import Staged
 
@@ -42,6 +42,18 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x + self.long(x)).relu()
+
+
+def halved(inputs: int) -> list[nn.Module]:
+    """To half the size and twice the channels."""
+    return [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
+
+
+def chained(blocks: Sequence[Sequence[nn.Module]]) -> tuple[nn.Sequential, list[slice]]:
+    """Blocks of layers, one after the other, and where each of them is. The layers' numbers, their names in checkpoints, go on
+    from block to block."""
+    ends = list(accumulate(map(len, blocks)))
+    return nn.Sequential(*chain.from_iterable(blocks)), [slice(first, end) for first, end in pairwise([0, *ends])]
 
 
 class Stage2(Staged):
@@ -76,21 +88,18 @@ class Stage2(Staged):
         self.freeze(make_earlier(Smaller(data, factor)))
         self.augmentation = Augmentation(numbers, dim, augment)
         self.from_z = dim if drawn is not None else 0
-        if drawn is not None and size_of_z(drawn, "stackgan_stage2") < dim:
-            raise GanflowError(f"generator 'stackgan_stage2' draws c from {dim} numbers of z (noise: prior), and the prior has "
-                               f"{size_of_z(drawn, 'stackgan_stage2')}: lower generator.dim, or leave noise out")  # fmt: skip
+        if drawn is not None:
+            beside_noise(drawn, dim, 0, "stackgan_stage2", "lower generator.dim, or leave noise out")
         self.signatures = drawing(next(iter(data.fields)), augment)
-        down: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-        for inputs in (width, 2 * width):
-            down += [nn.Conv2d(inputs, 2 * inputs, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * inputs), nn.ReLU()]
-        self.down = nn.Sequential(*down)
+        first = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+        self.down, self.ways_down = chained([first, *(halved(inputs) for inputs in (width, 2 * width))])
         self.skips = skips
         widest = 4 * width
         self.joined = nn.Sequential(*conv(widest + dim, widest), *(Residual(widest) for _ in range(blocks)))
         widths = [widest >> i for i in range(2 + factor.bit_length())]
         seen = {1: 2 * width, 2: width} if skips else {}  # channels that are set beside the inputs of a doubling
-        ups = [layer for i, (inputs, outputs) in enumerate(pairwise(widths)) for layer in up(inputs + seen.get(i, 0), outputs)]
-        self.ups = nn.Sequential(*ups, nn.Conv2d(widths[-1], channels, 3, padding=1))
+        doublings = [up(inputs + seen.get(i, 0), outputs) for i, (inputs, outputs) in enumerate(pairwise(widths))]
+        self.ups, self.ways_up = chained([*doublings, [nn.Conv2d(widths[-1], channels, 3, padding=1)]])
         self.output = nn.Sequential(*output(data.main))
         for module in (self.augmentation, self.down, self.joined, self.ups):
             initialize(module)
@@ -99,17 +108,17 @@ class Stage2(Staged):
         with torch.no_grad():
             small = self.earlier(z, text=text)
         noise = z.flatten(1)[:, -self.from_z :] if self.from_z else None
-        fine = self.down[:2](small)
-        middle = self.down[2:5](fine)
-        coarse, c = self.down[5:](middle), self.augmentation(text, noise)
+        seen, x = [], small
+        for layers in self.ways_down:
+            x = self.down[layers](x)
+            seen.append(x)
+        coarse, c = seen.pop(), self.augmentation(text, noise)
         everywhere = c[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
         painted = self.joined(torch.cat((coarse, everywhere), 1))
-        if self.skips:
-            painted = torch.cat((self.ups[:3](painted), middle), 1)
-            painted = torch.cat((self.ups[3:6](painted), fine), 1)
-            painted = self.ups[6:](painted)
-        else:
-            painted = self.ups(painted)
+        for layers in self.ways_up:
+            painted = self.ups[layers](painted)
+            if self.skips and seen:
+                painted = torch.cat((painted, seen.pop()), 1)
         if self.onto:
             enlarged = interpolate(small, scale_factor=self.onto, mode="bilinear", align_corners=False)
             painted = painted + torch.atanh(SHRUNK * enlarged)

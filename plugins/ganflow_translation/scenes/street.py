@@ -93,8 +93,12 @@ def _glow(street: Street) -> np.ndarray:
     return np.asarray(soft, np.float32) / 255
 
 
-def draw(rng: np.random.Generator, size: int) -> Street:
-    """A row of houses under the sun or moon, a road with lamps, most often with a tree and a car."""
+def draw(rng: np.random.Generator, size: int, lamp: float = 1) -> Street:
+    """A row of houses under the sun or moon, a road with lamps, most often with a tree and a car.
+
+    Args:
+        lamp: the heads and posts of lamps are so many times as wide; their light is the same.
+    """
     canvas = Canvas(size)
     horizon = int(rng.integers(42, 48))
     canvas.disc(rng.uniform(8, 56), rng.uniform(6, 13), rng.uniform(3.2, 4.6), LUMINARY)
@@ -115,8 +119,8 @@ def draw(rng: np.random.Generator, size: int) -> Street:
         _tree(canvas, rng.uniform(4, 60), horizon + 1.5, rng.uniform(3.5, 5))
     lamps = [(rng.uniform(5, 59), horizon - rng.uniform(11, 14)) for _ in range(int(rng.integers(1, 3)))]
     for x, y in lamps:
-        canvas.box(x - 0.6, y, x + 0.6, horizon + 2.5, POLE)
-        canvas.disc(x, y, 1.7, LAMP)
+        canvas.box(x - 0.6 * lamp, y, x + 0.6 * lamp, horizon + 2.5, POLE)
+        canvas.disc(x, y, 1.7 * lamp, LAMP)
     beams = []
     if rng.random() < 0.8:
         x, y = rng.uniform(12, 52), middle - rng.uniform(1, 3)

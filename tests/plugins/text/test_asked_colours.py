@@ -1,4 +1,4 @@
-"""What is drawn for sentences about birds that were never seen: minutes of training; more of it in tests/benchmarks/text.py."""
+"""What is drawn for sentences about birds that were never seen: minutes of training; all of it: tests/benchmarks/gallery.py."""
 
 import pytest
 import torch

@@ -172,6 +172,17 @@ def test_night_is_dark_and_its_windows_shine():
     assert night[inside].mean() > day[inside].mean() + 40
 
 
+def test_wider_lamps_cover_more_of_the_same_scene():
+    """By hand: a disc of twice the radius has four times the area, and covers what was there; nothing else changes."""
+    scenes = {lamp: [street.draw(np.random.default_rng(i), 64, lamp=lamp) for i in range(20)] for lamp in (1, 2)}
+    heads = {lamp: sum((scene.materials == street.LAMP).sum() for scene in drawn) for lamp, drawn in scenes.items()}
+    assert heads[2] / heads[1] == pytest.approx(4, rel=0.15)
+    for narrow, wide in zip(scenes[1], scenes[2], strict=True):
+        assert (wide.lamps, wide.beams, wide.horizon) == (narrow.lamps, narrow.beams, narrow.horizon)
+        changed = wide.materials != narrow.materials
+        assert np.isin(wide.materials[changed], (street.LAMP, street.POLE)).all()
+
+
 def test_walls_can_be_told_apart_at_night():
     walls = street.NIGHT[street.HOUSES : street.HOUSES + len(street.HOUSE_COLOURS)]
     apart = np.abs(walls[:, None] - walls[None]).max(2)
