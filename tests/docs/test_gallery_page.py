@@ -112,6 +112,7 @@ def test_healthy_recipes_raised_no_alarm_and_those_that_show_a_fault_did():
         raised[path.stem] = {sign for seed in json.loads(path.read_text())["seeds"] for sign in seed["alarms"]}
     assert len(raised) > 20
     assert {name: signs for name, signs in raised.items() if signs} == {
+        "theory-collapse": {"modes dropped", "critic under-trained"},  # the latter with one seed of three
         "theory-lines": {"critic saturated", "gradient vanished (critic)"},
         "theory-saturation": {"critic saturated", "gradient vanished (critic)"},
     }
