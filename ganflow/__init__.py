@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ganflow.printing import print_lines
     from ganflow.runs.folders import ENCODER_FILE, RunFolder, find_run
     from ganflow.runs.loading import load_encoder, load_game
-    from ganflow.runs.play import play
+    from ganflow.runs.play import play, resolved_recipe
 
 __all__ = [
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
@@ -69,8 +69,8 @@ __all__ = [
     "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng",
     "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
     "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "part", "play",
-    "print_lines", "read_image", "real_examples", "replacing_file", "save_png", "settings", "shown_path", "to_eight_bits",
-    "whole_number", "write_output",
+    "print_lines", "read_image", "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path",
+    "to_eight_bits", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -96,7 +96,7 @@ _ROOMS = {
     "printing": "print_lines",
     "runs.folders": "ENCODER_FILE RunFolder find_run",
     "runs.loading": "load_encoder load_game",
-    "runs.play": "play",
+    "runs.play": "play resolved_recipe",
 }
 _ROOM = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -35,6 +35,23 @@ def words(name: str) -> set[str]:
     return {word for word in re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_") if word}
 
 
+UNQUOTED = re.compile(r"(?<!['\w.+])\+?[a-z_]+(\.[a-z_]+)*=(\[?\{\w+: |\[\])")
+"""A change to a recipe with braces or brackets, which a shell would expand: '+metrics={use: frechet}' is quoted."""
+
+
+def unquoted(tree: ast.Module) -> list[tuple[int, str]]:
+    """Lines and texts of sentences that hold a change to a recipe that cannot be typed as it stands there."""
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    found = []
+    for node in ast.walk(tree):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node] if id(node) not in inside else []
+        text = "".join(str(p.value) if isinstance(p, ast.Constant) and isinstance(p.value, str) else "…" for p in parts)
+        if any(match.start() for match in UNQUOTED.finditer(text)):  # at the beginning it is the change itself, and no sentence
+            found.append((getattr(node, "lineno", 0), text))
+    return found
+
+
 def defined(node: ast.AST) -> str:
     """The identifier that a node defines, or nothing."""
     match node:
@@ -94,3 +111,31 @@ def test_orders_are_allowed_where_things_are_put_in_one():
     tree = ast.parse("order = 1\nspace = order")
     assert wrong_words(tree) == [(1, "order")]
     assert wrong_words(tree, orders=True) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_messages_advise_can_be_typed(room):
+    found = [
+        f"{file}:{line}: {text}"
+        for file in ROOMS[room]
+        if not file.startswith("ganflow/testing/")  # whose advice is Python
+        for line, text in unquoted(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('"add one: +metrics={use: frechet}"', True),
+        ('f"add one to {name}: +metrics={{use: frechet}}"', True),
+        ('"use another, or condition=[]"', True),
+        ('"add: modifiers=[{use: r1}]"', True),
+        ("\"add one: '+metrics={use: frechet}'\"", False),
+        ('"modifiers=[{use: r1}]"', False),
+        ('f"+metrics={metric}"', False),
+        ('"partners={\'loss\': 1}"', False),
+    ],
+)
+def test_unquoted_advice_is_found(code, found):
+    assert bool(unquoted(ast.parse(f"text = {code}"))) == found

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
+from ganflow.cli.evaluate import all_meant
 from ganflow.cli.listing import columns, last_entries
-from ganflow.errors import GanflowError
-from ganflow.evaluation.compare import Measured, ProtocolsDiffer, aligned, spread_of
+from ganflow.errors import GanflowError, first_line
+from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count
+from ganflow.evaluation.compare import difference as difference_of
+from ganflow.evaluation.evaluate import over
 from ganflow.evaluation.scores import Score, grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_run
+from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,25 +45,30 @@ def compare_command(args: argparse.Namespace) -> int:
         from ganflow.pictures import save_png
 
         check_output_path(args.output, (".png",))
-    runs = [read_run(find_run(run, args.runs)) for run in args.runs_]
+    runs = [read_named(run, args.runs) for run in args.runs_]
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
     if len({run.folder.path for run in runs}) < len(runs):
         meant = ", ".join(run.folder.id for run in runs)
         raise GanflowError(f"two of these names mean the same run ({meant}); name different ones")
     check_data(runs)
-    try:
-        scores = aligned([run.measured for run in runs])
-    except ProtocolsDiffer as error:
-        raise GanflowError(f"{error}; evaluate both alike: {advice(error, runs, args.runs)}") from None
-    drawn = picture(runs, scores) if args.output else None
+    found = aligned([run.measured for run in runs])
+    left_out = not_compared(found, runs, args.runs)
+    if found.apart and not found.compared:
+        raise GanflowError("; ".join(left_out) if len(left_out) == 2 else "\n".join(["no score can be compared:", *left_out]))
+    drawn = picture(runs, found.rows) if args.output else None
     if args.json:
-        say_json(facts(runs, scores))
+        say_json(facts(runs, found, left_out))
     else:
-        say(*columns(list(table(runs, scores))))
-        for name, row in scores.items():
-            if len(some := [m for m in row if m]) > 1 and not any(m.protocol for m in some):
+        say(*columns(list(table(runs, found.rows))))
+        if found.apart:
+            say("not compared:", *left_out)
+        for name, row in found.rows.items():
+            if count(row) > 1 and not any(m.protocol for m in row if m):
                 say(f"ganflow: {name}: no protocol is recorded, so nothing says that it was computed alike", err=True)
+    apart = {i for pair in found.apart for i in (pair.first, pair.second)}
+    if alone := [i for i in range(len(runs)) if i not in found.compared | apart]:
+        say(f"ganflow: {without_scores(alone, runs, args.runs)}", err=True)
     if drawn is not None:
         write_output(args.output, lambda path: save_png(drawn, path), f"{len(runs)} runs", err=args.json)
     return 0
@@ -66,17 +76,53 @@ def compare_command(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run as its folder has it: its record, the last reports of terms, its scores by what protocol and when."""
+    """A run as its folder has it: its record, the last reports of terms, its scores by what protocol and when; or the trainings
+    with several seeds, with the means of terms and scores.
+
+    Attributes:
+        seeds: how many trainings it is; 0 for a run.
+        example: the run, or the best of the trainings.
+    """
 
     folder: RunFolder
     record: RunRecord
     round: int
     terms: dict[str, float]
     measured: list[Measured]
+    example: RunFolder
+    seeds: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.name if self.seeds else self.folder.name
 
     @property
     def title(self) -> str:
-        return f"{self.folder.name} {self.folder.id}"
+        seeds = f"({self.seeds} seed{'s' if self.seeds > 1 else ''})"
+        return f"{self.name} {seeds if self.seeds else self.folder.id}"
+
+
+def read_named(name: str, root: Path) -> ComparedRun:
+    """Read the run, or the trainings with several seeds, that a name means. Raises as `read_run`, and where there is none."""
+    meant = all_meant(name, root)
+    runs = [read_run(folder) for folder, _ in meant]
+    return runs[0] if meant[0][1] is None else over_seeds(runs)
+
+
+def over_seeds(runs: Sequence[ComparedRun]) -> ComparedRun:
+    """The trainings with several seeds: the mean of each term and score that all of them have by one protocol, with the standard
+    error over the trainings."""
+    sweep = RunFolder(runs[0].folder.path.parent)
+    best = record["trial"] if (record := sweep.read().best) and "trial" in record else None
+    found = [([m for m in row if m], name) for name, row in aligned([run.measured for run in runs]).rows.items()]
+    return ComparedRun(
+        sweep, runs[0].record, min(run.round for run in runs),
+        {name: mean(run.terms[name] for run in runs) for name in runs[0].terms if all(name in run.terms for run in runs)},
+        [Measured(replace(over([m.score for m in row]), name=name), row[0].protocol, min(m.round for m in row),
+                  min(m.time for m in row), row[0].goal) for row, name in found if len(row) == len(runs)],
+        next((run.example for run in runs if best is not None and run.folder.id.endswith(f"-t{best:04d}")), runs[0].example),
+        len(runs),
+    )  # fmt: skip
 
 
 def read_run(folder: RunFolder) -> ComparedRun:
@@ -91,13 +137,14 @@ def read_run(folder: RunFolder) -> ComparedRun:
     measured = []
     if evaluation:
         for score in grouped(evaluation.values):
-            measured.append(Measured(score, record.protocols.get(score.name, {}), evaluation.round, evaluation.time))
+            protocol, goal = record.protocols.get(score.name, {}), record.goals.get(score.name)
+            measured.append(Measured(score, protocol, evaluation.round, evaluation.time, goal))
     for kept in evaluations.read(folder):
-        error, floor = (None if value is None else float(value) for value in (kept.get("error"), kept.get("floor")))
-        score = Score(kept["score"], float(kept["value"]), error, floor)
-        measured.append(Measured(score, kept["protocol"], kept["round"], kept["time"]))
+        beside = (kept.get("error"), kept.get("floor"), kept.get("floor_error"))
+        score = Score(kept["score"], float(kept["value"]), *(None if value is None else float(value) for value in beside))
+        measured.append(Measured(score, kept["protocol"], kept["round"], kept["time"], kept.get("goal")))
     terms = {name: value for name, value in report.values.items() if not name.startswith(NOT_COMPARED)} if report else {}
-    return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured)
+    return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured, folder)
 
 
 def check_data(runs: Sequence[ComparedRun]) -> None:
@@ -113,50 +160,93 @@ def check_data(runs: Sequence[ComparedRun]) -> None:
             pairs = ((first, other), (run, data))
             texts = (f"{d['name']} ({d['fingerprint'][:LONGEST]}) in run {r.folder.id}" for r, d in pairs)
             raise GanflowError(f"the runs had different data, so neither terms nor scores say which is better: "
-                               f"{', '.join(texts)}; compare runs of the same data")  # fmt: skip
+                               f"{', '.join(texts)}: {data_differences(first, run)}; compare runs of the same data")  # fmt: skip
 
 
-def advice(error: ProtocolsDiffer, runs: Sequence[ComparedRun], root: Path) -> str:
-    """The command that evaluates two runs by the protocol of the first."""
-    first, second = runs[error.first], runs[error.second]
-    measured = max((m for m in first.measured if m.score.name == error.name), key=lambda m: m.time)
-    metric = section_of(first.folder, measured)
-    words = ["ganflow", "evaluate", first.folder.id, second.folder.id, *(["--metric", metric] if metric else [])]
-    words += ["--seeds", str(measured.protocol["seeds"])] if "seeds" in measured.protocol else []
-    words += ["--runs", str(root)] if root != DEFAULT_ROOT else []
-    return shlex.join(words)
+def data_differences(first: ComparedRun, second: ComparedRun) -> str:
+    """The differences between the data of two runs, as far as their recipes have them, in words."""
+    from ganflow.recipe import differences, kept_recipe
+
+    try:
+        a, b = ({"data": kept_recipe(run.example.recipe).resolved()["data"]} for run in (first, second))
+    except GanflowError as error:
+        return f"by which keys cannot be read ({first_line(error)})"
+    words = (line.partition(": ") for line in differences(a, b))
+    texts = [f"{key} {values.replace(' → ', ' against ')}" for key, _, values in words]
+    return ", ".join(texts) or "the keys of data are equal in both recipes, so the files, or what was drawn, differ"
 
 
-def section_of(folder: RunFolder, measured: Measured) -> str:
-    """The metric that computed a score, as a recipe has it; "" where that is not known."""
+def not_compared(found: Comparison, runs: Sequence[ComparedRun], root: Path) -> list[str]:
+    """A line for every score that is left out, with all differences, and one for each command that evaluates them alike."""
+    lines: list[str] = []
+    alike: dict[Any, tuple[dict[int, None], dict[str, None]]] = {}
+    for pair in found.apart:
+        of = "" if len(runs) == 2 else f" ({runs[pair.first].title} against {runs[pair.second].title})"
+        lines.append(f"{pair}{of}")
+        seeds = pair.one.protocol.get("seeds")
+        which, metrics = alike.setdefault(seeds, ({}, {}))
+        which.update(dict.fromkeys((pair.first, pair.second)))
+        metrics.update(dict.fromkeys(sections_of(runs[pair.first].example, pair.one)))
+    for seeds, (which, metrics) in alike.items():
+        command = evaluation([runs[i] for i in sorted(which)], list(metrics), seeds, root)
+        lines.append(f"evaluate {'both' if len(which) == 2 else 'them'} alike: {command}")
+    return lines
+
+
+def without_scores(alone: Sequence[int], runs: Sequence[ComparedRun], root: Path) -> str:
+    """A sentence on runs that have no score in common with the others, with the command that changes that."""
+    every = len(alone) == len(runs)
+    whose = "the runs have" if every else f"{' and '.join(runs[i].title for i in alone)} {'have' if len(alone) > 1 else 'has'}"
+    shown = "; their terms are compared" if every else " with the others"
+    some = next(((run, m) for run in runs for m in run.measured), None)
+    metrics = sections_of(some[0].example, some[1]) if some else ["sliced_wasserstein"]
+    seeds = some[1].protocol.get("seeds") if some else None
+    return f"{whose} no score in common{shown}; evaluate them alike: {evaluation(runs, metrics, seeds, root)}"
+
+
+def evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any, root: Path) -> str:
+    """The command that evaluates runs by these metrics."""
+    names = [run.folder.reference(root) for run in runs]
+    words = [word for metric in metrics for word in ("--metric", metric)]
+    words += ["--seeds", str(seeds)] if isinstance(seeds, int) else []
+    words += ["--runs", str(root)] if root != DEFAULT_ROOT and any(run.folder.id in names for run in runs) else []
+    return f"ganflow evaluate {' '.join(names)} {shlex.join(words)}".rstrip()
+
+
+def sections_of(folder: RunFolder, measured: Measured) -> list[str]:
+    """The metric that computed a score, as a recipe has it; all metrics of the run's recipe where that is not known."""
+    from ganflow.contract.game import Scores
     from ganflow.recipe import kept_recipe
     from ganflow.recipe.yaml import to_flow
+    from ganflow.runs.loading import load_data, load_game
 
     for kept in evaluations.read(folder):
         if kept["score"] == measured.score.name and protocol_difference(kept["protocol"], measured.protocol) is None:
-            return to_flow(kept["metric"])
-    from ganflow.contract.game import Scores
-    from ganflow.runs.loading import load_data, load_game
-
+            return [to_flow(kept["metric"])]
     recipe = kept_recipe(folder.recipe)
-    metrics = recipe.composition().build_metrics(load_data(folder, recipe))
-    names = Scores(metrics).names(lambda: load_game(folder))
-    at = next((i for i, each in enumerate(names) if measured.score.name in each), None)
-    return "" if at is None else to_flow(recipe.resolved()["metrics"][at])
+    sections = [to_flow(section) for section in recipe.resolved()["metrics"]]
+    if len(sections) > 1:
+        with suppress(GanflowError):  # the data cannot be had
+            names = Scores(recipe.composition().build_metrics(load_data(folder, recipe))).names(lambda: load_game(folder))
+            return [section for section, each in zip(sections, names, strict=True) if measured.score.name in each] or sections
+    return sections
 
 
-def table(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]]) -> Iterator[dict[str, str]]:
+def table(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Iterator[dict[str, str]]:
     """A row for the rounds, for each term, and for each score with the difference."""
+    last = "second − first" if len(runs) == 2 else "difference"
+
     def line(name: str, texts: Sequence[str], difference: str = "") -> dict[str, str]:
-        return {"": name, **dict(zip((run.title for run in runs), texts, strict=True)), "difference": difference}
+        return {"": name, **dict(zip((run.title for run in runs), texts, strict=True)), last: difference}
 
     yield line("round", [str(run.round) for run in runs])
     for name in dict.fromkeys(name for run in runs for name in run.terms):
         yield line(name, [f"{run.terms[name]:.4g}" if name in run.terms else "–" for run in runs])
+    names = [run.name for run in runs]
+    names = names if len(set(names)) == len(names) else [run.folder.id for run in runs]
     for name, row in scores.items():
-        some = [m.score for m in row if m]
         texts = [cell(m, run) if m else "–" for m, run in zip(row, runs, strict=True)]
-        yield line(name, texts, spread_of(some) if len(some) > 1 else "")
+        yield line(name, texts, found.described(names) if (found := difference_of(row)) else "")
 
 
 def cell(measured: Measured, run: ComparedRun) -> str:
@@ -165,26 +255,44 @@ def cell(measured: Measured, run: ComparedRun) -> str:
     return text if measured.round == run.round else f"{text} in round {measured.round}"
 
 
-def facts(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]]) -> dict[str, Any]:
-    """The comparison as plain data."""
+def facts(runs: Sequence[ComparedRun], found: Comparison, left_out: Sequence[str]) -> dict[str, Any]:
+    """The comparison as plain data; `left_out` as of `not_compared`."""
     def fact(m: Measured | None) -> dict[str, Any] | None:
-        return {"value": m.score.value, "error": m.score.error, "floor": m.score.floor, "round": m.round} if m else None
+        if m is None:
+            return None
+        score = m.score
+        return {"value": score.value, "error": score.error, "floor": score.floor, "floor_error": score.floor_error,
+                "round": m.round}  # fmt: skip
+
+    def difference(row: Row) -> dict[str, Any] | None:
+        if (d := difference_of(row)) is None:
+            return None
+        ids = {"of": runs[d.of].folder.id, "less": runs[d.less].folder.id}
+        return {**ids, "value": d.value, "error": d.error, "within_noise": d.within_noise}
+
+    def apart(pair: NotCompared) -> dict[str, Any]:
+        ids = [runs[i].folder.id for i in (pair.first, pair.second)]
+        both = [{"score": m.score.name, "value": m.score.value, "protocol": dict(m.protocol)} for m in (pair.one, pair.other)]
+        return {"score": pair.one.score.name, "runs": ids, "differences": pair.differences, "scores": both}
 
     return {
-        "runs": [{"name": r.folder.name, "id": r.folder.id, "folder": str(r.folder.path), "round": r.round} for r in runs],
+        "runs": [{"name": r.name, "id": r.folder.id, "folder": str(r.folder.path), "round": r.round, "seeds": r.seeds or None}
+                 for r in runs],
         "terms": {name: [run.terms.get(name) for run in runs] for name in dict.fromkeys(n for run in runs for n in run.terms)},
         "scores": {
             name: {
                 "protocol": dict(next(m for m in row if m).protocol),
                 "runs": [fact(m) for m in row],
-                "difference": spread_of(some) if len(some := [m.score for m in row if m]) > 1 else None,
+                "difference": difference(row),
             }
-            for name, row in scores.items()
+            for name, row in found.rows.items()
         },
+        "not_compared": [apart(pair) for pair in found.apart],
+        "advice": [line.partition(": ")[2] for line in left_out[len(found.apart) :]],
     }
 
 
-def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]]) -> Image:
+def picture(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Image:
     """The newest sample pictures side by side, with scores below their names.
 
     Raises:
@@ -194,10 +302,10 @@ def picture(runs: Sequence[ComparedRun], scores: dict[str, list[Measured | None]
 
     found = []
     for i, run in enumerate(runs):
-        path = newest_samples(run.folder)
+        path = newest_samples(run.example)
         if path is None:
             raise GanflowError(f"run {run.title} has no picture of samples; leave --output out")
-        some = [str(row[i].score) for row in scores.values() if row[i]]  # type: ignore[union-attr]
+        some = [str(m.score) for row in scores.values() if (m := row[i])]
         found.append((path, run.title, ", ".join(some)))
     drawn = sheet(found)
     if drawn is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def open_game(folder: RunFolder, which: str) -> Game:
     game = load_game(folder, which)
     sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
     if "text" in sources:
-        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.id} \"…\"")
+        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.reference()} \"…\"")
     if game.prior is None:
         raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
                            f"and cannot draw new ones; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
@@ -80,6 +81,26 @@ def open_game(folder: RunFolder, which: str) -> Game:
         raise GanflowError(f"run {folder.name} {folder.id} makes examples under a condition, '{others[0]}', which a command line "
                            f"cannot give; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
     return game
+
+
+def found_run(name: str, root: Path) -> RunFolder:
+    """As `find_run`; where a sweep is named, a line on stderr says which of its trials is meant."""
+    from ganflow.runs.folders import best_trial, check, find_any, is_sweep
+
+    found = find_any(name, root)
+    if not is_sweep(found):
+        return found
+    run, record = best_trial(found), found.read()
+    check(run)
+    trial, score = int(run.id.rpartition("-t")[2]), (record.best or {"score": math.nan})["score"]
+    named, seeds = found.reference(), record.seeds
+    some, one, more = "a sweep", f"trial {trial}", ""
+    if trial < len(seeds):
+        some, one = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}", f"seed {seeds[trial]}"
+        more = f", ganflow evaluate {named}"
+    best = f"the best by {record.metric} ({score:.4g}); all of them: ganflow sweeps show {named}{more}"
+    say(f"{found.path.name} is {some}, for which {one} stands, {best}", err=True)
+    return run
 
 
 def data_of_run(folder: RunFolder) -> Data | None:

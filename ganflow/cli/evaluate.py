@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
+from ganflow.cli.drawing import add_runs_argument, check_output_path, found_run, shown_path, whole_number, write_output
 from ganflow.cli.listing import columns
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.printing import finite, say, say_json
@@ -44,13 +44,15 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
-    from ganflow.runs.folders import find_run, here
+    from ganflow.runs.folders import RunFolder, here
 
     if args.json and args.markdown:
         raise GanflowError("--json and --markdown are two forms of one table; leave one of them out")
     if args.csv:
         check_output_path(args.csv, (".csv",))
-    folders = list({folder.path: folder for run in args.runs_ for folder in [find_run(run, args.runs)]}.values())
+    meant = [each for run in args.runs_ for each in all_meant(run, args.runs)]
+    folders = list({folder.path: folder for folder, _ in meant}.values())
+    seeds = {folder.path: seed for folder, seed in meant if seed is not None}
     if len(folders) > 1 and args.checkpoint not in ("last", "best"):
         raise GanflowError(f"--checkpoint {args.checkpoint} is one run's file; evaluate several runs at last or best")
     prepare_one = partial(prepare, which=args.checkpoint, metrics=args.metric, seeds=args.seeds)
@@ -59,16 +61,20 @@ def evaluate_command(args: argparse.Namespace) -> int:
             prepare_one(folder)
         rows: list[dict[str, Any]] = []
         for folder in folders:
-            rows += [{"run": folder.id, "name": folder.name, **evaluation} for evaluation in scored(prepare_one(folder))]
+            about: dict[str, Any] = {"run": folder.id, "name": folder.name}
+            about |= {"train_seed": seeds[folder.path]} if folder.path in seeds else {}
+            rows += [{**about, **evaluation} for evaluation in scored(prepare_one(folder))]
     except NewestDamaged as error:
         if len(folders) == 1:
             raise
-        alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {error.instead.parent.parent.name}"
+        run = RunFolder(error.instead.parent.parent).reference()
+        alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {run}"
         raise GanflowError(f"{error}; to evaluate that: {alone}") from None
+    rows += means(rows)
     if args.json:
         say_json(rows)
     else:
-        say(*(markdown(rows) if args.markdown else columns([cells(row) for row in rows], ("name", "seeds"))))
+        say(*(markdown(rows) if args.markdown else columns(list(map(cells, rows)), ("name", "seeds"))))
     if args.csv:
         what = f"{len(rows)} score{'s' if len(rows) > 1 else ''}"
         write_output(args.csv, lambda path: write_csv(path, rows), what, err=args.json)
@@ -76,6 +82,47 @@ def evaluate_command(args: argparse.Namespace) -> int:
         for folder in folders:
             say(f"kept in {shown_path(folder.path)}/evaluations.json{_to_mlflow(folder, args.runs)}")
     return 0
+
+
+def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
+    """The run that a name means; of `ganflow run --seeds` every one that is trained, with its seed. A line on stderr names those
+    that are not.
+
+    Raises:
+        GanflowError: there is no such run, or none of the seeds is trained.
+    """
+    from ganflow.runs.folders import check, find_any, is_sweep
+    from ganflow.tune.records import SweepFolder
+
+    found = find_any(name, root)
+    if not is_sweep(found) or not (seeds := found.read().seeds):
+        return [(found_run(name, root), None)]
+    sweep = SweepFolder(found.path)
+    trials = sweep.trials()
+    states = {n: trials[n].state if n in trials else "waiting" for n in range(len(seeds))}
+    left_out = ", ".join(f"seed {seeds[n]} ({state})" for n, state in states.items() if state != "finished")
+    trained: list[tuple[RunFolder, int | None]] = []
+    trained += [(sweep.trial(n), seeds[n]) for n, state in states.items() if state == "finished"]
+    if not trained:
+        again = f"go on with: ganflow run --resume {sweep.reference()}"
+        raise GanflowError(f"no seed of {sweep.sweep} is trained yet: {left_out}; {again}")
+    if left_out:
+        say(f"not trained, and left out of {sweep.sweep}: {left_out}", err=True)
+    for run, _ in trained:
+        check(run)
+    return trained
+
+
+def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The mean and the standard deviation of every score over the seeds that a recipe was trained with."""
+    from ganflow.evaluation.evaluate import spreads
+
+    sweeps: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        if "train_seed" in row:
+            sweeps.setdefault(row["name"], {}).setdefault(row["run"], {})[row["score"]] = float(row["value"])
+    return [{"run": None, "name": name, "score": spread.name, "value": spread.mean, "sd": spread.deviation, "trainings": spread.n}
+            for name, runs in sweeps.items() for spread in spreads(list(runs.values()))]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,6 +214,8 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
         "value": finite(score.value),
         "error": finite(score.error),
         "floor": finite(score.floor),
+        "floor_error": finite(score.floor_error),
+        **({"goal": found.goal} if found.goal else {}),  # type: ignore[typeddict-item]
         "seeds": found.seeds,
         "protocol": dict(found.protocol),
         "metric": section,
@@ -179,15 +228,21 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    shown = {key: "" if row.get(key) is None else f"{float(row[key]):.4g}" for key in ("value", "floor")}
-    error = row.get("error")
+    from ganflow.evaluation.scores import Score
+
+    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
+    score = Score(row["score"], **{key: number for each in known for key, number in each.items()})
+    if "trainings" in row:
+        score = replace(score, error=None if row["sd"] is None else float(row["sd"]))
+        row = {**row, "run": "mean ± sd", "train_seed": f"n = {row['trainings']}", "round": "", "seeds": 0}
     return {
         "name": row["name"],
         "run": row["run"],
+        "train.seed": str(row.get("train_seed", "")),
         "round": str(row["round"]),
         "score": row["score"],
-        "value": shown["value"] + ("" if error is None else f" ± {float(error):.2g}"),
-        "floor": shown["floor"],
+        "value": score.figure,
+        "floor": score.floor_figure,
         "seeds": str(row["seeds"]) if row["seeds"] > 1 else "",
     }
 
@@ -206,7 +261,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The scores with all that is known of each; protocol and metric as JSON."""
     from ganflow.files import write_text
 
-    names = ("name", "run", "score", "value", "error", "floor", "seeds", "round", "checkpoint", "digest", "metric", "protocol")
+    names = ("name", "run", "score", "value", "error", "floor", "floor_error", "seeds", "round", "checkpoint", "digest", "metric",
+             "protocol", "train_seed", "trainings", "sd")  # fmt: skip
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(names)
@@ -226,4 +282,6 @@ def _to_mlflow(folder: RunFolder, root: Path) -> str:
         return ""
     if is_running(folder):
         return ", and sent to MLflow with the run"
-    return f"; to MLflow: {shlex.join(['ganflow', 'sync', folder.id, *([] if root == DEFAULT_ROOT else ['--runs', str(root)])])}"
+    run = folder.reference(root)
+    elsewhere = f" --runs {shlex.quote(str(root))}" if root != DEFAULT_ROOT and run == folder.id else ""
+    return f"; to MLflow: ganflow sync {run}{elsewhere}"

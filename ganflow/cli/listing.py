@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,10 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     from ganflow.tune.records import best_of, counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
-    facts |= {"trials": None, "over": 0, "created": None, "best": {}, "error": None}
+    facts |= {"trials": None, "over": 0, "created": None, "best": {}, "alarms": [], "error": None}
     try:
         check(folder)
-        record, trials = folder.read(), folder.trials().values()
+        record, trials, alarms = folder.read(), folder.trials().values(), folder.alarms()
     except GanflowError as error:
         return facts | {"error": str(error)}
     best = best_of(trials, record.mode)
@@ -58,6 +58,7 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
         "states": {state: count for state, count in counts(trials, record.trials).items() if count},
         "created": record.created or None,
         "best": {"metric": record.metric, **scored} if scored else {},
+        "alarms": alarms,
         "error": record.error or None,
     }
 
@@ -112,6 +113,11 @@ def spread_cells(found: Sequence[Spread]) -> list[dict[str, str]]:
     """A table's rows for scores over several trainings."""
     deviations = {s.name: "" if s.deviation is None else f"{s.deviation:.2g}" for s in found}
     return [{"score": s.name, "mean": f"{s.mean:.4g}", "sd": deviations[s.name], "n": str(s.n)} for s in found]
+
+
+def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each alarm of several seeds."""
+    return [f"alarm: seed {alarm['seed']}, round {alarm['round']}: {alarm['text']}" for alarm in alarms]
 
 
 def row(name: str, text: object) -> str:

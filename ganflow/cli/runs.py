@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganflow.cli.drawing import add_runs_argument, shown_path
+from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
 from ganflow.cli.listing import age, all_sweeps_facts, columns, last_entries, row, say_list, trials_over
 from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import RunFolder, all_runs, check, find_run, status
+from ganflow.runs.folders import RunFolder, all_runs, check, status
 
 BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in every run
 
@@ -32,7 +32,7 @@ def runs_command(args: argparse.Namespace) -> int:
         return 0
     if not args.run:
         raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
-    facts = run_facts(find_run(args.run, args.runs), full=True)
+    facts = run_facts(found_run(args.run, args.runs), full=True)
     if args.json:
         say_json(facts)
     else:
@@ -92,20 +92,29 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
 
 def cells(run: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    last, scores = main_value(run.get("last", {})), [*run.get("scores", {}).items()]
+    last, score = main_value(run.get("last", {})), next((value(*pair) for pair in run.get("scores", {}).items()), "")
     if (best := run.get("best") or {}).get("metric"):
-        scores = [(best["metric"], best["score"])]
+        score = f"best {value(best['metric'], best['score'])}"
     done = f"{run.get('round', '?')}/{run.get('rounds') or '?'}"
     return {
         "name": run["name"],
         "id": run["id"],
         "status": run["status"],
-        "alarms": ", ".join(dict.fromkeys(alarm["sign"] for alarm in run.get("alarms", []))),
+        "alarms": signs(run.get("alarms", [])),
         "round": f"{trials_over(run)} trials" if "trials" in run else done,
         "age": age(run.get("created")),
         "last": value(*last) if last else "",
-        "score": value(*scores[0]) if scores else "",
+        "score": score,
     }
+
+
+def signs(alarms: Sequence[Mapping[str, Any]]) -> str:
+    """The signs of alarms, each once, with the seeds that had it where they are several seeds'."""
+    of: dict[str, dict[str, None]] = {}
+    for alarm in alarms:
+        of.setdefault(alarm["sign"], {}).update({str(alarm["seed"]): None} if "seed" in alarm else {})
+    seeds = {sign: f" (seed{'s' if len(some) > 1 else ''} {', '.join(some)})" if some else "" for sign, some in of.items()}
+    return ", ".join(f"{sign}{some}" for sign, some in seeds.items())
 
 
 def main_value(values: dict[str, float]) -> tuple[str, float] | None:
@@ -133,7 +142,7 @@ def described(run: dict[str, Any]) -> Iterator[str]:
     for alarm in run["alarms"]:
         yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
     if run["status"] in ("interrupted", "killed"):
-        yield row("go on", f"ganflow run --resume {run['id']}")
+        yield row("go on", f"ganflow run --resume {RunFolder(Path(run['folder'])).reference()}")
     for name in ("seed", "device", "threads", "pid", "host"):
         if about.get(name) is not None:
             yield row(name, about[name])

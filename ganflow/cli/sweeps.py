@@ -128,8 +128,10 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         yield row("best", f"trial {best.number} with {number(best.score)}: {config}")
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
+    for alarm in sweep["alarms"]:
+        yield row("alarm", f"seed {alarm['seed']}, round {alarm['round']}: {alarm['text']}")
     if sweep["status"] in ("interrupted", "killed", "failed"):
-        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {sweep['name']}")
+        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}")
     if left := files(folder):
         yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
     if trials:

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.cli.listing import columns, spread_cells
+from ganflow.cli.listing import alarm_lines, columns, spread_cells
 from ganflow.printing import say
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run_command(args: argparse.Namespace) -> int:
 
         return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args)
     if args.resume and (sweep := folders.find_sweep(args.resume, args.runs)):
-        raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.path.name}")
+        raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.reference()}")
     folder = folders.find_run(args.resume, args.runs) if args.resume else None
 
     from ganflow.runs.loop import last_picture
@@ -88,10 +88,10 @@ def run_command(args: argparse.Namespace) -> int:
     for outcome in outcomes:
         shown = shown_path(outcome.folder.path)
         if outcome.status == "interrupted":
-            say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.id}")
+            say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.reference()}")
             code = 128 + outcome.signal
         elif outcome.alarm:
-            again = f"ganflow run --resume {outcome.folder.id} train.on_alarm=warn"
+            again = f"ganflow run --resume {outcome.folder.reference()} train.on_alarm=warn"
             say(f"stopped after round {outcome.round} of {shown} by an alarm: {outcome.alarm}; to go on all the same: {again}")
             code = 1
         else:
@@ -103,11 +103,10 @@ def run_command(args: argparse.Namespace) -> int:
 
 def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int:
     """Train with every seed that is not over, and print what they have in common."""
-    from ganflow.runs.folders import DEFAULT_ROOT
     from ganflow.tune import seeds
 
     shown = shown_path(folder.path)
-    again = f"ganflow run --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
+    again = f"ganflow run --resume {folder.reference()}"
     outcome = seeds.go(folder, recipe, quiet=args.quiet)
     if outcome.status == "interrupted":
         say(f"stopped; go on with: {again}")
@@ -115,11 +114,13 @@ def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int
     found, trials = seeds.summary(folder), folder.trials()
     if found and not args.quiet:
         say(*columns(spread_cells(found)))
+    if (alarms := folder.alarms()) and not args.quiet:
+        say(*alarm_lines(alarms))
     finished = sum(trial.state == "finished" for trial in trials.values())
     say(f"{shown}: {finished} of {len(folder.read().seeds)} seeds are trained"
         + ("" if found or not finished else "; the recipe has no metrics, whose scores could be averaged"))  # fmt: skip
     if outcome.failed:
-        say(f"{outcome.failed} failed; see: ganflow sweeps show {folder.sweep}")
+        say(f"{outcome.failed} failed; see: ganflow sweeps show {folder.reference()}")
         return 1
     return 0
 
@@ -153,7 +154,6 @@ def tune_arguments(parser: argparse.ArgumentParser) -> None:
 def tune_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
     from ganflow.machine import Broken
-    from ganflow.runs.folders import DEFAULT_ROOT
 
     name, overrides = recipe_and_overrides(args)
     if args.resume and (name or args.name or overrides or args.dry_run):
@@ -184,7 +184,7 @@ def tune_command(args: argparse.Namespace) -> int:
     for note in [] if args.quiet else plan.recipe.notes:
         say(note, err=True)
     shown = shown_path(folder.path)
-    again = f"ganflow tune --resume {folder.sweep if args.runs == DEFAULT_ROOT else shown}"
+    again = f"ganflow tune --resume {folder.reference()}"
     try:
         outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
     except GanflowError as error:
@@ -206,7 +206,7 @@ def tune_command(args: argparse.Namespace) -> int:
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
     say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.failed:
-        say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.sweep}")
+        say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.reference()}")
         if outcome.retriable:
             say(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
         return 1

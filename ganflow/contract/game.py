@@ -99,8 +99,8 @@ class Game(Protocol):
         """A ganflow.Step of "critic" or "generator" on a batch, outside a round: for further terms and for tests."""
 
 
-ERROR, FLOOR = "_error", "_floor"
-"""Endings of the names under which a metric reports the standard error of a score, and its floor."""
+ERROR, FLOOR, FLOOR_ERROR = "_error", "_floor", "_floor_error"
+"""Endings of the names under which a metric reports the standard error of a score, its floor, and that one's error."""
 
 
 class Metric(ABC):
@@ -111,7 +111,8 @@ class Metric(ABC):
         names: the scores' names, in `evaluate`'s order, so that a sweep knows them before anything is trained. Left empty,
             the untrained generator is evaluated once.
         protocol: how the scores are computed, as plain data: counts, seeds, what is compared with what, an extractor and its
-            digest. It is kept with the scores; those of other protocols are not compared with them.
+            digest. It is kept with the scores; those of other protocols are not compared with them. `floor` says how the floor
+            was found, on which no score depends.
     """
 
     goal: ClassVar[Literal["min", "max"]] = "min"
@@ -127,7 +128,8 @@ class Metric(ABC):
         the averaged generator where there is one; training's random numbers are untouched. A score's name says its
         protocol where that matters: "frechet_2048" for 2048 samples. Where an earlier metric of the recipe calls a score
         alike, this one's is reported as "frechet_2048_2". The standard error of a score NAME, over repeats, is called NAME_error,
-        and NAME_floor is what as many real examples score against other real ones: both are shown beside it."""
+        NAME_floor is what as many real examples score against other real ones, NAME_floor_error the standard error of that:
+        they are shown beside it."""
 
 
 class Scores:
@@ -162,7 +164,8 @@ class Scores:
         ]
 
     def _name(self, i: int, name: str) -> str:
-        base = next((name.removesuffix(ending) for ending in (ERROR, FLOOR) if name.endswith(ending)), "")
+        endings = (FLOOR_ERROR, ERROR, FLOOR)  # the longest first
+        base = next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), "")
         if (i, base) in self._names:  # goes with its score
             return self._names[i, base] + name.removeprefix(base)
         if (i, name) not in self._names:

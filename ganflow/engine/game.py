@@ -97,7 +97,7 @@ class Game(nn.Module):
             raise GanflowError(f"the generator makes no field of data {data.name} ({fields}) from what a batch holds: its "
                                f"signatures make {made or 'nothing'}{hint}")  # fmt: skip
         if both := [name for name in self.condition if name in self.domains]:
-            raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: condition=[]")
+            raise GanflowError(f"condition: '{both[0]}' is what the generator makes, and cannot be its condition: 'condition=[]'")
         self.auxiliary: frozenset[str] = frozenset(attribute_of(critic, "auxiliary", ()))
         self.score_weights: dict[str, float] = dict(attribute_of(critic, "score_weights", {}))
         self.together = one_pass and not mixes_examples(generator)

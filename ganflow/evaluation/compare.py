@@ -6,34 +6,75 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
-from ganflow.evaluation.scores import Score, protocol_difference
+from ganflow.evaluation.scores import Score, protocol_difference, protocol_differences
+
+Goal = Literal["min", "max"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A score with its protocol, the round of what was scored, and when that was, in seconds since 1970."""
+    """A score with its protocol, the round of what was scored, and when that was, in seconds since 1970.
+
+    Attributes:
+        goal: "min" where lower is better, or "max"; None where that is not known.
+    """
 
     score: Score
     protocol: Mapping[str, Any]
     round: int
     time: float
+    goal: Goal | None = None
 
 
-class ProtocolsDiffer(Exception):
-    """Two runs have a score by different protocols alone.
+Row = list[Measured | None]
+"""A score of several runs, by one protocol; None where a run has it not."""
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """A score that two runs have by different protocols alone.
 
     Attributes:
         first, second: indices of the runs.
-        name: the score's name in the first.
-        difference: of the protocols, in words.
+        one, other: of their scores of this kind those that differ least.
     """
 
-    def __init__(self, first: int, second: int, name: str, difference: str) -> None:
-        self.first, self.second, self.name, self.difference = first, second, name, difference
-        super().__init__(f"{name}{difference if difference.startswith(' ') else f': {difference}'}")
+    first: int
+    second: int
+    one: Measured
+    other: Measured
+
+    @property
+    def differences(self) -> list[str]:
+        """All differences of the protocols, in words."""
+        if bool(self.one.protocol) != bool(self.other.protocol):
+            return ["its protocol is recorded in one of the runs alone"]
+        return protocol_differences(self.one.protocol, self.other.protocol)
+
+    def __str__(self) -> str:
+        name, other = self.one.score.name, self.other.score.name
+        return f"{name}: {', '.join(self.differences)}" if self.differences else f"{name} against {other}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The scores of several runs.
+
+    Attributes:
+        rows: name of a score → that of each run.
+        apart: the scores that are left out of it, by two runs each.
+    """
+
+    rows: dict[str, Row]
+    apart: list[NotCompared]
+
+    @property
+    def compared(self) -> set[int]:
+        """Indices of the runs that have a score in common with another one."""
+        return {i for row in self.rows.values() if count(row) > 1 for i, m in enumerate(row) if m}
 
 
 def stem(name: str) -> str:
@@ -41,63 +82,102 @@ def stem(name: str) -> str:
     return re.sub(r"_\d+(?=_|$)", "", name)
 
 
-def aligned(runs: Sequence[Sequence[Measured]]) -> dict[str, list[Measured | None]]:
-    """Each score's name → that score of every run, all by one protocol; None where a run has it not.
+def count(row: Row) -> int:
+    """The number of runs that have the score."""
+    return sum(m is not None for m in row)
 
-    Where there are several protocols that runs share, it is the one evaluated last.
 
-    Raises:
-        ProtocolsDiffer: runs have a score, but by different protocols.
-    """
-    rows: dict[str, list[Measured | None]] = {}
+def aligned(runs: Sequence[Sequence[Measured]]) -> Comparison:
+    """The scores of runs, each by one protocol: one that all runs with this score share, else one that most of them share. Where
+    there are several, it is the one evaluated last."""
+    rows: dict[str, Row] = {}
+    apart: list[NotCompared] = []
     for kind in dict.fromkeys(stem(m.score.name) for run in runs for m in run):
-        having = [i for i, run in enumerate(runs) if any(stem(m.score.name) == kind for m in run)]
-        shared = dict.fromkeys(m.score.name for i in having for m in runs[i] if stem(m.score.name) == kind)
-        found = {name: row for name in shared if (row := _row(runs, name)) is not None}
-        if not any(all(row[i] for i in having) for row in found.values()):
-            raise _differing(runs, having, kind)
-        rows |= found
-    return rows
+        alike = [[m for m in run if stem(m.score.name) == kind] for run in runs]
+        found = {name: _row(alike, name) for name in dict.fromkeys(m.score.name for run in alike for m in run)}
+        shared = [{i for i, m in enumerate(row) if m} for row in found.values()]
+        having = [i for i, run in enumerate(alike) if run]
+        others: dict[int, int] = {}  # of each run that is left out, one that it shares no protocol with
+        for b in having:
+            apart_from = (a for a in having if a < b and a not in others and not any({a, b} <= both for both in shared))
+            if (a := next(apart_from, None)) is not None:
+                others[b] = a
+        apart += [_nearest(a, b, alike) for b, a in others.items()]
+        rows |= {name: row for name, row in found.items() if count(row) > 1 or not others}
+    return Comparison(rows, apart)
 
 
-def _row(runs: Sequence[Sequence[Measured]], name: str) -> list[Measured | None] | None:
-    """The score of each run that has it, by the protocol that all of these have; None where there is no such protocol."""
-    having = [[m for m in run if m.score.name == name] for run in runs]
-    some = [m for run in having for m in run]
-    best: tuple[float, list[Measured | None]] | None = None
-    for m in some:
-        alike = [[n for n in run if protocol_difference(n.protocol, m.protocol) is None] for run in having]
-        if any(run and not same for run, same in zip(having, alike, strict=True)):
-            continue
+def _row(runs: Sequence[Sequence[Measured]], name: str) -> Row:
+    """The score of each run by the protocol that most of them have, of several such the one evaluated last."""
+    some = [[m for m in run if m.score.name == name] for run in runs]
+
+    def by(protocol: Mapping[str, Any]) -> Row:
+        same = ([m for m in run if protocol_difference(m.protocol, protocol) is None] for run in some)
         # the last checkpoint's, not the one evaluated last: the best of many rounds beside others' last would be no comparison
-        row = [max(same, key=lambda n: (n.round, n.time), default=None) for same in alike]
-        latest = min(n.time for n in row if n)
-        if best is None or latest > best[0]:
-            best = latest, row
-    return best[1] if best else None
+        return [max(each, key=lambda m: (m.round, m.time), default=None) for each in same]
+
+    return max((by(m.protocol) for run in some for m in run), key=lambda row: (count(row), min(m.time for m in row if m)))
 
 
-def _differing(runs: Sequence[Sequence[Measured]], having: Sequence[int], kind: str) -> ProtocolsDiffer:
-    """The first two runs that have no score of this kind by one protocol."""
-    found: list[tuple[bool, ProtocolsDiffer]] = []
-    for a, b in combinations(having, 2):
-        ours, theirs = ([m for m in runs[i] if stem(m.score.name) == kind] for i in (a, b))
-        pairs = sorted(((m, n) for m in ours for n in theirs), key=lambda pair: pair[0].score.name != pair[1].score.name)
-        differences = [(m, n, protocol_difference(m.protocol, n.protocol)) for m, n in pairs]
-        alike = any(m.score.name == n.score.name and difference is None for m, n, difference in differences)
-        if apart := [(m, n, d) for m, n, d in differences if d is not None or m.score.name != n.score.name]:
-            m, n, difference = apart[0]
-            found.append((alike, ProtocolsDiffer(a, b, m.score.name, difference or f" against {n.score.name}")))
-    return min(found, key=lambda pair: pair[0])[1]  # first of all two that agree in nothing
+def _nearest(first: int, second: int, runs: Sequence[Sequence[Measured]]) -> NotCompared:
+    """The two scores of this kind that differ least, of several such the latest."""
+    pairs = (NotCompared(first, second, one, other) for one, other in product(runs[first], runs[second]))
+    return min(pairs, key=lambda p: (p.one.score.name != p.other.score.name, len(p.differences), -p.one.time - p.other.time))
 
 
-def spread_of(scores: Sequence[Score]) -> str:
-    """The difference between the highest and the lowest of several scores: "0.12 ± 0.05", or "0.02 ± 0.05: within noise"."""
-    if not all(math.isfinite(score.value) for score in scores):
-        return "not finite"
-    low, high = min(scores, key=lambda s: s.value), max(scores, key=lambda s: s.value)
-    difference = f"{high.value - low.value:.3g}"
-    if low.error is None or high.error is None:
-        return f"{difference}: noise not known"
-    noise = f"{difference} ± {math.hypot(low.error, high.error):.2g}"
-    return noise + (": within noise" if low.within_noise_of(high) else "")
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two runs' scores.
+
+    Attributes:
+        of, less: indices of the runs: the former's score less the latter's. Of two runs they are the second and the first, of
+            more the best and the worst, or the highest and the lowest where nothing says which is better.
+        value: of the difference; not finite where a score is not.
+        error: its standard error, √(a² + b²) of the scores' errors a and b; None where one is not known.
+        words: what the two are, where there are more: ("best", "worst").
+    """
+
+    of: int
+    less: int
+    value: float
+    error: float | None
+    words: tuple[str, str] | None = None
+
+    @property
+    def within_noise(self) -> bool | None:
+        """Tell whether it is at most two standard errors; None where those are not known."""
+        if self.error is None or not math.isfinite(self.error) or not math.isfinite(self.value):
+            return None
+        return abs(self.value) <= 2 * self.error
+
+    def described(self, names: Sequence[str]) -> str:
+        """In words: "+0.12 ± 0.05, beyond noise", "best wide, worst small: 0.02 ± 0.05, within noise".
+
+        Args:
+            names: of the runs.
+        """
+        named = f"{self.words[0]} {names[self.of]}, {self.words[1]} {names[self.less]}: " if self.words else ""
+        if not math.isfinite(self.value):
+            return "not finite"
+        figure = named + (f"{abs(self.value):.3g}" if self.words else f"{self.value:+.3g}")
+        if self.error is None or self.within_noise is None:
+            return f"{figure}, noise not known"
+        return f"{figure} ± {self.error:.2g}, {'within' if self.within_noise else 'beyond'} noise"
+
+
+def difference(row: Row) -> Difference | None:
+    """The difference of a score between two runs, or of more between the best and the worst; None where one has it alone."""
+    some = [(i, m) for i, m in enumerate(row) if m]
+    if len(some) < 2:
+        return None
+    (less, one), (of, other) = some[0], some[-1]
+    words = None
+    if len(row) > 2:
+        goal = next((m.goal for _, m in some if m.goal), None)
+        ranked = sorted(some, key=lambda pair: pair[1].score.value, reverse=goal == "min")
+        (less, one), (of, other) = ranked[0], ranked[-1]
+        words = ("best", "worst") if goal else ("highest", "lowest")
+    sound = all(math.isfinite(m.score.value) for _, m in some)
+    a, b = one.score.error, other.score.error
+    error = None if a is None or b is None else math.hypot(a, b)
+    return Difference(of, less, other.score.value - one.score.value if sound else math.nan, error, words)

@@ -17,8 +17,8 @@ from ganflow.engine.step import PlayedStep
 
 EXAMPLES = 64
 """Rows of the batch that are looked at: the mean distance of so many pairs is known to a few per cent."""
-LEAST, WEIGHTS = 8, 100
-"""Examples, and weights of a critic, of which fewer are not judged."""
+LEAST, MANY, WEIGHTS = 8, 32, 100
+"""Examples, examples of which `nearest` is known, and weights of a critic: fewer are not judged."""
 CONDITIONS = 8
 """Conditions that are held fixed, each under EXAMPLES / CONDITIONS different z."""
 MEANS, SQUARES, SUMS = ("mean", "exp_avg"), ("square", "exp_avg_sq", "square_avg"), ("momentum", "momentum_buffer")
@@ -33,7 +33,7 @@ class Vitals:
         round: rounds played.
         fields: by field that is generated: `spread` and `spread_real`, √(total variance) of generated and real examples;
             `picture` and `picture_real`, the largest standard deviation within a generated picture and the mean one within a real
-            one; `energy`, the energy distance of the two batches as a share of its largest value.
+            one; `energy`, the energy distance of the two batches as a share of its largest value; `nearest`, as of the function.
         scores: by named score and field: `real` and `fake`, means; `size`, the largest absolute score; `order`, the share of
             pairs in which the real example has the higher one; `slope`, as of the function.
         over_z: `fixed`, the spread over z at a fixed condition, and `fixed_real`, that of real examples of all conditions.
@@ -96,7 +96,10 @@ def _fields(found: dict[tuple[str, ...], Tensor], domain: str, fake: Tensor, rea
     found["fields", domain, "spread_real"] = spread(real)
     if fake.dim() == 4:
         found["fields", domain, "picture_real"] = real.flatten(2).std(2).mean(1).mean()
-    found["fields", domain, "energy"] = energy(real.flatten(1), fake.flatten(1))
+    between = distances(real.flatten(1), fake.flatten(1))
+    found["fields", domain, "energy"] = energy(between, len(real))
+    if len(real) >= MANY and len(fake) >= MANY:
+        found["fields", domain, "nearest"] = nearest(between, len(real))
 
 
 def spread(x: Tensor) -> Tensor:
@@ -104,15 +107,34 @@ def spread(x: Tensor) -> Tensor:
     return x.flatten(1).var(0).sum().sqrt()
 
 
-def energy(x: Tensor, y: Tensor) -> Tensor:
-    """The energy distance of two batches (Székely & Rizzo 2013) as a share of its largest value, in [0, 1]: its coefficient of
-    inhomogeneity H = (2 E|X − Y| − E|X − X'| − E|Y − Y'|) / 2 E|X − Y|. Of one distribution's batches it is about 1 / n."""
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances between all rows of two batches: first those of x, then those of y."""
     both = torch.cat((x, y)) - x.mean(0)
-    distances = torch.cdist(both, both)
-    n = len(x)
-    across = distances[:n, n:].mean()
-    inside = (distances[:n, :n].sum() / (n * (n - 1)) + distances[n:, n:].sum() / (len(y) * (len(y) - 1))) / 2
+    return torch.cdist(both, both)
+
+
+def energy(between: Tensor, n: int) -> Tensor:
+    """The energy distance of two batches (Székely & Rizzo 2013) as a share of its largest value, in [0, 1]: its coefficient of
+    inhomogeneity H = (2 E|X − Y| − E|X − X'| − E|Y − Y'|) / 2 E|X − Y|. Of one distribution's batches it is about 1 / n.
+
+    Args:
+        between: their distances; the first n rows are x.
+    """
+    m = len(between) - n
+    across = between[:n, n:].mean()
+    inside = (between[:n, :n].sum() / (n * (n - 1)) + between[n:, n:].sum() / (m * (m - 1))) / 2
     return (1 - inside / across).clamp(0, 1)
+
+
+def nearest(between: Tensor, n: int) -> Tensor:
+    """The share of real examples that are the nearest one of a generated example: of one distribution's batches about a half, and
+    at most the share of the modes that have generated examples, however narrow or wide the modes are.
+
+    Args:
+        between: distances of both batches; the first n rows are real examples.
+    """
+    found = torch.zeros(n, device=between.device)
+    return found.index_fill_(0, between[:n, n:].argmin(0), 1.0).mean()
 
 
 def _scores(found: dict[tuple[str, ...], Tensor], game: Game, step: PlayedStep, domain: str) -> None:

@@ -111,7 +111,7 @@ class Composition:
             member = self._slots.get(role)
             if member and "condition" not in [p.name for p in member.hooks[role].parameters]:
                 who, listed = f"{role} '{member.chosen.component.name}'", ", ".join(condition)
-                advice = f"use another {role}, or condition=[]"
+                advice = f"use another {role}, or 'condition=[]'"
                 raise GanflowError(f"condition: {who} takes none, and the recipe's is {listed}; {advice}")
 
     def _build(self, role: str, member: _Member, arguments: dict[str, Any]) -> Any:

@@ -94,7 +94,7 @@ class Train:
     threads: int = key(
         0, "CPU threads; 0: as many of the cores as make it faster when the run begins, which is tried then", ge=0, le=1024
     )
-    report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds", ge=0)
+    report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds, 20 at most in the first 100", ge=0)
     sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
     checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
@@ -108,7 +108,7 @@ class Train:
         None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"
     )
     best_mode: Literal["min", "max"] | None = key(
-        None, "which of these scores is better; the metric's goal if not given, which is that of its first score"
+        None, "which of these scores is better, of those for which no metric has a goal: it has one for its first score"
     )
     start_from: str | None = key(
         None, "a run whose players' weights to start from: a path, an id, a name or 'latest'; or a checkpoint's file"

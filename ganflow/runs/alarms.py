@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganflow.engine.trainer import Diverged, Trainer
+from ganflow.evaluation.advice import Setup
 from ganflow.evaluation.health import NOT_FINITE, Health
-from ganflow.recipe import Train
+from ganflow.recipe import Recipe, Train
 from ganflow.runs.folders import RunFolder
 
 
@@ -24,8 +25,8 @@ class Alarms:
         stopped: the alarm that ended the run, in a sentence; empty where none did.
     """
 
-    def __init__(self, train: Train, trainer: Trainer, folder: RunFolder, say: Callable[[str], None], stop: bool) -> None:
-        self.health = Health(train.rounds, trainer.round)
+    def __init__(self, recipe: Recipe, trainer: Trainer, folder: RunFolder, say: Callable[[str], None], stop: bool) -> None:
+        self.health = Health(recipe.train.rounds, trainer.round, Setup.of(recipe, trainer.game))
         self.trainer, self.folder, self.stopped = trainer, folder, ""
         self._say, self._stop, self._watching = say, stop, True
 

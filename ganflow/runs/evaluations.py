@@ -1,12 +1,14 @@
 """Evaluations of a run's checkpoints: evaluations.json in its folder, which is read and written here and nowhere else."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.scores import ABOUT_FLOOR
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
@@ -16,6 +18,9 @@ FILE = "evaluations.json"
 SCHEMA = "1.0"
 LATEST = 1e11
 """Seconds since 1970, in the year 5138: a later time is no time."""
+NOT_FINITE = ("nan", "inf", "-inf")
+"""Texts of what JSON has no numbers for."""
+LARGEST = sys.float_info.max
 _LOCK = ".evaluations.json.lock"
 
 
@@ -30,6 +35,8 @@ class Evaluation(TypedDict):
     value: float | str
     error: NotRequired[float | str | None]
     floor: NotRequired[float | str | None]
+    floor_error: NotRequired[float | str | None]
+    goal: NotRequired[Literal["min", "max"]]
     seeds: int
     protocol: dict[str, Any]
     metric: dict[str, Any]
@@ -47,7 +54,7 @@ def read(folder: RunFolder) -> list[Evaluation]:
     """
     path = folder.path / FILE
     try:
-        raw = json.loads(read_bytes(path))
+        raw = json.loads(read_bytes(path), parse_constant=_no_number)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -63,8 +70,8 @@ def read(folder: RunFolder) -> list[Evaluation]:
     if problem := mistyped("evaluations", found, list[Evaluation]):
         raise _damaged(path, problem)
     kept: list[Evaluation] = found
-    if wrong := [e["score"] for e in kept if not _are_numbers(e)]:
-        raise _damaged(path, f"'{wrong[0][:40]}' has a value that is no number")
+    if wrong := [(e["score"], problem) for e in kept if (problem := _wrong(e))]:
+        raise _damaged(path, f"'{wrong[0][0][:40]}' has {wrong[0][1]}")
     return kept
 
 
@@ -96,16 +103,29 @@ def add(folder: RunFolder, new: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _key(of: Evaluation) -> tuple[str, str, str]:
-    return of["score"], of["digest"], json.dumps(of["protocol"], sort_keys=True)
+    protocol = {key: value for key, value in of["protocol"].items() if key not in ABOUT_FLOOR}
+    return of["score"], of["digest"], json.dumps(protocol, sort_keys=True)
 
 
-def _are_numbers(of: Evaluation) -> bool:
-    try:
-        values = [float(value) for value in (of["value"], of.get("error") or 0, of.get("floor") or 0, of["time"])]
-    except (ValueError, OverflowError):
-        return False
-    return 0 <= values[-1] < LATEST
+def _wrong(of: Evaluation) -> str | None:
+    """Say which number of an evaluation is none; None where all are."""
+    for name in ("value", "error", "floor", "floor_error"):
+        value: Any = of.get(name)
+        if value is None or value in NOT_FINITE:
+            continue
+        if isinstance(value, str) or not abs(value) <= LARGEST:
+            return f"a value that is no number ({name})"
+    if any(isinstance(error, (int, float)) and error < 0 for error in (of.get("error"), of.get("floor_error"))):
+        return "a standard error below 0"
+    if of["seeds"] < 1:
+        return "no seeds"
+    return None if 0 <= of["time"] < LATEST else "a value that is no number (time)"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number; in JSON it is the text {text.lower().replace('infinity', 'inf')!r}")
 
 
 def _damaged(path: Path, how: str) -> GanflowError:
-    return GanflowError(f"{path} is damaged ({how}); remove it, and evaluate the run again: ganflow evaluate {path.parent.name}")
+    return GanflowError(f"{path} is damaged ({how}); remove it, and evaluate the run again: ganflow evaluate "
+                        f"{RunFolder(path.parent).reference()}")  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import re
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -66,6 +68,19 @@ class RunFolder:
     def tracking(self) -> Path:
         """A record of everything sent to MLflow so far."""
         return self.path / "tracking.json"
+
+    def reference(self, root: Path = DEFAULT_ROOT) -> str:
+        """The run, or sweep, as one would type it for a command here: its id, or a sweep's name, where that is found in the runs
+        folder `root`, else its path. It is quoted for a shell.
+
+        Args:
+            root: the runs folder that the command looks in.
+        """
+        root = root.absolute()
+        found = self.path.parent == root  # a sweep
+        if self.path.parent.parent == root:
+            found = len(list(root.glob(f"*/{glob.escape(self.id)}*/{FILE}"))) == 1
+        return shlex.quote(self.path.name if found else str(here(self.path)))
 
     def is_run(self) -> bool:
         """Tell whether there is a run in it."""
@@ -253,7 +268,7 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     """
     best = sweep.read().best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.path.name})")
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.reference()})")
     return trial(sweep, best["trial"])
 
 
@@ -264,6 +279,15 @@ def find_run(run: str, root: Path) -> RunFolder:
     Raises:
         GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
     """
+    found = find_any(run, root)
+    if is_sweep(found):
+        found = best_trial(found)
+        check(found)
+    return found
+
+
+def find_any(run: str, root: Path) -> RunFolder:
+    """As `find_run`, but the sweep itself where one is meant."""
     found = _find(run, root)
     check(found)
     return found
@@ -272,20 +296,20 @@ def find_run(run: str, root: Path) -> RunFolder:
 def _find(run: str, root: Path) -> RunFolder:
     sweep = find_sweep(run, root)
     if sweep is not None:
-        return best_trial(sweep)
+        return sweep
     if (Path(run) / FILE).exists():
         return RunFolder(Path(run).absolute())
     runs = list(all_runs(root))
     if not runs:
         raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
     if run == "latest":
-        return best_trial(above) if (above := _sweep_of(runs[-1:])) else runs[-1]
+        return _sweep_of(runs[-1:]) or runs[-1]
     named = [r for r in runs if r.name == run]
     if named:
         return named[-1]
     started = [r for r in runs if r.id.startswith(run)]
     if (above := _sweep_of(started)) and above.read().id.startswith(run):
-        return best_trial(above)
+        return above
     if len(started) > 1:
         some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -22,7 +25,7 @@ from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.recipe import Recipe, kept_recipe
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
-from ganflow.runs.folders import ENCODER_FILE, RunFolder, check
+from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord
 
 
@@ -86,12 +89,24 @@ def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
     composition = recipe.composition()
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
-    try:
+    with fitting(checkpoint):
         load_networks(game, checkpoint.tensors)
-    except ValueError as error:
-        raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
-                           f"{shorten(str(error), 300)}") from None  # fmt: skip
     return game.eval()
+
+
+@contextmanager
+def fitting(checkpoint: Checkpoint) -> Iterator[None]:
+    """While a checkpoint is loaded.
+
+    Raises:
+        GanflowError: (in place of ValueError and KeyError) it is of another game: the recipe was changed.
+    """
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
+                           f"{shorten(str(why), 300)}") from None  # fmt: skip
 
 
 def load_data(folder: RunFolder, recipe: Recipe) -> Data:
@@ -155,8 +170,10 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
-            why = f"has only damaged checkpoints: {'; '.join(map(str, wrong))}" if wrong else "has no checkpoint yet"
-            raise GanflowError(f"run {folder.id} {why}")
+            damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: "
+            again = f"ganflow run {shlex.quote(str(here(folder.recipe)))}"
+            why = f"{damaged}{again}" if wrong else f"no checkpoint yet; {_until_one(folder)}"
+            raise GanflowError(f"run {folder.id} has {why}")
         if wrong:
             raise NewestDamaged(
                 f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "
@@ -168,11 +185,20 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     try:
         return read(path)
     except OSError:
+        if not any(folder.checkpoints.glob("*.safetensors")):
+            raise GanflowError(f"run {folder.id} has no checkpoint yet; {_until_one(folder)}") from None
         unknown = f"no checkpoint '{which}'; use last, best"
         best = "no best checkpoint, for nothing was scored yet; use last" if which == "best" else unknown
         raise GanflowError(f"run {folder.id} has {best}, or a file of {folder.checkpoints}") from None
     except Damaged as error:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
+
+
+def _until_one(folder: RunFolder) -> str:
+    """The advice for a run without checkpoints."""
+    if is_running(folder):
+        return "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
+    return f"train it: ganflow run --resume {folder.reference()}"
 
 
 def check_encoder(data: Data, source: Checkpoint, name: str) -> None:

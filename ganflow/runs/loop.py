@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -22,6 +22,7 @@ from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.health import BEGINNING, FIRST
 from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe, Train
@@ -47,29 +48,37 @@ class Follower(Protocol):
 
 @dataclass(frozen=True)
 class Cadence:
-    """Intervals in rounds. All happen at the end, too."""
+    """Intervals in rounds. All happen at the end, too.
+
+    Attributes:
+        first: of reports up to round BEGINNING, by which health is watched and what is not finite is found.
+    """
 
     rounds: int
     report: int
     sample: int
     evaluate: int
     checkpoint: int
+    first: int
 
     @classmethod
     def of(cls, train: Train) -> Cadence:
         """The recipe's, with what it leaves open (0) chosen from the number of rounds."""
         n = train.rounds
+        report = train.report_every or min(100, max(1, n // 200))
         return cls(
             rounds=n,
-            report=train.report_every or min(100, max(1, n // 200)),
+            report=report,
             sample=train.sample_every or max(1, n // 20),
             evaluate=train.evaluate_every or max(1, n // 10),
             checkpoint=train.checkpoint_every or max(1, n // 20),
+            first=report if train.report_every else min(report, FIRST),
         )
 
     def next_stop(self, round: int) -> int:
         """The first round after this one in which anything is due."""
-        intervals = (self.report, self.sample, self.evaluate, self.checkpoint)
+        report = self.first if round < BEGINNING else self.report
+        intervals = (report, self.sample, self.evaluate, self.checkpoint)
         return min(self.rounds, *((round // every + 1) * every for every in intervals))
 
     def due(self, every: int, round: int) -> bool:
@@ -308,7 +317,8 @@ class Loop:
             self.progress.note(text)
         if not self._noted:
             sections = self.recipe.resolved()["metrics"]
-            self._note_protocols(evaluation.protocols(self.metrics.metrics, sections, found))
+            protocols = evaluation.protocols(self.metrics.metrics, sections, found)
+            self._note_protocols(protocols, evaluation.goals(self.metrics.metrics, found))
         train, shown = self.recipe.train, grouped(scores)
         rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
@@ -317,16 +327,18 @@ class Loop:
         self._call("evaluated", round=round, scores=scores)
         return scores, rule
 
-    def _note_protocols(self, protocols: dict[str, dict[str, Any]]) -> None:
-        """Record the protocols. What was best by another one is not compared with what comes."""
-        before, self._noted = self.folder.read().protocols, True
+    def _note_protocols(self, protocols: dict[str, dict[str, Any]], goals: dict[str, Literal["min", "max"]]) -> None:
+        """Record protocols and goals. What was best by another one is not compared with what comes."""
+        record, self._noted = self.folder.read(), True
+        before = record.protocols
         for name in before.keys() & protocols.keys():
             if difference := evaluation.protocol_difference(before[name], protocols[name]):
                 self.progress.note(f"{name} is computed by another protocol than before: {difference}")
                 if self.best and self.best.get("metric") == name:
                     self.best = None
-        if any(before.get(name) != protocol for name, protocol in protocols.items()):
-            self._record(protocols={**before, **protocols})
+        known: dict[str, Any] = {"protocols": {**before, **protocols}, "goals": {**record.goals, **goals}}
+        if known != {"protocols": before, "goals": record.goals}:
+            self._record(**known)
 
     def _settle(self) -> None:
         """Prepare the game to be sampled from, scored or kept, once in a round."""

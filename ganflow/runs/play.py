@@ -1,12 +1,14 @@
-"""A recipe played in memory: for what shows or measures a trained game, and keeps nothing."""
+"""A recipe played in memory, for what shows or measures a trained game and keeps nothing; and what such a recipe says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ganflow.contract.loss import Report
 from ganflow.engine.game import Game
+from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.run import Parts
 
@@ -25,7 +27,10 @@ def play(recipe: str | Path, overrides: Sequence[str] = (), times: int = 1) -> I
     Raises:
         GanflowError: the recipe has mistakes, its parts do not fit, or a term is not finite.
     """
-    parts = Parts(read_recipe(recipe, overrides))
+    read = read_recipe(recipe, overrides)
+    if read.train.start_from is not None:
+        raise GanflowError("train.start_from: what is played in memory begins with new weights; leave it out")
+    parts = Parts(read)
     rounds = parts.recipe.train.rounds
     parts.composition.begin(parts.game)
     try:
@@ -36,3 +41,15 @@ def play(recipe: str | Path, overrides: Sequence[str] = (), times: int = 1) -> I
             yield parts.game, report
     finally:
         parts.feed.close()
+
+
+def resolved_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """All values of a recipe, as plain data: its sections, defaults filled in.
+
+    Args:
+        recipe, overrides: as of `play`.
+
+    Raises:
+        GanflowError: the recipe has mistakes.
+    """
+    return read_recipe(recipe, overrides).resolved()

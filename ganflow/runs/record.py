@@ -123,6 +123,7 @@ class RunRecord:
         next: the folder of the run that follows.
         untracked: why trackers are fed no more.
         protocols: of the scores, by their names: see `ganflow.Metric.protocol`.
+        goals: of the scores for which one is known, by their names: the first of each metric.
         seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         metric, mode, trials, over, address: a sweep's.
@@ -161,6 +162,7 @@ class RunRecord:
     untracked: list[str] = field(default_factory=list)
     alarms: list[AlarmRecord] = field(default_factory=list)
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    goals: dict[str, Literal["min", "max"]] = field(default_factory=dict)
     sweep: str = ""
     copies: int = 0
     copied_at: int | None = None

@@ -33,7 +33,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, not_finite, record, watched
 from ganflow.runs.folders import RunFolder, make_inner
-from ganflow.runs.loading import describe
+from ganflow.runs.loading import describe, fitting
 from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
 from ganflow.runs.new import Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
@@ -114,11 +114,13 @@ def check_best(recipe: Recipe, metrics: list[Metric]) -> None:
     """Check that there is the score of `train.best`, as far as the metrics say beforehand what they score.
 
     Raises:
-        GanflowError: there is none, or nothing says which of it is better.
+        GanflowError: there is none, or nothing says which of it is better, or `train.best_mode` is not what the metric says.
     """
-    if recipe.train.best is not None and all(metric.names for metric in metrics):
-        named = [dict.fromkeys(metric.names, 0.0) for metric in metrics]
-        rule(recipe.train.best, recipe.train.best_mode, recipe.metrics, metrics, named)
+    train = recipe.train
+    if train.best_mode is not None if train.best is None else all(metric.names for metric in metrics):
+        named = [dict.fromkeys(m.names or [c.component.name], 0.0) for m, c in zip(metrics, recipe.metrics, strict=True)]
+        if found := rule(train.best, train.best_mode, recipe.metrics, metrics, named):
+            found.check()
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ class Run(Parts):
         self.metrics = self.composition.build_metrics(self.data)
         for metric in self.metrics:
             metric.check(self.game)
-        check_best(recipe, self.metrics)
+        if not before:
+            check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
@@ -251,7 +254,7 @@ class Run(Parts):
         what = watched(self.recipe.train, trial=trial)
         if what == "never":
             return None
-        alarms = Alarms(self.recipe.train, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
+        alarms = Alarms(self.recipe, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
         if position.checkpoint and (state := position.checkpoint.plain.get("health")):
             with suppress(KeyError, TypeError, ValueError):  # of another version, or damaged: it begins anew
                 alarms.load_state(state)
@@ -276,13 +279,11 @@ class Run(Parts):
         if found is None:
             say("no checkpoint yet: starting again from round 0")
             return None
-        try:
+        with fitting(found):
             lost = self.trainer.load_state(found.tensors, found.plain)
             if self.options.copied:
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
-        except (ValueError, KeyError) as error:
-            raise GanflowError(f"{found.path.name} does not fit the run's recipe: {error}") from None
         say(f"going on from round {found.round}")
         if lost:
             say(lost)
@@ -359,7 +360,7 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
         elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.id}")
+            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error

@@ -225,7 +225,7 @@ def resume(
         if found and found.round > wanted.train.rounds:
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
         if found and found.round == wanted.train.rounds and before.status == "finished":
-            hint = f"to train on: ganflow run --resume {folder.id} train.rounds={2 * found.round}"
+            hint = f"to train on: ganflow run --resume {folder.reference()} train.rounds={2 * found.round}"
             Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
             return Outcome(folder, "finished", found.round)
         n = before.workers if workers is None else workers
@@ -291,7 +291,7 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None, send
         else:
             if newest(outcome.folder.checkpoints)[1]:
                 raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
-                                   f"rounds again: ganflow run --resume {run}")  # fmt: skip
+                                   f"rounds again: ganflow run --resume {outcome.folder.reference()}")  # fmt: skip
             first, *rest = record.then
             recipe = recipe_of(first)
             # an id is right in a folder that is moved, too

@@ -326,7 +326,7 @@ def log_generator(
         try:
             files = artifacts(str(logged.model_id), str(logged.artifact_location))
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that predict has no type hints: the signature says more
+                warnings.simplefilter("ignore")  # of type hints: the signature says more than they could
                 pyfunc.save_model(
                     str(saved),
                     python_model=str(SERVING),

@@ -25,7 +25,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.journal import entries
 from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_other_folder, store_uri, typed
-from ganflow.tracking.outbox import MISSING, State, artifacts, points, samples, seen, settings, title, trials
+from ganflow.tracking.outbox import MISSING, State, artifacts, points, samples, seen, settings, trials
 
 LOG = "tracking.log"
 
@@ -113,7 +113,7 @@ class Unsent:
     images: int
     uri: str
     why: str
-    run: str  # its id, or the sweep's name
+    run: str  # as one types it
 
     def __str__(self) -> str:
         counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
@@ -132,7 +132,7 @@ def unsent(folder: RunFolder) -> Unsent | None:
     if not left:
         return None
     why = next((part.why for part in left if part.why), "")
-    return Unsent(sum(part.points for part in left), sum(part.images for part in left), left[0].uri, why, title(folder))
+    return Unsent(sum(part.points for part in left), sum(part.images for part in left), left[0].uri, why, folder.reference())
 
 
 def _unsent(folder: RunFolder) -> Unsent | None:
@@ -145,7 +145,7 @@ def _unsent(folder: RunFolder) -> Unsent | None:
     ended = state.status == status or (state.status == "killed" and status == "running")
     if not left and not pictures and ended and not state.error:
         return None
-    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.id)
+    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.reference())
 
 
 class Server:

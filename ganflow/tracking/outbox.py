@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
 
 from ganflow.addresses import SQLITE, without_secrets
-from ganflow.contract.game import ERROR, FLOOR
+from ganflow.contract.game import ERROR, FLOOR, FLOOR_ERROR
 from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.runs import evaluations
@@ -215,7 +215,7 @@ def evaluated(folder: RunFolder) -> tuple[list[Evaluation], GanflowError | None]
 def scores(found: Iterable[Evaluation], since: int) -> Iterator[Point]:
     """Scores of evaluations after `since`, in milliseconds since 1970, with errors and floors."""
     for each in found:
-        values = {"": each["value"], ERROR: each.get("error"), FLOOR: each.get("floor")}
+        values = {"": each["value"], ERROR: each.get("error"), FLOOR: each.get("floor"), FLOOR_ERROR: each.get("floor_error")}
         for ending, value in values.items():
             if value is not None and (time := round(each["time"] * 1000)) > since and math.isfinite(float(value)):
                 yield Point(metric_name(f"{EVALUATED}{each['score']}{ending}"), float(value), time, each["round"])

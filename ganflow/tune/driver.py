@@ -242,7 +242,7 @@ def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) 
     """End the process at once: the cluster is gone. The sweep's folder is all that is needed to go on."""
     folder.update(status="interrupted")
     display.__exit__(None, None, None)
-    say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.sweep}", err=True)
+    say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.reference()}", err=True)
     number = interruption.received()  # the main thread waits for Ray, and may never come to it
     os._exit(128 + number if number else 1)
 

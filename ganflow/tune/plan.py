@@ -161,7 +161,7 @@ def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, L
         if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
             return names[0], metric.goal
     if asked is None:
-        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: +metrics={{use: frechet}}"
+        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: '+metrics={{use: frechet}}'"
         raise _wrong(recipe, "metric", text)
     if asked not in reports:
         raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
@@ -259,7 +259,7 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
         folder.update(**_values(plan, folder))
     except FileExistsError:
-        how = f"go on with it: ganflow tune --resume {folder.sweep}, or choose another --name"
+        how = f"go on with it: ganflow tune --resume {folder.reference()}, or choose another --name"
         raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
     except OSError as error:
         how = f"{error.strerror}; choose another with --runs"
@@ -282,9 +282,9 @@ def find(name: str, root: Path) -> SweepFolder:
     folder = there[0]
     folders.check(folder)
     if folder.read().kind != "sweep":
-        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.path.name}")
+        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.reference()}")
     if folder.read().seeds:
-        how = f"go on with it: ganflow run --resume {folder.sweep}"
+        how = f"go on with it: ganflow run --resume {folder.reference()}"
         raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`; {how}")
     if not folder.recipe.exists():
         raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -123,6 +124,17 @@ class SweepFolder(RunFolder):
             record = found.setdefault(number, TrialRecord(number, {}))
             for name, value in values.items():
                 setattr(record, name, value)
+        return found
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """The alarms of trainings that differ in their seed, each with its `seed` and `trial`; none of a searching sweep, whose
+        trials' folders are not opened for them."""
+        found: list[dict[str, Any]] = []
+        for number, seed in enumerate(self.read().seeds):
+            run = self.trial(number)
+            with suppress(GanflowError):  # a run without a record, or with a damaged one, has none
+                folders.check(run)
+                found += [{"seed": seed, "trial": number, **alarm} for alarm in run.read().alarms]
         return found
 
     def ended(self) -> list[int]:

@@ -65,6 +65,8 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
     reports, asked = Reports(recipe), recipe.train
     metrics, names = [metric for metric, _ in reports.metrics], [dict.fromkeys(names, 0.0) for _, names in reports.metrics]
     objective = rule(asked.best, asked.best_mode, recipe.metrics, metrics, names)
+    if objective:
+        objective.check()
     numbered = (f"{recipe.name}-seeds-{number}" for number in itertools.count(1))
     folder = SweepFolder((root / next(n for n in numbered if not (root / n).exists())).absolute())
     try:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ganflow import Metric
 
 __all__ = [
-    "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Detail", "Diversity", "EarthMovers", "Features",
-    "Frechet", "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall", "SlicedWasserstein",
-    "StackedModes", "ZDiversity",
+    "JSD", "KL", "MMD", "ClassAccuracy", "ClassBalance", "ClassFrechet", "Detail", "Diversity", "EarthMovers", "ExactJSD",
+    "Features", "Frechet", "InceptionScore", "KernelDistance", "Modes", "NearestNeighbours", "PrecisionRecall",
+    "SlicedWasserstein", "StackedModes", "ZDiversity",
 ]  # fmt: skip
 GANFLOW_CONTRACT = 2
 
@@ -150,6 +150,20 @@ class KL:
         return GridDivergence(data, "kl", self.samples, self.bins, self.seed, self.repeats)
 
 
+@settings
+class ExactJSD:
+    """Exact divergences on a line, in nats, of the generator's density from the data's: the Jensen–Shannon divergence and
+    KL(generated ‖ data), by quadrature. Both densities must be known: data gaussians_1d, and generator affine with a normal
+    prior, or a plugin's with a method `log_density`. Where only the data's is, metrics `jsd` and `kl` count samples.
+    """
+
+    @hookimpl
+    def metric(self, data) -> Metric:
+        from ganflow_metrics.exact import ExactDivergence
+
+        return ExactDivergence(data)
+
+
 @hookimpl
 def register(offer):
     offer("metric", "modes", Modes)
@@ -158,5 +172,6 @@ def register(offer):
     offer("metric", "mmd", MMD)
     offer("metric", "jsd", JSD)
     offer("metric", "kl", KL)
+    offer("metric", "exact_jsd", ExactJSD)
     for name, metric in OFFERS:
         offer("metric", name, metric)

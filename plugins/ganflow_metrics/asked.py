@@ -13,21 +13,23 @@ from torch import Tensor
 from ganflow import GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.frechet import Gaussian, Halves
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.frechet import Gaussian, Halves, check_covariance
+from ganflow_metrics.repeats import Repeated, say_few
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
 
 LABEL = "label"
 FEWEST, SPLITS = 20, 16  # real examples of a class; halvings
+EACH = 10  # samples of a class, of which a share is known to √(¼ / 10) = .16 at worst
 MISFIT = "metric class_accuracy asks for digits by the field 'label', whose classes are called '0' to '9'"
 
 
 class AskedLabel(Metric):
     """Scores `asked_label_<n>`, the share of n samples that the digits classifier reads as the digit that was asked, and
     `asked_label_<n>_<class>` for each class. All classes are asked for equally often, but for a remainder. The error is that of a
-    share of n, √(p (1 − p) / n); the floor is the share of real digits that the classifier reads as their labels say.
+    share of n, √(p (1 − p) / n); the floor is the share of training digits that the classifier reads as their labels say. It was
+    trained on all digits of scikit-learn, so that none are new to it.
 
     Raises:
         GanflowError: the data are no labelled digits, of one channel and in memory.
@@ -37,6 +39,7 @@ class AskedLabel(Metric):
 
     def __init__(self, data: Data, samples: int, seed: int) -> None:
         digits = digits_of(data)
+        say_few("class_accuracy", samples, EACH * len(digits), f"which are {samples // len(digits)} of each class")
         self._classifier, self._seed = digits_classifier(), seed
         self._labels = torch.arange(samples) % len(digits)
         self._digits = torch.tensor(digits)
@@ -45,7 +48,9 @@ class AskedLabel(Metric):
         if self._known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier reads {self._known:.0%} as their labels say")
         name = f"asked_label_{samples}"
-        self.names = (name, f"{name}_error", f"{name}_floor", *(f"{name}_{digit}" for digit in digits))
+        self._known_error = math.sqrt(self._known * (1 - self._known) / len(data.train[LABEL]))
+        beside = (f"{name}{ending}" for ending in ("_error", "_floor", "_floor_error"))
+        self.names = (name, *beside, *(f"{name}_{digit}" for digit in digits))
         features = f"digits {digest_of_state(self._classifier.state_dict())}"
         self.protocol = {"samples": samples, "seed": seed, "features": features}
 
@@ -57,7 +62,7 @@ class AskedLabel(Metric):
         each = [right[self._labels == label].mean().item() for label in range(len(self._digits))]
         share = right.mean().item()
         error = math.sqrt(share * (1 - share) / len(right))
-        return dict(zip(self.names, (share, error, self._known, *each), strict=True))
+        return dict(zip(self.names, (share, error, self._known, self._known_error, *each), strict=True))
 
     def _right(self, images: Tensor, labels: Tensor) -> Tensor:
         """True for images (n, 1, height, width) that the classifier reads as their labels (n,) say: (n,) bool."""
@@ -115,6 +120,9 @@ class ClassFrechetMetric(Repeated):
             reference_digest=digest_of_state({"real": real}),
         )  # fmt: skip
         features = extractor.features_of_real(real)
+        d, enough = features.shape[1], int(counts.amin()) // 2
+        remedy = f"samples={(d + 1) * len(field.classes)}" if enough > d else f"the rarest class has two halves of {enough}"
+        check_covariance("class_frechet", "samples of a class", self._each, d, remedy, floor=True)
         self._halves = [Halves(features[labels == label], self._each, SPLITS) for label in range(len(field.classes))]
 
     def draw(self, game: Game, seed: int) -> Tensor:
@@ -131,6 +139,6 @@ class ClassFrechetMetric(Repeated):
         each = [fmean(halves.distances([drawn])[0]) for halves, drawn in zip(self._halves, made, strict=True)]
         return [fmean(each), *each]
 
-    def floor(self) -> Sequence[float]:
+    def floor(self, pair: int) -> Sequence[float]:
         each = [halves.floor for halves in self._halves]
         return [fmean(each), *each]

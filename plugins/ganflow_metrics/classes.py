@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.compared import has_floor, held_out_examples, training_examples
+from ganflow_metrics.compared import RealParts, held_out_examples, training_examples
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.repeats import Repeated, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -52,21 +51,18 @@ class InceptionScoreMetric(Repeated):
 
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
         check_samples("inception_score", extractor, samples)
-        real = training_examples(data, samples)
-        self._real_examples = real if len(real) else held_out_examples(data, "inception_score", 1)[:samples]
         self._extractor, name = extractor, f"inception_score{extractor.label}_{samples}"
-        enough = has_floor(data, "inception_score", len(self._real_examples), samples)
+        fewest = EACH * extractor.classes
+        self._real_parts = real = RealParts(data, "inception_score", samples, seed, repeats, extractor.cheap, True, fewest)
         super().__init__(
-            samples, seed, repeats, [name], [name] if enough else (),
-            features=extractor.about, floor=f"{samples} training examples" if enough else "none",
-            floor_digest=digest_of_state({"real": self._real_examples}),
-        )  # fmt: skip
+            samples, seed, repeats, [name], [name] if real else (), len(real), features=extractor.about, floor=real.about
+        )
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [inception_score(self._extractor.probabilities(x))]
 
-    def floor(self) -> Sequence[float]:
-        return self.score(self._real_examples, 0) if self._floors else ()
+    def floor(self, pair: int) -> Sequence[float]:
+        return self.score(self._real_parts[pair], pair)
 
 
 class ClassBalanceMetric(Repeated):
@@ -81,18 +77,17 @@ class ClassBalanceMetric(Repeated):
         self._extractor, self._shares = extractor, shares(extractor.probabilities(real))
         names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
         super().__init__(
-            samples, seed, repeats, names, names, features=extractor.about, reference=f"{len(real)} training examples",
-            reference_digest=digest_of_state({"real": real}),
+            samples, seed, repeats, names, names, FLOORS, features=extractor.about, reference=f"{len(real)} training examples",
+            reference_digest=digest_of_state({"real": real}), floor=f"{FLOORS} × {samples} draws of the classes",
         )  # fmt: skip
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return self._of(shares(self._extractor.probabilities(x)))
 
-    def floor(self) -> Sequence[float]:
-        n, draws = self._samples, torch.Generator().manual_seed(0)
-        drawn = torch.multinomial(self._shares, FLOORS * n, replacement=True, generator=draws).view(FLOORS, n)
-        each = [self._of(row.bincount(minlength=len(self._shares)).double() / n) for row in drawn]
-        return [fmean(values) for values in zip(*each, strict=True)]
+    def floor(self, pair: int) -> Sequence[float]:
+        draws = torch.Generator().manual_seed(turn_of(self._seed, self._repeats) * FLOORS + pair)
+        drawn = torch.multinomial(self._shares, self._samples, replacement=True, generator=draws)
+        return self._of(drawn.bincount(minlength=len(self._shares)).double() / self._samples)
 
     def _of(self, found: Tensor) -> tuple[float, float]:
         return total_variation(found, self._shares), kl(found, self._shares)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganflow import GanflowError, StreamData, TensorData
 from ganflow_metrics.extractors import Extractor, digest_of_state
-from ganflow_metrics.repeats import Repeated, warn_once
+from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, turn_of, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -27,7 +27,7 @@ def held_out_examples(data: Data, metric: str, at_least: int) -> Tensor:
     examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))
     if len(examples) < at_least:
         raise GanflowError(f"metric {metric} compares with held-out examples, and data {data.name} has {len(examples)}; "
-                           f"raise data.held_out: it wants {at_least} at least")  # fmt: skip
+                           f"raise data.held_out of a new run: it wants {at_least} at least")  # fmt: skip
     return examples
 
 
@@ -39,9 +39,13 @@ def training_examples(data: Data, most: int) -> Tensor:
     if isinstance(data, TensorData):
         examples = data.train[name]  # where fields are not paired, they differ in length
         return examples if len(examples) <= most else examples[_chosen(len(examples), most)]
+    return _loaded(data, name, _chosen(data.size, most))
+
+
+def _loaded(data: StreamData, name: str, rows: Tensor) -> Tensor:
+    """The field `name` of those of the training examples that can be read, (n, *shape)."""
     with ThreadPoolExecutor() as pool:  # the generators are of crops and flips
-        chosen = _chosen(data.size, most).tolist()
-        loaded = list(pool.map(lambda index: data.load(index, torch.Generator().manual_seed(index)), chosen))
+        loaded = list(pool.map(lambda index: data.load(index, torch.Generator().manual_seed(index)), rows.tolist()))
     return torch.stack([item[name] for item in loaded if item is not None])
 
 
@@ -49,17 +53,62 @@ def _chosen(size: int, most: int) -> Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(0))[:most]
 
 
-def has_floor(data: Data, metric: str, there: int, samples: int) -> bool:
-    """Tell whether there are as many real examples as samples, for a floor of the same counts; of fewer, say so once."""
-    if 0 < there < samples:
-        warn_once(f"metric {metric} has no floor: it draws {samples} samples, and data {data.name} has {there} training "
-                  f"examples; with samples={there} it would have one")  # fmt: skip
-    return there == samples
+class RealParts:
+    """Disjoint samples of n training examples of the main field, (n, *shape) each, for the floor of a metric. Other seeds have
+    others, as far as there are enough.
+
+    Where there are fewer than n there are none, for scores of fewer are others; that is said, once.
+
+    Args:
+        seed, repeats: of the metric: the seed of the first draw, and the number of draws.
+        cheap: there are as many as PAIRS. Otherwise, and where examples must be read from files, as many as draws of the
+            generator, so that the floor takes as long as the score.
+        held_out: take held-out examples where training ones cannot be chosen.
+        fewest: samples that the metric takes.
+    """
+
+    def __init__(
+        self, data: Data, metric: str, n: int, seed: int, repeats: int, cheap: bool = True, held_out: bool = False,
+        fewest: int = 10,
+    ) -> None:  # fmt: skip
+        name = next(iter(data.fields))
+        self.whose = "training" if isinstance(data, (TensorData, StreamData)) else "held-out"
+        if isinstance(data, StreamData):
+            there, most = data.size, repeats
+        else:
+            found = data.train[name] if isinstance(data, TensorData) else data.held_out[name] if held_out else torch.empty(0)
+            there, most = len(found), PAIRS if cheap else repeats
+        rows = disjoint(there, n)
+        self._rows = [rows[i] for i in chosen_of(turn_of(seed, repeats), len(rows), most)]
+        if not isinstance(data, StreamData):
+            self._examples = found
+        elif self._rows:
+            self._examples = _loaded(data, name, torch.cat(self._rows))
+            there = len(self._examples)  # what can be read
+            self._rows = list(torch.arange(there).split(n))[: there // n]
+        if 0 < there < n:
+            would = f"with samples={there} it would have one" if there >= fewest else f"{fewest} of them would do"
+            warn_once(f"metric {metric} has no floor: it draws {n} samples, and data {data.name} has {there} {self.whose} "
+                      f"examples; {would}")  # fmt: skip
+        self.about = f"{len(self._rows)} × {n} {self.whose} examples" if self._rows else "none"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self._examples[self._rows[i]]
+
+
+def part_of(examples: Tensor, n: int, seed: int, repeats: int) -> Tensor:
+    """n of the examples (m, *shape), the first ones for the seeds 0, 1, … `repeats` − 1, the next for those after them, as far as
+    there are enough; all where there are fewer."""
+    first = turn_of(seed, repeats) % max(1, len(examples) // n) * n
+    return examples[first : first + n]
 
 
 class Compared(Repeated):
-    """A metric that compares features of generated examples with those of held-out ones. Its floors are the scores of as many
-    training examples as samples; where there are fewer it has none, for the scores of fewer are others.
+    """A metric that compares features of generated examples with those of held-out ones. Its floors are mean scores of samples of
+    as many training examples.
 
     Attributes:
         metric: the component's name, for messages.
@@ -77,17 +126,17 @@ class Compared(Repeated):
         held_out = held_out_examples(data, self.metric, self.fewest)
         if self.equal:
             samples = min(samples, len(held_out))
-            held_out = held_out[:samples]
+            held_out = part_of(held_out, samples, seed, repeats)
         if samples < self.fewest:
             raise GanflowError(f"metric {self.metric} wants {self.fewest} samples at least; raise samples")
-        self.extractor, self._others = extractor, training_examples(data, samples)
-        enough = has_floor(data, self.metric, len(self._others), samples)
+        self.extractor = extractor
+        self._others = RealParts(data, self.metric, samples, seed, repeats, extractor.cheap, fewest=self.fewest)
         names = [f"{score}{extractor.label}_{samples}" for score in self.called]
         super().__init__(
-            samples, seed, repeats, names, names if enough else (),
+            samples, seed, repeats, names, names if self._others else (), len(self._others),
             features=extractor.about, reference=f"{len(held_out)} held-out examples",
             reference_digest=digest_of_state({"held_out": held_out}),
-            floor=f"{len(self._others)} training examples" if enough else "none", **protocol,
+            floor=self._others.about, **protocol,
         )  # fmt: skip
         features = extractor.features_of_real(held_out)
         self.real = self.prepare(features)
@@ -96,8 +145,8 @@ class Compared(Repeated):
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return self.compare(self.extractor.features(x))
 
-    def floor(self) -> Sequence[float]:
-        return self.compare(self.extractor.features_of_real(self._others)) if self._floors else ()
+    def floor(self, pair: int) -> Sequence[float]:
+        return self.compare(self.extractor.features_of_real(self._others[pair]))
 
     def prepare(self, features: Tensor) -> Any:
         """The held-out examples' features (n, d) as `compare` wants them; computed once."""

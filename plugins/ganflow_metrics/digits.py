@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError, Metric, TensorData
-from ganflow_metrics.classifier import digits_classifier
+from ganflow_metrics.classifier import FEATURES, digits_classifier
 from ganflow_metrics.extractors import digest_of_state
-from ganflow_metrics.frechet import Gaussian, Halves
+from ganflow_metrics.frechet import Gaussian, Halves, check_covariance
 from ganflow_metrics.repeats import check_field
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class DigitsMetric(Metric):
         if known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier recognises {known:.0%}: use features: values")
         self._n = n = min(samples, len(real) // 2)
+        check_covariance("frechet", "samples", n, FEATURES, "samples", floor=True)
         self._halves, self._legible = Halves(features, n, max(SPLITS, self._draws)), known
         self.names = tuple(self._scores(1.0, 0.0, 1.0, 0.0, 1.0))
         self.protocol = {

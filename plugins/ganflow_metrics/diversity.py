@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ganflow import GanflowError, TensorData
 from ganflow_metrics.compared import Compared
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.repeats import Repeated, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
 
 Z = "z"
 FEWEST = 10  # real examples
+FREEDOM = 10  # degrees of freedom of a variance over z, conditions × (draws − 1): it is known to √(2 / 10), half of itself
 REDRAWN = (32, 16)  # conditions, and draws of each
 
 
@@ -53,10 +54,16 @@ class ZDiversityMetric(Repeated):
 
     def __init__(self, data: Data, conditions: int, draws: int, seed: int, repeats: int) -> None:
         samples = conditions * draws
+        if (freedom := conditions * (draws - 1)) < FREEDOM:
+            warn_once(f"metric z_diversity: {draws} draws at {conditions} conditions are too few, for a variance of {freedom} "
+                      f"degrees of freedom is uncertain by {math.sqrt(2 / freedom):.0%}; {FREEDOM} are wanted "
+                      f"(draws={FREEDOM + 1})")  # fmt: skip
         names = [f"z_diversity_{samples}", f"z_spread_{samples}"]
-        super().__init__(samples, seed, repeats, names, names[1:], conditions=conditions, reference=data.name)
+        super().__init__(samples, seed, repeats, names, conditions=conditions, reference=data.name)
         self._data, self._conditions, self._each = data, conditions, draws
-        self._usual = math.nan
+        self._usual = self._usual_error = math.nan
+        self._floor = f"{names[1]}_floor"
+        self.names += [self._floor, f"{self._floor}_error"]
 
     def evaluate(self, game: Game) -> dict[str, float]:
         inputs = game.signatures[game.maker].inputs
@@ -64,7 +71,7 @@ class ZDiversityMetric(Repeated):
             raise GanflowError("metric z_diversity: the generator takes no z, so that it makes one example of each condition")
         fields = (game.domains[0], *(source for source in inputs.values() if source != Z))
         if math.isnan(self._usual):
-            self._usual = data_spread(self._data, *fields)
+            self._usual, self._usual_error = data_spread(self._data, *fields)
         return super().evaluate(game)
 
     def draw(self, game: Game, seed: int) -> Tensor:
@@ -78,8 +85,9 @@ class ZDiversityMetric(Repeated):
         found = spread(x.unflatten(0, (self._conditions, self._each)))
         return [found / self._usual, found]
 
-    def floor(self) -> Sequence[float]:
-        return [self._usual]
+    @property
+    def _real(self) -> dict[str, float]:
+        return {self._floor: self._usual, f"{self._floor}_error": self._usual_error}
 
 
 def spread(x: Tensor) -> float:
@@ -87,16 +95,20 @@ def spread(x: Tensor) -> float:
     return float(x.double().var(1).mean().sqrt())
 
 
-def data_spread(data: Data, made: str, *conditions: str) -> float:
+def data_spread(data: Data, made: str, *conditions: str) -> tuple[float, float]:
     """The spread of a field's examples at a fixed condition: of those whose condition two or more have, else of all. Data that
-    can draw further examples of a condition do so, by a method `redrawn(conditions, draws)`.
+    can draw further examples of a condition do so, by a method `redrawn(conditions, draws)`. And its standard error,
+    s / (2 √(v n)) of √v (delta method), where v is the mean of n numbers of standard deviation s: of the variances at conditions
+    that were drawn, or of examples' squared deviations from the mean of their condition.
 
     Raises:
         GanflowError: they do not differ, or there are too few.
     """
     redrawn = getattr(data, "redrawn", None)
     if conditions and redrawn is not None and len(data.held_out[made]):
-        return spread(redrawn(*REDRAWN))
+        drawn = redrawn(*REDRAWN)
+        each = drawn.double().var(1).flatten(1).mean(1)
+        return spread(drawn), float(each.std() / math.sqrt(len(each)) / (2 * each.mean().sqrt()))
     parts = [data.held_out, data.train] if isinstance(data, TensorData) else [data.held_out]
     found = {name: torch.cat([part[name] for part in parts if name in part]) for name in (made, *conditions)}
     if len({len(t) for t in found.values()}) > 1:
@@ -104,7 +116,7 @@ def data_spread(data: Data, made: str, *conditions: str) -> float:
     examples = found[made].flatten(1).double()
     if len(examples) < FEWEST:
         raise GanflowError(f"metric z_diversity compares with real examples, and data {data.name} has {len(examples)}; "
-                           f"raise data.held_out: it wants {FEWEST} at least")  # fmt: skip
+                           f"raise data.held_out of a new run: it wants {FEWEST} at least")  # fmt: skip
     groups = torch.zeros(len(examples), dtype=torch.int64)
     if conditions:
         groups = torch.cat([found[name].flatten(1) if found[name].dim() > 1 else found[name][:, None] for name in conditions], 1)
@@ -112,8 +124,11 @@ def data_spread(data: Data, made: str, *conditions: str) -> float:
     counts = groups.bincount()
     if counts.amax() < 2:
         groups, counts = torch.zeros_like(groups), torch.tensor([len(groups)])
-    shared = [(int(count), examples[groups == group].var(0).mean()) for group, count in enumerate(counts.tolist()) if count > 1]
-    variance = float(sum(count * each for count, each in shared) / sum(count for count, _ in shared))
+    shared = [examples[groups == group] for group, count in enumerate(counts.tolist()) if count > 1]
+    n = sum(map(len, shared))
+    variance = float(sum(len(x) * x.var(0).mean() for x in shared)) / n
     if not variance:
         raise GanflowError(f"metric z_diversity: the examples of data {data.name} do not differ at a fixed condition")
-    return math.sqrt(variance)
+    squares = [(x - x.mean(0)).square().mean(1) for x in shared]  # of each example, from its condition's mean
+    deviation = math.sqrt(sum(float((each - each.mean()).square().sum()) for each in squares) / (n - len(shared)))
+    return math.sqrt(variance), deviation / math.sqrt(n) / (2 * math.sqrt(variance))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganflow import Data, Game
 
 BATCH = 256
+PIXELS = 16  # of images whose values are compared, by default
 
 
 class Extractor(ABC):
@@ -28,11 +29,13 @@ class Extractor(ABC):
         label: part of the scores' names, with a line below in front: "_inception"; "" for the values of points.
         digest: of whatever the features depend on: weights, say. Scores of extractors of other digests are not compared.
         classes: how many it knows; 0 where it is no classifier.
+        cheap: a thousand examples take a moment, so that a floor is the mean of many samples of them.
     """
 
     label: str
     digest: str
     classes: int = 0
+    cheap: bool = False
 
     @abstractmethod
     def features(self, examples: Tensor) -> Tensor:
@@ -55,9 +58,11 @@ class Extractor(ABC):
 class Values(Extractor):
     """The values themselves; images averaged down so that their larger side is at most `pixels`."""
 
-    digest = ""
+    digest, cheap = "", True
 
     def __init__(self, data: Data, pixels: int) -> None:
+        if len(data.shape) != 3 and pixels != PIXELS:
+            raise GanflowError(f"pixels is for images, and data {data.name} are none: leave it out")
         self._pixels = pixels
         self.label = f"_pixels{min(pixels, max(data.shape[1:]))}" if len(data.shape) == 3 else ""
 
@@ -77,7 +82,7 @@ def values(examples: Tensor, pixels: int) -> Tensor:
 class DigitsFeatures(Extractor):
     """Features of the digits classifier, and its answers."""
 
-    label, classes = "_digits", 10
+    label, classes, cheap = "_digits", 10, True
 
     def __init__(self, data: Data) -> None:
         if not (data.main.is_image and data.shape[0] == 1):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganflow_metrics.compared import Compared
+from ganflow_metrics.repeats import warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -60,18 +59,18 @@ class FrechetMetric(Compared):
         return [between(Gaussian.fitted(features), self.real) if features.isfinite().all() else math.nan]
 
     def check_counts(self, data: Data, count: int, dimensions: int) -> None:
-        few = {"held-out examples": (count, "data.held_out"), "samples": (self._samples, "samples")}
+        few = {"held-out examples": (count, "data.held_out of a new run"), "samples": (self._samples, "samples")}
         for what, (number, remedy) in few.items():
-            if number <= dimensions:
-                _warn(f"metric frechet: the covariance of {number} {what} in {dimensions} dimensions is singular, and the "
-                      f"distance too large: compare it with its floor alone; {dimensions + 1} are wanted ({remedy}), or "
-                      "kernel_distance, which is right on average for few, too")  # fmt: skip
+            check_covariance("frechet", what, number, dimensions, remedy, bool(self._floors))
 
 
-@cache
-def _warn(text: str) -> None:
-    """Log a warning, once."""
-    logging.getLogger("ganflow").warning(text)
+def check_covariance(metric: str, what: str, number: int, dimensions: int, remedy: str, floor: bool) -> None:
+    """Warn once of a covariance of so few examples that it is singular."""
+    if number <= dimensions:
+        beside = ": compare it with its floor alone" if floor else ", with no floor to compare it with"
+        warn_once(f"metric {metric}: the covariance of {number} {what} in {dimensions} dimensions is singular, and the distance "
+                  f"too large{beside}; {dimensions + 1} are wanted ({remedy}), or kernel_distance, which is right on average "
+                  "for few, too")  # fmt: skip
 
 
 class Halves:

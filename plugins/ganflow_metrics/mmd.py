@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.repeats import RealSamples, Repeated, check_points, mean, points
+from ganflow_metrics.repeats import RealSamples, Repeated, check_points, pairs_of, points
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -25,20 +25,21 @@ class MMD(Repeated):
 
     def __init__(self, data: Data, samples: int, bandwidth: float | None, flatten: bool, seed: int, repeats: int) -> None:
         check_points(data, "mmd", samples, flatten)
-        self._real_samples = RealSamples(data, "mmd", samples)
-        self._bandwidth = median_distance(self._real_samples.reference(0)) if bandwidth is None else bandwidth
+        self._real_samples = RealSamples(data, "mmd", samples, seed, repeats, most=pairs_of(samples))
+        self._bandwidth = median_distance(self._real_samples.first) if bandwidth is None else bandwidth
         if not self._bandwidth > 0:
             raise GanflowError(f"metric mmd takes the median distance between real examples as its bandwidth, and that of data "
                                f"{data.name} is 0: set bandwidth of the metric")  # fmt: skip
         name = f"mmd2_{samples}"
         kernel = {"kernel": "Gaussian", "bandwidth": self._bandwidth}
-        super().__init__(samples, seed, repeats, [name], [name], **kernel, **self._real_samples.protocol)
+        real = self._real_samples
+        super().__init__(samples, seed, repeats, [name], [name], real.pairs, **kernel, **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [squared_mmd(points(x), self._real_samples.reference(repeat), self._bandwidth)]
 
-    def floor(self) -> Sequence[float]:
-        return [mean([squared_mmd(*pair, self._bandwidth) for pair in self._real_samples.pairs(self._repeats)])]
+    def floor(self, pair: int) -> Sequence[float]:
+        return [squared_mmd(*self._real_samples.pair(pair), self._bandwidth)]
 
 
 def squared_mmd(x: Tensor, y: Tensor, bandwidth: float) -> float:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.repeats import Repeated, mean
+from ganflow_metrics.repeats import Repeated, say_few, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data
 
 WIDEST = 10.0  # share of the true standard deviation: samples that fill a ball evenly, and more, have no other
 DRAWS = 64
+MISSES = 0.01  # modes without a sample, on average, of the true mixture
 
 
 class ModesMetric(Repeated):
@@ -33,9 +34,11 @@ class ModesMetric(Repeated):
             raise GanflowError(f"metric modes needs data with known modes, such as gaussians; {data.name} has none")
         self._centres, self._std, self._within = data.centres, float(data.std), within
         self._weights = getattr(data, "weights", torch.ones(len(data.centres)) / len(data.centres))
+        wanted = samples_of(self._weights)
+        say_few("modes", samples, wanted, f"for {missed(self._weights, samples):.2g} modes have none of them on average")
         scores = [f"{name}_{samples}" for name in ("modes", "high_quality", "sigma_inside", "reverse_kl")]
         floor = f"{DRAWS} × {samples} draws of the weights"
-        super().__init__(samples, seed, repeats, scores, scores[3:], within=within, modes=len(data.centres), floor=floor)
+        super().__init__(samples, seed, repeats, scores, scores[3:], DRAWS, within=within, modes=len(data.centres), floor=floor)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         covered, share = count_modes(x, self._centres, self._within * self._std)
@@ -43,9 +46,26 @@ class ModesMetric(Repeated):
         _, nearest = nearest_modes(x, self._centres)
         return [float(covered), share, spread, reverse_kl(nearest, self._weights)]
 
-    def floor(self) -> Sequence[float]:
-        draws = torch.multinomial(self._weights, DRAWS * self._samples, True, generator=torch.Generator().manual_seed(0))
-        return [mean([reverse_kl(modes, self._weights) for modes in draws.split(self._samples)])]
+    def floor(self, pair: int) -> Sequence[float]:
+        draws = torch.Generator().manual_seed(turn_of(self._seed, self._repeats) * DRAWS + pair)
+        return [reverse_kl(torch.multinomial(self._weights, self._samples, True, generator=draws), self._weights)]
+
+
+def missed(weights: Tensor, n: int) -> float:
+    """Σ (1 − w)^n: modes without one of n samples of the mixture, on average. Modes without weight do not count."""
+    return float((1 - weights[weights > 0].double()).pow(n).sum())
+
+
+def samples_of(weights: Tensor) -> int:
+    """The fewest samples of which MISSES modes have none, on average."""
+    n = 1
+    while missed(weights, n) > MISSES:
+        n *= 2
+    low = n // 2
+    while n - low > 1:
+        middle = (low + n) // 2
+        low, n = (middle, n) if missed(weights, middle) > MISSES else (low, middle)
+    return n
 
 
 def nearest_modes(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

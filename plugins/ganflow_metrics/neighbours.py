@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MANIFOLD, BALL = 3, 5  # neighbours: of Kynkäänniemi et al. 2019, of Naeem et al. 2020
 COPY = 0.1
+FEWEST = 10
 ROWS = 4096
 
 
@@ -65,10 +66,12 @@ class NearestMetric(Repeated):
     goal: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int, training: int) -> None:
-        held_out, trained = held_out_examples(data, "nearest_neighbours", 10), training_examples(data, training)
+        held_out, trained = held_out_examples(data, "nearest_neighbours", FEWEST), training_examples(data, training)
         if not len(trained):
             raise GanflowError(f"metric nearest_neighbours looks through training examples, and those of data {data.name} cannot "
                                "be chosen from: use data in memory or in a folder")  # fmt: skip
+        if samples < FEWEST:
+            raise GanflowError(f"metric nearest_neighbours wants {FEWEST} samples at least; raise samples")
         self._extractor, self._trained = extractor, extractor.features_of_real(trained)
         self._usual = float(nearest(extractor.features_of_real(held_out), self._trained).mean())
         if not self._usual:

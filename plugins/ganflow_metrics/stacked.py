@@ -11,12 +11,12 @@ from ganflow_data.digits import enlarge
 from torch import Tensor
 
 from ganflow import GanflowError
-from ganflow_metrics.classes import kl
+from ganflow_metrics.classes import EACH, kl
 from ganflow_metrics.classifier import SIDE, digits_classifier
 from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
-from ganflow_metrics.repeats import Repeated
+from ganflow_metrics.repeats import Repeated, chosen_of, say_few, turn_of
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PIECE = 1000  # pictures read at once
 FEWEST = 10  # held-out pictures
 DIGITS = 10
+FLOORS = 3  # samples of held-out pictures: 26,000 take two seconds of a core to draw and to read
 
 
 class StackedModesMetric(Repeated):
@@ -50,11 +51,19 @@ class StackedModesMetric(Repeated):
                                f"classifier recognises {known:.0%}: use data stacked_digits")  # fmt: skip
         self._held_out = held_out
         names = [f"stacked_{score}_{samples}" for score in ("modes", "kl", "legible")]
-        enough = self._further is not None or len(held_out) >= samples
+        classes = DIGITS ** data.shape[0]
+        say_few("stacked_modes", samples, EACH * classes, f"for there are {classes} classes")
+        turn = turn_of(seed, repeats)
+        if self._further is None:
+            self._parts = chosen_of(turn, len(held_out) // samples, FLOORS)
+        else:
+            self._parts = range(turn * FLOORS, (turn + 1) * FLOORS)
+        count = len(self._parts)
         super().__init__(
-            samples, seed, repeats, names, names if enough else (), classes=DIGITS ** data.shape[0], kl="found ‖ uniform",
+            samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
             features=f"digits {digest_of_state(self._classifier.state_dict())}",
-            floor=f"{samples} held-out pictures" if enough else "none", reference_digest=digest_of_state({"real": held_out}),
+            floor=f"{count} × {samples} held-out pictures" if count else "none",
+            reference_digest=digest_of_state({"real": held_out}),
         )  # fmt: skip
 
     def draw(self, game: Game, seed: int) -> Tensor:
@@ -65,16 +74,17 @@ class StackedModesMetric(Repeated):
         shares = shares_of_stacks(x)
         return [float((shares > 0).sum()), kl(shares, torch.full_like(shares, 1 / len(shares))), legible(x)]
 
-    def floor(self) -> Sequence[float]:
-        return self.score(torch.cat([self._read(piece) for piece in self._real_pictures()]), 0) if self._floors else ()
+    def floor(self, pair: int) -> Sequence[float]:
+        return self.score(torch.cat([self._read(piece) for piece in self._real_pictures(self._parts[pair])]), pair)
 
-    def _real_pictures(self) -> Iterator[Tensor]:
-        """As many held-out pictures as samples, in pieces."""
+    def _real_pictures(self, part: int) -> Iterator[Tensor]:
+        """As many held-out pictures as samples, in pieces; other ones for another part."""
         if self._further is None:
-            yield from self._held_out[: self._samples].split(PIECE)
+            yield from self._held_out[part * self._samples : (part + 1) * self._samples].split(PIECE)
         else:
-            for i, piece in enumerate(torch.arange(self._samples).split(PIECE)):
-                yield self._further(len(piece), 1 + i)
+            pieces = torch.arange(self._samples).split(PIECE)
+            for i, piece in enumerate(pieces):
+                yield self._further(len(piece), 1 + part * len(pieces) + i)
 
     def _read(self, pictures: Tensor) -> Tensor:
         """Probabilities of the digits, (n, channels, digits), of pictures (n, channels, height, width); NaN where one is not

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow_metrics.repeats import RealSamples, Repeated, check_points, mean, points
+from ganflow_metrics.repeats import RealSamples, Repeated, check_points, pairs_of, points
 
 if TYPE_CHECKING:
     from ganflow import Data
@@ -26,15 +26,15 @@ class EarthMovers(Repeated):
 
     def __init__(self, data: Data, samples: int, flatten: bool, seed: int, repeats: int) -> None:
         check_points(data, "emd", samples, flatten)
-        self._real_samples = RealSamples(data, "emd", samples)
+        self._real_samples = real = RealSamples(data, "emd", samples, seed, repeats, most=pairs_of(samples))
         name = f"emd_{samples}"
-        super().__init__(samples, seed, repeats, [name], [name], cost="Euclidean", **self._real_samples.protocol)
+        super().__init__(samples, seed, repeats, [name], [name], real.pairs, cost="Euclidean", **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [earth_movers(points(x), self._real_samples.reference(repeat))]
 
-    def floor(self) -> Sequence[float]:
-        return [mean([earth_movers(*pair) for pair in self._real_samples.pairs(self._repeats)])]
+    def floor(self, pair: int) -> Sequence[float]:
+        return [earth_movers(*self._real_samples.pair(pair))]
 
 
 class SlicedMetric(Repeated):
@@ -46,20 +46,17 @@ class SlicedMetric(Repeated):
 
     def __init__(self, data: Data, samples: int, projections: int, seed: int, repeats: int) -> None:
         self._projections = projections
-        self._real_samples = real = RealSamples(data, "sliced_wasserstein", samples, strict=False)
+        self._real_samples = real = RealSamples(data, "sliced_wasserstein", samples, seed, repeats, strict=False)
         name = f"sliced_w1_{real.n}"
-        floors = [name] if real.has_floor else []
-        super().__init__(real.n, seed, repeats, [name], floors, projections=projections, **real.protocol)
+        floors = [name] if real.pairs else []
+        super().__init__(real.n, seed, repeats, [name], floors, real.pairs, projections=projections, **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         reference = self._real_samples.reference(repeat)
         return [sliced_wasserstein(points(x), reference, self._projections, self._seed + repeat)]
 
-    def floor(self) -> Sequence[float]:
-        if not self._real_samples.has_floor:
-            return ()
-        return [mean([sliced_wasserstein(*pair, self._projections, self._seed + repeat)
-                      for repeat, pair in enumerate(self._real_samples.pairs(self._repeats))])]  # fmt: skip
+    def floor(self, pair: int) -> Sequence[float]:
+        return [sliced_wasserstein(*self._real_samples.pair(pair), self._projections, pair)]
 
 
 def earth_movers(a: Tensor, b: Tensor) -> float:

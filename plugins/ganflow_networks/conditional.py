@@ -223,7 +223,8 @@ def fields_of(data: Data, condition: tuple[str, ...], who: str) -> dict[str, Fie
             raise GanflowError(f"condition: data '{data.name}' has no field '{name}'; it has {', '.join(data.fields)}")
         field = data.fields[name]
         if field.kind == "class" and len(field.classes) < 2:
-            raise GanflowError(f"condition: '{name}' of data '{data.name}' has one class only, {field.classes[0]}: condition=[]")
+            raise GanflowError(f"condition: '{name}' of data '{data.name}' has one class only, {field.classes[0]}; "
+                               "set 'condition=[]'")  # fmt: skip
         if field.kind != "class" and not field.shape:
             advice = f"let the data name them, TensorData(…, classes={{'{name}': [names]}})"
             raise GanflowError(f"condition: '{name}' of data '{data.name}' is a number that has no classes: {advice}")

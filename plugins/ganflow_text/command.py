@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     text = understood(args.sentences, encoder, folder)
     game = load_game(folder, args.checkpoint)
     if "text" not in game.signatures[game.maker].inputs.values() or game.prior is None:
-        raise GanflowError(f"run {folder.name} {folder.id} does not draw what sentences say: ganflow sample {folder.id}")
+        raise GanflowError(f"run {folder.name} {folder.id} does not draw what sentences say: ganflow sample {folder.reference()}")
     z, vectors = ways(game.latents(rows, args.seed), text, args.n) if args.between else same(
         game.latents(args.n, args.seed), text
     )  # fmt: skip

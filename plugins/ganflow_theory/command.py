@@ -6,7 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
-from ganflow import check_output_path, print_lines, whole_number, write_output
+from ganflow import GanflowError, check_output_path, print_lines, whole_number, write_output
 
 HELP = "show the theory of the game: each part as a picture and numbers"
 PARTS = {
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         output = f"a .png (default: theory-{name}.png)"
         part.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
         part.add_argument("--json", action="store_true", help="the numbers as JSON, and nothing else")
-        part.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of the trainings (default: 0)")
+        part.add_argument("--seed", type=whole_number(0), metavar="N", help="of the trainings (default: 0)")
         part.add_argument("--rounds", type=whole_number(1), metavar="N", help="of each training (default: the recipe's)")
         if name == "disjoint":
             part.add_argument("--theta", type=number, default=1.0, metavar="θ", help="the lines' distance (default: 1)")
@@ -52,9 +52,13 @@ def main(args: argparse.Namespace) -> int:
         print_lines(*(f"ganflow theory {name:{width}}  {text}" for name, (_, text) in PARTS.items()))
         return 0
     output = check_output_path(args.output or Path(f"theory-{args.part}.png"), (".png",))
-    changes = [*args.overrides, f"train.seed={args.seed}"]
-    if args.rounds:
-        changes.append(f"train.rounds={args.rounds}")
+    changes = list(args.overrides)
+    for option, key, value in (("--seed", "train.seed", args.seed), ("--rounds", "train.rounds", args.rounds)):
+        if value is None:
+            continue
+        if any(change.partition("=")[0] == key for change in changes):
+            raise GanflowError(f"{option} and {key}=… set the same: leave one of them out")
+        changes.append(f"{key}={value}")
 
     import json
     import math

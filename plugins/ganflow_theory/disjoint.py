@@ -11,14 +11,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganflow import COLOURS, FAINT, INK
+from ganflow import COLOURS, FAINT, INK, GanflowError
+from ganflow_theory.changes import LOSSES, critic_steps, kept
 from ganflow_theory.data import lines
+from ganflow_theory.densities import normal_of
 from ganflow_theory.networks import Affine
-from ganflow_theory.showing import Number, Shown, label, normal_of, panels, watched
+from ganflow_theory.showing import Number, Shown, label, panels, watched
 
 RECIPE, TIMES = "theory/lines", 30
 WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
 EXAMPLES, STEP = 100, 1e-3
+SMALLEST, LARGEST = 1e-4, 1e4  # |θ|
+STRAIGHT = "optimizer.generator.matrix.lr"
+KEPT = {
+    **LOSSES,
+    "modifiers": "more may be appended: '+modifiers=…'",
+    "data.use": "it is about lines",
+    "data.at": "the data's line is at 0, and '--theta 2' sets the other's distance",
+    "prior": "heights are U(0, 1) on both lines",
+    "generator": "'--theta 2' sets the lines' distance",
+    STRAIGHT: "the generator's line is shifted, not turned",
+}
 
 
 def pair(theta: float) -> tuple[Tensor, Tensor]:
@@ -42,12 +55,15 @@ def w1(x: Tensor, y: Tensor) -> float:
     """The exact earth mover's distance of the rows of x (n, d) and of y (m, d), in equal shares, by POT."""
     import ot
 
-    return float(ot.emd2([], [], ot.dist(x.numpy(), y.numpy(), metric="euclidean")))
+    costs = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")  # by |x|² + |y|² − 2xy small ones are rounding
+    return float(ot.emd2([], [], costs.numpy()))
 
 
 def divergences(theta: float) -> tuple[float, float, float, float]:
-    """JSD and W₁ of the lines, and their derivatives with respect to θ."""
-    step = min(STEP, abs(theta) / 2) or STEP
+    """JSD and W₁ of the lines, and their derivatives with respect to θ, of which there are none at 0."""
+    if theta == 0:
+        return jsd(*pair(0.0)), w1(*pair(0.0)), math.nan, math.nan
+    step = STEP * abs(theta)
     here, before, after = pair(theta), pair(theta - step), pair(theta + step)
     slopes = [(f(*after) - f(*before)) / (2 * step) for f in (jsd, w1)]  # central differences
     return jsd(*here), w1(*here), slopes[0], slopes[1]
@@ -55,17 +71,20 @@ def divergences(theta: float) -> tuple[float, float, float, float]:
 
 def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
     """Compute both over θ, and let the minimax loss and the Wasserstein loss move a line that begins at θ."""
-    grid = sorted({*(i / 20 for i in range(-40, 41)), theta})
+    if theta and not SMALLEST <= abs(theta) <= LARGEST:
+        raise GanflowError(f"--theta {theta:g}: 0, or between {SMALLEST:g} and {LARGEST:g} from it, on either side")
+    start = [f"generator.bias=[{theta!r},0.0]", f"{STRAIGHT}=0"]
+    ways = {"minimax": start, "wasserstein": [*start, *WASSERSTEIN]}
+    for way in ways.values():
+        settings = kept(RECIPE, way, changes, KEPT)
+    paths = {n: [(i, normal_of(g)[0]) for g, i in watched(RECIPE, [*way, *changes], TIMES)] for n, way in ways.items()}
+    widest = max(2.0, abs(theta))
+    grid = sorted({*(i * widest / 40 for i in range(-40, 41)), theta})
     found = {t: divergences(t) for t in grid}
-    at_zero = jsd(*pair(0.0))
-    ways = {}
-    for name, way in {"minimax": [], "wasserstein": WASSERSTEIN}.items():
-        start = f"generator.bias=[{theta},0.0]"
-        ways[name] = [(n, normal_of(game)[0]) for game, n in watched(RECIPE, [start, *way, *changes], TIMES)]
+    at_zero = found[0.0][0]
     title = "Parallel lines: what Jensen–Shannon cannot see, and the earth mover's distance can"
-    figure, (first, second, third, fourth) = panels(
-        title, ["two distributions", "their distance", "its derivative", "descending it by a critic"], side=300
-    )
+    titles = ["two distributions", "their distance", "its derivative", "descending it by a critic"]
+    figure, (first, second, third, fourth) = panels(title, titles, changes, side=300)
     _, made = pair(theta)
     first.plot([0, 0], [0, 1], color=COLOURS[0], linewidth=4, label="data")
     first.plot(made[:, 0].numpy()[[0, 0]], [0, 1], color=COLOURS[1], linewidth=4, label="generator")
@@ -89,24 +108,28 @@ def show(changes: Sequence[str], theta: float = 1.0) -> Shown:
             third.plot(*zip(*part, strict=True), color=colour, linewidth=2, label=curve)
     second.plot([0], [math.log(2)], "o", color=COLOURS[3], markerfacecolor="white", markersize=7)
     second.plot([0], [at_zero], "o", color=COLOURS[3], markersize=7)
-    second.set_ylim(-0.1, 2.6)
+    second.set_ylim(-0.05 * widest, 1.3 * widest)
     third.set_ylim(-1.2, 1.9)
     label(second, "θ", "distance", legend="upper center")
     label(third, "θ", "derivative", legend="upper center")
     fourth.axhline(0, color=FAINT, linewidth=4, label="the data's line")
     for loss, colour in (("minimax", COLOURS[3]), ("wasserstein", COLOURS[2])):
-        fourth.plot(*zip(*ways[loss], strict=True), color=colour, linewidth=2, label=f"{loss} loss".replace("w", "W", 1))
-    fourth.set_ylim(min(0, theta) - 0.15 * abs(theta or 1), max(0, theta) + 0.55 * abs(theta or 1))
-    label(fourth, "rounds (10 critic steps each)", "θ", legend="upper right")
+        fourth.plot(*zip(*paths[loss], strict=True), color=colour, linewidth=2, label=f"{loss} loss".replace("w", "W", 1))
+    reached = [0.0, *(t for path in paths.values() for _, t in path)]
+    low, high = min(reached), max(reached)
+    fourth.set_ylim(low - 0.15 * (high - low or 1), high + 0.55 * (high - low or 1))  # room for the legend
+    label(fourth, critic_steps(settings), "θ", legend="upper right")
     here = found[theta]
-    rounds, by_minimax = ways["minimax"][-1]
+    rounds, by_minimax = paths["minimax"][-1]
+    known = ("its derivative with respect to θ", "its derivative: sign θ")
+    derivatives = known if theta else ("at θ = 0 it has no derivative",) * 2
     return Shown(title, [
         Number("theta", theta, "the lines' distance"),
         Number("jsd", here[0], f"JSD of the two lines (log 2 = {math.log(2):.5f}), from {EXAMPLES} points of each"),
         Number("jsd_at_zero", at_zero, "the same at θ = 0"),
-        Number("jsd_gradient", here[2], "its derivative with respect to θ"),
+        Number("jsd_gradient", here[2], derivatives[0]),
         Number("w1", here[1], "earth mover's distance of the same points, by POT: |θ|"),
-        Number("w1_gradient", here[3], "its derivative: sign θ"),
+        Number("w1_gradient", here[3], derivatives[1]),
         Number("theta_minimax", by_minimax, f"θ after {rounds} rounds of the minimax loss"),
-        Number("theta_wasserstein", ways["wasserstein"][-1][1], f"θ after {rounds} rounds of the Wasserstein loss"),
+        Number("theta_wasserstein", paths["wasserstein"][-1][1], f"θ after {rounds} rounds of the Wasserstein loss"),
     ], figure)  # fmt: skip

@@ -18,11 +18,15 @@ class OptimalCriticMetric(Metric):
     def __init__(self) -> None:
         self.protocol = {"compared": "D with p_data / (p_data + p_G), by quadrature"}
 
-    def evaluate(self, game: Game) -> dict[str, float]:
-        from ganflow_theory.optimal import compared
-        from ganflow_theory.showing import pair_of
+    def check(self, game: Game) -> None:
+        from ganflow_theory.optimal import check_discriminator
 
-        found = compared(game, pair_of(game))
+        check_discriminator(game)
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        from ganflow_theory.optimal import check_discriminator, compared
+
+        found = compared(game, check_discriminator(game))
         return dict(zip(self.names, (found.error, found.value, found.bound), strict=True))
 
 
@@ -35,11 +39,15 @@ class DualityMetric(Metric):
     def __init__(self) -> None:
         self.protocol = {"compared": "E f(x) − E f(G(z)) over the largest slope with ∫ |F_data − F_G|, by quadrature"}
 
-    def evaluate(self, game: Game) -> dict[str, float]:
-        from ganflow_theory.duality import bound_of
-        from ganflow_theory.showing import pair_of
+    def check(self, game: Game) -> None:
+        from ganflow_theory.duality import check_wasserstein
 
-        found = bound_of(game, pair_of(game))
+        check_wasserstein(game)
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        from ganflow_theory.duality import bound_of, check_wasserstein
+
+        found = bound_of(game, check_wasserstein(game))
         return dict(zip(self.names, (found.ratio, found.steepest, found.w1), strict=True))
 
 
@@ -54,6 +62,11 @@ class LinearELBOMetric(Metric):
         if self._x is None or not len(self._x):
             raise GanflowError(f"metric linear_elbo is of held-out examples, and data {data.name} has none; raise data.held_out")
         self.protocol = {"held_out": len(self._x), "compared": "ELBO with log N(x; b, W Wᵀ + s² I), in closed form"}
+
+    def check(self, game: Game) -> None:
+        from ganflow_theory.elbo import check_linear
+
+        check_linear(game)
 
     def evaluate(self, game: Game) -> dict[str, float]:
         from ganflow_theory.elbo import model_of

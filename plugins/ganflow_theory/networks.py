@@ -39,7 +39,7 @@ def affine(data: Data, prior: Prior | None, matrix: Sequence[Sequence[float]], b
         GanflowError: there is no prior, the data are no points, or matrix and bias do not fit them.
     """
     if prior is None:
-        raise GanflowError("generator affine needs a prior: prior={use: normal, dim: 1}")
+        raise GanflowError("generator affine needs a prior: 'prior={use: normal, dim: 1}'")
     if len(data.shape) != 1:
         raise GanflowError(f"generator affine makes points (d,), and data {data.name} has examples of shape {data.shape}")
     (d,), k = data.shape, math.prod(prior.shape)

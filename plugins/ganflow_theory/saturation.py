@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from ganflow import COLOURS, GanflowError
-from ganflow_theory.showing import POINTS, Number, Shown, doubled, label, normal_of, panels, scores_of, trained, watched
+from ganflow_theory.changes import LOSSES, STAYS, critic_steps, kept
+from ganflow_theory.densities import Pair, doubled, normal_of, pair_of, scores_of
+from ganflow_theory.duality import excess
+from ganflow_theory.optimal import DISCRIMINATORS
+from ganflow_theory.showing import Number, Shown, label, panels, trained, watched
 
 if TYPE_CHECKING:
     from ganflow import Game
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 RECIPE, TIMES = "theory/saturation", 15
 WASSERSTEIN = ["loss=wasserstein", "modifiers=[{use: gradient_penalty, weight: 10, one_sided: true}]"]
 DISTANCES = (1.0, 2.0, 3.0, 4.0)
+KEPT = {**STAYS, **LOSSES, "modifiers": "more may be appended: '+modifiers=…'"}
 Formula = Callable[[Tensor], Tensor]
 
 
@@ -34,19 +39,34 @@ def formulas() -> dict[str, Formula]:
     return {loss.name: loss.generator_loss for loss in losses}
 
 
-def gradient_norm(game: Game, scores: Callable[[Tensor], Tensor], formula: Formula) -> float:
+def codes(game: Game, pair: Pair) -> Tensor:
+    """The z, (n,), of which the affine generator makes the nodes x of the pair.
+
+    Raises:
+        GanflowError: z has several numbers.
+    """
+    generator: Any = game.generator
+    if game.prior is None or game.prior.shape != (1,):
+        raise GanflowError("this part is about a z of one number: set 'prior={use: normal, dim: 1}'")
+    found: Tensor = (pair.x - generator.bias.detach().double()) / generator.matrix.detach()[0, 0].double()
+    return found
+
+
+def gradient_norm(game: Game, pair: Pair, scores: Callable[[Tensor], Tensor], formula: Formula) -> float:
     """The length of the gradient of E formula(scores(G(z))) with respect to all of the generator's parameters.
 
-    Where the discriminator wins, the expectation is that of rare z: not a mean over draws, but an integral over z ~ N(0, 1).
+    Where the discriminator wins, the expectation is that of rare z: not a mean over draws, but an integral.
     """
-    if game.prior is None or game.prior.support is not None or game.prior.shape != (1,):
-        raise GanflowError("this part integrates over a normal z of one number: set prior={use: normal, dim: 1}")
-    generator = deepcopy(game.generator).cpu().double()
-    z = torch.linspace(-10, 10, POINTS, dtype=torch.float64)
-    weights = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    generator, z = deepcopy(game.generator).cpu().double(), codes(game, pair)
     values = torch.vmap(lambda score: formula(score[None]))(scores(generator(z[:, None])))
-    gradients = torch.autograd.grad(torch.trapezoid(values * weights, z), list(generator.parameters()))
+    gradients = torch.autograd.grad(values @ (pair.weights * pair.q), list(generator.parameters()))
     return float(torch.cat([g.flatten() for g in gradients]).norm())
+
+
+def best_wasserstein(game: Game, pair: Pair) -> float:
+    """The length of the gradient of −E f(G(z)) of the optimal f, whose slope is ±1: 1 where the sign is the same everywhere."""
+    slopes = excess(game, pair).sign()
+    return math.hypot(pair.integral(slopes * pair.q), pair.integral(slopes * pair.q * codes(game, pair)))
 
 
 def optimal_scores(game: Game) -> Callable[[Tensor], Tensor]:
@@ -57,34 +77,56 @@ def optimal_scores(game: Game) -> Callable[[Tensor], Tensor]:
 
 def measured(game: Game) -> dict[str, float]:
     """The gradient's length by each loss, through the game's critic."""
-    critic = doubled(game.critic)
-    return {name: gradient_norm(game, lambda x: scores_of(critic, x), formula) for name, formula in formulas().items()}
+    critic, pair = doubled(game.critic), pair_of(game)
+    return {name: gradient_norm(game, pair, lambda x: scores_of(critic, x), formula) for name, formula in formulas().items()}
+
+
+def ideal(game: Game) -> dict[str, float]:
+    """The same through D*, and for `wasserstein` through the optimal f."""
+    pair, best = pair_of(game), optimal_scores(game)
+    found = {name: gradient_norm(game, pair, best, formulas()[name]) for name in DISCRIMINATORS}
+    return {**found, "wasserstein": best_wasserstein(game, pair)}
+
+
+def check(game: Game) -> None:
+    """Refuse what this part cannot measure."""
+    codes(game, pair_of(game))
+
+
+def centre_of(game: Game) -> tuple[float, float]:
+    """Mean and standard deviation of the data, a mixture."""
+    data: Any = game.data
+    centres, mean = data.centres[:, 0], float(data.weights @ data.centres[:, 0])
+    return mean, math.sqrt(float(data.weights @ (data.stds.square() + (centres - mean).square())))
 
 
 def show(changes: Sequence[str]) -> Shown:
     """Train discriminators and Wasserstein critics at several distances, and follow those at the recipe's."""
+    settings = kept(RECIPE, [], changes, KEPT)
+    kept(RECIPE, WASSERSTEIN, changes, KEPT)
     over_rounds: dict[str, list[float]] = {name: [] for name in formulas()}
     rounds = []
     for game, played in watched(RECIPE, changes, TIMES):
-        found = measured(game)
+        check(game)
+        far = measured(game)
         rounds.append(played)
-        for name in ("minimax", "non_saturating"):
-            over_rounds[name].append(found[name])
-    farthest, far = normal_of(game)[0], found
-    ideal = {name: gradient_norm(game, optimal_scores(game), formulas()[name]) for name in ("minimax", "non_saturating")}
-    for game, _ in watched(RECIPE, [*WASSERSTEIN, *changes], TIMES):
-        over_rounds["wasserstein"].append(measured(game)["wasserstein"])
+        for name in DISCRIMINATORS:
+            over_rounds[name].append(far[name])
+    best = ideal(game)
+    for critics, _ in watched(RECIPE, [*WASSERSTEIN, *changes], TIMES):
+        over_rounds["wasserstein"].append(measured(critics)["wasserstein"])
     far["wasserstein"] = over_rounds["wasserstein"][-1]
-    rows, ideals = {farthest: far}, {farthest: ideal}
+    (mean, spread), (middle, scale) = centre_of(game), normal_of(game)
+    farthest, side = abs(middle - mean), -1 if middle < mean else 1
+    rows, ideals = {farthest: far}, {farthest: best}
     for distance in DISTANCES:
-        moved = [*changes, f"generator.bias=[{distance}]"]
-        game = trained(RECIPE, moved)
-        rows[distance] = measured(game)
-        ideals[distance] = {name: gradient_norm(game, optimal_scores(game), formulas()[name]) for name in ideal}
-        rows[distance]["wasserstein"] = measured(trained(RECIPE, [*WASSERSTEIN, *moved]))["wasserstein"]
+        moved = [*changes, f"generator.bias=[{mean + side * distance!r}]"]
+        game = trained(RECIPE, moved, check)
+        rows[distance], ideals[distance] = measured(game), ideal(game)
+        rows[distance]["wasserstein"] = measured(trained(RECIPE, [*WASSERSTEIN, *moved], check))["wasserstein"]
     title = "The generator's gradient, when the discriminator wins"
     where = f"while the critic learns, {farthest:g} apart"
-    figure, (left, right) = panels(title, [where, "after training, over the distance"], side=560)
+    figure, (left, right) = panels(title, [where, "after training, over the distance"], changes, side=560)
     names = {
         "minimax": "minimax: E log(1 − D(G(z)))",
         "non_saturating": "non-saturating: −E log D(G(z))",
@@ -95,19 +137,23 @@ def show(changes: Sequence[str]) -> Shown:
         left.plot(rounds, over_rounds[name], color=colour, linewidth=1.8, marker="o", markersize=3.5, label=text)
         after = [rows[d][name] for d in distances]
         right.plot(distances, after, color=colour, linewidth=1.8, marker="o", markersize=5, label=text)
-        if name in ideal:
-            best = [ideals[d][name] for d in distances]
+        if name in DISCRIMINATORS:
+            optimal = [ideals[d][name] for d in distances]
             dashed = f"{text.partition(':')[0]}, through D* itself"
-            right.plot(distances, best, color=colour, linewidth=1.2, linestyle="--", label=dashed)
-    for axes, x in ((left, "rounds (10 critic steps each)"), (right, "distance of the means (both have σ = 0.5)")):
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=min(axes.get_ylim()[0], 1e-2) ** 1.4)  # room for the legend
+            right.plot(distances, optimal, color=colour, linewidth=1.2, linestyle="--", label=dashed)
+    apart = f"σ of the data {spread:.3g}, of the generator {scale:.3g}"
+    both = f"both have σ = {scale:g}" if math.isclose(scale, spread, rel_tol=1e-6) else apart
+    for axes, x in ((left, critic_steps(settings)), (right, f"distance of the means ({both})")):
+        axes.set_yscale("log", nonpositive="mask")
+        lowest = min(axes.get_ylim()[0], 1e-2)
+        axes.set_ylim(bottom=lowest**1.4 if lowest > 1e-200 else lowest)  # room for the legend
         label(axes, x, "length of the generator's gradient", legend="lower left")
-    ratio = far["wasserstein"] / far["minimax"]
+    ratio = far["wasserstein"] / far["minimax"] if far["minimax"] else math.inf
+    exact = f"gradient of −E f(G(z)), through the trained critic (exact: {best['wasserstein']:.4g})"
     return Shown(title, [
         Number("ratio", ratio, f"Wasserstein's gradient over minimax's, {farthest:g} apart"),
         Number("minimax", far["minimax"], "gradient of E log(1 − D(G(z))), through the trained discriminator"),
-        Number("minimax_optimal", ideal["minimax"], "the same through D* itself"),
+        Number("minimax_optimal", best["minimax"], "the same through D* itself"),
         Number("non_saturating", far["non_saturating"], "gradient of −E log D(G(z)), through the trained discriminator"),
-        Number("wasserstein", far["wasserstein"], "gradient of −E f(G(z)), through the trained critic (exact: 1)"),
+        Number("wasserstein", far["wasserstein"], exact),
     ], figure)  # fmt: skip

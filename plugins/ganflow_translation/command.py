@@ -98,7 +98,7 @@ def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int) -> Way:
     ways = {to: origin for to, origin in origins.items() if origin in fields and fields[origin].is_image and origin != to}
     if not ways:
         raise GanflowError(f"run {folder.name} {folder.id} does not translate: its generator draws from a prior; "
-                           f"use ganflow sample {folder.id}")  # fmt: skip
+                           f"use ganflow sample {folder.reference()}")  # fmt: skip
     to = to or next(iter(ways))
     if to not in ways:
         raise GanflowError(f"--to {to}: run {folder.name} {folder.id} translates to {' or '.join(ways)}")

@@ -35,7 +35,7 @@ from gallery_page import ROOT, Entry, file_of, read_entries, read_result, spread
 from PIL import Image
 
 from ganflow import child
-from ganflow.contract.game import ERROR, FLOOR
+from ganflow.contract.game import ERROR, FLOOR, FLOOR_ERROR
 from ganflow.errors import GanflowError, did_you_mean
 from ganflow.files import replacing
 from ganflow.printing import finite, say, say_text
@@ -173,7 +173,7 @@ def keep(job: Job, results: Path) -> dict[str, Any]:
     run, name = job.run, job.entry.name
     assert run is not None
     record, values = run.read(), scores_of(run)
-    names = [f"{score}{ending}" for score in record.protocols for ending in ("", ERROR, FLOOR)]
+    names = [f"{score}{ending}" for score in record.protocols for ending in ("", ERROR, FLOOR, FLOOR_ERROR)]
     found: dict[str, Any] = {
         "seed": job.seed, "cpu": round(job.seconds, 1), "rounds": record.round,
         "scores": finite({score: float(f"{values[score]:.6g}") for score in names if score in values}),

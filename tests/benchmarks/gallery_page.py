@@ -14,7 +14,8 @@ from typing import Any
 
 from ganflow.contract.hooks import CONTRACT
 from ganflow.errors import GanflowError
-from ganflow.evaluation.evaluate import Spread, spreads
+from ganflow.evaluation.evaluate import Spread, floor_over, spreads
+from ganflow.evaluation.scores import figure as figure_of
 from ganflow.evaluation.scores import grouped
 from ganflow.files import write_text
 from ganflow.plugins import versions
@@ -247,10 +248,11 @@ def figure(spread: Spread, n: int) -> str:
 
 
 def floor_of(name: str, seeds: list[dict[str, Any]]) -> str:
-    """The mean of a score's floors, " (floor 4.5)"; "" where it has none."""
-    scores = (score for seed in seeds for score in grouped(seed["scores"]) if score.name == name)
-    floors = [float(score.floor) for score in scores if score.floor is not None]
-    return f" (floor\N{NO-BREAK SPACE}{mean(floors):.4g})" if floors else ""
+    """The mean of a score's floors with its error, " (floor 4.5 ± 0.1)"; "" where it has none."""
+    values = [{name: float(value) for name, value in seed["scores"].items()} for seed in seeds]
+    scores = [score for each in values for score in grouped(each) if score.name == name and score.floor is not None]
+    floor, error = floor_over(scores) if scores else (None, None)
+    return "" if floor is None else " " + f"(floor {figure_of(floor, error)})".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _link(entry: Entry) -> str:

@@ -124,7 +124,7 @@ def short(root: Path, trials: int, times: int) -> None:
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     recipe = root / "ring.yaml"
     tune = f"tune: {{trials: {trials}, rounds: {SHORT}, space: {{optimizer.lr: {{loguniform: [1.0e-4, 1.0e-2]}}}}}}"
-    quick = RING.read_text().replace("  - {use: emd}\n", "")  # whose evaluation is as long as many rounds
+    quick = RING.read_text().replace("  - {use: emd, repeats: 10}\n", "")  # whose evaluation is as long as many rounds
     recipe.write_text(f"{quick}\ntrack: {{mlflow: false}}\n{tune}\n")
     own = [sys.executable, "-m", "ganflow", "tune", recipe, "--name", "s", "-q", "--runs"]
     script = [sys.executable, __file__, "--trials", trials, "--rounds", SHORT, "--bare-short"]

@@ -203,6 +203,40 @@ def test_forms_of_the_table(command, runs, known):
     assert json.loads(rows[1]["protocol"]) == {"samples": 5, "seed": 2, "repeats": 1}
 
 
+def test_a_floor_is_shown_and_kept_with_its_error(command, runs):
+    """Of real points: 16 disjoint pairs of 20 of the 400 in training."""
+    metric = "{use: sliced_wasserstein, samples: 20}"
+    code, out, _ = command("evaluate", "a", "--metric", metric, "--csv", "scores.csv")
+    (kept,) = scores_of(runs["a"])
+    assert code == 0
+    assert f"{kept['floor']:.4g} ± {kept['floor_error']:.2g}" in out
+    assert 0.02 < kept["floor_error"] / kept["floor"] < 0.3
+    with open("scores.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["floor_error"]) == kept["floor_error"]
+    command("evaluate", "c", "--metric", metric)
+    code, out, _ = command("compare", "a", "c")
+    assert f"(floor {kept['floor']:.4g} ± {kept['floor_error']:.2g})" in out
+    facts = json.loads(command("compare", "a", "c", "--json")[1])
+    assert facts["scores"]["sliced_w1_20"]["runs"][0]["floor_error"] == kept["floor_error"]
+
+
+def test_floors_of_seeds_are_of_other_pairs(command, runs):
+    metric = ("--metric", "{use: sliced_wasserstein, samples: 8}")
+    one, more = (json.loads(command("evaluate", "a", *metric, "--seeds", n, "--json")[1])[0] for n in ("1", "3"))
+    assert one["floor"] != more["floor"] == pytest.approx(one["floor"], abs=4 * one["floor_error"])
+    assert more["floor_error"] == pytest.approx(one["floor_error"] / math.sqrt(3), rel=0.4)
+
+
+def test_an_evaluation_whose_floor_was_found_otherwise_is_replaced(command, runs):
+    assert command("evaluate", "a")[0] == 0
+    path = runs["a"].path / "evaluations.json"
+    path.write_text(path.read_text().replace('"floor": "', '"floor": "otherwise: '))
+    assert command("evaluate", "a")[0] == 0
+    (kept,) = scores_of(runs["a"])
+    assert not kept["protocol"]["floor"].startswith("otherwise")
+
+
 def test_the_same_evaluation_replaces_the_earlier(command, runs, known):
     for seeds in ("1", "2", "1"):
         assert command("evaluate", "a", "--metric", "says", "--seeds", seeds)[0] == 0
@@ -220,6 +254,27 @@ def test_json_is_nothing_else(command, runs, known, tmp_path):
     assert (code, strict(out)[0]["value"], err) == (0, "inf", "wrote x.csv: 2 scores\n")
     code, out, err = command("compare", "a", "c", "--json", "--output", "x.png")
     assert (code, strict(out)["scores"]["known_8"]["runs"][0]["value"], err) == (0, "inf", "wrote x.png: 2 runs\n")
+
+
+@pytest.mark.parametrize("which", ["last", "best", "x.safetensors"])
+def test_a_run_without_checkpoints(command, runs, which):
+    """What is advised makes one."""
+    for path in runs["a"].checkpoints.iterdir():
+        path.unlink()
+    refused = command.refused("evaluate", "a", "--checkpoint", which)
+    assert refused == f"ganflow: run {runs['a'].id} has no checkpoint yet; train it: ganflow run --resume {runs['a'].id}"
+    assert command(*shlex.split(refused.partition("train it: ")[2])[1:], "-q")[0] == 0
+    assert command("evaluate", "a", "--checkpoint", which.replace("x.safetensors", "last"))[0] == 0
+
+
+def test_a_run_whose_checkpoints_are_all_damaged(command, runs):
+    for path in runs["a"].checkpoints.iterdir():
+        path.write_bytes(b"?")
+    refused = command.refused("evaluate", "a")
+    assert f"run {runs['a'].id} has only damaged checkpoints: " in refused
+    assert refused.endswith(f"; restore one from a backup, or train anew: ganflow run runs/a/{runs['a'].id}/recipe.yaml")
+    assert command(*shlex.split(refused.partition("anew: ")[2])[1:], "-q")[0] == 0
+    assert command("evaluate", "a")[0] == 0  # the new one
 
 
 def test_another_runs_checkpoint_is_not_scored_as_this_ones(command, runs, known):
@@ -283,8 +338,19 @@ def test_a_metric_that_fails_is_named(command, runs, known):
         ('{"schema": "2.0"}', "of a newer ganflow"),
         ('{"evaluations": [{"score": 1}]}', "is damaged"),
         (KEPT.replace("VALUE", "1" + 400 * "0").replace("TIME", "0.0"), "'x' has a value that is no number"),
-        (KEPT.replace("VALUE", "1.0").replace("TIME", "Infinity"), "'x' has a value that is no number"),
-        (KEPT.replace("VALUE", "1.0").replace("TIME", "NaN"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "Infinity"), "Infinity is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "-1"), "'x' has a value that is no number"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "NaN"), "NaN is no number"),
+        (KEPT.replace("VALUE", "NaN").replace("TIME", "0.0"), "NaN is no number; in JSON it is the text 'nan'"),
+        (KEPT.replace("VALUE", "-Infinity").replace("TIME", "0.0"), "-Infinity is no number; in JSON it is the text '-inf'"),
+        (KEPT.replace("VALUE", "1e999").replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", '"1.5"').replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", '"good"').replace("TIME", "0.0"), "'x' has a value that is no number (value)"),
+        (KEPT.replace("VALUE", "true").replace("TIME", "0.0"), "is damaged"),
+        (KEPT.replace("VALUE", '1.0, "floor": "0x1"').replace("TIME", "0.0"), "'x' has a value that is no number (floor)"),
+        (KEPT.replace("VALUE", '1.0, "error": -0.1').replace("TIME", "0.0"), "'x' has a standard error below 0"),
+        (KEPT.replace("VALUE", "1.0").replace("TIME", "0.0").replace('"seeds": 1', '"seeds": 0'), "'x' has no seeds"),
+        (KEPT.replace("VALUE", '1.0, "goal": "best"').replace("TIME", "0.0"), "is damaged"),
     ],
 )
 def test_a_damaged_file_is_named(command, runs, text, how):
@@ -292,6 +358,7 @@ def test_a_damaged_file_is_named(command, runs, text, how):
     for refused in (command.refused("compare", "a", "c"), command.refused("evaluate", "a")):
         assert "evaluations.json" in refused
         assert how in refused
+        assert "remove it, and evaluate the run again: ganflow evaluate " in refused or "update ganflow" in refused
 
 
 def test_a_damaged_newest_checkpoint(command, runs):
@@ -321,13 +388,16 @@ def test_side_by_side(command, runs):
     code, out, err = command("compare", "a", "c", "--output", "both.png")
     assert (code, err) == (0, "")
     head, rounds, *lines, wrote = out.splitlines()
-    assert head.split("  ")[-1] == "difference"
+    assert head.split("  ")[-1] == "second − first"
     assert head.split()[:4] == ["a", runs["a"].id, "c", runs["c"].id]
     assert rounds.split() == ["round", "30", "30"]
     last = {name: list(entries(run.journal)) for name, run in runs.items()}
     (sliced,) = [line for line in lines if line.startswith("sliced_w1_64")]
-    for name in ("a", "c"):
-        assert f"{last[name][-1].values['sliced_w1_64']:.4g}" in sliced
+    a, c = (last[name][-1].values["sliced_w1_64"] for name in ("a", "c"))
+    assert f"{a:.4g}" in sliced
+    assert f"{c:.4g}" in sliced
+    assert f"  {c - a:+.3g} ± " in sliced
+    assert sliced.endswith((", within noise", ", beyond noise"))
     (term,) = [line for line in lines if line.startswith("critic/relativistic")]
     assert f"{last['a'][-2].values['critic/relativistic']:.4g}" in term
     assert not any(line.startswith(("lr/", "rounds_per_second")) for line in lines)
@@ -343,19 +413,81 @@ def test_the_comparison_for_programs(command, runs):
     assert code == 0
     assert [run["id"] for run in found["runs"]] == [runs["a"].id, runs["c"].id]
     assert found["scores"]["sliced_w1_64"]["protocol"]["samples"] == 64
-    assert [score["round"] for score in found["scores"]["sliced_w1_64"]["runs"]] == [30, 30]
+    (row,) = found["scores"].values()
+    assert [score["round"] for score in row["runs"]] == [30, 30]
+    a, c = row["runs"]
+    error = math.hypot(a["error"], c["error"])
+    assert row["difference"] == {
+        "of": runs["c"].id, "less": runs["a"].id, "value": pytest.approx(c["value"] - a["value"]),
+        "error": pytest.approx(error), "within_noise": abs(c["value"] - a["value"]) <= 2 * error,
+    }  # fmt: skip
+    assert (found["not_compared"], found["advice"]) == ([], [])
+
+
+def test_of_three_the_best_and_the_worst_are_named(command, runs, known):
+    for name, score in (("a", "2.0"), ("b", "7.0"), ("c", "5.0")):
+        assert command("evaluate", name, "--metric", f"{{use: says, scores: [{score}, 2.0]}}")[0] == 0
+        kept = json.loads((runs[name].path / "evaluations.json").read_text())
+        assert kept["evaluations"][0]["goal"] == "min"
+        kept["evaluations"][0]["error"] = 1.0
+        (runs[name].path / "evaluations.json").write_text(json.dumps(kept))
+    (line,) = [line for line in command("compare", "a", "b", "c")[1].splitlines() if line.startswith("known_8")]
+    assert line.endswith("  best a, worst b: 5 ± 1.4, beyond noise")
+
+
+def advised(command, text):
+    """Type the command that a message ends with."""
+    code, _, err = command(*shlex.split(text.rpartition(" alike: ")[2])[1:])
+    assert code == 0, err
 
 
 def test_other_protocols_are_refused_and_the_advice_works(command, runs):
     refused = command.refused("compare", "a", "b")
-    assert refused.startswith("ganflow: sliced_w1_64: samples 64 against 32; evaluate both alike: ganflow evaluate ")
-    _, *advised = shlex.split(refused.partition("alike: ")[2])
-    assert advised[:3] == ["evaluate", runs["a"].id, runs["b"].id]
-    assert command(*advised)[0] == 0
+    assert refused.startswith("ganflow: sliced_w1_64: samples 64 against 32, reference ")
+    assert f"; evaluate both alike: ganflow evaluate {runs['a'].id} {runs['b'].id} --metric " in refused
+    advised(command, refused)
     code, out, _ = command("compare", "a", "b", "--json")
     assert code == 0
     found = json.loads(out)["scores"]["sliced_w1_64"]["runs"]
     assert [score["value"] for score in found] == [scores_of(runs[name])[0]["value"] for name in ("a", "b")]
+
+
+def test_a_score_by_other_protocols_is_left_out_with_all_differences(command, runs, known):
+    """The others are compared; one command evaluates all that is left out alike."""
+    for name, metric in (("a", "{use: modes, samples: 99}"), ("b", "{use: modes, samples: 98, seed: 5}")):
+        assert command("evaluate", name, "--metric", "says", "--metric", metric)[0] == 0
+    code, out, err = command("compare", "a", "b")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[-10:] if line.startswith("known")] == ["known_8"]
+    listed = lines[lines.index("not compared:") + 1 :]
+    assert listed[1].startswith("modes_99: samples 99 against 98, ")
+    assert listed[1].endswith(", seed 0 against 5")
+    assert listed[0].startswith("sliced_w1_64: samples 64 against 32, reference ")
+    assert listed[-1].startswith(f"evaluate both alike: ganflow evaluate {runs['a'].id} {runs['b'].id} --metric ")
+    found = json.loads(command("compare", "a", "b", "--json")[1])
+    assert {"known_8"} == found["scores"].keys()
+    apart = {each["score"]: each for each in found["not_compared"]}
+    assert {"samples 99 against 98", "seed 0 against 5"} <= set(apart["modes_99"]["differences"])
+    assert apart["modes_99"]["runs"] == [runs["a"].id, runs["b"].id]
+    assert found["advice"] == [listed[-1].partition(": ")[2]]
+    advised(command, out)
+    code, out, _ = command("compare", "a", "b")
+    assert "not compared" not in out
+    assert code == 0
+    assert {"known_8", "sliced_w1_64", "modes_99"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
+
+
+def test_where_nothing_can_be_compared_all_of_it_is_listed(command, runs, known):
+    for name, metric in (("a", "{use: says, samples: 4}"), ("b", "{use: says, samples: 5, seed: 1}")):
+        assert command("evaluate", name, "--metric", metric)[0] == 0
+    refused = command.refused("compare", "a", "b")
+    first, *lines, last = refused.splitlines()
+    assert first == "no score can be compared:"
+    assert lines[0].startswith("sliced_w1_64: samples 64 against 32, reference ")
+    assert lines[1:] == ["known_4: samples 4 against 5, seed 0 against 1"]
+    advised(command, last)
+    assert "not compared" not in command("compare", "a", "b")[1]
 
 
 def test_the_advice_has_the_number_of_seeds_and_the_runs_folder(command, runs, known, tmp_path):
@@ -363,22 +495,83 @@ def test_the_advice_has_the_number_of_seeds_and_the_runs_folder(command, runs, k
     for name, samples in (("a", 4), ("c", 5)):
         metric = f"{{use: says, samples: {samples}}}"
         assert command("evaluate", name, "--metric", metric, "--seeds", "2", "--runs", "elsewhere")[0] == 0
-    refused = command.refused("compare", "a", "c", "--runs", "elsewhere")
-    assert "known_4: samples 4 against 5" in refused
-    assert command(*shlex.split(refused.partition("alike: ")[2])[1:])[0] == 0
+    code, out, _ = command("compare", "a", "c", "--runs", "elsewhere")
+    assert (code, "known_4: samples 4 against 5" in out.splitlines()) == (0, True)
+    assert out.endswith(" --seeds 2 --runs elsewhere\n")
+    advised(command, out)
     code, out, _ = command("compare", "a", "c", "--runs", "elsewhere")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("known_4")]
-    assert line.endswith("0 ± 0.71: within noise")  # 0 and 1 in both: each ± 0.5, together √½
+    assert line.endswith("  +0 ± 0.71, within noise")  # 0 and 1 in both: each ± 0.5, together √½
 
 
-def test_other_data_are_refused(command, runs):
-    record = json.loads((runs["c"].path / "run.json").read_text())
+def test_runs_that_are_given_by_path_are_advised_by_path(command, runs, tmp_path, monkeypatch):
+    """Two folders of runs, with the same id in both."""
+    (tmp_path / "here").mkdir()
+    shutil.copytree(tmp_path / "runs", tmp_path / "here" / "other")
+    monkeypatch.chdir(tmp_path / "here")
+    a, b = (f"{tmp_path}/runs/{name}/{runs[name].id}" for name in ("a", "b"))
+    refused = command.refused("compare", a, f"other/b/{runs['b'].id}")
+    assert f"ganflow evaluate {a} other/b/{runs['b'].id} --metric " in refused
+    assert "--runs" not in refused
+    advised(command, refused)
+    assert command("compare", a, f"other/b/{runs['b'].id}")[0] == 0
+    assert command("compare", a, b)[0] == 2  # that one was not evaluated
+
+
+def test_an_id_that_two_runs_have_is_no_advice(command, runs, tmp_path):
+    shutil.copytree(tmp_path / "runs" / "b", tmp_path / "runs" / "copy")
+    refused = command.refused("compare", "a", "copy")
+    assert f"ganflow evaluate {runs['a'].id} runs/copy/{runs['b'].id} --metric " in refused
+    advised(command, refused)
+
+
+def test_runs_without_a_common_score(command, runs, known):
+    """Terms are shown, and how to have a score in common."""
+    for name in ("a", "c"):
+        lines = [json.loads(line) for line in runs[name].journal.read_text().splitlines()]
+        kept = [line for line in lines if "sliced_w1_64" not in line["values"]]
+        runs[name].journal.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    text = "ganflow: the runs have no score in common; their terms are compared; evaluate them alike: ganflow evaluate"
+    code, out, err = command("compare", "a", "c")
+    assert (code, "critic/relativistic" in out) == (0, True)
+    assert err == f"{text} {runs['a'].id} {runs['c'].id} --metric sliced_wasserstein\n"
+    assert command("evaluate", "c", "--metric", "says")[0] == 0
+    code, out, err = command("compare", "a", "c")
+    assert (code, "known_8" in out) == (0, True)
+    assert err.startswith(f"{text} {runs['a'].id} {runs['c'].id} --metric '{{use: known/says, ")
+    advised(command, err)
+    code, out, err = command("compare", "a", "c", "b")
+    assert err.startswith(f"ganflow: b {runs['b'].id} has no score in common with the others; evaluate them alike: ")
+
+
+def changed_data(run, **keys):
+    record = json.loads((run.path / "run.json").read_text())
     record["data"]["fingerprint"] = "f" * 16
-    (runs["c"].path / "run.json").write_text(json.dumps(record))
+    (run.path / "run.json").write_text(json.dumps(record))
+    recipe = (run.path / "recipe.yaml").read_text()
+    for key, (old, new) in keys.items():
+        assert f"{key}: {old}" in recipe
+        recipe = recipe.replace(f"{key}: {old}", f"{key}: {new}")
+    (run.path / "recipe.yaml").write_text(recipe)
+
+
+def test_other_data_are_refused_with_the_keys_that_differ(command, runs):
+    changed_data(runs["c"], samples=(400, 500), layout=("ring", "grid"))
     refused = command.refused("compare", "a", "c")
     assert "the runs had different data" in refused
-    assert f"gaussians (ring) (ffffffffffff) in run {runs['c'].id}; compare runs of the same data" in refused
+    assert f"gaussians (ring) (ffffffffffff) in run {runs['c'].id}: " in refused
+    assert "data.layout ring against grid" in refused
+    assert "data.samples 400 against 500" in refused
+    assert refused.endswith("; compare runs of the same data")
+
+
+def test_other_data_by_the_same_keys(command, runs):
+    changed_data(runs["c"])
+    refused = command.refused("compare", "a", "c")
+    assert "the keys of data are equal in both recipes, so the files, or what was drawn, differ" in refused
+    (runs["c"].path / "recipe.yaml").write_text("data: no_such_data\n")
+    assert "by which keys cannot be read (" in command.refused("compare", "a", "c")
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_runs_folds_the_trials_of_a_sweep(make_sweep, command):
         ["wgan-sweep-1", "20260102-030405-0000", "finished", "3/16 trials"],
         ["gan", "20260103-000000-0000", "finished", "10/10"],
     ]
-    assert rows[2][-1] == "frechet_512 1.5"
+    assert rows[2][-1] == "best frechet_512 1.5"
     assert len(cells(command("runs", "--all")[1])) == 1 + 2 + 3
     assert [run["id"] for run in json.loads(command("runs", "--json")[1])] == [row[1] for row in rows[1:]]
 

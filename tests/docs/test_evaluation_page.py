@@ -12,7 +12,7 @@ def test_the_commands_run(command):
     (recipe,) = [text for language, text in BLOCKS if language == "yaml"]
     Path("small.yaml").write_text(recipe, encoding="utf-8")
     lines = [line for language, text in BLOCKS if language == "console" for line in text.splitlines()]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         name, *arguments = shlex.split(line)
         assert name == "ganflow"
@@ -24,7 +24,9 @@ def test_the_commands_run(command):
 
     assert command("run", "small.yaml", "-q", "name=other", "metrics[0].samples=64")[0] == 0
     (shown,) = [text for language, text in BLOCKS if language == "text"]
-    refused = command.refused("compare", "small", "other")
-    assert refused.startswith(shown.partition("20261129")[0])
-    assert command(*shlex.split(refused.partition("alike: ")[2])[1:])[0] == 0
-    assert command("compare", "small", "other")[0] == 0
+    assert command("evaluate", "small", "other", "--metric", "{use: modes, samples: 100}")[0] == 0
+    code, out, _ = command("compare", "small", "other")
+    assert code == 0
+    assert shown.partition("20261129")[0] in out
+    assert command(*shlex.split(out.partition("alike: ")[2])[1:])[0] == 0
+    assert "not compared" not in command("compare", "small", "other")[1]

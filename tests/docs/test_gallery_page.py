@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import signal
 import subprocess
@@ -111,6 +112,7 @@ def test_healthy_recipes_raised_no_alarm_and_those_that_show_a_fault_did():
         raised[path.stem] = {sign for seed in json.loads(path.read_text())["seeds"] for sign in seed["alarms"]}
     assert len(raised) > 20
     assert {name: signs for name, signs in raised.items() if signs} == {
+        "theory-collapse": {"modes dropped", "critic under-trained"},  # the latter with one seed of three
         "theory-lines": {"critic saturated", "gradient vanished (critic)"},
         "theory-saturation": {"critic saturated", "gradient vanished (critic)"},
     }
@@ -144,7 +146,10 @@ def test_a_row():
     first, seconds, shown, picture = row(result_of(scores))
     assert (first, seconds) == (r'<a href="../recipes/a/b.yaml">a/b</a><br>One \| two.', "41<br>n 3")
     mean, sd, floor = np.mean(values), np.std(values, ddof=1), 0.5 + np.mean(values) / 100
-    assert shown.replace("\u00a0", " ") == f"d {mean:.4g} ± {sd:.2g} (floor {floor:.4g})<br>share {mean / 2:.4g} ± {sd / 2:.2g}"
+    floor_error = sd / 100 / math.sqrt(3)
+    assert shown.replace("\u00a0", " ") == (
+        f"d {mean:.4g} ± {sd:.2g} (floor {floor:.4g} ± {floor_error:.2g})<br>share {mean / 2:.4g} ± {sd / 2:.2g}"
+    )
     assert '<img src="gallery/a-b.png" alt="a/b, seed 0"' in picture
     assert row(result_of(scores, picture=""))[3] == ""
 
@@ -230,7 +235,8 @@ def test_a_missing_seed_is_trained_and_no_other(work, capsys):
     lines = [json.loads(line)["values"] for line in journal.read_text().splitlines()]
     last = [values["sliced_w1_32"] for values in lines if "sliced_w1_32" in values][-1]
     assert result["seeds"][0]["scores"]["sliced_w1_32"] == pytest.approx(last, rel=1e-5)
-    assert {*result["seeds"][0]["scores"]} == {"sliced_w1_32", "sliced_w1_32_error", "sliced_w1_32_floor"}
+    endings = ("", "_error", "_floor", "_floor_error")
+    assert {*result["seeds"][0]["scores"]} == {f"sliced_w1_32{ending}" for ending in endings}
     (sheet,) = Path("build").glob("tiny/*/0/tiny/*/samples/round-*6.png")
     with Image.open("docs/gallery/tiny.png") as small, Image.open(sheet) as large:
         assert small.width / small.height == pytest.approx(large.width / large.height, rel=0.01)

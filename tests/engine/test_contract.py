@@ -230,7 +230,7 @@ def test_helpers_beside_the_right_methods_are_no_mistakes(build):
                                       "did you mean 'make'?"),
         (["critic={use: patch}", "condition=label"],
          "condition: critic 'patch' scores images (fields real, or source and target, or a and b); and 'label' of data 'digits', "
-         "which it is conditioned on, is of kind class: use another critic (dcgan, mlp), or condition=[]"),
+         "which it is conditioned on, is of kind class: use another critic (dcgan, mlp), or 'condition=[]'"),
         (["data={use: labelled}", "condition=label"],
          "condition: 'label' of data 'labelled' is a number that has no classes: let the data name them, TensorData(…, "
          "classes={'label': [names]})"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from ganflow.evaluation.compare import Measured, ProtocolsDiffer, aligned, spread_of, stem
+from ganflow.evaluation.compare import Difference, Measured, aligned, difference, stem
 from ganflow.evaluation.scores import Score
 
 
@@ -12,8 +14,12 @@ def measured(name: str, value: float = 1.0, time: float = 0.0, error: float | No
     return Measured(Score(name, value, error), protocol, 10, time)
 
 
-def values(rows):
-    return {name: [m and m.score.value for m in row] for name, row in rows.items()}
+def values(found):
+    return {name: [m and m.score.value for m in row] for name, row in found.rows.items()}
+
+
+def apart(found):
+    return [(pair.first, pair.second, str(pair)) for pair in found.apart]
 
 
 @pytest.mark.parametrize(
@@ -30,29 +36,55 @@ def test_scores_of_one_protocol_stand_side_by_side():
     assert values(aligned([a, b])) == {"f_8": [1.0, 2.0], "only": [5.0, None]}
 
 
-def test_other_counts_are_refused_with_the_difference():
-    a, b = [measured("f_2048", samples=2048)], [measured("f_500", samples=500)]
-    with pytest.raises(ProtocolsDiffer, match="f_2048: samples 2048 against 500") as error:
-        aligned([a, b])
-    assert (error.value.first, error.value.second) == (0, 1)
+def test_all_differences_of_other_protocols_are_named():
+    a, b = [measured("f_2048", samples=2048, seed=0, split="x")], [measured("f_500", samples=500, seed=1, split="x")]
+    found = aligned([a, b])
+    assert (values(found), apart(found)) == ({}, [(0, 1, "f_2048: samples 2048 against 500, seed 0 against 1")])
 
 
-def test_another_extractor_behind_the_same_name_is_refused():
-    a, b = [measured("f_8", digest="ab")], [measured("f_8", digest="cd")]
-    with pytest.raises(ProtocolsDiffer, match="f_8: digest ab against cd"):
-        aligned([a, b])
+def test_another_extractor_behind_the_same_name():
+    found = aligned([[measured("f_8", digest="ab")], [measured("f_8", digest="cd")]])
+    assert apart(found) == [(0, 1, "f_8: digest ab against cd")]
 
 
 def test_names_that_differ_without_a_noted_difference():
-    with pytest.raises(ProtocolsDiffer, match=r"^f_8 against f_9$"):
-        aligned([[measured("f_8")], [measured("f_9")]])
+    assert apart(aligned([[measured("f_8")], [measured("f_9")]])) == [(0, 1, "f_8 against f_9")]
+
+
+def test_a_protocol_that_is_not_recorded():
+    found = aligned([[measured("f_8")], [measured("f_8", samples=8, seed=0)]])
+    assert apart(found) == [(0, 1, "f_8: its protocol is recorded in one of the runs alone")]
+
+
+def test_one_score_by_other_protocols_does_not_hide_the_others():
+    a = [measured("f_8", samples=8), measured("mmd", 1.0, samples=4), measured("only", 5.0)]
+    b = [measured("f_9", samples=9), measured("mmd", 2.0, samples=4)]
+    found = aligned([a, b])
+    assert values(found) == {"mmd": [1.0, 2.0], "only": [5.0, None]}
+    assert apart(found) == [(0, 1, "f_8: samples 8 against 9")]
+    assert found.compared == {0, 1}
+
+
+def test_of_three_runs_those_that_share_a_protocol_are_compared():
+    found = aligned([[measured("f", 1.0, samples=8)], [measured("f", 2.0, samples=9)], [measured("f", 3.0, samples=8)]])
+    assert values(found) == {"f": [1.0, None, 3.0]}
+    assert apart(found) == [(0, 1, "f: samples 8 against 9")]
+    assert found.compared == {0, 2}
+    every = aligned([[measured("f", samples=n)] for n in (8, 9, 10)])
+    assert (values(every), [pair[:2] for pair in apart(every)], every.compared) == ({}, [(0, 1), (0, 2)], set())
 
 
 def test_the_two_that_agree_in_nothing_are_named():
     runs = [[measured("f_8", samples=8), measured("f_9", samples=9)], [measured("f_8", samples=8)], [measured("f_9", samples=9)]]
-    with pytest.raises(ProtocolsDiffer, match="samples 8 against 9") as error:
-        aligned(runs)
-    assert (error.value.first, error.value.second) == (1, 2)
+    found = aligned(runs)
+    assert values(found) == {"f_8": [1.0, 1.0, None], "f_9": [1.0, None, 1.0]}
+    assert apart(found) == [(1, 2, "f_8: samples 8 against 9")]
+
+
+def test_of_several_protocols_the_two_that_differ_least_are_named():
+    a = [measured("f", samples=8, seed=0)]
+    b = [measured("f", samples=9, seed=5), measured("f", samples=8, seed=3), measured("g_7", samples=8, seed=0)]
+    assert apart(aligned([a, b]))[0][2] == "f: seed 0 against 3"
 
 
 def test_an_evaluation_by_a_shared_protocol_is_enough():
@@ -79,18 +111,35 @@ def test_of_several_checkpoints_it_is_the_last_rounds():
     """One run's best was evaluated after its last checkpoint."""
     last, best = Measured(Score("a", 2.0), {}, 100, 1.0), Measured(Score("a", 1.0), {}, 60, 2.0)
     other = Measured(Score("a", 1.5), {}, 100, 1.0)
-    assert aligned([[last, best], [other]]) == {"a": [last, other]}
+    assert aligned([[last, best], [other]]).rows == {"a": [last, other]}
 
 
 @pytest.mark.parametrize(
     ("scores", "text"),
     [
-        ([(1.0, 0.3), (1.5, 0.4)], "0.5 ± 0.5: within noise"),  # √(0.3² + 0.4²), and 0.5 ≤ 2 · 0.5
-        ([(1.0, 0.3), (2.1, 0.4)], "1.1 ± 0.5"),
-        ([(1.0, 0.3), (1.2, 0.1), (2.1, 0.4)], "1.1 ± 0.5"),
-        ([(1.0, None), (1.5, 0.4)], "0.5: noise not known"),
-        ([(1.0, 0.1), (float("nan"), 0.4)], "not finite"),
+        ([(1.0, 0.3), (1.5, 0.4)], "+0.5 ± 0.5, within noise"),  # √(0.3² + 0.4²), and 0.5 ≤ 2 · 0.5
+        ([(2.1, 0.3), (1.0, 0.4)], "-1.1 ± 0.5, beyond noise"),
+        ([(1.0, 0.0), (1.0, 0.0)], "+0 ± 0, within noise"),
+        ([(1.0, None), (1.5, 0.4)], "+0.5, noise not known"),
+        ([(1.0, math.nan), (1.5, 0.4)], "+0.5, noise not known"),
+        ([(1.0, 0.1), (math.nan, 0.4)], "not finite"),
+        ([(1.0, 0.3), (1.2, 0.1), (2.1, 0.4)], "highest c, lowest a: 1.1 ± 0.5, beyond noise"),
+        ([(1.0, 0.3), None, (1.0, 0.4)], "highest c, lowest a: 0 ± 0.5, within noise"),
+        ([(1.0, 0.3), (math.inf, 0.1), (2.1, 0.4)], "not finite"),
     ],
 )
 def test_differences_are_shown_with_their_noise(scores, text):
-    assert spread_of([Score("s", *score) for score in scores]) == text
+    found = difference([score and Measured(Score("s", *score), {}, 1, 0.0) for score in scores])
+    assert found.described("abc") == text
+
+
+@pytest.mark.parametrize(("goal", "text"), [("min", "best b, worst c: 5 ± 0.5"), ("max", "best c, worst b: 5 ± 0.5")])
+def test_the_goal_says_which_is_best(goal, text):
+    row = [Measured(Score("s", value, error), {}, 1, 0.0, goal) for value, error in ((3.0, 1.0), (1.0, 0.3), (6.0, 0.4))]
+    assert difference(row).described("abc") == f"{text}, beyond noise"
+
+
+def test_a_score_that_one_has_alone_differs_from_nothing():
+    assert difference([None, measured("s")]) is None
+    row = [measured("s", 1.0, error=0.1), measured("s", 3.0, error=0.2)]
+    assert difference(row) == Difference(1, 0, 2.0, math.hypot(0.1, 0.2))

@@ -11,7 +11,7 @@ from scipy.stats import sem
 
 from ganflow import Metric, key, settings
 from ganflow.errors import PluginError
-from ganflow.evaluation.evaluate import Spread, evaluate, over, spreads, with_seeds
+from ganflow.evaluation.evaluate import Spread, evaluate, floor_over, over, spreads, with_seeds
 from ganflow.evaluation.scores import Score, protocols
 from ganflow.plugins import Chosen
 
@@ -68,7 +68,45 @@ def test_the_mean_and_its_standard_error():
     assert found.score.error == pytest.approx(math.sqrt(13) / 3)
     assert found.score.error == pytest.approx(sem([0, 1, 4]))
     assert found.score.floor == pytest.approx(3.0)
+    assert found.score.floor_error == pytest.approx(sem([1, 2, 6]))
     assert found.protocol == {"samples": 8, "seed": 0, "seeds": 3}
+
+
+def floors_of(*floors: tuple[float, float | None]) -> tuple[float | None, float | None]:
+    return floor_over([Score("s", 1.0, None, *floor) for floor in floors])
+
+
+def test_floors_of_several_seeds():
+    """The mean of independent means has the error √(Σ e²) / n; seeds that compared the same examples count once."""
+    assert floors_of((1.0, 0.3), (2.0, 0.4)) == (1.5, pytest.approx(0.25))
+    assert floors_of((1.0, 0.3), (2.0, 0.4), (1.0, 0.3)) == (1.5, pytest.approx(0.25))
+    assert floors_of((1.0, 0.3), (1.0, 0.3)) == (1.0, pytest.approx(0.3))
+    assert floors_of((1.0, None), (1.0, None)) == (1.0, None)
+    assert floors_of((1.0, None), (4.0, None)) == (2.5, pytest.approx(sem([1, 4])))
+    assert floor_over([Score("s", 1.0, None, 1.0, 0.1), Score("s", 1.0)]) == (None, None)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_the_error_of_seeds_of_several_draws_is_that_of_all_draws(seeds):
+    """Each value is the mean of three draws, with its error over these."""
+    draws = np.random.default_rng(0).normal(size=(seeds, 3)) + np.arange(seeds)[:, None]
+    variants = [Known({"s": x.mean(), "s_error": sem(x)}, samples=8, repeats=3) for x in draws]
+    (found,) = evaluate(None, [variants], [{}])
+    assert found.score.value == pytest.approx(draws.mean())
+    assert found.score.error == pytest.approx(np.std(draws, ddof=1) / math.sqrt(3 * seeds))
+
+
+def test_equal_means_of_draws_that_differ_have_an_error():
+    """1, 2, 3 and 3, 2, 1: Σ(x − 2)² = 4, of five degrees of freedom and six draws."""
+    variants = [Known({"s": 2.0, "s_error": sem([1, 2, 3])}, repeats=3)] * 2
+    (found,) = evaluate(None, [variants], [{}])
+    assert found.score.error == pytest.approx(math.sqrt(4 / 5 / 6))
+
+
+def test_without_the_errors_of_the_draws_it_is_that_of_the_means():
+    scores = [Score("s", 1.0, 0.5), Score("s", 3.0)]
+    assert over(scores, 3).error == pytest.approx(sem([1, 3]))
+    assert over([Score("s", math.inf, math.nan), Score("s", 3.0, 1.0)], 3).error is None
 
 
 def test_a_single_seed_has_the_metrics_own_error():

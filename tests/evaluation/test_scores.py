@@ -24,6 +24,8 @@ class Given(Metric):
 def test_a_score_is_shown_with_its_error_and_its_floor():
     values = {"frechet_64": 1.23456, "frechet_64_error": 0.0412, "frechet_64_floor": 1.0, "modes_64": 8.0, "type_error": 3.0}
     assert [str(score) for score in grouped(values)] == ["frechet_64 1.235 ± 0.041 (floor 1)", "modes_64 8", "type_error 3"]
+    values["frechet_64_floor_error"] = 0.0123
+    assert str(grouped(values)[0]) == "frechet_64 1.235 ± 0.041 (floor 1 ± 0.012)"
 
 
 @pytest.mark.parametrize(
@@ -38,13 +40,15 @@ def test_the_first_difference_of_two_protocols_is_named():
     assert protocol_difference({"samples": 1, "split": "a"}, {"split": "a", "samples": 1}) is None
     assert protocol_difference({"samples": 2048}, {"samples": 500, "split": "b"}) == "samples 2048 against 500"
     assert protocol_difference({}, {"split": "b"}) == "split not noted against b"
+    assert protocol_difference({"n": 1, "floor": "a pair", "floor_digest": "1"}, {"n": 1, "floor": "16 pairs"}) is None
     assert protocol_difference({"real": "6 × 8", "samples": 8}, {"real": "3 × 9", "samples": 9}) == "samples 8 against 9"
 
 
 def test_an_error_goes_with_its_score_when_two_metrics_call_theirs_alike():
-    scores = Scores([Given(swd=1.0, swd_error=0.1), Given(swd=2.0, swd_error=0.2, swd_floor=1.5)])
-    assert scores.names(lambda: None) == [["swd", "swd_error"], ["swd_2", "swd_2_error", "swd_2_floor"]]
-    assert [str(s) for each in scores.evaluate(None) for s in grouped(each)] == ["swd 1 ± 0.1", "swd_2 2 ± 0.2 (floor 1.5)"]
+    second = Given(swd=2.0, swd_error=0.2, swd_floor=1.5, swd_floor_error=0.1)
+    scores = Scores([Given(swd=1.0, swd_error=0.1), second])
+    assert scores.names(lambda: None) == [["swd", "swd_error"], ["swd_2", "swd_2_error", "swd_2_floor", "swd_2_floor_error"]]
+    assert [str(s) for each in scores.evaluate(None) for s in grouped(each)] == ["swd 1 ± 0.1", "swd_2 2 ± 0.2 (floor 1.5 ± 0.1)"]
 
 
 class Goes(Given):

@@ -1,16 +1,19 @@
 """Vital signs against closed forms, and when a sign becomes an alarm."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import nn
 
 from ganflow.engine.game import evaluating
 from ganflow.engine.player import Part
 from ganflow.engine.state import random_state
-from ganflow.evaluation.health import FIRST, SIGNS, Health
-from ganflow.evaluation.vitals import EXAMPLES, Vitals, energy, gradient_size, measure, slope, spread
+from ganflow.evaluation.health import DISTANCE, FIRST, SIGNS, Health
+from ganflow.evaluation.vitals import EXAMPLES, Vitals, distances, energy, gradient_size, measure, nearest, slope, spread
 from ganflow.recipe import read_recipe
 from ganflow.runs.run import Parts
 
@@ -44,16 +47,29 @@ def parts(tmp_path):
 
 def test_the_energy_distance_of_two_points_far_apart_and_of_one_distribution():
     one, other = torch.zeros(64, 2), torch.ones(64, 2)
-    assert energy(one, other).item() == pytest.approx(1.0)  # 2·√2 − 0 − 0 over 2·√2
+    assert energy(distances(one, other), 64).item() == pytest.approx(1.0)  # 2·√2 − 0 − 0 over 2·√2
     # Two points, half of each in both batches: E|X − Y| = ½, E|X − X'| = ½ · n / (n − 1) without the pair of itself.
     n = 64
     both = torch.tensor([0.0, 1.0]).repeat(n // 2)[:, None]
-    assert energy(both, both).item() == pytest.approx(max(0.0, 1 - n / (n - 1)), abs=1e-6)
+    assert energy(distances(both, both), n).item() == pytest.approx(max(0.0, 1 - n / (n - 1)), abs=1e-6)
     # Normal distributions at distance d: E|X − Y| by the folded normal's mean, with σ² = 2.
     seed = torch.Generator().manual_seed(0)
     d, x, y = 3.0, torch.randn(3000, 1, generator=seed), torch.randn(3000, 1, generator=seed) + 3.0
     across = 2 / math.sqrt(math.pi) * math.exp(-d * d / 4) + d * math.erf(d / 2)
-    assert energy(x, y).item() == pytest.approx(1 - (2 / math.sqrt(math.pi)) / across, abs=0.02)
+    assert energy(distances(x, y), 3000).item() == pytest.approx(1 - (2 / math.sqrt(math.pi)) / across, abs=0.02)
+
+
+def test_real_examples_that_are_nearest():
+    """Sixty-four points on a line, and generated ones beside a quarter of them; beside one of eight modes, wide or narrow."""
+    x = torch.arange(64.0)[:, None]
+    assert nearest(distances(x, x[::4].repeat(4, 1) + 0.3), 64).item() == 16 / 64
+    seed = torch.Generator().manual_seed(0)
+    angles = torch.arange(64) % 8 * math.pi / 4
+    for std in (0.001, 0.1):
+        real = torch.stack((angles.cos(), angles.sin()), 1) + std * torch.randn(64, 2, generator=seed)
+        alike, one = (torch.stack((a.cos(), a.sin()), 1) + std * torch.randn(64, 2, generator=seed) for a in (angles, 0 * angles))
+        assert 0.3 < nearest(distances(real, alike), 64).item() < 0.7
+        assert nearest(distances(real, one), 64).item() <= 8 / 64
 
 
 def test_the_spread_is_the_root_of_the_total_variance():
@@ -87,6 +103,7 @@ def test_what_is_measured_of_a_game(parts):
     assert scores["size"] == pytest.approx(max(r.abs().max().item(), f.abs().max().item()), rel=1e-6)
     order = sum((a > b) + 0.5 * (a == b) for a in r.tolist() for b in f.tolist()) / len(r) / len(f)
     assert scores["order"] == pytest.approx(order, abs=1e-6)
+    assert fields["nearest"] == len(set(cdist(real, fake).argmin(0))) / len(real)
 
 
 def test_the_gradient_that_an_optimizer_remembers(parts):
@@ -170,6 +187,10 @@ SICK = {
 }
 
 
+FALL = {"generator": 1e-12, "critic": 1e-12}
+FLAT = {"at_limit": 0.31, "gradients": FALL}
+
+
 @pytest.mark.parametrize("sign", SICK)
 def test_a_sign_is_an_alarm_when_it_was_seen_twice_and_only_once(sign):
     health = Health(rounds=1000)
@@ -179,7 +200,51 @@ def test_a_sign_is_an_alarm_when_it_was_seen_twice_and_only_once(sign):
 
 
 def test_there_is_a_case_of_every_sign():
-    assert {sign.name for sign in SIGNS} == {name.partition(" (")[0] for name in SICK}
+    assert {sign.name for sign in SIGNS} == {*(name.partition(" (")[0] for name in SICK), "modes dropped"}
+
+
+def test_a_flat_critic_is_blamed_on_its_clipping_and_on_nothing_else():
+    """A share of weights that is far from all, and a generator's gradient of nothing; without either, other signs or none."""
+    health = Health(rounds=1000)
+    scores = {"real": 1e-9, "fake": -1e-9}
+    (alarm,) = [alarm for n in (20, 40, 60) for alarm in health.judge(of(n, scores=scores, **FLAT))]
+    assert (alarm.sign, alarm.round, alarm.value) == ("clip saturation", 40, 0.31)
+    assert "31% of the critic's weights are at ±0.01, and its scores are flat: " in alarm.text
+    assert " differ by 2e-09;" in alarm.text
+
+    def signs(**numbers):
+        one = Health(rounds=1000)
+        return {alarm.sign for n in (20, 40, 60) for alarm in one.judge(of(n, **numbers))}
+
+    assert signs(at_limit=0.31, gradients={"generator": 1e-6}) == set()  # as the paper's critic, which learns
+    assert signs(at_limit=0.01, gradients=FALL) == {"gradient vanished (generator)", "gradient vanished (critic)"}
+    assert signs(at_limit=0.31, scores=scores) == {"clip saturation"}  # of an optimizer that remembers no gradient
+    assert signs(at_limit=0.31) == set()
+
+
+def few(round, energy, near=0.05):
+    return of(round, fields={"nearest": near, "energy": energy})
+
+
+@pytest.mark.parametrize(
+    ("energies", "rounds"),
+    [
+        ([0.5, 0.4, 0.3, 0.33, 0.35, 0.4, 0.4], [600]),  # it rose by more than a quarter, at 600 rounds
+        ([0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12], []),  # slow, but it comes nearer
+        ([0.5, 0.4, 0.08, 0.09, 0.09, 0.09, 0.09], []),  # near
+        ([0.3, 0.05, 0.3, 0.05, 0.3, 0.05, 0.3], []),  # never long far
+    ],
+)
+def test_modes_are_missing_where_few_real_examples_are_near_and_it_grows_worse(energies, rounds):
+    health = Health(rounds=1000)
+    found = [alarm for n, energy in enumerate(energies, 1) for alarm in health.judge(few(100 * n, energy))]
+    assert [alarm.round for alarm in found if alarm.sign == "modes dropped"] == rounds
+    short = Health(rounds=50)
+    assert not [alarm for n in (20, 40, 50) for alarm in short.judge(few(n, 0.01 * n))]
+    alone = Health(rounds=1000)  # without a critic: an autoencoder that blurs
+    assert not [alarm for n, e in enumerate(energies, 1) for alarm in alone.judge(replace(few(100 * n, e), scores={}))]
+    many = Health(rounds=1000)
+    assert not [alarm for n, energy in enumerate(energies, 1) for alarm in many.judge(few(100 * n, energy, near=0.4))]
 
 
 def test_a_sign_that_went_away_and_came_back_is_an_alarm_again():
@@ -200,24 +265,62 @@ def test_an_untrained_generator_is_no_collapse_and_one_that_fell_is():
 def test_two_checks_close_together_are_one():
     """The last check of a run that was to be shorter, and the next one of the run that goes on."""
     health = Health(rounds=1000)
-    assert [len(health.judge(of(n, **SICK["scores exploded"]))) for n in (6, 8, 20, 26)] == [0, 0, 0, 1]
+    rounds = [6, 6 + DISTANCE - 1, 6 + DISTANCE, 26]
+    assert [len(health.judge(of(n, **SICK["scores exploded"]))) for n in rounds] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "alarms"),
+    [
+        ([0.5, 1e-4, 1e-5, 1e-7], [60]),
+        ([7e-4, 1e-4, 1e-5, 1e-7], [40]),
+        ([1e-4, 2e-4, 3e-4, 4e-4], []),  # it recovers
+        ([9e-3, 8e-3, 7e-3, 6e-3], []),  # not beyond doubt: for that it must last
+        ([1e-4, 0.5, 1e-5, 0.5], []),
+    ],
+)
+def test_a_critic_that_is_saturated_beyond_doubt_need_not_be_so_for_long(slopes, alarms):
+    health = Health(rounds=100_000)
+    sick = [of(20 * n, scores={"order": 1.0, "slope": slope}) for n, slope in enumerate(slopes, 1)]
+    assert [alarm.round for vitals in sick for alarm in health.judge(vitals)] == alarms
+
+
+SURELY = {"order": 1.0, "slope": 0.005}
 
 
 def test_signs_of_the_beginning_are_left_alone():
     health = Health(rounds=100_000)
     assert not [alarm for n in range(100, 4000, 100) for alarm in health.judge(of(n, **SICK["collapse"]))]
-    saturated = [alarm.round for n in range(1000, 20_000, 1000) for alarm in health.judge(of(n, **SICK["critic saturated"]))]
+    saturated = [alarm.round for n in range(1000, 20_000, 1000) for alarm in health.judge(of(n, scores=SURELY))]
     assert saturated == [11_000]  # a tenth of the rounds after it was first seen
 
 
-def test_a_run_that_goes_on_is_judged_as_if_it_had_not_stopped():
-    whole, first = Health(rounds=1000), Health(rounds=1000)
-    rounds = range(100, 1000, 100)
-    expected = [[a.text for a in whole.judge(of(n, **SICK["collapse"]))] for n in rounds]
-    found = [[a.text for a in first.judge(of(n, **SICK["collapse"]))] for n in rounds[:1]]
-    second = Health(rounds=1000)
-    second.load_state(first.state(), 100)
-    assert found + [[a.text for a in second.judge(of(n, **SICK["collapse"]))] for n in rounds[1:]] == expected
+COURSES = {
+    "collapse": [of(n, **SICK["collapse"]) for n in range(100, 1000, 100)],
+    "modes dropped": [few(100 * n, energy) for n, energy in enumerate([0.5, 0.4, 0.3, 0.3, 0.4, 0.4], 1)],
+    "critic saturated": [of(20 * n, scores={"order": 1.0, "slope": 10.0 ** -n}) for n in range(3, 8)],
+}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize("sign", COURSES)
+def test_a_run_that_goes_on_is_judged_as_if_it_had_not_stopped(sign, cut):
+    whole, first, second = (Health(rounds=1000) for _ in range(3))
+    expected = [[a.text for a in whole.judge(vitals)] for vitals in COURSES[sign]]
+    assert any(text.startswith(sign) for texts in expected for text in texts)
+    found = [[a.text for a in first.judge(vitals)] for vitals in COURSES[sign][:cut]]
+    second.load_state(json.loads(json.dumps(first.state())), COURSES[sign][cut - 1].round)
+    assert found + [[a.text for a in second.judge(vitals)] for vitals in COURSES[sign][cut:]] == expected
+
+
+def test_the_state_of_an_older_checkpoint_is_loaded():
+    """Before there were courses with six numbers, and missing modes: a sign that was warned of is not warned of again."""
+    old = {"courses": {"collapse": [100, 2, 0, True], "scores exploded": [100, 1, 0, False]}, "most": {"real": 0.9}}
+    health = Health(rounds=1000)
+    health.load_state(json.loads(json.dumps(old)), 200)
+    sick = {"fields": SICK["collapse"]["fields"], "scores": SICK["scores exploded"]["scores"]}
+    assert [alarm.sign for alarm in health.judge(of(300, **sick))] == ["scores exploded"]
+    assert (health.checked, health.most) == (200, {"real": 0.9})
 
 
 def test_checks_are_due_by_the_rounds_alone():
@@ -230,6 +333,6 @@ def test_checks_are_due_by_the_rounds_alone():
         return found
 
     assert checks(50, range(1, 51)) == [FIRST, 2 * FIRST, 50]
-    assert checks(450, range(5, 451, 5)) == [20, 40, 60, 80, 100, 200, 400, 450]
+    assert checks(450, range(5, 451, 5)) == [20, 40, 60, 80, 100, 200, 300, 400, 450]
     assert checks(50_000, range(100, 50_001, 100))[:3] == [100, 500, 1000]
     assert checks(1000, [300, 500, 700, 1000]) == [300, 500, 700, 1000]

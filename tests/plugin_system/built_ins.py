@@ -69,8 +69,9 @@ PARTNERS = {
     "loss vae_gan": VAE,
     "metric iwae": {**VAE, "loss": ("elbo", {})},
     "metric linear_elbo": {"generator": ("mlp_autoencoder", {"depth": 0}), "loss": ("elbo", {})},
-    "metric optimal_critic": LINE,
-    "metric duality": LINE,
+    "metric optimal_critic": {**LINE, "loss": ("minimax", {})},
+    "metric duality": {**LINE, "loss": ("wasserstein", {})},
+    "metric exact_jsd": LINE,
     "generator unit": {"loss": ("unit", {})},
     "loss unit": {"generator": ("unit", UNIT)},
     "generator stackgan_stage1": {"loss": ("stackgan", {})},
@@ -85,6 +86,7 @@ DATA = {
     "metric linear_elbo": ("linear_gaussian", {"samples": 64, "held_out": 64}),
     "metric optimal_critic": ("gaussians_1d", {"samples": 64, "held_out": 64}),
     "metric duality": ("gaussians_1d", {"samples": 64, "held_out": 64}),
+    "metric exact_jsd": ("gaussians_1d", {"samples": 64, "held_out": 64}),
     "metric bird_colours": ("birds", {**FEW, "size": 32, "encoder": WORDS}),
 }
 """Where they are made for one kind of data alone."""

@@ -46,7 +46,7 @@ def test_the_share_of_digits_that_are_what_was_asked(data):
     metric = ganflow_metrics.ClassAccuracy(samples=400).metric(data)
     assert metric.goal == "max"
     each = [f"asked_label_400_{digit}" for digit in range(10)]
-    names = ["asked_label_400", "asked_label_400_error", "asked_label_400_floor", *each]
+    names = ["asked_label_400", "asked_label_400_error", "asked_label_400_floor", "asked_label_400_floor_error", *each]
     game = Copyist(data)
     scores = metric.evaluate(game)
     assert list(scores) == list(metric.names) == names
@@ -58,14 +58,16 @@ def test_the_share_of_digits_that_are_what_was_asked(data):
     assert some["asked_label_400_7"] > 0.9
     assert some["asked_label_400"] == pytest.approx(sum(some[name] for name in each) / 10)
     assert some["asked_label_400_error"] == pytest.approx(math.sqrt(0.79 * 0.21 / 400), rel=0.05)
-    assert 0.97 < some["asked_label_400_floor"] < 1  # real digits, of which it has seen all
+    floor = some["asked_label_400_floor"]
+    assert 0.97 < floor < 1  # real digits, of which it has seen all
+    assert some["asked_label_400_floor_error"] == pytest.approx(math.sqrt(floor * (1 - floor) / len(data.train["label"])))
     assert 0.76 < some["asked_label_400"] < 0.82
 
 
 def test_labels_of_some_digits_mean_these():
     data = Digits(size=16, classes=[3, 8]).data()
     scores = ganflow_metrics.ClassAccuracy(samples=100).metric(data).evaluate(Copyist(data))
-    assert list(scores) == [f"asked_label_100{ending}" for ending in ("", "_error", "_floor", "_3", "_8")]
+    assert list(scores) == [f"asked_label_100{ending}" for ending in ("", "_error", "_floor", "_floor_error", "_3", "_8")]
     assert scores["asked_label_100"] > 0.95
 
 
@@ -73,7 +75,7 @@ def test_what_is_not_finite_is_not_the_best_score(data):
     game = Copyist(data)
     game.call = lambda name, z, label: torch.full((len(z), 1, 16, 16), math.nan)
     scores = ganflow_metrics.ClassAccuracy().metric(data).evaluate(game)
-    assert len(scores) == 13
+    assert len(scores) == 14
     assert all(math.isnan(score) for score in scores.values())
 
 

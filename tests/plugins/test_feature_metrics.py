@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from ganflow_metrics.classes import inception_score, kl, shares, total_variation
-from ganflow_metrics.compared import training_examples
+from ganflow_metrics.compared import RealParts, training_examples
 from ganflow_metrics.diversity import mean_distance
+from ganflow_metrics.extractors import Extractor
 from ganflow_metrics.frechet import frechet
-from ganflow_metrics.kernel import kernel_distance
+from ganflow_metrics.kernel import KernelMetric, kernel_distance
 from ganflow_metrics.neighbours import density_coverage, nearest, precision_recall
 from ganflow_metrics.repeats import warn_once
 from scipy.spatial.distance import pdist
@@ -245,6 +246,7 @@ def test_a_score_is_the_mean_over_draws_and_has_an_error_and_a_protocol(name):
     if not name.startswith("nearest"):
         floor = alone.evaluate(Player(training_examples(data, 200)))[name]  # as many real examples, none of them held out
         assert scores[f"{name}_floor"] == pytest.approx(floor)
+        assert f"{name}_floor_error" not in scores  # of 200 examples, of 300, there is one sample
     assert json.loads(json.dumps(metric.protocol)) == metric.protocol
     assert {**metric.protocol, "samples": 200, "seed": 5, "repeats": 3} == metric.protocol
     other = component.metric(points(normal(300, 3, 0), normal(250, 3, 9)))
@@ -266,7 +268,7 @@ FEW = {"frechet": 10, "kernel_distance": 10, "precision_recall": 30, "diversity"
 def test_too_few_held_out_examples_are_refused(component, wanted):
     name, least = wanted
     with pytest.raises(GanflowError, match=rf"metric {name} compares with held-out examples, and data points has 3; "
-                                           rf"raise data\.held_out: it wants {least} at least"):  # fmt: skip
+                                           rf"raise data\.held_out of a new run: it wants {least} at least"):  # fmt: skip
         component.metric(points(normal(300, 3, 0), normal(3, 3, 1)))
 
 
@@ -282,7 +284,43 @@ def test_a_floor_is_of_the_same_counts_or_there_is_none(name, caplog):
     (said,) = [text for text in caplog.messages if "floor" in text]
     assert "it draws 200 samples, and data points has 199 training examples; with samples=199 it would have one" in said
     enough = dataclasses.replace(REPEATED[name], samples=199).metric(points(normal(199, 3, 0), normal(250, 3, 1)))
-    assert enough.protocol["floor"] == "199 training examples"
+    assert enough.protocol["floor"] == "1 × 199 training examples"
+
+
+@pytest.mark.parametrize("name", [name for name in REPEATED if not name.startswith("nearest")])
+def test_a_floor_of_several_samples_is_their_mean_with_its_standard_error(name):
+    """The samples are taken from the training examples by hand, in the order of one random permutation."""
+    data = points(normal(2050, 3, 0), normal(250, 3, 1))
+    rows = torch.randperm(2050, generator=torch.Generator().manual_seed(0)).split(200)[:10]
+    alone = dataclasses.replace(REPEATED[name], repeats=1, seed=0).metric(data)
+    each = [alone.evaluate(Player(data.train["real"][some]))[name] for some in rows]
+    found = alone.evaluate(Player(data.train["real"]))
+    assert found[f"{name}_floor"] == pytest.approx(np.mean(each))
+    assert found[f"{name}_floor_error"] == pytest.approx(np.std(each, ddof=1) / math.sqrt(10))
+
+
+def test_seeds_have_other_training_examples_for_the_floor_and_other_held_out_ones_where_as_many_are_taken():
+    data = points(normal(8000, 3, 0), normal(250, 3, 1))
+    first, second, third = (ganflow_metrics.PrecisionRecall(samples=100, seed=seed).metric(data) for seed in (0, 3, 6))
+    assert len(torch.cat([first.real, second.real]).unique(dim=0)) == 200
+    assert torch.equal(first.real, third.real)  # of 250 there are two samples
+    others = torch.cat([metric._others[i] for metric in (first, second, third) for i in range(16)])
+    assert len(others.unique(dim=0)) == 4800
+
+
+def test_a_network_reads_as_many_real_samples_as_generated_ones():
+    """Its features take long: so the floor takes as long as the score."""
+
+    class Network(Extractor):
+        label, digest = "_net", "1"
+
+        def features(self, examples):
+            return examples.double()
+
+    data = points(normal(2000, 3, 0), normal(250, 3, 1))
+    made = [KernelMetric(data, Network(), 100, 0, repeats, 1000, 10) for repeats in (3, 1)]
+    assert [len(metric._others) for metric in made] == [3, 1]
+    assert [f"{metric.names[0]}_floor_error" in metric.names for metric in made] == [True, False]
 
 
 def test_a_singular_covariance_is_said_and_what_would_do(caplog):
@@ -290,7 +328,7 @@ def test_a_singular_covariance_is_said_and_what_would_do(caplog):
     ganflow_metrics.Frechet(samples=80).metric(points(pictures, pictures[:50] + 0.01))
     (said,) = caplog.messages
     assert "the covariance of 50 held-out examples in 64 dimensions is singular" in said
-    assert "65 are wanted (data.held_out)" in said
+    assert "65 are wanted (data.held_out of a new run)" in said
     caplog.clear()
     ganflow_metrics.Frechet(samples=80).metric(points(pictures, pictures[:70] + 0.01))
     assert not caplog.messages
@@ -311,3 +349,9 @@ def test_examples_of_folders_are_loaded_and_none_of_iterables():
     assert sorted(found[:, 0].tolist()) == [i for i in range(40) if i != 7]
     assert torch.equal(found, training_examples(Stream(), 100))
     assert len(training_examples(Stream(), 20)) in (19, 20)
+    parts = RealParts(Stream(), "frechet", 9, 0, 3)  # read from files: as many as draws, of what can be read
+    indices = torch.cat([parts[i][:, 0] for i in range(len(parts))]).tolist()
+    assert len(parts) in (2, 3)
+    assert len(set(indices)) == 9 * len(parts)
+    assert 7 not in indices
+    assert len(RealParts(Stream(), "frechet", 41, 0, 3)) == 0

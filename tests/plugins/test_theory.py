@@ -8,8 +8,9 @@ import pytest
 import torch
 from ganflow_theory import disjoint, duality, elbo, optimal, saturation
 from ganflow_theory.command import PARTS
+from ganflow_theory.densities import pair_of
 from ganflow_theory.metrics import DualityMetric, LinearELBOMetric, OptimalCriticMetric
-from ganflow_theory.showing import pair_of, trained
+from ganflow_theory.showing import trained
 from PIL import Image
 from scipy import integrate, stats
 
@@ -29,17 +30,19 @@ def numbers(command, part, *arguments):
     return found
 
 
-@pytest.mark.parametrize("theta", [0.3, -1.25, 2.0])
+@pytest.mark.parametrize("theta", [0.3, -1.25, 2.0, 1e-4, -1e4])
 def test_parallel_lines(theta):
     jsd, w1, of_jsd, of_w1 = disjoint.divergences(theta)
     assert jsd == pytest.approx(LOG2, abs=1e-12)
-    assert w1 == pytest.approx(abs(theta), abs=1e-12)
+    assert w1 == pytest.approx(abs(theta), rel=1e-12)
     assert of_jsd == 0
     assert of_w1 == pytest.approx(math.copysign(1, theta), abs=1e-9)
 
 
 def test_one_line_upon_the_other():
-    assert disjoint.divergences(0.0)[:2] == (0, 0)
+    jsd, w1, *derivatives = disjoint.divergences(0.0)
+    assert (jsd, w1) == (0, 0)
+    assert all(map(math.isnan, derivatives))  # JSD jumps, and |θ| has a corner
 
 
 def test_jsd_of_points():
@@ -49,7 +52,7 @@ def test_jsd_of_points():
 
 
 def game_of(part, *changes):
-    return trained(part.RECIPE, [*SHORT, *changes])
+    return trained(part.RECIPE, [*SHORT, *changes], pair_of)
 
 
 def test_the_optimal_critic_has_no_error_and_the_value_of_the_divergence(monkeypatch):
@@ -79,6 +82,7 @@ def test_an_untrained_critic_is_below_the_bound():
 def test_gradients_through_the_optimal_discriminator_and_the_optimal_potential():
     """For N(0, s²) and N(θ, s²) the scores of D* are (θ² − 2θx) / 2s², of slope −θ/s²; the gradients by scipy's quadrature."""
     game = game_of(saturation, "generator.bias=[1.0]")
+    pair = pair_of(game)
     theta, s = 1.0, 0.5
     made = stats.norm(theta, s)
 
@@ -94,8 +98,9 @@ def test_gradients_through_the_optimal_discriminator_and_the_optimal_potential()
     formulas, best = saturation.formulas(), saturation.optimal_scores(game)
     sigmoid = lambda f: 1 / (1 + math.exp(-f))  # noqa: E731
     for name, weight in {"minimax": sigmoid, "non_saturating": lambda f: 1 - sigmoid(f)}.items():
-        assert saturation.gradient_norm(game, best, formulas[name]) == pytest.approx(expected(weight), rel=1e-5)
-    assert saturation.gradient_norm(game, lambda x: -x[:, 0], formulas["wasserstein"]) == pytest.approx(1)
+        assert saturation.gradient_norm(game, pair, best, formulas[name]) == pytest.approx(expected(weight), rel=1e-5)
+    assert saturation.gradient_norm(game, pair, lambda x: -x[:, 0], formulas["wasserstein"]) == pytest.approx(1)
+    assert saturation.best_wasserstein(game, pair) == pytest.approx(1)
 
 
 def test_the_optimal_potential_finds_all_of_w1(monkeypatch):
@@ -110,12 +115,6 @@ def test_the_optimal_potential_finds_all_of_w1(monkeypatch):
         lambda x: abs(0.15 * stats.norm.cdf(x, -2, 0.5) + 0.85 * stats.norm.cdf(x, 2, 0.5) - stats.norm.cdf(x)), -7, 7, limit=200
     )
     assert w1 == pytest.approx(exact[0], abs=1e-4)
-
-
-def test_no_critic_finds_more_than_w1():
-    for way in (["modifiers=[{use: weight_clip, c: 0.1}]"], ["modifiers=[{use: spectral_norm}]"]):
-        game = game_of(duality, *way)
-        assert duality.bound_of(game, pair_of(game)).ratio <= 1
 
 
 def test_the_elbo_is_below_the_likelihood_by_the_posteriors_divergence():
@@ -141,7 +140,7 @@ def test_the_elbo_is_what_the_loss_estimates():
 
 
 def game_of_elbo(*changes):
-    return trained(elbo.RECIPE, ["data.samples=500", "data.held_out=200", *changes])
+    return trained(elbo.RECIPE, ["data.samples=500", "data.held_out=200", *changes], elbo.check_linear)
 
 
 def test_as_metrics_of_a_run():
@@ -181,26 +180,17 @@ def test_a_part_prints_its_numbers_and_draws_its_picture(command):
     assert found["gap"] == pytest.approx(float(rows[2].split()[1]), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["duallity"], "invalid choice: 'duallity'"),
-        (["disjoint", "--theta", "far"], "argument --theta: 'far' is not a number"),
-        (["disjoint", "--theta", "inf"], "argument --theta: 'inf' is not a number"),
-        (["elbo", "--rounds", "0"], "argument --rounds: 0 is not 1 or more"),
-        (["elbo", "--seed", "-1"], "argument --seed"),
-        (["elbo", "-o", "elbo.txt"], "what should elbo.txt be? end its name in .png"),
-        (["elbo", "-o", "nowhere/elbo.png"], "there is no folder nowhere/"),
-        (["elbo", "faster"], "'faster' is not an override"),
-        (["elbo", "generator.depth=1", "--rounds", "1"], "set generator.depth=0"),
-        (["duality", "data={use: gaussians}", "generator.matrix=[]", "generator.bias=[]", "--rounds", "1"], "gaussians_1d"),
-        (["duality", "prior={use: uniform, dim: 1}", "--rounds", "1"], "set prior={use: normal, dim: 1}"),
-        (["saturation", "generator={use: mlp}", "--rounds", "1"], "leave out the change of the generator"),
-        (["collapse", "data={use: swiss_roll}", "metrics=[]", "--rounds", "1"], "use data gaussians"),
-    ],
+    "changes",
+    [[], ["data.std=[0.3,1.0]"], ["data.centres=[-2.5,1.0]"], ["data.weights=[0.8,0.2]"]],
+    ids=["as it is", "std", "centres", "weights"],
 )
-def test_mistakes_are_one_sentence(arguments, says, command):
-    assert says in command.refused("theory", *arguments)
+def test_a_trained_critic_is_near_the_optimal_one_and_its_value_near_the_divergences(changes):
+    game = trained(optimal.RECIPE, changes, optimal.check_discriminator)
+    found = optimal.compared(game, pair_of(game))
+    assert found.error <= 0.02
+    assert 0 <= found.bound - found.value <= 0.01
 
 
 @pytest.mark.slow

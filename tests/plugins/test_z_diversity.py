@@ -3,6 +3,7 @@
 import math
 
 import ganflow_metrics
+import numpy as np
 import pytest
 import torch
 from ganflow_metrics.diversity import data_spread
@@ -57,9 +58,12 @@ def labelled():
 def test_the_spread_at_a_label_over_the_datas(labelled, spread):
     game = Game(spread)
     scores = ganflow_metrics.ZDiversity().metric(labelled).evaluate(game)
-    names = ["z_diversity_512", "z_diversity_512_error", "z_spread_512", "z_spread_512_error", "z_spread_512_floor"]
+    names = ["z_diversity_512", "z_diversity_512_error", "z_spread_512", "z_spread_512_error", "z_spread_512_floor",
+             "z_spread_512_floor_error"]  # fmt: skip
     assert list(scores) == names
     assert scores["z_spread_512_floor"] == pytest.approx(0.5, rel=0.02)  # within a class; over all of them it is 3.4
+    # 4,000 · 8 squares of N(0, ¼): the deviation ½ is known to ½ / √(2 · 32,000)
+    assert scores["z_spread_512_floor_error"] == pytest.approx(0.5 / math.sqrt(64_000), rel=0.1)
     # 3 · 32 · 15 · 8 independent squares: the variance is right to √(2 / 11520)
     assert scores["z_spread_512"] == pytest.approx(spread, rel=0.03, abs=1e-6)
     assert scores["z_diversity_512"] == pytest.approx(spread / scores["z_spread_512_floor"], rel=0.03, abs=1e-6)
@@ -75,10 +79,10 @@ def test_conditions_that_two_examples_share_give_the_datas_spread():
     alone = normal(900, 8, seed=2)
     examples = alone + 0.2 * normal(900, 8, seed=3)
     unshared = TensorData("captioned", {"real": examples, "text": alone})
-    assert data_spread(unshared, "real", "text") == pytest.approx(math.sqrt(1 + 0.04), rel=0.05)  # of all examples
+    assert data_spread(unshared, "real", "text")[0] == pytest.approx(math.sqrt(1 + 0.04), rel=0.05)  # of all examples
     some = TensorData("some", {"real": examples, "text": torch.cat([alone[:898], alone[:1], alone[:1]])})
     shared = examples[[0, 898, 899]].double().var(0).mean().sqrt()  # the rest are each alone
-    assert data_spread(some, "real", "text") == pytest.approx(float(shared))
+    assert data_spread(some, "real", "text")[0] == pytest.approx(float(shared))
 
 
 def test_birds_are_drawn_again_in_their_colours():
@@ -89,8 +93,11 @@ def test_birds_are_drawn_again_in_their_colours():
     named = [range(5)] * 48
     assert float(accuracy(again.flatten(0, 1), colours, named).mean()) > 0.95
     assert (again[:, 0] - again[:, 1]).abs().mean() > 0.01  # in other poses
-    found, everything = data_spread(data, "real", "text"), data_spread(data, "real")
+    (found, error), (everything, _) = data_spread(data, "real", "text"), data_spread(data, "real")
     assert 0.1 < found < 0.7 * everything
+    drawn = data.redrawn(32, 16).double().numpy().var(1, ddof=1).reshape(32, -1).mean(1)
+    bootstrap = [np.sqrt(np.random.default_rng(i).choice(drawn, 32).mean()) for i in range(300)]
+    assert error == pytest.approx(np.std(bootstrap), rel=0.2)
 
 
 def test_without_a_condition_it_is_the_spread_of_everything(labelled):
@@ -105,7 +112,7 @@ def test_what_cannot_be_measured_is_one_sentence(labelled):
     with pytest.raises(GanflowError, match="the generator takes no z"):
         ganflow_metrics.ZDiversity().metric(labelled).evaluate(game)
     few = TensorData("few", {"real": normal(4, 8), "label": torch.zeros(4).long()}, classes={"label": "a"})
-    with pytest.raises(GanflowError, match=r"data few has 4; raise data\.held_out: it wants 10 at least"):
+    with pytest.raises(GanflowError, match=r"data few has 4; raise data\.held_out of a new run: it wants 10 at least"):
         ganflow_metrics.ZDiversity().metric(few).evaluate(Game(0.1))
     alike = TensorData("alike", {"real": torch.ones(40, 8)})
     with pytest.raises(GanflowError, match="the examples of data alike do not differ at a fixed condition"):

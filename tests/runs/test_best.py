@@ -168,7 +168,7 @@ def several(work, ganflow, plugin):
     [
         ((), {"metric": "first", "score": 1.0, "round": 1, "error": 0.25}),
         (("train.best=several",), {"metric": "first", "score": 1.0, "round": 1, "error": 0.25}),
-        (("train.best_mode=max",), {"metric": "first", "score": 4.0, "round": 2, "error": 0.25}),
+        (("train.best_mode=min",), {"metric": "first", "score": 1.0, "round": 1, "error": 0.25}),
         (("train.best=second", "train.best_mode=max"), {"metric": "second", "score": 7.0, "round": 2, "error": 0.5}),
     ],
 )
@@ -194,6 +194,23 @@ def test_a_best_that_is_not_within_noise(several, ganflow):
     run, err = several()
     assert "\nbest: first 1 ± 0.25 in round 1\n" in err
     assert "  best        first 1 ± 0.25 in round 1\n" in ganflow("runs", "show", run.id)[1]
+
+
+@pytest.mark.parametrize("changes", [(), ("train.best=several",), ("train.best=first",), ("--seeds", "2")])
+def test_the_worst_is_not_kept_as_the_best(several, ganflow, work, changes):
+    """A metric knows the goal of its first score."""
+    several("train.rounds=1")
+    code, out, err = ganflow("run", "best.yaml", "+metrics=several", "train.best_mode=max", *changes)
+    why = "max would keep the worst checkpoint, for a smaller first is better; leave train.best_mode out"
+    assert (code, out, err) == (2, "", f"ganflow: train.best_mode: {why}\n")
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_another_goal(several, ganflow):
+    run, _ = several("train.rounds=2")
+    kept = run.recipe.read_text()
+    assert "best_mode: null" in kept
+    run.recipe.write_text(kept.replace("best_mode: null", "best_mode: max"))
+    assert ganflow("run", "--resume", run.id, "train.rounds=3", "-q")[0] == 0
 
 
 def test_no_best_by_what_is_not_scored(several, ganflow):

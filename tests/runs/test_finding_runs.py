@@ -1,7 +1,9 @@
 """Run folders: how a run is found among others, and what is left of those that nobody finished making."""
 
 import os
+import shlex
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from runner_helpers import files, folder_of
@@ -36,6 +38,22 @@ def root(work):
 )
 def test_which_run_is_meant(root, meant, found):
     assert find_run(meant, root).path == root / found
+
+
+def test_what_one_types_for_a_run(root, work, monkeypatch):
+    """It means the run where it is typed: an id only where that is found."""
+    run = find_run("20260103", root)
+    gan = work / "runs" / "gan"
+    for here, folder, name in ((work, "runs", run.id), (work / "runs", ".", run.id), (gan, "runs", str(run.path))):
+        monkeypatch.chdir(here)
+        assert run.reference(Path(folder)) == name
+        assert find_run(name, Path(folder)) == run
+    monkeypatch.chdir(work)
+    other = folder_of(work / "runs" / "two words" / run.id)  # a copy
+    other.path.mkdir(parents=True)
+    other.update(id=run.id)
+    assert (run.reference(), other.reference()) == (f"runs/wgan/{run.id}", f"'runs/two words/{run.id}'")
+    assert find_run(*shlex.split(other.reference()), root) == other
 
 
 @pytest.mark.parametrize(

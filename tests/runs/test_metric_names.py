@@ -63,7 +63,7 @@ def test_one_metric_twice(played):
                                  "{use: sliced_wasserstein, samples: 30, projections: 8, seed: 1}",
                                  "{use: sliced_wasserstein, samples: 60, projections: 8}")  # fmt: skip
     names = ["sliced_w1_60", "sliced_w1_30", "sliced_w1_60_2"]
-    beside = [name + ending for name in names for ending in ("", "_error", "_floor")]
+    beside = [name + ending for name in names for ending in ("", "_error", "_floor", "_floor_error")]
     assert [list(each) for each in scores] == [beside] * 3
     assert all(each["sliced_w1_60"] == each["sliced_w1_60_2"] != each["sliced_w1_30"] for each in scores)
     assert about["best"]["metric"] == "sliced_w1_60"

@@ -47,3 +47,18 @@ def test_overrides_and_mistakes(recipe):
     assert [report.round for _, report in ganflow.play(recipe, ["train.rounds=2"])] == [0, 2]
     with pytest.raises(ganflow.GanflowError, match="unknown key 'round'"):
         next(ganflow.play(recipe, ["train.round=2"]))
+
+
+def test_it_refuses_weights_to_start_from(recipe):
+    with pytest.raises(ganflow.GanflowError, match=r"train\.start_from: what is played in memory begins with new weights"):
+        next(ganflow.play(recipe, ["train.start_from=latest"]))
+
+
+def test_all_values_of_a_recipe_are_plain_data(recipe):
+    """What the recipe has, what an override changes, and a default."""
+    values = ganflow.resolved_recipe(recipe, ["optimizer.critic.lr=0.5"])
+    assert values["data"]["use"].endswith("/gaussians")
+    assert values["train"]["rounds"] == 7
+    assert values["optimizer"]["critic"]["lr"] == 0.5 != values["optimizer"]["generator"]["lr"]
+    assert values["modifiers"][0]["decay"] == 0.5
+    assert values["train"]["n_critic"] == 1

@@ -336,12 +336,19 @@ def test_a_file_in_place_of_the_runs_folder(work, ganflow):
     assert RunFolder(work / "runs").path.is_file()
 
 
+MORE = "train.rounds=1000"
+
+
 def test_a_recipe_that_was_changed_afterwards_does_not_fit_the_checkpoint(work, ganflow):
     assert ganflow("run", "tiny.yaml", "-q", "~metrics")[0] == 0
     kept = only_run(work / "runs").recipe
     kept.write_text(re.sub(r"(generator:\s+use: \S+\s+width: )\d+", r"\g<1>13", kept.read_text()))
-    for command in (["sample", "latest"], ["evaluate", "latest", "--metric", "emd"]):
+    found = set()
+    for command in (["sample", "latest"], ["evaluate", "latest", "--metric", "emd"], ["run", "-q", "--resume", "latest", MORE]):
         code, _, err = ganflow(*command)
         assert code == 2
         assert "does not fit the run's recipe, which was changed afterwards" in err
         assert len(err.splitlines()) == 1
+        assert len(err) < 500
+        found.add(err)
+    assert len(found) == 1

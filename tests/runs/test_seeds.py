@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 
 import numpy as np
@@ -163,6 +164,96 @@ def test_a_seed_that_an_alarm_stops_is_not_trained(recipe, ganflow):
     assert (code, out.splitlines()[0]) == (1, "runs/small-seeds-1: 0 of 2 seeds are trained")
     assert re.match(r"(?s).*^seed 0: stopped in round \d+: .*exploded", err, re.MULTILINE)
     assert [trial.state for trial in sweep(recipe).trials().values()] == ["stopped", "stopped"]
+
+
+def test_alarms_are_shown_with_their_seeds(recipe, ganflow):
+    """They are warned of, at the end and wherever the seeds are listed."""
+    changes = ("optimizer.lr=100", "train.rounds=60", "train.report_every=5", "train.on_alarm=warn")
+    out = ganflow("run", "small.yaml", "--seeds", "2", *changes)[1]
+    folder = sweep(recipe)
+    alarms = [(seed, alarm) for seed in (0, 1) for alarm in folder.trial(seed).read().alarms]
+    assert {seed for seed, _ in alarms} == {0, 1}
+    lines = [f"alarm: seed {seed}, round {alarm['round']}: {alarm['text']}" for seed, alarm in alarms]
+    assert [line for line in out.splitlines() if line.startswith("alarm")] == lines
+    shown = ganflow("sweeps", "show", "small-seeds-1")[1]
+    assert all(f"  alarm       {line.removeprefix('alarm: ')}" in shown.splitlines() for line in lines)
+    facts = json.loads(ganflow("sweeps", "show", "small-seeds-1", "--json")[1])
+    assert facts["alarms"] == [{"seed": seed, "trial": seed, **alarm} for seed, alarm in alarms]
+    sign = alarms[0][1]["sign"]
+    of = [str(seed) for seed in (0, 1) if any(n == seed and alarm["sign"] == sign for n, alarm in alarms)]
+    assert f"{sign} (seed{'s' * (len(of) > 1)} {', '.join(of)})" in ganflow("runs")[1]
+    assert json.loads(ganflow("runs", "--json")[1])[0]["alarms"] == facts["alarms"]
+
+
+def test_what_is_asked_of_several_seeds(recipe, ganflow):
+    """`evaluate` scores every one; `runs show` says which stands for them."""
+    assert ganflow("run", "small.yaml", "--seeds", "4,5,9", "name=one", "-q")[0] == 0
+    folder = SweepFolder((recipe / "runs" / "one-seeds-1").absolute())
+    scores = [last_score(folder.trial(number)) for number in range(3)]
+    best = int(np.argmin(scores))
+    stands = f"one-seeds-1 is 3 seeds, for which seed {[4, 5, 9][best]} stands, the best by sliced_w1_32 ({min(scores):.4g});"
+    every = "all of them: ganflow sweeps show one-seeds-1, ganflow evaluate one-seeds-1"
+
+    code, out, err = ganflow("evaluate", "one-seeds-1")
+    assert (code, err) == (0, "")
+    head, *rows, last = out.splitlines()[:5]
+    assert head.split()[:4] == ["name", "run", "train.seed", "round"]
+    assert [row.split()[:3] for row in rows] == [["one-seeds-1", folder.trial(n).id, s] for n, s in enumerate("459")]
+    mean, sd = np.mean(scores), np.std(scores, ddof=1)
+    assert re.sub(" +", " ", last) == f"one-seeds-1 mean ± sd n = 3 sliced_w1_32 {mean:.4g} ± {sd:.2g}"
+    found = json.loads(ganflow("evaluate", "one-seeds-1", folder.trial(1).id, "--json", "--csv", "x.csv")[1])
+    assert [row.get("train_seed") for row in found] == [4, 5, 9, None]
+    assert found[-1] == {"run": None, "name": "one-seeds-1", "score": "sliced_w1_32", "value": pytest.approx(mean),
+                         "sd": pytest.approx(sd), "trainings": 3}  # fmt: skip
+    assert "mean ± sd" in ganflow("evaluate", "one-seeds-1", "--markdown")[1]
+    assert "mean ± sd" not in ganflow("evaluate", folder.trial(1).id)[1]
+
+    code, out, err = ganflow("runs", "show", "one-seeds-1")
+    assert (code, folder.trial(best).id in out, err) == (0, True, f"{stands} {every}\n")
+    assert ganflow("runs", "show", folder.trial(best).id)[2] == ""
+
+    folder.record(0, state="failed")
+    code, out, err = ganflow("evaluate", "one-seeds-1")
+    assert (code, err, "n = 2" in out) == (0, "not trained, and left out of one-seeds-1: seed 4 (failed)\n", True)
+    for number in (1, 2):
+        folder.record(number, state="running")
+    refused = "no seed of one-seeds-1 is trained yet: seed 4 (failed), seed 5 (running), seed 9 (running); go on with: "
+    assert ganflow("evaluate", "one-seeds-1") == (2, "", f"ganflow: {refused}ganflow run --resume one-seeds-1\n")
+
+
+def test_several_seeds_are_compared_by_their_means(recipe, ganflow):
+    """The errors are over the trainings: of three values sd/√3."""
+    for name, width in (("one", 4), ("two", 6)):
+        changes = (f"name={name}", f"generator.width={width}", "train.sample_every=6")
+        assert ganflow("run", "small.yaml", "--seeds", "4,5,9", *changes, "-q")[0] == 0
+    folders = [SweepFolder((recipe / "runs" / f"{name}-seeds-1").absolute()) for name in ("one", "two")]
+    scores = np.array([[last_score(folder.trial(n)) for n in range(3)] for folder in folders])
+    means, errors = scores.mean(axis=1), scores.std(axis=1, ddof=1) / np.sqrt(3)
+    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1", "-o", "both.png")
+    assert (code, err) == (0, "")
+    assert re.split("  +", out.splitlines()[0].strip()) == ["one-seeds-1 (3 seeds)", "two-seeds-1 (3 seeds)", "second − first"]
+    (line,) = [line for line in out.splitlines() if line.startswith("sliced_w1_32")]
+    for mean, error in zip(means, errors, strict=True):
+        assert f"  {mean:.4g} ± {error:.2g} (floor " in line
+    error = np.hypot(*errors)
+    noise = "within" if abs(means[1] - means[0]) <= 2 * error else "beyond"
+    assert line.endswith(f"  {means[1] - means[0]:+.3g} ± {error:.2g}, {noise} noise")
+    terms = [np.mean([last_score(folder.trial(n), "critic_loss") for n in range(3)]) for folder in folders]
+    (line,) = [line for line in out.splitlines() if line.startswith("critic_loss")]
+    assert line.split()[1:] == [f"{term:.4g}" for term in terms]
+    assert (recipe / "both.png").exists()
+    found = json.loads(ganflow("compare", "one-seeds-1", "two-seeds-1", "--json")[1])
+    assert [run["seeds"] for run in found["runs"]] == [3, 3]
+
+    single = folders[1].trial(0).id
+    assert json.loads(ganflow("compare", "one-seeds-1", single, "--json")[1])["runs"][1]["seeds"] is None
+    assert ganflow("evaluate", single, "--metric", "{use: sliced_wasserstein, samples: 16}")[0] == 0
+    (recipe / "runs" / "two-seeds-1" / single / "metrics.jsonl").write_text("")
+    code, out, err = ganflow("compare", "one-seeds-1", single)
+    assert (code, out) == (2, "")
+    assert f"evaluate both alike: ganflow evaluate one-seeds-1 {single} --metric " in err
+    assert ganflow(*shlex.split(err.partition("alike: ")[2])[1:])[0] == 0
+    assert ganflow("compare", "one-seeds-1", single)[0] == 0
 
 
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):

@@ -36,11 +36,12 @@ def history(uri: str, name: str) -> list[tuple[int, float]]:
 def test_evaluations_are_sent_once(make_run: Make, database: str) -> None:
     folder = make_run(points=2, status="finished", protocols={"f_8": {"samples": 8}})
     assert sync(folder).points == 2
-    evaluations.add(folder, [found("f_8", 1.5, 20, error=0.25, floor=1.0), found("g", 3.0, 20)])
-    assert sync(folder) == SyncResult(points=4, uri=database)
+    evaluations.add(folder, [found("f_8", 1.5, 20, error=0.25, floor=1.0, floor_error=0.125), found("g", 3.0, 20)])
+    assert sync(folder) == SyncResult(points=5, uri=database)
     assert history(database, "eval/f_8") == [(20, 1.5)]
     assert history(database, "eval/f_8_error") == [(20, 0.25)]
     assert history(database, "eval/f_8_floor") == [(20, 1.0)]
+    assert history(database, "eval/f_8_floor_error") == [(20, 0.125)]
     assert sync(folder) == SyncResult(uri=database)
     folder.tracking.unlink()  # the store is asked what it has
     assert sync(folder) == SyncResult(uri=database)

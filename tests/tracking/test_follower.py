@@ -97,7 +97,7 @@ def test_a_server_that_is_away_is_said_with_what_is_missing(make_run: Make, port
         left = follower.finish(PATIENCE)
     assert str(left) == (
         f"120 points and 1 picture not sent to http://127.0.0.1:{port}: connection refused; "
-        f"send later with: ganflow sync {folder.id}"
+        f"send later with: ganflow sync {folder.path}"
     )
 
 

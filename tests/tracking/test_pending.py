@@ -81,9 +81,9 @@ def test_unsent_counts_and_reads_as_a_sentence(make_run: Callable[..., RunFolder
     folder = make_run(points=5, pictures=(0, 5), uri="http://nowhere:1", status="finished")
     State(uri="http://nowhere:1", steps={"critic/loss": 2}, images=[0], error="connection refused").write(folder)
     left = unsent(folder)
-    assert left == Unsent(3, 1, "http://nowhere:1", "connection refused", folder.id)
+    assert left == Unsent(3, 1, "http://nowhere:1", "connection refused", folder.reference())
     assert str(left) == (
-        f"3 points and 1 picture not sent to http://nowhere:1: connection refused; send later with: ganflow sync {folder.id}"
+        f"3 points and 1 picture not sent to http://nowhere:1: connection refused; send later with: ganflow sync {folder.path}"
     )
     State(steps={"critic/loss": 5}, images=[0, 5], status="finished").write(folder)
     assert unsent(folder) is None

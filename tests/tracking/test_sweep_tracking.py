@@ -305,7 +305,7 @@ def test_what_is_left_of_a_sweep_is_said(tmp_path: Path, port: int) -> None:
         by_hand.folder.update(status="finished")
         left = follower.finish(PATIENCE)
     assert str(left) == (
-        f"10 points not sent to http://127.0.0.1:{port}: connection refused; send later with: ganflow sync rings-1"
+        f"10 points not sent to http://127.0.0.1:{port}: connection refused; send later with: ganflow sync {by_hand.folder.path}"
     )
 
 

@@ -112,7 +112,7 @@ def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):
     assert out.exists()
     assert find_run("small-1", trained.path.parent) == find_run(str(trained.path), trained.path.parent) == trained.trial(1)
     assert main(["run", "--resume", "small-1", "--runs", str(trained.path.parent)]) == 2
-    assert "is a sweep; go on with it: ganflow tune --resume small-1" in capsys.readouterr().err
+    assert f"is a sweep; go on with it: ganflow tune --resume {trained.path}" in capsys.readouterr().err
 
 
 def test_what_was_searched_of_the_training_stays_and_what_trials_have_in_common_goes(trained, tmp_path):

@@ -159,7 +159,7 @@ def critic_of(data: Data, condition: Sequence[str], critic: str, build: Callable
         if not field.is_image:
             if name in condition:
                 raise GanflowError(f"condition: {who}and '{name}' of data '{data.name}', which it is conditioned on, is of kind "
-                                   f"{field.kind}: use another critic (dcgan, mlp), or condition=[]")  # fmt: skip
+                                   f"{field.kind}: use another critic (dcgan, mlp), or 'condition=[]'")  # fmt: skip
             raise GanflowError(f"{who}data '{data.name}' has '{name}' of shape {field.shape}: use critic mlp")
     shapes = {name: data.fields[name].shape for name in (*judged, *condition)}
     if len(judged) > 1:

@@ -3,6 +3,7 @@
 import math
 
 import ganflow_metrics
+import numpy as np
 import pytest
 import torch
 from ganflow_data import Gaussians, SwissRoll
@@ -58,7 +59,7 @@ def test_right_samples_score_the_floor(component):
     metric = component().metric(RING)
     scores = metric.evaluate(of_mixture(RING))
     name = metric.names[0]
-    assert list(scores) == [name, f"{name}_error", f"{name}_floor"]
+    assert list(scores) == [name, f"{name}_error", f"{name}_floor", f"{name}_floor_error"]
     assert scores[name] == pytest.approx(scores[f"{name}_floor"], rel=0.25)
     assert scores[name] < 0.007
     assert metric.goal == "min"
@@ -82,10 +83,28 @@ def test_samples_elsewhere():
     assert ganflow_metrics.KL().metric(Line()).evaluate(outside)["kl_10000"] == pytest.approx(expected, abs=1)
 
 
+@pytest.mark.parametrize("component", DIVERGENCES)
+def test_the_floor_is_known_to_its_error(component):
+    """Against the mean over 100 fresh samples of the ring."""
+    metric = component(samples=1000).metric(RING)
+    scores = metric.evaluate(of_mixture(RING))
+    name = metric.names[0]
+    fresh = [metric.score(of_mixture(RING).samples(1000, seed), 0)[0] for seed in range(100)]
+    assert scores[f"{name}_floor_error"] == pytest.approx(np.std(fresh) / 4, rel=0.6)  # of 16; s of 16 varies by 18 %
+    assert abs(scores[f"{name}_floor"] - np.mean(fresh)) < 4 * scores[f"{name}_floor_error"]
+    other = component(samples=1000, seed=3).metric(RING).evaluate(of_mixture(RING))[f"{name}_floor"]
+    assert scores[f"{name}_floor"] != other == pytest.approx(np.mean(fresh), abs=4 * scores[f"{name}_floor_error"])
+
+
+def test_a_single_sample_of_real_examples_gives_no_error():
+    metric = ganflow_metrics.JSD(samples=10_000).metric(Line(19_000))
+    assert metric.names == ["jsd_10000", "jsd_10000_error", "jsd_10000_floor"]
+
+
 def test_the_protocol_has_the_grid():
     metric = ganflow_metrics.JSD(samples=500, bins=32, seed=2, repeats=2).metric(Line())
     real = Line().train["real"]
-    assert metric.protocol == {"samples": 500, "seed": 2, "repeats": 2, "bins": 32, "floor": "2 × 500 training examples",
+    assert metric.protocol == {"samples": 500, "seed": 2, "repeats": 2, "bins": 32, "floor": "16 × 500 training examples",
                                "box": [[pytest.approx(float(real.min()))], [pytest.approx(float(real.max()))]]}  # fmt: skip
 
 

@@ -36,6 +36,8 @@ def test_the_mixture_itself():
     assert scores["sigma_inside_2500"] == pytest.approx(1, abs=0.02)
     # 2 n KL has about the χ² distribution of 24 degrees of freedom
     assert scores["reverse_kl_2500_floor"] == pytest.approx(24 / 5000, rel=0.15)
+    # whose standard deviation is √48; the error is that of the mean over 64 of them
+    assert scores["reverse_kl_2500_floor_error"] == pytest.approx(math.sqrt(48) / 5000 / 8, rel=0.3)
     assert scores["reverse_kl_2500"] == pytest.approx(24 / 5000, rel=0.6)
     assert metric.goal == "max"
 
@@ -47,13 +49,14 @@ def test_names_errors_and_protocol():
     assert game.asked == [(400, 5), (400, 6), (400, 7)]
     assert tuple(scores) == tuple(metric.names) == (
         "modes_400", "modes_400_error", "high_quality_400", "high_quality_400_error", "sigma_inside_400",
-        "sigma_inside_400_error", "reverse_kl_400", "reverse_kl_400_error", "reverse_kl_400_floor",
+        "sigma_inside_400_error", "reverse_kl_400", "reverse_kl_400_error", "reverse_kl_400_floor", "reverse_kl_400_floor_error",
     )  # fmt: skip
     each = [ganflow_metrics.Modes(samples=400, seed=seed, repeats=1).metric(RING).evaluate(game) for seed in (5, 6, 7)]
     spreads = torch.tensor([one["sigma_inside_400"] for one in each], dtype=torch.float64)
     assert scores["sigma_inside_400"] == pytest.approx(float(spreads.mean()))
     assert scores["sigma_inside_400_error"] == pytest.approx(float(spreads.std() / math.sqrt(3)))
-    assert list(each[0]) == ["modes_400", "high_quality_400", "sigma_inside_400", "reverse_kl_400", "reverse_kl_400_floor"]
+    assert list(each[0]) == ["modes_400", "high_quality_400", "sigma_inside_400", "reverse_kl_400", "reverse_kl_400_floor",
+                             "reverse_kl_400_floor_error"]  # fmt: skip
     assert metric.protocol == {"samples": 400, "seed": 5, "repeats": 3, "within": 3.0, "modes": 8,
                                "floor": "64 × 400 draws of the weights"}  # fmt: skip
 

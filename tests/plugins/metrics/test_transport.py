@@ -12,7 +12,7 @@ from ganflow_metrics.mmd import median_distance, squared_mmd
 from ganflow_metrics.transport import earth_movers, sliced_wasserstein
 from metric_helpers import Player, of_mixture
 from scipy.spatial.distance import pdist
-from scipy.stats import wasserstein_distance
+from scipy.stats import sem, wasserstein_distance
 
 from ganflow.contract.data import Data, Field, TensorData
 from ganflow.errors import GanflowError
@@ -103,7 +103,7 @@ def test_right_samples_score_about_the_floor_and_wrong_ones_do_not(kind):
     right, wrong = metric.evaluate(game), metric.evaluate(of_mixture(RING, weights=[1.0, 1, 1, 1, 0, 0, 0, 0]))
     name = metric.names[0]
     assert game.asked == [(400, 0), (400, 1), (400, 2)]
-    assert list(right) == list(metric.names) == [name, f"{name}_error", f"{name}_floor"]
+    assert list(right) == list(metric.names) == [name, f"{name}_error", f"{name}_floor", f"{name}_floor_error"]
     assert right[f"{name}_floor"] == wrong[f"{name}_floor"]
     assert abs(right[name] - right[f"{name}_floor"]) < 6 * right[f"{name}_error"]
     assert wrong[name] > right[name] + 5 * right[f"{name}_error"]
@@ -116,11 +116,56 @@ def test_repeats_are_compared_with_disjoint_held_out_examples():
     metric = ganflow_metrics.EarthMovers(samples=40).metric(data)
     compared = torch.cat([metric._real_samples.reference(repeat) for repeat in range(3)])
     assert sorted(compared[:, 0].tolist()) == real[:, 0].tolist()
-    (low,) = metric.floor()
-    assert low == pytest.approx(1000, abs=60)  # held-out examples against training examples
     noted = {key: value for key, value in metric.protocol.items() if key != "reference_digest"}
-    assert noted == {"samples": 40, "seed": 0, "repeats": 3, "cost": "Euclidean",
-                     "reference": "3 × 40 held-out examples", "floor": "these against training examples"}  # fmt: skip
+    assert noted == {"samples": 40, "seed": 0, "repeats": 3, "cost": "Euclidean", "reference": "3 × 40 held-out examples",
+                     "floor": "3 disjoint pairs of 40 held-out and training examples"}  # fmt: skip
+    scores = metric.evaluate(Player(real))
+    assert scores["emd_40_floor"] == pytest.approx(1000, abs=60)  # held-out examples against training examples
+
+
+@pytest.mark.parametrize(("held_out", "trained", "pairs"), [(3, 7, 5), (1, 1, 1), (4, 1, 2), (2, 0, 1), (1, 3, 2), (5, 40, 16)])
+def test_pairs_of_the_floor_are_disjoint_and_their_mean_has_its_standard_error(held_out, trained, pairs):
+    n = 30
+    x = normal(n * (held_out + trained) + 5, 1, 0)
+    data = TensorData("line", {"real": x[n * held_out :]}, {"real": x[: n * held_out]})
+    metric = ganflow_metrics.EarthMovers(samples=n).metric(data)
+    each = [metric._real_samples.pair(i) for i in range(pairs)]
+    assert len(torch.cat([sample for pair in each for sample in pair]).unique()) == 2 * n * pairs
+    found = [wasserstein_distance(a[:, 0], b[:, 0]) for a, b in each]
+    scores = metric.evaluate(Player(x))
+    assert scores["emd_30_floor"] == pytest.approx(np.mean(found), rel=1e-5)
+    assert scores.get("emd_30_floor_error", "none") == ("none" if pairs == 1 else pytest.approx(sem(found), rel=1e-5))
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_the_floor_of_the_ring_is_known_to_its_error(n):
+    """Against 60 pairs of fresh samples of the mixture."""
+    game = of_mixture(RING)
+    fresh = [earth_movers(*(game.samples(n, 2 * i + j).double() for j in (0, 1))) for i in range(60)]
+    scores = ganflow_metrics.EarthMovers(samples=n).metric(RING).evaluate(game)
+    floor, error = scores[f"emd_{n}_floor"], scores[f"emd_{n}_floor_error"]
+    assert error == pytest.approx(np.std(fresh) / 4, rel=0.6)  # of 16 pairs; s of 16 varies by 18 %
+    assert abs(floor - np.mean(fresh)) < 4 * math.hypot(error, sem(fresh))
+
+
+@pytest.mark.parametrize("kind", [ganflow_metrics.EarthMovers, ganflow_metrics.MMD, ganflow_metrics.SlicedWasserstein])
+def test_seeds_compare_with_other_held_out_examples_and_have_other_pairs(kind):
+    variants = [kind(samples=1000, seed=seed).metric(RING)._real_samples for seed in (0, 3, 6)]
+    held_out = RING.held_out["real"]
+    for k, variant in enumerate(variants):
+        for repeat in range(3):
+            at = 1000 * ((3 * k + repeat) % (len(held_out) // 1000))
+            assert torch.equal(variant.reference(repeat), held_out[at : at + 1000].double())
+    samples = torch.cat([sample for variant in variants for i in range(variant.pairs) for sample in variant.pair(i)])
+    assert len(samples.unique(dim=0)) == 3 * 16 * 2 * 1000
+    assert torch.equal(variants[2].first, held_out[:1000].double())  # whose median distance is the bandwidth, whatever the seed
+
+
+def test_large_samples_have_fewer_pairs():
+    data = Gaussians(samples=30_000, held_out=6000).data()
+    assert [ganflow_metrics.EarthMovers(samples=n).metric(data)._real_samples.pairs for n in (500, 1000, 2000, 5000)] == [
+        16, 16, 4, 3
+    ]  # fmt: skip
 
 
 class Streamed(Data):
@@ -138,7 +183,8 @@ def test_a_floor_without_training_examples_in_memory():
     metric = ganflow_metrics.EarthMovers(samples=200).metric(data)
     scores = metric.evaluate(Player(normal(200, 2, 5)))
     assert 0 < scores["emd_200_floor"] == pytest.approx(scores["emd_200"], rel=0.5)
-    assert metric.protocol["floor"] == "these against others"
+    assert metric.protocol["floor"] == "a pair of 200 held-out examples"
+    assert "emd_200_floor_error" not in scores
     said = r"metric emd wants 600 held-out examples, 300 to compare with and 300 for its floor, and data streamed has 400; raise"
     with pytest.raises(GanflowError, match=said):
         ganflow_metrics.EarthMovers(samples=300).metric(data)

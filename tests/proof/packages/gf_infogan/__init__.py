@@ -73,7 +73,7 @@ class InformationTerm:
     @hookimpl
     def terms(self, data, prior):
         if not isinstance(prior, Coded):
-            raise GanflowError("modifier 'information' needs codes: set prior={use: coded}")
+            raise GanflowError("modifier 'information' needs codes: set 'prior={use: coded}'")
         return Information(math.prod(data.shape), prior.codes, self.width, self.weight)
 
 
