@@ -256,6 +256,24 @@ def test_several_seeds_are_compared_by_their_means(recipe, ganflow):
     assert ganflow("compare", "one-seeds-1", single)[0] == 0
 
 
+def test_trainings_offer_every_protocol_that_all_seeds_share(recipe, ganflow):
+    """One was evaluated with two sampling seeds as well, the other has the scores of its training alone."""
+    for name, width in (("one", 4), ("two", 6)):
+        assert ganflow("run", "small.yaml", "--seeds", "2", f"name={name}", f"generator.width={width}", "-q")[0] == 0
+    for seeds in ("1", "2"):
+        assert ganflow("evaluate", "one-seeds-1", "--seeds", seeds)[0] == 0
+    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("sliced_w1_32")]
+    trained = [SweepFolder((recipe / "runs" / f"{name}-seeds-1").absolute()) for name in ("one", "two")]
+    for folder in trained:
+        scores = [last_score(folder.trial(n)) for n in range(2)]
+        assert f"  {np.mean(scores):.4g} ± {np.std(scores, ddof=1) / np.sqrt(2):.2g} (floor " in line
+    assert ganflow("evaluate", "two-seeds-1", "--seeds", "2")[0] == 0  # the later one, which both have now
+    found = json.loads(ganflow("compare", "one-seeds-1", "two-seeds-1", "--json")[1])
+    assert found["scores"]["sliced_w1_32"]["protocol"]["seeds"] == 2
+
+
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):
     plugin("acts", METRIC)
     code, out, err = ganflow("run", "small.yaml", "--seeds", "3", "metrics=[{use: acts, what: fails}]", "-q")
