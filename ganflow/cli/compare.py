@@ -170,6 +170,8 @@ def data_differences(first: ComparedRun, second: ComparedRun) -> str:
         a, b = ({"data": kept_recipe(run.example.recipe).resolved()["data"]} for run in (first, second))
     except GanflowError as error:
         return f"by which keys cannot be read ({first_line(error)})"
+    if a["data"]["use"] != b["data"]["use"]:  # of which every key is another's
+        a, b = ({"data": {"use": each["data"]["use"]}} for each in (a, b))
     words = (line.partition(": ") for line in differences(a, b))
     texts = [f"{key} {values.replace(' → ', ' against ')}" for key, _, values in words]
     return ", ".join(texts) or "the keys of data are equal in both recipes, so the files, or what was drawn, differ"

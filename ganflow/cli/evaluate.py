@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ganflow.contract.game import Metric
     from ganflow.engine.game import Game
     from ganflow.evaluation.evaluate import Evaluated
+    from ganflow.evaluation.scores import Score
     from ganflow.plugins import Chosen
     from ganflow.recipe import Recipe
     from ganflow.runs.checkpoints import Checkpoint
@@ -121,15 +122,28 @@ def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The mean and the standard deviation of every score over the seeds that a recipe was trained with."""
-    from ganflow.evaluation.evaluate import spreads
+    """The mean and the standard deviation of every score over the seeds that a recipe was trained with, and the floor."""
+    from ganflow.evaluation.evaluate import floor_over, spreads
 
-    sweeps: dict[str, dict[str, dict[str, float]]] = {}
+    sweeps: dict[str, dict[str, dict[str, Score]]] = {}
     for row in rows:
         if "train_seed" in row:
-            sweeps.setdefault(row["name"], {}).setdefault(row["run"], {})[row["score"]] = float(row["value"])
-    return [{"run": None, "name": name, "score": spread.name, "value": spread.mean, "sd": spread.deviation, "trainings": spread.n}
-            for name, runs in sweeps.items() for spread in spreads(list(runs.values()))]  # fmt: skip
+            sweeps.setdefault(row["name"], {}).setdefault(row["run"], {})[row["score"]] = score_of(row)
+    found: list[dict[str, Any]] = []
+    for name, runs in sweeps.items():
+        for spread in spreads([{score.name: score.value for score in of.values()} for of in runs.values()]):
+            floor, error = floor_over([of[spread.name] for of in runs.values() if spread.name in of])
+            found.append({"run": None, "name": name, "score": spread.name, "value": spread.mean, "sd": spread.deviation,
+                          "floor": floor, "floor_error": error, "trainings": spread.n})  # fmt: skip
+    return found
+
+
+def score_of(row: dict[str, Any]) -> Score:
+    """The score of a row; what is not finite is a text there."""
+    from ganflow.evaluation.scores import Score
+
+    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
+    return Score(row["score"], **{key: number for each in known for key, number in each.items()})
 
 
 @dataclass(frozen=True)
@@ -235,10 +249,7 @@ def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoin
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
     """One line of the table."""
-    from ganflow.evaluation.scores import Score
-
-    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
-    score = Score(row["score"], **{key: number for each in known for key, number in each.items()})
+    score = score_of(row)
     if "trainings" in row:
         score = replace(score, error=None if row["sd"] is None else float(row["sd"]))
         row = {**row, "run": "mean ± sd", "train_seed": f"n = {row['trainings']}", "round": "", "seeds": 0}

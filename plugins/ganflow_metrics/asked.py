@@ -74,7 +74,7 @@ class AskedLabel(Metric):
 
 
 def check_condition(game: Game, metric: str) -> None:
-    """Refuse a game whose generator takes anything else than z and a label.
+    """Refuse a game whose generator takes other inputs than z and a label.
 
     Raises:
         GanflowError: it does.

@@ -227,7 +227,7 @@ def say_few(metric: str, n: int, wanted: int, why: str, there: int | None = None
     """
     if n < wanted:
         remedy = f"samples={wanted}" if there is None or there >= wanted else f"there are {there} real examples"
-        warn_once(f"metric {metric}: {n} samples are too few, {why}; {wanted} are wanted ({remedy})")
+        warn_once(f"metric {metric}: {n} sample{'s are' if n > 1 else ' is'} too few, {why}; {wanted} are wanted ({remedy})")
 
 
 @cache

@@ -584,6 +584,16 @@ def test_other_data_are_refused_with_the_keys_that_differ(command, runs):
     assert refused.endswith("; compare runs of the same data")
 
 
+def test_other_data_of_another_component(command, runs):
+    """Of which every key is another: their name says enough."""
+    changed_data(runs["c"])
+    recipe = runs["c"].path / "recipe.yaml"
+    text = re.sub(r"(?m)^data:\n(  .*\n)+", "data: {use: swiss_roll}\n", recipe.read_text())
+    recipe.write_text(text)
+    refused = command.refused("compare", "a", "c")
+    assert ": data.use data/gaussians against data/swiss_roll; compare runs of the same data" in refused
+
+
 def test_other_data_by_the_same_keys(command, runs):
     changed_data(runs["c"])
     refused = command.refused("compare", "a", "c")

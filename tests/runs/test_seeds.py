@@ -240,11 +240,13 @@ def test_what_is_asked_of_several_seeds(recipe, ganflow):
     assert head.split()[:4] == ["name", "run", "train.seed", "round"]
     assert [row.split()[:3] for row in rows] == [["one-seeds-1", folder.trial(n).id, s] for n, s in enumerate("459")]
     mean, sd = np.mean(scores), np.std(scores, ddof=1)
-    assert re.sub(" +", " ", last) == f"one-seeds-1 mean ± sd n = 3 sliced_w1_32 {mean:.4g} ± {sd:.2g}"
     found = json.loads(ganflow("evaluate", "one-seeds-1", folder.trial(1).id, "--json", "--csv", "x.csv")[1])
     assert [row.get("train_seed") for row in found] == [4, 5, 9, None]
+    floor, error = found[0]["floor"], found[0]["floor_error"]  # of the same real examples for every seed
     assert found[-1] == {"run": None, "name": "one-seeds-1", "score": "sliced_w1_32", "value": pytest.approx(mean),
-                         "sd": pytest.approx(sd), "trainings": 3}  # fmt: skip
+                         "sd": pytest.approx(sd), "floor": floor, "floor_error": error, "trainings": 3}  # fmt: skip
+    shown = f"one-seeds-1 mean ± sd n = 3 sliced_w1_32 {mean:.4g} ± {sd:.2g} {floor:.4g} ± {error:.2g}"
+    assert re.sub(" +", " ", last) == shown
     assert "mean ± sd" in ganflow("evaluate", "one-seeds-1", "--markdown")[1]
     assert "mean ± sd" not in ganflow("evaluate", folder.trial(1).id)[1]
 
