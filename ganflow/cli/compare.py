@@ -15,7 +15,7 @@ from ganflow.cli.drawing import add_runs_argument, check_output_path, write_outp
 from ganflow.cli.evaluate import all_meant
 from ganflow.cli.listing import columns, last_entries
 from ganflow.errors import GanflowError, first_line
-from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count
+from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count, shared
 from ganflow.evaluation.compare import difference as difference_of
 from ganflow.evaluation.evaluate import over
 from ganflow.evaluation.scores import Score, grouped, protocol_difference
@@ -110,16 +110,15 @@ def read_named(name: str, root: Path) -> ComparedRun:
 
 
 def over_seeds(runs: Sequence[ComparedRun]) -> ComparedRun:
-    """The trainings with several seeds: the mean of each term and score that all of them have by one protocol, with the standard
-    error over the trainings."""
+    """The trainings with several seeds: the mean of each term, and of each score by every protocol, that all of them have, with
+    the standard error over the trainings."""
     sweep = RunFolder(runs[0].folder.path.parent)
     best = record["trial"] if (record := sweep.read().best) and "trial" in record else None
-    found = [([m for m in row if m], name) for name, row in aligned([run.measured for run in runs]).rows.items()]
     return ComparedRun(
         sweep, runs[0].record, min(run.round for run in runs),
         {name: mean(run.terms[name] for run in runs) for name in runs[0].terms if all(name in run.terms for run in runs)},
-        [Measured(replace(over([m.score for m in row]), name=name), row[0].protocol, min(m.round for m in row),
-                  min(m.time for m in row), row[0].goal) for row, name in found if len(row) == len(runs)],
+        [Measured(replace(over([m.score for m in row]), name=row[0].score.name), row[0].protocol, min(m.round for m in row),
+                  min(m.time for m in row), row[0].goal) for row in shared([run.measured for run in runs])],
         next((run.example for run in runs if best is not None and run.folder.id.endswith(f"-t{best:04d}")), runs[0].example),
         len(runs),
     )  # fmt: skip
@@ -305,7 +304,7 @@ def picture(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Image:
         path = newest_samples(run.example)
         if path is None:
             raise GanflowError(f"run {run.title} has no picture of samples; leave --output out")
-        some = [str(m.score) for row in scores.values() if (m := row[i])]
+        some = [f"{m.score.name} {cell(m, run)}" for row in scores.values() if (m := row[i])]
         found.append((path, run.title, ", ".join(some)))
     drawn = sheet(found)
     if drawn is None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ganflow.runs.evaluations import Evaluation
     from ganflow.runs.folders import RunFolder
 
+PLAYED = ("finished", "stopped")
+"""States of a training with one of several seeds that has a last checkpoint: "stopped" by an alarm."""
+
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs_", nargs="+", metavar="RUN", help="paths, ids or their beginnings, names, or 'latest'")
@@ -85,8 +88,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
 
 
 def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
-    """The run that a name means; of `ganflow run --seeds` every one that is trained, with its seed. A line on stderr names those
-    that are not.
+    """The run that a name means; of `ganflow run --seeds` every one that is trained, or was stopped by an alarm, with its seed.
+    Lines on stderr name those that were stopped, and those that are left out.
 
     Raises:
         GanflowError: there is no such run, or none of the seeds is trained.
@@ -100,14 +103,18 @@ def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
     sweep = SweepFolder(found.path)
     trials = sweep.trials()
     states = {n: trials[n].state if n in trials else "waiting" for n in range(len(seeds))}
-    left_out = ", ".join(f"seed {seeds[n]} ({state})" for n, state in states.items() if state != "finished")
+    left_out = ", ".join(f"seed {seeds[n]} ({state})" for n, state in states.items() if state not in PLAYED)
     trained: list[tuple[RunFolder, int | None]] = []
-    trained += [(sweep.trial(n), seeds[n]) for n, state in states.items() if state == "finished"]
+    trained += [(sweep.trial(n), seeds[n]) for n, state in states.items() if state in PLAYED]
     if not trained:
-        again = f"go on with: ganflow run --resume {sweep.reference()}"
-        raise GanflowError(f"no seed of {sweep.sweep} is trained yet: {left_out}; {again}")
+        over = all(trial.over for trial in trials.values()) and len(trials) == len(seeds)  # nothing would be trained
+        again = f"{'see: ganflow sweeps show' if over else 'go on with: ganflow run --resume'} {sweep.reference()}"
+        raise GanflowError(f"no seed of {sweep.sweep} is trained{'' if over else ' yet'}: {left_out}; {again}")
     if left_out:
         say(f"not trained, and left out of {sweep.sweep}: {left_out}", err=True)
+    for n in (n for n, state in states.items() if state == "stopped"):
+        what = f"seed {seeds[n]} of {sweep.sweep} was stopped by an alarm in round {trials[n].round}"
+        say(f"{what}; what it has until then is taken", err=True)
     for run, _ in trained:
         check(run)
     return trained

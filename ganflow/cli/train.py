@@ -119,8 +119,11 @@ def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int
     finished = sum(trial.state == "finished" for trial in trials.values())
     say(f"{shown}: {finished} of {len(folder.read().seeds)} seeds are trained"
         + ("" if found or not finished else "; the recipe has no metrics, whose scores could be averaged"))  # fmt: skip
+    stopped = sum(trial.state == "stopped" for trial in trials.values())
+    amiss = {"failed": outcome.failed - stopped, "stopped by an alarm": stopped}
     if outcome.failed:
-        say(f"{outcome.failed} failed; see: ganflow sweeps show {folder.reference()}")
+        what = ", ".join(f"{count} {state}" for state, count in amiss.items() if count)
+        say(f"{what}; see: ganflow sweeps show {folder.reference()}")
         return 1
     return 0
 

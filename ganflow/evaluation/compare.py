@@ -28,6 +28,10 @@ class Measured:
     time: float
     goal: Goal | None = None
 
+    def is_like(self, other: Measured) -> bool:
+        """Tell whether the two are the same score by the same protocol."""
+        return self.score.name == other.score.name and protocol_difference(self.protocol, other.protocol) is None
+
 
 Row = list[Measured | None]
 """A score of several runs, by one protocol; None where a run has it not."""
@@ -110,13 +114,23 @@ def aligned(runs: Sequence[Sequence[Measured]]) -> Comparison:
 def _row(runs: Sequence[Sequence[Measured]], name: str) -> Row:
     """The score of each run by the protocol that most of them have, of several such the one evaluated last."""
     some = [[m for m in run if m.score.name == name] for run in runs]
+    return max((_alike(m, some) for run in some for m in run), key=lambda row: (count(row), min(m.time for m in row if m)))
 
-    def by(protocol: Mapping[str, Any]) -> Row:
-        same = ([m for m in run if protocol_difference(m.protocol, protocol) is None] for run in some)
-        # the last checkpoint's, not the one evaluated last: the best of many rounds beside others' last would be no comparison
-        return [max(each, key=lambda m: (m.round, m.time), default=None) for each in same]
 
-    return max((by(m.protocol) for run in some for m in run), key=lambda row: (count(row), min(m.time for m in row if m)))
+def _alike(one: Measured, runs: Sequence[Sequence[Measured]]) -> Row:
+    """The score of each run by the protocol of this one."""
+    # the last checkpoint's, not the one evaluated last: the best of many rounds beside others' last would be no comparison
+    return [max(filter(one.is_like, run), key=lambda m: (m.round, m.time), default=None) for run in runs]
+
+
+def shared(runs: Sequence[Sequence[Measured]]) -> list[list[Measured]]:
+    """The scores that every one of these runs has, each by all the protocols that they share."""
+    found: list[list[Measured]] = []
+    for one in runs[0]:
+        row = [m for m in _alike(one, runs) if m]
+        if len(row) == len(runs) and not any(one.is_like(other[0]) for other in found):
+            found.append(row)
+    return found
 
 
 def _nearest(first: int, second: int, runs: Sequence[Sequence[Measured]]) -> NotCompared:

@@ -79,7 +79,13 @@ def protocol_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | Non
 def protocol_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """All differences of two protocols, as `protocol_difference` words them."""
     keys = sorted((a.keys() | b.keys()).difference(ABOUT_FLOOR), key=lambda key: (key != "samples", key))
-    return [f"{key} {a.get(key, 'not noted')} against {b.get(key, 'not noted')}" for key in keys if a.get(key) != b.get(key)]
+    absent = {"seeds": 1}  # their number is noted where several are averaged
+
+    def noted(protocol: Mapping[str, Any], key: str) -> Any:
+        return protocol.get(key, absent.get(key, "not noted"))
+
+    differing = [key for key in keys if a.get(key, absent.get(key)) != b.get(key, absent.get(key))]
+    return [f"{key} {noted(a, key)} against {noted(b, key)}" for key in differing]
 
 
 def goals(metrics: Sequence[Metric], found: Sequence[Mapping[str, float]]) -> dict[str, Literal["min", "max"]]:

@@ -171,12 +171,12 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
             folder.record(number, state="waiting", round=outcome.round)
             return outcome.signal
         signal = outcome.signal  # it may have come in the last round
-        if outcome.status == "stopped":
-            folder.record(number, state="stopped", round=outcome.round, error=outcome.alarm)
+        stopped = {"error": outcome.alarm} if outcome.status == "stopped" else {}
+        last = scores_of(run).get(sweep.metric, math.nan)
+        score = last if math.isfinite(last) else None
+        folder.record(number, state="stopped" if stopped else "finished", round=outcome.round, score=score, **stopped)
+        if stopped:
             say(f"seed {seed}: stopped in round {outcome.round}: {outcome.alarm}", err=True)
-        else:
-            score = scores_of(run).get(sweep.metric, math.nan)
-            folder.record(number, state="finished", round=outcome.round, score=score if math.isfinite(score) else None)
     _note(folder, sweep.mode)
     return signal
 

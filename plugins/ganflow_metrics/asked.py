@@ -54,8 +54,11 @@ class AskedLabel(Metric):
         features = f"digits {digest_of_state(self._classifier.state_dict())}"
         self.protocol = {"samples": samples, "seed": seed, "features": features}
 
+    def check(self, game: Game) -> None:
+        check_condition(game, "class_accuracy")
+
     def evaluate(self, game: Game) -> dict[str, float]:
-        fake = game.call("sample", z=game.latents(len(self._labels), self._seed), label=self._labels)
+        fake = asked(game, self._labels, self._seed)
         if not fake.isfinite().all():
             return dict.fromkeys(self.names, math.nan)
         right = self._right(fake, self._labels).double()
@@ -68,6 +71,25 @@ class AskedLabel(Metric):
         """True for images (n, 1, height, width) that the classifier reads as their labels (n,) say: (n,) bool."""
         _, answers = self._classifier.judge(images)
         return answers.argmax(1) == self._digits[labels]
+
+
+def check_condition(game: Game, metric: str) -> None:
+    """Refuse a game whose generator takes anything else than z and a label.
+
+    Raises:
+        GanflowError: it does.
+    """
+    inputs = game.signatures[game.maker].inputs.values()
+    if sorted(inputs) != sorted([LABEL, "z"]):
+        raise GanflowError(f"metric {metric} asks for classes by the condition 'label', and the generator takes "
+                           f"{', '.join(inputs)}: use condition: label")  # fmt: skip
+
+
+def asked(game: Game, labels: Tensor, seed: int) -> Tensor:
+    """Generated examples of the classes (n,), (n, *shape)."""
+    sources: dict[str, Any] = {LABEL: labels, "z": game.latents(len(labels), seed)}
+    inputs = game.signatures[game.maker].inputs
+    return game.call(game.maker, **{argument: sources[source] for argument, source in inputs.items()})
 
 
 def digits_of(data: Data) -> list[int]:
@@ -125,14 +147,12 @@ class ClassFrechetMetric(Repeated):
         check_covariance("class_frechet", "samples of a class", self._each, d, remedy, floor=True)
         self._halves = [Halves(features[labels == label], self._each, SPLITS) for label in range(len(field.classes))]
 
+    def check(self, game: Game) -> None:
+        super().check(game)
+        check_condition(game, "class_frechet")
+
     def draw(self, game: Game, seed: int) -> Tensor:
-        inputs = game.signatures[game.maker].inputs
-        if sorted(inputs.values()) != sorted([LABEL, "z"]):
-            raise GanflowError("metric class_frechet asks for classes by the condition 'label', and the generator takes "
-                               f"{', '.join(inputs.values())}: use condition: label")  # fmt: skip
-        labels = torch.arange(len(self._halves)).repeat_interleave(self._each)
-        asked: dict[str, Any] = {LABEL: labels, "z": game.latents(self._samples, seed)}
-        return game.call(game.maker, **{argument: asked[source] for argument, source in inputs.items()})
+        return asked(game, torch.arange(len(self._halves)).repeat_interleave(self._each), seed)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         made = [Gaussian.fitted(part) for part in self._extractor.features(x).split(self._each)]

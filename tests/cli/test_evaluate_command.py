@@ -407,6 +407,24 @@ def test_side_by_side(command, runs):
         assert drawn.height >= 2 * one.height  # they are wide, and stand below each other
 
 
+def test_scores_of_another_round_are_shown_with_it(command, runs, known, monkeypatch):
+    """In the table, and below the names in the picture of the last round."""
+    from ganflow.tune import report
+
+    best = sorted(runs["a"].checkpoints.glob("round-*.safetensors"))[0]
+    round = int(best.stem.partition("-")[2])
+    for name, which in (("a", str(best)), ("c", "last")):
+        command("evaluate", name, "--checkpoint", which, "--metric", "{use: says, scores: [2.0]}")
+    captions = []
+    monkeypatch.setattr(report, "sheet", lambda found: captions.extend(found) or Image.new("RGB", (8, 8)))
+    code, out, _ = command("compare", "a", "c", "--output", "both.png")
+    (line,) = [line for line in out.splitlines() if line.startswith("known_8")]
+    assert (code, round < 30, f"in round {round}" in line) == (0, True, True)
+    (_, _, first), (_, _, second) = captions
+    assert re.search(rf"known_8 2[^,]* in round {round}(,|$)", first)
+    assert "in round" not in second
+
+
 def test_the_comparison_for_programs(command, runs):
     code, out, _ = command("compare", "a", "c", "--json")
     found = json.loads(out)

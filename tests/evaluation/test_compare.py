@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ganflow.evaluation.compare import Difference, Measured, aligned, difference, stem
+from ganflow.evaluation.compare import Difference, Measured, aligned, difference, shared, stem
 from ganflow.evaluation.scores import Score
 
 
@@ -40,6 +40,19 @@ def test_all_differences_of_other_protocols_are_named():
     a, b = [measured("f_2048", samples=2048, seed=0, split="x")], [measured("f_500", samples=500, seed=1, split="x")]
     found = aligned([a, b])
     assert (values(found), apart(found)) == ({}, [(0, 1, "f_2048: samples 2048 against 500, seed 0 against 1")])
+
+
+def test_a_number_of_seeds_that_is_not_noted_is_one():
+    found = aligned([[measured("f_8", samples=8, seeds=2)], [measured("f_8", samples=8)]])
+    assert apart(found) == [(0, 1, "f_8: seeds 2 against 1")]
+
+
+def test_runs_share_every_protocol_that_all_of_them_have():
+    """As their floors are found does not matter; of one protocol it is the last score."""
+    a = [measured("f_8", 1.0, time=1, seed=0), measured("f_8", 2.0, time=2, seed=0, floor="x"), measured("f_8", 3.0, seed=1),
+         measured("only", 9.0)]  # fmt: skip
+    b = [measured("f_8", 4.0, seed=1), measured("f_8", 5.0, seed=0), measured("f_8", 6.0, seed=2)]
+    assert [[m.score.value for m in row] for row in shared([a, b])] == [[2.0, 5.0], [3.0, 4.0]]
 
 
 def test_another_extractor_behind_the_same_name():

@@ -131,13 +131,19 @@ def test_frechet_within_a_class_by_the_closed_form():
     }  # fmt: skip
 
 
-def test_what_has_no_classes_is_refused(data):
+def test_what_has_no_classes_is_refused():
     with pytest.raises(GanflowError, match="within the classes of a field 'label', of data in memory; data toy has none"):
         ganflow_metrics.ClassFrechet(features="values").metric(TensorData("toy", {"real": IMAGES}))
     few = TensorData("few", {"real": IMAGES[:30], "label": LABELS[:30]}, classes={"label": "34"})
     with pytest.raises(GanflowError, match="wants 20 real examples of each class, and data few has 15 of '3'"):
         ganflow_metrics.ClassFrechet(features="values").metric(few)
+
+
+@pytest.mark.parametrize("metric", [ganflow_metrics.ClassAccuracy(samples=100), ganflow_metrics.ClassFrechet(samples=400)])
+def test_a_generator_that_takes_no_label_is_refused_before_anything_is_drawn(data, metric):
     game = Copyist(data)
     game.signatures = {"sample": Signature({"z": "z"}, "real")}
-    with pytest.raises(GanflowError, match="the generator takes z: use condition: label"):
-        ganflow_metrics.ClassFrechet(samples=100).metric(data).evaluate(game)
+    game.domains = ["real"]
+    with pytest.raises(GanflowError, match="asks for classes by the condition 'label', and the generator takes z: use condition"):
+        metric.metric(data).check(game)
+    assert not game.asked

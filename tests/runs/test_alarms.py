@@ -181,6 +181,18 @@ def test_an_alarm_stops_a_run_that_says_so(points, ganflow):
     assert (run.read().status, run.read().alarms) == ("finished", record.alarms)  # and nothing was warned of twice
 
 
+def test_an_alarm_in_the_last_round_stops_nothing(points, ganflow):
+    code, out, err = ganflow("run", "points.yaml", "-q", *STOP, "train.rounds=40")
+    run = only_run(points / "runs")
+    record = run.read()
+    assert (code, record.status, record.round, record.error) == (0, "finished", 40, "")
+    assert record.alarms
+    assert {alarm["round"] for alarm in record.alarms} == {40}
+    assert all(f"round 40: {alarm['text']}" in err for alarm in record.alarms)
+    assert "by an alarm" not in out
+    assert "scores exploded" in ganflow("runs")[1]
+
+
 @pytest.mark.slow
 def test_a_run_that_goes_on_warns_where_it_would_have(points, ganflow):
     """Seen once before it is resumed (with more rounds), and once after."""

@@ -158,12 +158,52 @@ def test_a_signal_in_a_seeds_last_round_begins_no_other(recipe, ganflow, plugin)
     assert [trial.state for trial in sweep(recipe).trials().values()] == ["finished", "finished"]
 
 
-def test_a_seed_that_an_alarm_stops_is_not_trained(recipe, ganflow):
-    changes = ("optimizer.lr=100", "train.rounds=60", "train.report_every=5", "train.on_alarm=stop")
-    code, out, err = ganflow("run", "small.yaml", "--seeds", "2", *changes, "-q")
-    assert (code, out.splitlines()[0]) == (1, "runs/small-seeds-1: 0 of 2 seeds are trained")
+STOPPED = ("optimizer.lr=100", "train.rounds=60", "train.report_every=5", "train.on_alarm=stop")
+
+
+def test_a_seed_that_an_alarm_stops_is_not_trained_but_evaluated(recipe, ganflow):
+    """It keeps its last score, and is evaluated and compared at its last checkpoint, which is said."""
+    code, out, err = ganflow("run", "small.yaml", "--seeds", "2", *STOPPED, "-q")
+    shown, failed = out.splitlines()
+    assert (code, shown) == (1, "runs/small-seeds-1: 0 of 2 seeds are trained")
+    assert failed == "2 stopped by an alarm; see: ganflow sweeps show small-seeds-1"
     assert re.match(r"(?s).*^seed 0: stopped in round \d+: .*exploded", err, re.MULTILINE)
-    assert [trial.state for trial in sweep(recipe).trials().values()] == ["stopped", "stopped"]
+    folder = sweep(recipe)
+    trials = folder.trials().values()
+    scores = [last_score(folder.trial(n)) for n in range(2)]
+    assert [(trial.state, trial.score) for trial in trials] == [("stopped", score) for score in scores]
+    assert folder.read().best["score"] == min(scores)
+    assert f"best sliced_w1_32 {min(scores):.4g}" in ganflow("runs")[1]
+
+    lines = [f"seed {n} of small-seeds-1 was stopped by an alarm in round {trial.round}; what it has until then is taken"
+             for n, trial in enumerate(trials)]  # fmt: skip
+    code, out, err = ganflow("evaluate", "small-seeds-1")
+    assert (code, err.splitlines()) == (0, lines)
+    assert [row.split()[2:4] for row in out.splitlines()[1:3]] == [[str(n), str(t.round)] for n, t in enumerate(trials)]
+    assert all(trial.round < 60 for trial in trials)
+    assert ganflow("run", "small.yaml", "--seeds", "2", "name=other", "-q")[0] == 0
+    code, out, err = ganflow("compare", "small-seeds-1", "other-seeds-1")
+    assert (code, err.splitlines()) == (0, lines)
+    assert any(line.startswith("sliced_w1_32 ") and line.endswith(" noise") for line in out.splitlines())
+
+
+def test_seeds_that_failed_and_were_stopped_are_counted_apart(recipe, ganflow, plugin):
+    plugin("acts", METRIC)
+    changes = (*STOPPED, "metrics=[{use: acts, what: fails}]", "train.evaluate_every=10")
+    code, out, err = ganflow("run", "small.yaml", "--seeds", "2", *changes, "-q")
+    states = [trial.state for trial in sweep(recipe).trials().values()]
+    assert (code, sorted(states)) == (1, ["failed", "stopped"]), err
+    assert out.splitlines()[-1] == "1 failed, 1 stopped by an alarm; see: ganflow sweeps show small-seeds-1"
+
+
+def test_where_all_seeds_failed_the_advice_is_to_see_why(recipe, ganflow, plugin):
+    plugin("acts", METRIC.replace("n == 3", "n > 0"))
+    assert ganflow("run", "small.yaml", "--seeds", "2", "metrics=[{use: acts, what: fails}]", "-q")[0] == 1
+    refused = "no seed of small-seeds-1 is trained: seed 0 (failed), seed 1 (failed); see: ganflow sweeps show small-seeds-1"
+    for command in (("evaluate", "small-seeds-1"), ("compare", "small-seeds-1", "small-seeds-1")):
+        assert ganflow(*command) == (2, "", f"ganflow: {refused}\n")
+    code, out, _ = ganflow(*refused.partition("see: ganflow ")[2].split())
+    assert (code, out.count("the third evaluation is one too many")) == (0, 2)
 
 
 def test_alarms_are_shown_with_their_seeds(recipe, ganflow):
@@ -254,6 +294,24 @@ def test_several_seeds_are_compared_by_their_means(recipe, ganflow):
     assert f"evaluate both alike: ganflow evaluate one-seeds-1 {single} --metric " in err
     assert ganflow(*shlex.split(err.partition("alike: ")[2])[1:])[0] == 0
     assert ganflow("compare", "one-seeds-1", single)[0] == 0
+
+
+def test_trainings_offer_every_protocol_that_all_seeds_share(recipe, ganflow):
+    """One was evaluated with two sampling seeds as well, the other has the scores of its training alone."""
+    for name, width in (("one", 4), ("two", 6)):
+        assert ganflow("run", "small.yaml", "--seeds", "2", f"name={name}", f"generator.width={width}", "-q")[0] == 0
+    for seeds in ("1", "2"):
+        assert ganflow("evaluate", "one-seeds-1", "--seeds", seeds)[0] == 0
+    code, out, err = ganflow("compare", "one-seeds-1", "two-seeds-1")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("sliced_w1_32")]
+    trained = [SweepFolder((recipe / "runs" / f"{name}-seeds-1").absolute()) for name in ("one", "two")]
+    for folder in trained:
+        scores = [last_score(folder.trial(n)) for n in range(2)]
+        assert f"  {np.mean(scores):.4g} ± {np.std(scores, ddof=1) / np.sqrt(2):.2g} (floor " in line
+    assert ganflow("evaluate", "two-seeds-1", "--seeds", "2")[0] == 0  # the later one, which both have now
+    found = json.loads(ganflow("compare", "one-seeds-1", "two-seeds-1", "--json")[1])
+    assert found["scores"]["sliced_w1_32"]["protocol"]["seeds"] == 2
 
 
 def test_a_seed_that_fails_does_not_end_the_others(recipe, ganflow, plugin):
