@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,32 @@ SATURATING = ("minimax", "non_saturating", "relativistic", "hinge")
 """Losses whose slope falls to zero for a critic that is sure, and which another one can replace."""
 SLOPES, BOUNDS = ("r1", "gradient_penalty"), ("r1", "gradient_penalty", "spectral_norm", "weight_clip")
 """Modifiers that make large slopes of the critic costly, and all that keep them small."""
+SHORT = 0.01
+"""Length to which gradients are not clipped any shorter."""
 TEACHERS = ("weight", "match", "reconstruction", "cycle")
 """Keys of losses: weights of terms that have one right answer for each condition, whatever z is."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates of a kind of optimizers.
+
+    Attributes:
+        least: one that is no larger is far too low: no lower one is advised.
+        usual: is advised in place of one that is far too low or too high.
+        high: is not raised.
+        most: one that is larger is far too high, and the first thing to be changed.
+    """
+
+    least: float = 1e-6
+    usual: float = 1e-3
+    high: float = math.inf
+    most: float = math.inf
+
+
+ADAPTIVE, UNKNOWN = Rates(high=2e-3, most=5e-3), Rates()
+RATES = {"adam": ADAPTIVE, "adamw": ADAPTIVE, "rmsprop": ADAPTIVE, "sgd": Rates(1e-5, 0.01, 0.1, 0.5)}
+"""Of optimizers by their names. Shipped recipes have 5e-5 to 5e-3 with adaptive ones, but for one player of eight numbers."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +59,15 @@ class Setup:
     mixes: bool = False
 
     @classmethod
-    def of(cls, recipe: Recipe, game: Game) -> Setup:
-        """The setup of a recipe and the game that was built from it."""
+    def of(cls, recipe: Recipe, game: Game | None = None) -> Setup:
+        """The setup of a recipe and the game that was built from it, if one was."""
         modifiers = {f"modifiers.{i}": chosen for i, chosen in enumerate(recipe.modifiers)}
         chosen = {**recipe.slots(), **modifiers, **recipe.parts}
         sections = {path: each.settings for path, each in chosen.items()} | {"train": recipe.train}
         values = {f"{path}.{key.name}": getattr(settings, key.name) for path, settings in sections.items()
                   for key in keys(type(settings))}  # fmt: skip
         names = {path: each.component.name for path, each in chosen.items()}
-        return cls(names, values, game.critic is not None and mixes_examples(game.critic))
+        return cls(names, values, game is not None and game.critic is not None and mixes_examples(game.critic))
 
     @property
     def critic(self) -> bool:
@@ -62,6 +87,11 @@ class Setup:
             part = part.rpartition(".")[0]
         return f"optimizer.{part}" if part else ""
 
+    def rate(self, path: str) -> tuple[float, Rates] | None:
+        """The learning rate of the optimizer at a path, with what is usual there; None if it has none."""
+        rate = self.values.get(f"{path}.lr")
+        return (rate, RATES.get(self.names[path], UNKNOWN)) if isinstance(rate, float) else None
+
 
 Advice = Callable[[Setup, str], str]
 """A thing to do, for a setup and the part at which a sign was seen ("" for none); "" where it cannot be done, or has been."""
@@ -72,21 +102,39 @@ def larger_batches(setup: Setup, where: str) -> str:
     return f"larger batches (train.batch_size={2 * size})" if size else "larger batches (train.batch_size)"
 
 
+def usual_rate(setup: Setup, where: str) -> str:
+    """The usual learning rate wherever one is far too high."""
+    found = {path: rate for path in setup.names if path.startswith("optimizer.") and (rate := setup.rate(path))}
+    usual = {path: rates.usual for path, (rate, rates) in found.items() if rate > rates.most}
+    changes = [f"{path}.lr={_number(rate)}" for path, rate in usual.items()]
+    if usual.keys() == {path for path in setup.names if path.startswith("optimizer.")} and len({*usual.values()}) == 1:
+        changes = [f"optimizer.lr={_number(*{*usual.values()})}"]
+    return f"a lower learning rate ({' '.join(changes)})" if changes else ""
+
+
 def slower(part: str = "") -> Advice:
-    """A lower learning rate, of a part or where the sign was seen."""
+    """A lower learning rate, of a part or where the sign was seen, unless it is far too low, or far too high (`usual_rate`)."""
 
     def advice(setup: Setup, where: str) -> str:
         path = setup.optimizer(part or where or "generator") or setup.optimizer("generator")
-        rate = setup.values.get(f"{path}.lr")
-        return f"a lower learning rate ({path}.lr={_number(rate / 4)})" if isinstance(rate, float) and rate > 0 else ""
+        rate, rates = setup.rate(path) or (0.0, UNKNOWN)
+        possible = rates.least < rate <= rates.most
+        return f"a lower learning rate ({path}.lr={_number(max(rate / 4, rates.least))})" if possible else ""
 
     return advice
 
 
 def faster_critic(setup: Setup, where: str) -> str:
     path = setup.optimizer("critic")
-    rate = setup.values.get(f"{path}.lr")
-    return f"a higher learning rate for the critic ({path}.lr={_number(rate * 4)})" if isinstance(rate, float) else ""
+    rate, rates = setup.rate(path) or (math.inf, UNKNOWN)
+    higher = rates.usual if rate <= rates.least else min(4 * rate, rates.high)
+    return f"a higher learning rate for the critic ({path}.lr={_number(higher)})" if rate < rates.high else ""
+
+
+def usual_rate_of_the_critic(setup: Setup, where: str) -> str:
+    """The usual learning rate for the critic, if its rate is far too low."""
+    rate, rates = setup.rate(setup.optimizer("critic")) or (math.inf, UNKNOWN)
+    return faster_critic(setup, where) if rate <= rates.least else ""
 
 
 def more_steps(setup: Setup, where: str) -> str:
@@ -129,6 +177,8 @@ def no_clip(setup: Setup, where: str) -> str:
 
 def clipped_gradient(setup: Setup, where: str) -> str:
     limit = setup.values.get("train.clip_grad")
+    if limit and limit <= SHORT:
+        return ""
     return f"shorter gradients (train.clip_grad={_number(limit / 10 if limit else 1.0)})"
 
 
@@ -188,6 +238,8 @@ def _number(value: float) -> str:
     return f"{float(f'{value:.2g}'):g}"
 
 
+NOT_FINITE = "not finite"
+"""The alarm of a run that ended because a term, or a weight, was no finite number."""
 HELPS: dict[str, tuple[Advice, ...]] = {
     "scores exploded": (slope_penalty, spectral_norm, slower("critic"), clipped_gradient),
     "gradient exploded": (clipped_gradient, slower()),
@@ -198,13 +250,22 @@ HELPS: dict[str, tuple[Advice, ...]] = {
     "z ignored": (less_teaching, larger_z, more_steps),
     "critic saturated": (slope_penalty, steadier_loss, smoother_labels, fewer_steps, slower("critic")),
     "gradient vanished": (larger_c, non_saturating, steadier_loss, slope_penalty, fewer_steps, slower(), other_norm),
-    "critic under-trained": (more_steps, faster_critic),
+    "critic under-trained": (usual_rate_of_the_critic, more_steps, faster_critic),
+    NOT_FINITE: (slower(), clipped_gradient),
 }
-"""What helps against each sign, the best known first."""
+"""What helps against each sign, the best known first, after a rate that is usual."""
+OTHER_CAUSE = ("clip saturation",)
+"""Signs whose cause has a name, which is not the learning rate."""
 
 
 def advise(sign: str, setup: Setup, where: str) -> str:
     """The first two things that help against a sign and can be done."""
-    every = (*HELPS[sign], slower(), larger_batches, clipped_gradient)
+    first = () if sign in OTHER_CAUSE else (usual_rate,)
+    every = (*first, *HELPS[sign], usual_rate, slower(), larger_batches, clipped_gradient)
     found = dict.fromkeys(text for advice in every if (text := advice(setup, where)))
     return ", or ".join([*found][:2])
+
+
+def typed(advice: str) -> str:
+    """The override that an advice names first: "optimizer.lr=0.001"."""
+    return advice.partition(", or ")[0].rpartition("(")[2].rstrip(")")

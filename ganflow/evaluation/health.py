@@ -74,9 +74,6 @@ EXPLODED = 1e4
 HUGE = 1e6
 """Largest score: 32-bit numbers there are 1/16 apart, and differences between examples are lost."""
 
-NOT_FINITE = "not finite"
-"""The alarm of a run that ended because a term, or a weight, was no finite number."""
-
 
 @dataclass(frozen=True)
 class Alarm:
@@ -156,6 +153,8 @@ def _saturated(vitals: Vitals) -> Iterator[Seen]:
 
 
 def _chance(vitals: Vitals) -> Iterator[Seen]:
+    if any(_clipped(vitals)):  # whose cause has a name
+        return
     for name, of in _named(vitals.scores):
         apart = max((each.get("energy", 0.0) for each in vitals.fields.values()), default=0.0)
         if of["order"] <= CHANCE and apart >= APART and of["size"] <= HUGE:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ganflow.engine.game import Game
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.evaluation.advice import Setup
-from ganflow.evaluation.health import NOT_FINITE, Health
+from ganflow.evaluation.advice import NOT_FINITE, Setup, advise
+from ganflow.evaluation.health import Health
 from ganflow.recipe import Recipe, Train
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.record import AlarmRecord
 
 
 class Alarms:
@@ -72,6 +74,23 @@ def record(folder: RunFolder, *alarms: dict[str, Any]) -> None:
     folder.update(alarms=[*folder.read().alarms, *alarms])
 
 
-def not_finite(error: Diverged) -> dict[str, Any]:
+def against_not_finite(recipe: Recipe, why: str, game: Game | None = None) -> str:
+    """Advice for a run that ended because a term, or a weight, was no finite number.
+
+    Args:
+        why: which one, as the error says.
+        game: of the recipe, if it has been built.
+    """
+    return advise(NOT_FINITE, Setup.of(recipe, game), "critic" if "critic" in why else "generator")
+
+
+def not_finite(error: Diverged, advice: str) -> dict[str, Any]:
     """The alarm of a term that was no finite number."""
-    return {"sign": NOT_FINITE, "round": error.round, "text": f"{NOT_FINITE}: {error}"}
+    return {"sign": NOT_FINITE, "round": error.round, "text": f"{NOT_FINITE}: {error}; what helps: {advice}"}
+
+
+def diverged(folder: RunFolder) -> AlarmRecord | None:
+    """The alarm of a run that failed because a term was no finite number; None of any other run."""
+    kept = folder.read()
+    alarms = [alarm for alarm in kept.alarms if alarm["sign"] == NOT_FINITE] if kept.status == "failed" else []
+    return alarms[-1] if alarms else None

@@ -23,7 +23,9 @@ from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
 from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.evaluation.advice import typed
 from ganflow.recipe import Recipe, kept_recipe
+from ganflow.runs.alarms import against_not_finite, diverged
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord
@@ -172,8 +174,7 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         if checkpoint is None:
             damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: "
             again = f"ganflow run {shlex.quote(str(here(folder.recipe)))}"
-            why = f"{damaged}{again}" if wrong else f"no checkpoint yet; {_until_one(folder)}"
-            raise GanflowError(f"run {folder.id} has {why}")
+            raise GanflowError(f"run {folder.id} has {damaged}{again}" if wrong else _without(folder))
         if wrong:
             raise NewestDamaged(
                 f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "
@@ -186,7 +187,7 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         return read(path)
     except OSError:
         if not any(folder.checkpoints.glob("*.safetensors")):
-            raise GanflowError(f"run {folder.id} has no checkpoint yet; {_until_one(folder)}") from None
+            raise GanflowError(_without(folder)) from None
         unknown = f"no checkpoint '{which}'; use last, best"
         best = "no best checkpoint, for nothing was scored yet; use last" if which == "best" else unknown
         raise GanflowError(f"run {folder.id} has {best}, or a file of {folder.checkpoints}") from None
@@ -194,11 +195,17 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 
 
-def _until_one(folder: RunFolder) -> str:
-    """The advice for a run without checkpoints."""
+def _without(folder: RunFolder) -> str:
+    """The message for a run without checkpoints, with the command that helps."""
     if is_running(folder):
-        return "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
-    return f"train it: ganflow run --resume {folder.reference()}"
+        until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
+    elif alarm := diverged(folder):  # which would do so again
+        change = typed(against_not_finite(kept_recipe(folder.recipe), alarm["text"]))
+        again = f"ganflow run {shlex.quote(str(here(folder.recipe)))} {change}"
+        return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
+    else:
+        until = f"train it: ganflow run --resume {folder.reference()}"
+    return f"run {folder.id} has no checkpoint yet; {until}"
 
 
 def check_encoder(data: Data, source: Checkpoint, name: str) -> None:

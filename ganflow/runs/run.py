@@ -31,7 +31,7 @@ from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
-from ganflow.runs.alarms import Alarms, not_finite, record, watched
+from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe, fitting
 from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
@@ -351,14 +351,14 @@ class Run(Parts):
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
-        failure: BaseException = error
-        status = "failed"
+        failure, status, advice = error, "failed", ""
         if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
             found, _ = checkpoints.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
-            failure = GanflowError(f"{error}; {kept}. Try a lower learning rate, clip_grad, or another seed")
+            advice = against_not_finite(self.recipe, str(error), self.trainer.game)
+            failure = GanflowError(f"{error}; {kept}. Try {advice}")
         elif isinstance(error, Lost) and not self.options.trial:
             failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
         elif isinstance(error, (Exception, SystemExit)):
@@ -367,7 +367,7 @@ class Run(Parts):
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
-                record(folder, not_finite(error))
+                record(folder, not_finite(error, advice))
             if status == "failed":
                 (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
         if self.loop:

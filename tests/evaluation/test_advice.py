@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from ganflow.evaluation.advice import HELPS, Setup, advise
+from ganflow.evaluation.advice import HELPS, NOT_FINITE, Setup, advise, usual_rate
 from ganflow.evaluation.health import SIGNS
 from ganflow.recipe import read_recipe, shipped
 from ganflow.runs.run import Parts
@@ -47,7 +47,7 @@ def recipe(tmp_path):
 
 
 def test_there_is_advice_on_every_sign():
-    assert HELPS.keys() == {sign.name for sign in SIGNS}
+    assert HELPS.keys() == {*(sign.name for sign in SIGNS), NOT_FINITE}
 
 
 CHANGED = [
@@ -56,6 +56,8 @@ CHANGED = [
     ["+modifiers=r1", "optimizer.beta1=0"], ["+modifiers=spectral_norm", "train.clip_grad=3"],
     ["loss=minimax", "train.n_critic=1"],
     ["loss=lsgan", "optimizer={generator: {use: sgd, lr: 0.1}, critic: {use: rmsprop}}"], ["loss=hinge", "optimizer=sgd"],
+    ["loss=wasserstein", "optimizer.lr=0.3"], ["optimizer.lr=1.0e-12"],
+    ["optimizer={generator: {use: sgd, lr: 20}, critic: {use: rmsprop, lr: 1}}"],
 ]  # fmt: skip
 
 
@@ -119,6 +121,14 @@ def check_shipped(name):
         (["loss=minimax"], "critic saturated",
          ["a penalty on the critic's slope (+modifiers=r1)",
           "a loss that does not saturate (loss=wasserstein +modifiers=gradient_penalty)"]),
+        ([], "not finite",
+         ["a lower learning rate (optimizer.critic.lr=0.00025)", "shorter gradients (train.clip_grad=1)"]),
+        (["optimizer.lr=1.0e+19"], "not finite",
+         ["a lower learning rate (optimizer.lr=0.001)", "shorter gradients (train.clip_grad=1)"]),
+        (["optimizer.critic.lr=1.0e-6"], "critic under-trained",
+         ["a higher learning rate for the critic (optimizer.critic.lr=0.001)", "more critic steps (train.n_critic=5)"]),
+        (["optimizer.critic.lr=1.0e-3"], "critic under-trained",
+         ["more critic steps (train.n_critic=5)", "a higher learning rate for the critic (optimizer.critic.lr=0.002)"]),
     ],
 )  # fmt: skip
 def test_what_is_said_first(recipe, changes, sign, texts):
@@ -138,3 +148,39 @@ def test_without_a_recipe_and_with_optimizers_of_others_there_is_advice_as_well(
     for setup in (Setup(), Setup({"generator": "net", "optimizer.generator": "own"}, {"train.batch_size": 8})):
         for sign in HELPS:
             assert len({*advise(sign, setup, "generator").split(", or ")}) == 2
+
+
+def changes_of_rates(before, sign, where="critic"):
+    """The learning rates that are advised, by their keys."""
+    typed = [change for text in advise(sign, setup_of(before), where).split(", or ") for change in overrides(text)]
+    return {key: float(value) for key, _, value in (change.partition("=") for change in typed) if key.endswith("lr")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "advised"),
+    [
+        (["optimizer.lr=0.3"], {"optimizer.lr": 0.001}),
+        (["optimizer={generator: {use: adam, lr: 0.3}, critic: {use: rmsprop, lr: 1.0e-4}}"],
+         {"optimizer.generator.lr": 0.001}),
+        (["optimizer.critic.lr=1.2"], {"optimizer.critic.lr": 0.001}),
+        (["optimizer={generator: {use: sgd, lr: 20}, critic: {use: rmsprop, lr: 1}}"],
+         {"optimizer.generator.lr": 0.01, "optimizer.critic.lr": 0.001}),
+        (["optimizer={use: sgd, lr: 3}"], {"optimizer.lr": 0.01}),
+    ],
+)  # fmt: skip
+def test_a_rate_that_is_far_too_high_is_changed_first_and_to_a_usual_one(recipe, changes, advised):
+    before = recipe(*changes)
+    for sign in HELPS.keys() - {"clip saturation"}:
+        first = advise(sign, setup_of(before), "critic").partition(", or ")[0]
+        assert first == f"a lower learning rate ({' '.join(f'{key}={rate:g}' for key, rate in advised.items())})"
+        assert usual_rate(setup_of(recipe(*changes, *overrides(first))), "critic") == ""  # once is enough
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1e-9, 1e-6, 2e-6, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.3, 1.0, 1e19])
+def test_no_rate_is_advised_that_is_absurd(recipe, rate):
+    """Nor a lower one than one that is far too low, nor a higher one than one that is high."""
+    before = recipe(f"optimizer.lr={rate:e}")
+    advised = [each for sign in HELPS for where in places(before) for each in changes_of_rates(before, sign, where).values()]
+    assert all(1e-6 <= each <= 2e-3 for each in advised)
+    assert rate > 1e-6 or min(advised) >= rate
+    assert rate < 2e-3 or max(advised) < rate

@@ -222,6 +222,14 @@ def test_a_flat_critic_is_blamed_on_its_clipping_and_on_nothing_else():
     assert signs(at_limit=0.31) == set()
 
 
+@pytest.mark.parametrize("clipping", [{}, {"at_limit": 0.99}, FLAT], ids=["none", "almost all", "flat"])
+def test_a_critic_no_better_than_chance_is_blamed_on_its_clipping_where_that_is_seen(clipping):
+    far = {"fields": {"energy": 0.6}, "scores": {"order": 0.5, "real": 0.0, "fake": 0.0}}
+    health = Health(rounds=1000)
+    found = [alarm.sign for n in range(100, 1000, 100) for alarm in health.judge(of(n, **far, **clipping))]
+    assert found == (["clip saturation"] if clipping else ["critic under-trained"])
+
+
 def few(round, energy, near=0.05):
     return of(round, fields={"nearest": near, "energy": energy})
 

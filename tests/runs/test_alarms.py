@@ -122,12 +122,23 @@ def test_a_generator_that_does_not_hear_z_is_caught(work, ganflow, plugin):
     assert alarm["text"] in err
 
 
-def test_a_run_that_diverges_has_an_alarm(points, ganflow):
+def test_a_run_that_diverges_has_an_alarm_and_advice_that_works(points, ganflow):
+    """Before its first checkpoint: going on would end as it did."""
     code, _, err = ganflow("run", "points.yaml", "-q", "optimizer.lr=1e19")
     assert code == 2
-    (alarm,) = only_run(points / "runs").read().alarms
+    run = only_run(points / "runs")
+    (alarm,) = run.read().alarms
+    what, _, advice = alarm["text"].removeprefix("not finite: ").partition("; what helps: ")
     assert alarm["sign"] == "not finite"
-    assert alarm["text"].removeprefix("not finite: ") in err
+    assert advice == "a lower learning rate (optimizer.lr=0.001), or shorter gradients (train.clip_grad=1)"
+    assert err == f"ganflow: {what}; there is no checkpoint yet. Try {advice}\n"
+    code, _, err = ganflow("sample", run.id)
+    assert (code, err.count("\n")) == (2, 1)
+    told, _, again = err.rstrip().partition("; train anew, with a change: ganflow ")
+    assert told == f"ganflow: run {run.id} diverged in round {alarm['round']}, and has no checkpoint"
+    assert again == f"run runs/points/{run.path.name}/recipe.yaml optimizer.lr=0.001"
+    code, _, err = ganflow(*again.split(), "-q", "train.rounds=10")
+    assert (code, err) == (0, "")
 
 
 @pytest.mark.slow
