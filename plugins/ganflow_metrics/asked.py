@@ -74,10 +74,10 @@ class AskedLabel(Metric):
 
 
 def check_condition(game: Game, metric: str) -> None:
-    """Refuse a game whose generator takes other inputs than z and a label.
+    """Check that the generator takes z and a label, and no more.
 
     Raises:
-        GanflowError: it does.
+        GanflowError: it takes others.
     """
     inputs = game.signatures[game.maker].inputs.values()
     if sorted(inputs) != sorted([LABEL, "z"]):
