@@ -74,10 +74,10 @@ class AskedLabel(Metric):
 
 
 def check_condition(game: Game, metric: str) -> None:
-    """Check that the generator takes z and a label, and no more.
+    """Refuse a generator with other inputs than z and a label.
 
     Raises:
-        GanflowError: it takes others.
+        GanflowError: it has others.
     """
     inputs = game.signatures[game.maker].inputs.values()
     if sorted(inputs) != sorted([LABEL, "z"]):
