@@ -162,7 +162,7 @@ def register(offer):
         (["data={use: gaussians}", "generator={use: mlp}", "critic={use: mlp}", "condition=label"],
          r"^condition: data 'gaussians .*' has no field 'label'.*classes come with data digits, an image_folder with a folder"),
         (["critic=flat", "condition=label"],
-         r"^condition: critic 'flat' takes none, and the recipe's is label; use another critic, or condition=\[\]$"),
+         r"^condition: critic 'flat' takes none, and the recipe's is label; use another critic, or 'condition=\[\]'$"),
     ],
 )  # fmt: skip
 def test_conditions_that_do_not_fit(changes, text, building):
