@@ -119,6 +119,7 @@ def test_what_was_changed_is_below_the_title():
     assert critic_steps(values_of("theory/lines", ["train.n_critic=1"])) == "rounds (1 critic step each)"
 
 
+@pytest.mark.slow
 def test_collapse_has_the_labels_of_the_games_that_are_played():
     assert collapse.settings_of([]) == ["with momentum (beta1 = 0.9)", "without momentum (beta1 = 0)"]
     one = collapse.settings_of(["optimizer.critic.beta1=0.5"])
@@ -129,6 +130,7 @@ def test_collapse_has_the_labels_of_the_games_that_are_played():
     assert shown.numbers[2].what == "generator's beta1 = 0.0: modes covered at the end"
 
 
+@pytest.mark.slow
 def test_collapse_counts_and_shows_the_modes_that_there_are():
     data = "use: gaussians, layout: custom, centres: [[100, 0], [0, 50], [7, 7]], weights: [1, 1, 0], std: 3.0, samples: 300"
     shown = collapse.show(["train.rounds=1", f"data={{{data}}}"])
@@ -140,6 +142,7 @@ def test_collapse_counts_and_shows_the_modes_that_there_are():
     assert right - left == pytest.approx(high - low)
 
 
+@pytest.mark.slow
 def test_collapse_says_how_much_is_outside_of_its_axes(monkeypatch):
     shown = collapse.show([*SHORT, "optimizer.lr=0.5"])
     assert any(text.endswith("% outside") for axes in shown.figure.axes for text in texts(axes))
@@ -165,6 +168,7 @@ def test_disjoint_shifts_its_line_and_does_not_turn_it(monkeypatch):
     assert games[-1].generator.bias[0] != 1
 
 
+@pytest.mark.slow
 def test_saturation_measures_distances_from_the_datas_mean(monkeypatch):
     monkeypatch.setattr(saturation, "DISTANCES", (1.0, 6.0))
     mixture = ["data.centres=[1.0,3.0]", "data.weights=[0.25,0.75]"]
@@ -177,6 +181,7 @@ def test_saturation_measures_distances_from_the_datas_mean(monkeypatch):
     assert shown.numbers[-1].what.endswith("(exact: 1)")
 
 
+@pytest.mark.slow
 def test_saturation_has_the_exact_gradient_of_the_optimal_potential(monkeypatch):
     """N(0, 1) and N(0, s²), s < 1: all mass must go outwards, so that the gradient is E |z| = √(2/π), of A alone."""
     monkeypatch.setattr(saturation, "DISTANCES", (1.0,))
@@ -184,6 +189,7 @@ def test_saturation_has_the_exact_gradient_of_the_optimal_potential(monkeypatch)
     assert shown.numbers[-1].what.endswith(f"(exact: {math.sqrt(2 / math.pi):.4g})")
 
 
+@pytest.mark.slow
 def test_duality_shows_shares_below_zero():
     """A critic that begins with the wrong sign, and learns nothing."""
     shown = duality.show([*SHORT[:3], "optimizer.critic.lr=0", "critic.depth=1"])

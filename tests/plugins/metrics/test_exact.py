@@ -134,6 +134,7 @@ def test_what_has_no_known_density_is_refused():
         ganflow_metrics.ExactJSD().metric(Bare())
 
 
+@pytest.mark.slow
 def test_a_recipe_has_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exact.yaml").write_text(RECIPE)

@@ -87,6 +87,7 @@ def test_where_there_are_not_so_many_examples_none_are_asked_for(said):
     assert "50 are wanted (there are 30 real examples)" in message
 
 
+@pytest.mark.slow
 def test_few_samples_of_digits_are_said(said):
     digits = Digits(size=16).data()
     (message,) = said(ganflow_metrics.ClassAccuracy(samples=20), digits)
