@@ -12,13 +12,13 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
-from ganflow.cli.evaluate import all_meant
+from ganflow.cli.evaluate import all_meant, score_of
 from ganflow.cli.listing import columns, last_entries
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count, shared
 from ganflow.evaluation.compare import difference as difference_of
 from ganflow.evaluation.evaluate import over
-from ganflow.evaluation.scores import Score, grouped, protocol_difference
+from ganflow.evaluation.scores import grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
 from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check
@@ -139,9 +139,7 @@ def read_run(folder: RunFolder) -> ComparedRun:
             protocol, goal = record.protocols.get(score.name, {}), record.goals.get(score.name)
             measured.append(Measured(score, protocol, evaluation.round, evaluation.time, goal))
     for kept in evaluations.read(folder):
-        beside = (kept.get("error"), kept.get("floor"), kept.get("floor_error"))
-        score = Score(kept["score"], float(kept["value"]), *(None if value is None else float(value) for value in beside))
-        measured.append(Measured(score, kept["protocol"], kept["round"], kept["time"], kept.get("goal")))
+        measured.append(Measured(score_of(kept), kept["protocol"], kept["round"], kept["time"], kept.get("goal")))
     terms = {name: value for name, value in report.values.items() if not name.startswith(NOT_COMPARED)} if report else {}
     return ComparedRun(folder, record, max(record.round, report.round if report else 0), terms, measured, folder)
 

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def score_of(row: dict[str, Any]) -> Score:
+def score_of(row: Mapping[str, Any]) -> Score:
     """The score of a row; what is not finite is a text there."""
     from ganflow.evaluation.scores import Score
 
