@@ -239,12 +239,12 @@ def test_data_on_a_mount_that_is_lost(how, tmp_path, disk, lose):
     mount = disk("size=10m", "data")
     images = mount / "images"
     images.mkdir()
-    for grey in range(64):
-        Image.new("RGB", (16, 16), (grey, grey, grey)).save(images / f"{grey}.png")
+    for i in range(512):  # 51 of them are held out: fewer would be said to be too few for the metric
+        Image.new("RGB", (16, 16), (i % 256, i // 256, 0)).save(images / f"{i}.png")
     text = WIDE.replace("data: {use: gaussians, layout: ring}", f"data: {{use: image_folder, path: {images}, size: 16}}")
     text = text.replace("{use: mlp, width: 8, depth: 1}", "{use: dcgan, width: 4}")
     recipe(tmp_path, text)
-    changes = ("train.rounds=600", "metrics[0].samples=6", "tune.concurrency=1")  # six images are held out
+    changes = ("train.rounds=600", "metrics[0].samples=50", "tune.concurrency=1")
     with Tuning.new(tmp_path, "data", *changes, options=["-q"]) as process:
         process.playing(20)
         assert run("umount", "-l", str(mount)).returncode == 0
