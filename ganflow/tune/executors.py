@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -116,6 +116,54 @@ class Alone(Executor):
         self._ending = True
         if self._session:
             self._session.stop(status)
+
+
+class Turns(Executor):
+    """Trials side by side in one process, each by itself until its next score, so that what they have in common is known early.
+    Every one of them trains as it would alone: the random state changes with the turn.
+
+    Args:
+        scores: returns true if a step of a trial has a score.
+    """
+
+    def __init__(self, scores: Callable[[Any], bool]) -> None:
+        self.scores = scores
+        self._sessions: dict[int, TrialSession] = {}
+        self._status = ""  # with which all of them are to end
+
+    def play(self, trials: Sequence[TrialRun]) -> Iterator[Reported]:
+        turns = {i: self._steps(i, trial) for i, trial in enumerate(trials)}
+        randoms: dict[int, Any] = {}
+        device = select_device(trials[0].recipe.train.device)
+        while turns:
+            for i, steps in list(turns.items()):
+                if i in randoms:
+                    load_random_state(device, *randoms[i])
+                try:
+                    for step in steps:
+                        yield [(i, step)]
+                        if not self._status and self.scores(step):
+                            break
+                    else:
+                        del turns[i]
+                        yield [(i, None)]
+                except GanflowError as error:
+                    del turns[i]
+                    yield [(i, error)]
+                randoms[i] = random_state(device)
+
+    def _steps(self, i: int, trial: TrialRun) -> Iterator[Any]:
+        if not self._status:
+            self._sessions[i] = trial.open()
+            yield from self._sessions[i]
+
+    def finish(self, i: int) -> None:
+        self._sessions[i].stop("finished")
+
+    def stop(self, status: str) -> None:
+        self._status = status
+        for session in self._sessions.values():
+            session.stop(status)
 
 
 class Packed(Executor):

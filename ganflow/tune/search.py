@@ -1,4 +1,4 @@
-"""Searchers: random, grid, Optuna's and Hyperopt's TPE; and the proposals that Ray asks for."""
+"""Searchers: random, grid, Optuna's samplers and Hyperopt's TPE; and the proposals that Ray asks for."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ray.tune.search import Searcher as RaySearcher
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune
-from ganflow.tune.domains import Domain
-from ganflow.tune.records import WRONG
+from ganflow.tune.domains import Choice, Domain
+from ganflow.tune.records import TrialRecord
 from ganflow.tune.schedulers import Room
 from ganflow.tune.space import Config, Space
+from ganflow.tune.study import STARTUP, Study, make_sampler
 from ganflow.tune.trials import TrialTable
-
-STARTUP = 10
-"""Trials that are drawn at random before anything is concluded."""
 
 
 class Searcher(ABC):
@@ -32,10 +30,13 @@ class Searcher(ABC):
 
     Attributes:
         total: how many trials there are.
+        learns: proposals follow from results, so that each is made as late as possible.
     """
 
-    def __init__(self, tune: Tune, space: Space) -> None:
-        self.seed, self.space = tune.seed, space
+    learns = False
+
+    def __init__(self, tune: Tune, space: Space, study: Study) -> None:
+        self.seed, self.space, self.study = tune.seed, space, study
         self.total = space.count(tune)
 
     def propose(self, number: int) -> Config | None:
@@ -43,21 +44,17 @@ class Searcher(ABC):
         if number >= self.total:
             return None
         points = self.space.points
-        if number < len(points):
-            return self.space.sample(self.random(number), points[number])
-        return self.next(number)
+        config = self.space.sample(self.random(number), points[number]) if number < len(points) else self.next(number)
+        self.tell(TrialRecord(number, config))
+        return config
 
     @abstractmethod
     def next(self, number: int) -> Config:
         """The config of a trial after the points."""
 
-    def tell(self, number: int, config: Config, score: float | None, over: bool = True) -> None:  # noqa: B027 - not all learn
-        """Learn from a trial.
-
-        Args:
-            score: None where it diverged or failed.
-            over: False where it runs, or is to go on after an interruption.
-        """
+    def tell(self, trial: TrialRecord) -> None:
+        """Learn from a trial: that it is proposed, or how it ended. One with a negative number is another sweep's."""
+        self.study.tell(trial)
 
     def random(self, number: int) -> random.Random:
         """The random numbers of a trial."""
@@ -74,17 +71,41 @@ class RandomSearch(Searcher):
 class GridSearch(Searcher):
     """Tries every combination of the options of all choices and grids once; other keys are drawn at random for each trial."""
 
-    def __init__(self, tune: Tune, space: Space) -> None:
-        super().__init__(tune, space)
+    def __init__(self, tune: Tune, space: Space, study: Study) -> None:
+        super().__init__(tune, space, study)
         self.grid = list(space.grid())
 
     def next(self, number: int) -> Config:
         return self.space.sample(self.random(number), self.grid[number - len(self.space.points)])
 
 
+class OptunaSearch(Searcher):
+    """Lets a sampler of Optuna's propose.
+
+    Args:
+        kind: tpe, gp or cmaes.
+    """
+
+    learns = True
+
+    def __init__(self, tune: Tune, space: Space, study: Study, kind: str) -> None:
+        super().__init__(tune, space, study)
+        self.kind = kind
+        self._known: list[Any] = []
+
+    def next(self, number: int) -> Config:
+        seed = self.random(number).getrandbits(32)
+        return self.study.ask(number, make_sampler(self.kind, seed, self._known))
+
+    def tell(self, trial: TrialRecord) -> None:
+        if trial.number not in self.study and trial.state == "finished":  # of another sweep, or of this one before it went on
+            self._known.append(self.study.frozen(trial))
+        super().tell(trial)
+
+
 @dataclass
 class Observation:
-    """A trial as searchers learn from it.
+    """A trial as Hyperopt learns from it.
 
     Attributes:
         positions: key → position of its value on the domain's scale; keys that do not exist in the trial are left out.
@@ -93,103 +114,41 @@ class Observation:
 
     positions: dict[str, float]
     loss: float | None
-    over: bool
 
 
-class LearningSearch(Searcher):
-    """Keeps the trials, and asks a library for each next one with all of them: there is no other state to lose."""
+class HyperoptSearch(Searcher):
+    """Keeps the trials, and asks Hyperopt for each next one with all of them.
 
-    library: str
+    Every key has a value in its proposal; those that do not exist in the trial are left out of its observations.
 
-    def __init__(self, tune: Tune, space: Space, mode: Literal["min", "max"]) -> None:
-        super().__init__(tune, space)
+    Raises:
+        GanflowError: Hyperopt is not installed.
+    """
+
+    learns = True
+
+    def __init__(self, tune: Tune, space: Space, study: Study, mode: Literal["min", "max"]) -> None:
+        super().__init__(tune, space, study)
         self.sign = 1 if mode == "min" else -1
         self.trials: dict[int, Observation] = {}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # hyperopt's, on its import
-                self.load()
+                warnings.simplefilter("ignore", DeprecationWarning)  # on its import
+                import hyperopt
         except ImportError:
-            how = f"pip install 'ganflow[{self.library}]', or use search: random"
-            raise GanflowError(f"tune.search: {self.library} is not installed; {how}") from None
-
-    @abstractmethod
-    def load(self) -> None:
-        """Import the library."""
-
-    def propose(self, number: int) -> Config | None:
-        config = super().propose(number)
-        if config is not None:
-            self.tell(number, config, None, over=False)
-        return config
-
-    def tell(self, number: int, config: Config, score: float | None, over: bool = True) -> None:
-        loss = self.sign * score if over and score is not None and math.isfinite(score) else None
-        positions = {key: self.space.keys[key].position(value) for key, value in config.items() if key in self.space.keys}
-        self.trials[number] = Observation(positions, loss, over)
-
-    def before(self, number: int) -> list[tuple[int, Observation]]:
-        """Other trials, by number."""
-        return [(n, seen) for n, seen in sorted(self.trials.items()) if n != number]
-
-
-class OptunaSearch(LearningSearch):
-    library = "optuna"
-
-    def load(self) -> None:
-        import optuna
-
-        self.optuna = optuna
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-    def next(self, number: int) -> Config:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)  # group: keys that exist at times
-            seed = self.random(number).getrandbits(32)
-            sampler = self.optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True
-            )
-        study = self.optuna.create_study(sampler=sampler)
-        study.add_trials([self._trial(seen) for _, seen in self.before(number)])
-        trial = study.ask()
-
-        def pick(key: str, domain: Domain) -> Any:
-            if domain.size is None:
-                return domain.at(trial.suggest_float(key, 0.0, 1.0))
-            if domain.ordered:
-                return domain.at(trial.suggest_int(key, 0, domain.size - 1))
-            return domain.at(trial.suggest_categorical(key, range(domain.size)))
-
-        return self.space.fill(pick)
-
-    def _trial(self, seen: Observation) -> Any:
-        state = self.optuna.trial.TrialState
-        ended = state.PRUNED if seen.loss is None else state.COMPLETE  # pruned, without a value: worse than any with one
-        scales = {key: self._scale(self.space.keys[key]) for key in seen.positions}
-        return self.optuna.trial.create_trial(
-            state=ended if seen.over else state.RUNNING, value=seen.loss, params=seen.positions, distributions=scales
-        )
-
-    def _scale(self, domain: Domain) -> Any:
-        distributions = self.optuna.distributions
-        if domain.size is None:
-            return distributions.FloatDistribution(0.0, 1.0)
-        if domain.ordered:
-            return distributions.IntDistribution(0, domain.size - 1)
-        return distributions.CategoricalDistribution(range(domain.size))
-
-
-class HyperoptSearch(LearningSearch):
-    """Every key has a value in hyperopt's proposal; those that do not exist in the trial are left out of its observations."""
-
-    library = "hyperopt"
-
-    def load(self) -> None:
-        import hyperopt
-
+            how = "pip install 'ganflow[hyperopt]', or use search: tpe"
+            raise GanflowError(f"tune.search: hyperopt is not installed; {how}") from None
         self.hyperopt = hyperopt
         scales = {key: self._scale(key, domain) for key, domain in self.space.keys.items()}
         self.domain = hyperopt.base.Domain(lambda positions: 0.0, scales)
+
+    def tell(self, trial: TrialRecord) -> None:
+        super().tell(trial)
+        scored = trial.state in ("finished", "stopped") and trial.score is not None and math.isfinite(trial.score)
+        loss = self.sign * trial.score if scored and trial.score is not None else None
+        keys = self.space.keys
+        positions = {key: keys[key].position(value) for key, value in trial.config.items() if key in keys}
+        self.trials[trial.number] = Observation(positions, loss)
 
     def _scale(self, key: str, domain: Domain) -> Any:
         hp = self.hyperopt.hp
@@ -201,7 +160,7 @@ class HyperoptSearch(LearningSearch):
 
     def next(self, number: int) -> Config:
         trials = self.hyperopt.Trials()
-        documents = [self._document(trials, n, seen) for n, seen in self.before(number)]
+        documents = [self._document(trials, n, seen) for n, seen in sorted(self.trials.items()) if n != number]
         if documents:
             trials.insert_trial_docs(documents)
         trials.refresh()
@@ -231,27 +190,37 @@ class HyperoptSearch(LearningSearch):
         return document
 
 
-def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"]) -> Searcher:
+def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"], study: Study | None = None) -> Searcher:
     """The searcher of a tune section.
 
     Args:
         mode: says if less or more of a score is better.
+        study: that keeps its trials; by default one in memory.
 
     Raises:
-        GanflowError: its library is not installed.
+        GanflowError: its library is not installed, or it cannot search this space.
     """
-    if tune.search in ("optuna", "hyperopt"):
-        return (OptunaSearch if tune.search == "optuna" else HyperoptSearch)(tune, space, mode)
-    return (GridSearch if tune.search == "grid" else RandomSearch)(tune, space)
+    study = study or Study(space, mode)
+    if tune.search in ("random", "grid"):
+        return (GridSearch if tune.search == "grid" else RandomSearch)(tune, space, study)
+    if tune.search == "hyperopt":
+        return HyperoptSearch(tune, space, study, mode)
+    if tune.search == "cmaes":
+        choices = [key for key, domain in space.keys.items() if isinstance(domain, Choice) or space.conditions.get(key)]
+        if choices:
+            raise GanflowError(f"tune.search: cmaes searches numbers that always exist, and not {choices[0]}; use tpe")
+        if len(space.keys) < 2:
+            raise GanflowError(f"tune.search: cmaes searches two numbers or more, and there is only {next(iter(space.keys))}; use gp")
+    return OptunaSearch(tune, space, study, "tpe" if tune.search == "optuna" else tune.search)
 
 
 class Proposals(RaySearcher):
     """Proposes specs. Every configuration is written down before it is tried, so that it is tried again and no other.
 
     Args:
-        unfinished: numbers of recorded trials to go on with.
+        unfinished: numbers of recorded runs to go on with.
         room: for further trials of Ray's.
-        pack: trials of the sweep that are one of Ray's.
+        pack: runs of the sweep that are one trial of Ray's.
     """
 
     def __init__(
@@ -267,40 +236,47 @@ class Proposals(RaySearcher):
         if not self.room.admits():
             return None  # not now
         self._tell([n for numbers in self.table.numbers.values() for n in numbers if self.table.trials[n].over])
-        numbers = self._left_over() or self._new()
-        if not numbers:
+        if not self._unfinished:
+            while len(self._unfinished) < self.pack and self._propose():
+                pass
+        if not self._unfinished:
             return self.FINISHED
-        self.table.numbers[trial_id] = numbers
+        self.table.numbers[trial_id] = numbers = self._first()
         return self.table.specs(numbers, self.space.changes)
 
-    def _left_over(self) -> list[int]:
-        """Trials to go on with: those that were packed together before are so again."""
-        together = [n for n in self._unfinished if n // self.pack == self._unfinished[0] // self.pack]
+    def _first(self) -> list[int]:
+        """The next runs: those that were packed together before are so again."""
+        first = self._unfinished[0] // self.pack
+        together = [n for n in self._unfinished if n // self.pack == first]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together
 
-    def _new(self) -> list[int]:
-        numbers: list[int] = []
-        while len(numbers) < self.pack:
-            while self._next in self.table.trials:
-                self._next += 1
-            config = self._source.propose(self._next)
-            if config is None:
-                break
-            self.table.record(self._next, config=config, state="waiting")
-            numbers.append(self._next)
-        return numbers
+    def _propose(self) -> bool:
+        """Record the runs of a new trial; returns whether there is one."""
+        repeats = self.table.repeats
+        while repeats.runs(self._next)[0] in self.table.trials:
+            self._next += 1
+        config = self._source.propose(self._next)
+        if config is None:
+            return False
+        for number in repeats.runs(self._next):
+            self.table.record(number, config=config, state="waiting")
+            self._unfinished.append(number)
+        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._tell(self.table.numbers[trial_id], error)
 
     def _tell(self, numbers: Iterable[int], error: bool = False) -> None:
         """Let the searcher learn from trials that are over, as soon as they are: Ray does so a step later."""
-        for number in set(numbers) - self._learnt:
-            known = self.table.trials[number]
-            sound = known.state not in WRONG and not (error and not known.over)
-            self._source.tell(number, known.config, known.score if sound else None)
-            self._learnt.add(number)
+        repeats = self.table.repeats
+        for trial in {repeats.trial(number) for number in numbers} - self._learnt:
+            (known,) = repeats.trials(self.table.trials[number] for number in repeats.runs(trial))
+            if error and not known.over:
+                known = replace(known, state="failed")
+            if known.over:
+                self._source.tell(known)
+                self._learnt.add(trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass

@@ -26,6 +26,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
 from ganflow.tune.records import SweepFolder, TrialRecord
+from ganflow.tune.repeats import Repeats
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class TrialSpec:
         data: the folder, or file, of its data, where there is one.
         home: the folder where the sweep was begun, or went on: what a recipe's relative paths are relative to.
         pack: trials that are played together, where the sweep's recipe names no executor.
+        quantile: with several specs in turns: of their scores by which a scheduler judges them, instead of the mean.
+        turns: they are a trial's runs with several seeds, and take turns at every score.
     """
 
     number: int
@@ -64,6 +67,8 @@ class TrialSpec:
     data: str = ""
     home: str = ""
     pack: int = 1
+    turns: bool = False
+    quantile: float | None = None
 
     @property
     def run(self) -> RunFolder:
@@ -142,12 +147,13 @@ class TrialState:
 
 @dataclass
 class TrialTable:
-    """The trials of a sweep; the only writer of its records.
+    """The runs of a sweep's trials; the only writer of its records.
 
     Attributes:
-        template: the spec of every trial, but for its number, changes and folder.
-        common: changes of the recipe that all trials share.
-        numbers: Ray's id of a trial → its number, or those of the trials that are packed in it.
+        template: the spec of every run, but for its number, changes and folder.
+        common: changes of the recipe that all share.
+        numbers: Ray's id of a trial → the number of its run, or of those that it plays together.
+        repeats: how many runs a trial has, and their seeds.
     """
 
     folder: SweepFolder
@@ -155,6 +161,7 @@ class TrialTable:
     common: list[str]
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     numbers: dict[str, list[int]] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
 
     def record(self, number: int, **values: Any) -> TrialRecord:
         """Write down what is new about a trial."""
@@ -185,7 +192,9 @@ class TrialTable:
                 copy = {"copy": str(self.folder.trial(source).path), "copy_at": at, "copies": len(trial.copied)}
             about = {**self.template["about"], "trial": number}
             folder = str(self.folder.trial(number).path)
-            values = {**self.template, **copy, "about": about, "changes": [*self.common, *changes(trial.config)]}
+            seed = self.repeats.seed(number)
+            every = [*self.common, *([] if seed is None else [f"train.seed={seed}"]), *changes(trial.config)]
+            values = {**self.template, **copy, "about": about, "changes": every}
             made.append(TrialSpec(number=number, folder=folder, **values))
         return as_config(made)
 

@@ -1,0 +1,125 @@
+"""Repeats of trials: runs that differ in their seed alone, and the trial as searchers, schedulers and tables see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+
+import numpy as np
+
+from ganflow.runs.record import RunRecord
+from ganflow.tune.records import WRONG, TrialRecord, score_of
+
+MOST = 1000
+"""Seeds of a trial at most."""
+
+
+@dataclass
+class Repeated(TrialRecord):
+    """A trial of several runs as one; `score` is their mean, or their quantile, and there is none before all of them are over.
+
+    Attributes:
+        runs: their records.
+        mean, sd: of the scores of the runs that have one; sd is None where there are fewer than two.
+        n: how many these are.
+    """
+
+    runs: list[TrialRecord] = field(default_factory=list)
+    mean: float | None = None
+    sd: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Seeds of a sweep's trials. Trial c is the runs c·k to c·k + k − 1, where k is the number of seeds.
+
+    Attributes:
+        seeds: of each trial's runs; () where a trial is one run, which has the recipe's seed.
+        quantile: of the runs' scores by which a trial is judged, instead of their mean.
+    """
+
+    seeds: tuple[int, ...] = ()
+    quantile: float | None = None
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Repeats:
+        """The repeats of a sweep, by its record."""
+        return cls(tuple(record.trial_seeds), record.trial_quantile)
+
+    @property
+    def size(self) -> int:
+        """Runs of a trial."""
+        return max(1, len(self.seeds))
+
+    def trial(self, run: int) -> int:
+        """The trial of a run."""
+        return run // self.size
+
+    def seed(self, run: int) -> int | None:
+        """The seed of a run; None for the recipe's."""
+        return self.seeds[run % self.size] if self.seeds else None
+
+    def runs(self, trial: int) -> range:
+        """The runs of a trial."""
+        return range(trial * self.size, (trial + 1) * self.size)
+
+    def score(self, scores: Sequence[float]) -> float:
+        """Score of a trial whose runs have these."""
+        return mean(scores) if self.quantile is None else float(np.quantile(scores, self.quantile))
+
+    def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """The trials of these runs, by number."""
+        if not self.seeds:
+            return list(runs)
+        found: dict[int, list[TrialRecord]] = {}
+        for run in sorted(runs, key=lambda run: run.number):
+            found.setdefault(self.trial(run.number), []).append(run)
+        return [self._repeated(number, runs) for number, runs in found.items()]
+
+    def _repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
+        scores = [score for run in runs if (score := score_of(run)) is not None]
+        state = self._state(runs)
+        told = [f"seed {self.seed(run.number)}: {run.error}" for run in runs if run.error]
+        sound = len(runs) == self.size and all(run.over for run in runs) and state not in WRONG
+        return Repeated(
+            number=number,
+            config=runs[0].config,
+            state=state,
+            score=self.score(scores) if sound and scores else None,
+            round=min(run.round for run in runs),
+            error="; ".join(told),
+            cause=next((run.cause for run in runs if run.cause), ""),
+            place=next((run.place for run in runs if run.state == "running"), runs[0].place),
+            runs=runs,
+            mean=mean(scores) if scores else None,
+            sd=stdev(scores) if len(scores) > 1 else None,
+            n=len(scores),
+        )
+
+    def _state(self, runs: Sequence[TrialRecord]) -> str:
+        """State of a trial. One whose run diverged has diverged, and one whose run failed has failed, for a mean over the others
+        would be that of lucky seeds; but a run that the machine ended says nothing about the trial."""
+        states = {run.state for run in runs if not (run.state == "failed" and run.cause)} or {"failed"}
+        if len(runs) < self.size or not all(run.over for run in runs):
+            return "running" if states - {"waiting"} else "waiting"
+        return next(state for state in ("diverged", "failed", "stopped", "finished") if state in states)
+
+
+def spread(trial: TrialRecord) -> str:
+    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run."""
+    if not isinstance(trial, Repeated) or not trial.n:
+        return ""
+    return (f"± {trial.sd:.2g} " if trial.sd is not None else "") + f"({trial.n})"
+
+
+def summary(values: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float | None, int]]:
+    """Name → (mean, standard deviation, n) of every value over runs; what is not finite is left out."""
+    found: dict[str, list[float]] = {}
+    for each in values:
+        for name, value in each.items():
+            if math.isfinite(value):
+                found.setdefault(name, []).append(value)
+    return {name: (mean(all_), stdev(all_) if len(all_) > 1 else None, len(all_)) for name, all_ in found.items()}

@@ -1,0 +1,142 @@
+"""Study of a sweep in Optuna: what its samplers learn from, and what optuna-dashboard and optuna's plots show."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ganflow.tune.domains import Domain
+from ganflow.tune.records import TrialRecord
+from ganflow.tune.space import Config, Space
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+NUMBER, SWEEP = "ganflow.trial", "ganflow.sweep"
+"""Attributes of Optuna's trials: a trial's number in its sweep; the sweep, where it is another, whose results are used."""
+STARTUP = 10
+"""Trials that are drawn at random before anything is concluded."""
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Optuna's messages and warnings of what is experimental in it, left out."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+class Study:
+    """An Optuna study of a sweep's trials, by their numbers.
+
+    The sweep's own records are what counts. A file is written anew from them whenever the sweep goes on, and is never read:
+    samplers keep pickles in a study, and a sweep's folder may be a stranger's.
+
+    Args:
+        name: the sweep's.
+        file: where to keep it, a journal of Optuna's; None: in memory.
+    """
+
+    def __init__(self, space: Space, mode: Literal["min", "max"], name: str = "sweep", file: Path | None = None) -> None:
+        import optuna
+
+        self.optuna, self.space = optuna, space
+        self._numbers: dict[int, int] = {}  # of a trial → Optuna's
+        storage: Any = None
+        with quietly():
+            if file is not None:
+                from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+                for left in (file, file.with_name(f"{file.name}.lock")):  # the lock of a driver that was killed
+                    left.unlink(missing_ok=True)
+                lock = JournalFileOpenLock(str(file))  # and no symbolic link, which would lead out of a folder that was moved
+                storage = optuna.storages.JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
+            self.study = optuna.create_study(
+                storage=storage, study_name=name, direction="minimize" if mode == "min" else "maximize"
+            )
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._numbers
+
+    def ask(self, number: int, sampler: BaseSampler) -> Config:
+        """The config that a sampler proposes for a trial."""
+        with quietly():
+            self.study.sampler = sampler
+            trial = self.study.ask()
+            trial.set_user_attr(NUMBER, number)
+            self._numbers[number] = trial.number
+            return self.space.fill(lambda key, domain: domain.external(_suggested(trial, key, domain)))
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Note what is new about a trial: its config, or its end. One with a negative number is another sweep's."""
+        with quietly():
+            if trial.number not in self._numbers:
+                self._numbers[trial.number] = len(self.study.get_trials(deepcopy=False))
+                self.study.add_trial(self.frozen(trial))
+            elif trial.over:
+                self._end(self._numbers[trial.number], self.frozen(trial))
+
+    def _end(self, number: int, ended: FrozenTrial) -> None:
+        known = self.study.get_trials(deepcopy=False)[number]
+        if known.state.is_finished():
+            return
+        for round, score in ended.intermediate_values.items():
+            self.optuna.trial.Trial(self.study, known._trial_id).report(score, round)
+        self.study.tell(number, ended.value if ended.state == self.optuna.trial.TrialState.COMPLETE else None, ended.state)
+
+    def frozen(self, trial: TrialRecord) -> FrozenTrial:
+        """The trial as one of Optuna's.
+
+        A trial that the scheduler stopped is pruned, with its score at its last round: samplers hold it for worse than one
+        that was played to its end. One that diverged, or failed by itself, is pruned without a score: worse than any.
+        """
+        states = self.optuna.trial.TrialState
+        score = trial.score if trial.score is not None and math.isfinite(trial.score) else None
+        state = states.RUNNING if not trial.over else states.FAIL if trial.cause else states.PRUNED
+        if trial.state == "finished" and score is not None:
+            state = states.COMPLETE
+        domains = {key: self.space.keys[key] for key in trial.config if key in self.space.keys}
+        return self.optuna.trial.create_trial(
+            state=state,
+            value=score if state == states.COMPLETE else None,
+            params={key: domain.internal(trial.config[key]) for key, domain in domains.items()},
+            distributions={key: domain.distribution for key, domain in domains.items()},
+            intermediate_values={trial.round: score} if trial.state == "stopped" and score is not None else None,
+            user_attrs={NUMBER: trial.number},
+        )
+
+
+def _suggested(trial: Any, key: str, domain: Domain) -> Any:
+    """The value of a parameter that a trial of Optuna's has; its suggest methods name every distribution."""
+    of = domain.distribution
+    if hasattr(of, "choices"):
+        return trial.suggest_categorical(key, of.choices)
+    suggest: Callable[..., Any] = trial.suggest_int if isinstance(of.low, int) else trial.suggest_float
+    return suggest(key, of.low, of.high, log=of.log, step=of.step)
+
+
+def make_sampler(kind: str, seed: int, known: list[FrozenTrial]) -> BaseSampler:
+    """A sampler of Optuna's.
+
+    Args:
+        kind: tpe, gp or cmaes.
+        seed: of this proposal. Samplers learn from the study alone, so that there may be a new one for each: what it draws
+            then follows from the sweep's seed and the trial's number, also in a sweep that was interrupted.
+        known: trials from which cmaes is to start.
+    """
+    from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
+
+    with quietly():
+        if kind == "gp":
+            return GPSampler(seed=seed, n_startup_trials=STARTUP, warn_independent_sampling=False)
+        if kind == "cmaes":
+            return CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False, source_trials=known or None)
+        return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True)
