@@ -7,18 +7,26 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from statistics import NormalDist
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganflow.errors import did_you_mean
 from ganflow.recipe.yaml import to_flow
 
+if TYPE_CHECKING:  # the real import takes a while, and few commands need it
+    from optuna.distributions import BaseDistribution
+
+Parameter = None | bool | int | float | str
+"""A value as Optuna has it."""
 RESAMPLED = 0.25
 """Share of the mutations that forget the old value."""
 FACTORS = (0.8, 1.2)
 _SIGMAS = 3.0
 _TAIL = NormalDist().cdf(-_SIGMAS)
+_DIGITS = 12  # of numbers that are computed: 0.3, and not 0.30000000000000004
 _FEW = 8  # so many integers are tried one by one
+_LABEL = 40  # characters of an option's name
 
 
 class Domain(ABC):
@@ -56,6 +64,21 @@ class Domain(ABC):
     @abstractmethod
     def near(self, value: Any, rng: random.Random) -> Any:
         """A value that resembles this one."""
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's distribution that is the same, or else that of the positions."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        return FloatDistribution(0.0, 1.0) if self.size is None else IntDistribution(0, self.size - 1)
+
+    def internal(self, value: Any) -> Parameter:
+        """The parameter of `distribution` that stands for a value of the domain."""
+        return self.position(value)
+
+    def external(self, parameter: Any) -> Any:
+        """The value of the domain that a parameter of `distribution` stands for."""
+        return self.at(parameter)
 
     def sample(self, rng: random.Random) -> Any:
         return self.at(rng.random() if self.size is None else rng.randrange(self.size))
@@ -98,6 +121,18 @@ class Uniform(_Interval):
     def position(self, value: Any) -> float:
         return float((value - self.low) / (self.high - self.low))
 
+    @property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high)
+
+    def internal(self, value: Any) -> float:
+        return float(value)
+
+    def external(self, parameter: Any) -> float:
+        return self.clamp(parameter)
+
 
 class LogUniform(Uniform):
     """Numbers from low to high, equally dense on a logarithmic scale."""
@@ -107,6 +142,12 @@ class LogUniform(Uniform):
 
     def position(self, value: Any) -> float:
         return math.log(value / self.low) / math.log(self.high / self.low)
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, log=True)
 
 
 @dataclass(frozen=True)
@@ -119,17 +160,22 @@ class Normal(_Interval):
 
     @property
     def low(self) -> float:  # type: ignore[override]  # a field of the others
-        return self.mean - _SIGMAS * self.sd
+        return self._quantile(0)
 
     @property
     def high(self) -> float:  # type: ignore[override]  # a field of the others
-        return self.mean + _SIGMAS * self.sd
+        return self._quantile(1)
 
     def at(self, position: float) -> float:
-        return self.clamp(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + position * (1 - 2 * _TAIL)))
+        return self.clamp(self._quantile(position))
 
     def position(self, value: Any) -> float:
         return min(max((NormalDist(self.mean, self.sd).cdf(value) - _TAIL) / (1 - 2 * _TAIL), 0.0), 1.0)
+
+    def _quantile(self, position: float) -> float:
+        """The value at a position, rounded: taking its position, and the value there, changes nothing."""
+        digits = _DIGITS - 1 - math.floor(math.log10(abs(self.mean) + _SIGMAS * self.sd))
+        return round(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + position * (1 - 2 * _TAIL)), digits)
 
 
 class _Steps(Domain):
@@ -141,7 +187,7 @@ class _Steps(Domain):
 
     def at(self, position: float) -> Any:
         value = self.low + int(position) * self.step
-        return value if isinstance(value, int) else float(f"{value:.12g}")  # and not 0.30000000000000004
+        return value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
 
     def position(self, value: Any) -> int:
         steps: float = (value - self.low) / self.step
@@ -161,6 +207,26 @@ class _Steps(Domain):
         factor = rng.choice(FACTORS)
         new = self.clamp(value * factor)
         return new if new != value else self.clamp(value + math.copysign(self.step, factor - 1))
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        top = self.at(self.size - 1)
+        if isinstance(top, int):
+            return IntDistribution(int(self.low), top, step=int(self.step))
+        return FloatDistribution(self.low, top, step=self.step) if self._exact() else super().distribution
+
+    def internal(self, value: Any) -> float:
+        return self.at(self.position(value)) if self._exact() else self.position(value)
+
+    def external(self, parameter: Any) -> Any:
+        return self.clamp(parameter) if self._exact() else self.at(parameter)
+
+    def _exact(self) -> bool:
+        """Return true if the steps meet the last value, as Optuna wants: those of 0.3333333333333333 do not meet 1."""
+        low, step, top = (Decimal(str(number)) for number in (self.low, self.step, self.at(self.size - 1)))
+        return low + step * (self.size - 1) == top
 
 
 @dataclass(frozen=True)
@@ -229,10 +295,34 @@ class Choice(Domain):
         beside = [p for p in (position - 1, position + 1) if 0 <= p < self.size]
         return self.at(rng.choice(beside)) if beside else value
 
+    @property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self._names())
+
+    def internal(self, value: Any) -> Parameter:
+        return self._names()[self.position(value)]
+
+    def external(self, parameter: Any) -> Any:
+        return self.options[self._names().index(parameter)]
+
+    def _names(self) -> list[Parameter]:
+        """The options as Optuna can tell them apart: plain ones by themselves, and others, also 1 beside true, by a text."""
+        names = [option if isinstance(option, Parameter) else _shortened(to_flow(option)) for option in self.options]
+        return [
+            name if names.count(name) == 1 else f"{_shortened(to_flow(option))} #{number}"
+            for number, (name, option) in enumerate(zip(names, self.options, strict=True), 1)
+        ]
+
 
 @dataclass(frozen=True)
 class Grid(Choice):
     """A choice of which every option is tried."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
 
 
 def is_number(value: Any) -> bool:
