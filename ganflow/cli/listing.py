@@ -33,12 +33,14 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
     from ganflow.tune.records import best_of, counts
+    from ganflow.tune.repeats import Repeats
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}, "alarms": [], "error": None}
     try:
         check(folder)
-        record, trials, alarms = folder.read(), folder.trials().values(), folder.alarms()
+        record, alarms = folder.read(), folder.alarms()
+        trials = Repeats.of(record).trials(folder.trials().values())
     except GanflowError as error:
         return facts | {"error": str(error)}
     best = best_of(trials, record.mode)

@@ -27,7 +27,8 @@ from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep
 from ganflow.tune import records
-from ganflow.tune.records import SweepFolder, TrialRecord, number
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, number
+from ganflow.tune.repeats import Repeats
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,12 @@ def sweeps_command(args: argparse.Namespace) -> int:
         say(*described(folder, sweep, trials))
         return 0
     record = folder.read()
-    results = [{**asdict(t), "run": str(folder.trial(t.number).path)} for t in records.ranking(trials, record.mode)]
+    runs = Repeats.of(record).runs
+    results = [
+        {**asdict(t), "run": str(folder.trial(runs(t.number)[0]).path)}
+        | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
+        for t in records.ranking(trials, record.mode)
+    ]
     say_json({**sweep, "results": results, "files": [str(path) for path in files(folder)], "about": record.raw})
     return 0
 
@@ -84,12 +90,13 @@ def find(name: str, root: Path) -> SweepFolder:
 
 def current_trials(folder: SweepFolder) -> list[TrialRecord]:
     """The trials; those that are not over with what their journals say since their last record."""
-    trials, metric = list(folder.trials().values()), folder.read().metric
-    for trial in trials:
+    runs, record = list(folder.trials().values()), folder.read()
+    metric = record.metric
+    for trial in runs:
         for entry in () if trial.over else filter(None, last_entries(folder.trial(trial.number))):
             trial.round = max(trial.round, entry.round)
             trial.score = entry.values.get(metric, trial.score)
-    return trials
+    return Repeats.of(record).trials(runs)
 
 
 def files(folder: SweepFolder) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
@@ -13,7 +14,7 @@ from ganflow.printing import say
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
     from ganflow.tune.plan import Plan
-    from ganflow.tune.records import SweepFolder
+    from ganflow.tune.records import SweepFolder, TrialRecord
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +150,7 @@ def tune_arguments(parser: argparse.ArgumentParser) -> None:
         help="local: this machine (default); auto: the Ray cluster that runs here; host:port of a cluster that this machine "
         "belongs to; http(s)://host:8265 to send the sweep there as a job",
     )
+    parser.add_argument("--from", dest="earlier", metavar="SWEEP", help="an earlier sweep, whose trials the searcher is to know")
     parser.add_argument("--dry-run", action="store_true", help="check everything, show the first configurations, train nothing")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last lines")
     add_runs_argument(parser)
@@ -163,15 +165,20 @@ def tune_command(args: argparse.Namespace) -> int:
         raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes, --name and --dry-run")
     if not args.resume and not name:
         raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
+    if args.resume and args.earlier:
+        raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
     from ganflow.tune import driver
     from ganflow.tune.cluster import parse_address
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
     from ganflow.tune.records import table
+    from ganflow.tune.warm_start import earlier_trials
 
     address = parse_address(args.address)
     if args.dry_run and name:
-        return _dry_run(make_plan(name, overrides))
+        plan = make_plan(name, overrides)
+        known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
+        return _dry_run(plan, known, used)
     if address.kind == "job":
         from ganflow.tune.submit import submit
 
@@ -183,7 +190,11 @@ def tune_command(args: argparse.Namespace) -> int:
     else:
         assert name is not None
         plan = make_plan(name, overrides)
+        known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
         folder = begin(plan, args.runs, args.name)
+        folder.keep_earlier(known)
+        if used and not args.quiet:
+            say(used, err=True)
     for note in [] if args.quiet else plan.recipe.notes:
         say(note, err=True)
     shown = shown_path(folder.path)
@@ -202,7 +213,7 @@ def tune_command(args: argparse.Namespace) -> int:
     if outcome.status == "interrupted":
         say(f"stopped; go on with: {again}")
         return 128 + outcome.signal
-    trials = list(folder.trials().values())
+    trials = plan.repeats.trials(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
         say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
@@ -216,14 +227,17 @@ def tune_command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(plan: Plan) -> int:
-    """Print the first configurations that a sweep would try."""
+def _dry_run(plan: Plan, known: Sequence[TrialRecord], used: str) -> int:
+    """Print the first configurations that a sweep would try, whose searcher knows some trials already."""
     from ganflow.tune.plan import rounds_of
     from ganflow.tune.search import make_searcher
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    total = searcher.total
-    say(f"{plan.recipe.name}: {total} trials of {rounds_of(plan)} rounds, {plan.metric} {plan.mode}imal")
+    for trial in known:
+        searcher.tell(trial)
+    total, seeds = searcher.total, plan.repeats.seeds
+    each = f"{rounds_of(plan)} rounds" + (f" with {len(seeds)} seeds each" if seeds else "")
+    say(*filter(None, [used]), f"{plan.recipe.name}: {total} trials of {each}, {plan.metric} {plan.mode}imal")
     for number in range(min(total, 10)):
         config = searcher.propose(number)
         if config is None:

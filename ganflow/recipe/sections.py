@@ -143,7 +143,8 @@ class Track:
             raise SettingsError([("uri", problem)])
 
 
-SEARCHERS = ("random", "grid", "optuna", "hyperopt")
+MOST_SEEDS = 1000
+SEARCHERS = ("random", "grid", "tpe", "gp", "cmaes", "hyperopt", "optuna")
 UNSUPPORTED = {
     "ax": "Ray Tune's adapter does not work with today's ax",  # tried: 1.3
     "bayesopt": "Ray Tune's adapter does not work with today's bayesian-optimization",  # tried: 3.4
@@ -158,11 +159,15 @@ class Tune:
 
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
-    trials: int = key(16, "runs to make; grid makes as many as the grid has points", ge=1)
+    trials: int = key(16, "configurations to try; grid tries as many as the grid has points", ge=1)
+    seeds: int | list[int] = key(
+        1, "runs of each trial: with so many seeds from train.seed on, or with the seeds [1, 2, 3]; a trial's score is their mean"
+    )
+    quantile: float | None = key(None, "of the seeds' scores by which a trial is judged, instead of their mean", ge=0, le=1)
     rounds: int = key(0, "rounds of a trial, where fewer than train.rounds are enough to judge; 0: train.rounds", ge=0)
     space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
-    search: str = key("random", "random, grid, optuna or hyperopt")
+    search: str = key("random", "random, grid, tpe, gp or cmaes (Optuna's samplers; optuna means tpe), hyperopt (its tpe)")
     seed: int = key(0, "of the search", ge=0, lt=2**32)
     scheduler: Literal["none", "asha", "median", "pbt"] = key("none", "what stops, or copies, trials before their last round")
     grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)
@@ -193,7 +198,38 @@ class Tune:
         if self.pack > 1 and self.scheduler != "none":
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
+        problems += self._seeds_problems()
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:
             raise SettingsError(problems)
+
+    def seeds_from(self, first: int) -> tuple[int, ...]:
+        """Seeds of each trial's runs; () where a trial is one run, with the recipe's seed.
+
+        Args:
+            first: the recipe's train.seed.
+        """
+        if isinstance(self.seeds, list):
+            return tuple(self.seeds)
+        return tuple(range(first, first + self.seeds)) if self.seeds > 1 else ()
+
+    def _seeds_problems(self) -> list[tuple[str, str]]:
+        problems = []
+        seeds = self.seeds if isinstance(self.seeds, list) else []
+        count = len(seeds) if isinstance(self.seeds, list) else self.seeds
+        if not 1 <= count <= MOST_SEEDS:
+            problems.append(("seeds", f"{count} seeds cannot be trained; give 1 to {MOST_SEEDS}, or a list of seeds"))
+        if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
+            problems.append(("seeds", f"{repeated[0]} is named twice, and the same seed trains the same run; name each once"))
+        if wrong := [seed for seed in seeds if not 0 <= seed < 2**63]:
+            problems.append(("seeds", f"{wrong[0]} is no seed; they are from 0 to below 2^63"))
+        several = count > 1
+        if several and self.scheduler == "pbt":
+            problems.append(("seeds", "pbt copies one trial's weights to another, which a mean over seeds has none of; use 1"))
+        if self.quantile is not None and not several:
+            problems.append(("quantile", "it is one of several seeds' scores; set tune.seeds, or leave it out"))
+        if several and self.scheduler != "none" and self.resources.get("gpus", 0) > 1:
+            text = f"with {self.scheduler} a trial's seeds train in one process; give it one GPU, or use scheduler: none"
+            problems.append(("seeds", text))
+        return problems

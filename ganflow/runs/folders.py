@@ -269,7 +269,7 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     best = sweep.read().best
     if not best or "trial" not in best:
         raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.reference()})")
-    return trial(sweep, best["trial"])
+    return trial(sweep, best.get("run", best["trial"]))
 
 
 def find_run(run: str, root: Path) -> RunFolder:

@@ -54,13 +54,15 @@ class DataRecord(TypedDict):
 
 
 class Best(TypedDict):
-    """The best score so far: of a run with its metric and round, of a sweep with the trial and its configuration."""
+    """The best score so far: of a run with its metric and round, of a sweep with the trial, the number of its
+    run (of the first of several), and its configuration."""
 
     score: float
     metric: NotRequired[str | None]
     error: NotRequired[float | None]
     round: NotRequired[int]
     trial: NotRequired[int]
+    run: NotRequired[int]
     config: NotRequired[dict[str, Any]]
 
 
@@ -127,6 +129,8 @@ class RunRecord:
         seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         metric, mode, trials, over, address: a sweep's.
+        trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
+            by which a trial is judged, or None for their mean.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -173,6 +177,8 @@ class RunRecord:
     over: int = 0
     address: str = ""
     seeds: list[int] = field(default_factory=list)
+    trial_seeds: list[int] = field(default_factory=list)
+    trial_quantile: float | None = None
 
 
 def read(folder: Path) -> RunRecord:

@@ -124,7 +124,7 @@ class Display(Shown):
         self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}"]
         if trial.over:
-            words += [f"{self.metric} {records.number(trial.score)}"] if trial.score is not None else []
+            words += [f"{self.metric} {records.number(trial.score)} {records.spread(trial)}"] if trial.score is not None else []
             words += [f"{records.played(trial, self.rounds)} rounds"]
             words += [" ".join(trial.error.split()) if trial.state in records.WRONG else self._best()]
             over = sum(t.over for t in self.trials)
@@ -246,7 +246,7 @@ class Watcher(tune.Callback):
         self.stopping = False  # the whole sweep is being interrupted
         self.broken = ""  # the disk or mount that failed, in a sentence
         self._noted: set[str] = set()
-        self._over = sum(t.over for t in table.trials.values())
+        self._over = sum(t.over for t in table.pooled())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
         self.note_best()
 
@@ -332,7 +332,7 @@ class Watcher(tune.Callback):
         self._show()
 
     def _show(self) -> None:
-        self.display.update(list(self.table.trials.values()))
+        self.display.update(self.table.pooled())
 
     def _once(self, show: Callable[[str], None], text: str) -> None:
         if text not in self._noted:
@@ -343,9 +343,11 @@ class Watcher(tune.Callback):
         known = self.table.update(number, state=state, error=error, cause=cause)
         names = ("score", "round", "place", "state", "error", *(["cause"] if cause else []))
         self.table.folder.record(number, **{name: getattr(known, name) for name in names})
-        self._over += 1
         self._warn(number)
-        self.note_best()
+        over = sum(t.over for t in self.table.pooled())
+        if over > self._over:
+            self._over = over
+            self.note_best()
 
     def _warn(self, number: int) -> None:
         """Warn that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
@@ -360,11 +362,12 @@ class Watcher(tune.Callback):
 
     def note_best(self) -> None:
         """Write the best so far, in run.json, and in the journal by the number of trials that are over."""
-        best = best_of(self.table.trials.values(), self.mode)
+        best = best_of(self.table.pooled(), self.mode)
         values: dict[str, Any] = {"over": self._over}
         if best is not None:
             self.journal.append(self._over, {"best": float(best.score or 0.0)})
-            values["best"] = {"trial": best.number, "score": best.score, "config": best.config}
+            first = self.table.repeats.runs(best.number)[0]
+            values["best"] = {"trial": best.number, "run": first, "score": best.score, "config": best.config}
         self.table.folder.update(**values)
 
 

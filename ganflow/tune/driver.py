@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.plan import Plan, in_common, rounds_of
 from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
+from ganflow.tune.repeats import Repeats
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
@@ -51,16 +52,20 @@ def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stop
     Raises:
         GanflowError: a journal is damaged.
     """
+    repeats = table.repeats
     for number, record in sorted(table.trials.items()):
         if record.state == "failed" and record.cause == MACHINE:
             table.record(number, state="waiting", error="", cause="")
-        score = record.score if record.state in ("finished", "stopped") else None
-        searcher.tell(number, record.config, score, record.over)
+        for other in repeats.runs(repeats.trial(number)):  # the sweep died before all runs of a trial were written down
+            if other not in table.trials:
+                table.record(other, config=record.config, state="waiting")
+    for trial in [*table.folder.trials(table.folder.earlier).values(), *repeats.trials(table.trials.values())]:
+        searcher.tell(trial)
     unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
     if scheduler is not None:
         histories = {number: scored(table.folder.trial(number), metric) for number in table.trials}
-        stopped = scheduler.remember(in_time(histories))
-        for number in [n for n in unfinished if n in stopped]:  # the sweep died before this was written down
+        stopped = scheduler.remember(in_time(together(histories, repeats)))
+        for number in [n for n in unfinished if repeats.trial(n) in stopped]:  # the sweep died before this was written down
             _, round, score = histories[number][-1]
             table.record(number, state="stopped", round=round, score=score)
             table.folder.trial(number).update(status="stopped")
@@ -68,6 +73,17 @@ def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stop
     for number in unfinished:
         table.record(number, state="waiting", error="")
     return unfinished
+
+
+def together(histories: Mapping[int, list[Report]], repeats: Repeats) -> dict[int, list[Report]]:
+    """Reports of trials, from those of their runs: of every round that all of them have reported, the last to do so."""
+    found: dict[int, list[Report]] = {}
+    for trial in sorted({repeats.trial(number) for number in histories}):
+        reports = [{round: (time, score) for time, round, score in histories.get(n, [])} for n in repeats.runs(trial)]
+        for round in sorted(set.intersection(*map(set, reports))):
+            times, scores = zip(*(run[round] for run in reports), strict=True)
+            found.setdefault(trial, []).append((max(times), round, repeats.score(scores)))
+    return found
 
 
 def scored(folder: RunFolder, metric: str) -> list[Report]:
@@ -148,7 +164,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
                 display.note(str(unsent))
-        failed = [t for t in folder.trials().values() if t.state == "failed"]
+        failed = [t for t in plan.repeats.trials(folder.trials().values()) if t.state == "failed"]
         return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed))
 
 
@@ -166,7 +182,8 @@ def _tune(
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
-    from ganflow.tune.search import LearningSearch, Proposals, make_searcher
+    from ganflow.tune.search import Proposals, make_searcher
+    from ganflow.tune.study import Study
     from ganflow.tune.trial import Trial
     from ganflow.tune.trials import TrialTable
 
@@ -181,11 +198,13 @@ def _tune(
         "stop": plan.tune.stop,
         "workers": workers(plan.tune),
         "data": _data(plan),
+        "turns": (turns := plan.repeats.size > 1 and plan.tune.scheduler != "none"),
+        "quantile": plan.tune.quantile,
         "home": os.getcwd(),
     }
-    table = TrialTable(folder, template, in_common(plan), records)
-    searcher = make_searcher(plan.tune, plan.space, plan.mode)
-    room = Room(1 if address == "local" or isinstance(searcher, LearningSearch) else AHEAD)
+    table = TrialTable(folder, template, in_common(plan), records, repeats=plan.repeats)
+    searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, folder.sweep, folder.study))
+    room = Room(1 if address == "local" or searcher.learns else AHEAD)
     rule = make_scheduler(plan.tune, plan.mode, rounds, room)
     unfinished = remember(table, plan.metric, searcher, rule)
     scheduler: Any = rule or InTurn(room)
@@ -194,11 +213,12 @@ def _tune(
         scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display)
-    if not unfinished and len(records) >= searcher.total:
+    runs = searcher.total * plan.repeats.size
+    if not unfinished and len(records) >= runs:
         journal.close()
         return
     template["pack"] = pack = _pack(plan, display.note)
-    together = executor_of(plan.recipe, pack).together
+    at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
         for note in preflight(plan, folder, address):
@@ -206,9 +226,9 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(table, plan.space, searcher, unfinished, room, together),
+                search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
                 scheduler=scheduler,
-                num_samples=searcher.total,
+                num_samples=runs,
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,
             ),

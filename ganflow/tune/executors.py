@@ -10,8 +10,10 @@ from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ganflow.contract.roles import Executor, TrialRun, TrialSession
+from ganflow.engine.build import pick_device
 from ganflow.engine.distributed import Group
 from ganflow.engine.rendezvous import Lost
+from ganflow.engine.state import load_random_state, random_state
 from ganflow.errors import GanflowError, PluginError
 from ganflow.packed import NotPackable
 from ganflow.packed.session import PackSession
@@ -134,7 +136,7 @@ class Turns(Executor):
     def play(self, trials: Sequence[TrialRun]) -> Iterator[Reported]:
         turns = {i: self._steps(i, trial) for i, trial in enumerate(trials)}
         randoms: dict[int, Any] = {}
-        device = select_device(trials[0].recipe.train.device)
+        device = pick_device(trials[0].recipe.train.device)
         while turns:
             for i, steps in list(turns.items()):
                 if i in randoms:

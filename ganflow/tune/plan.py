@@ -20,8 +20,10 @@ from ganflow.recipe import Recipe, Tune, read_recipe
 from ganflow.recipe.sections import NAME
 from ganflow.runs import folders
 from ganflow.tracking.destination import check_recipe
+from ganflow.tune.domains import Choice
 from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
+from ganflow.tune.repeats import Repeats
 from ganflow.tune.space import Space
 
 if TYPE_CHECKING:
@@ -199,6 +201,11 @@ class Plan:
     metric: str
     mode: Literal["min", "max"]
 
+    @property
+    def repeats(self) -> Repeats:
+        """The runs of each trial."""
+        return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile)
+
 
 def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """Read a recipe with a tune section, and check every value that its space can yield.
@@ -212,6 +219,16 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     if recipe.tune is None:
         raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
     space = read_space(recipe, source, overrides)
+    if recipe.tune.seeds_from(0) and "train.seed" in space.keys:
+        how = "a seed that is searched is the luckiest one; leave it out of the space"
+        raise _wrong(recipe, "seeds", f"every trial has these seeds, and tune.space tries others for train.seed: {how}")
+    if recipe.tune.search == "cmaes":
+        other = next((key for key, domain in space.keys.items() if isinstance(domain, Choice) or space.conditions.get(key)), None)
+        if other:
+            raise _wrong(recipe, "search", f"cmaes searches numbers that every trial has, which {other} is not; use tpe")
+        if len(space.keys) < 2:
+            alone = next(iter(space.keys))
+            raise _wrong(recipe, "search", f"cmaes searches two numbers or more, and there is {alone} alone; use gp")
     together = executor_of(recipe, recipe.tune.pack).together
     if together > 1 and recipe.tune.scheduler != "none":
         text = f"it plays {together} trials together to their end, which {recipe.tune.scheduler} does not allow"
@@ -305,6 +322,8 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "metric": plan.metric,
         "mode": plan.mode,
         "trials": plan.space.count(plan.tune),
+        "trial_seeds": list(plan.repeats.seeds),
+        "trial_quantile": plan.repeats.quantile,
         "over": 0,
         "rounds": rounds_of(plan),
         "seed": plan.tune.seed,

@@ -53,6 +53,22 @@ class TrialRecord:
         return self.state in OVER
 
 
+@dataclass
+class Repeated(TrialRecord):
+    """A trial of several runs as one; `score` is their mean, or their quantile, and there is none before all of them are over.
+
+    Attributes:
+        runs: their records.
+        mean, sd: of the scores of the runs that have one; sd is None where there are fewer than two.
+        n: how many these are.
+    """
+
+    runs: list[TrialRecord] = field(default_factory=list)
+    mean: float | None = None
+    sd: float | None = None
+    n: int = 0
+
+
 class SweepFolder(RunFolder):
     """The folder of a sweep, and of its trials."""
 
@@ -70,6 +86,16 @@ class SweepFolder(RunFolder):
         return self.path / "trials.jsonl"
 
     @property
+    def study(self) -> Path:
+        """Optuna's journal of the trials: `optuna-dashboard FILE`."""
+        return self.path / "optuna.journal"
+
+    @property
+    def earlier(self) -> Path:
+        """Trials of another sweep, from which the searcher learns besides."""
+        return self.path / "earlier.jsonl"
+
+    @property
     def best(self) -> Path:
         return self.path / "best.yaml"
 
@@ -84,15 +110,7 @@ class SweepFolder(RunFolder):
         Raises:
             GanflowError: it cannot be written.
         """
-        line = json.dumps({"trial": trial, **values}).encode() + b"\n"
-        try:
-            file = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                append_line(file, line)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise GanflowError(f"cannot write {self.records}: {error.strerror}") from error
+        _append(self.records, {"trial": trial, **values})
 
     def mended(self) -> dict[int, TrialRecord]:
         """The trials, for a driver that goes on with them: a torn last line is cut off, so that the next one stands alone.
@@ -113,14 +131,23 @@ class SweepFolder(RunFolder):
                 os.truncate(self.records, raw.rfind(b"\n") + 1)
         return {number: trial for number, trial in found.items() if trial.config}
 
-    def trials(self) -> dict[int, TrialRecord]:
+    def keep_earlier(self, trials: Iterable[TrialRecord]) -> None:
+        """Keep trials of another sweep, which may be gone when this one goes on."""
+        for trial in trials:
+            values = {"config": trial.config, "state": trial.state, "score": trial.score, "round": trial.round}
+            _append(self.earlier, {"trial": trial.number, **values})
+
+    def trials(self, file: Path | None = None) -> dict[int, TrialRecord]:
         """Every trial by number, as the records tell. A torn last line is left out.
+
+        Args:
+            file: of the records, if not the sweep's own.
 
         Raises:
             GanflowError: a line is not a record.
         """
         found: dict[int, TrialRecord] = {}
-        for number, values in _lines(self.records):
+        for number, values in _lines(file or self.records):
             record = found.setdefault(number, TrialRecord(number, {}))
             for name, value in values.items():
                 setattr(record, name, value)
@@ -145,6 +172,17 @@ class SweepFolder(RunFolder):
                 states.pop(number, None)
                 states[number] = values["state"]
         return [number for number, state in states.items() if state in OVER]
+
+
+def _append(path: Path, values: dict[str, Any]) -> None:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            append_line(file, json.dumps(values).encode() + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise GanflowError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -251,6 +289,13 @@ def number(of: float | None) -> str:
     return "" if of is None else f"{of:.4g}"
 
 
+def spread(trial: TrialRecord) -> str:
+    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run."""
+    if not isinstance(trial, Repeated) or not trial.n:
+        return ""
+    return (f"± {trial.sd:.2g} " if trial.sd is not None else "") + f"({trial.n})"
+
+
 def plural(count: float, word: str) -> str:
     """ "1 trial", "2 trials", "0.5 GPUs"."""
     return f"{count:g} {word}{'' if count == 1 else 's'}"
@@ -294,12 +339,14 @@ def table(
     keys = differing(trials, keys_of(trials))
     names = short_names(keys)
     ranked = ranking(trials, mode)
-    rows = [["trial", "state", metric, "round", *(names[key] for key in keys)]]
+    several = any(isinstance(trial, Repeated) for trial in trials)
+    rows = [["trial", "state", metric, *(["± sd (n)"] if several else []), "round", *(names[key] for key in keys)]]
+    fixed = len(rows[0]) - len(keys)
     for trial in ranked[:most]:
-        values = [shown(trial.config, key) for key in keys]
-        rows.append([str(trial.number), trial.state, number(trial.score), played(trial, rounds), *values])
+        values = [*([spread(trial)] if several else []), played(trial, rounds), *(shown(trial.config, key) for key in keys)]
+        rows.append([str(trial.number), trial.state, number(trial.score), *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    while width and len(sizes) > 4 and sum(sizes) + 2 * len(sizes) - 2 > width:
+    while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
     lines = []
     for i, row in enumerate(rows):

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 
 import numpy as np
 
+from ganflow.runs.folders import RunFolder
+from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
-from ganflow.tune.records import WRONG, TrialRecord, score_of
-
-MOST = 1000
-"""Seeds of a trial at most."""
-
-
-@dataclass
-class Repeated(TrialRecord):
-    """A trial of several runs as one; `score` is their mean, or their quantile, and there is none before all of them are over.
-
-    Attributes:
-        runs: their records.
-        mean, sd: of the scores of the runs that have one; sd is None where there are fewer than two.
-        n: how many these are.
-    """
-
-    runs: list[TrialRecord] = field(default_factory=list)
-    mean: float | None = None
-    sd: float | None = None
-    n: int = 0
+from ganflow.tune.records import WRONG, Repeated, TrialRecord, score_of
 
 
 @dataclass(frozen=True)
@@ -108,18 +90,7 @@ class Repeats:
         return next(state for state in ("diverged", "failed", "stopped", "finished") if state in states)
 
 
-def spread(trial: TrialRecord) -> str:
-    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run."""
-    if not isinstance(trial, Repeated) or not trial.n:
-        return ""
-    return (f"± {trial.sd:.2g} " if trial.sd is not None else "") + f"({trial.n})"
-
-
-def summary(values: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float | None, int]]:
-    """Name → (mean, standard deviation, n) of every value over runs; what is not finite is left out."""
-    found: dict[str, list[float]] = {}
-    for each in values:
-        for name, value in each.items():
-            if math.isfinite(value):
-                found.setdefault(name, []).append(value)
-    return {name: (mean(all_), stdev(all_) if len(all_) > 1 else None, len(all_)) for name, all_ in found.items()}
+def scores_of(run: RunFolder) -> dict[str, float]:
+    """The scores of a run's last evaluation, with errors and floors."""
+    names = run.read().protocols.keys() if run.is_run() else ()
+    return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})

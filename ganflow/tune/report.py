@@ -14,10 +14,23 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
 from ganflow.printing import escaped
 from ganflow.runs.folders import RunFolder, here
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of, config_line, differing, keys_of, number, ranking, score_of
+from ganflow.tune.records import (
+    Repeated,
+    SweepFolder,
+    TrialRecord,
+    best_of,
+    config_line,
+    differing,
+    keys_of,
+    number,
+    ranking,
+    score_of,
+)
+from ganflow.tune.repeats import Repeats, scores_of
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -98,7 +111,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     """
     from ganflow.recipe import kept_recipe
 
-    record, trials = folder.read(), list(folder.trials().values())
+    record = folder.read()
+    trials = Repeats.of(record).trials(folder.trials().values())
     metric, mode = record.metric, record.mode or "min"
     done = Summary()
     try:
@@ -126,7 +140,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     by_number = {t.number: t for t in trials}
     for name, picture in {
         "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
-        "best.png": best_picture([by_number[n] for n in folder.ended()], metric, mode, folder.sweep),
+        "best.png": best_picture([by_number[n] for n in ended(folder)], metric, mode, folder.sweep),
         "samples.png": _samples(folder, trials, metric, mode),
     }.items():
         if picture is None:
@@ -137,18 +151,47 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     return done
 
 
+def ended(folder: SweepFolder) -> list[int]:
+    """Numbers of the trials that are over, in the order in which they ended."""
+    repeats, left = Repeats.of(folder.read()), dict[int, int]()
+    found = []
+    for run in folder.ended():
+        trial = repeats.trial(run)
+        left[trial] = left.get(trial, repeats.size) - 1
+        if not left[trial]:
+            found.append(trial)
+    return found
+
+
 def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> str:
-    """Every trial and every key, exactly, the best first."""
-    keys = keys_of(trials)
+    """Every trial, every key and every score, exactly, the best first; of several seeds means and standard deviations, and in
+    `n` how many runs have a score."""
+    repeats, keys = Repeats.of(folder.read()), keys_of(trials)
+    runs = {trial.number: [folder.trial(n) for n in repeats.runs(trial.number)] for trial in trials}
+    scores = {trial: {s.name: s for s in spreads([scores_of(run) for run in each])} for trial, each in runs.items()}
+    names = [name for name in dict.fromkeys(name for found in scores.values() for name in found) if name != metric]
+    several = bool(repeats.seeds)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["trial", "state", metric, "round", *keys, "error", "place", "run"])
+    heads = [head for name in names for head in ([name, f"{name}_sd"] if several else [name])]
+    around = [f"{metric}_sd", "n"] if several else []
+    rows.writerow(["trial", "state", metric, *around, "round", *keys, *heads, "error", "place", "run"])
     for trial in ranking(trials, mode):
-        values = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
-        score = "" if trial.score is None else trial.score
-        run = folder.trial(trial.number).id
-        rows.writerow([trial.number, trial.state, score, trial.round, *values, " ".join(trial.error.split()), trial.place, run])
+        found = scores[trial.number]
+        own = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
+        others: list[Any] = []
+        for name in names:
+            each = found.get(name)
+            others += [_number(each.mean if each else None)]
+            others += [_number(each.deviation if each else None)] if several else []
+        spread = [_number(trial.sd), trial.n] if isinstance(trial, Repeated) else []
+        ends = [" ".join(trial.error.split()), trial.place, " ".join(run.id for run in runs[trial.number])]
+        rows.writerow([trial.number, trial.state, _number(trial.score), *spread, trial.round, *own, *others, *ends])
     return text.getvalue()
+
+
+def _number(of: float | None) -> float | str:
+    return "" if of is None else of
 
 
 def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, sweep: Recipe | None = None) -> str:
@@ -159,18 +202,23 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     """
     from ganflow.recipe import kept_recipe
 
-    recipe = kept_recipe(folder.trial(best.number).recipe)
-    number_of = sum(score_of(t) is not None for t in folder.trials().values())
+    repeats = Repeats.of(folder.read())
+    recipe = kept_recipe(folder.trial(repeats.runs(best.number)[0]).recipe)
+    number_of = sum(score_of(t) is not None for t in repeats.trials(folder.trials().values()))
     lines = [
         f"ganflow run {here(folder.best)}",
         f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
         f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
     ]
+    if isinstance(best, Repeated):
+        around = f"{number(best.mean)}" + (f" ± {best.sd:.2g}" if best.sd is not None else "")
+        again = f"ganflow run {here(folder.best)} --seeds {','.join(map(str, repeats.seeds))}"
+        lines.append(f"Mean and standard deviation over {best.n} seeds: {around}. To train with all of them: {again}")
     if sweep is not None:  # what trials have in common is not the recipe's
         if sweep.train.rounds > recipe.train.rounds:
             lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
-        names = ("rounds", "threads", "checkpoint_every", "sample_every")
+        names = ("rounds", "threads", "checkpoint_every", "sample_every", *(["seed"] if repeats.seeds else []))
         common = [name for name in names if f"train.{name}" not in best.config]
         values: dict[str, Any] = {name: getattr(sweep.train, name) for name in common}
         recipe = replace(recipe, train=replace(recipe.train, **values))
@@ -183,7 +231,8 @@ def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mo
     """The newest pictures of the best three."""
     keys = differing(trials, keys_of(trials))
     best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
-    found = [(newest_samples(folder.trial(t.number)), t) for t in best]
+    repeats = Repeats.of(folder.read())
+    found = [(newest_samples(folder.trial(repeats.runs(t.number)[0])), t) for t in best]
     return sheet([
         (path, f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60))
         for path, t in found if path is not None

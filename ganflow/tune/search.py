@@ -6,7 +6,7 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from ray.tune.search import Searcher as RaySearcher
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune
-from ganflow.tune.domains import Choice, Domain
+from ganflow.tune.domains import Domain
 from ganflow.tune.records import TrialRecord
 from ganflow.tune.schedulers import Room
 from ganflow.tune.space import Config, Space
@@ -198,19 +198,13 @@ def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"], study: 
         study: that keeps its trials; by default one in memory.
 
     Raises:
-        GanflowError: its library is not installed, or it cannot search this space.
+        GanflowError: its library is not installed.
     """
     study = study or Study(space, mode)
     if tune.search in ("random", "grid"):
         return (GridSearch if tune.search == "grid" else RandomSearch)(tune, space, study)
     if tune.search == "hyperopt":
         return HyperoptSearch(tune, space, study, mode)
-    if tune.search == "cmaes":
-        choices = [key for key, domain in space.keys.items() if isinstance(domain, Choice) or space.conditions.get(key)]
-        if choices:
-            raise GanflowError(f"tune.search: cmaes searches numbers that always exist, and not {choices[0]}; use tpe")
-        if len(space.keys) < 2:
-            raise GanflowError(f"tune.search: cmaes searches two numbers or more, and there is only {next(iter(space.keys))}; use gp")
     return OptunaSearch(tune, space, study, "tpe" if tune.search == "optuna" else tune.search)
 
 

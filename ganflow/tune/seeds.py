@@ -20,15 +20,14 @@ from ganflow.files import write_text
 from ganflow.machine import broken
 from ganflow.printing import escaped, say
 from ganflow.recipe import Recipe
+from ganflow.recipe.sections import MOST_SEEDS
 from ganflow.runs import folders
-from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import Journal, entries
+from ganflow.runs.journal import Journal
 from ganflow.tracking.destination import check_recipe
 from ganflow.tune.driver import Outcome
 from ganflow.tune.plan import Reports
 from ganflow.tune.records import SweepFolder, best_of
-
-MOST = 1000
+from ganflow.tune.repeats import scores_of
 
 
 def parse_seeds(text: str, first: int) -> list[int]:
@@ -42,8 +41,8 @@ def parse_seeds(text: str, first: int) -> list[int]:
         raise GanflowError(f"--seeds: '{text[:50]}' is neither a number of seeds (5) nor seeds (1,2,3)")
     numbers = list(map(int, words))
     if len(words) == 1:
-        if not 1 <= numbers[0] <= MOST:
-            raise GanflowError(f"--seeds: {numbers[0]} seeds cannot be trained; give 1 to {MOST}, or seeds (1,2,3)")
+        if not 1 <= numbers[0] <= MOST_SEEDS:
+            raise GanflowError(f"--seeds: {numbers[0]} seeds cannot be trained; give 1 to {MOST_SEEDS}, or seeds (1,2,3)")
         return list(range(first, first + numbers[0]))
     if repeated := [n for n in numbers if numbers.count(n) > 1]:
         raise GanflowError(f"--seeds: {repeated[0]} is named twice, and the same seed trains the same run; name each once")
@@ -194,12 +193,6 @@ def _note(folder: SweepFolder, mode: str) -> None:
         journal = Journal(folder.journal)
         journal.append(over, values)
         journal.close()
-
-
-def scores_of(run: RunFolder) -> dict[str, float]:
-    """The scores of a run's last evaluation, with errors and floors."""
-    names = run.read().protocols.keys() if run.is_run() else ()
-    return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})
 
 
 def summary(folder: SweepFolder) -> list[Spread]:

@@ -116,7 +116,7 @@ class Study:
 
 def _suggested(trial: Any, key: str, domain: Domain) -> Any:
     """The value of a parameter that a trial of Optuna's has; its suggest methods name every distribution."""
-    of = domain.distribution
+    of: Any = domain.distribution
     if hasattr(of, "choices"):
         return trial.suggest_categorical(key, of.choices)
     suggest: Callable[..., Any] = trial.suggest_int if isinstance(of.low, int) else trial.suggest_float

@@ -25,8 +25,9 @@ from ganflow.runs import folders
 from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.start import Session, open_trial
-from ganflow.tune.executors import Reported, executor_of, start_workers, stop_workers
+from ganflow.tune.executors import Reported, Turns, executor_of, start_workers, stop_workers
 from ganflow.tune.records import SweepFolder
+from ganflow.tune.repeats import Repeats
 from ganflow.tune.trials import TrialSpec, TrialState
 
 STEP = 1.0
@@ -54,6 +55,7 @@ class Trial(tune.Trainable):
         self._executor: Executor | None = None
         self._reports: Iterator[Reported] | None = None
         self._left: list[int] = []  # indices of the trials that the executor has
+        self._turn: dict[int, dict[str, Any]] = {}  # of runs that take turns: the last news of each that had a score
 
     def step(self) -> dict[str, Any]:
         """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, a sentence for the user, and
@@ -70,16 +72,18 @@ class Trial(tune.Trainable):
         return {"trials": [], "state": "broken", "broken": str(self._broken), "host": os.uname().nodename, "done": False}
 
     def play(self) -> dict[str, Any]:
-        """Play for a while. Keys: `trials`, news of each trial (see `TrialState.result`), `note`, `done`; and where there is
-        one trial alone those of its result, which schedulers read, at every score."""
+        """Play for a while. Keys: `trials`, news of each run (see `TrialState.result`), `note`, `done`; and those of a result
+        that schedulers read, at every score: of the run where there is one alone, and of runs that take turns together."""
         results: dict[int, dict[str, Any]] = {}
         until = time.monotonic() + STEP
         alone = self.trials[0] if len(self.trials) == 1 else None
         self._reports = self._reports or self._played()
+        judged: dict[str, Any] = {}
         try:
             for reported in self._reports:
                 self._collect(reported, results)
-                now = time.monotonic() > until or (alone and "score" in results.get(0, {}))
+                judged = self._judged(results)
+                now = time.monotonic() > until or "score" in judged
                 if now and not (alone and alone.ending):
                     break
         except Lost:  # Ray begins it again
@@ -90,7 +94,22 @@ class Trial(tune.Trainable):
             self._collect([(i, error) for i in range(len(self.trials))], results)
         note = self._executor.note if self._executor else ""
         more = {"trials": list(results.values()), "note": note, "done": len(self.over) == len(self.trials)}
-        return {**(results.get(0, {}) if alone else {}), **more}
+        return {**judged, **more}
+
+    def _judged(self, results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+        """The result that a scheduler reads. That of runs that take turns has a score when all that are not over have one of a
+        new round: their mean."""
+        if not self.trials[0].spec.turns:
+            return results.get(0, {}) if len(self.trials) == 1 else {}
+        self._turn |= {i: result for i, result in results.items() if "score" in result}
+        playing = [i for i in range(len(self.trials)) if i not in self.over]
+        if not playing or any(i not in self._turn for i in playing):
+            return {}
+        turn, self._turn = self._turn, {}
+        scores = [turn[i]["score"] for i in playing if turn[i]["score"] is not None]
+        score = Repeats(quantile=self.trials[0].spec.quantile).score(scores) if len(scores) == len(playing) else None
+        number = self.trials[0].number // len(self.trials)
+        return {"trial": number, "round": min(turn[i]["round"] for i in playing), "state": "running", "score": score}
 
     def _played(self) -> Iterator[Reported]:
         """Reports of the trials that are not over, by their indices among all."""
@@ -98,7 +117,9 @@ class Trial(tune.Trainable):
         if not left:
             return
         trials = [self.trials[i] for i in left]
-        self._executor = executor_of(trials[0].spec.sweep_recipe, trials[0].spec.pack)
+        first = trials[0].spec
+        turns = Turns(lambda step: first.metric in step.values)
+        self._executor = turns if first.turns else executor_of(first.sweep_recipe, first.pack)
         for reports in self._executor.play(trials):
             yield [(left[i], step) for i, step in reports]
 

@@ -163,6 +163,10 @@ class TrialTable:
     numbers: dict[str, list[int]] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=Repeats)
 
+    def pooled(self) -> list[TrialRecord]:
+        """The trials, each with its runs as one."""
+        return self.repeats.trials(self.trials.values())
+
     def record(self, number: int, **values: Any) -> TrialRecord:
         """Write down what is new about a trial."""
         known = self.trials.setdefault(number, TrialRecord(number, {}))

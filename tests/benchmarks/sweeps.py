@@ -54,7 +54,8 @@ def by_ganflow(folder: Path, changes: list[str], trials: int) -> Sweep:
     from ganflow.runs.journal import entries
 
     command = [sys.executable, "-m", "ganflow", "tune", RECIPE, "--runs", folder, "--name", "s", "-q"]
-    started, seconds = timed([*command, *changes, f"tune.trials={trials}", "track.mlflow=false", "train.compile=never"])
+    common = (f"tune.trials={trials}", "tune.seeds=1", "track.mlflow=false", "train.compile=never")
+    started, seconds = timed([*command, *changes, *common])
     journals = [RunFolder(path.parent).journal for path in folder.glob("s/*-t*/run.json")]
     assert len(journals) == trials
     return Sweep(min(next(iter(entries(j))).time for j in journals) - started, seconds, trials)

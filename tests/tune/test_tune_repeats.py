@@ -1,0 +1,124 @@
+"""Trials of several seeds: their numbers, their scores worked out by hand, and their states."""
+
+import math
+
+import pytest
+
+from ganflow.errors import GanflowError
+from ganflow.recipe import read_recipe
+from ganflow.tune.driver import together
+from ganflow.tune.plan import make_plan
+from ganflow.tune.records import TrialRecord, best_of, spread, table
+from ganflow.tune.repeats import Repeats
+
+THREE = Repeats((4, 9, 1))
+
+
+def runs(*states, first=0, scores=(), **more):
+    found = [TrialRecord(first + i, {"optimizer.lr": 1.0}, state, **more) for i, state in enumerate(states)]
+    for run, score in zip(found, scores, strict=False):
+        run.score, run.round = score, 10 + run.number
+    return found
+
+
+def test_numbers_and_seeds():
+    assert [list(THREE.runs(trial)) for trial in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    assert [(THREE.trial(run), THREE.seed(run)) for run in range(5)] == [(0, 4), (0, 9), (0, 1), (1, 4), (1, 9)]
+    assert (Repeats().size, Repeats().seed(7), Repeats().trial(7), list(Repeats().runs(7))) == (1, None, 7, [7])
+
+
+def test_a_trials_score_is_the_mean_of_its_seeds():
+    """(1 + 2 + 6) / 3 = 3, and the sum of squares about it, 4 + 1 + 9, by n − 1 = 2 is 7."""
+    (trial,) = THREE.trials(runs("finished", "finished", "finished", scores=(1.0, 2.0, 6.0)))
+    assert (trial.number, trial.state, trial.score, trial.mean, trial.n, trial.round) == (0, "finished", 3.0, 3.0, 3, 10)
+    assert trial.sd == pytest.approx(math.sqrt(7))
+    assert spread(trial) == "± 2.6 (3)"
+
+
+@pytest.mark.parametrize(("quantile", "score"), [(0.0, 1.0), (0.5, 2.0), (0.75, 4.0), (1.0, 6.0)])
+def test_or_a_quantile_of_them(quantile, score):
+    (trial,) = Repeats((4, 9, 1), quantile).trials(runs("finished", "finished", "finished", scores=(1.0, 2.0, 6.0)))
+    assert (trial.score, trial.mean) == (score, 3.0)
+
+
+def test_the_luckiest_seed_is_not_the_best_trial():
+    lucky = runs("finished", "finished", "finished", scores=(0.1, 0.3, 0.5))
+    steady = runs("finished", "finished", "finished", first=3, scores=(0.2, 0.21, 0.22))
+    trials = THREE.trials([*steady, *lucky])
+    assert [trial.number for trial in trials] == [0, 1]
+    assert best_of(trials, "min").number == 1
+    lines = table(trials, "m", "min", 12)
+    assert lines[0].split("  ")[0] == "trial"
+    assert "± sd (n)" in lines[0]
+    assert "0.21  ± 0.01 (3)" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "score"),
+    [
+        (("finished", "finished", "finished"), "finished", 2.0),
+        (("finished", "stopped", "finished"), "stopped", 2.0),
+        (("finished", "diverged", "finished"), "diverged", None),  # a mean over the others would be that of lucky seeds
+        (("finished", "failed", "finished"), "failed", None),
+        (("finished", "running", "waiting"), "running", None),
+        (("finished", "waiting", "waiting"), "running", None),
+        (("waiting", "waiting", "waiting"), "waiting", None),
+        (("finished", "finished"), "running", None),  # the third is not written down yet
+    ],
+)
+def test_states(states, state, score):
+    (trial,) = THREE.trials(runs(*states, scores=(1.0, 2.0, 3.0)))
+    assert (trial.state, trial.score) == (state, score)
+
+
+def test_what_the_machine_ended_says_nothing_about_a_trial():
+    found = runs("finished", "failed", "finished", scores=(1.0, 9.0, 3.0))
+    found[1].cause, found[1].error = "machine", "its node was lost"
+    (trial,) = THREE.trials(found)
+    assert (trial.state, trial.score, trial.n, trial.error) == ("finished", 2.0, 2, "seed 9: its node was lost")
+
+
+def test_a_scheduler_remembers_rounds_that_all_seeds_have_reported():
+    histories = {
+        0: [(1.0, 10, 1.0), (3.0, 20, 2.0), (5.0, 30, 9.0)],
+        1: [(2.0, 10, 3.0), (4.0, 20, 6.0)],
+        2: [(9.0, 10, 0.0)],
+    }
+    assert together(histories, Repeats((0, 1))) == {0: [(2.0, 10, 2.0), (4.0, 20, 4.0)]}
+    assert together(histories, Repeats()) == histories
+
+
+TUNE = "space: {{optimizer.lr: {{loguniform: [1.0e-4, 1.0e-2]}}}}\nseeds: {}\n{}"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "more", "said"),
+    [
+        ("0", "", "seeds: 0 seeds cannot be trained"),
+        ("1001", "", "seeds: 1001 seeds cannot be trained"),
+        ("[]", "", "seeds: 0 seeds cannot be trained"),
+        ("[1, 2, 1]", "", "seeds: 1 is named twice"),
+        ("[1, -2]", "", "seeds: -2 is no seed"),
+        ("3", "scheduler: pbt\n", "pbt copies one trial's weights"),
+        ("1", "quantile: 0.5\n", "quantile: it is one of several seeds' scores"),
+        ("2", "scheduler: asha\nresources: {gpus: 2}\n", "with asha a trial's seeds train in one process"),
+    ],
+)
+def test_seeds_that_cannot_be(sweep, seeds, more, said):
+    with pytest.raises(GanflowError) as caught:
+        sweep.recipe(TUNE.format(seeds, more))
+    assert said in str(caught.value)
+    assert "r.yaml:" in str(caught.value)
+
+
+def test_seeds_are_not_searched_besides(sweep):
+    sweep.recipe("space: {train.seed: {choice: [1, 2]}}\nseeds: 2\n")
+    with pytest.raises(GanflowError, match=r"r.yaml:\d+: tune.seeds: every trial has these seeds, and tune.space tries others"):
+        make_plan("r.yaml")
+
+
+@pytest.mark.parametrize(("seeds", "made"), [("1", ()), ("3", (7, 8, 9)), ("[5]", (5,)), ("[5, 2]", (5, 2))])
+def test_seeds_from_the_recipes_own(sweep, seeds, made):
+    sweep.recipe(TUNE.format(seeds, ""))
+    recipe = read_recipe("r.yaml", ["train.seed=7"])
+    assert recipe.tune.seeds_from(recipe.train.seed) == made
