@@ -169,9 +169,11 @@ class Tune:
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
     search: str = key("random", "random, grid, tpe, gp or cmaes (Optuna's samplers; optuna means tpe), hyperopt (its tpe)")
     seed: int = key(0, "of the search", ge=0, lt=2**32)
-    scheduler: Literal["none", "asha", "median", "pbt"] = key("none", "what stops, or copies, trials before their last round")
+    scheduler: Literal["none", "asha", "hyperband", "median", "pbt"] = key(
+        "none", "what stops trials before their last round, or copies them; hyperband with search: tpe is BOHB"
+    )
     grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)
-    reduction: int = key(3, "asha: one in so many goes on at each rung", ge=2)
+    reduction: int = key(3, "asha, hyperband: one in so many goes on at each rung", ge=2)
     interval: float = key(0.1, "pbt: share of the rounds between copies of good trials over bad ones", gt=0, le=1)
     resources: dict[str, float] = key({"cpus": 1.0, "gpus": 0.0}, "of a trial; gpus: a fraction up to 1, or a whole number")
     concurrency: int = key(0, "trials at a time; 0: as many as the resources allow", ge=0)

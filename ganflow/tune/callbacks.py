@@ -124,7 +124,8 @@ class Display(Shown):
         self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}"]
         if trial.over:
-            words += [f"{self.metric} {records.number(trial.score)} {records.spread(trial)}"] if trial.score is not None else []
+            score = f"{self.metric} {records.number(trial.score)} {records.spread(trial)}".rstrip()
+            words += [score] if trial.score is not None else []
             words += [f"{records.played(trial, self.rounds)} rounds"]
             words += [" ".join(trial.error.split()) if trial.state in records.WRONG else self._best()]
             over = sum(t.over for t in self.trials)
@@ -366,8 +367,9 @@ class Watcher(tune.Callback):
         values: dict[str, Any] = {"over": self._over}
         if best is not None:
             self.journal.append(self._over, {"best": float(best.score or 0.0)})
-            first = self.table.repeats.runs(best.number)[0]
-            values["best"] = {"trial": best.number, "run": first, "score": best.score, "config": best.config}
+            repeats = self.table.repeats
+            run = {"run": repeats.runs(best.number)[0]} if repeats.seeds else {}
+            values["best"] = {"trial": best.number, **run, "score": best.score, "config": best.config}
         self.table.folder.update(**values)
 
 

@@ -59,11 +59,11 @@ def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stop
         for other in repeats.runs(repeats.trial(number)):  # the sweep died before all runs of a trial were written down
             if other not in table.trials:
                 table.record(other, config=record.config, state="waiting")
+    unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
+    histories = {number: scored(table.folder.trial(number), metric) for number in table.trials} if scheduler is not None else {}
     for trial in [*table.folder.trials(table.folder.earlier).values(), *repeats.trials(table.trials.values())]:
         searcher.tell(trial)
-    unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
     if scheduler is not None:
-        histories = {number: scored(table.folder.trial(number), metric) for number in table.trials}
         stopped = scheduler.remember(in_time(together(histories, repeats)))
         for number in [n for n in unfinished if repeats.trial(n) in stopped]:  # the sweep died before this was written down
             _, round, score = histories[number][-1]

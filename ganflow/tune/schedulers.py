@@ -101,16 +101,18 @@ class Judged(NamedTuple):
 
 
 class Stopping(InTurn):
-    """Scheduler that stops trials by a rule of Ray's.
+    """Scheduler that stops trials by rules of Ray's.
 
     Args:
-        rule: judges "score" at "round".
+        rules: judge "score" at "round". With several of them each trial is judged by one, as with Hyperband's brackets.
+        shares: of the trials that each rule is to judge.
         rounds: of a trial: one that has played them all is not stopped.
     """
 
-    def __init__(self, rule: TrialScheduler, rounds: int, room: Room) -> None:
+    def __init__(self, rules: Sequence[TrialScheduler], shares: Sequence[float], rounds: int, room: Room) -> None:
         super().__init__(room)
-        self.rule, self.rounds = rule, rounds
+        self.rules, self.shares, self.rounds = rules, shares, rounds
+        self._brackets: list[int] = []  # of trials, by number
         self._judged: dict[int, int] = {}  # trial → the last round that it was judged at
 
     def remember(self, reports: Iterable[tuple[int, int, float]]) -> set[int]:
@@ -124,11 +126,20 @@ class Stopping(InTurn):
             return False
         trial: Any = Judged(str(number))
         nobody: Any = None
+        rule = self.rules[self.bracket(number)]
         if number not in self._judged:
-            self.rule.on_trial_add(nobody, trial)
+            rule.on_trial_add(nobody, trial)
         self._judged[number] = round
-        verdict = self.rule.on_trial_result(nobody, trial, {"round": round, "score": score})
+        verdict = rule.on_trial_result(nobody, trial, {"round": round, "score": score})
         return verdict != TrialScheduler.CONTINUE and round < self.rounds
+
+    def bracket(self, number: int) -> int:
+        """Index of the rule that judges a trial: the one that is furthest behind its share when the trial is proposed."""
+        while len(self._brackets) <= number:
+            known = Counter(self._brackets)
+            behind = [share * (len(self._brackets) + 1) - known[i] for i, share in enumerate(self.shares)]
+            self._brackets.append(behind.index(max(behind)))
+        return self._brackets[number]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         running = result.get("state") == "running"
@@ -139,17 +150,28 @@ class Stopping(InTurn):
 def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None) -> Stopping | None:
     """The rule of a recipe whose trials play at most `rounds` rounds; None where nothing stops a trial early."""
     room = room or Room()
-    grace = max(1, round(tune.grace * rounds))
-    common: dict[str, Any] = {"time_attr": "round", "metric": "score", "mode": mode, "grace_period": grace}
-    if tune.scheduler == "asha":
-        rule = AsyncHyperBandScheduler(
-            max_t=max(rounds, grace), reduction_factor=tune.reduction, stop_last_trials=False, **common
+    grace, eta = max(1, round(tune.grace * rounds)), tune.reduction
+    common: dict[str, Any] = {"time_attr": "round", "metric": "score", "mode": mode}
+
+    def halving(grace: int) -> AsyncHyperBandScheduler:
+        return AsyncHyperBandScheduler(
+            max_t=max(rounds, grace), reduction_factor=eta, stop_last_trials=False, grace_period=grace, **common
         )
-        return Stopping(rule, rounds, room)
+
+    if tune.scheduler == "asha":
+        return Stopping([halving(grace)], [1.0], rounds, room)
+    if tune.scheduler == "hyperband":
+        # Li et al. 2018 (arXiv:1603.06560), algorithm 1: bracket s judges its trials after R η^−s rounds first, and has
+        # (s_max + 1) η^s / (s + 1) of them. Ray's own brackets are drawn from numpy's global generator, and lost on a restart.
+        last = math.floor(math.log(rounds / grace, eta) + 1e-9)
+        sizes = [eta**s / (s + 1) for s in range(last + 1)]
+        rules = [halving(max(1, round(rounds / eta**s))) for s in range(last + 1)]
+        return Stopping(rules, [size / sum(sizes) for size in sizes], rounds, room)
     if tune.scheduler == "median":
         never: Any = float("inf")  # it would pause trials to let others catch up
         # hard_stop: says "pause" for stop, and bears a trial that goes on all the same
-        return Stopping(MedianStoppingRule(min_time_slice=never, hard_stop=False, **common), rounds, room)
+        rule = MedianStoppingRule(min_time_slice=never, hard_stop=False, grace_period=grace, **common)
+        return Stopping([rule], [1.0], rounds, room)
     return None
 
 

@@ -223,6 +223,7 @@ class Proposals(RaySearcher):
         super().__init__()
         self.table, self.space, self._source, self.room, self.pack = table, space, searcher, room, pack
         self._unfinished = list(unfinished)
+        self._proposed: list[int] = []
         self._next = 0
         self._learnt: set[int] = set()
 
@@ -230,20 +231,24 @@ class Proposals(RaySearcher):
         if not self.room.admits():
             return None  # not now
         self._tell([n for numbers in self.table.numbers.values() for n in numbers if self.table.trials[n].over])
-        if not self._unfinished:
-            while len(self._unfinished) < self.pack and self._propose():
-                pass
-        if not self._unfinished:
+        numbers = self._left_over() or self._new()
+        if not numbers:
             return self.FINISHED
-        self.table.numbers[trial_id] = numbers = self._first()
+        self.table.numbers[trial_id] = numbers
         return self.table.specs(numbers, self.space.changes)
 
-    def _first(self) -> list[int]:
-        """The next runs: those that were packed together before are so again."""
-        first = self._unfinished[0] // self.pack
-        together = [n for n in self._unfinished if n // self.pack == first]
+    def _left_over(self) -> list[int]:
+        """Runs to go on with: those that were packed together before are so again."""
+        together = [n for n in self._unfinished if n // self.pack == self._unfinished[0] // self.pack]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together
+
+    def _new(self) -> list[int]:
+        """The next runs that nobody has begun."""
+        while len(self._proposed) < self.pack and self._propose():
+            pass
+        numbers, self._proposed = self._proposed[: self.pack], self._proposed[self.pack :]
+        return numbers
 
     def _propose(self) -> bool:
         """Record the runs of a new trial; returns whether there is one."""
@@ -255,7 +260,7 @@ class Proposals(RaySearcher):
             return False
         for number in repeats.runs(self._next):
             self.table.record(number, config=config, state="waiting")
-            self._unfinished.append(number)
+            self._proposed.append(number)
         return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

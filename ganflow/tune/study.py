@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ from ganflow.tune.records import TrialRecord
 from ganflow.tune.space import Config, Space
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
@@ -48,20 +50,24 @@ class Study:
     def __init__(self, space: Space, mode: Literal["min", "max"], name: str = "sweep", file: Path | None = None) -> None:
         import optuna
 
-        self.optuna, self.space = optuna, space
+        self.optuna, self.space, self.mode, self.name, self.file = optuna, space, mode, name, file
         self._numbers: dict[int, int] = {}  # of a trial → Optuna's
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's study. Its file is made when the first trial is noted."""
         storage: Any = None
         with quietly():
-            if file is not None:
+            if self.file is not None:
                 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-                for left in (file, file.with_name(f"{file.name}.lock")):  # the lock of a driver that was killed
+                for left in (self.file, self.file.with_name(f"{self.file.name}.lock")):  # the lock of a driver that was killed
                     left.unlink(missing_ok=True)
-                lock = JournalFileOpenLock(str(file))  # and no symbolic link, which would lead out of a folder that was moved
-                storage = optuna.storages.JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
-            self.study = optuna.create_study(
-                storage=storage, study_name=name, direction="minimize" if mode == "min" else "maximize"
-            )
+                lock = JournalFileOpenLock(str(self.file))  # not a symbolic link, which leads out of a folder that was moved
+                storage = self.optuna.storages.JournalStorage(JournalFileBackend(str(self.file), lock_obj=lock))
+            ways = self.optuna.study.StudyDirection
+            direction = ways.MINIMIZE if self.mode == "min" else ways.MAXIMIZE
+            return self.optuna.create_study(storage=storage, study_name=self.name, direction=direction)
 
     def __contains__(self, number: int) -> bool:
         return number in self._numbers

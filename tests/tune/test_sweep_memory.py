@@ -80,7 +80,7 @@ LEVELS = {0: 1.0, 1: 3.0, 2: 0.5, 3: 2.0, 4: 0.1, 5: 4.0}
 TURNS = [(number, round, level) for round in range(100, 901, 100) for number, level in LEVELS.items()]
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_the_rule_decides_after_any_interruption_as_if_there_had_been_none(scheduler, tmp_path):
     path = recipe_of(scheduler, tmp_path)
     rule = make_scheduler(read_recipe(path).tune, "min", 900)
@@ -100,7 +100,7 @@ def test_the_rule_decides_after_any_interruption_as_if_there_had_been_none(sched
         assert over | set(live(again, seen[cut:])) == set(stopped)
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_what_is_reported_again_after_a_restart_counts_once(scheduler, tmp_path):
     path = recipe_of(scheduler, tmp_path)
     once, twice = (make_scheduler(read_recipe(path).tune, "min", 900) for _ in range(2))
@@ -185,10 +185,24 @@ def test_asha_keeps_the_best_of_each_rung(tmp_path):
     assert live(make_scheduler(tune, "min", 900), [(n, 80, float(n)) for n in range(6)]) == []
     assert live(make_scheduler(tune, "min", 900), [(n, 90, float(n)) for n in range(6)]) == [1, 2, 3, 4, 5]
     assert live(make_scheduler(tune, "min", 900), [(n, 90, -float(n)) for n in range(6)]) == []
-    rungs = [round for round, _ in make_scheduler(tune, "min", 900).rule._brackets[0]._rungs]
+    rungs = [round for round, _ in make_scheduler(tune, "min", 900).rules[0]._brackets[0]._rungs]
     assert sorted(rungs) == [90, 270, 810]
     wide = read_recipe(path, ["tune.grace=0.05", "tune.reduction=2"]).tune
-    assert sorted(round for round, _ in make_scheduler(wide, "min", 400).rule._brackets[0]._rungs) == [20, 40, 80, 160, 320]
+    assert sorted(round for round, _ in make_scheduler(wide, "min", 400).rules[0]._brackets[0]._rungs) == [20, 40, 80, 160, 320]
+
+
+def test_hyperbands_brackets_are_the_papers(tmp_path):
+    """Li et al. 2018, table 1: with R = 81 and η = 3 the brackets s = 4, …, 0 begin with 81, 34, 15, 8, 5 trials of 1, 3, 9, 27,
+    81 rounds; before they are rounded that is 5 · 3^s / (s + 1)."""
+    changes = ["tune.scheduler=hyperband", f"tune.grace={1 / 81}", "tune.reduction=3"]
+    rule = make_scheduler(read_recipe(recipe_of("asha", tmp_path), changes).tune, "min", 81)
+    firsts = [min(round for round, _ in each._brackets[0]._rungs) if each._brackets[0]._rungs else None for each in rule.rules]
+    assert firsts == [81, 27, 9, 3, 1]
+    brackets = [rule.bracket(number) for number in range(143)]
+    assert [abs(brackets.count(s) - size) < 1 for s, size in enumerate((5, 7.5, 15, 33.75, 81))] == [True] * 5
+    assert [rule.bracket(number) for number in range(9)] == brackets[:9]
+    assert brackets[0] == 4  # the bracket with the most trials is asked first
+    assert {*brackets[:10]} >= {4, 3, 2}
 
 
 def test_who_is_not_running_is_not_judged(tmp_path):
@@ -202,7 +216,7 @@ def test_who_is_not_running_is_not_judged(tmp_path):
 class Searching:
     """A searcher that keeps what it is told."""
 
-    total = 9
+    total, learns = 9, True
 
     def __init__(self):
         self.told, self.known = [], []
@@ -210,9 +224,10 @@ class Searching:
     def propose(self, number):
         return {"optimizer.lr": float(number)}
 
-    def tell(self, number, config, score, over=True):
-        self.told.append((number, score))
-        self.known.append((number, config, score, over))
+    def tell(self, trial):
+        score = trial.score if trial.state in ("finished", "stopped") else None
+        self.known.append((trial.number, trial.config, score, trial.over))
+        self.told += [(trial.number, score)] if trial.over else []
 
 
 def test_what_a_searcher_is_told_of_trials_of_before(planned):

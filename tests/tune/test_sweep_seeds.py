@@ -18,8 +18,9 @@ COMMON = ("tune.seeds=[5, 2]", "tune.trials=3", "train.rounds=3000", "train.keep
 
 def alone(folder, config, seed):
     """`ganflow run` of a trial's recipe with one of its seeds."""
-    changes = [*(f"{key}={to_flow(value)}" for key, value in config.items()), "train.rounds=3000", "train.sample_every=3000", "~tune"]
-    command = [sys.executable, "-m", "ganflow", "run", "tiny.yaml", *changes, f"train.seed={seed}", "train.threads=1", "-q"]
+    own = [f"{key}={to_flow(value)}" for key, value in config.items()]
+    changes = [*own, f"train.seed={seed}", "train.rounds=3000", "train.sample_every=3000", "train.threads=1", "~tune"]
+    command = [sys.executable, "-m", "ganflow", "run", "tiny.yaml", *changes, "-q"]
     done = subprocess.run([*command, "--runs", f"alone-{seed}"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (run,) = (folder / f"alone-{seed}").glob("*/*/run.json")
