@@ -128,7 +128,8 @@ propose = OptunaSearch.propose
 
 def noted(self, number):
     with open("asked.jsonl", "a") as file:
-        print(json.dumps([number, sorted(n for n, told in self.trials.items() if told.over)]), file=file)
+        known = self.study.study.get_trials(deepcopy=False)
+        print(json.dumps([number, sorted(t.user_attrs["ganflow.trial"] for t in known if t.state.is_finished())]), file=file)
     return propose(self, number)
 
 OptunaSearch.propose = noted

@@ -1,0 +1,169 @@
+"""How many trials run side by side on a large cluster, and what the driver's part of a trial costs.
+
+    python tests/benchmarks/scale.py [--cpus 64] [--trials 1000]      trials that sleep and import no torch
+    python tests/benchmarks/scale.py --real --cpus 8 --trials 48      real trials, on so many logical CPUs
+    python tests/benchmarks/scale.py --gpus 8 --share 0.5             trials of half a GPU
+    python tests/benchmarks/scale.py --nodes                          nodes of 8 CPUs that join, and one that is killed
+
+One machine plays the cluster: its CPUs and GPUs are logical, so trials that sleep show the driver's and Ray's part alone. Printed
+are the trials that ran at each tenth of the time, the share of the cluster's room that they filled between the first moment at
+which it was full and the moment at which the last trial had begun, and CPU seconds of the driver per trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from ray import tune
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tune"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+STEPS = 4
+RECIPE = """\
+name: many
+data: {use: gaussians, layout: ring}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 8, depth: 1}
+critic: {use: mlp, width: 8, depth: 1}
+loss: {use: non_saturating}
+optimizer: {use: adam, lr: 1.0e-3, beta1: 0.5, beta2: 0.9}
+metrics:
+  - {use: sliced_wasserstein, samples: 256}
+train: {rounds: 400, batch_size: 16, compile: never, device: cpu}
+track: {mlflow: false}
+tune:
+  retries: 9
+  space:
+    optimizer.lr: {loguniform: [1.0e-4, 1.0e-2]}
+"""
+
+
+class Sleeper(tune.Trainable):
+    """A trial that sleeps. It notes in a file when it begins and ends; its process imports nothing of ganflow's."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        (self.spec,) = json.loads(config["specs"])
+        self.step_number, self.began = 0, time.time()
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(float(os.environ.get("SLEEP", "0.5")))
+        self.step_number += 1
+        done = self.step_number == STEPS
+        if done:
+            with open(Path(self.spec["folder"]).parent / "spans.txt", "a") as file:
+                file.write(f"{self.began} {time.time()}\n")
+        state = "finished" if done else "running"
+        one = {"trial": self.spec["number"], "round": 100 * self.step_number, "state": state, "place": "", "error": ""}
+        return {**one, "score": 1.0, "trials": [{**one, "score": 1.0}], "note": "", "done": done}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        pass
+
+
+def spans_of(folder: Path) -> list[tuple[float, float]]:
+    """When trials began and ended, of real ones by their journals."""
+    from ganflow.runs.folders import RunFolder
+    from ganflow.runs.journal import entries
+
+    if (folder / "spans.txt").exists():
+        return [tuple(map(float, line.split())) for line in (folder / "spans.txt").read_text().splitlines()]  # type: ignore[misc]
+    times = [[e.time for e in entries(RunFolder(path.parent).journal)] for path in folder.glob("*-t*/run.json")]
+    return [(each[0], each[-1]) for each in times if each]
+
+
+def show(name: str, spans: list[tuple[float, float]], room: int, cpu: float) -> None:
+    """Print how many ran at once, and the driver's cost."""
+    start, end = min(begin for begin, _ in spans), max(over for _, over in spans)
+
+    def at(moment: float) -> int:
+        return sum(begin <= moment <= over for begin, over in spans)
+
+    tenths = [at(start + (end - start) * (i + 0.5) / 10) for i in range(10)]
+    moments = [start + (end - start) * i / 1000 for i in range(1001)]
+    full = next((moment for moment in moments if at(moment) >= room), start)
+    last = max(begin for begin, _ in spans)
+    filled = mean(at(moment) for moment in moments if full <= moment <= last) / room if full < last else 0.0
+    print(f"{name}: {len(spans)} trials in {end - start:.0f} s, at once {' '.join(map(str, tenths))} of {room};")
+    print(f"  full after {full - start:.0f} s, filled then to {filled:.0%}; driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial")
+
+
+def play(name: str, trials: int, address: str, changes: list[str], room: int, real: bool) -> None:
+    """A sweep from its beginning to its end, in this process."""
+    from ganflow.tune import driver, trial
+    from ganflow.tune.plan import begin, make_plan
+
+    folder = Path(tempfile.mkdtemp(prefix="scale-"))
+    (folder / "many.yaml").write_text(RECIPE)
+    plan = make_plan(folder / "many.yaml", [f"tune.trials={trials}", *changes])
+    sweep = begin(plan, folder / "runs", "many")
+    if not real:
+        trial.Trial = Sleeper  # type: ignore[assignment,misc]
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    outcome = driver.go(sweep, plan, address, quiet=True)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert outcome.status == "finished", outcome
+    over = sweep.trials()
+    assert len(over) == trials, len(over)
+    assert all(t.state == "finished" for t in over.values()), {t.state for t in over.values()}
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    show(name, spans_of(sweep.path), room, cpu)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cpus", type=int, default=64)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--nodes", action="store_true")
+    args = parser.parse_args()
+    from cluster_helpers import OwnCluster
+
+    options: list[Any] = ["--num-cpus", args.cpus, "--num-gpus", args.gpus]
+    with OwnCluster(cpus=0 if args.nodes else args.cpus, dashboard=False) as cluster:
+        os.environ.update(cluster.environment())
+        os.environ["RAY_ADDRESS"] = cluster.head
+        changes, room, name = ["tune.resources={cpus: 1}"], args.cpus, f"{args.cpus} CPUs"
+        if args.gpus:
+            cluster.add(*options)
+            changes, room = [f"tune.resources={{cpus: 0.1, gpus: {args.share}}}"], int(args.gpus / args.share)
+            name = f"{args.gpus} GPUs by {args.share}"
+        if args.nodes:
+            cluster.add("--num-cpus", 8)
+            name, room = "nodes of 8 CPUs, 1 to 4, one lost", 8
+
+            def come_and_go() -> None:
+                for seconds in (10, 10):
+                    time.sleep(seconds)
+                    cluster.add("--num-cpus", 8)
+                time.sleep(10)
+                os.killpg(cluster.processes[-1].pid, signal.SIGKILL)
+                time.sleep(10)
+                cluster.add("--num-cpus", 8)
+
+            threading.Thread(target=come_and_go, daemon=True).start()
+        play(name, args.trials, cluster.head, changes, room, args.real)
+
+
+if __name__ == "__main__":
+    main()
