@@ -16,7 +16,7 @@ from ganflow.recipe.sections import PARTS, PER_PART, SECTIONS
 from ganflow.recipe.source import Draft
 from ganflow.recipe.values import longest_key, steps
 from ganflow.recipe.yaml import join, to_flow
-from ganflow.tune.domains import Choice, Domain, RandInt
+from ganflow.tune.domains import Choice, Discrete, Domain
 
 
 def matches(value: Any, wanted: Any) -> bool:
@@ -180,7 +180,7 @@ class Links:
                     if not any(matches(option, value) for option in domain.options):
                         hint = f"{did_you_mean(str(value), known)} (options: {', '.join(known)})"
                         yield f"no option of '{other}' is {to_flow(value)}{hint}"
-            elif isinstance(domain, RandInt):
+            elif isinstance(domain, Discrete):
                 yield from (f"'{other}' is never {to_flow(value)}" for value in wanted if not domain.contains(value))
             else:
                 yield f"a condition needs options, and '{other}' has none; make it choice, grid or randint"

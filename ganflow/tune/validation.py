@@ -11,7 +11,8 @@ from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import DOMAINS, Choice, Domain
+from ganflow.tune.domains import Choice, Domain
+from ganflow.tune.kinds import DOMAINS
 from ganflow.tune.space import Config, Space, canonical, matches
 
 LARGEST_GRID = 100_000  # points
