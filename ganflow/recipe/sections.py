@@ -158,11 +158,12 @@ class Tune:
 
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
-    trials: int = key(16, "runs to make; grid makes as many as the grid has points", ge=1)
+    trials: int = key(16, "runs to make, if there are as many configurations; grid makes as many as the grid has points", ge=1)
     rounds: int = key(0, "rounds of a trial, where fewer than train.rounds are enough to judge; 0: train.rounds", ge=0)
     space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
     search: str = key("random", "random, grid, optuna or hyperopt")
+    grid_samples: int = key(1, "grid: trials of each of its points, with other draws of the keys outside the grid", ge=1)
     seed: int = key(0, "of the search", ge=0, lt=2**32)
     scheduler: Literal["none", "asha", "median", "pbt"] = key("none", "what stops, or copies, trials before their last round")
     grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)

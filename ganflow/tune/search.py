@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import warnings
@@ -64,22 +65,19 @@ class Searcher(ABC):
         return random.Random(f"{self.seed}/{number}")
 
 
-class RandomSearch(Searcher):
-    """Draws every config from the space."""
-
-    def next(self, number: int) -> Config:
-        return self.space.sample(self.random(number))
-
-
-class GridSearch(Searcher):
-    """Tries every combination of the options of all choices and grids once; other keys are drawn at random for each trial."""
+class FixedSearch(Searcher):
+    """Random and grid search: every config is known beforehand."""
 
     def __init__(self, tune: Tune, space: Space) -> None:
         super().__init__(tune, space)
-        self.grid = list(space.grid())
+        self._configs, self._made = space.configs(tune), list[Config]()
+
+    def propose(self, number: int) -> Config | None:
+        return self.next(number) if number < self.total else None
 
     def next(self, number: int) -> Config:
-        return self.space.sample(self.random(number), self.grid[number - len(self.space.points)])
+        self._made.extend(itertools.islice(self._configs, max(0, number + 1 - len(self._made))))
+        return self._made[number]
 
 
 @dataclass
@@ -242,7 +240,7 @@ def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"]) -> Sear
     """
     if tune.search in ("optuna", "hyperopt"):
         return (OptunaSearch if tune.search == "optuna" else HyperoptSearch)(tune, space, mode)
-    return (GridSearch if tune.search == "grid" else RandomSearch)(tune, space)
+    return FixedSearch(tune, space)
 
 
 class Proposals(RaySearcher):
