@@ -1,4 +1,4 @@
-"""Kinds of domains, by the names that a recipe has for them."""
+"""Kinds of domains by name, and the reading of a domain from a recipe."""
 
 from __future__ import annotations
 
