@@ -159,7 +159,7 @@ class Tune:
 
     metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
     mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
-    trials: int = key(16, "configurations to try; grid tries as many as the grid has points", ge=1)
+    trials: int = key(16, "configurations to try, if there are as many; grid tries as many as the grid has points", ge=1)
     seeds: int | list[int] = key(
         1, "runs of each trial: with so many seeds from train.seed on, or with the seeds [1, 2, 3]; a trial's score is their mean"
     )
@@ -168,6 +168,7 @@ class Tune:
     space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
     search: str = key("random", "random, grid, tpe, gp or cmaes (Optuna's samplers; optuna means tpe), hyperopt (its tpe)")
+    grid_samples: int = key(1, "grid: trials of each of its points, with other draws of the keys outside the grid", ge=1)
     seed: int = key(0, "of the search", ge=0, lt=2**32)
     scheduler: Literal["none", "asha", "hyperband", "median", "pbt"] = key(
         "none", "what stops trials before their last round, or copies them; hyperband with search: tpe is BOHB"

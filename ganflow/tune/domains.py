@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ganflow.errors import did_you_mean
 from ganflow.recipe.yaml import to_flow
 
 if TYPE_CHECKING:  # the real import takes a while, and few commands need it
@@ -35,11 +34,15 @@ class Domain(ABC):
     Attributes:
         form: as it is written, for messages.
         ordered: neighbours on the scale resemble each other.
-        size: how many values there are; None for an interval, whose scale goes from 0 to 1.
+        whole: its numbers are integers.
+        positive: its numbers are above 0.
+        size: how many positions the scale has; None where it goes from 0 to 1.
     """
 
     form: ClassVar[str]
     ordered: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
+    positive: ClassVar[bool] = False
     size: int | None = None
 
     @abstractmethod
@@ -137,6 +140,8 @@ class Uniform(_Interval):
 class LogUniform(Uniform):
     """Numbers from low to high, equally dense on a logarithmic scale."""
 
+    positive = True
+
     def at(self, position: float) -> float:
         return self.clamp(math.exp(math.log(self.low) * (1 - position) + math.log(self.high) * position))
 
@@ -178,59 +183,85 @@ class Normal(_Interval):
         return round(NormalDist(self.mean, self.sd).inv_cdf(_TAIL + position * (1 - 2 * _TAIL)), digits)
 
 
-class _Steps(Domain):
+class Discrete(Domain):
+    """Values that can be counted.
+
+    Attributes:
+        count: how many there are.
+    """
+
+    count: int
+
+    @property
+    def size(self) -> int | None:  # type: ignore[override]  # of an interval it is none
+        return self.count
+
+    @abstractmethod
+    def nth(self, index: int) -> Any:
+        """One of the values."""
+
+    def at(self, position: float) -> Any:
+        return self.nth(int(position))
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.nth, range(self.count))
+
+
+class Steps(Discrete):
     """Numbers at equal distances."""
 
     low: float
     step: float
-    size: int
 
-    def at(self, position: float) -> Any:
-        value = self.low + int(position) * self.step
+    def nth(self, index: int) -> Any:
+        value = self.low + index * self.step
         return value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
 
-    def position(self, value: Any) -> int:
-        steps: float = (value - self.low) / self.step
-        return round(steps)
+    def position(self, value: Any) -> float:
+        return self._index(value)
 
     def contains(self, value: Any) -> bool:
-        return is_number(value) and 0 <= self.position(value) < self.size and math.isclose(self.at(self.position(value)), value)
+        return is_number(value) and 0 <= self._index(value) < self.count and math.isclose(self.nth(self._index(value)), value)
 
     def edges(self) -> list[Any]:
-        few = range(self.size) if self.size <= _FEW else (0, 1, self.size // 2, self.size - 1)
-        return [self.at(position) for position in few]
+        few = range(self.count) if self.count <= _FEW else (0, 1, self.count // 2, self.count - 1)
+        return [self.nth(index) for index in few]
 
     def clamp(self, value: Any) -> Any:
-        return self.at(min(max(self.position(value), 0), self.size - 1))
+        return self.nth(min(max(self._index(value), 0), self.count - 1))
 
     def near(self, value: Any, rng: random.Random) -> Any:
         factor = rng.choice(FACTORS)
         new = self.clamp(value * factor)
         return new if new != value else self.clamp(value + math.copysign(self.step, factor - 1))
 
+    def _index(self, value: Any) -> int:
+        steps: float = (value - self.low) / self.step
+        return round(steps)
+
     @property
     def distribution(self) -> BaseDistribution:
         from optuna.distributions import FloatDistribution, IntDistribution
 
-        top = self.at(self.size - 1)
+        top = self.nth(self.count - 1)
         if isinstance(top, int):
             return IntDistribution(int(self.low), top, step=int(self.step))
         return FloatDistribution(self.low, top, step=self.step) if self._exact() else super().distribution
 
     def internal(self, value: Any) -> float:
-        return self.at(self.position(value)) if self._exact() else self.position(value)
+        return self.clamp(value) if self._exact() else self._index(value)
 
     def external(self, parameter: Any) -> Any:
         return self.clamp(parameter) if self._exact() else self.at(parameter)
 
     def _exact(self) -> bool:
         """Return true if the steps meet the last value, as Optuna wants: those of 0.3333333333333333 do not meet 1."""
-        low, step, top = (Decimal(str(number)) for number in (self.low, self.step, self.at(self.size - 1)))
-        return low + step * (self.size - 1) == top
+        low, step, top = (Decimal(str(number)) for number in (self.low, self.step, self.nth(self.count - 1)))
+        return low + step * (self.count - 1) == top
 
 
 @dataclass(frozen=True)
-class QUniform(_Steps):
+class QUniform(Steps):
     """Numbers from low to high in steps of q."""
 
     low: float
@@ -239,26 +270,27 @@ class QUniform(_Steps):
     form = "[low, high, q]"
 
     @property
-    def size(self) -> int:  # type: ignore[override]  # a field of the others
+    def count(self) -> int:  # type: ignore[override]
         return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
 
 @dataclass(frozen=True)
-class RandInt(_Steps):
+class RandInt(Steps):
     """Whole numbers from low on, below high."""
 
     low: int
     high: int
     form = "[low, high]"
+    whole = True
     step = 1
 
     @property
-    def size(self) -> int:  # type: ignore[override]  # a field of the others
+    def count(self) -> int:  # type: ignore[override]
         return self.high - self.low
 
 
 @dataclass(frozen=True)
-class Choice(Domain):
+class Choice(Discrete):
     """One of the options."""
 
     options: tuple[Any, ...]
@@ -266,11 +298,11 @@ class Choice(Domain):
     ordered = False
 
     @property
-    def size(self) -> int:  # type: ignore[override]  # a field of the others
+    def count(self) -> int:  # type: ignore[override]
         return len(self.options)
 
-    def at(self, position: float) -> Any:
-        return self.options[int(position)]
+    def nth(self, index: int) -> Any:
+        return self.options[index]
 
     def position(self, value: Any) -> int:
         exact = [i for i, option in enumerate(self.options) if type(option) is type(value) and option == value]
@@ -285,15 +317,15 @@ class Choice(Domain):
     def clamp(self, value: Any) -> Any:
         """The option itself, the nearest where all are numbers, or the first."""
         if value in self.options:
-            return self.at(self.position(value))
+            return self.nth(self.position(value))
         if is_number(value) and all(map(is_number, self.options)):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
     def near(self, value: Any, rng: random.Random) -> Any:
         position = self.position(value)
-        beside = [p for p in (position - 1, position + 1) if 0 <= p < self.size]
-        return self.at(rng.choice(beside)) if beside else value
+        beside = [p for p in (position - 1, position + 1) if 0 <= p < self.count]
+        return self.nth(rng.choice(beside)) if beside else value
 
     @property
     def distribution(self) -> BaseDistribution:
@@ -327,69 +359,3 @@ def _shortened(text: str) -> str:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-DOMAINS: dict[str, type[Domain]] = {
-    "uniform": Uniform,
-    "loguniform": LogUniform,
-    "quniform": QUniform,
-    "randint": RandInt,
-    "normal": Normal,
-    "choice": Choice,
-    "grid": Grid,
-}
-
-
-def read_domain(kind: str, values: Any) -> Domain:
-    """The domain that the recipe writes as `{kind: values}`.
-
-    Raises:
-        ValueError: there is none like that; the text says why.
-    """
-    if kind not in DOMAINS:
-        raise ValueError(f"unknown kind of domain '{kind}'{did_you_mean(kind, DOMAINS)} (kinds: {', '.join(DOMAINS)})")
-    cls = DOMAINS[kind]
-    if not isinstance(values, (list, tuple)):
-        raise ValueError(f"{kind} takes a list, {cls.form}, not {to_flow(values)}")
-    if issubclass(cls, Choice):
-        if not values:
-            raise ValueError(f"{kind} needs at least one value")
-        return cls(tuple(values))
-    wanted = cls.form.count(",") + 1
-    if len(values) != wanted:
-        raise ValueError(f"{kind} takes {wanted} numbers, {cls.form}, not {len(values)}")
-    try:
-        return cls(*_checked(cls, values))
-    except ValueError as error:
-        raise ValueError(f"{kind} {cls.form}: {error}") from None
-
-
-def _checked(cls: type[Domain], values: Sequence[Any]) -> list[Any]:
-    """The numbers of a domain, whole ones as int where its values are whole.
-
-    Raises:
-        ValueError: they make none.
-    """
-    for value in values:
-        if not is_number(value):
-            raise ValueError(f"{to_flow(value)} is not a number")
-        if cls is RandInt and not _is_whole(value):
-            raise ValueError(f"{to_flow(value)} is not an integer")
-    numbers = list(values)
-    if cls is RandInt or (cls is QUniform and all(_is_whole(v) for v in (numbers[0], numbers[2]))):
-        numbers = [int(v) if _is_whole(v) else v for v in numbers]
-    low, high, *q = numbers
-    if cls is Normal:
-        if not high > 0:
-            raise ValueError(f"sd must be above 0, not {to_flow(high)}")
-    elif not low < high:
-        raise ValueError(f"low must be below high, not {to_flow(low)} and {to_flow(high)}")
-    if cls is LogUniform and not low > 0:
-        raise ValueError(f"low must be above 0, not {to_flow(low)}")
-    if q and not 0 < q[0] <= (high - low) * (1 + 1e-9):  # 0.3 - 0.2 is less than 0.1
-        raise ValueError(f"q must be above 0 and at most high - low, not {to_flow(q[0])}")
-    return numbers
-
-
-def _is_whole(value: Any) -> bool:
-    return float(value).is_integer()

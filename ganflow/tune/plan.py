@@ -234,6 +234,9 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
         text = f"it plays {together} trials together to their end, which {recipe.tune.scheduler} does not allow"
         raise GanflowError(f"tune.executor: {text}; use scheduler: none")
     metric, mode = find_objective(recipe, space.variants)
+    number = space.count(recipe.tune)
+    if recipe.tune.search != "grid" and number < recipe.tune.trials:
+        recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
     return Plan(recipe, recipe.tune, space, metric, mode)
 
 

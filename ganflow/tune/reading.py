@@ -13,7 +13,8 @@ from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import DOMAINS, Choice, Domain, Grid, read_domain
+from ganflow.tune.domains import Choice, Domain, Grid
+from ganflow.tune.kinds import DOMAINS, read_domain
 from ganflow.tune.space import Fixed, Links, Space, canonical
 from ganflow.tune.validation import check_grid, read_points, validate
 

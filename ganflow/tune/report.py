@@ -218,7 +218,10 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     if sweep is not None:  # what trials have in common is not the recipe's
         if sweep.train.rounds > recipe.train.rounds:
             lines.append(f"The trials played {recipe.train.rounds} rounds; this recipe plays all {sweep.train.rounds}.")
-        names = ("rounds", "threads", "checkpoint_every", "sample_every", *(["seed"] if repeats.seeds else []))
+        if not sweep.train.threads and recipe.train.threads:
+            again = "train.threads=0 finds out what is fastest"
+            lines.append(f"It has the CPU threads that a trial had, {recipe.train.threads}; {again}.")
+        names = ("rounds", "checkpoint_every", "sample_every", *(["seed"] if repeats.seeds else []))
         common = [name for name in names if f"train.{name}" not in best.config]
         values: dict[str, Any] = {name: getattr(sweep.train, name) for name in common}
         recipe = replace(recipe, train=replace(recipe.train, **values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import warnings
@@ -43,14 +44,13 @@ class Searcher(ABC):
         """The config of a trial; None where there are no more."""
         if number >= self.total:
             return None
-        points = self.space.points
-        config = self.space.sample(self.random(number), points[number]) if number < len(points) else self.next(number)
+        config = self.config(number)
         self.tell(TrialRecord(number, config))
         return config
 
     @abstractmethod
-    def next(self, number: int) -> Config:
-        """The config of a trial after the points."""
+    def config(self, number: int) -> Config:
+        """The config of a trial."""
 
     def tell(self, trial: TrialRecord) -> None:
         """Learn from a trial: that it is proposed, or how it ended. One with a negative number is another sweep's."""
@@ -61,32 +61,38 @@ class Searcher(ABC):
         return random.Random(f"{self.seed}/{number}")
 
 
-class RandomSearch(Searcher):
-    """Draws every config from the space."""
-
-    def next(self, number: int) -> Config:
-        return self.space.sample(self.random(number))
-
-
-class GridSearch(Searcher):
-    """Tries every combination of the options of all choices and grids once; other keys are drawn at random for each trial."""
+class FixedSearch(Searcher):
+    """Random and grid search: every config is known beforehand."""
 
     def __init__(self, tune: Tune, space: Space, study: Study) -> None:
         super().__init__(tune, space, study)
-        self.grid = list(space.grid())
+        self._configs, self._made = space.configs(tune), list[Config]()
 
+    def config(self, number: int) -> Config:
+        self._made.extend(itertools.islice(self._configs, max(0, number + 1 - len(self._made))))
+        return self._made[number]
+
+
+class LearningSearch(Searcher):
+    """Search whose proposals follow from results, after the recipe's points."""
+
+    learns = True
+
+    def config(self, number: int) -> Config:
+        points = self.space.points
+        return self.space.sample(self.random(number), points[number]) if number < len(points) else self.next(number)
+
+    @abstractmethod
     def next(self, number: int) -> Config:
-        return self.space.sample(self.random(number), self.grid[number - len(self.space.points)])
+        """The config of a trial after the points."""
 
 
-class OptunaSearch(Searcher):
+class OptunaSearch(LearningSearch):
     """Lets a sampler of Optuna's propose.
 
     Args:
         kind: tpe, gp or cmaes.
     """
-
-    learns = True
 
     def __init__(self, tune: Tune, space: Space, study: Study, kind: str) -> None:
         super().__init__(tune, space, study)
@@ -116,7 +122,7 @@ class Observation:
     loss: float | None
 
 
-class HyperoptSearch(Searcher):
+class HyperoptSearch(LearningSearch):
     """Keeps the trials, and asks Hyperopt for each next one with all of them.
 
     Every key has a value in its proposal; those that do not exist in the trial are left out of its observations.
@@ -124,8 +130,6 @@ class HyperoptSearch(Searcher):
     Raises:
         GanflowError: Hyperopt is not installed.
     """
-
-    learns = True
 
     def __init__(self, tune: Tune, space: Space, study: Study, mode: Literal["min", "max"]) -> None:
         super().__init__(tune, space, study)
@@ -202,7 +206,7 @@ def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"], study: 
     """
     study = study or Study(space, mode)
     if tune.search in ("random", "grid"):
-        return (GridSearch if tune.search == "grid" else RandomSearch)(tune, space, study)
+        return FixedSearch(tune, space, study)
     if tune.search == "hyperopt":
         return HyperoptSearch(tune, space, study, mode)
     return OptunaSearch(tune, space, study, "tpe" if tune.search == "optuna" else tune.search)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from ganflow.recipe.sections import PARTS, PER_PART, SECTIONS
 from ganflow.recipe.source import Draft
 from ganflow.recipe.values import longest_key, steps
 from ganflow.recipe.yaml import join, to_flow
-from ganflow.tune.domains import Choice, Domain, RandInt
+from ganflow.tune.domains import Choice, Discrete, Domain
 
 
 def matches(value: Any, wanted: Any) -> bool:
@@ -180,7 +181,7 @@ class Links:
                     if not any(matches(option, value) for option in domain.options):
                         hint = f"{did_you_mean(str(value), known)} (options: {', '.join(known)})"
                         yield f"no option of '{other}' is {to_flow(value)}{hint}"
-            elif isinstance(domain, RandInt):
+            elif isinstance(domain, Discrete):
                 yield from (f"'{other}' is never {to_flow(value)}" for value in wanted if not domain.contains(value))
             else:
                 yield f"a condition needs options, and '{other}' has none; make it choice, grid or randint"
@@ -216,6 +217,8 @@ class Links:
 Config = dict[str, Any]
 """Key of the recipe → a trial's value ("optimizer.lr" → 0.0003)."""
 
+DRAWS = 100
+"""Attempts at drawing a config that is new, before all are gone through."""
 # With other values there, a copied trial's weights, or its optimizers' state, no longer fit.
 _SHAPES = re.compile(r"(data|prior|generator|critic)\b")
 _COMPONENT = re.compile(r"(loss|optimizer|schedule|modifiers)(\[\d+\]|\.generator|\.critic)?")
@@ -297,7 +300,7 @@ class Space:
         lines = {text: self.lines[key] for key, text in self.overrides(config).items()}
         return self.draft.build(self.changes(config), self.catalogue, lines)
 
-    def combinations(self, values: Mapping[str, Sequence[Any]]) -> Iterator[Config]:
+    def combinations(self, values: Mapping[str, Iterable[Any]]) -> Iterator[Config]:
         """Every config in which each of these keys, where it exists, has one of its values; the first key varies slowest."""
 
         def extend(config: Config, rest: list[str]) -> Iterator[Config]:
@@ -317,6 +320,45 @@ class Space:
         """The points of the grid: every combination of the options of every choice and grid."""
         return self.combinations({key: domain.options for key, domain in self.keys.items() if isinstance(domain, Choice)})
 
+    def distinct(self, limit: int) -> int | None:
+        """Number of configs; None where they are more than a limit."""
+        values = {key: domain for key, domain in self.keys.items() if isinstance(domain, Discrete)}
+        if len(values) < len(self.keys):
+            return None
+        number = sum(1 for _ in itertools.islice(self.combinations(values), limit + 1))
+        return number if number <= limit else None
+
+    def configs(self, tune: Tune) -> Iterator[Config]:
+        """Configs for a sweep that does not learn: the points, then the grid's, again and again, or random ones without end.
+
+        What they leave open is drawn at random. No config comes a second time while there is another that fits. The n-th
+        follows from the space, the seed and n.
+        """
+        after: Iterable[Config] = self.grid() if tune.search == "grid" else [{}]
+        seen: set[str] = set()
+        for number, known in enumerate(itertools.chain(self.points, itertools.cycle(after))):
+            config = self._new(known, seen, random.Random(f"{tune.seed}/{number}"))
+            seen.add(repr(config))
+            yield config
+
+    def _new(self, known: Config, seen: set[str], rng: random.Random) -> Config:
+        """A config that has the known values and was not seen, if there is one; the open ones are drawn at random."""
+        for _ in range(DRAWS):
+            config = self.sample(rng, known)
+            if repr(config) not in seen:
+                return config
+        values: dict[str, Iterable[Any]] = {
+            key: [known[key]] if key in known else domain if isinstance(domain, Discrete) else [domain.sample(rng)]
+            for key, domain in self.keys.items()
+        }
+        every = (self.sample(rng, config) for config in self.combinations(values))
+        unseen = list(itertools.islice((config for config in every if repr(config) not in seen), DRAWS))
+        return rng.choice(unseen or [config])
+
     def count(self, tune: Tune) -> int:
         """Number of trials of the sweep."""
-        return len(self.points) + sum(1 for _ in self.grid()) if tune.search == "grid" else tune.trials
+        if tune.search == "grid":
+            return len(self.points) + tune.grid_samples * sum(1 for _ in self.grid())
+        # a population changes its configs, and a searcher that learns goes where it likes
+        fixed = tune.search == "random" and tune.scheduler != "pbt"
+        return (self.distinct(tune.trials) if fixed else None) or tune.trials

@@ -11,7 +11,8 @@ from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import DOMAINS, Choice, Domain
+from ganflow.tune.domains import Choice, Domain
+from ganflow.tune.kinds import DOMAINS
 from ganflow.tune.space import Config, Space, canonical, matches
 
 LARGEST_GRID = 100_000  # points
@@ -71,11 +72,16 @@ def _written(domain: Domain) -> str:
 
 def check_grid(tune: Tune, space: Space, problem: Note) -> None:
     if tune.search != "grid":
+        if tune.grid_samples > 1:
+            problem("tune.grid_samples", f"{tune.search} has no grid; use search: grid, or leave it out")
         return
     if not any(isinstance(domain, Choice) for domain in space.keys.values()):
         problem("tune.search", "grid needs a key with grid or choice; or use search: random")
     elif sum(1 for _ in itertools.islice(space.grid(), LARGEST_GRID + 1)) > LARGEST_GRID:
         problem("tune.space", f"the grid has more than {LARGEST_GRID:,} points; use search: random")
+    elif tune.grid_samples > 1 and all(isinstance(domain, Choice) for domain in space.keys.values()):
+        text = "every key is one of the grid's, and its points would be the same trials again"
+        problem("tune.grid_samples", f"{text}; remove it, or add a domain of another kind, like train.seed: {{randint: [0, 9]}}")
 
 
 LIMIT = 200

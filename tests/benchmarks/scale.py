@@ -103,7 +103,8 @@ def show(name: str, spans: list[tuple[float, float]], room: int, cpu: float) -> 
     last = max(begin for begin, _ in spans)
     filled = mean(at(moment) for moment in moments if full <= moment <= last) / room if full < last else 0.0
     print(f"{name}: {len(spans)} trials in {end - start:.0f} s, at once {' '.join(map(str, tenths))} of {room};")
-    print(f"  full after {full - start:.0f} s, filled then to {filled:.0%}; driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial")
+    cost = f"driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial"
+    print(f"  full after {full - start:.0f} s, filled then to {filled:.0%}; {cost}")
 
 
 def play(name: str, trials: int, address: str, changes: list[str], room: int, real: bool) -> None:

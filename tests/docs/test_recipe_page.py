@@ -11,14 +11,18 @@ from docs_helpers import DOCS, compare
 from ganflow.contract.settings import keys
 from ganflow.recipe.sections import Head, Track, Train, Tune
 from ganflow.recipe.yaml import to_flow
-from ganflow.tune.domains import DOMAINS, read_domain
+from ganflow.tune.kinds import DOMAINS, read_domain
 
 PAGE = DOCS / "recipe.md"
 EXAMPLES = {
     "uniform": [0.0, 0.9],
     "loguniform": [1e-5, 1e-3],
     "quniform": [16, 128, 16],
+    "qloguniform": [0.001, 1.0, 0.001],
     "randint": [1, 6],
+    "lograndint": [1, 1000],
+    "qrandint": [16, 128, 16],
+    "qlograndint": [16, 1024, 16],
     "normal": [0.0, 1.0],
     "choice": [1, 5],
     "grid": [1, 5],

@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ganflow.tune.domains import read_domain
+from ganflow.tune.domains import Discrete
+from ganflow.tune.kinds import read_domain
 
 SECTIONS = [{"use": "wgan/wasserstein"}, [{"use": "gradient_penalty", "weight": 10}], "hinge"]
 LONG = [{"use": "mlp", "width": 128, "norm": "layer", "depth": depth} for depth in (2, 3)]
@@ -17,6 +18,11 @@ CASES = [
     ("quniform", [16, 70, 16], IntDistribution(16, 64, step=16)),
     ("quniform", [0, 1, 1 / 3], IntDistribution(0, 3)),  # three steps of 0.3333333333333333 do not meet 1
     ("randint", [3, 7], IntDistribution(3, 6)),
+    ("qrandint", [3, 17, 7], IntDistribution(3, 17, step=7)),
+    ("lograndint", [1, 1000], IntDistribution(1, 999, log=True)),
+    ("qlograndint", [8, 512, 8], FloatDistribution(8, 520, log=True)),  # to the last step's end
+    ("qloguniform", [0.1, 9, 0.1], FloatDistribution(0.1, 9.1, log=True)),
+    ("qloguniform", [1e-4, 1e-2, 1e-4], FloatDistribution(1e-4, 1.01e-2, log=True)),
     ("normal", [2, 0.5], FloatDistribution(0, 1)),
     ("normal", [-1e-4, 1e-5], FloatDistribution(0, 1)),
     ("choice", ["a", None, 2, 0.5, False], CategoricalDistribution(["a", None, 2, 0.5, False])),
@@ -36,7 +42,8 @@ def test_the_same_distribution(kind, given, distribution):
 @pytest.mark.parametrize(("kind", "given"), [case[:2] for case in CASES])
 def test_every_value_goes_there_and_back(kind, given):
     domain, rng = read_domain(kind, given), random.Random(0)
-    for value in [*domain.edges(), *(domain.sample(rng) for _ in range(500))]:
+    every = domain if isinstance(domain, Discrete) else ()
+    for value in [*every, *domain.edges(), *(domain.sample(rng) for _ in range(500))]:
         again = domain.external(domain.internal(value))
         assert (again, type(again)) == (value, type(value))
 

@@ -8,19 +8,23 @@ from statistics import mean, stdev
 
 import pytest
 
-from ganflow.tune.domains import DOMAINS, read_domain
+from ganflow.tune.kinds import DOMAINS, read_domain
 from ganflow.tune.space import matches
 
 DRAWN = {
     "uniform": [-1, 3],
     "loguniform": [1.0e-5, 1.0e-1],
     "quniform": [0.1, 0.9, 0.2],
+    "qloguniform": [0.1, 9, 0.1],
     "randint": [3, 7],
+    "lograndint": [3, 70],
+    "qrandint": [3, 17, 7],
+    "qlograndint": [8, 512, 8],
     "normal": [2, 0.5],
     "choice": ["a", None, {"use": "hinge"}, [1]],
     "grid": [1, True, 2.5],
 }
-KIND_LIST = "(kinds: uniform, loguniform, quniform, randint, normal, choice, grid)"
+KIND_LIST = f"(kinds: {', '.join(DOMAINS)})"
 
 
 def drawn(kind, *arguments, n=4000):
@@ -72,7 +76,7 @@ def test_quniform_counts_from_low_and_does_not_show_rounding_errors():
 )
 def test_quniform_has_both_ends(given, values):
     domain = read_domain("quniform", given)
-    assert [domain.at(place) for place in range(domain.size)] == values
+    assert [domain.at(place) for place in range(domain.size)] == list(domain) == values
     assert domain.edges() == values
     assert all(map(domain.contains, values))
     assert domain.clamp(99) == values[-1]
@@ -85,6 +89,52 @@ def test_quniform_has_both_ends(given, values):
 def test_quniform_of_n_steps_has_one_value_more(low, high, n):
     domain = read_domain("quniform", [low, high, float(f"{(high - low) / n:.12g}")])
     assert (domain.size, domain.at(0), domain.at(n)) == (n + 1, low, high)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "octaves"),
+    [
+        ("lograndint", [1, 256], 8),  # high is left out
+        ("lograndint", [4, 128], 5),
+        ("qlograndint", [8, 120, 8], 4),  # the last step, to 128, is whole
+        ("qloguniform", [0.25, 3.75, 0.25], 4),
+        ("qloguniform", [0.5, 7.95, 0.05], 4),
+    ],
+)
+def test_logarithmic_steps_are_drawn_equally_often_in_each_octave(kind, given, octaves):
+    domain, values = drawn(kind, *given, n=16_000)
+    assert set(values) <= set(domain)
+    assert {type(v) for v in values} == {float if given[0] < 1 else int}
+    shares = Counter(math.floor(math.log2(v / given[0])) for v in values)
+    assert sorted(shares) == list(range(octaves))
+    expected = len(values) / octaves
+    assert all(abs(n - expected) < 4 * math.sqrt(expected) for n in shares.values())
+
+
+@pytest.mark.parametrize(("kind", "given"), [("lograndint", [1, 9]), ("qlograndint", [4, 32, 4]), ("qloguniform", [0.5, 4, 0.5])])
+def test_how_often_a_logarithmic_step_is_drawn(kind, given):
+    """As often as loguniform's draws lie between it and the next."""
+    domain, values = drawn(kind, *given, n=16_000)
+    step = given[2] if len(given) == 3 else 1
+    assert list(domain) == [step * n for n in range(1, 9)]
+    for value in domain:
+        expected = len(values) * math.log((value + step) / value) / math.log(9)
+        assert abs(values.count(value) - expected) < 4 * math.sqrt(expected)
+
+
+@pytest.mark.parametrize("n", [1, 3, 1000, 123_456_789])
+@pytest.mark.parametrize("low", [1, 7])
+def test_every_logarithmic_integer_has_its_place(low, n):
+    domain = read_domain("lograndint", [low, 1_000_000_000])
+    assert domain.at(domain.position(n + low)) == n + low
+    assert (domain.at(0), domain.at(1)) == (low, 999_999_999)
+
+
+def test_whole_steps_have_both_ends():
+    domain, values = drawn("qrandint", 3, 17.0, 7)
+    assert list(domain) == domain.edges() == [3, 10, 17]
+    assert {type(v) for v in values} == {int}
+    assert [values.count(v) for v in domain] == pytest.approx([1333] * 3, abs=130)
 
 
 def test_places_on_the_scale():
@@ -209,6 +259,11 @@ def test_what_a_domain_does_not_contain(kind, outside):
         ("quniform", [1, 3, 3], "quniform [low, high, q]: q must be above 0 and at most high - low, not 3"),
         ("randint", [1, 2.5], "randint [low, high]: 2.5 is not an integer"),
         ("randint", [3, 3], "randint [low, high]: low must be below high, not 3 and 3"),
+        ("lograndint", [0, 9], "lograndint [low, high]: low must be above 0, not 0"),
+        ("lograndint", [1, 2.5], "lograndint [low, high]: 2.5 is not an integer"),
+        ("qrandint", [1, 9, 0.5], "qrandint [low, high, q]: 0.5 is not an integer"),
+        ("qlograndint", [0, 64, 8], "qlograndint [low, high, q]: low must be above 0, not 0"),
+        ("qloguniform", [1, 3, 3], "qloguniform [low, high, q]: q must be above 0 and at most high - low, not 3"),
         ("normal", [1, 0], "normal [mean, sd]: sd must be above 0, not 0"),
         ("choice", [], "choice needs at least one value"),
         ("grid", [], "grid needs at least one value"),

@@ -10,9 +10,10 @@ from ganflow.errors import RecipeError
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import draft
 from ganflow.recipe.yaml import to_flow
+from ganflow.tune.kinds import DOMAINS
 from ganflow.tune.reading import read_space
 
-KINDS = "(kinds: uniform, loguniform, quniform, randint, normal, choice, grid)"
+KINDS = f"(kinds: {', '.join(DOMAINS)})"
 SWITCH = "modifiers: {choice: [[{use: weight_clip}], [{use: gradient_penalty}]]}"
 WEIGHT = "modifiers[0].weight: {loguniform: [1, 100], when: {modifiers: gradient_penalty}}"
 INTEGERS = "this key takes integers; use randint, or quniform with a whole low and q"

@@ -125,6 +125,18 @@ def test_what_was_searched_of_the_training_stays_and_what_trials_have_in_common_
     assert read_recipe(folder.best).train.rounds == 2
 
 
+def test_the_best_recipe_has_the_threads_that_trials_ran_with(trained, summary, tmp_path):
+    """Not those that a run finds out by itself: on a busy machine it would take all cores."""
+    said = "# It has the CPU threads that a trial had, 1; train.threads=0 finds out what is fastest.\n"
+    assert said not in trained.best.read_text()  # the sweep's recipe says so itself
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    folder.recipe.write_text(RECIPE.replace(", threads: 1", ""))
+    summarize(folder)
+    assert read_recipe(folder.best).train.threads == 1
+    assert said in folder.best.read_text()
+
+
 def test_the_sheet_has_the_samples_of_the_best_three(trained, monkeypatch, tmp_path):
     from ganflow.tune import report as module
 
