@@ -22,7 +22,7 @@ from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
-    from ganflow.tune.callbacks import Display
+    from ganflow.tune.display import Display
     from ganflow.tune.schedulers import Stopping
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
@@ -108,7 +108,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
     """
     from ganflow.runs.loop import interruptible
     from ganflow.tracking.follower import follower_of
-    from ganflow.tune.callbacks import Display
+    from ganflow.tune.display import Display
     from ganflow.tune.report import summarize
 
     make_follower = follower_of(plan.recipe, folder.path.parent)
@@ -161,7 +161,6 @@ def _tune(
     from ray import tune
 
     from ganflow.tune import compat
-    from ganflow.tune.callbacks import Stopper, Watcher
     from ganflow.tune.cluster import connect, guarded
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight
@@ -169,6 +168,7 @@ def _tune(
     from ganflow.tune.search import LearningSearch, Proposals, make_searcher
     from ganflow.tune.trial import Trial
     from ganflow.tune.trials import TrialTable
+    from ganflow.tune.watcher import Stopper, Watcher
 
     compat.skip_usage_tags()
     compat.report_every_death()

@@ -15,9 +15,9 @@ from ganflow.machine import Broken
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
 from ganflow.tune import cluster, driver
-from ganflow.tune.callbacks import Stopper
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.records import MACHINE
+from ganflow.tune.watcher import Stopper
 
 
 @pytest.fixture

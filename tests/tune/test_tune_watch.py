@@ -8,9 +8,9 @@ import pytest
 
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
-from ganflow.tune.callbacks import Watcher
 from ganflow.tune.records import MACHINE, SweepFolder
 from ganflow.tune.trials import TrialTable
+from ganflow.tune.watcher import Watcher
 
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task."
 OWN = "Traceback (most recent call last):\n  File \"x.py\", line 3, in step\n    f()\nValueError: what a pity\n"
