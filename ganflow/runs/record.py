@@ -92,6 +92,13 @@ class AlarmRecord(TypedDict):
     value: NotRequired[float]
 
 
+class Amendment(TypedDict):
+    """A change of a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"."""
+
+    time: str
+    changed: list[str]
+
+
 class Git(TypedDict):
     commit: str
     dirty: NotRequired[bool | None]
@@ -127,6 +134,8 @@ class RunRecord:
         seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         metric, mode, trials, over, address: a sweep's.
+        amended: changes of a sweep's recipe after it was begun.
+        seconds, gpu_seconds: that a sweep has used, over all its sessions.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -172,6 +181,9 @@ class RunRecord:
     trials: int | None = None
     over: int = 0
     address: str = ""
+    amended: list[Amendment] = field(default_factory=list)
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
     seeds: list[int] = field(default_factory=list)
 
 
