@@ -75,7 +75,7 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:
-    return any(path == key or path.startswith(f"{key}.") or path.startswith(f"{key}[") for key in keys)
+    return any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in keys)
 
 
 def _instead(folder: SweepFolder, overrides: Sequence[str]) -> str:

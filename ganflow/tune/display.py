@@ -88,6 +88,10 @@ class Display(Shown):
         if now - self._printed >= min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS)):
             self._print(self._summary())
 
+    def expect(self, total: int) -> None:
+        """Expect another number of trials: some were added."""
+        self.total = total
+
     @property
     def left(self) -> float | None:
         """Seconds until the last trial's end if things go on as they did; None where that is not known yet."""

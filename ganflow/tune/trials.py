@@ -148,6 +148,7 @@ class TrialTable:
         template: the spec of every trial, but for its number, changes and folder.
         common: changes of the recipe that all trials share.
         numbers: Ray's id of a trial → its number, or those of the trials that are packed in it.
+        added: trials that were added by hand and are to be begun next.
     """
 
     folder: SweepFolder
@@ -155,6 +156,7 @@ class TrialTable:
     common: list[str]
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     numbers: dict[str, list[int]] = field(default_factory=dict)
+    added: list[int] = field(default_factory=list)
 
     def record(self, number: int, **values: Any) -> TrialRecord:
         """Write down what is new about a trial."""

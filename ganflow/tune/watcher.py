@@ -16,11 +16,12 @@ from ganflow.machine import broken
 from ganflow.runs.folders import is_running
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.display import Display
-from ganflow.tune.records import MACHINE, OVER, best_of
+from ganflow.tune.records import BUDGET, MACHINE, OVER, best_of
 from ganflow.tune.trials import TrialTable, why
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
+    from ganflow.tune.budget import Spent
 
 Method = Callable[..., None]
 
@@ -42,12 +43,24 @@ def interrupting(method: Method) -> Method:
 
 
 class Watcher(tune.Callback):
-    """Records and displays the trials' results."""
+    """Records and displays the trials' results.
 
-    def __init__(self, table: TrialTable, journal: Journal, mode: str, display: Display) -> None:
-        self.table, self.journal, self.mode, self.display = table, journal, mode, display
-        self.stopping = False  # the whole sweep is being interrupted
-        self.broken = ""  # the disk or mount that failed, in a sentence
+    Args:
+        retries: how often a trial that died is begun again, over all sessions of the sweep.
+
+    Attributes:
+        stopping: the whole sweep is being ended.
+        broken: the disk or mount that failed, in a sentence.
+        spent: the part of the budget that ends the sweep before its last trial.
+        leaving: trials that are to stop at their next report → why.
+    """
+
+    def __init__(self, table: TrialTable, journal: Journal, mode: str, display: Display, retries: int = 0) -> None:
+        self.table, self.journal, self.mode, self.display, self.retries = table, journal, mode, display, retries
+        self.stopping = False
+        self.broken = ""
+        self.spent: Spent | None = None
+        self.leaving: dict[int, str] = {}
         self._noted: set[str] = set()
         self._over = sum(t.over for t in table.trials.values())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
@@ -61,6 +74,8 @@ class Watcher(tune.Callback):
 
     @interrupting
     def _end(self) -> None:
+        for number in [t.number for t in self.table.trials.values() if t.state == "running" and self.spent]:
+            self._is_over(number, "stopped", str(self.spent), BUDGET)
         for number in [t.number for t in self.table.trials.values() if not t.over]:
             self.table.record(number, state="waiting", error="")
             self._warn(number)
@@ -69,6 +84,8 @@ class Watcher(tune.Callback):
 
     @interrupting
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        crashes = max((self.table.trials[number].crashes for number in self._running(trial)), default=0)
+        trial.max_failures = trial.num_failures + max(0, self.retries - crashes)
         self._record(trial, state="running")
 
     @interrupting
@@ -81,6 +98,8 @@ class Watcher(tune.Callback):
         if result.get("note"):
             self._once(self.display.note, result["note"])
         for one in result.get("trials", [result]):
+            if self.table.trials[one["trial"]].over:  # stopped while its process started
+                continue
             self.table.update(one["trial"], **{name: one[name] for name in ("round", "score", "place") if name in one})
             if one["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
                 self._is_over(one["trial"], one["state"], one["error"])
@@ -89,9 +108,18 @@ class Watcher(tune.Callback):
     @interrupting
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         for number in self._running(trial):  # the scheduler ended it
-            self._is_over(number, "stopped", "")
-            self._settle(number)
+            self.stopped(number, self.leaving.pop(number, ""))
         self._show()
+
+    def stopped(self, number: int, why: str) -> None:
+        """Record that a trial is over before its end."""
+        self._is_over(number, "stopped", why)
+        self._settle(number)
+
+    def leaves(self, trial_id: str) -> bool:
+        """Return true if a trial of Ray's is to end at this report, though neither it nor the scheduler ends it."""
+        numbers = self.table.numbers[trial_id]
+        return all(number in self.leaving or self.table.trials[number].over for number in numbers)
 
     def _settle(self, number: int) -> None:
         """Set the run's status to stopped: Ray pauses a trial before it stops it for good, which its run calls interrupted."""
@@ -105,13 +133,16 @@ class Watcher(tune.Callback):
         if reason.broken:
             self.breaks(reason.words)
             return
-        error = f"{reason.words} ({trial.num_failures} times)" if trial.num_failures > 1 else reason.words
         for number in self._running(trial):
+            crashes = self.table.trials[number].crashes + 1
+            error = f"{reason.words} ({crashes} times)" if crashes > 1 else reason.words
             run = self.table.folder.trial(number)
             if run.is_run():  # which nobody is there to note
                 run.update(status="failed", error=error)
                 self.table.update(number, round=max((entry.round for entry in entries(run.journal)), default=0))
-            self._is_over(number, "failed", error, MACHINE if reason.machine else "")
+            again = reason.machine and crashes <= self.retries + 1  # after that it had its further chance
+            self.table.record(number, crashes=crashes)
+            self._is_over(number, "failed", error, MACHINE if again else "")
         self._show()
 
     @interrupting
@@ -120,11 +151,18 @@ class Watcher(tune.Callback):
         if reason.broken:
             self.breaks(reason.words)
             return
-        self._record(trial, state="waiting", error=f"{reason.words}; it is begun again from its last checkpoint")
+        error = f"{reason.words}; it is begun again from its last checkpoint"
+        for number in self._running(trial):
+            self.table.record(number, state="waiting", error=error, crashes=self.table.trials[number].crashes + 1)
+        self._show()
 
     def breaks(self, what: str) -> None:
         """Interrupt the sweep: a disk or a mount failed, and would end every other trial, too."""
         self.broken = self.broken or what
+
+    def ends(self, spent: Spent) -> None:
+        """End the sweep, whose budget is used up: trials that run are stopped, others wait for it to go on."""
+        self.spent = self.spent or spent
 
     def _running(self, trial: RayTrial) -> list[int]:
         return [number for number in self.table.numbers[trial.trial_id] if not self.table.trials[number].over]
@@ -172,14 +210,14 @@ class Watcher(tune.Callback):
 
 
 class Stopper(tune.Stopper):
-    """Stops all trials of an interrupted sweep, or of one whose disk failed."""
+    """Stops single trials by hand, and all trials of an interrupted sweep, of one whose disk failed or whose budget is spent."""
 
     def __init__(self, watcher: Watcher, interruption: Interruption) -> None:
         self.watcher, self.interruption = watcher, interruption
         self._noted = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return self.watcher.leaves(trial_id)
 
     def stop_all(self) -> bool:
         watcher, signal = self.watcher, self.interruption.signal
@@ -190,4 +228,7 @@ class Stopper(tune.Stopper):
         if signal and not self._noted:
             self._noted = True
             watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
+        elif watcher.spent and not watcher.stopping:
+            watcher.stopping = True
+            watcher.display.note(f"stopping: {watcher.spent}; every trial keeps a checkpoint")
         return watcher.stopping

@@ -1,0 +1,258 @@
+"""Control of a sweep from another terminal: requests, which are small files in its folder, and what its driver does with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+
+from ganflow.errors import GanflowError
+from ganflow.files import read_bytes, write_text
+from ganflow.machine import broken
+from ganflow.runs import folders
+from ganflow.tune.budget import Budget
+from ganflow.tune.records import SweepFolder, TrialRecord
+from ganflow.tune.space import Config, Space
+from ganflow.tune.trials import TrialTable
+from ganflow.tune.validation import read_point
+
+if TYPE_CHECKING:
+    from ganflow.runs.loop import Interruption
+    from ganflow.tune.search import Searcher
+    from ganflow.tune.watcher import Watcher
+
+FOLDER = "requests"
+BY_HAND = "by hand"
+EVERY = 1.0
+"""Seconds between two looks at the requests."""
+_LARGEST = 65_536
+_NAME = re.compile(r"[\w-]+\.json")
+
+
+class Refused(GanflowError):
+    """A request that cannot be met, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Request to the driver of a sweep.
+
+    Attributes:
+        path: of its file, which is removed once it is met.
+        add: values of a trial to try; None where something is to stop.
+        stop: number of the trial to stop; None for the whole sweep.
+    """
+
+    path: Path
+    add: dict[str, Any] | None = None
+    stop: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.path.stem
+
+
+def ask(folder: SweepFolder, **request: Any) -> None:
+    """Leave a request for the driver: `stop=3`, `stop=None` for the whole sweep, or `add={…}`.
+
+    Raises:
+        GanflowError: it cannot be written.
+    """
+    path = folder.path / FOLDER / f"{folders.stamp()}-{os.getpid()}.json"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, json.dumps(request) + "\n")
+    except OSError as error:
+        raise GanflowError(f"cannot write {path}: {error.strerror}") from error
+
+
+def requests(folder: SweepFolder) -> Iterator[tuple[Path, Request | None]]:
+    """The requests in a sweep's folder, oldest first; None for what is none."""
+    try:
+        names = sorted(filter(_NAME.fullmatch, os.listdir(folder.path / FOLDER)))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        path = folder.path / FOLDER / name
+        yield path, _read(path)
+
+
+def _read(path: Path) -> Request | None:
+    try:
+        ((action, value),) = json.loads(read_bytes(path, _LARGEST)).items()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    number = type(value) is int and value >= 0
+    if action == "stop" and (value is None or number):
+        return Request(path, stop=value)
+    return Request(path, add=value) if action == "add" and isinstance(value, dict) and value else None
+
+
+def check_values(values: dict[str, Any], space: Space) -> Config:
+    """The values of a trial, keys in their one form.
+
+    Raises:
+        Refused: they are not in the space, or make no recipe that can be trained.
+    """
+    problems: list[str] = []
+    point = read_point(values, "", space, lambda path, text: problems.append(text))
+    if problems:
+        raise Refused(problems[0])
+    try:
+        space.validate(space.sample(random.Random(0), point))
+    except GanflowError as error:
+        raise Refused(str(error)) from error
+    return point
+
+
+def total_of(count: int, trials: Mapping[int, TrialRecord]) -> int:
+    """Number of trials that there will be.
+
+    Args:
+        count: of those that the searcher proposes. Trials that were added have numbers from there on.
+    """
+    return count + sum(number >= count for number in trials)
+
+
+class Control:
+    """Control of a sweep none of whose trials runs.
+
+    Args:
+        seed: of the search.
+        count: trials that the searcher proposes.
+    """
+
+    def __init__(self, table: TrialTable, space: Space, seed: int, count: int) -> None:
+        self.table, self.space, self.seed, self.count = table, space, seed, count
+
+    @property
+    def total(self) -> int:
+        return total_of(self.count, self.table.trials)
+
+    def stop(self, number: int) -> None:
+        """Stop a trial that waits: the sweep does not go on with it."""
+        stop(self.table, number)
+
+    def add(self, values: dict[str, Any], request: str = "") -> int:
+        """Add a trial with these values, others drawn at random; returns its number.
+
+        Raises:
+            Refused: they are not in the space.
+        """
+        point = check_values(values, self.space)
+        number = max(self.count, 1 + max(self.table.trials, default=-1))
+        config = self.space.sample(random.Random(f"{self.seed}/{number}"), point)
+        self.table.record(number, config=config, state="waiting", request=request)
+        self.table.folder.update(trials=self.total)
+        return number
+
+    def settle(self, note: Callable[[str], None]) -> None:
+        """Meet the requests that are left in the folder. Each is removed after what it asks for is written down.
+
+        Args:
+            note: says why one cannot be met.
+        """
+        for path, request in requests(self.table.folder):
+            try:
+                if request is None:
+                    raise Refused(f"{path} is not a request")
+                met = self._meet(request)
+            except Refused as problem:
+                note(f"a request is passed over: {problem}")
+                met = True
+            if met:
+                path.unlink(missing_ok=True)
+
+    def _meet(self, request: Request) -> bool:
+        """Return whether nothing is left to do."""
+        if request.add is not None:
+            known = request.id in {trial.request for trial in self.table.trials.values()}  # the driver died before it removed it
+            if not known:
+                self.add(request.add, request.id)
+            return True
+        if request.stop is None:
+            self.stop_all()
+            return True
+        if request.stop not in self.table.trials:
+            raise Refused(f"there is no trial {request.stop}")
+        if not over_for_good(self.table.trials[request.stop]):
+            self.stop(request.stop)
+        return over_for_good(self.table.trials[request.stop])
+
+    def stop_all(self) -> None:
+        """Do nothing: the sweep stopped before it knew of the request."""
+
+
+def over_for_good(trial: TrialRecord) -> bool:
+    """Tell whether a trial would not go on with its sweep."""
+    return trial.over and not trial.cause
+
+
+def stop(table: TrialTable, number: int) -> None:
+    """Write down that a trial which does not run is not to be begun again."""
+    table.record(number, state="stopped", error=BY_HAND, cause="")
+    table.folder.update(over=sum(trial.over for trial in table.trials.values()))
+    run = table.folder.trial(number)
+    if run.is_run():
+        run.update(status="stopped")
+
+
+class Live(Control, tune.Callback):
+    """Control of a sweep that runs: looks at its requests and its budget once in a second, at a step of Ray's."""
+
+    def __init__(
+        self, before: Control, watcher: Watcher, searcher: Searcher, budget: Budget, interruption: Interruption
+    ) -> None:
+        super().__init__(before.table, before.space, before.seed, before.count)
+        self.watcher, self.searcher, self.budget, self.interruption = watcher, searcher, budget, interruption
+        self._next = 0.0
+
+    def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY
+        try:
+            self.budget.count(sum(trial.status == RayTrial.RUNNING for trial in trials))
+            self.settle(self.watcher.display.note)
+        except (GanflowError, OSError) as error:
+            fault = broken(error, self.table.folder.path)
+            if fault is None:
+                raise
+            self.watcher.breaks(str(fault))
+        spent = self.budget.spent(sum(trial.state == "failed" for trial in self.table.trials.values()))
+        if spent:
+            self.watcher.ends(spent)
+
+    def stop(self, number: int) -> None:
+        trial = self.table.trials[number]
+        together = next((numbers for numbers in self.table.numbers.values() if number in numbers), [number])
+        if trial.over:
+            super().stop(number)
+        elif trial.state == "waiting":
+            self.watcher.stopped(number, BY_HAND)
+            self.searcher.tell(number, trial.config, trial.score)
+        elif len(together) > 1:
+            raise Refused(f"trial {number} trains together with {len(together) - 1} others, and cannot be stopped alone")
+        else:
+            self.watcher.leaving[number] = BY_HAND
+
+    def add(self, values: dict[str, Any], request: str = "") -> int:
+        number = super().add(values, request)
+        self.searcher.tell(number, self.table.trials[number].config, None, over=False)
+        self.table.added.append(number)
+        self.watcher.display.expect(self.total)
+        return number
+
+    def stop_all(self) -> None:
+        self.interruption.signal = self.interruption.signal or signal.SIGINT
