@@ -111,7 +111,7 @@ def _add(folder: SweepFolder, more: list[str]) -> int:
     """Have a trial tried."""
     from ganflow.recipe import read_recipe
     from ganflow.recipe.overrides import assignments
-    from ganflow.tune.control import Control, Refused, ask, check_values
+    from ganflow.tune.control import Control, ask, check_values
     from ganflow.tune.reading import read_space
     from ganflow.tune.trials import TrialTable
 
@@ -122,10 +122,7 @@ def _add(folder: SweepFolder, more: list[str]) -> int:
     if recipe.tune is None:
         raise GanflowError(f"{folder.recipe} has no section 'tune'")
     space = read_space(recipe, folder.recipe)
-    try:
-        check_values(values, space)
-    except Refused as problem:
-        raise GanflowError(f"ganflow sweeps add: {problem}") from problem.__cause__
+    check_values(values, space)
     if _runs(folder):
         ask(folder, add=values)
         say(f"{folder.sweep} will try it next")

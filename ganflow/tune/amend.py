@@ -18,13 +18,13 @@ from ganflow.tune.records import SweepFolder
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
 WHY = {
     "tune.space": "trials of another space are another search",
-    "tune.points": "they were the first trials",
-    "tune.metric": "the trials there are were judged by another",
-    "tune.mode": "the trials there are were judged the other way round",
-    "tune.rounds": "the trials there are played another number of rounds",
-    "tune.seed": "the trials there are were drawn from another",
-    "tune.search": "the trials there are were proposed by another searcher",
-    "tune": "the trials there are were played by other rules",
+    "tune.points": "they were its first trials",
+    "tune.metric": "its trials were judged by another",
+    "tune.mode": "its trials were judged the other way round",
+    "tune.rounds": "its trials played another number of rounds",
+    "tune.seed": "its trials were drawn with another",
+    "tune.search": "its trials were proposed by another searcher",
+    "tune": "its trials were played by other rules",
 }
 """Key → why it cannot change; those that are not in `tune` change what is trained."""
 
@@ -61,7 +61,7 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
     assert before.tune is not None
     for path in paths:
         if not _within(path, MAY_CHANGE):
-            why = next((why for key, why in WHY.items() if _within(path, [key])), "the trials there are trained something else")
+            why = next((why for key, why in WHY.items() if _within(path, [key])), "its trials trained something else")
             raise GanflowError(f"{path} cannot change in a sweep that has begun: {why}; {_instead(folder, overrides)}")
     if after.tune is None or after.tune.trials == before.tune.trials:
         return
@@ -70,8 +70,8 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
         raise GanflowError(f"{what}; {_instead(folder, [*overrides, 'tune.search=random'])}")
     proposed = len(folder.trials())
     if after.tune.trials < proposed:
-        how = f"to end the sweep as it is: ganflow sweeps stop {folder.reference()}"
-        raise GanflowError(f"tune.trials: {proposed} trials have been proposed, so {after.tune.trials} are too few; {how}")
+        few = f"{proposed} trials have been proposed already, so {after.tune.trials} are too few"
+        raise GanflowError(f"tune.trials: {few}; use {proposed} or more")
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

@@ -33,7 +33,7 @@ class Spent:
 
 
 class Budget:
-    """What a sweep may use, and has used.
+    """The limits of a sweep, and what it has used.
 
     Args:
         folder: whose record has what earlier sessions used.

@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 FOLDER = "requests"
 BY_HAND = "by hand"
 EVERY = 1.0
-"""Seconds between two looks at the requests."""
+"""Seconds between two readings of the requests."""
 _LARGEST = 65_536
 _NAME = re.compile(r"[\w-]+\.json")
 
@@ -79,17 +80,19 @@ def ask(folder: SweepFolder, **request: Any) -> None:
 def requests(folder: SweepFolder) -> Iterator[tuple[Path, Request | None]]:
     """The requests in a sweep's folder, oldest first; None for what is none."""
     try:
-        names = sorted(filter(_NAME.fullmatch, os.listdir(folder.path / FOLDER)))
+        with os.scandir(folder.path / FOLDER) as entries:
+            names = [entry.name for entry in entries if _NAME.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return
-    for name in names:
+    for name in sorted(names):
         path = folder.path / FOLDER / name
         yield path, _read(path)
 
 
 def _read(path: Path) -> Request | None:
     try:
-        ((action, value),) = json.loads(read_bytes(path, _LARGEST)).items()
+        raw = read_bytes(path, _LARGEST + 1)
+        ((action, value),) = json.loads(raw if len(raw) <= _LARGEST else "").items()
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     number = type(value) is int and value >= 0
@@ -134,6 +137,7 @@ class Control:
 
     def __init__(self, table: TrialTable, space: Space, seed: int, count: int) -> None:
         self.table, self.space, self.seed, self.count = table, space, seed, count
+        self._met: set[Path] = set()
 
     @property
     def total(self) -> int:
@@ -163,6 +167,8 @@ class Control:
             note: says why one cannot be met.
         """
         for path, request in requests(self.table.folder):
+            if path in self._met:
+                continue
             try:
                 if request is None:
                     raise Refused(f"{path} is not a request")
@@ -171,7 +177,9 @@ class Control:
                 note(f"a request is passed over: {problem}")
                 met = True
             if met:
-                path.unlink(missing_ok=True)
+                self._met.add(path)
+                with suppress(PermissionError):  # another user's
+                    path.unlink(missing_ok=True)
 
     def _meet(self, request: Request) -> bool:
         """Return whether nothing is left to do."""
@@ -208,7 +216,7 @@ def stop(table: TrialTable, number: int) -> None:
 
 
 class Live(Control, tune.Callback):
-    """Control of a sweep that runs: looks at its requests and its budget once in a second, at a step of Ray's."""
+    """Control of a sweep that runs: meets requests and watches the budget once in a second, at a step of Ray's."""
 
     def __init__(
         self, before: Control, watcher: Watcher, searcher: Searcher, budget: Budget, interruption: Interruption
