@@ -1,4 +1,4 @@
-"""`ganflow sweeps`: a table of all sweeps, or all that is known of one."""
+"""`ganflow sweeps`: a table of all sweeps, all that is known of one, and the control of one that another terminal runs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,23 @@ from ganflow.cli.listing import (
 )
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import all_sweeps, find_sweep
+from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
 from ganflow.tune import records
 from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, number
 from ganflow.tune.repeats import Repeats
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["show"], help="'show SWEEP' tells all about one sweep")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["show", "stop", "add"],
+        help="'show SWEEP' tells all about one sweep; 'stop SWEEP' ends one that runs, as Ctrl-C does; 'stop SWEEP TRIAL' ends a "
+        "trial, which keeps its checkpoint and is not begun again; 'add SWEEP key=value …' has a trial with these values tried "
+        "next, other keys drawn at random",
+    )
     parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="its name, or its folder")
+    parser.add_argument("more", nargs="*", metavar="TRIAL|key=value", help="with stop, or with add")
     parser.add_argument("--write", action="store_true", help="with show: write best.yaml, trials.csv and plots of what there is")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
@@ -41,14 +49,18 @@ def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sweeps_command(args: argparse.Namespace) -> int:
     if args.action and not args.sweep:
-        raise GanflowError("show which sweep? (ganflow sweeps lists them)")
-    if args.write and not args.action:
+        raise GanflowError(f"{args.action} which sweep? (ganflow sweeps lists them)")
+    if args.write and args.action != "show":
         raise GanflowError("--write goes with show: ganflow sweeps show SWEEP --write")
     if not args.action:
         none = f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan"
         say_list(all_sweeps_facts(args.runs), table, none, args.json)
         return 0
     folder = find(args.sweep, args.runs)
+    if args.action != "show":
+        return _stop(folder, args.more) if args.action == "stop" else _add(folder, args.more)
+    if args.more:
+        raise GanflowError(f"show takes one sweep; leave out {args.more[0]}")
     if args.write:
         from ganflow.tune.report import summarize
 
@@ -67,6 +79,77 @@ def sweeps_command(args: argparse.Namespace) -> int:
     ]
     say_json({**sweep, "results": results, "files": [str(path) for path in files(folder)], "about": record.raw})
     return 0
+
+
+def _stop(folder: SweepFolder, more: list[str]) -> int:
+    """End a trial, or the whole sweep."""
+    from ganflow.tune.control import ask, over_for_good, stop
+    from ganflow.tune.trials import TrialTable
+
+    runs, reference = _runs(folder), folder.reference()
+    if not more:
+        if not runs:
+            how = f"to leave out a trial when it goes on: ganflow sweeps stop {reference} TRIAL"
+            raise GanflowError(f"{folder.sweep} does not run ({_status(folder)}), so there is nothing to stop; {how}")
+        ask(folder, stop=None)
+        say(f"{folder.sweep} will stop, every trial with a checkpoint; go on with: ganflow tune --resume {reference}")
+        return 0
+    number, repeats = int(more[0]) if more[0].isascii() and more[0].isdigit() else -1, Repeats.of(folder.read())
+    trials = {trial.number: trial for trial in repeats.trials(folder.trials().values())}
+    if number not in trials or len(more) > 1:
+        there = f"its trials have the numbers 0 to {max(trials)}" if trials else "it has no trials yet"
+        raise GanflowError(f"stop takes the number of one trial of {folder.sweep}, not {' '.join(more)[:50]!r}; {there}")
+    if over_for_good(trials[number]):
+        raise GanflowError(f"trial {number} of {folder.sweep} is over already: it {_ENDS[trials[number].state]}")
+    if runs:
+        ask(folder, stop=number)
+        say(f"trial {number} of {folder.sweep} will stop at its next report, with a checkpoint")
+        return 0
+    with locked(folder):
+        stop(TrialTable(folder, {}, [], folder.mended(), repeats=repeats), number)
+    say(f"trial {number} of {folder.sweep} is stopped: ganflow tune --resume {reference} does not go on with it")
+    return 0
+
+
+_ENDS = {"finished": "finished", "stopped": "was stopped", "diverged": "diverged", "failed": "failed"}
+
+
+def _add(folder: SweepFolder, more: list[str]) -> int:
+    """Have a trial tried."""
+    from ganflow.recipe import read_recipe
+    from ganflow.recipe.overrides import assignments
+    from ganflow.tune.control import Control, ask, check_values
+    from ganflow.tune.reading import read_space
+    from ganflow.tune.trials import TrialTable
+
+    if not more:
+        raise GanflowError(f"which values? e.g. ganflow sweeps add {folder.reference()} optimizer.lr=1e-3")
+    values = assignments(more)
+    recipe = read_recipe(folder.recipe)
+    if recipe.tune is None:
+        raise GanflowError(f"{folder.recipe} has no section 'tune'")
+    space = read_space(recipe, folder.recipe)
+    check_values(values, space)
+    if _runs(folder):
+        ask(folder, add=values)
+        say(f"{folder.sweep} will try it next")
+        return 0
+    with locked(folder):
+        table = TrialTable(folder, {}, [], folder.mended(), repeats=Repeats.of(folder.read()))
+        number = Control(table, space, recipe.tune.seed, space.count(recipe.tune)).add(values)
+    say(f"trial {number} of {folder.sweep} is added; try it with: ganflow tune --resume {folder.reference()}")
+    return 0
+
+
+def _status(folder: SweepFolder) -> str:
+    return status(folder, folder.read())
+
+
+def _runs(folder: SweepFolder) -> bool:
+    """Tell whether a driver runs the sweep, here or on another machine."""
+    if folder.read().seeds:
+        raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`, which has no trials to stop or add")
+    return _status(folder) == "running"
 
 
 def find(name: str, root: Path) -> SweepFolder:
@@ -127,6 +210,11 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
     if sweep["created"]:
         yield row("created", f"{sweep['created']}, {age(sweep['created'])} ago")
+    if record.seconds:
+        gpu = f", {record.gpu_seconds / 3600:.2f} GPU hours" if record.gpu_seconds else ""
+        yield row("used", f"{record.seconds / 3600:.2f} hours{gpu}")
+    for change in record.amended:
+        yield row("changed", f"{change['time']}: {', '.join(change['changed'])}")
     for name in ("address", "host", "pid", "error"):
         if value := getattr(record, name):
             yield row(name, value)

@@ -141,7 +141,18 @@ def recipe_and_overrides(args: argparse.Namespace) -> tuple[str | None, list[str
 def tune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", help="a recipe with a tune section: a file, or the name of one of ganflow's own")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe, e.g. tune.trials=8")
-    parser.add_argument("--resume", metavar="SWEEP", help="go on with a sweep, whatever interrupted it")
+    parser.add_argument(
+        "--resume",
+        metavar="SWEEP",
+        help="go on with a sweep, whatever interrupted it, and try again what the machine broke; with changes of tune.trials, "
+        "tune.retries, tune.concurrency, tune.resources, tune.budget or track",
+    )
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with --resume: try all trials again that failed, from their last checkpoints; not those that diverged, which would "
+        "diverge again",
+    )
     parser.add_argument("--name", metavar="N", help="of the sweep and its folder (default: the recipe's, numbered)")
     parser.add_argument(
         "--address",
@@ -161,8 +172,10 @@ def tune_command(args: argparse.Namespace) -> int:
     from ganflow.machine import Broken
 
     name, overrides = recipe_and_overrides(args)
-    if args.resume and (name or args.name or overrides or args.dry_run):
-        raise GanflowError("--resume goes on with a sweep as it is; leave out the recipe, its changes, --name and --dry-run")
+    if args.resume and (name or args.name or args.dry_run):
+        raise GanflowError("--resume goes on with a sweep's own recipe; leave out the recipe, --name and --dry-run")
+    if args.retry_failed and not args.resume:
+        raise GanflowError("--retry-failed goes with --resume: ganflow tune --resume NAME --retry-failed")
     if not args.resume and not name:
         raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
     if args.resume and args.earlier:
@@ -183,9 +196,14 @@ def tune_command(args: argparse.Namespace) -> int:
         from ganflow.tune.submit import submit
 
         recipe = make_plan(name, overrides).recipe if name else None
-        return submit(address, recipe, args.runs, name=args.name, resume=args.resume, quiet=args.quiet)
+        more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
+        return submit(address, recipe, args.runs, name=args.name, resume=args.resume, more=more, quiet=args.quiet)
     if args.resume:
+        from ganflow.tune.amend import amend
+
         folder = find(args.resume, args.runs)
+        for change in amend(folder, overrides) if overrides else ():
+            say(change, err=True)
         plan = make_plan(folder.recipe)
     else:
         assert name is not None
@@ -200,7 +218,7 @@ def tune_command(args: argparse.Namespace) -> int:
     shown = shown_path(folder.path)
     again = f"ganflow tune --resume {folder.reference()}"
     try:
-        outcome = driver.go(folder, plan, args.address, quiet=args.quiet)
+        outcome = driver.go(folder, plan, args.address, quiet=args.quiet, retry_failed=args.retry_failed)
     except GanflowError as error:
         if isinstance(error, Broken):
             raise Broken(f"{error}, then go on with: {again}") from error
@@ -219,10 +237,14 @@ def tune_command(args: argparse.Namespace) -> int:
         say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
     say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
+    if outcome.spent:
+        say(f"{outcome.spent}; go on with more: {again} {outcome.spent.more}")
     if outcome.failed:
         say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.reference()}")
         if outcome.retriable:
             say(f"{outcome.retriable} for no reason of {'their' if outcome.retriable > 1 else 'its'} own; try again: {again}")
+        if outcome.failed > outcome.retriable:
+            say(f"when the reasons are mended, go on with all that failed: {again} --retry-failed")
         return 1
     return 0
 

@@ -22,9 +22,10 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ganflow.contract.settings import keys as keys_of
-from ganflow.errors import did_you_mean
+from ganflow.errors import RecipeError, did_you_mean
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
 from ganflow.recipe.values import longest_key, steps
@@ -60,6 +61,22 @@ def is_override(argument: str) -> bool:
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Command-line arguments as (recipes, overrides)."""
     return [a for a in arguments if not is_override(a)], [a for a in arguments if is_override(a)]
+
+
+def assignments(arguments: Sequence[str]) -> dict[str, Any]:
+    """The values of `key=value` arguments, by their keys as they are written.
+
+    Raises:
+        RecipeError: one is not of that form, or its value is not YAML.
+    """
+    problems = Problems("")
+    parsed = [override for text in arguments if (override := _parse(text, problems, COMMAND_LINE))]
+    for override in parsed:
+        if override.sign:
+            problems.add(COMMAND_LINE, f"{shown(override.sign + override.path)} is not key=value")
+    if problems:
+        raise RecipeError(problems)
+    return {override.path: override.value.plain() for override in parsed}
 
 
 def apply(

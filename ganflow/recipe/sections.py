@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from ganflow.addresses import password_problem
@@ -145,6 +146,7 @@ class Track:
 
 MOST_SEEDS = 1000
 SEARCHERS = ("random", "grid", "tpe", "gp", "cmaes", "hyperopt", "optuna")
+BUDGETS = ("hours", "gpu_hours", "failures")
 UNSUPPORTED = {
     "ax": "Ray Tune's adapter does not work with today's ax",  # tried: 1.3
     "bayesopt": "Ray Tune's adapter does not work with today's bayesian-optimization",  # tried: 3.4
@@ -178,7 +180,10 @@ class Tune:
     interval: float = key(0.1, "pbt: share of the rounds between copies of good trials over bad ones", gt=0, le=1)
     resources: dict[str, float] = key({"cpus": 1.0, "gpus": 0.0}, "of a trial; gpus: a fraction up to 1, or a whole number")
     concurrency: int = key(0, "trials at a time; 0: as many as the resources allow", ge=0)
-    retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
+    retries: int = key(2, "times that a trial which died is begun again from its last checkpoint, over all resumes", ge=0)
+    budget: dict[str, float] = key(
+        {}, "of the whole sweep: hours, gpu_hours, failures (trials that failed); where one is used up it ends"
+    )
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
     executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
@@ -198,6 +203,7 @@ class Tune:
             problems.append(("resources", f"a trial needs CPUs, not {cpus:g}"))
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             problems.append(("resources", f"{gpus:g} GPUs cannot be given to a trial; use a fraction up to 1, or a whole number"))
+        problems += [("budget", text) for text in self._budget_problems(gpus)]
         if self.pack > 1 and self.scheduler != "none":
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
@@ -236,3 +242,12 @@ class Tune:
             text = f"with {self.scheduler} a trial's seeds train in one process; give it one GPU, or use scheduler: none"
             problems.append(("seeds", text))
         return problems
+
+    def _budget_problems(self, gpus: float) -> Iterator[str]:
+        for name, limit in self.budget.items():
+            if name not in BUDGETS:
+                yield f"unknown key {name[:50]!r} in tune.budget (keys: {', '.join(BUDGETS)})"
+            elif not limit > 0 or (name == "failures" and limit != int(limit)):
+                yield f"{limit:g} {name} are no budget; use a {'whole ' if name == 'failures' else ''}number above 0"
+        if "gpu_hours" in self.budget and not gpus:
+            yield "gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or use hours"

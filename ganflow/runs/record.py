@@ -94,6 +94,13 @@ class AlarmRecord(TypedDict):
     value: NotRequired[float]
 
 
+class Amendment(TypedDict):
+    """A change of a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"."""
+
+    time: str
+    changed: list[str]
+
+
 class Git(TypedDict):
     commit: str
     dirty: NotRequired[bool | None]
@@ -131,6 +138,8 @@ class RunRecord:
         metric, mode, trials, over, address: a sweep's.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
+        amended: changes of a sweep's recipe after it was begun.
+        seconds, gpu_seconds: that a sweep has used, over all its sessions.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -176,6 +185,9 @@ class RunRecord:
     trials: int | None = None
     over: int = 0
     address: str = ""
+    amended: list[Amendment] = field(default_factory=list)
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
     seeds: list[int] = field(default_factory=list)
     trial_seeds: list[int] = field(default_factory=list)
     trial_quantile: float | None = None

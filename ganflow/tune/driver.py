@@ -23,7 +23,8 @@ from ganflow.tune.repeats import Repeats
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
-    from ganflow.tune.callbacks import Display
+    from ganflow.tune.budget import Spent
+    from ganflow.tune.display import Display
     from ganflow.tune.schedulers import Stopping
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
@@ -43,8 +44,13 @@ SETTINGS = {
 """Environment of Ray Tune, which reads it when a sweep begins."""
 
 
-def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
+def remember(
+    table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None, *, retry_failed: bool = False
+) -> list[int]:
     """Replay the recorded trials to searcher and scheduler. Those that the machine broke are to be tried again.
+
+    Args:
+        retry_failed: all that failed are, as often as the recipe allows.
 
     Returns:
         The numbers of the trials that are to go on.
@@ -54,8 +60,8 @@ def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stop
     """
     repeats = table.repeats
     for number, record in sorted(table.trials.items()):
-        if record.state == "failed" and record.cause == MACHINE:
-            table.record(number, state="waiting", error="", cause="")
+        if tried_again(record, retry_failed):
+            table.record(number, state="waiting", error="", cause="", **({"crashes": 0} if retry_failed else {}))
         for other in repeats.runs(repeats.trial(number)):  # the sweep died before all runs of a trial were written down
             if other not in table.trials:
                 table.record(other, config=record.config, state="waiting")
@@ -86,6 +92,11 @@ def together(histories: Mapping[int, list[Report]], repeats: Repeats) -> dict[in
     return found
 
 
+def tried_again(record: TrialRecord, retry_failed: bool) -> bool:
+    """Tell whether a trial that is over goes on with the sweep all the same."""
+    return record.over and bool(record.cause or (retry_failed and record.state == "failed"))
+
+
 def scored(folder: RunFolder, metric: str) -> list[Report]:
     """(time, round, score) of every report of a run that had a score."""
     return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
@@ -106,6 +117,7 @@ class Outcome:
         signal: the number of the signal that interrupted it, else 0.
         failed: how many trials died more often than they may.
         retriable: how many of them for what the machine did: a sweep that goes on tries them again.
+        spent: the part of its budget that ended it.
     """
 
     folder: SweepFolder
@@ -113,10 +125,16 @@ class Outcome:
     signal: int
     failed: int
     retriable: int = 0
+    spent: Spent | None = None
 
 
-def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool = False) -> Outcome:
+def go(
+    folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool = False, retry_failed: bool = False
+) -> Outcome:
     """Run every trial of the sweep that is not over yet.
+
+    Args:
+        retry_failed: and those that failed.
 
     Raises:
         Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
@@ -124,7 +142,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
     """
     from ganflow.runs.loop import interruptible
     from ganflow.tracking.follower import follower_of
-    from ganflow.tune.callbacks import Display
+    from ganflow.tune.control import total_of
+    from ganflow.tune.display import Display
     from ganflow.tune.report import summarize
 
     make_follower = follower_of(plan.recipe, folder.path.parent)
@@ -133,7 +152,8 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         before = folder.read()
         folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
         records = folder.mended()
-        keys, total = list(plan.space.keys), before.trials
+        trials = plan.repeats.trials(records.values())
+        keys, total = list(plan.space.keys), total_of(plan.space.count(plan.tune), trials)
         display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet)
         stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
@@ -145,7 +165,7 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
                 display.note(note)
         status = "failed"
         try:
-            _tune(folder, plan, records, address, display, interruption)
+            spent = _tune(folder, plan, records, address, display, interruption, retry_failed)
             status = "interrupted" if interruption.signal else "finished"
         except BaseException as error:
             fault = broken(error, folder.path) if isinstance(error, Exception) else None
@@ -165,20 +185,27 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
             if unsent:
                 display.note(str(unsent))
         failed = [t for t in plan.repeats.trials(folder.trials().values()) if t.state == "failed"]
-        return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed))
+        return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed), spent)
 
 
 def _tune(
-    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Display, interruption: Interruption
-) -> None:
-    """Let Ray Tune run the trials."""
+    folder: SweepFolder,
+    plan: Plan,
+    records: dict[int, TrialRecord],
+    address: str,
+    display: Display,
+    interruption: Interruption,
+    retry_failed: bool,
+) -> Spent | None:
+    """Let Ray Tune run the trials; returns the part of the budget that ended them early."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from ray import tune
 
     from ganflow.tune import compat
-    from ganflow.tune.callbacks import Stopper, Watcher
+    from ganflow.tune.budget import Budget
     from ganflow.tune.cluster import connect, guarded
+    from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
@@ -186,6 +213,7 @@ def _tune(
     from ganflow.tune.study import Study
     from ganflow.tune.trial import Trial
     from ganflow.tune.trials import TrialTable
+    from ganflow.tune.watcher import Stopper, Watcher
 
     compat.skip_usage_tags()
     compat.report_every_death()
@@ -206,17 +234,25 @@ def _tune(
     searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, folder.sweep, folder.study))
     room = Room(1 if address == "local" or searcher.learns else AHEAD)
     rule = make_scheduler(plan.tune, plan.mode, rounds, room)
-    unfinished = remember(table, plan.metric, searcher, rule)
+    control = Control(table, plan.space, plan.tune.seed, plan.space.count(plan.tune))
+    control.settle(display.note)
+    folder.update(trials=control.total)
+    display.expect(control.total)
+    budget = Budget(plan.tune, folder)
+    spent = budget.spent(sum(t.state == "failed" and not tried_again(t, retry_failed) for t in table.trials.values()))
+    if spent:
+        return spent
+    unfinished = remember(table, plan.metric, searcher, rule, retry_failed=retry_failed)
     scheduler: Any = rule or InTurn(room)
     if plan.tune.scheduler == "pbt":
         every = max(1, round(plan.tune.interval * rounds))
         scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
-    watcher = Watcher(table, journal, plan.mode, display)
-    runs = searcher.total * plan.repeats.size
-    if not unfinished and len(records) >= runs:
+    watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
+    if not unfinished and all(plan.repeats.runs(trial)[0] in table.trials for trial in range(searcher.total)):
         journal.close()
-        return
+        return None
+    live = Live(control, watcher, searcher, budget, interruption)
     template["pack"] = pack = _pack(plan, display.note)
     at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
@@ -228,7 +264,7 @@ def _tune(
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
                 scheduler=scheduler,
-                num_samples=runs,
+                num_samples=-1,  # until the searcher has no more, and none can be added
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,
             ),
@@ -236,7 +272,7 @@ def _tune(
                 name="sweep",
                 storage_path=str(scratch),
                 verbose=0,
-                callbacks=[watcher, room],
+                callbacks=[watcher, room, live],
                 failure_config=tune.FailureConfig(max_failures=plan.tune.retries),
                 stop=Stopper(watcher, interruption),
             ),
@@ -246,10 +282,12 @@ def _tune(
         finally:
             try:
                 watcher.end()
+                budget.note()
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         if watcher.broken:
             raise Broken(watcher.broken)
+        return watcher.spent
 
 
 def _data(plan: Plan) -> str:

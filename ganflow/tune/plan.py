@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ganflow.contract.game import Metric
     from ganflow.engine.game import Game
     from ganflow.plugins import Composition
+    from ganflow.runs.record import RunRecord
 
 BATCH = 8
 """Examples in the one small batch that is played to find the terms' names."""
@@ -312,7 +313,7 @@ def find(name: str, root: Path) -> SweepFolder:
 
 
 def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
-    from ganflow.runs.new import origin, tracking
+    from ganflow.runs.new import origin
 
     recipe = plan.recipe
     return {
@@ -330,11 +331,18 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         "over": 0,
         "rounds": rounds_of(plan),
         "seed": plan.tune.seed,
-        "tracking": {
-            **tracking(recipe),
-            "run_name": recipe.track.run_name or folder.sweep,
-            "images": False,
-            "log_model": False,
-            "files": ["best.yaml", "trials.csv"],
-        },
+        "tracking": destination(recipe, folder),
     }
+
+
+def destination(recipe: Recipe, folder: SweepFolder, before: RunRecord | None = None) -> dict[str, Any]:
+    """The destination of a sweep's record.
+
+    Args:
+        before: the record of a sweep that was begun.
+    """
+    from ganflow.runs.new import tracking
+
+    name = recipe.track.run_name or folder.sweep
+    few = {"run_name": name, "images": False, "log_model": False, "files": ["best.yaml", "trials.csv"]}
+    return {**tracking(recipe, before), **few}

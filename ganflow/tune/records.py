@@ -18,8 +18,9 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.record import mistyped
 
 OVER = ("finished", "stopped", "diverged", "failed")
-"""States in which a trial is over. "stopped": early, by the scheduler; "failed": died more often than it may be retried."""
-MACHINE = "machine"
+"""States in which a trial is over. "stopped": early, by the scheduler, by hand or with the sweep's budget; "failed": died more
+often than it may be retried."""
+MACHINE, BUDGET = "machine", "budget"
 
 
 @dataclass
@@ -32,8 +33,11 @@ class TrialRecord:
         state: "waiting", "running", or one of OVER.
         score: the last value of the sweep's metric; None where there is none yet.
         round: rounds played when it was reported.
-        error: why it diverged or failed.
-        cause: MACHINE where it failed for no fault of the trial's: a sweep that goes on tries it again.
+        error: why it diverged or failed, or was stopped.
+        cause: MACHINE where it failed for no fault of the trial's, BUDGET where it was stopped with the whole sweep: a sweep
+            that goes on tries it again.
+        crashes: how often its process died, or raised what is no sentence, over all resumes.
+        request: id of the request that added it; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
     """
@@ -45,6 +49,8 @@ class TrialRecord:
     round: int = 0
     error: str = ""
     cause: str = ""
+    crashes: int = 0
+    request: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
 

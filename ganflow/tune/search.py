@@ -235,14 +235,22 @@ class Proposals(RaySearcher):
         if not self.room.admits():
             return None  # not now
         self._tell([n for numbers in self.table.numbers.values() for n in numbers if self.table.trials[n].over])
-        numbers = self._left_over() or self._new()
-        if not numbers:
-            return self.FINISHED
+        numbers = self._added() or self._left_over() or self._new()
+        if not numbers:  # while trials run, others may be added
+            return None if any(not trial.over for trial in self.table.trials.values()) else self.FINISHED
         self.table.numbers[trial_id] = numbers
         return self.table.specs(numbers, self.space.changes)
 
+    def _added(self) -> list[int]:
+        """The next runs that were added by hand."""
+        added = [number for number in self.table.added if not self.table.trials[number].over]
+        turns = self.table.template.get("turns")
+        first, self.table.added = (added[: self.pack], added[self.pack :]) if turns else (added[:1], added[1:])
+        return first
+
     def _left_over(self) -> list[int]:
         """Runs to go on with: those that were packed together before are so again."""
+        self._unfinished = [number for number in self._unfinished if not self.table.trials[number].over]
         together = [n for n in self._unfinished if n // self.pack == self._unfinished[0] // self.pack]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together

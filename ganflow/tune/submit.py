@@ -123,6 +123,7 @@ def submit(
     *,
     name: str | None = None,
     resume: str | None = None,
+    more: Sequence[str] = (),
     quiet: bool = False,
     entrypoint: Sequence[str] | None = None,
     say: Callable[[str], None] = printing.say,
@@ -135,6 +136,7 @@ def submit(
         runs: the folder for runs as the cluster's nodes see it, an absolute path on storage that all of them mount.
         name: of a new sweep, if it is to have one.
         resume: the name of a sweep to go on with; there is no recipe then.
+        more: further arguments of `ganflow tune`.
         entrypoint: another command.
         say: prints what is said besides the job's output.
 
@@ -153,7 +155,7 @@ def submit(
         check_address(uri)
     check_dashboard(address.text)
     options = ["--resume", resume] if resume else [RECIPE, *(["--name", name] if name else [])]
-    options += ["--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
+    options += [*more, "--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
     command = ["python", "-P", "-m", "ganflow", "tune", *options]
     for note in _only_here(recipe) if recipe else []:
         say(note)

@@ -154,6 +154,7 @@ class TrialTable:
         common: changes of the recipe that all share.
         numbers: Ray's id of a trial → the number of its run, or of those that it plays together.
         repeats: how many runs a trial has, and their seeds.
+        added: runs of trials that were added by hand and are to be begun next.
     """
 
     folder: SweepFolder
@@ -162,6 +163,7 @@ class TrialTable:
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     numbers: dict[str, list[int]] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=Repeats)
+    added: list[int] = field(default_factory=list)
 
     def pooled(self) -> list[TrialRecord]:
         """The trials, each with its runs as one."""

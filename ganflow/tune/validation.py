@@ -25,20 +25,26 @@ def read_points(tune: Tune, space: Space, problem: Note) -> list[Config]:
     Args:
         problem: notes a problem at a path of the recipe.
     """
-    points = []
-    for index, written in enumerate(tune.points):
-        path = join("tune.points", index)
-        point = _flat(written, "", path, space, problem)
-        for key, value in point.items():
-            if not space.keys[key].contains(value):
-                problem(path, f"{key}: {to_flow(value)} is not in the space ({_written(space.keys[key])})")
-            elif not space.holds(key, point):
-                needed = [f"{o}: {to_flow(w[0] if len(w) == 1 else w)}" for o, w in space.conditions[key].items()]
-                problem(path, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
-        points.append(point)
+    points = [read_point(written, join("tune.points", index), space, problem) for index, written in enumerate(tune.points)]
     if tune.search != "grid" and len(points) > tune.trials:
         problem("tune.points", f"{len(points)} points do not fit into {tune.trials} trials; raise tune.trials")
     return points
+
+
+def read_point(written: dict[str, Any], path: str, space: Space, problem: Note) -> Config:
+    """Values of a trial, keys in their one form, options whole.
+
+    Args:
+        path: of the point, for its problems.
+    """
+    point = _flat(written, "", path, space, problem)
+    for key, value in point.items():
+        if not space.keys[key].contains(value):
+            problem(path, f"{key}: {to_flow(value)} is not in the space ({_written(space.keys[key])})")
+        elif not space.holds(key, point):
+            needed = [f"{o}: {to_flow(w[0] if len(w) == 1 else w)}" for o, w in space.conditions[key].items()]
+            problem(path, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
+    return point
 
 
 def _flat(values: dict[str, Any], above: str, path: str, space: Space, problem: Note) -> Config:

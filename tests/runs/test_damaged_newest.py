@@ -108,7 +108,7 @@ def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
     """Without Ray: the trial's run, and what the driver makes of it when it is over."""
     from ganflow.recipe import read_recipe
     from ganflow.runs.start import open_trial
-    from ganflow.tune.callbacks import Watcher
+    from ganflow.tune.watcher import Watcher
 
     session = open_trial(read_recipe(work / "tiny.yaml", ["~metrics"]), run, {})
     assert session.finish().round == 6

@@ -10,9 +10,9 @@ import textwrap
 
 import pytest
 
-from ganflow.tune import callbacks as module
+from ganflow.tune import display as module
 from ganflow.tune import records
-from ganflow.tune.callbacks import Display
+from ganflow.tune.display import Display
 from ganflow.tune.records import TrialRecord
 
 KEYS = ["optimizer.lr", "loss"]
@@ -189,7 +189,7 @@ def on_a_terminal(code, rows=14, columns=80):
     """What a script writes to a terminal of so many rows and columns."""
     head = """
         import fcntl, struct, sys, termios, time
-        from ganflow.tune.callbacks import Display
+        from ganflow.tune.display import Display
         from ganflow.tune.records import TrialRecord
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     """.replace("ROWS", str(rows)).replace("COLUMNS", str(columns))  # fmt: skip

@@ -15,9 +15,10 @@ from ganflow.machine import Broken
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
 from ganflow.tune import cluster, driver
-from ganflow.tune.callbacks import Stopper
+from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.records import MACHINE
+from ganflow.tune.watcher import Stopper
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def go(planned, monkeypatch):
 
     def run(act=lambda folder, interruption: None):
         plan, folder = planned
-        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop: act(folder, stop))
+        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop, retry: act(folder, stop))
         return driver.go(folder, plan, quiet=True)
 
     return run
@@ -108,18 +109,30 @@ def test_when_ray_is_to_stop_all(planned):
     notes = []
     interruption = SimpleNamespace(signal=0)
     table = SimpleNamespace(folder=planned[1])
-    watcher = SimpleNamespace(table=table, broken="", stopping=False, display=SimpleNamespace(note=notes.append))
+    watcher = SimpleNamespace(table=table, broken="", spent=None, stopping=False, display=SimpleNamespace(note=notes.append))
     stopper = Stopper(watcher, interruption)
     assert not stopper.stop_all()
-    assert not stopper("trial", {})
     assert planned[1].read().raw["status"] == "waiting"
     interruption.signal = signal.SIGINT
     assert stopper.stop_all()
     assert stopper.stop_all()
     assert planned[1].read().raw["status"] == "interrupted"  # by which the trials know that they are to go on
     assert notes == ["stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)"]
-    broken = SimpleNamespace(table=table, broken="a full disk", stopping=False, display=watcher.display)
+    broken = SimpleNamespace(table=table, broken="a full disk", spent=None, stopping=False, display=watcher.display)
     assert Stopper(broken, SimpleNamespace(signal=0)).stop_all()
+
+
+def test_when_a_budget_is_used_up_ray_is_to_stop_all_for_good(planned):
+    notes = []
+    watcher = SimpleNamespace(
+        table=SimpleNamespace(folder=planned[1]), broken="", spent=Spent("hours", 8, 8.01), stopping=False,
+        display=SimpleNamespace(note=notes.append),
+    )  # fmt: skip
+    stopper = Stopper(watcher, SimpleNamespace(signal=0))
+    assert stopper.stop_all()
+    assert stopper.stop_all()
+    assert planned[1].read().raw["status"] == "waiting"  # not "interrupted": the trials' runs are to end as stopped
+    assert notes == ["stopping: the sweep's budget of 8 hours is used up; every trial keeps a checkpoint"]
 
 
 @pytest.mark.parametrize(

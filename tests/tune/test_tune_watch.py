@@ -8,9 +8,10 @@ import pytest
 
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
-from ganflow.tune.callbacks import Watcher
-from ganflow.tune.records import MACHINE, SweepFolder
+from ganflow.tune.budget import Spent
+from ganflow.tune.records import BUDGET, MACHINE, SweepFolder
 from ganflow.tune.trials import TrialTable
+from ganflow.tune.watcher import Watcher
 
 DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task."
 OWN = "Traceback (most recent call last):\n  File \"x.py\", line 3, in step\n    f()\nValueError: what a pity\n"
@@ -36,7 +37,7 @@ class Shows:
 class Watched:
     """A sweep of a few trials, each with a run, and what Ray tells of them."""
 
-    def __init__(self, folder, count=3, mode="min", pack=1):
+    def __init__(self, folder, count=3, mode="min", pack=1, retries=2):
         self.folder, self.mode = folder, mode
         self.table = TrialTable(folder, {}, [], folder.trials())
         for n in range(count):
@@ -45,7 +46,7 @@ class Watched:
             if not folder.trial(n).path.exists():
                 folders.make(folder.trial(n)).update(status="running", round=0)
         self.display = Shows()
-        self.watcher = Watcher(self.table, Journal(folder.journal), mode, self.display)
+        self.watcher = Watcher(self.table, Journal(folder.journal), mode, self.display, retries)
 
     def of_ray(self, n, error="", failures=1, folder=None):
         file = None
@@ -136,6 +137,8 @@ def test_a_trial_that_fails_has_its_reason_and_the_rounds_of_its_journal(folder,
     for round in (10, 20, 30):
         journal.append(round, {"m": 1.0})
     journal.close()
+    for _ in range(failures - 1):
+        made.watcher.on_trial_recover(0, [], made.of_ray(0, error))
     made.watcher.on_trial_error(0, [], made.of_ray(0, error, failures))
     record, about = folder.trials()[0], folder.trial(0).read().raw
     assert (record.state, record.error, record.cause, record.round) == ("failed", said, cause, 30)
@@ -146,7 +149,7 @@ def test_the_last_of_several_failures_is_told(folder):
     made = Watched(folder)
     both = f"Failure # 1 (occurred at 2026)\n{DIED}\nFailure # 2 (occurred at 2026)\n{OWN}"
     made.watcher.on_trial_error(0, [], made.of_ray(0, both, 2))
-    assert folder.trials()[0].error == "what a pity (2 times)"
+    assert folder.trials()[0].error == "what a pity"
     assert folder.trials()[0].cause == ""
 
 
@@ -212,3 +215,67 @@ def test_a_damaged_checkpoint_is_told_of_once(folder):
     made.result(0, "finished", score=1.0)
     made.watcher.end()
     assert made.display.warned == ["trial 0: damaged checkpoint passed over: c cannot be read; gone on from round 7"]
+
+
+def crash(made, times):
+    """Ray tells of a process that died so many times, and begins the trial again as often as it may."""
+    for failures in range(1, times + 1):
+        trial = made.of_ray(0, DIED, failures - 1)
+        made.watcher.on_trial_start(0, [], trial)
+        trial.num_failures = failures
+        if failures > trial.max_failures:
+            made.watcher.on_trial_error(0, [], trial)
+            return failures
+        made.watcher.on_trial_recover(0, [], trial)
+    return None
+
+
+def test_crashes_are_counted_over_all_sessions_and_a_trial_has_one_more_chance_when_the_sweep_goes_on(folder):
+    made = Watched(folder)
+    assert crash(made, 1) is None
+    made.watcher.end()  # the sweep is interrupted
+    again = Watched(folder, 0)
+    again.table.numbers["ray0"] = [0]
+    assert crash(again, 9) == 2  # of two retries one is left
+    assert (folder.trials()[0].state, folder.trials()[0].cause, folder.trials()[0].crashes) == ("failed", MACHINE, 3)
+    folder.record(0, state="waiting", error="", cause="")  # as `remember` does, for it was the machine
+    third = Watched(folder, 0)
+    third.table.numbers["ray0"] = [0]
+    assert crash(third, 9) == 1
+    record = folder.trials()[0]
+    assert (record.state, record.cause, record.error, record.crashes) == ("failed", "", "its process died (4 times)", 4)
+
+
+def test_a_trial_stopped_by_hand_ends_at_its_next_report_with_its_reason(folder):
+    made = Watched(folder)
+    assert not made.watcher.leaves("ray0")
+    made.watcher.leaving[0] = "by hand"
+    assert made.watcher.leaves("ray0")
+    assert not made.watcher.leaves("ray1")
+    made.result(0, score=3.0)
+    made.watcher.on_trial_complete(0, [], made.of_ray(0))
+    record = folder.trials()[0]
+    assert (record.state, record.error, record.score, record.cause) == ("stopped", "by hand", 3.0, "")
+    assert folder.trial(0).read().raw["status"] == "stopped"
+    assert made.watcher.leaving == {}
+
+
+def test_a_trial_that_was_stopped_while_its_process_started_stays_so(folder):
+    made = Watched(folder)
+    made.table.record(0, state="waiting")
+    made.watcher.stopped(0, "by hand")
+    assert made.watcher.leaves("ray0")
+    made.result(0, "finished", score=1.0)
+    assert (folder.trials()[0].state, made.table.trials[0].score) == ("stopped", None)
+
+
+def test_where_the_budget_is_used_up_what_runs_is_stopped_and_what_waits_goes_on_with_more(folder):
+    made = Watched(folder)
+    made.result(0, "finished", score=1.0)
+    made.table.record(2, state="waiting")
+    made.watcher.ends(Spent("gpu_hours", 1.5, 1.6))
+    made.watcher.end()
+    assert [(t.state, t.error, t.cause) for t in folder.trials().values()] == [
+        ("finished", "", ""), ("stopped", "the sweep's budget of 1.5 GPU hours is used up", BUDGET), ("waiting", "", "")
+    ]  # fmt: skip
+    assert folder.trial(1).read().raw["status"] == "stopped"

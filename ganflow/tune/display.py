@@ -1,34 +1,20 @@
-"""Callbacks of Ray Tune: records written, progress displayed, the best trial kept."""
+"""Display of a sweep's trials, on a terminal or line by line."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from ray import tune
-from ray.tune.experiment import Trial as RayTrial
-
-from ganflow.errors import GanflowError
-from ganflow.machine import broken
 from ganflow.printing import escaped
-from ganflow.runs.folders import is_running
-from ganflow.runs.journal import Journal, entries
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import records
-from ganflow.tune.records import MACHINE, OVER, TrialRecord, best_of
-from ganflow.tune.trials import TrialTable, why
+from ganflow.tune.records import TrialRecord, best_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from ganflow.runs.loop import Interruption
 
 EVERY_SECONDS, AT_MOST_SECONDS = 10.0, 60.0  # plain lines besides those of trials that begin or end; more as it gets longer
 PARTS = 20  # … namely a twentieth of the time gone
@@ -101,6 +87,10 @@ class Display(Shown):
         now = time.monotonic()
         if now - self._printed >= min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS)):
             self._print(self._summary())
+
+    def expect(self, total: int) -> None:
+        """Expect another number of trials: some were added."""
+        self.total = total
 
     @property
     def left(self) -> float | None:
@@ -218,178 +208,3 @@ class Display(Shown):
             body.add_row(str(trial.number), state, score, records.played(trial, self.rounds), *values, Text(escaped(trial.place)))
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]
-
-
-Method = Callable[..., None]
-
-
-def interrupting(method: Method) -> Method:
-    """Decorate a method of the watcher: a disk that fails interrupts the sweep, whose trials are then ended as well as can be."""
-
-    @wraps(method)
-    def guarded(self: Watcher, *arguments: Any, **more: Any) -> None:
-        try:
-            method(self, *arguments, **more)
-        except (GanflowError, OSError) as error:
-            fault = broken(error, self.table.folder.path)
-            if fault is None:
-                raise
-            self.breaks(str(fault))
-
-    return guarded
-
-
-class Watcher(tune.Callback):
-    """Records and displays the trials' results."""
-
-    def __init__(self, table: TrialTable, journal: Journal, mode: str, display: Display) -> None:
-        self.table, self.journal, self.mode, self.display = table, journal, mode, display
-        self.stopping = False  # the whole sweep is being interrupted
-        self.broken = ""  # the disk or mount that failed, in a sentence
-        self._noted: set[str] = set()
-        self._over = sum(t.over for t in table.pooled())
-        journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
-        self.note_best()
-
-    def end(self) -> None:
-        """Record the end of Ray's part: trials that are not over wait for the sweep to go on."""
-        self._end()
-        self._show()
-        self.journal.close()
-
-    @interrupting
-    def _end(self) -> None:
-        for number in [t.number for t in self.table.trials.values() if not t.over]:
-            self.table.record(number, state="waiting", error="")
-            self._warn(number)
-        for number in [t.number for t in self.table.trials.values() if t.state == "stopped"]:
-            self._settle(number)
-
-    @interrupting
-    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self._record(trial, state="running")
-
-    @interrupting
-    def on_trial_result(
-        self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        if result.get("broken"):
-            there = result["host"]
-            self.breaks(result["broken"] if there == os.uname().nodename else f"on {there}: {result['broken']}")
-        if result.get("note"):
-            self._once(self.display.note, result["note"])
-        for one in result.get("trials", [result]):
-            self.table.update(one["trial"], **{name: one[name] for name in ("round", "score", "place") if name in one})
-            if one["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
-                self._is_over(one["trial"], one["state"], one["error"])
-        self._show()
-
-    @interrupting
-    def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        for number in self._running(trial):  # the scheduler ended it
-            self._is_over(number, "stopped", "")
-            self._settle(number)
-        self._show()
-
-    def _settle(self, number: int) -> None:
-        """Set the run's status to stopped: Ray pauses a trial before it stops it for good, which its run calls interrupted."""
-        run = self.table.folder.trial(number)
-        if run.is_run() and run.read().status in ("interrupted", "running") and not is_running(run):
-            run.update(status="stopped")
-
-    @interrupting
-    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        reason = why(trial)
-        if reason.broken:
-            self.breaks(reason.words)
-            return
-        error = f"{reason.words} ({trial.num_failures} times)" if trial.num_failures > 1 else reason.words
-        for number in self._running(trial):
-            run = self.table.folder.trial(number)
-            if run.is_run():  # which nobody is there to note
-                run.update(status="failed", error=error)
-                self.table.update(number, round=max((entry.round for entry in entries(run.journal)), default=0))
-            self._is_over(number, "failed", error, MACHINE if reason.machine else "")
-        self._show()
-
-    @interrupting
-    def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        reason = why(trial)
-        if reason.broken:
-            self.breaks(reason.words)
-            return
-        self._record(trial, state="waiting", error=f"{reason.words}; it is begun again from its last checkpoint")
-
-    def breaks(self, what: str) -> None:
-        """Interrupt the sweep: a disk or a mount failed, and would end every other trial, too."""
-        self.broken = self.broken or what
-
-    def _running(self, trial: RayTrial) -> list[int]:
-        return [number for number in self.table.numbers[trial.trial_id] if not self.table.trials[number].over]
-
-    def _record(self, trial: RayTrial, **values: Any) -> None:
-        for number in self._running(trial):
-            self.table.record(number, **values)
-        self._show()
-
-    def _show(self) -> None:
-        self.display.update(self.table.pooled())
-
-    def _once(self, show: Callable[[str], None], text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
-            show(text)
-
-    def _is_over(self, number: int, state: str, error: str, cause: str = "") -> None:
-        known = self.table.update(number, state=state, error=error, cause=cause)
-        names = ("score", "round", "place", "state", "error", *(["cause"] if cause else []))
-        self.table.folder.record(number, **{name: getattr(known, name) for name in names})
-        self._warn(number)
-        over = sum(t.over for t in self.table.pooled())
-        if over > self._over:
-            self._over = over
-            self.note_best()
-
-    def _warn(self, number: int) -> None:
-        """Warn that a trial went on from an older checkpoint because a newer one was damaged, once for each."""
-        run = self.table.folder.trial(number)
-        try:
-            damaged = run.read().damaged if run.is_run() else []
-        except GanflowError:
-            return
-        for file in damaged:
-            text = f"damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
-            self._once(self.display.warn, f"trial {number}: {text}")
-
-    def note_best(self) -> None:
-        """Write the best so far, in run.json, and in the journal by the number of trials that are over."""
-        best = best_of(self.table.pooled(), self.mode)
-        values: dict[str, Any] = {"over": self._over}
-        if best is not None:
-            self.journal.append(self._over, {"best": float(best.score or 0.0)})
-            repeats = self.table.repeats
-            run = {"run": repeats.runs(best.number)[0]} if repeats.seeds else {}
-            values["best"] = {"trial": best.number, **run, "score": best.score, "config": best.config}
-        self.table.folder.update(**values)
-
-
-class Stopper(tune.Stopper):
-    """Stops all trials of an interrupted sweep, or of one whose disk failed."""
-
-    def __init__(self, watcher: Watcher, interruption: Interruption) -> None:
-        self.watcher, self.interruption = watcher, interruption
-        self._noted = False
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        watcher, signal = self.watcher, self.interruption.signal
-        if (signal or watcher.broken) and not watcher.stopping:
-            watcher.stopping = True
-            with suppress(OSError):
-                watcher.table.folder.update(status="interrupted")  # by which the trials know that they are to go on
-        if signal and not self._noted:
-            self._noted = True
-            watcher.display.note("stopping: every trial keeps a checkpoint (Ctrl-C again: at once, without)")
-        return watcher.stopping

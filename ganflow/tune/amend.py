@@ -1,0 +1,85 @@
+"""Changes of a sweep that has begun: more trials, other resources. What would make its trials incomparable is refused."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from ganflow.errors import GanflowError
+from ganflow.files import write_text
+from ganflow.printing import escaped
+from ganflow.recipe import Recipe, differences, read_recipe
+from ganflow.recipe.source import draft
+from ganflow.runs import folders
+from ganflow.tune.plan import destination
+from ganflow.tune.records import SweepFolder
+
+MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
+WHY = {
+    "tune.space": "trials of another space are another search",
+    "tune.points": "they were its first trials",
+    "tune.metric": "its trials were judged by another",
+    "tune.mode": "its trials were judged the other way round",
+    "tune.rounds": "its trials played another number of rounds",
+    "tune.seeds": "its trials were trained with these",
+    "tune.seed": "its trials were drawn with another",
+    "tune.search": "its trials were proposed by another searcher",
+    "tune": "its trials were played by other rules",
+}
+"""Key → why it cannot change; those that are not in `tune` change what is trained."""
+
+
+def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
+    """Change the recipe of a sweep that nobody runs, and note the change in its record.
+
+    Returns:
+        The changes: "tune.trials: 16 → 20".
+
+    Raises:
+        GanflowError: a change would make the trials incomparable, or cannot be; or the sweep runs. Nothing is changed then.
+    """
+    with folders.locked(folder):
+        before, after = read_recipe(folder.recipe), read_recipe(folder.recipe, overrides)
+        changed = differences(before, after)
+        _check(folder, before, after, [line.partition(": ")[0] for line in changed], overrides)
+        if not changed:
+            return []
+        record = folder.read()
+        text = f"# ganflow tune {escaped(str(folder.recipe))}\n{draft(folder.recipe, overrides).to_yaml()}"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            write_text(folder.recipe, text)
+        except OSError as error:
+            raise GanflowError(f"cannot write {folder.recipe}: {error.strerror}") from error
+        amended = [*record.amended, {"time": now, "changed": changed}]
+        folder.update(tracking=destination(after, folder, record), amended=amended)
+        return changed
+
+
+def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[str], overrides: Sequence[str]) -> None:
+    """Raises GanflowError: one of the keys cannot change in a sweep that has begun."""
+    assert before.tune is not None
+    for path in paths:
+        if not _within(path, MAY_CHANGE):
+            why = next((why for key, why in WHY.items() if _within(path, [key])), "its trials trained something else")
+            raise GanflowError(f"{path} cannot change in a sweep that has begun: {why}; {_instead(folder, overrides)}")
+    if after.tune is None or after.tune.trials == before.tune.trials:
+        return
+    if before.tune.search == "grid":
+        what = "tune.trials: a grid has as many trials as points, and these cannot become more"
+        raise GanflowError(f"{what}; {_instead(folder, [*overrides, 'tune.search=random'])}")
+    proposed = len(folder.trials())
+    if after.tune.trials < proposed:
+        few = f"{proposed} trials have been proposed already, so {after.tune.trials} are too few"
+        raise GanflowError(f"tune.trials: {few}; use {proposed} or more")
+
+
+def _within(path: str, keys: Iterable[str]) -> bool:
+    return any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in keys)
+
+
+def _instead(folder: SweepFolder, overrides: Sequence[str]) -> str:
+    changes = " ".join(map(shlex.quote, overrides))
+    recipe = shlex.quote(str(folders.here(folder.recipe)))
+    return f"begin a new sweep from it: ganflow tune {recipe} {changes} --from {folder.reference()}"

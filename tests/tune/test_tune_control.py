@@ -1,0 +1,390 @@
+"""Requests to a sweep, its budget, and changes of its recipe, without Ray's part."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from sweep_helpers import TINY, recipe
+
+from ganflow.errors import GanflowError
+from ganflow.recipe import read_recipe
+from ganflow.runs import folders
+from ganflow.tune.amend import amend
+from ganflow.tune.budget import Budget, Spent
+from ganflow.tune.control import BY_HAND, Control, Request, ask, requests, total_of
+from ganflow.tune.driver import remember, tried_again
+from ganflow.tune.plan import begin, make_plan
+from ganflow.tune.records import BUDGET, MACHINE, TrialRecord
+from ganflow.tune.search import make_searcher
+from ganflow.tune.trials import TrialTable
+
+LR = "optimizer.lr"
+TWO = TINY.replace("  space:\n", "  space:\n    optimizer.beta1: {choice: [0.0, 0.5]}\n")
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """The plan of a sweep over two keys, and its folder."""
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(recipe(tmp_path, TWO))
+    return plan, begin(plan, tmp_path / "runs", "s")
+
+
+@pytest.fixture
+def control(planned):
+    """control() → one of the sweep as its folder is now."""
+    plan, sweep = planned
+    return lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune.seed, plan.tune.trials)
+
+
+def left(sweep):
+    return sorted(os.listdir(sweep.path / "requests"))
+
+
+def test_a_request_is_a_small_file_and_the_oldest_comes_first(planned):
+    _, sweep = planned
+    assert list(requests(sweep)) == []
+    ask(sweep, stop=3)
+    ask(sweep, stop=None)
+    ask(sweep, add={LR: 0.002})
+    first, second, third = requests(sweep)
+    assert first[0].parent == sweep.path / "requests"
+    assert first == (first[0], Request(first[0], stop=3))
+    assert second[1] == Request(second[0])
+    assert third[1] == Request(third[0], add={LR: 0.002})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "3", "{}", '{"stop": "3"}', '{"stop": true}', '{"stop": -1}', '{"stop": 1, "add": {}}', '{"add": {}}',
+     '{"add": 3}', '{"run": "rm -rf /"}', '{"stop": 1}' + " " * 70_000 + "x", "[" * 60_000],
+)  # fmt: skip
+def test_what_is_no_request_is_passed_over_and_removed(text, planned, control):
+    _, sweep = planned
+    (sweep.path / "requests").mkdir()
+    (sweep.path / "requests" / "1.json").write_text(text)
+    notes = []
+    control().settle(notes.append)
+    assert notes == [f"a request is passed over: {sweep.path / 'requests' / '1.json'} is not a request"]
+    assert left(sweep) == []
+    assert sweep.trials() == {}
+
+
+def test_links_pipes_and_scratch_files_are_not_read(planned, control, tmp_path):
+    _, sweep = planned
+    place = sweep.path / "requests"
+    place.mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text('{"stop": 0}')
+    (place / "1.json").symlink_to(secret)
+    os.mkfifo(place / "2.json")
+    (place / ".3.json.77").write_text('{"stop": 0}')
+    (place / "4.json").mkdir()
+    sweep.record(0, config={LR: 0.001})
+    control().settle(lambda note: None)
+    assert sweep.trials()[0].state == "waiting"
+    assert left(sweep) == [".3.json.77", "4.json"]
+    assert secret.exists()
+
+
+def test_a_trial_is_added_with_its_values_and_others_drawn(planned, control):
+    plan, sweep = planned
+    for number in range(2):
+        sweep.record(number, config={LR: 0.001}, state="finished")
+    ask(sweep, add={"optimizer": {"lr": 0.002}})
+    made = control()
+    made.settle(pytest.fail)
+    added = sweep.trials()[4]  # four are the searcher's
+    assert (added.config[LR], added.state) == (0.002, "waiting")
+    assert added.config["optimizer.beta1"] in (0.0, 0.5)
+    assert left(sweep) == []
+    assert sweep.read().trials == made.total == 5
+    assert control().add({"optimizer.beta1": 0.5}) == 5
+    table, searcher = TrialTable(sweep, {}, [], sweep.mended()), make_searcher(plan.tune, plan.space, "min")
+    assert remember(table, plan.metric, searcher, None) == [4, 5]
+
+
+def test_one_that_was_recorded_before_the_driver_was_killed_is_not_added_twice(planned, control):
+    _, sweep = planned
+    ask(sweep, add={LR: 0.002})
+    ((path, request),) = requests(sweep)
+    text = path.read_text()
+    control().settle(pytest.fail)
+    path.write_text(text)  # as if it had not been removed
+    control().settle(pytest.fail)
+    assert [t.request for t in sweep.trials().values()] == [request.id]
+    assert left(sweep) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({LR: 5}, f"{LR}: 5 is not in the space (loguniform [0.0001, 0.01])"),
+        ({"optimizer.lrr": 5}, f"'optimizer.lrr' is not in the space; did you mean '{LR}'? (keys: optimizer.beta1, {LR})"),
+        ({LR: "__import__('os').system('true')"}, "is not in the space"),
+    ],
+)
+def test_values_that_are_not_in_the_space(values, why, planned, control):
+    _, sweep = planned
+    ask(sweep, add=values)
+    notes = []
+    control().settle(notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("a request is passed over: ")
+    assert why in notes[0]
+    assert (sweep.trials(), left(sweep)) == ({}, [])
+
+
+def test_a_trial_that_waits_or_would_be_tried_again_is_stopped_for_good(planned, control):
+    plan, sweep = planned
+    states = [{"state": "waiting"}, {"state": "failed", "cause": MACHINE}, {"state": "finished", "score": 1.0}]
+    for number, values in enumerate(states):
+        sweep.record(number, config={LR: 0.001}, **values)
+        folders.make(sweep.trial(number)).update(status="interrupted" if number == 0 else values["state"])
+        ask(sweep, stop=number)
+    ask(sweep, stop=9)
+    ask(sweep, stop=None)  # of a session before
+    notes = []
+    control().settle(notes.append)
+    assert [(t.state, t.error, t.cause) for t in sweep.trials().values()] == [
+        ("stopped", BY_HAND, ""), ("stopped", BY_HAND, ""), ("finished", "", "")
+    ]  # fmt: skip
+    assert [sweep.trial(n).read().status for n in range(3)] == ["stopped", "stopped", "finished"]
+    assert notes == ["a request is passed over: there is no trial 9"]
+    assert left(sweep) == []
+    assert sweep.read().over == 3
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    assert remember(table, plan.metric, make_searcher(plan.tune, plan.space, "min"), None, retry_failed=True) == []
+
+
+def test_how_many_trials_there_will_be():
+    def trials(*numbers):
+        return {number: TrialRecord(number, {}) for number in numbers}
+
+    assert total_of(4, {}) == total_of(4, trials(0, 1)) == 4
+    assert total_of(4, trials(0, 4, 5)) == 6
+    assert total_of(8, trials(0, 4, 5)) == 8  # extended to eight in all
+
+
+@pytest.mark.parametrize(
+    ("values", "plain", "failed"),
+    [
+        ({"state": "failed"}, False, True),
+        ({"state": "failed", "cause": MACHINE}, True, True),
+        ({"state": "diverged"}, False, False),
+        ({"state": "finished"}, False, False),
+        ({"state": "stopped"}, False, False),
+        ({"state": "stopped", "cause": BUDGET}, True, True),
+        ({"state": "waiting"}, False, False),
+    ],
+)
+def test_which_trials_are_tried_again(values, plain, failed, planned):
+    plan, sweep = planned
+    record = TrialRecord(0, {LR: 0.001}, **values)
+    assert (tried_again(record, False), tried_again(record, True)) == (plain, failed)
+    sweep.record(0, config={LR: 0.001}, crashes=3, error="x", **values)
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    remember(table, plan.metric, make_searcher(plan.tune, plan.space, "min"), None, retry_failed=True)
+    new = sweep.trials()[0]
+    assert (new.state, new.cause) == ("waiting", "") if failed else (new.state, new.cause) == (record.state, record.cause)
+    assert new.crashes == (0 if failed else 3)
+
+
+class Clock:
+    """A clock for `ganflow.tune.budget`, which is set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr("ganflow.tune.budget.time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+def test_time_is_counted_over_all_sessions(planned, monkeypatch):
+    _, sweep = planned
+    tune = read_recipe(sweep.recipe, ["tune.budget={hours: 1, gpu_hours: 2}", "tune.resources={gpus: 0.5}"]).tune
+    clock = Clock(monkeypatch)
+    budget = Budget(tune, sweep)
+    clock.now += 10
+    budget.count(running=3)
+    assert sweep.read().seconds == 0
+    clock.now += 1790
+    budget.count(running=4)
+    assert (sweep.read().seconds, sweep.read().gpu_seconds) == (1800, 10 * 3 * 0.5 + 1790 * 4 * 0.5)
+    assert budget.spent(99) is None
+
+    clock.now += 99_999  # nobody runs it
+    again = Budget(tune, sweep)
+    clock.now += 1799
+    again.count(running=0)
+    assert again.spent(0) is None
+    clock.now += 1
+    again.count(running=0)
+    assert again.spent(0) == Spent("hours", 1, 1)
+    again.note()
+    gpu = read_recipe(sweep.recipe, ["tune.budget={gpu_hours: 2}", "tune.resources={gpus: 0.5}"]).tune
+    third = Budget(gpu, sweep)
+    clock.now += 3600
+    third.count(running=2)
+    assert third.spent(0) is None  # 3595 GPU seconds, and 3600
+    clock.now += 5
+    third.count(running=2)
+    assert third.spent(0) == Spent("gpu_hours", 2, 2)
+
+
+def test_failures_are_counted(planned):
+    _, sweep = planned
+    budget = Budget(read_recipe(sweep.recipe, ["tune.budget={failures: 3}"]).tune, sweep)
+    assert budget.spent(2) is None
+    assert budget.spent(3) == Spent("failures", 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("spent", "text", "more"),
+    [
+        (Spent("hours", 8, 8.01), "8 hours", "tune.budget.hours=12"),
+        (Spent("hours", 1, 6), "1 hour", "tune.budget.hours=9"),
+        (Spent("gpu_hours", 0.5, 0.5), "0.5 GPU hours", "tune.budget.gpu_hours=0.75"),
+        (Spent("failures", 1, 1), "1 failure", "tune.budget.failures=2"),
+        (Spent("failures", 5, 7), "5 failures", "tune.budget.failures=11"),
+    ],
+)
+def test_what_is_used_up_and_what_would_do(spent, text, more, planned):
+    assert str(spent) == f"the sweep's budget of {text} is used up"
+    assert spent.more == more
+    resources = "tune.resources={gpus: 1}"
+    amend(planned[1], [more, resources])
+    assert planned[1].read().amended[-1]["changed"][-1].startswith("tune.budget.")
+
+
+@pytest.mark.parametrize(
+    ("budget", "problem"),
+    [
+        ("{days: 1}", "tune.budget: unknown key 'days' in tune.budget (keys: hours, gpu_hours, failures)"),
+        ("{hours: 0}", "tune.budget: 0 hours are no budget; use a number above 0"),
+        ("{hours: .nan}", "tune.budget.hours: .nan is not a finite number"),
+        ("{failures: 2.5}", "tune.budget: 2.5 failures are no budget; use a whole number above 0"),
+        ("{gpu_hours: 3}", "tune.budget: gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or use hours"),
+        ("8", "tune.budget: "),
+    ],
+)
+def test_budgets_that_are_none(budget, problem, tmp_path):
+    with pytest.raises(GanflowError) as refused:
+        read_recipe(recipe(tmp_path), [f"tune.budget={budget}"])
+    assert problem in str(refused.value)
+
+
+def test_a_sweep_that_has_begun_is_changed_and_the_change_is_recorded(planned):
+    _, sweep = planned
+    sweep.update(tracking={**sweep.read().tracking, "uri": "sqlite:///x.db"})
+    assert amend(sweep, ["tune.trials=4"]) == []
+    assert sweep.read().amended == []
+    assert amend(sweep, ["tune.trials=20", "tune.retries=5"]) == ["tune.trials: 4 → 20", "tune.retries: 2 → 5"]
+    assert amend(sweep, ["track.run_name=mine", "tune.concurrency=2", "tune.resources.cpus=2"]) == [
+        "track.run_name: null → mine", "tune.resources.cpus: 0.5 → 2.0", "tune.concurrency: 0 → 2"
+    ]  # fmt: skip
+    tune = make_plan(sweep.recipe).tune
+    assert (tune.trials, tune.retries, tune.concurrency, tune.resources) == (20, 5, 2, {"cpus": 2.0})
+    record = sweep.read()
+    assert [change["changed"][0] for change in record.amended] == ["tune.trials: 4 → 20", "track.run_name: null → mine"]
+    assert record.tracking["run_name"] == "mine"
+    assert record.tracking["files"] == ["best.yaml", "trials.csv"]
+    assert yaml.safe_load(sweep.recipe.read_text())["tune"]["space"][LR] == {"loguniform": [1e-4, 1e-2]}
+    assert sweep.recipe.read_text().startswith(f"# ganflow tune {sweep.recipe}\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "why"),
+    [
+        ("tune.seed=3", "tune.seed", "its trials were drawn with another"),
+        ("tune.search=optuna", "tune.search", "its trials were proposed by another searcher"),
+        ("tune.rounds=100", "tune.rounds", "its trials played another number of rounds"),
+        ("tune.scheduler=asha", "tune.scheduler", "its trials were played by other rules"),
+        ("tune.mode=max", "tune.mode", "its trials were judged the other way round"),
+        ("tune.metric=critic/non_saturating", "tune.metric", "its trials were judged by another"),
+        ("tune.space.optimizer.lr={uniform: [0.1, 0.2]}", "tune.space", "trials of another space are another search"),
+        ("optimizer.beta2=0.99", "optimizer.beta2", "its trials trained something else"),
+        ("train.rounds=7000", "train.rounds", "its trials trained something else"),
+    ],
+)  # fmt: skip
+def test_what_cannot_change(change, key, why, planned):
+    _, sweep = planned
+    before = sweep.recipe.read_bytes()
+    with pytest.raises(GanflowError) as refused:
+        amend(sweep, ["tune.trials=20", change])
+    text = str(refused.value)
+    assert key in text
+    assert f" cannot change in a sweep that has begun: {why}; begin a new sweep from it: ganflow tune runs/s/recipe.yaml " in text
+    assert text.endswith(" --from s")
+    assert sweep.recipe.read_bytes() == before
+    assert sweep.read().amended == []
+
+
+def test_trials_that_were_proposed_cannot_be_taken_back(planned):
+    _, sweep = planned
+    for number in range(3):
+        sweep.record(number, config={LR: 0.001}, state="finished")
+    with pytest.raises(GanflowError) as refused:
+        amend(sweep, ["tune.trials=2"])
+    assert str(refused.value) == "tune.trials: 3 trials have been proposed already, so 2 are too few; use 3 or more"
+    assert amend(sweep, ["tune.trials=3"]) == ["tune.trials: 4 → 3"]
+    assert make_plan(sweep.recipe).tune.trials == 3
+
+
+def test_a_grid_cannot_become_larger(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(recipe(tmp_path, TWO), ["tune.search=grid"])
+    sweep = begin(plan, tmp_path / "runs", "g")
+    with pytest.raises(GanflowError) as refused:
+        amend(sweep, ["tune.trials=20"])
+    assert str(refused.value) == (
+        "tune.trials: a grid has as many trials as points, and these cannot become more; begin a new sweep from it: "
+        "ganflow tune runs/g/recipe.yaml tune.trials=20 tune.search=random --from g"
+    )
+
+
+def test_a_sweep_that_runs_is_not_changed(planned):
+    _, sweep = planned
+    with folders.locked(sweep), pytest.raises(GanflowError, match="another process runs the sweep s already"):
+        amend(sweep, ["tune.trials=20"])
+
+
+def test_the_command_line(planned, command):
+    _, sweep = planned
+    assert command("sweeps", "add", "s", f"{LR}=2e-3", "optimizer.beta1=0.5") == (
+        0, "trial 4 of s is added; try it with: ganflow tune --resume s\n", ""
+    )  # fmt: skip
+    assert sweep.trials()[4].config == {"optimizer.beta1": 0.5, LR: 0.002}
+    assert command.refused("sweeps", "add", "s", f"{LR}=5").startswith(f"ganflow: {LR}: 5 is not in the space (loguniform")
+    assert command.refused("sweeps", "add", "s") == "ganflow: which values? e.g. ganflow sweeps add s optimizer.lr=1e-3"
+    assert "is not key=value" in command.refused("sweeps", "add", "s", "~optimizer")
+    assert command("sweeps", "stop", "s", "4") == (
+        0, "trial 4 of s is stopped: ganflow tune --resume s does not go on with it\n", ""
+    )  # fmt: skip
+    assert command.refused("sweeps", "stop", "s", "4") == "ganflow: trial 4 of s is over already: it was stopped"
+    assert command.refused("sweeps", "stop", "s", "x") == (
+        "ganflow: stop takes the number of one trial of s, not 'x'; its trials have the numbers 0 to 4"
+    )
+    assert command.refused("sweeps", "stop", "s") == (
+        "ganflow: s does not run (waiting), so there is nothing to stop; to leave out a trial when it goes on: "
+        "ganflow sweeps stop s TRIAL"
+    )
+    assert command.refused("sweeps", "stop") == "ganflow: stop which sweep? (ganflow sweeps lists them)"
+    assert command.refused("sweeps", "show", "s", "4") == "ganflow: show takes one sweep; leave out 4"
+    assert not (sweep.path / "requests").exists()
+    sweep.update(status="running", host="another-machine")  # which shares the folder: its driver meets the requests
+    sweep.record(0, config={LR: 0.001}, state="running")
+    assert command("sweeps", "stop", "s", "0")[:2] == (0, "trial 0 of s will stop at its next report, with a checkpoint\n")
+    assert command("sweeps", "add", "s", f"{LR}=1e-3")[:2] == (0, "s will try it next\n")
+    assert command("sweeps", "stop", "s")[:2] == (
+        0, "s will stop, every trial with a checkpoint; go on with: ganflow tune --resume s\n"
+    )  # fmt: skip
+    assert [json.loads(path.read_text()) for path, _ in requests(sweep)] == [{"stop": 0}, {"add": {LR: 0.001}}, {"stop": None}]
+
+
+def test_what_goes_with_resume(planned, command):
+    assert command.refused("tune", "tiny.yaml", "--retry-failed") == (
+        "ganflow: --retry-failed goes with --resume: ganflow tune --resume NAME --retry-failed"
+    )
+    assert "tune.seed cannot change" in command.refused("tune", "--resume", "s", "tune.seed=3")
+    assert "leave out the recipe" in command.refused("tune", "tiny.yaml", "--resume", "s")
