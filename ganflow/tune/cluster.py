@@ -180,12 +180,13 @@ def _on_this_machine() -> dict[str, Any]:
     if open_:
         there = f"{len(open_)} Ray clusters on this machine can be entered, {', '.join(open_[:-1])} and {open_[-1]}"
         raise GanflowError(f"--address auto: {there}; choose one with: --address {open_[0]}")
-    start = "start one with: ray start --head, or use --address local"
     if not heads:
+        start = "start one with: ray start --head, or use --address local"
         raise GanflowError(f"--address auto: no Ray cluster runs on this machine; {start}")
     closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), and ends with it" for head, pid in own.items()}
     none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
         f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
+    start = "start one with: ray start --head --port=0, or use --address local"
     raise GanflowError("\n".join([f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads)]))
 
 
