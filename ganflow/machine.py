@@ -36,7 +36,7 @@ def is_busy() -> bool:
 
 
 def shortages(folder: Path) -> list[str]:
-    """What a program lacks that does not start on this machine, and what helps, in a few words each.
+    """Shortages of this machine, for a program that does not start on it, and what helps, in a few words each.
 
     Args:
         folder: that the program writes in.
@@ -45,7 +45,7 @@ def shortages(folder: Path) -> list[str]:
     place = next(path for path in (folder, *folder.parents) if path.exists())
     for path, name in ((place, "TMPDIR"), (Path("/dev/shm"), "")):
         if path.exists() and (free := shutil.disk_usage(path).free) < ROOM:
-            elsewhere = f", or set {name} to a folder with room" if name else ""
+            elsewhere = f", or set {name} to a folder with room, its name of 30 letters at most" if name else ""
             found.append(f"{path} has {free / 2**20:.0f} MB free, of {ROOM / 2**20:.0f} that it needs: make room{elsewhere}")
     free = _available()
     if free is not None and free < ROOM:

@@ -83,7 +83,7 @@ def refused(printed):
     """The lines of a refusal, without the one that says what can be done in any case."""
     assert printed.startswith("REFUSED ")
     first, *lines = printed.removeprefix("REFUSED ").splitlines()
-    assert all(line.startswith("  the Ray cluster at ") or line.startswith("  this machine is no") for line in lines)
+    assert all(line.startswith(("  the Ray cluster at ", "  this machine is no")) for line in lines)
     return first, [line.strip() for line in lines]
 
 
