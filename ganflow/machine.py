@@ -6,11 +6,14 @@ import errno
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from ganflow.errors import GanflowError
 
+ROOM = 512 * 2**20
+"""Bytes of disk, of shared and of other memory with less of which Ray is not sure to start."""
 _GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -24,6 +27,38 @@ def load() -> tuple[float, int]:
     """Processes that wanted a core over the last minute, on average, and the number of the machine's cores."""
     average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return average, os.cpu_count() or 1
+
+
+def is_busy() -> bool:
+    """Return true if more processes wanted a core over the last minute than there are cores."""
+    average, there = load()
+    return average > there
+
+
+def shortages(folder: Path) -> list[str]:
+    """Shortages of this machine, for a program that does not start on it, and what helps, in a few words each.
+
+    Args:
+        folder: that the program writes in.
+    """
+    found, (average, there) = [], load()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    for path, name in ((place, "TMPDIR"), (Path("/dev/shm"), "")):
+        if path.exists() and (free := shutil.disk_usage(path).free) < ROOM:
+            elsewhere = f", or set {name} to a folder with room, its name of 30 letters at most" if name else ""
+            found.append(f"{path} has {free / 2**20:.0f} MB free, of {ROOM / 2**20:.0f} that it needs: make room{elsewhere}")
+    free = _available()
+    if free is not None and free < ROOM:
+        found.append(f"{free / 2**20:.0f} MB of memory are free, of {ROOM / 2**20:.0f} that it needs: end other programs")
+    if is_busy():
+        found.append(f"{average:.0f} processes want the {there} cores of this machine: end some, or wait until they are over")
+    return found
+
+
+def _available() -> int | None:
+    """Bytes of memory that a new program can have; None where that is not known."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _group() -> str:

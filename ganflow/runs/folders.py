@@ -264,11 +264,11 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     """The run of a sweep's best trial so far.
 
     Raises:
-        GanflowError: no trial has a score yet.
+        GanflowError: no trial is finished yet.
     """
     best = sweep.read().best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} has a score yet (ganflow sweeps show {sweep.reference()})")
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (ganflow sweeps show {sweep.reference()})")
     return trial(sweep, best.get("run", best["trial"]))
 
 

@@ -16,13 +16,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ganflow import child
+from ganflow import child, machine
 from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.runs.lock import is_locked, locked
 from ganflow.tune import compat
@@ -112,32 +113,96 @@ def check_cluster(address: str) -> dict[str, Any]:
     """Description of the cluster at host:port or "auto": its `address` as host:port, its `ray` and `python`.
 
     Raises:
-        GanflowError: nobody answers, it is not Ray, it wants another token, other versions run there, or this machine is no part
-            of it.
+        GanflowError: nobody answers, it is not Ray, it wants another token, other versions run there, this machine is no part of
+            it, or it is another user's; "auto": none on this machine can be entered, or several can.
     """
-    if address != "auto":
-        _answers(address)
+    if address == "auto":
+        return _on_this_machine()
+    _answers(address)
     found = _probe(address)
-    where = found.get("address") or address
-    faults = {
-        "nobody": "--address auto: no Ray cluster runs on this machine; start one with: ray start --head, or use --address local",
-        "silent": f"what answers at {where} is not the head of a Ray cluster; is it the right port? (Ray's own is 6379)",
-        "no token": f"RAY_AUTH_MODE is 'token', and there is no token for the Ray cluster at {where}; set {TOKENS}",
-        "mode": f"the Ray cluster at {where} asks for a token; set RAY_AUTH_MODE=token and {TOKENS}",
-        "token": f"the Ray cluster at {where} does not accept the token; set the cluster's own in {TOKENS}",
-    }
-    if found.get("fault"):
-        raise GanflowError(faults[found["fault"]])
+    if why := _closed(found, address):
+        raise GanflowError(why)
+    return found
+
+
+def _closed(found: dict[str, Any], where: str) -> str:
+    """Why a cluster cannot be entered, and what to do; "" where it can."""
     import ray
 
+    if fault := found.get("fault"):
+        return {
+            "silent": f"what answers at {where} is not the head of a Ray cluster; is it the right port? (Ray's own is 6379)",
+            "no token": f"RAY_AUTH_MODE is 'token', and there is no token for the Ray cluster at {where}; set {TOKENS}",
+            "mode": f"the Ray cluster at {where} asks for a token; set RAY_AUTH_MODE=token and {TOKENS}",
+            "token": f"the Ray cluster at {where} does not accept the token; set the cluster's own in {TOKENS}",
+        }[fault]
     for name, there, here in (("Ray", found["ray"], ray.__version__), ("Python", found["python"], platform.python_version())):
         if there and there != here:
-            raise GanflowError(f"the Ray cluster at {where} has {name} {there}, and this machine has {here}; they must be equal")
+            return f"the Ray cluster at {where} has {name} {there}, and this machine has {here}; they must be equal"
     if not found["member"]:
         head = where.rpartition(":")[0]
         join = f"make it one with: ray start --address={where}, or submit a job with: --address http://{head}:8265"
-        raise GanflowError(f"this machine is not part of the Ray cluster at {where}; {join}")
-    return found
+        return f"this machine is not part of the Ray cluster at {where}; {join}"
+    if found["owner"]:
+        how = f"run as {found['owner']}, or start one of your own with: ray start --head --port=0"
+        return f"the Ray cluster at {where} is of the user {found['owner']}, whose files let nobody else in; {how}"
+    return ""
+
+
+def _on_this_machine() -> dict[str, Any]:
+    """Description of the one cluster on this machine that can be entered; of that in RAY_ADDRESS where it is set.
+
+    Raises:
+        GanflowError: there is none, or there are several.
+    """
+    named = os.environ.get("RAY_ADDRESS", "").strip()
+    if named not in ("", "auto", "local"):
+        try:
+            meant = parse_address(named)
+            if meant.kind == "job":
+                raise GanflowError(f"{meant} is a dashboard's address; submit a job with: --address {meant}")
+            return check_cluster(meant.text)
+        except GanflowError as error:
+            raise GanflowError(f"RAY_ADDRESS: {str(error).removeprefix('--address: ')}") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    compat.use_token()
+    heads: dict[str, list[str]] = {}
+    for head, socket_file in _listed():
+        heads.setdefault(head, []).append(socket_file)
+    own = {head: found[0] for head, files in heads.items() if (found := [pid for file in files if (pid := _sweep_of(file))])}
+    others = [head for head in heads if head not in own]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found_there = dict(zip(others, pool.map(_probe, others), strict=True))
+    closed = {head: _closed(found, head) for head, found in found_there.items()}
+    open_ = [head for head in others if not closed[head]]
+    if len(open_) == 1:
+        return found_there[open_[0]]
+    if open_:
+        there = f"{len(open_)} Ray clusters on this machine can be entered, {', '.join(open_[:-1])} and {open_[-1]}"
+        raise GanflowError(f"--address auto: {there}; choose one with: --address {open_[0]}")
+    if not heads:
+        start = "start one with: ray start --head, or use --address local"
+        raise GanflowError(f"--address auto: no Ray cluster runs on this machine; {start}")
+    closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), and ends with it" for head, pid in own.items()}
+    none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
+        f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
+    start = "start one with: ray start --head --port=0, or use --address local"
+    raise GanflowError("\n".join([f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads)]))
+
+
+def _sweep_of(socket_file: str) -> str:
+    """The process id of the sweep that started a node for itself; "" where it was no sweep."""
+    found = re.search(rf"/{_PREFIX}(\d+)-", socket_file)
+    return found[1] if found else ""
+
+
+def _listed() -> list[tuple[str, str]]:
+    """(head, socket) of every node's process on this machine."""
+    try:
+        found: list[tuple[str, str]] = json.loads(child.output(["-m", "ganflow.tune.compat"], timeout=60).splitlines()[-1])
+        return found
+    except (subprocess.TimeoutExpired, IndexError, ValueError):
+        return []
 
 
 def _answers(text: str) -> None:
@@ -159,11 +224,13 @@ def _connect(address: str, timeout: float) -> None:
 
 
 def _probe(address: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(child.output(["-m", "ganflow.tune.compat", address], timeout=60).splitlines()[-1])
-        return found
-    except (subprocess.TimeoutExpired, IndexError, ValueError):
-        return {"fault": "silent"}
+    """Description of the cluster at host:port, as `compat.probe` has it; on a busy machine a slow answer is waited for."""
+    for patience in (compat.PATIENCE, *([5 * compat.PATIENCE] if machine.is_busy() else [])):
+        with suppress(subprocess.TimeoutExpired, IndexError, ValueError):
+            printed = child.output(["-m", "ganflow.tune.compat", address, str(patience)], timeout=60)
+            found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+            return found
+    return {"fault": "silent"}
 
 
 @contextmanager
@@ -188,30 +255,45 @@ def connect(address: Address | str, *, cpus: float | None = None, gpus: float | 
     with ExitStack() as held:
         elsewhere = held.enter_context(child.empty_folder())
         if address.kind == "local":
-            _start(held.enter_context(_folder()), elsewhere, cpus, gpus)
+            _start(held, elsewhere, cpus, gpus)
         else:
             _join(address, elsewhere)
         held.callback(ray.shutdown)
         yield
 
 
-def _start(folder: Path, elsewhere: Path, cpus: float | None, gpus: float | None) -> None:
-    """Start a cluster of this machine that nobody else can use: its token is known to this process and its children."""
+def _start(held: ExitStack, elsewhere: Path, cpus: float | None, gpus: float | None) -> None:
+    """Start a cluster of this machine that nobody else can use: its token is known to this process and its children. Where Ray
+    does not start, as on a busy machine, where it waits for no more than half a minute, it is tried once more.
+
+    Args:
+        held: what keeps the cluster's folder.
+    """
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    if cpus is None and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) != os.cpu_count():
-        cpus = len(os.sched_getaffinity(0))  # Ray itself looks at the container's share, not at this
-    try:
-        sizes: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": _STORE}
-        _init(elsewhere, address="local", include_dashboard=False, _temp_dir=str(folder), **sizes)
-    except Exception as error:
-        raise GanflowError(f"Ray does not start on this machine: {first_line(error)[:300]}") from error
+    sizes: dict[str, Any] = {"num_cpus": cpus or machine.cores(), "num_gpus": gpus, "object_store_memory": _STORE}
+    failed: Exception | None = None
+    for _ in range(2):
+        with ExitStack() as trying:
+            folder = trying.enter_context(_folder())
+            try:
+                _init(elsewhere, address="local", include_dashboard=False, _temp_dir=str(folder), **sizes)
+            except Exception as error:
+                failed, short = error, machine.shortages(folder.parent)
+                compat.end_processes(str(folder))
+            else:
+                held.push(trying.pop_all())
+                return
+    assert failed is not None
+    helps = "; ".join(short) or "nothing that it needs is short: end other programs, and try again"
+    why = first_line(failed)[:300].rstrip(". ")
+    raise GanflowError(f"Ray does not start on this machine, tried twice: {why}; {helps}") from failed
 
 
 def _join(address: Address, elsewhere: Path) -> None:
     """Become a driver of a cluster that is known to answer."""
     head = check_cluster(address.text)["address"]
     try:
-        _init(elsewhere, address="auto" if address.kind == "auto" else head)
+        _init(elsewhere, address=head)
     except Exception as error:
         raise GanflowError(f"the Ray cluster at {head} cannot be joined: {first_line(error)[:300]}") from error
 

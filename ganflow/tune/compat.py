@@ -3,7 +3,9 @@
 Ray is imported by the functions alone: `probe` runs in a process that may be ended, since Ray's client waits for minutes, prints
 pages, and kills its process where it has no token.
 
-    python -P -m ganflow.tune.compat host:port      prints one line of JSON: {"fault": …} or {"ray": …, "python": …, "member": …}
+    python -P -m ganflow.tune.compat host:port 3    prints one line of JSON: {"fault": …} or {"ray": …, "python": …, "member": …},
+                                                    or ends after 3 seconds
+    python -P -m ganflow.tune.compat                prints one of all clusters on this machine: [[host:port, socket of a node], …]
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 PATIENCE = 3
 """Seconds for an answer, Ray's import not counted: on a busy machine that alone takes as long."""
@@ -76,6 +79,16 @@ def has_token() -> bool:
     return bool(AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
 
 
+def use_token() -> None:
+    """Let this process, and its children, show the token that there is, where RAY_AUTH_MODE does not say what to do.
+
+    Tried: `ray.init("auto")`, which does it (with an address it does not), and chooses the cluster by itself.
+    """
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
 def token_headers() -> dict[str, str]:
     """HTTP headers with Ray's token, for its dashboard.
 
@@ -86,59 +99,116 @@ def token_headers() -> dict[str, str]:
     return dict(get_auth_headers_if_auth_enabled({}))
 
 
-def find_head() -> str:
-    """host:port of the cluster that runs on this machine; "" where there is none.
+class Raylet(NamedTuple):
+    """A node's process on this machine.
 
-    Tried: `ray.init("auto")`, which waits, prints, and where a token is missing ends the process.
+    Attributes:
+        head: host:port of its cluster's head.
+        node: its id.
+        socket: the file by which a driver connects to it.
+        user: who started it.
     """
-    from ray._private import services
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
-    try:
-        found = services.canonicalize_bootstrap_address("auto") or ""
-    except ConnectionError:
-        return ""
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    head: str
+    node: str
+    socket: str
+    user: str
+
+    @property
+    def entrance(self) -> str:
+        """"open", "denied" (it is another user's), or "absent" (another container's: its files are not seen here)."""
+        try:
+            os.stat(self.socket)
+        except PermissionError:
+            return "denied"
+        except OSError:
+            return "absent"
+        return "open" if os.access(self.socket, os.W_OK) else "denied"
+
+
+def raylets() -> list[Raylet]:
+    """The nodes' processes that are seen on this machine, those of other users and of containers included.
+
+    Tried: `ray.init("auto")`, which takes the cluster that was started last, or any, and waits, prints, and where a token is
+    missing ends the process; `services.find_gcs_addresses` and `find_node_ids`, which do not say what belongs together.
+    """
+    from ray._private.services import _is_raylet_process, psutil
+
+    flags = {"head": "--gcs-address=", "node": "--node_id=", "socket": "--raylet_socket_name="}
+    found = []
+    for process in psutil.process_iter(["cmdline", "username"]):
+        line = process.info["cmdline"]
+        if _is_raylet_process(line):
+            words = [word for part in line for word in part.split(" ")]
+            known = {key: word.removeprefix(flag) for key, flag in flags.items() for word in words if word.startswith(flag)}
+            if known.keys() == flags.keys():
+                found.append(Raylet(**known, user=process.info["username"] or "another user"))
     return found
 
 
 def describe_head(address: str, timeout: float) -> dict[str, Any]:
-    """`ray` and `python`, versions of the cluster whose head is at host:port, and `member`, true if this machine is a node of it.
+    """Description of the cluster whose head is at host:port: `ray` and `python`, its versions, `member`, true if this machine is
+    a node of it, and `owner`, its user where he is another one, whom alone its files let in.
 
-    Tried: `ray.init` (see `find_head`); `ray.util.state.list_nodes`, which needs the dashboard, and it may be switched off.
+    Tried: `ray.init` (see `raylets`); `ray.util.state.list_nodes`, which needs the dashboard, and it may be switched off.
 
     Raises:
         ray.exceptions.AuthenticationError: another token is wanted, or one at all.
     """
-    from ray._private import services
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
 
     client = GcsClient(address=address)
     about = json.loads(client.internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=timeout) or b"{}")
     nodes = {key.hex() for key in client.get_all_node_info(timeout=timeout)}
-    member = not nodes.isdisjoint(services.find_node_ids())
-    return {"ray": about.get("ray_version"), "python": about.get("python_version"), "member": member}
+    entrances = {raylet.entrance: raylet.user for raylet in raylets() if raylet.node in nodes}
+    owner = "" if "open" in entrances else entrances.get("denied", "")
+    return {"ray": about.get("ray_version"), "python": about.get("python_version"),
+            "member": "open" in entrances or bool(owner), "owner": owner}  # fmt: skip
 
 
-def probe(address: str) -> dict[str, Any]:
-    """Description of the cluster at host:port ("auto": the one that runs on this machine). Where something answers that is not
-    Ray's, SIGALRM ends the process.
+def probe(address: str, timeout: int) -> dict[str, Any]:
+    """Description of the cluster at host:port. Where what answers is not Ray's, or does not in time, SIGALRM ends the process.
 
-    Keys: `fault` ("no token", "token", "nobody", "mode"), else `address` and those of `describe_head`.
+    Keys: `address`, and `fault` ("no token", "token", "mode") or those of `describe_head`.
     """
     from ray.exceptions import AuthenticationError
 
-    found = find_head() if address == "auto" else address
-    if not found:
-        return {"fault": "nobody"}
     if wants_token() and not has_token():
-        return {"fault": "no token", "address": found}
-    signal.alarm(PATIENCE)
+        return {"fault": "no token", "address": address}
+    signal.alarm(timeout)
     try:
-        return {"address": found, **describe_head(found, PATIENCE)}
+        return {"address": address, **describe_head(address, timeout)}
     except AuthenticationError:
-        return {"fault": "token" if wants_token() else "mode", "address": found}
+        return {"fault": "token" if wants_token() else "mode", "address": address}
+
+
+def gpus() -> int:
+    """GPUs of this machine that a process of this one may use, as Ray counts them when it starts.
+
+    Tried: `torch.cuda.device_count()`, which knows one maker's, and takes memory of each.
+    """
+    from ray._private.accelerators import get_accelerator_manager_for_resource
+
+    manager = get_accelerator_manager_for_resource("GPU")
+    there, visible = manager.get_current_node_num_accelerators(), manager.get_current_process_visible_accelerator_ids()
+    return there if visible is None else min(there, len(visible))
+
+
+def end_processes(folder: str) -> None:
+    """End the processes of a start that failed: a head without a node.
+
+    Tried: `ray.shutdown`, which knows of nothing that did not come up; Ray itself ends them with this process.
+    """
+    from ray._private.services import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(folder in word for word in process.cmdline()):
+                process.kill()
+                process.wait(10)
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe(sys.argv[1])))
+    asked = sys.argv[1:]
+    answer: Any = probe(asked[0], int(asked[1])) if asked else [(raylet.head, raylet.socket) for raylet in raylets()]
+    print(json.dumps(answer))

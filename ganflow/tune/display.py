@@ -9,6 +9,7 @@ from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import records
 from ganflow.tune.records import TrialRecord, best_of
+from ganflow.tune.trials import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,8 @@ class Display(Shown):
         self.total, self.rounds = total or 0, rounds
         self.trials: list[TrialRecord] = []
         self._announced: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, at its last line
-        self._before: float | None = None  # trials' worth of work that was done when this sweep began, or went on
+        self._durations = Durations(rounds)
+        self._updated = False
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> Display:
@@ -75,8 +77,9 @@ class Display(Shown):
     def update(self, trials: list[TrialRecord]) -> None:
         """Show the states of all trials. It may be called at every report without showing more."""
         self.trials = trials
-        if self._before is None:
-            self._before = sum(map(self._share, trials))
+        self._durations.update(trials, time.monotonic())
+        if not self._updated:
+            self._updated = True
             self._announced = {t.number: (t.state, len(t.copied)) for t in trials if t.over}
             if self._announced and self._live is None:
                 self._print(f"goes on: {self._summary()}")
@@ -94,17 +97,9 @@ class Display(Shown):
 
     @property
     def left(self) -> float | None:
-        """Seconds until the last trial's end if things go on as they did; None where that is not known yet."""
-        done = sum(map(self._share, self.trials))
-        fresh, gone = done - (self._before or 0.0), time.monotonic() - self._began
-        if not self.total or fresh <= 0 or gone <= 0:
-            return None
-        return max(0.0, self.total - done) * gone / fresh
-
-    def _share(self, trial: TrialRecord) -> float:
-        """Part of a trial that is done, from 0 to 1; all of one that was stopped early."""
-        rounds = records.rounds_of(trial, self.rounds)
-        return 1.0 if trial.over else min(1.0, trial.round / rounds) if rounds else 0.0
+        """Seconds until the last trial's end, by how long those took that are over (see `Durations`); None where that is not
+        known yet."""
+        return self._durations.left(self.trials, self.total, time.monotonic()) if self.total else None
 
     def _announce(self, trial: TrialRecord) -> None:
         """Print a line about news of a trial, if they are worth one."""
@@ -140,7 +135,7 @@ class Display(Shown):
 
     def _best(self) -> str:
         best = best_of(self.trials, self.mode)
-        return f"best {records.number(best.score)} (trial {best.number})" if best else "no score yet"
+        return f"best {records.number(best.score)} (trial {best.number})" if best else "no best yet"
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]

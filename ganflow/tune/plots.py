@@ -167,27 +167,28 @@ def trials_picture(
 
 
 def best_picture(ended: Sequence[TrialRecord], metric: str, mode: str, title: str = "") -> Image | None:
-    """Every trial's score, and the best so far, in the order in which they ended. None where none has a score."""
+    """Every trial's score, and the best so far (see `best_of`), in the order in which they ended. None where none has a score."""
     scored = [score for t in ended if (score := score_of(t)) is not None]
     if not scored:
         return None
     x, y = count_axis("trials that are over", len(ended)), score_axis(metric, scored, mode)
-    better = min if mode == "min" else max
-    axes, finish = _panel(x, y, f"{cut(title, 50)}: best so far {number(better(scored))}")
-    best: float | None = None
+    last = best_of(ended, mode)
+    best_so_far = f"best so far {number(last.score)}" if last else "none is finished"
+    axes, finish = _panel(x, y, f"{cut(title, 50)}: {best_so_far}")
+    best: TrialRecord | None = None
     steps: list[tuple[float, float]] = []
     for i, trial in enumerate(ended, 1):
         score = score_of(trial)
         if score is None:
             axes.plot(x.position(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
-            continue
-        axes.plot(x.position(i), y.position(score), "o", color=_shade(y.position(score), mode), markersize=5)
-        if best is not None:
-            steps.append((x.position(i), y.position(best)))
-        best = score if best is None else better(best, score)
-        steps.append((x.position(i), y.position(best)))
+        else:
+            full = {} if trial.state == "finished" else {"markerfacecolor": "none"}  # stopped early: not compared
+            axes.plot(x.position(i), y.position(score), "o", color=_shade(y.position(score), mode), markersize=5, **full)
+        before, best = best, best_of([*([best] if best else []), trial], mode)
+        for known in filter(None, (before, best) if best is not before else ()):
+            steps.append((x.position(i), y.position(known.score or 0.0)))
     if best is not None:
-        steps.append((x.position(len(ended)), y.position(best)))
+        steps.append((x.position(len(ended)), y.position(best.score or 0.0)))
         axes.plot(*np.array(steps).T, color=BEST, linewidth=2)
     return finish()
 

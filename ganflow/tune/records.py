@@ -220,22 +220,27 @@ def score_of(trial: TrialRecord) -> float | None:
 
 
 def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
-    """The best first; then those that have no score yet, then those that ended without one, then what went wrong."""
-    sign = 1 if mode == "min" else -1
+    """The best first: finished trials by their scores; then the others with a score, those of more rounds before those of fewer,
+    by which scores are comparable; then those that have none yet, then those that ended without one, then what went wrong."""
+    return sorted(trials, key=lambda trial: _rank(trial, mode))
 
-    def rank(trial: TrialRecord) -> tuple[int, float, int]:
-        score = score_of(trial)
-        if score is not None:
-            return 0, sign * score, trial.number
-        return (3 if trial.state in WRONG else 2 if trial.over else 1), 0.0, trial.number
 
-    return sorted(trials, key=rank)
+def _rank(trial: TrialRecord, mode: str) -> tuple[int, int, float, int]:
+    score = score_of(trial)
+    if score is None:
+        return (4 if trial.state in WRONG else 3 if trial.over else 2), 0, 0.0, trial.number
+    finished = trial.state == "finished"
+    return (0 if finished else 1), (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
 
 
 def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
-    """The trial with the best score."""
-    ranked = ranking(trials, mode)
-    return ranked[0] if ranked and score_of(ranked[0]) is not None else None
+    """The best trial so far: the one with the best score of those that are finished; None where none is.
+
+    The score of a trial that runs, or that a scheduler stopped, is one after fewer rounds: it is not comparable with those at the
+    end, and may get worse. So the best so far never does. Display, tables, run.json, MLflow, plots and best.yaml all ask here.
+    """
+    finished = [trial for trial in trials if trial.state == "finished" and score_of(trial) is not None]
+    return min(finished, key=lambda trial: _rank(trial, mode), default=None)
 
 
 def keys_of(trials: Iterable[TrialRecord]) -> list[str]:

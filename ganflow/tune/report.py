@@ -27,6 +27,7 @@ from ganflow.tune.records import (
     differing,
     keys_of,
     number,
+    plural,
     ranking,
     score_of,
 )
@@ -117,8 +118,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     done = Summary()
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
-        best = best_of(trials, mode)
-        if best is None:
+        if all(score_of(t) is None for t in trials):
             done.missing.append("no best.yaml and no plots: no trial has a score")
             return done
         if recipe is None:
@@ -126,10 +126,14 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
                 recipe = kept_recipe(folder.recipe)
             except GanflowError as error:
                 done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
-        try:
-            _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
-        except GanflowError as error:
-            done.missing.append(f"no best.yaml: the recipe of trial {best.number} cannot be read: {error}")
+        best = best_of(trials, mode)
+        if best is None:
+            done.missing.append("no best.yaml: no trial is finished, and scores after fewer rounds are not comparable")
+        else:
+            try:
+                _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
+            except GanflowError as error:
+                done.missing.append(f"no best.yaml: the recipe of trial {best.number} cannot be read: {error}")
         folder.plots.mkdir(exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
@@ -204,10 +208,10 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
 
     repeats = Repeats.of(folder.read())
     recipe = kept_recipe(folder.trial(repeats.runs(best.number)[0]).recipe)
-    number_of = sum(score_of(t) is not None for t in repeats.trials(folder.trials().values()))
+    number_of = sum(t.state == "finished" for t in repeats.trials(folder.trials().values()))
     lines = [
         f"ganflow run {here(folder.best)}",
-        f"The best of {number_of} trials with a score of the sweep {folder.sweep}: trial {best.number}, with {metric} "
+        f"The best of {plural(number_of, 'finished trial')} of the sweep {folder.sweep}: trial {best.number}, with {metric} "
         f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
     ]

@@ -89,7 +89,7 @@ def test_a_sweep_whose_process_is_gone_was_killed(make_sweep, command):
     (found,) = json.loads(command("sweeps", "--json")[1])
     assert (found["status"], found["over"], found["trials"]) == ("killed", 1, 3)
     assert found["states"] == {"running": 1, "waiting": 1, "finished": 1}
-    assert found["best"]["trial"] == 1
+    assert found["best"]["trial"] == 0  # not the one that runs, with a better score, which is of fewer rounds
     assert "go on       ganflow tune --resume wgan-sweep-1" in command("sweeps", "show", "wgan-sweep-1")[1]
 
 
@@ -147,7 +147,7 @@ def test_show_reads_the_journals_of_trials_that_run(make_sweep, command):
     folder.trial(1).journal.write_text("".join(json.dumps({"time": 0.0, **entry}) + "\n" for entry in entries))
     out = command("sweeps", "show", "wgan-sweep-1")[1]
     assert ["1", "running", "0.5", "60/200", "0.1"] in cells(out)
-    assert "trial 1 with 0.5" in out
+    assert "trial 0 with 3:" in out  # the best of those that are finished
 
 
 def test_a_name_that_is_not_there(make_sweep, command):
@@ -210,7 +210,7 @@ def test_many_runs_of_one_beginning_are_not_all_listed(make_sweep):
 
 def test_a_sweep_without_a_score_has_no_best(make_sweep):
     make_sweep(scores=(None,))
-    with pytest.raises(GanflowError, match="no trial of the sweep wgan-sweep-1 has a score yet"):
+    with pytest.raises(GanflowError, match="no trial of the sweep wgan-sweep-1 is finished yet"):
         find_run("wgan-sweep-1", ROOT)
 
 

@@ -73,7 +73,8 @@ class OwnCluster:
         if "PYTHONPATH" in more:  # in front of where ganflow itself may come from
             more["PYTHONPATH"] = os.pathsep.join(filter(None, [more["PYTHONPATH"], os.environ.get("PYTHONPATH")]))
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "HOME": str(self.folder / "home")}
-        return {**kept, "PATH": f"{BIN}:{kept['PATH']}", **quiet, **token, **more}
+        changed = {**kept, "PATH": f"{BIN}:{kept['PATH']}", **quiet, **token, **more}
+        return {name: value for name, value in changed.items() if value is not None}
 
     def add(self, *options, before=(), **env):
         self._start(["--address", self.head, "--dashboard-agent-listen-port", *free_ports(1), *options], before, env)

@@ -1,6 +1,7 @@
 """Private parts of Ray that ganflow stands on: a test for each that fails where an upgrade takes it away or changes it."""
 
 import inspect
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -63,12 +64,27 @@ def test_a_token_is_found_and_sent(token, tmp_path):
     assert in_a_process(code, **env, RAY_AUTH_TOKEN=token) == ["True", "Bearer", token]
 
 
-def test_a_machine_without_a_cluster(monkeypatch):
-    def nobody(address):
-        raise ConnectionError("no Ray")
+LINE = [
+    "/x/raylet", "--raylet_socket_name=/tmp/ray/s/sockets/raylet", "--node_id=ab", "--node_ip_address=10.0.0.1",
+    "--python_worker_command=python default_worker.py --gcs-address=10.0.0.1:6379 --temp-dir=/tmp/ray",
+]  # fmt: skip
 
-    monkeypatch.setattr(services, "canonicalize_bootstrap_address", nobody)
-    assert compat.find_head() == ""
+
+def test_nodes_are_read_from_the_command_lines_of_their_processes(monkeypatch):
+    lines = {"ann": LINE, "bob": ["/x/raylet", "--help"], "cid": ["python", *LINE[1:]], "dan": None, None: LINE}
+    processes = [SimpleNamespace(info={"cmdline": line, "username": user}) for user, line in lines.items()]
+    monkeypatch.setattr(services.psutil, "process_iter", lambda names: processes)
+    there = ("10.0.0.1:6379", "ab", "/tmp/ray/s/sockets/raylet")
+    assert compat.raylets() == [(*there, "ann"), (*there, "another user")]
+
+
+def test_a_node_is_entered_by_its_socket(tmp_path, monkeypatch):
+    raylet = compat.Raylet("h:1", "ab", str(tmp_path / "raylet"), "ann")
+    assert raylet.entrance == "absent"
+    (tmp_path / "raylet").touch()
+    assert raylet.entrance == "open"
+    monkeypatch.setattr(os, "access", lambda path, how: False)
+    assert raylet.entrance == "denied"
 
 
 def test_a_head_is_described(monkeypatch):
@@ -85,9 +101,43 @@ def test_a_head_is_described(monkeypatch):
 
     assert all(hasattr(InnerGcsClient, name) for name in ("internal_kv_get", "get_all_node_info"))
     monkeypatch.setattr("ray._raylet.GcsClient", Head)
-    for here, member in (({"ab"}, True), ({"cd"}, False)):
-        monkeypatch.setattr(services, "find_node_ids", lambda here=here: here)
-        assert compat.describe_head("h:6379", 3) == {"ray": "2.60.0", "python": "3.11.7", "member": member}
+    here = {"open": "/open", "denied": "/denied", "absent": "/absent"}
+    monkeypatch.setattr(compat.Raylet, "entrance", property(lambda raylet: raylet.socket[1:]))
+    for entrances, node, member, owner in (
+        (["open"], "ab", True, ""),
+        (["denied"], "ab", True, "ann"),
+        (["denied", "open"], "ab", True, ""),
+        (["absent"], "ab", False, ""),
+        (["open"], "cd", False, ""),
+        ([], "ab", False, ""),
+    ):
+        monkeypatch.setattr(compat, "raylets", lambda e=entrances, n=node: [compat.Raylet("h", n, here[x], "ann") for x in e])
+        about = {"ray": "2.60.0", "python": "3.11.7", "member": member, "owner": owner}
+        assert compat.describe_head("h:6379", 3) == about
+
+
+def test_gpus_are_those_that_are_there_and_visible(monkeypatch):
+    from ray._private import accelerators
+
+    for there, visible, expected in ((4, None, 4), (4, ["0", "2"], 2), (4, [], 0), (1, ["0", "1"], 1)):
+        manager = SimpleNamespace(
+            get_current_node_num_accelerators=lambda n=there: n, get_current_process_visible_accelerator_ids=lambda v=visible: v
+        )
+        monkeypatch.setattr(accelerators, "get_accelerator_manager_for_resource", lambda name, m=manager: m)
+        assert compat.gpus() == expected
+
+
+def test_the_processes_of_a_start_that_failed_are_ended(tmp_path):
+    """Those whose command line names the folder, and no other child of this process."""
+    words = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen([*words, f"--dir={tmp_path}/x"]) as named, subprocess.Popen(words) as other:
+        try:
+            compat.end_processes(str(tmp_path))
+            assert named.poll() is not None
+            assert other.poll() is None
+        finally:
+            named.kill()
+            other.kill()
 
 
 def test_a_light_command_imports_no_ray():

@@ -62,7 +62,7 @@ def test_between_trials_a_line_in_ten_seconds_at_most(time):
             time.now += 0.1
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2 + 9 + 1  # heading and start; every 10 of 100 seconds; the end
-    assert lines[2].startswith("1 running  no score yet  0:10 gone  about 16:")
+    assert lines[2].startswith("1 running  no best yet  0:10 gone  about 16:")
 
 
 def test_what_a_retry_and_a_copy_say(time):
@@ -84,7 +84,7 @@ def test_what_a_retry_and_a_copy_say(time):
         "trial 0 waiting  its process died",
         "trial 0 running  lr 0.001, loss hinge",
         "trial 0 copies trial 4 at round 200  lr 0.5, loss hinge",
-        "trial 0 stopped  frechet 3  0/100 rounds  best 3 (trial 0)  1/3 over",
+        "trial 0 stopped  frechet 3  0/100 rounds  no best yet  1/3 over",
     ]
 
 
@@ -118,22 +118,123 @@ def test_quiet_and_empty_sweeps_say_nothing_wrong(time):
     assert stream.getvalue().splitlines() == ["s: trials, frechet (less is better)", "a note"]
 
 
-def test_a_searched_number_of_rounds_is_the_trials_own():
-    one = trial(0, round=5)
+def test_a_searched_number_of_rounds_is_the_trials_own(time):
+    one = trial(0, round=0)
     one.config["train.rounds"] = 10
     _, display = shown(total=1)
-    assert display._share(one) == 0.5
-    assert records.played(one, 100) == "5/10"
+    display.update([one])
+    time.now += 6
+    one.round = 4
+    display.update([one])
+    assert display.left == pytest.approx(9)  # 6 s for 4 of 10 rounds
+    assert records.played(one, 100) == "4/10"
 
 
-def test_the_best_is_the_soundest():
+class Sweeping:
+    """Trials that begin and end at seconds of ours, and the estimate of what is left at one of them."""
+
+    def __init__(self, time, total, rounds=100):
+        self.time, self.trials = time, {}
+        _, self.display = shown(total=total, rounds=rounds)
+
+    def at(self, seconds, **changes):
+        """at(10, a0="running", a1="stopped") and rounds at which they are then: r0=20."""
+        self.time.now = seconds
+        for name, value in changes.items():
+            one = self.trials.setdefault(int(name[1:]), trial(int(name[1:]), "waiting"))
+            setattr(one, {"a": "state", "r": "round"}[name[0]], value)
+        self.display.update(list(self.trials.values()))
+        return self.display.left
+
+    def goes_on(self, number, state, round):
+        self.trials[number] = trial(number, state, round=round)
+
+
+def test_before_any_trial_is_over_their_rounds_say_how_long_they_take(time):
+    """Eight of 10 s, two at a time, of which half a turn is gone: 35 of 40 s are left."""
+    sweep = Sweeping(time, 8)
+    assert sweep.at(0, a0="running", a1="running") is None
+    assert sweep.at(5, r0=50, r1=50) == pytest.approx(35)
+
+
+def test_what_is_left_follows_from_what_took_how_long_and_how_many_run_at_a_time(time):
+    """Eight of 10 s, two at a time, after a turn and a half."""
+    sweep = Sweeping(time, 8)
+    sweep.at(0, a0="running", a1="running")
+    sweep.at(10, a0="finished", a1="finished", r0=100, r1=100, a2="running", a3="running")
+    assert sweep.at(15) == pytest.approx(25)
+    assert sweep.at(15, r2=10, r3=10) == pytest.approx(25)  # slow at first, as those may have been: trials that are over count
+
+
+def test_trials_that_are_stopped_early_are_short_and_those_that_are_spared_are_long(time):
+    """Rounds of 0.1 s, three at a time: two of three are stopped at round 100 of 1,000."""
+    sweep = Sweeping(time, 9, rounds=1000)
+    sweep.at(0, a0="running", a1="running", a2="running")
+    left = sweep.at(10, a0="stopped", r0=100, a1="stopped", r1=100, r2=100, a3="running", a4="running")
+    # trial 2: 90 s by its rounds; 3 and 4 as those that are over: 10 s; four more of (10 + 10 + 100 + 10 + 10) / 5 = 28 s
+    assert left == pytest.approx(90)  # by trial 2; the work, 90 + 20 + 4 × 28 = 222 s, would be done in 74
+    left = sweep.at(20, a3="stopped", r3=100, a4="stopped", r4=100, r2=200, a5="running", a6="running")
+    # trial 2: 80 s; 5 and 6: 10 s each; two more of (4 × 10 + 100 + 2 × 10) / 7 = 160 / 7 s; together 145.7 / 3 = 48.6 s
+    assert left == pytest.approx(80)
+    sweep.at(30, a5="stopped", r5=100, a6="stopped", r6=100, r2=300, a7="running", a8="running")
+    left = sweep.at(35, r2=350, r7=50, r8=50)
+    assert left == pytest.approx(65)
+    sweep.at(100, a2="finished", r2=1000, a7="stopped", r7=100)
+    assert sweep.at(100) == pytest.approx(30)  # trial 8, at the age of 70 s, as the only one that took longer: 100 s
+
+
+def test_of_many_short_trials_few_long_ones_are_expected(time):
+    """One at a time, three stopped after 10 s, one that took all of 100 s; six more of (3 × 10 + 100) / 4 s each."""
+    sweep = Sweeping(time, 10)
+    for number, begin, end, state, round in (
+        (0, 0, 100, "finished", 100), (1, 100, 110, "stopped", 10), (2, 110, 120, "stopped", 10), (3, 120, 130, "stopped", 10)
+    ):  # fmt: skip
+        sweep.at(begin, **{f"a{number}": "running"})
+        left = sweep.at(end, **{f"a{number}": state, f"r{number}": round})
+    assert left == pytest.approx(6 * 32.5)
+    assert sweep.at(135, a4="running") == pytest.approx((5 * 32.5 + 32.5) * 135 / 130)  # five seconds were lost between two
+
+
+def test_a_trial_that_diverges_at_once_does_not_end_the_others(time):
+    """Twelve, four at a time, 1 s a round of 100; one became nan after 2 s."""
+    sweep = Sweeping(time, 12)
+    sweep.at(0, a0="running", a1="running", a2="running", a3="running")
+    left = sweep.at(2, a0="diverged", r0=2, r1=2, r2=2, r3=2)
+    # three by their rounds: 98 s each; eight more of (2 + 3 × 100) / 4 = 75.5 s: 898 s of work, by four
+    assert left == pytest.approx(898 / 4)
+
+
+def test_a_sweep_that_goes_on_in_the_middle_of_its_trials(time):
+    """A trial with 60 of 100 rounds played 20 more in 10 s: 50 s in all, 10 of them left; one that waits at round 60 has 20 left,
+    a new one 50. One at a time."""
+    sweep = Sweeping(time, 3)
+    sweep.goes_on(0, "waiting", 60)
+    sweep.goes_on(1, "waiting", 60)
+    sweep.at(0, a0="running")
+    assert sweep.at(10, r0=80) == pytest.approx(10 + 20 + 50)
+    sweep.at(20, r0=100, a0="finished", a1="running")
+    assert sweep.at(30, r1=80) == pytest.approx(10 + 50)
+
+
+def test_what_ran_before_it_was_begun_again_counts(time):
+    """5 s until its process died, 3 s of waiting, 5 s since: 10 of 40 s."""
+    sweep = Sweeping(time, 1)
+    sweep.at(0, a0="running")
+    sweep.at(5, a0="waiting", r0=10)
+    sweep.at(8, a0="running")
+    assert sweep.at(13, r0=25) == pytest.approx(30 * 13 / 10)  # ten seconds of thirteen: so it goes on
+
+
+def test_the_best_is_the_soundest_of_those_that_are_finished():
     nan = float("nan")
-    trials = [trial(0, "finished", nan), trial(1, "diverged", 0.1), trial(2, "failed"), trial(3), trial(4, "stopped", 7.0),
-              trial(5, "finished", 6.0), trial(6, "finished", 6.0), trial(7, "finished")]  # fmt: skip
-    assert [t.number for t in records.ranking(trials, "min")] == [5, 6, 4, 3, 0, 7, 1, 2]
-    assert [t.number for t in records.ranking(trials, "max")][:3] == [4, 5, 6]
+    trials = [trial(0, "finished", nan), trial(1, "diverged", 0.1), trial(2, "failed"), trial(3), trial(4, "stopped", 7.0, 50),
+              trial(5, "finished", 8.0), trial(6, "finished", 8.0), trial(7, "finished"), trial(8, "running", 1.0, 20),
+              trial(9, "stopped", 9.0, 50)]  # fmt: skip
+    assert [t.number for t in records.ranking(trials, "min")] == [5, 6, 4, 9, 8, 3, 0, 7, 1, 2]
+    assert [t.number for t in records.ranking(trials, "max")][:5] == [5, 6, 9, 4, 8]
     assert records.best_of(trials, "min").number == 5
-    assert records.best_of(trials[:4], "min") is None
+    assert records.best_of([*trials, trial(10, "finished", 9.0)], "max").number == 10
+    assert records.best_of(trials[:5], "min") is None
 
 
 def test_short_names():

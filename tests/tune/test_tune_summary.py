@@ -91,7 +91,7 @@ def test_the_csv_has_every_trial_and_key_the_best_first(trained, summary):
 
 def test_best_yaml_is_a_recipe_that_runs(trained, summary, tmp_path, monkeypatch, capsys):
     text = trained.best.read_text()
-    assert "The best of 3 trials with a score of the sweep small-1: trial 1, with score 1 (less is better) after 2 rounds" in text
+    assert "The best of 3 finished trials of the sweep small-1: trial 1, with score 1 (less is better) after 2 rounds" in text
     assert "# lr 0.001, loss wasserstein\n" in text
     assert "The trials played 2 rounds; this recipe plays all 40." in text
     recipe = read_recipe(trained.best)
@@ -371,7 +371,7 @@ def drawn(monkeypatch, ended, mode):
     return best_picture(ended, "m", mode), drawing.lines
 
 
-@pytest.mark.parametrize(("mode", "best", "steps"), [("min", 1, [1, 1, 0.5, 0.5, 0, 0]), ("max", 3, [1, 1, 1, 1, 1, 1])])
+@pytest.mark.parametrize(("mode", "best", "steps"), [("min", 1, [1, 1, 0, 0]), ("max", 3, [1, 1])])
 def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
     ended = [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(
         [("finished", 3.0), ("diverged", 0.0), ("stopped", 2.0), ("finished", 1.0)]
@@ -386,6 +386,21 @@ def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
     assert wrong == [pytest.approx(1 / 3)]
     shades = [style["color"] for _, _, marker, style in points if marker == ("o",)]
     assert (sum(shades[0]) > sum(shades[2])) == (mode == "min")  # dark is good
+
+
+def test_no_line_of_the_best_where_none_is_finished(monkeypatch):
+    heading, lines = drawn(monkeypatch, [TrialRecord(0, {}, "stopped", 2.0, 10)], "min")
+    assert heading.endswith("none is finished")
+    assert [line[2] for line in lines] == [("o",)]
+
+
+def test_where_none_is_finished_there_are_plots_and_no_best(tmp_path):
+    folder = begin(tmp_path / "s")
+    for number, score in enumerate((1.0, 2.0)):
+        folder.record(number, config={"optimizer.lr": 0.1 * (number + 1)}, state="stopped", score=score, round=4)
+    done = summarize(folder)
+    assert [path.name for path in done.written] == ["trials.csv", "trials.png", "best.png"]
+    assert done.missing[0] == "no best.yaml: no trial is finished, and scores after fewer rounds are not comparable"
 
 
 def test_how_many_have_no_score(monkeypatch):

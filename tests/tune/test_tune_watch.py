@@ -1,5 +1,6 @@
 """What the driver writes down, shows and keeps when Ray tells it of a trial."""
 
+import io
 import json
 import os
 from types import SimpleNamespace
@@ -9,7 +10,8 @@ import pytest
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.budget import Spent
-from ganflow.tune.records import BUDGET, MACHINE, SweepFolder
+from ganflow.tune.display import Display
+from ganflow.tune.records import BUDGET, MACHINE, SweepFolder, best_of
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 
@@ -193,6 +195,38 @@ def test_the_best_so_far(folder, mode, best):
     assert about["over"] == 3
     number = {1.0: 2, 5.0: 1}[best[-1]]
     assert about["best"] == {"trial": number, "score": best[-1], "config": {"optimizer.lr": 1.0 + number}}
+
+
+def test_the_best_so_far_is_of_finished_trials_alone_and_the_same_everywhere(folder):
+    """Scores after fewer rounds are better here, and are no best: in the journal (which MLflow has), in run.json, on the
+    display and in the plot."""
+    made = Watched(folder, 6)
+    display = Display("s", "m", "min", [], 6, stream=io.StringIO())
+    seen = []
+
+    def look():
+        display.update(list(made.table.trials.values()))
+        known = best_of(made.table.trials.values(), "min")
+        assert display._best() == (f"best {known.score:g} (trial {known.number})" if known else "no best yet")
+        assert folder.read().best.get("score") == (known.score if known else None)
+        seen.append(known.score if known else None)
+
+    made.result(5, score=0.01)
+    look()
+    made.result(0, score=0.1)
+    made.watcher.on_trial_complete(0, [], made.of_ray(0))  # stopped early
+    look()
+    made.result(1, "finished", score=3.0, round=100)
+    look()
+    made.result(2, "finished", score=4.0, round=100)
+    look()
+    made.result(3, "diverged", error="became nan")
+    made.result(4, "finished", score=2.0, round=100)
+    look()
+    made.result(5, "finished", score=5.0, round=100)  # which had the best of all scores once
+    look()
+    assert seen == [None, None, 3.0, 3.0, 2.0, 2.0]
+    assert made.best() == [(2, 3.0), (3, 3.0), (4, 3.0), (5, 2.0), (6, 2.0)]
 
 
 @pytest.mark.parametrize("noted", [True, False])
