@@ -13,9 +13,6 @@ from typing import Any, ClassVar
 from ganflow.errors import did_you_mean
 from ganflow.recipe.yaml import to_flow
 
-RESAMPLED = 0.25
-"""Share of the mutations that forget the old value."""
-FACTORS = (0.8, 1.2)
 _SIGMAS = 3.0
 _TAIL = NormalDist().cdf(-_SIGMAS)
 _FEW = 8  # so many integers are tried one by one
@@ -54,15 +51,15 @@ class Domain(ABC):
         """The value of the domain that is nearest."""
 
     @abstractmethod
-    def near(self, value: Any, rng: random.Random) -> Any:
-        """A value that resembles this one."""
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
+        """A value that resembles this one: a number times one of the factors, or else the option before or after."""
 
     def sample(self, rng: random.Random) -> Any:
         return self.at(rng.random() if self.size is None else rng.randrange(self.size))
 
-    def mutate(self, value: Any, rng: random.Random) -> Any:
-        """Population based training's next value: a factor of 0.8 or 1.2, the option before or after, or another altogether."""
-        return self.sample(rng) if rng.random() < RESAMPLED else self.near(self.clamp(value), rng)
+    def mutate(self, value: Any, resample_probability: float, factors: Sequence[float], rng: random.Random) -> Any:
+        """Population based training's next value: drawn anew with this probability, else one near the former."""
+        return self.sample(rng) if rng.random() < resample_probability else self.near(self.clamp(value), factors, rng)
 
 
 class _Interval(Domain):
@@ -80,8 +77,8 @@ class _Interval(Domain):
     def clamp(self, value: Any) -> float:
         return float(min(max(value, self.low), self.high))
 
-    def near(self, value: Any, rng: random.Random) -> float:
-        return self.clamp(value * rng.choice(FACTORS))
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> float:
+        return self.clamp(value * rng.choice(factors))
 
 
 @dataclass(frozen=True)
@@ -157,10 +154,10 @@ class _Steps(Domain):
     def clamp(self, value: Any) -> Any:
         return self.at(min(max(self.position(value), 0), self.size - 1))
 
-    def near(self, value: Any, rng: random.Random) -> Any:
-        factor = rng.choice(FACTORS)
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
+        factor = rng.choice(factors)
         new = self.clamp(value * factor)
-        return new if new != value else self.clamp(value + math.copysign(self.step, factor - 1))
+        return new if new != value or factor == 1 else self.clamp(value + math.copysign(self.step, factor - 1))
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,7 @@ class Choice(Domain):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
-    def near(self, value: Any, rng: random.Random) -> Any:
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
         position = self.position(value)
         beside = [p for p in (position - 1, position + 1) if 0 <= p < self.size]
         return self.at(rng.choice(beside)) if beside else value
