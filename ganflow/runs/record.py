@@ -64,6 +64,15 @@ class Best(TypedDict):
     config: NotRequired[dict[str, Any]]
 
 
+class Values(TypedDict):
+    """The searched values of a trial from a round on; `trial`: the one that it became a copy of there."""
+
+    round: int
+    time: float
+    config: dict[str, Any]
+    trial: NotRequired[int]
+
+
 class Compiled(TypedDict):
     mode: Literal["never", "step", "round"]
     why: str
@@ -125,7 +134,9 @@ class RunRecord:
         protocols: of the scores, by their names: see `ganflow.Metric.protocol`.
         goals: of the scores for which one is known, by their names: the first of each metric.
         seeds: of a sweep whose trials differ in `train.seed` alone.
+        searched: of a sweep's trial: keys of the recipe in which the trials differ.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
+        values: pbt: the trial's searched values, from its beginning on and from each copy on.
         metric, mode, trials, over, address: a sweep's.
     """
 
@@ -164,8 +175,10 @@ class RunRecord:
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     goals: dict[str, Literal["min", "max"]] = field(default_factory=dict)
     sweep: str = ""
+    searched: list[str] = field(default_factory=list)
     copies: int = 0
     copied_at: int | None = None
+    values: list[Values] = field(default_factory=list)
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""

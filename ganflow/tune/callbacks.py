@@ -278,7 +278,7 @@ class Watcher(tune.Callback):
         if result.get("note"):
             self._once(self.display.note, result["note"])
         for one in result.get("trials", [result]):
-            self.table.update(one["trial"], **{name: one[name] for name in ("round", "score", "place") if name in one})
+            self.table.report(one)
             if one["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
                 self._is_over(one["trial"], one["state"], one["error"])
         self._show()

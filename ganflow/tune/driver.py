@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
@@ -23,7 +23,7 @@ from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
     from ganflow.tune.callbacks import Display
-    from ganflow.tune.schedulers import Stopping
+    from ganflow.tune.schedulers import Population, Stopping
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
 
@@ -42,7 +42,7 @@ SETTINGS = {
 """Environment of Ray Tune, which reads it when a sweep begins."""
 
 
-def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None) -> list[int]:
+def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | Population | None) -> list[int]:
     """Replay the recorded trials to searcher and scheduler. Those that the machine broke are to be tried again.
 
     Returns:
@@ -175,7 +175,11 @@ def _tune(
     rounds = rounds_of(plan)
     template = {
         "recipe": str(folder.recipe),
-        "about": {"sweep": folder.id, "tracking": {"parent": folder.id, "log_model": False}},
+        "about": {
+            "sweep": folder.id,
+            "searched": list(plan.space.keys),
+            "tracking": {"parent": folder.id, "log_model": False},
+        },
         "metric": plan.metric,
         "mode": plan.mode,
         "stop": plan.tune.stop,
@@ -183,15 +187,14 @@ def _tune(
         "data": _data(plan),
         "home": os.getcwd(),
     }
-    table = TrialTable(folder, template, in_common(plan), records)
+    population = plan.tune.scheduler == "pbt"
+    table = TrialTable(folder, template, in_common(plan), records, varies=population)
     searcher = make_searcher(plan.tune, plan.space, plan.mode)
     room = Room(1 if address == "local" or isinstance(searcher, LearningSearch) else AHEAD)
-    rule = make_scheduler(plan.tune, plan.mode, rounds, room)
+    rule: Stopping | Population | None = make_scheduler(plan.tune, plan.mode, rounds, room)
+    if population:
+        rule = Population(table, plan.space, plan.tune, plan.mode, rounds, room)
     unfinished = remember(table, plan.metric, searcher, rule)
-    scheduler: Any = rule or InTurn(room)
-    if plan.tune.scheduler == "pbt":
-        every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display)
     if not unfinished and len(records) >= searcher.total:
@@ -207,7 +210,7 @@ def _tune(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(table, plan.space, searcher, unfinished, room, together),
-                scheduler=scheduler,
+                scheduler=rule or InTurn(room),
                 num_samples=searcher.total,
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,

@@ -91,7 +91,7 @@ def test_a_password_that_was_kept_is_left_out(tmp_path):
         ("{resample_probability: -0.1}", "tune.resample_probability: -0.1 is below 0"),
         ("{resample_probability: 1.1}", "tune.resample_probability: 1.1 is above 1"),
         ("{perturbation_factors: [0.8, 0]}", "tune.perturbation_factors: 0 is not above 0"),
-        ("{perturbation_factors: [.inf]}", "tune.perturbation_factors: inf is not a finite number"),
+        ("{perturbation_factors: [.inf]}", "tune.perturbation_factors[0]: .inf is not a finite number"),
         ("{perturbation_factors: []}", "tune.perturbation_factors: at least one factor is needed; [1] keeps the source's numbers"),
         ("{reduction: 1}", "tune.reduction: 1 is below 2"),
         ("{trials: 0}", "tune.trials: 0 is below 1"),
