@@ -17,7 +17,7 @@ from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
 
 FILE = "run.json"
-SCHEMA = "1.2"
+SCHEMA = "1.3"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""

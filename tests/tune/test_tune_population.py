@@ -9,10 +9,14 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from sweep_helpers import recipe
 
-from ganflow.recipe import Tune
+from ganflow.contract.data import Field, StreamData
+from ganflow.engine.feed import StreamFeed
+from ganflow.recipe import Tune, read_recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Writer, read
 from ganflow.runs.journal import entries
+from ganflow.runs.new import Copy
+from ganflow.runs.run import Parts
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
@@ -338,7 +342,8 @@ def assert_same(a, b):
 
 
 def terms(run, after):
-    return [(e.round, e.values["critic/non_saturating"]) for e in entries(run.journal) if e.round > after and "critic_loss" in e.values]
+    name = "critic/non_saturating"
+    return [(e.round, e.values[name]) for e in entries(run.journal) if e.round > after and name in e.values]
 
 
 def rates(run, after):
@@ -397,6 +402,51 @@ def test_a_copy_that_is_killed_and_goes_on_equals_one_that_was_not(trial, at):
     assert again[0] == (22 if at < 30 else 32)
     assert_same(state_of(folder, 40), kept)
     assert terms(folder, 20) == reported
+
+
+class Numbers(StreamData):
+    """Examples of their own for each position of a walk, which a feed's seed decides."""
+
+    name, size, held_out, fields = "numbers", 30, {}, {"real": Field((2,))}
+
+    def fingerprint(self):
+        return ""
+
+    def load(self, index, rng):
+        return {"real": torch.cat([torch.tensor([float(index)]), torch.rand(1, generator=rng)])}
+
+
+def test_a_checkpoint_brings_the_seed_by_which_its_run_goes_on(tmp_path):
+    """The position in streamed data alone would not do; nor where several workers load the first one's state."""
+    made = [Parts(read_recipe(recipe(tmp_path), ["~tune", "~metrics"])).trainer for _ in range(3)]
+    for trainer in made:
+        trainer.feed = StreamFeed(Numbers(), 16, 0)
+    copy, resumed, plain = made
+    copy.reseed(5)
+    for trainer in (copy, plain):
+        trainer.draw()
+        trainer.draw()
+    resumed.load_state(*copy.state())
+    assert resumed.seed == 5
+    assert copy.state()[1]["seed"] == 5
+    going, gone_on, other = (trainer.draw() for trainer in (copy, resumed, plain))
+    for name in ("real", "z"):
+        assert torch.equal(going[name], gone_on[name])
+        assert not torch.equal(going[name], other[name])
+    state, plain_values = plain.state()
+    del plain_values["seed"]  # of an earlier version
+    copy.reseed(0)
+    copy.load_state(state, plain_values)
+    assert torch.equal(copy.draw()["real"], plain.draw()["real"])
+    for trainer in made:
+        trainer.feed.close()
+
+
+def test_seeds_of_copies_differ_from_each_other_and_from_their_recipes():
+    seeds = {Copy(20, trial, times).seed(seed) for trial in range(20) for times in (1, 2, 3) for seed in range(5)}
+    assert len(seeds) == 300
+    assert not seeds & set(range(5))
+    assert Copy(20, 3, 1).seed(0) == Copy(40, 3, 1).seed(0)
 
 
 def test_which_values_a_trial_had_stands_in_its_record(trial):
