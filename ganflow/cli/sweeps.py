@@ -178,7 +178,8 @@ def current_trials(folder: SweepFolder) -> list[TrialRecord]:
     for trial in runs:
         for entry in () if trial.over else filter(None, last_entries(folder.trial(trial.number))):
             trial.round = max(trial.round, entry.round)
-            trial.score = entry.values.get(metric, trial.score)
+            if entry.round > folder.since(trial):
+                trial.score = entry.values.get(metric, trial.score)
     return Repeats.of(record).trials(runs)
 
 

@@ -78,6 +78,10 @@ class Feed(ABC):
             GanflowError: the state is of another kind of feed or of another kind of device.
         """
 
+    def reseed(self, seed: int) -> None:
+        """Go on with the sequence of another seed, from its beginning. An iterable, which has its own, goes on where it is."""
+        self.seed = seed
+
     def close(self) -> None:  # noqa: B027  (most feeds hold nothing)
         """Let go of threads. Nothing can be drawn afterwards."""
 
@@ -153,6 +157,10 @@ class ResidentFeed(Feed):
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
+
+    def reseed(self, seed: int) -> None:
+        super().reseed(seed)
+        self._generator = keyed_generator(seed, device=self.device)
 
     def _rows(self, k: int, size: int) -> Tensor:
         """Indices of this worker's examples in k batches out of `size`."""
@@ -304,6 +312,11 @@ class StreamFeed(Feed):
             raise GanflowError("the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go "
                                "on with data that is streamed")  # fmt: skip
         self._go_to(int(state["position"]))
+
+    def reseed(self, seed: int) -> None:
+        super().reseed(seed)
+        self._epoch = -1
+        self._go_to(0)
 
     def _go_to(self, position: int) -> None:
         for _, future in self._ahead:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganflow.engine.distributed import Group
-from ganflow.engine.game import Game
+from ganflow.engine.game import Game, seed_generators
 from ganflow.engine.player import parts_of
 from ganflow.errors import GanflowError
 
@@ -103,6 +103,16 @@ def load_random_state(device: torch.device, tensors: Tensors, plain: dict[str, A
         import numpy as np
 
         np.random.set_state(tuple(plain["numpy"]))
+
+
+def seed_random(device: torch.device, seed: int) -> None:
+    """Begin the random numbers of every generator of `random_state` anew."""
+    seed_generators(device, seed)
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        import numpy as np
+
+        np.random.seed(seed % 2**32)
 
 
 @contextmanager

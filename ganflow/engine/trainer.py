@@ -31,6 +31,7 @@ from ganflow.engine.state import (
     others_in,
     per_rank,
     random_state,
+    seed_random,
     unflatten,
     workers_of,
 )
@@ -62,7 +63,7 @@ class Trainer:
         feed: draws real batches.
         round: the game's round.
         batch_size: of every draw; of all workers together.
-        seed: of the prior's draws.
+        seed: of the prior's draws, and of those that follow from seed and round.
         group: the workers that train the game together; None for this one alone. They play in lock-step, each on its
             share of every draw, and all of them report the same.
     """
@@ -246,6 +247,13 @@ class Trainer:
         self.prior_draws.set_state(prior)
         return draws
 
+    def reseed(self, seed: int) -> None:
+        """Go on with another seed's random numbers: examples, latents and whatever is drawn from the generators of all."""
+        self.seed = seed
+        self.feed.reseed(seed)
+        self.prior_draws = self.game.stream("prior", seed, self.game.device)
+        seed_random(self.game.device, seed)
+
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Everything that the next round depends on: live tensors by name, and plain values. The first of several workers gathers
         the others' state where it differs; they must wait in `advance`."""
@@ -260,6 +268,7 @@ class Trainer:
         randoms, plain_randoms = random_state(self.game.device)
         tensors |= randoms | others
         plain |= {"round": self.round, "random": plain_randoms, "feed": flatten(self.feed.state(), "feed", tensors)}
+        plain["seed"] = self.seed
         tensors["random.prior"] = self.prior_draws.get_state()
         return tensors, plain
 
@@ -270,6 +279,8 @@ class Trainer:
             What is lost where there were more workers or fewer, in a sentence; else None.
         """
         load_game_state(self.game, tensors, plain)
+        if (seed := plain.get("seed", self.seed)) != self.seed:  # of a run that was reseeded; absent from earlier checkpoints
+            self.reseed(seed)
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]

@@ -178,6 +178,8 @@ class Tune:
     grace: float = key(0.1, "share of the rounds that every trial plays before the scheduler judges it", gt=0, le=1)
     reduction: int = key(3, "asha, hyperband: one in so many goes on at each rung", ge=2)
     interval: float = key(0.1, "pbt: share of the rounds between copies of good trials over bad ones", gt=0, le=1)
+    resample_probability: float = key(0.25, "pbt: probability that a copy's value is drawn anew from the space", ge=0, le=1)
+    perturbation_factors: list[float] = key([0.8, 1.2], "pbt: by one of them a copy's number is multiplied otherwise", gt=0)
     resources: dict[str, float] = key({"cpus": 1.0, "gpus": 0.0}, "of a trial; gpus: a fraction up to 1, or a whole number")
     concurrency: int = key(0, "trials at a time; 0: as many as the resources allow", ge=0)
     retries: int = key(2, "times that a trial which died is begun again from its last checkpoint, over all resumes", ge=0)
@@ -204,6 +206,8 @@ class Tune:
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             problems.append(("resources", f"{gpus:g} GPUs cannot be given to a trial; use a fraction up to 1, or a whole number"))
         problems += [("budget", text) for text in self._budget_problems(gpus)]
+        if not self.perturbation_factors:
+            problems.append(("perturbation_factors", "at least one factor is needed; [1] keeps the source's numbers"))
         if self.pack > 1 and self.scheduler != "none":
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))

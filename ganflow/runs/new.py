@@ -10,11 +10,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ganflow.addresses import recorded
+from ganflow.engine.feed import keyed_generator
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.plugins import versions
@@ -49,6 +50,25 @@ class Position:
     @property
     def round(self) -> int:
         return self.checkpoint.round if self.checkpoint else 0
+
+
+class Copy(NamedTuple):
+    """A trial that became a copy of another (population based training).
+
+    Attributes:
+        at: the round of the checkpoint that it goes on from: its optimizers' numbers are this recipe's, and so is everything
+            random from there on, so that it does not repeat what its source plays.
+        trial: its number.
+        times: how often it became one, this time included.
+    """
+
+    at: int
+    trial: int
+    times: int
+
+    def seed(self, of_recipe: int) -> int:
+        """Seed of everything random: another one than its source's, and each time another."""
+        return keyed_generator("copy", of_recipe, self.trial, self.times).initial_seed()
 
 
 def git_commit(folder: Path | None = None) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
 
 FILE = "run.json"
-SCHEMA = "1.2"
+SCHEMA = "1.3"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
@@ -64,6 +64,15 @@ class Best(TypedDict):
     trial: NotRequired[int]
     run: NotRequired[int]
     config: NotRequired[dict[str, Any]]
+
+
+class Values(TypedDict):
+    """The searched values of a trial from a round on; `trial`: the one that it became a copy of there."""
+
+    round: int
+    time: float
+    config: dict[str, Any]
+    trial: NotRequired[int]
 
 
 class Compiled(TypedDict):
@@ -134,7 +143,9 @@ class RunRecord:
         protocols: of the scores, by their names: see `ganflow.Metric.protocol`.
         goals: of the scores for which one is known, by their names: the first of each metric.
         seeds: of a sweep whose trials differ in `train.seed` alone.
+        searched: of a sweep's trial: keys of the recipe in which the trials differ.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
+        values: pbt: the trial's searched values, from its beginning on and from each copy on.
         metric, mode, trials, over, address: a sweep's.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
@@ -177,8 +188,10 @@ class RunRecord:
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     goals: dict[str, Literal["min", "max"]] = field(default_factory=dict)
     sweep: str = ""
+    searched: list[str] = field(default_factory=list)
     copies: int = 0
     copied_at: int | None = None
+    values: list[Values] = field(default_factory=list)
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""

@@ -35,7 +35,7 @@ from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, 
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.loading import describe, fitting
 from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
-from ganflow.runs.new import Position, changes, origin, tracking, write_recipe
+from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
 
@@ -148,7 +148,7 @@ class RunOptions:
         quiet: show nothing.
         trial: part of a sweep, which shows it, stops it and sends it to MLflow.
         packed: its rounds are played together with other trials'.
-        copied: the checkpoint that it goes on from is another run's: the optimizers' numbers are its recipe's.
+        copy: the checkpoint that it goes on from is not its own.
         tracking: values of its record's `tracking` besides the recipe's.
         follower: makes the process that sends its folder to a server; None where nothing is sent.
     """
@@ -156,7 +156,7 @@ class RunOptions:
     quiet: bool = False
     trial: bool = False
     packed: bool = False
-    copied: bool = False
+    copy: Copy | None = None
     tracking: Mapping[str, Any] = field(default_factory=dict)
     follower: Callable[[RunFolder], Follower] | None = None
 
@@ -281,9 +281,10 @@ class Run(Parts):
             return None
         with fitting(found):
             lost = self.trainer.load_state(found.tensors, found.plain)
-            if self.options.copied:
+            if copy := self.options.copy:
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
+                self.trainer.reseed(copy.seed(self.recipe.train.seed))
         say(f"going on from round {found.round}")
         if lost:
             say(lost)

@@ -18,7 +18,7 @@ from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import find_checkpoint, load_weights
 from ganflow.runs.loop import Follower, Result
-from ganflow.runs.new import Position, clear_unfinished, fill_folder, lock_folder
+from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
 from ganflow.runs.workers import started_workers
@@ -134,7 +134,7 @@ def open_trial(
     folder: RunFolder,
     about: Mapping[str, Any],
     *,
-    copied_at: int | None = None,
+    copy: Copy | None = None,
     group: Group | None = None,
     options: RunOptions | None = None,
 ) -> Session:
@@ -143,8 +143,7 @@ def open_trial(
 
     Args:
         about: values of the record besides the run's, of the sweep. Its "tracking" is merged into the run's.
-        copied_at: checkpoints up to this round are of a recipe with other numbers, most likely another run's: the optimizers'
-            are this recipe's.
+        copy: checkpoints up to its round are not this recipe's, most likely another run's.
         group: the workers that train it together, by `Group.host`; the others are at `ganflow.runs.workers.serve`.
         options: others than those of a trial, for one that is shown, and hears signals, as a run is.
 
@@ -154,7 +153,7 @@ def open_trial(
     with ExitStack() as held:
         if group:
             held.callback(group.close)
-        run, position = prepare_trial(recipe, folder, about, held, group, copied_at=copied_at, options=options)
+        run, position = prepare_trial(recipe, folder, about, held, group, copy=copy, options=options)
         return Session(run, run.results(position), folder, held.pop_all())
 
 
@@ -166,7 +165,7 @@ def prepare_trial(
     group: Group | None = None,
     *,
     packed: bool = False,
-    copied_at: int | None = None,
+    copy: Copy | None = None,
     options: RunOptions | None = None,
 ) -> tuple[Run, Position]:
     """Build a trial's run, make its folder if there is none, and hold its lock. Arguments as those of `open_trial`."""
@@ -175,8 +174,8 @@ def prepare_trial(
         held.enter_context(lock_folder(folder))
     before = folder.read() if begun else None
     position = Position(folder, *newest(folder.checkpoints), changed=True) if begun else Position(folder)
-    copied = position.checkpoint is not None and copied_at is not None and position.round <= copied_at
-    as_trial = RunOptions(quiet=True, trial=True, packed=packed, copied=copied, tracking=about.get("tracking", {}))
+    copy = copy if copy and position.checkpoint and position.round <= copy.at else None
+    as_trial = RunOptions(quiet=True, trial=True, packed=packed, copy=copy, tracking=about.get("tracking", {}))
     run = built(recipe, options or as_trial, before, group)
     if not position.checkpoint:
         inherited(run, folder.path.parent.parent)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,8 @@ STATUS = "ganflow.status"
 """The tag that says how a run ended in our words, of which MLflow has fewer."""
 ALARM = "ganflow.alarm"
 """Beginning of the names of tags about a run's alarms."""
+SETTLED = ("finished", "stopped")
+"""Statuses of a trial after which it is not gone on with."""
 KEY = "samples"
 MODEL = "generator"
 SERVING = Path(__file__).with_name("serving.py")
@@ -44,12 +46,31 @@ _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
 
 
-def parameters(folder: RunFolder) -> dict[str, str]:
-    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}."""
+def settled(folder: RunFolder, status: str) -> bool:
+    """Return false while a trial's searched values may still become others (population based training). They may where it was
+    interrupted, or failed and is tried again."""
+    return status in SETTLED or not folder.read().values
+
+
+def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
+    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}. What may still become another
+    value is left out: MLflow refuses to change a parameter."""
     import yaml
 
     recipe = yaml.safe_load(redacted(folder.recipe.read_text())) if folder.recipe.exists() else {}
-    return {_name(key): value[:_LONGEST_PARAMETER] for key, value in flat(recipe or {})}
+    searched = [] if settled else [outbox.dotted(key).split(".") for key in folder.read().searched]
+    return {
+        _name(key): value[:_LONGEST_PARAMETER]
+        for key, value in flat(recipe or {})
+        if not any(_within(steps, key) for steps in searched)
+    }
+
+
+def _within(steps: Sequence[str], name: str) -> bool:
+    """Return true if a parameter may have its value from a key of the recipe: "optimizer.generator.lr" from optimizer.lr, and
+    "loss.use" from loss."""
+    left = iter(name.split("."))
+    return all(step in left for step in steps)
 
 
 def run_name(folder: RunFolder) -> str:
@@ -99,10 +120,16 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
 
 
 def run_tags(folder: RunFolder, evaluated: Iterable[Evaluation]) -> dict[str, str]:
-    """Tags of a run that change while it lasts: of the protocols of its scores and of what `ganflow evaluate` has found, and of
-    its alarms."""
+    """Tags of a run that change while it lasts: of the protocols of its scores and of what `ganflow evaluate` has found, of its
+    alarms, and of the trials that it became a copy of."""
     about = folder.read()
-    return _protocol_tags(about, evaluated) | _alarm_tags(about)
+    return _protocol_tags(about, evaluated) | _alarm_tags(about) | _copy_tags(about)
+
+
+def _copy_tags(about: record.RunRecord) -> dict[str, str]:
+    """Tags of a trial's copies: how many, and of which trial at which round, the last one first."""
+    copies = [f"trial {values['trial']} at round {values['round']}" for values in about.values if "trial" in values]
+    return {"ganflow.copies": str(len(copies)), "ganflow.copied": ", ".join(copies[::-1])[:_LONGEST_TAG]} if copies else {}
 
 
 def _alarm_tags(about: record.RunRecord) -> dict[str, str]:

@@ -37,6 +37,8 @@ MISSING = "MLflow is not installed: pip install mlflow, or train without it (tra
 STORE = "mlflow.db"
 EVALUATED = "eval/"
 """Beginning of the names that `ganflow evaluate`'s scores have in MLflow."""
+CONFIG = "config/"
+"""Beginning of the names that the searched values of a trial have in MLflow, where they change while it lasts."""
 _TRIAL = re.compile(r"-t(\d+)")
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
@@ -202,6 +204,22 @@ def points(reported: Iterable[Entry], steps: dict[str, int]) -> Iterator[Point]:
                 last[name] = entry.round
                 if math.isfinite(value):
                     yield Point(name, value, int(entry.time * 1000), entry.round)
+
+
+def configured(folder: RunFolder) -> Iterator[Entry]:
+    """The searched numbers of a trial, at the rounds from which it has them: "config/optimizer.lr". They become others where it
+    becomes a copy; a copy that goes on from no later a round than the one before stands a round after that, for a metric's last
+    point is the one with the highest step."""
+    last = -1
+    for values in folder.read().values:
+        last = max(values["round"], last + 1)
+        numbers = {key: v for key, v in values["config"].items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+        yield Entry(last, values["time"], {f"{CONFIG}{dotted(key)}": float(value) for key, value in numbers.items()})
+
+
+def dotted(key: str) -> str:
+    """A key of the recipe as parameters are called: "modifiers.0.c" for modifiers[0].c."""
+    return re.sub(r"\[(\d+)\]", r".\1", key)
 
 
 def evaluated(folder: RunFolder) -> tuple[list[Evaluation], GanflowError | None]:

@@ -156,7 +156,7 @@ class Sender:
         self.sweep = is_sweep(folder)
         self._seen = self.state.seen if self.done else []
         self._artifacts: Artifacts
-        self._recipe: list[int] | None = None  # its part of `seen` when it was described; None: the store must be asked
+        self._described: tuple[list[int], bool] | None = None  # the recipe's part of `seen`, and whether all of it was sent
         self._tags: dict[str, str] = {}  # of a sweep's best trial, or of a run's protocols and alarms, as sent
         self._journal = journal.Reader(folder.journal)
 
@@ -171,7 +171,7 @@ class Sender:
 
     def doubt(self) -> None:
         """Ask the store again what it has: it has not got what the folder says that it has."""
-        self._seen, self._recipe = [], None
+        self._seen, self._described = [], None
 
     def attempt(self, status: str) -> bool:
         """Send everything there is; return whether that failed for a reason outside the folder, such as a store that is away.
@@ -198,10 +198,9 @@ class Sender:
         """Returns whether everything was whole; a picture that is still being written is not."""
         folders.check(self.folder)
         client, wanted = self.connection.client(), settings(self.folder)
-        recipe = now[3:6]
-        if self._recipe != recipe:
-            self._ask(client)
-            self._recipe = recipe
+        if self._described != (described := (now[3:6], contents.settled(self.folder, status))):
+            self._ask(client, described[1])
+            self._described = described
         if status == "running" and self.state.status:
             client.update_run(self.state.run_id, status="RUNNING")
             client.set_tag(self.state.run_id, contents.STATUS, status)
@@ -243,7 +242,7 @@ class Sender:
             del self._tags[name]
         self._tags |= tags
 
-    def _ask(self, client: MlflowClient) -> None:
+    def _ask(self, client: MlflowClient, settled: bool) -> None:
         """Find or make the run, learn from the server what it has, and describe it."""
         run = self.connection.run(self.folder)
         self._artifacts = self.connection.artifacts(run.info.run_id, run.info.artifact_uri)
@@ -254,14 +253,14 @@ class Sender:
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
         self._journal, self._tags = journal.Reader(self.folder.journal), {**run.data.tags}
-        self._send_description(client, run)
+        self._send_description(client, run, settled)
         self.state.write(self.folder)
 
-    def _send_description(self, client: MlflowClient, run: Any) -> None:
+    def _send_description(self, client: MlflowClient, run: Any, settled: bool) -> None:
         from mlflow.entities import Param, RunTag
 
         tags = contents.tags(self.folder, self.connection.parent(self.folder))
-        wanted, had = contents.parameters(self.folder), run.data.params
+        wanted, had = contents.parameters(self.folder, settled), run.data.params
         new = [Param(name, value) for name, value in wanted.items() if name not in had]
         for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
             tag = f"ganflow.resumed_with.{name}"[:250]
@@ -279,7 +278,8 @@ class Sender:
     def _send_points(self, client: MlflowClient, evaluated: Sequence[Evaluation]) -> None:
         from mlflow.entities import Metric
 
-        new = [*points(self._journal.new(), self.state.steps), *outbox.scores(evaluated, self.state.evaluated)]
+        new = [*points([*outbox.configured(self.folder), *self._journal.new()], self.state.steps)]
+        new += outbox.scores(evaluated, self.state.evaluated)
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]
             client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
@@ -18,9 +18,6 @@ if TYPE_CHECKING:  # the real import takes a while, and few commands need it
 
 Parameter = None | bool | int | float | str
 """A value as Optuna has it."""
-RESAMPLED = 0.25
-"""Share of the mutations that forget the old value."""
-FACTORS = (0.8, 1.2)
 _SIGMAS = 3.0
 _TAIL = NormalDist().cdf(-_SIGMAS)
 _DIGITS = 12  # of numbers that are computed: 0.3, and not 0.30000000000000004
@@ -65,8 +62,8 @@ class Domain(ABC):
         """The value of the domain that is nearest."""
 
     @abstractmethod
-    def near(self, value: Any, rng: random.Random) -> Any:
-        """A value that resembles this one."""
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
+        """A value that resembles this one: a number times one of the factors, or else the option before or after."""
 
     @property
     def distribution(self) -> BaseDistribution:
@@ -86,9 +83,9 @@ class Domain(ABC):
     def sample(self, rng: random.Random) -> Any:
         return self.at(rng.random() if self.size is None else rng.randrange(self.size))
 
-    def mutate(self, value: Any, rng: random.Random) -> Any:
-        """Population based training's next value: a factor of 0.8 or 1.2, the option before or after, or another altogether."""
-        return self.sample(rng) if rng.random() < RESAMPLED else self.near(self.clamp(value), rng)
+    def mutate(self, value: Any, resample_probability: float, factors: Sequence[float], rng: random.Random) -> Any:
+        """Population based training's next value: drawn anew with this probability, else one near the former."""
+        return self.sample(rng) if rng.random() < resample_probability else self.near(self.clamp(value), factors, rng)
 
 
 class _Interval(Domain):
@@ -106,8 +103,8 @@ class _Interval(Domain):
     def clamp(self, value: Any) -> float:
         return float(min(max(value, self.low), self.high))
 
-    def near(self, value: Any, rng: random.Random) -> float:
-        return self.clamp(value * rng.choice(FACTORS))
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> float:
+        return self.clamp(value * rng.choice(factors))
 
 
 @dataclass(frozen=True)
@@ -230,10 +227,10 @@ class Steps(Discrete):
     def clamp(self, value: Any) -> Any:
         return self.nth(min(max(self._index(value), 0), self.count - 1))
 
-    def near(self, value: Any, rng: random.Random) -> Any:
-        factor = rng.choice(FACTORS)
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
+        factor = rng.choice(factors)
         new = self.clamp(value * factor)
-        return new if new != value else self.clamp(value + math.copysign(self.step, factor - 1))
+        return new if new != value or factor == 1 else self.clamp(value + math.copysign(self.step, factor - 1))
 
     def _index(self, value: Any) -> int:
         steps: float = (value - self.low) / self.step
@@ -322,7 +319,7 @@ class Choice(Discrete):
             return min(self.options, key=lambda option: abs(option - value))
         return self.options[0]
 
-    def near(self, value: Any, rng: random.Random) -> Any:
+    def near(self, value: Any, factors: Sequence[float], rng: random.Random) -> Any:
         position = self.position(value)
         beside = [p for p in (position - 1, position + 1) if 0 <= p < self.count]
         return self.nth(rng.choice(beside)) if beside else value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
     from ganflow.tune.budget import Spent
     from ganflow.tune.display import Display
-    from ganflow.tune.schedulers import Stopping
+    from ganflow.tune.schedulers import Population, Stopping
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
 
@@ -45,7 +45,7 @@ SETTINGS = {
 
 
 def remember(
-    table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | None, *, retry_failed: bool = False
+    table: TrialTable, metric: str, searcher: Searcher, scheduler: Stopping | Population | None, *, retry_failed: bool = False
 ) -> list[int]:
     """Replay the recorded trials to searcher and scheduler. Those that the machine broke are to be tried again.
 
@@ -220,7 +220,11 @@ def _tune(
     rounds = rounds_of(plan)
     template = {
         "recipe": str(folder.recipe),
-        "about": {"sweep": folder.id, "tracking": {"parent": folder.id, "log_model": False}},
+        "about": {
+            "sweep": folder.id,
+            "searched": list(plan.space.keys),
+            "tracking": {"parent": folder.id, "log_model": False},
+        },
         "metric": plan.metric,
         "mode": plan.mode,
         "stop": plan.tune.stop,
@@ -230,10 +234,13 @@ def _tune(
         "quantile": plan.tune.quantile,
         "home": os.getcwd(),
     }
-    table = TrialTable(folder, template, in_common(plan), records, repeats=plan.repeats)
+    population = plan.tune.scheduler == "pbt"
+    table = TrialTable(folder, template, in_common(plan), records, repeats=plan.repeats, varies=population)
     searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, folder.sweep, folder.study))
     room = Room(1 if address == "local" or searcher.learns else AHEAD)
-    rule = make_scheduler(plan.tune, plan.mode, rounds, room)
+    rule: Stopping | Population | None = make_scheduler(plan.tune, plan.mode, rounds, room)
+    if population:
+        rule = Population(table, plan.space, plan.tune, plan.mode, rounds, room)
     control = Control(table, plan.space, plan.tune.seed, plan.space.count(plan.tune))
     control.settle(display.note)
     folder.update(trials=control.total)
@@ -243,10 +250,6 @@ def _tune(
     if spent:
         return spent
     unfinished = remember(table, plan.metric, searcher, rule, retry_failed=retry_failed)
-    scheduler: Any = rule or InTurn(room)
-    if plan.tune.scheduler == "pbt":
-        every = max(1, round(plan.tune.interval * rounds))
-        scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
     if not unfinished and all(plan.repeats.runs(trial)[0] in table.trials for trial in range(searcher.total)):
@@ -263,7 +266,7 @@ def _tune(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
-                scheduler=scheduler,
+                scheduler=rule or InTurn(room),
                 num_samples=-1,  # until the searcher has no more, and none can be added
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,

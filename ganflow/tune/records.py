@@ -159,6 +159,15 @@ class SweepFolder(RunFolder):
                 setattr(record, name, value)
         return found
 
+    def since(self, trial: TrialRecord) -> float:
+        """The round after which a trial's reports are of its configuration, which is another one since it became a copy."""
+        if not trial.copied:
+            return -1
+        run = self.trial(trial.number).read()
+        if run.copies < len(trial.copied):  # it is to become one, and has not begun
+            return math.inf
+        return -1 if run.copied_at is None else run.copied_at
+
     def alarms(self) -> list[dict[str, Any]]:
         """The alarms of trainings that differ in their seed, each with its `seed` and `trial`; none of a searching sweep, whose
         trials' folders are not opened for them."""

@@ -180,17 +180,22 @@ class Population(InTurn):
 
     Args:
         rounds: of a trial.
-        every: rounds between copies.
-        seed: of the choices.
     """
 
-    def __init__(self, table: TrialTable, space: Space, mode: str, rounds: int, every: int, seed: int, room: Room) -> None:
+    def __init__(self, table: TrialTable, space: Space, tune: Tune, mode: str, rounds: int, room: Room) -> None:
         super().__init__(room)
-        self.table, self.space, self.rounds, self.every = table, space, rounds, every
+        self.table, self.space, self.tune, self.rounds = table, space, tune, rounds
+        self.every = max(1, round(tune.interval * rounds))  # rounds between copies
         self.sign = 1 if mode == "min" else -1
-        self._random = random.Random(f"population {seed}")
         self._turns: dict[int, int] = {}  # trial → round of its last turn
         self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
+
+    def remember(self, reports: Iterable[tuple[int, int, float]]) -> set[int]:
+        """Note the scores of an earlier session, (trial, round, score) in order of time; returns the trials that were stopped:
+        none. A copy that has no score of its own yet is not compared."""
+        since = {number: self.table.folder.since(trial) for number, trial in self.table.trials.items()}
+        self._scores |= {n: score for n, round, score in reports if round > since[n] and math.isfinite(score)}
+        return set()
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if result["state"] != "running":
@@ -202,11 +207,14 @@ class Population(InTurn):
         if "score" not in result or round - turn < self.every or round >= self.rounds:
             return TrialScheduler.CONTINUE
         self._turns[number] = round
-        source = self._source(number)
+        before = self.table.trials[number].copied
+        # by what the records tell, so that a sweep that goes on draws on
+        rng = random.Random(f"population {self.tune.seed}/{number}/{len(before)}")
+        source = self._source(number, rng)
         if source is not None:
-            config = self.space.mutate(self.table.trials[source].config, self._random)
-            before = [*self.table.trials[number].copied, [source, self.table.trials[source].round]]
-            self.table.record(number, config=config, copied=before)
+            config = self.space.mutate(self.table.trials[source].config, self.tune, rng)
+            copied = [*before, [source, self.table.trials[source].round]]
+            self.table.record(number, config=config, copied=copied, score=None)  # which was of other values
             self._turns[number] = self.table.trials[source].round
             self._scores[number] = self._scores[source]
             tune_controller.pause_trial(trial, should_checkpoint=False)
@@ -214,7 +222,7 @@ class Population(InTurn):
             return TrialScheduler.NOOP
         return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
 
-    def _source(self, number: int) -> int | None:
+    def _source(self, number: int, rng: random.Random) -> int | None:
         """The trial that this one becomes a copy of; None where it is not copied over."""
         trials = self.table.trials
         alive = [n for n in self._scores if trials[n].round < self.rounds and not trials[n].over]
@@ -222,7 +230,7 @@ class Population(InTurn):
         share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
         if not share or number not in ranked[-share:]:
             return None
-        return self._random.choice(ranked[:share])
+        return rng.choice(ranked[:share])
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that is furthest behind."""

@@ -267,14 +267,15 @@ class Space:
         """A config drawn at random, but for the known values."""
         return self.fill(lambda key, domain: known[key] if key in known else domain.sample(rng))
 
-    def mutate(self, config: Mapping[str, Any], rng: random.Random) -> Config:
+    def mutate(self, config: Mapping[str, Any], tune: Tune, rng: random.Random) -> Config:
         """A config near this one, for population based training. The networks' form, and which components there are, stay as they
         are, for the weights are copied."""
+        probability, factors = tune.resample_probability, tune.perturbation_factors
 
         def pick(key: str, domain: Domain) -> Any:
             if key not in config:
                 return domain.sample(rng)
-            return config[key] if self._shapes(key, domain) else domain.mutate(config[key], rng)
+            return config[key] if self._shapes(key, domain) else domain.mutate(config[key], probability, factors, rng)
 
         return self.fill(pick)
 

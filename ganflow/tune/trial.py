@@ -24,6 +24,7 @@ from ganflow.recipe import Recipe, read_recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.new import Copy
 from ganflow.runs.start import Session, open_trial
 from ganflow.tune.executors import Reported, Turns, executor_of, start_workers, stop_workers
 from ganflow.tune.records import SweepFolder
@@ -164,7 +165,8 @@ class Trial(tune.Trainable):
     def cleanup(self) -> None:
         """End the trial: the scheduler stopped it, or the whole sweep is interrupted."""
         self._broken, before = None, self._broken
-        status = "interrupted" if before or self._sweep_status() == "interrupted" else "stopped"
+        changes = any(trial.spec.config is not None for trial in self.trials)  # pbt stops none: this one is to become a copy
+        status = "interrupted" if before or changes or self._sweep_status() == "interrupted" else "stopped"
         try:
             self.end(status)
         except GanflowError:  # which its run noted; the next trial has nothing to do with it
@@ -202,7 +204,8 @@ class SweepTrial:
 
     def __init__(self, spec: TrialSpec) -> None:
         self.spec, self.number, self.folder = spec, spec.number, Path(spec.folder)
-        self.about: Mapping[str, Any] = spec.about
+        begun = {} if spec.config is None else {"values": [_values(spec.config, 0)]}
+        self.about: Mapping[str, Any] = {**spec.about, **begun}
         self.state, self.ending = TrialState(spec), False
 
     @cached_property
@@ -217,14 +220,30 @@ class SweepTrial:
         self.wait()
         spec, folder = self.spec, self.spec.run
         self.state = TrialState(spec)
-        if spec.copy and folder.read().copies < spec.copies:
-            at = copy_run(RunFolder(Path(spec.copy)), folder, spec.copy_at, self.recipe.train.rounds)
-            newest = max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
-            folder.update(copied_at=newest if at is None else at, copies=spec.copies)
-        copied_at = folder.read().copied_at if spec.copy else None
+        if spec.copy is not None:
+            self._copy(spec.copy)
+        at = folder.read().copied_at if spec.copy is not None else None
+        copy = None if at is None else Copy(at, spec.number, spec.copies)
         stop_workers()
         group = start_workers(spec.recipe, spec.overrides, spec.workers) if spec.workers > 1 else None
-        return open_trial(self.recipe, folder, spec.about, copied_at=copied_at, group=group)
+        return open_trial(self.recipe, folder, self.about, copy=copy, group=group)
+
+    def _copy(self, number: int) -> None:
+        """Become a copy of this trial, once; what the run goes on from, and with which values, stands in its record."""
+        spec, folder = self.spec, self.spec.run
+        before = folder.read()
+        if before.copies >= spec.copies:
+            return
+        at = copy_run(SweepFolder(self.folder.parent).trial(number), folder, spec.copy_at, self.recipe.train.rounds)
+        newest = max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
+        source = {} if at is None else {"trial": number}  # there was nothing to copy: it goes on with other values
+        values = [*before.values, {**_values(spec.config or {}, newest or 0), **source}]
+        folder.update(copied_at=newest, copies=spec.copies, values=values)
+
+
+def _values(config: dict[str, Any], round: int) -> dict[str, Any]:
+    """An entry of a run's `values`."""
+    return {"round": round, "time": time.time(), "config": config}
 
 
 def wait_for(folder: RunFolder) -> None:

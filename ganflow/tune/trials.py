@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -41,9 +41,10 @@ class TrialSpec:
         about: further values of its run.json.
         metric, mode: what the trial is judged by.
         stop: values at which the trial ends.
-        copy, copy_at: pbt: a run's folder whose checkpoint to go on from, and at which round.
+        copy, copy_at: pbt: the trial whose checkpoint to go on from, and at which round; None for its own.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
             does not copy again.
+        config: pbt: the trial's values, which become others where it becomes a copy.
         workers: processes that train it together, each in a bundle of the trial's placement group.
         data: the folder, or file, of its data, where there is one.
         home: the folder where the sweep was begun, or went on: what a recipe's relative paths are relative to.
@@ -60,9 +61,10 @@ class TrialSpec:
     metric: str
     mode: str
     stop: dict[str, float]
-    copy: str | None = None
+    copy: int | None = None
     copy_at: int = 0
     copies: int = 0
+    config: dict[str, Any] | None = None
     workers: int = 1
     data: str = ""
     home: str = ""
@@ -124,15 +126,17 @@ class TrialState:
         """Result for Ray, with a `score` where there is (a new) one."""
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
         host = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
-        result = {"trial": self.spec.number, "round": self.round, "state": state, "place": host, "error": ""}
+        spec = self.spec
+        result = {"trial": spec.number, "copies": spec.copies, "round": self.round, "state": state, "place": host, "error": ""}
         return {**result, "score": self.score} if scored else result
 
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
         run = self.spec.run
-        record = run.read()
-        values = [entry.values[self.spec.metric] for entry in entries(run.journal) if self.spec.metric in entry.values]
+        record, metric = run.read(), self.spec.metric
+        since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
+        values = [entry.values[metric] for entry in entries(run.journal) if metric in entry.values and entry.round > since]
         self.round = record.round
         self.score = values[-1] if values and math.isfinite(values[-1]) else None
         if record.status == "stopped":
@@ -155,6 +159,7 @@ class TrialTable:
         numbers: Ray's id of a trial → the number of its run, or of those that it plays together.
         repeats: how many runs a trial has, and their seeds.
         added: runs of trials that were added by hand and are to be begun next.
+        varies: the trials' values may become others while they last (pbt).
     """
 
     folder: SweepFolder
@@ -164,6 +169,7 @@ class TrialTable:
     numbers: dict[str, list[int]] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=Repeats)
     added: list[int] = field(default_factory=list)
+    varies: bool = False
 
     def pooled(self) -> list[TrialRecord]:
         """The trials, each with its runs as one."""
@@ -176,6 +182,13 @@ class TrialTable:
         if new:
             self.folder.record(number, **new)
         return self.update(number, **new)
+
+    def report(self, result: Mapping[str, Any]) -> None:
+        """Note what a result of a trial says. A score of before it became a copy is none of the values that it has now."""
+        number = result["trial"]
+        former = result.get("copies", 0) < len(self.trials[number].copied)
+        names = ("round", "place") if former else ("round", "score", "place")
+        self.update(number, **{name: result[name] for name in names if name in result})
 
     def update(self, number: int, **values: Any) -> TrialRecord:
         """Note what a result says, unwritten: the run's journal has it."""
@@ -195,7 +208,9 @@ class TrialTable:
             trial, copy = self.trials[number], dict[str, Any]()
             if trial.copied:
                 source, at = trial.copied[-1]
-                copy = {"copy": str(self.folder.trial(source).path), "copy_at": at, "copies": len(trial.copied)}
+                copy = {"copy": source, "copy_at": at, "copies": len(trial.copied)}
+            if self.varies:
+                copy["config"] = trial.config
             about = {**self.template["about"], "trial": number}
             folder = str(self.folder.trial(number).path)
             seed = self.repeats.seed(number)

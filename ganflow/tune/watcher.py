@@ -100,7 +100,7 @@ class Watcher(tune.Callback):
         for one in result.get("trials", [result]):
             if self.table.trials[one["trial"]].over:  # stopped while its process started
                 continue
-            self.table.update(one["trial"], **{name: one[name] for name in ("round", "score", "place") if name in one})
+            self.table.report(one)
             if one["state"] in OVER:  # Ray's "done" is also set where the scheduler stops it
                 self._is_over(one["trial"], one["state"], one["error"])
         self._show()

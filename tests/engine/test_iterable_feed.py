@@ -127,6 +127,14 @@ def test_what_was_drawn_is_drawn_again_in_one_process(stop):
         assert torch.equal(source.draw(4)["real"], drawn[1]["real"])
 
 
+def test_another_seed_goes_on_with_the_iterables_own_sequence():
+    source, other = (feed(Shuffled(), 4) for _ in range(2))
+    for each in (source, other):
+        each.draw(3)
+    source.reseed(5)
+    assert torch.equal(source.draw(4)["real"], other.draw(4)["real"])
+
+
 def test_closing_an_iteration_does_not_change_what_is_loaded():
     class Tidy(Listed):
         def __iter__(self):

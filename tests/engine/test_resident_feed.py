@@ -74,6 +74,13 @@ def test_seed_fixes_the_order_and_changes_it():
     assert not torch.equal(first, other)
 
 
+def test_another_seed_is_another_sequence_from_its_beginning():
+    source = feed(numbered(), 16, 3)
+    source.draw(7)
+    source.reseed(4)
+    assert torch.equal(source.draw(4)["real"], feed(numbered(), 16, 4).draw(4)["real"])
+
+
 def test_independent_of_a_prior_with_the_same_seed():
     """Examples must not follow from a z that is drawn from torch's generator of the same seed."""
     rows = feed(numbered(1000, (1,)), 64, seed=0).draw(1)["real"].flatten().long()

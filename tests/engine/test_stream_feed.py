@@ -99,6 +99,16 @@ def test_what_is_prefetched_does_not_count():
     assert len(data.loaded) > 20
 
 
+def test_another_seed_is_another_sequence_from_its_beginning():
+    source = StreamFeed(Numbers(), 4, 0)
+    source.draw(7)
+    source.reseed(5)
+    other, state = rows(Numbers(), 4, [12], seed=5)
+    assert torch.equal(source.draw(12)["real"].flatten(0, 1), other)
+    assert source.state() == state
+    source.close()
+
+
 def test_left_out_examples_are_replaced_by_the_next():
     full, _ = rows(Numbers(10), 10, [1])
     holed, _ = rows(Numbers(10, frozenset({3, 4})), 8, [1])

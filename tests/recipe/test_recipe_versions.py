@@ -20,7 +20,8 @@ TRAIN = {
 TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0}
 TUNE = {
     "metric": None, "mode": None, "trials": 16, "rounds": 0, "space": {}, "points": [], "search": "random", "seed": 0,
-    "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1, "resources": {"cpus": 1.0, "gpus": 0.0}, "concurrency": 0,
+    "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
+    "resample_probability": 0.25, "perturbation_factors": [0.8, 1.2], "resources": {"cpus": 1.0, "gpus": 0.0}, "concurrency": 0,
     "retries": 2, "stop": {}, "pack": 1, "executor": None,
 }  # fmt: skip
 
@@ -87,6 +88,11 @@ def test_a_password_that_was_kept_is_left_out(tmp_path):
         ("{grace: 0}", "tune.grace: 0 is not above 0"),
         ("{grace: 1.01}", "tune.grace: 1.01 is above 1"),
         ("{interval: 0}", "tune.interval: 0 is not above 0"),
+        ("{resample_probability: -0.1}", "tune.resample_probability: -0.1 is below 0"),
+        ("{resample_probability: 1.1}", "tune.resample_probability: 1.1 is above 1"),
+        ("{perturbation_factors: [0.8, 0]}", "tune.perturbation_factors: 0 is not above 0"),
+        ("{perturbation_factors: [.inf]}", "tune.perturbation_factors[0]: .inf is not a finite number"),
+        ("{perturbation_factors: []}", "tune.perturbation_factors: at least one factor is needed; [1] keeps the source's numbers"),
         ("{reduction: 1}", "tune.reduction: 1 is below 2"),
         ("{trials: 0}", "tune.trials: 0 is below 1"),
         ("{retries: -1}", "tune.retries: -1 is below 0"),
@@ -103,7 +109,7 @@ def test_mistakes_in_tune(read, good, section, problem):
     ["train: {rounds: 1, n_critic: 1, batch_size: 1, seed: 0, accumulate: 1, threads: 0, keep: 1}", "train: {threads: 1024}", "track: {wait: 0}",
      "tune: {resources: {gpus: 1}}", "tune: {resources: {gpus: 0.5}}", "tune: {resources: {gpus: 2}}", "tune: {resources: {gpus: 0, cpus: 0.1}}",
      "tune: {grace: 1, interval: 1, reduction: 2, trials: 1, retries: 0, concurrency: 0, pack: 1}", "tune: {pack: 1, scheduler: asha}",
-     "tune: {pack: 2}"],
+     "tune: {resample_probability: 0, perturbation_factors: [1]}", "tune: {resample_probability: 1, scheduler: asha}", "tune: {pack: 2}"],
 )  # fmt: skip
 def test_values_at_their_bounds(read, good, section):
     assert read(good.replace("train: {rounds: 1000, n_critic: 5, batch_size: 64, seed: 0}\n", "") + section)

@@ -5,7 +5,7 @@ import random
 import pytest
 from space_helpers import RECIPE
 
-from ganflow.recipe import read_recipe
+from ganflow.recipe import Tune, read_recipe
 from ganflow.tune.reading import read_space
 
 PARTS = "optimizer: {generator: adam, critic: adam, generator.net.0: {use: sgd, lr: 0.5}}"
@@ -51,6 +51,6 @@ def test_another_component_for_a_part_is_not_a_step_of_population_based_training
     space = space_of(sweep, kind, "optimizer.critic.lr: {loguniform: [1e-5, 1e-3]}")
     for seed in range(20):
         before = space.sample(random.Random(seed))
-        after = space.mutate(before, random.Random(seed + 1))
+        after = space.mutate(before, Tune(), random.Random(seed + 1))
         assert before["optimizer.generator.net[0]"] == after["optimizer.generator.net[0]"]
         assert before["optimizer.critic.lr"] != after["optimizer.critic.lr"]

@@ -24,6 +24,7 @@ DRAWN = {
     "choice": ["a", None, {"use": "hinge"}, [1]],
     "grid": [1, True, 2.5],
 }
+FACTORS = (0.8, 1.2)
 KIND_LIST = f"(kinds: {', '.join(DOMAINS)})"
 
 
@@ -155,11 +156,11 @@ def test_places_on_the_scale():
 def test_a_number_beside_another():
     """A factor, or the next step where that changes nothing; the sign of the step is the factor's."""
     rng = random.Random(3)
-    assert {read_domain("randint", [0, 100]).near(50, rng) for _ in range(50)} == {40, 60}
-    assert {read_domain("quniform", [0, 1, 0.25]).near(0.5, rng) for _ in range(50)} == {0.25, 0.75}
-    assert {read_domain("quniform", [16, 64, 16]).near(64, rng) for _ in range(50)} == {48, 64}
-    assert {read_domain("randint", [0, 9]).near(0, rng) for _ in range(50)} == {0, 1}
-    assert {read_domain("normal", [0, 1]).near(1.0, rng) for _ in range(50)} == {0.8, 1.2}
+    assert {read_domain("randint", [0, 100]).near(50, FACTORS, rng) for _ in range(50)} == {40, 60}
+    assert {read_domain("quniform", [0, 1, 0.25]).near(0.5, FACTORS, rng) for _ in range(50)} == {0.25, 0.75}
+    assert {read_domain("quniform", [16, 64, 16]).near(64, FACTORS, rng) for _ in range(50)} == {48, 64}
+    assert {read_domain("randint", [0, 9]).near(0, FACTORS, rng) for _ in range(50)} == {0, 1}
+    assert {read_domain("normal", [0, 1]).near(1.0, FACTORS, rng) for _ in range(50)} == {0.8, 1.2}
 
 
 def test_randint_leaves_out_high_like_ray():
@@ -201,21 +202,40 @@ def test_mutations_stay_in_the_space_and_move(kind):
     domain, values = drawn(kind, *DRAWN[kind], n=50)
     rng = random.Random(1)
     for value in values:
-        mutated = [domain.mutate(value, rng) for _ in range(20)]
+        mutated = [domain.mutate(value, 0.25, FACTORS, rng) for _ in range(20)]
         assert all(map(domain.contains, mutated))
         assert any(m != value or type(m) is not type(value) for m in mutated)
 
 
 def test_a_mutation_is_a_factor_a_neighbour_or_another_draw():
     rng = random.Random(0)
-    near = Counter(round(read_domain("loguniform", [1e-6, 1]).mutate(1e-3, rng), 9) for _ in range(1000))
+    near = Counter(round(read_domain("loguniform", [1e-6, 1]).mutate(1e-3, 0.25, FACTORS, rng), 9) for _ in range(1000))
     assert near[8e-4] + near[1.2e-3] == pytest.approx(750, abs=60)
-    at_the_top = {read_domain("uniform", [0, 1]).near(1.0, rng) for _ in range(50)}
+    at_the_top = {read_domain("uniform", [0, 1]).near(1.0, FACTORS, rng) for _ in range(50)}
     assert at_the_top == {0.8, 1.0}
-    assert {read_domain("randint", [0, 9]).near(1, rng) for _ in range(50)} == {0, 2}
-    assert {read_domain("choice", list("abcd")).near("c", rng) for _ in range(50)} == {"b", "d"}
-    assert {read_domain("choice", list("abcd")).near("a", rng) for _ in range(50)} == {"b"}
-    assert read_domain("choice", ["only"]).near("only", rng) == "only"
+    assert {read_domain("randint", [0, 9]).near(1, FACTORS, rng) for _ in range(50)} == {0, 2}
+    assert {read_domain("choice", list("abcd")).near("c", FACTORS, rng) for _ in range(50)} == {"b", "d"}
+    assert {read_domain("choice", list("abcd")).near("a", FACTORS, rng) for _ in range(50)} == {"b"}
+    assert read_domain("choice", ["only"]).near("only", FACTORS, rng) == "only"
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "value", "factors", "near"),
+    [
+        ("uniform", [0, 10], 2.0, [0.5], {1.0}),
+        ("uniform", [0, 10], 2.0, [0.5, 2, 3], {1.0, 4.0, 6.0}),
+        ("loguniform", [1e-6, 1], 1e-3, [1], {1e-3}),
+        ("randint", [0, 100], 50, [0.5, 1.5], {25, 75}),
+        ("randint", [0, 9], 4, [1], {4}),  # and not the next one
+        ("randint", [0, 9], 2, [0.9, 1.1], {1, 3}),  # one step at least
+        ("choice", ["a", "b", "c"], "b", [1], {"a", "c"}),  # what is no number has no factor
+    ],
+)
+def test_factors_and_the_probability_of_another_draw_are_as_they_are_given(kind, written, value, factors, near):
+    rng, domain = random.Random(0), read_domain(kind, written)
+    assert {domain.mutate(value, 0.0, factors, rng) for _ in range(100)} == near
+    drawn = {domain.mutate(value, 1.0, [1], rng) for _ in range(300)}
+    assert drawn == set(domain.options) if kind == "choice" else len(drawn - near) > 5
 
 
 def test_clamp():

@@ -1,7 +1,6 @@
 """Population based training without Ray's machinery: who copies whom, when, with which numbers; and what a copy plays with."""
 
 import json
-import random
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +9,14 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from sweep_helpers import recipe
 
+from ganflow.contract.data import Field, StreamData
+from ganflow.engine.feed import StreamFeed
+from ganflow.recipe import Tune, read_recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Writer, read
 from ganflow.runs.journal import entries
+from ganflow.runs.new import Copy
+from ganflow.runs.run import Parts
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
@@ -42,14 +46,14 @@ class Play:
         count: trials; that of number n has a learning rate of 10^-(n + 1).
     """
 
-    def __init__(self, folder, space, count, mode="min", rounds=100, every=10):
+    def __init__(self, folder, space, count, mode="min", **tune):
         self.table = TrialTable(folder, TEMPLATE, [])
         self.trials = [OfRay(n) for n in range(count)]
         for n, trial in enumerate(self.trials):
             self.table.record(n, config={"optimizer.lr": 10.0 ** -(n + 1)}, state="running")
             self.table.numbers[trial.trial_id] = [n]
         self.room = Room()
-        self.population = Population(self.table, space, mode, rounds, every, 0, self.room)
+        self.population = Population(self.table, space, Tune(scheduler="pbt", **tune), mode, 100, self.room)
         self.paused = []
         pause = lambda trial, should_checkpoint: self.paused.append((trial.number, should_checkpoint))  # noqa: E731
         self.controller = SimpleNamespace(get_trials=lambda: self.trials, pause_trial=pause)
@@ -91,7 +95,7 @@ def test_one_of_the_worst_quarter_becomes_a_copy_of_one_of_the_best(play):
     (order,) = json.loads(made.trials[3].config["specs"])
     assert order["number"] == 3
     assert order["folder"] == str(made.table.folder.trial(3).path)
-    assert (order["copy"], order["copy_at"], order["copies"]) == (str(made.table.folder.trial(0).path), 5, 1)
+    assert (order["copy"], order["copy_at"], order["copies"]) == (0, 5, 1)
     assert order["changes"] == [f"optimizer.lr={new!r}", "~tune"]
 
 
@@ -119,8 +123,7 @@ def test_how_many_a_quarter_is(play, count, losers):
 def test_sources_are_drawn_from_all_of_the_best(play):
     drawn = set()
     for seed in range(20):
-        made = play(8)
-        made.population._random = random.Random(seed)
+        made = play(8, seed=seed)
         made.all_report(5, map(float, range(8)))
         made.report(7, 10, 7.0)
         drawn.add(made.copies(7)[-1][0])
@@ -220,8 +223,7 @@ def test_where_more_live_than_run_they_take_turns_and_the_last_one_goes_first(pl
 
 def test_the_same_seed_makes_the_same_choices(play):
     def numbers(seed):
-        made = play(8)
-        made.population = Population(made.table, made.population.space, "min", 100, 10, seed, made.room)
+        made = play(8, seed=seed)
         made.all_report(5, map(float, range(8)))
         made.report(7, 10, 7.0)
         return made.table.trials[7].copied[-1], made.table.trials[7].config
@@ -230,10 +232,74 @@ def test_the_same_seed_makes_the_same_choices(play):
     assert len({str(numbers(seed)) for seed in range(8)}) > 2
 
 
+def draws(made, copies):
+    """The source and the learning rate of each of so many copies that trial 7, the worst of eight, becomes one after another."""
+    made.all_report(5, map(float, range(8)))
+    found = []
+    for _ in range(copies):
+        assert made.report(7, 20, 7.0) == TrialScheduler.NOOP
+        found.append((made.copies(7)[-1][0], made.table.trials[7].config["optimizer.lr"]))
+    return found
+
+
+def test_a_sweep_that_goes_on_draws_on(play):
+    """Nothing of what was drawn comes again, and nothing is kept but the records."""
+    drawn = {"resample_probability": 1.0}
+    whole, killed, again = draws(play(8, **drawn), 6), play(8, **drawn), play(8, **drawn)
+    assert draws(killed, 3) == whole[:3]
+    again.table.record(7, copied=killed.table.trials[7].copied, config=killed.table.trials[7].config)
+    assert draws(again, 3) == whole[3:]
+    assert len(set(whole)) == 6
+
+
+def test_keys_of_the_recipe_decide_how_a_value_changes(play):
+    made = play(resample_probability=0.0, perturbation_factors=[0.5])
+    made.all_report(5, [1.0, 2.0, 3.0, 4.0])
+    made.report(3, 10, 4.0)
+    assert made.table.trials[3].config == {"optimizer.lr": 0.05}  # half its source's
+    new = set()
+    for seed in range(10):
+        made = play(resample_probability=1.0, perturbation_factors=[0.5], seed=seed)
+        made.all_report(5, [1.0, 2.0, 3.0, 4.0])
+        made.report(3, 10, 4.0)
+        new.add(made.table.trials[3].config["optimizer.lr"])
+    assert len(new) == 10
+    assert 0.05 not in new
+
+
+def test_a_score_of_other_values_is_not_blamed_on_the_new_ones(play):
+    made = play()
+    made.all_report(5, [1.0, 2.0, 3.0, 4.0])
+    made.table.report({"trial": 3, "copies": 0, "round": 10, "score": 4.0, "place": "a"})
+    made.report(3, 10, 4.0)
+    made.table.report({"trial": 3, "copies": 0, "round": 10, "score": 4.0, "place": "a"})  # Ray's callbacks come last
+    assert (made.table.trials[3].score, made.table.trials[3].round) == (None, 10)
+    assert made.table.folder.trials()[3].score is None
+    made.table.report({"trial": 3, "copies": 1, "round": 20, "score": 1.5, "place": "a"})
+    assert made.table.trials[3].score == 1.5
+
+
+def test_a_sweep_that_goes_on_knows_the_scores_of_the_values_that_trials_have(play):
+    """Of a copy none that it had before; of one that is still to become a copy none at all."""
+    made = play(5)
+    for number, (copied, run) in {3: ([(0, 20)], {"copies": 1, "copied_at": 20}), 4: ([(0, 30)], {"copies": 0})}.items():
+        made.table.record(number, copied=copied)
+        made.table.folder.trial(number).path.mkdir()
+        made.table.folder.trial(number).update(**run)
+    reports = [(0, 10, 1.0), (1, 10, 2.0), (2, 10, 3.0), (3, 10, 9.0), (4, 10, 0.1), (0, 20, 1.5), (2, 20, float("nan"))]
+    assert made.population.remember([*reports, (4, 40, 0.2)]) == set()
+    assert made.population._scores == {0: 1.5, 1: 2.0, 2: 3.0}
+    made.population.remember([*reports, (3, 30, 1.2)])
+    assert made.population._scores[3] == 1.2
+    assert made.report(2, 20, 3.0) == TrialScheduler.NOOP  # the worst of four, of whom it was not asked in this session
+    assert made.copies(2)[-1][0] in (0, 3)
+
+
 # What a copy plays with.
 
 ROUNDS = ["train.rounds=40", "train.report_every=2", "train.checkpoint_every=10", "~metrics", "~tune"]
 SLOW, FAST, COPY = 1e-3, 2e-3, 7e-3
+OF_0 = {"copy": 0, "copy_at": 20, "copies": 1}
 
 
 @pytest.fixture
@@ -247,10 +313,9 @@ def trial(tmp_path, monkeypatch):
 
     def make(number, rate, **copy):
         changes, folder = [*ROUNDS, f"optimizer.lr={rate}"], str(sweep.trial(number).path)
-        if "of" in copy:
-            copy["copy"] = str(sweep.trial(copy.pop("of")).path)
-        about = {"sweep": sweep.id, "tracking": {}}
-        return SweepTrial(TrialSpec(number, str(file), changes, folder, about, "m", "min", {}, **copy))
+        about = {"sweep": sweep.id, "trial": number, "searched": ["optimizer.lr"], "tracking": {}}
+        config = {"optimizer.lr": rate}
+        return SweepTrial(TrialSpec(number, str(file), changes, folder, about, "m", "min", {}, config=config, **copy))
 
     return make
 
@@ -265,6 +330,22 @@ def played_to(trial, round):
     return folders.RunFolder(trial.folder), reported
 
 
+def state_of(run, round):
+    return read(run.checkpoints / f"round-{round:08d}.safetensors")
+
+
+def assert_same(a, b):
+    assert a.plain == b.plain
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, tensor in a.tensors.items():
+        assert torch.equal(tensor, b.tensors[name]), name
+
+
+def terms(run, after):
+    name = "critic/non_saturating"
+    return [(e.round, e.values[name]) for e in entries(run.journal) if e.round > after and name in e.values]
+
+
 def rates(run, after):
     return {e.values["lr/generator"] for e in entries(run.journal) if e.round > after and "lr/generator" in e.values}
 
@@ -272,7 +353,7 @@ def rates(run, after):
 def test_a_copy_plays_on_from_its_sources_round_with_a_rate_of_its_own(trial):
     source, _ = played_to(trial(0, FAST), 20)
     target, _ = played_to(trial(1, SLOW), 10)
-    copy = trial(1, COPY, of=0, copy_at=20, copies=1)
+    copy = trial(1, COPY, **OF_0)
     target, reported = played_to(copy, 24)
     assert reported[0] == 22
     assert target.read().raw["copied_at"] == 20
@@ -284,18 +365,115 @@ def test_a_copy_plays_on_from_its_sources_round_with_a_rate_of_its_own(trial):
     assert all(torch.equal(tensor, second.tensors[name]) for name, tensor in first.tensors.items())
 
 
+def test_a_copy_with_its_sources_values_plays_other_rounds_than_its_source(trial):
+    """Other examples and latents from the round of the copy on; and each copy others than the next."""
+    played_to(trial(1, SLOW), 10)
+    played_to(trial(2, SLOW), 10)
+    source, _ = played_to(trial(0, FAST), 20)
+    source, _ = played_to(trial(0, FAST), 30)
+    first, second = (played_to(trial(n, FAST, **OF_0), 30)[0] for n in (1, 2))
+    states = [state_of(run, 30) for run in (source, first, second)]
+    for name in ("game.generator.1.weight", "random.prior", "random.torch", "feed.generator"):
+        assert name in states[0].tensors
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            assert not torch.equal(states[i].tensors[name], states[j].tensors[name]), (name, i, j)
+    assert len({tuple(terms(run, 20)) for run in (source, first, second)}) == 3
+    assert len({str(s.plain["random"]["python"]) for s in states}) == 3
+    again, _ = played_to(trial(1, FAST, copy=0, copy_at=30, copies=2), 34)  # the same source, the same trial, once more
+    assert terms(again, 30) != terms(played_to(trial(2, FAST, copy=0, copy_at=30, copies=2), 34)[0], 30)
+
+
+@pytest.mark.parametrize("at", [24, 36], ids=["before its own checkpoint", "after it"])
+def test_a_copy_that_is_killed_and_goes_on_equals_one_that_was_not(trial, at):
+    played_to(trial(0, FAST), 20)
+    undisturbed = trial(1, SLOW)
+    played_to(undisturbed, 10)
+    whole, _ = played_to(trial(1, COPY, **OF_0), 40)
+    kept, reported = state_of(whole, 40), terms(whole, 20)
+    for path in whole.checkpoints.glob("round-*"):  # back to where it becomes a copy
+        path.unlink()
+    whole.update(copies=0, copied_at=None, values=[])
+    killed = trial(1, COPY, **OF_0).open()
+    for step in killed:
+        if step.round == at:
+            break
+    killed._held.close()  # no checkpoint, as a process that is killed
+    folder, again = played_to(trial(1, COPY, **OF_0), 40)
+    assert again[0] == (22 if at < 30 else 32)
+    assert_same(state_of(folder, 40), kept)
+    assert terms(folder, 20) == reported
+
+
+class Numbers(StreamData):
+    """Examples of their own for each position of a walk, which a feed's seed decides."""
+
+    name, size, held_out, fields = "numbers", 30, {}, {"real": Field((2,))}
+
+    def fingerprint(self):
+        return ""
+
+    def load(self, index, rng):
+        return {"real": torch.cat([torch.tensor([float(index)]), torch.rand(1, generator=rng)])}
+
+
+def test_a_checkpoint_brings_the_seed_by_which_its_run_goes_on(tmp_path):
+    """The position in streamed data alone would not do; nor where several workers load the first one's state."""
+    made = [Parts(read_recipe(recipe(tmp_path), ["~tune", "~metrics"])).trainer for _ in range(3)]
+    for trainer in made:
+        trainer.feed = StreamFeed(Numbers(), 16, 0)
+    copy, resumed, plain = made
+    copy.reseed(5)
+    for trainer in (copy, plain):
+        trainer.draw()
+        trainer.draw()
+    resumed.load_state(*copy.state())
+    assert resumed.seed == 5
+    assert copy.state()[1]["seed"] == 5
+    going, gone_on, other = (trainer.draw() for trainer in (copy, resumed, plain))
+    for name in ("real", "z"):
+        assert torch.equal(going[name], gone_on[name])
+        assert not torch.equal(going[name], other[name])
+    state, plain_values = plain.state()
+    del plain_values["seed"]  # of an earlier version
+    copy.reseed(0)
+    copy.load_state(state, plain_values)
+    assert torch.equal(copy.draw()["real"], plain.draw()["real"])
+    for trainer in made:
+        trainer.feed.close()
+
+
+def test_seeds_of_copies_differ_from_each_other_and_from_their_recipes():
+    seeds = {Copy(20, trial, times).seed(seed) for trial in range(20) for times in (1, 2, 3) for seed in range(5)}
+    assert len(seeds) == 300
+    assert not seeds & set(range(5))
+    assert Copy(20, 3, 1).seed(0) == Copy(40, 3, 1).seed(0)
+
+
+def test_which_values_a_trial_had_stands_in_its_record(trial):
+    played_to(trial(0, FAST), 20)
+    target, _ = played_to(trial(1, SLOW), 10)
+    played_to(trial(1, COPY, **OF_0), 24)
+    played_to(trial(1, COPY, **OF_0), 30)  # which copies nothing again
+    played_to(trial(1, FAST, copy=9, copy_at=30, copies=2), 34)  # whose source has no checkpoint
+    record = target.read()
+    told = [(v["round"], v.get("trial"), v["config"]["optimizer.lr"]) for v in record.values]
+    assert told == [(0, None, SLOW), (20, 0, COPY), (30, None, FAST)]
+    assert record.searched == ["optimizer.lr"]
+    times = [v["time"] for v in record.values]
+    assert times == sorted(times)
+
+
 def test_a_trial_that_died_after_it_copied_does_not_copy_again(trial):
     source, _ = played_to(trial(0, FAST), 20)
     played_to(trial(1, SLOW), 10)
-    order = {"of": 0, "copy_at": 20, "copies": 1}
-    target, _ = played_to(trial(1, COPY, **order), 30)
+    target, _ = played_to(trial(1, COPY, **OF_0), 30)
     source.checkpoints.joinpath("round-00000020.safetensors").unlink()
     played_to(trial(0, FAST), 22)  # its source goes on meanwhile
-    target, reported = played_to(trial(1, COPY, **order), 34)
+    target, reported = played_to(trial(1, COPY, **OF_0), 34)
     assert reported[0] == 32
     assert target.read().raw["copied_at"] == 20
     assert rates(target, 20) == {COPY}
-    _, reported = played_to(trial(1, SLOW, of=0, copy_at=22, copies=2), 36)  # a second time, which is another copy
+    _, reported = played_to(trial(1, SLOW, copy=0, copy_at=22, copies=2), 36)  # a second time, which is another copy
     assert reported[0] > 22
     assert target.read().raw["copies"] == 2
 
@@ -305,7 +483,7 @@ def test_one_that_died_before_it_had_a_checkpoint_of_its_own_has_its_rate_all_th
     target, _ = played_to(trial(1, SLOW), 10)
     assert copy_run(source, target, 20, 40) == 20
     target.update(copied_at=20, copies=1)
-    target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 24)
+    target, reported = played_to(trial(1, COPY, **OF_0), 24)
     assert reported[0] == 22
     assert rates(target, 20) == {COPY}
 
@@ -316,7 +494,7 @@ def test_one_that_was_copied_and_whose_copy_is_damaged_has_its_rate_too(trial):
     copy_run(source, target, 20, 40)
     target.update(copied_at=20, copies=1)
     (target.checkpoints / "round-00000020.safetensors").write_bytes(b"torn")
-    target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 14)
+    target, reported = played_to(trial(1, COPY, **OF_0), 14)
     assert reported[0] == 12  # its own, of before
     assert rates(target, 10) == {COPY}
 
@@ -324,7 +502,7 @@ def test_one_that_was_copied_and_whose_copy_is_damaged_has_its_rate_too(trial):
 def test_where_there_is_nothing_to_copy_a_trial_goes_on_with_its_new_rate(trial):
     played_to(trial(1, SLOW), 20)
     trial(0, FAST).open()  # which has no checkpoint yet
-    target, reported = played_to(trial(1, COPY, of=0, copy_at=20, copies=1), 24)
+    target, reported = played_to(trial(1, COPY, **OF_0), 24)
     assert reported[0] == 22
     assert target.read().raw["copied_at"] == 20
     assert rates(target, 20) == {COPY}

@@ -7,7 +7,7 @@ from space_helpers import RECIPE
 
 from ganflow.cli.main import main
 from ganflow.errors import RecipeError
-from ganflow.recipe import read_recipe
+from ganflow.recipe import Tune, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.recipe.yaml import to_flow
 from ganflow.tune.kinds import DOMAINS
@@ -207,7 +207,7 @@ def test_a_key_exists_only_under_its_condition(sweep):
 @pytest.mark.parametrize("key", ["generator.width", "critic.width", "prior.dim", "data.samples"])
 def test_what_shapes_the_networks_is_not_mutated(sweep, key):
     space, rng = sweep.keys(f"{key}: {{randint: [2, 9]}}", "optimizer.lr: {loguniform: [1e-5, 1e-1]}"), random.Random(0)
-    mutated = [space.mutate({key: 5, "optimizer.lr": 1e-3}, rng) for _ in range(20)]
+    mutated = [space.mutate({key: 5, "optimizer.lr": 1e-3}, Tune(), rng) for _ in range(20)]
     assert {config[key] for config in mutated} == {5}
     assert len({config["optimizer.lr"] for config in mutated}) > 2
 
@@ -476,7 +476,7 @@ def test_mutations_change_numbers_and_leave_the_networks(sweep):
     rng = random.Random(0)
     for seed in range(30):
         before = space.sample(random.Random(seed))
-        after = space.mutate(before, rng)
+        after = space.mutate(before, Tune(), rng)
         changed = {key for key in before if before[key] != after[key]}
         assert list(after) == list(before)
         assert changed <= {"optimizer.lr", "train.batch_size", "modifiers[0].weight"}
