@@ -85,8 +85,7 @@ class ZDiversityMetric(Repeated):
         found = spread(x.unflatten(0, (self._conditions, self._each)))
         return [found / self._usual, found]
 
-    @property
-    def _real(self) -> dict[str, float]:
+    def _floors_of(self, game: Game) -> dict[str, float]:
         return {self._floor: self._usual, f"{self._floor}_error": self._usual_error}
 
 

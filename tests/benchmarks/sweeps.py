@@ -31,6 +31,8 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "sweeps" / "packed.yaml"
 RING = Path(__file__).parents[2] / "recipes" / "ring.yaml"
 SHORT = 20  # rounds
 PACK = 32
+RATE = "optimizer.generator.lr"
+BARE = "bare Ray Tune, processes reused"
 POINTS = 2000  # reported by the run whose reports are timed
 
 
@@ -123,15 +125,18 @@ def short(root: Path, trials: int, times: int) -> None:
     """Print the table of short trials."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     recipe = root / "ring.yaml"
-    tune = f"tune: {{trials: {trials}, rounds: {SHORT}, space: {{optimizer.lr: {{loguniform: [1.0e-4, 1.0e-2]}}}}}}"
+    tune = f"tune: {{trials: {trials}, rounds: {SHORT}, space: {{{RATE}: {{loguniform: [1.0e-4, 1.0e-2]}}}}}}"
     quick = RING.read_text().replace("  - {use: emd, repeats: 10}\n", "")  # whose evaluation is as long as many rounds
-    recipe.write_text(f"{quick}\ntrack: {{mlflow: false}}\n{tune}\n")
-    own = [sys.executable, "-m", "ganflow", "tune", recipe, "--name", "s", "-q", "--runs"]
-    script = [sys.executable, __file__, "--trials", trials, "--rounds", SHORT, "--bare-short"]
+    recipe.write_text(f"{quick}\n{tune}\n")
+    own = [sys.executable, "-m", "ganflow", "tune", recipe, "--name", "s", "-q"]
+    script = [sys.executable, __file__, "--recipe", recipe, "--trials", trials, "--rounds", SHORT, "--bare-short"]
+    alone = "track.mlflow=false"
     ways = {
-        "bare Ray Tune, a process each": lambda folder: [*script, folder],
-        "bare Ray Tune, processes reused": lambda folder: [*script, folder, "--reuse"],
-        "ganflow tune": lambda folder: [*own, folder],
+        BARE: lambda folder: [*script, folder, "--reuse"],
+        "bare, a process each": lambda folder: [*script, folder],
+        "ganflow tune": lambda folder: [*own, alone, "--runs", folder],
+        "ganflow tune, sent to MLflow": lambda folder: [*own, "--runs", folder],
+        f"ganflow tune, {PACK} packed": lambda folder: [*own, alone, f"tune.pack={PACK}", "--runs", folder],
     }
     found: dict[str, list[list[float]]] = {name: [] for name in ways}
     for i in range(times):
@@ -140,13 +145,16 @@ def short(root: Path, trials: int, times: int) -> None:
             folder.mkdir()
             found[name].append(many(command(folder), folder).figures)
     print(f"{trials} trials of {SHORT} rounds of {RING.name}, {times} times, {len(os.sched_getaffinity(0))} cores")
-    print(f"{'':34} trials per minute   once they run   CPU s per trial   processes that trained")
+    print(f"{'':32} trials per minute   once they run          CPU s per trial       processes that trained")
     for name, figures in found.items():
         per_minute, running, cpu, processes = map(statistics.median, zip(*figures, strict=True))
-        print(f"  {name:32} {per_minute:17.1f}   {running:13.1f}   {cpu:15.2f}   {processes:8.0f}")
+        pairs = [list(zip(ours, theirs, strict=True)) for ours, theirs in zip(figures, found[BARE], strict=True)]
+        faster, once, dearer = (statistics.median(pair[k][0] / pair[k][1] for pair in pairs) for k in range(3))
+        print(f"  {name:30} {per_minute:7.1f} {faster:6.2f} ×   {running:8.1f} {once:6.2f} ×   {cpu:8.2f} {dearer:6.2f} ×   "
+              f"{processes:8.0f}", flush=True)  # fmt: skip
 
 
-def bare_short(folder: Path, rounds: int, trials: int, reuse: bool) -> None:
+def bare_short(folder: Path, recipe: Path, rounds: int, trials: int, reuse: bool) -> None:
     """Short trials as a script would have them."""
     import ray
     from ray import tune
@@ -155,7 +163,7 @@ def bare_short(folder: Path, rounds: int, trials: int, reuse: bool) -> None:
         from ganflow.recipe import read_recipe
         from ganflow.runs.run import Parts
 
-        parts = Parts(read_recipe(RING, [f"optimizer.lr={config['lr']}", f"train.rounds={rounds}", "train.threads=1"]))
+        parts = Parts(read_recipe(recipe, [f"{RATE}={config['lr']}", f"train.rounds={rounds}", "train.threads=1"]))
         for listener in parts.composition.listeners("game_built"):
             listener(game=parts.game)
         parts.trainer.advance(rounds)
@@ -246,10 +254,11 @@ def main() -> None:
     parser.add_argument("--short", type=int, metavar="TRIALS", help="short trials instead, so many")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bare-short", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--recipe", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--reuse", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.bare_short:
-        bare_short(args.bare_short, args.rounds, args.trials, args.reuse)
+        bare_short(args.bare_short, args.recipe, args.rounds, args.trials, args.reuse)
         return
     if args.short:
         with tempfile.TemporaryDirectory() as temporary:
