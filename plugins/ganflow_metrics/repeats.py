@@ -45,10 +45,10 @@ class Repeated(Metric):
         protocol: what is noted beside `samples`, `seed` and `repeats`.
     """
 
-    def __init__(self, samples: int, seed: int, repeats: int, scores: Sequence[str], floors: Collection[str] = (),
+    def __init__(self, data: Data, samples: int, seed: int, repeats: int, scores: Sequence[str], floors: Collection[str] = (),
                  pairs: int = 1, **protocol: Any) -> None:  # fmt: skip
         self._samples, self._seed, self._repeats = samples, seed, repeats
-        self._scores, self._floors, self._pairs = scores, floors, pairs
+        self._scores, self._floors, self._pairs, self._compared = scores, floors, pairs, data
         self._real: dict[str, float] | None = None  # floors, once they are computed
         self.protocol = {"samples": samples, "seed": seed, "repeats": repeats, **protocol}
         self.names: list[str] = []
@@ -70,20 +70,20 @@ class Repeated(Metric):
     def evaluate(self, game: Game) -> dict[str, float]:
         draws = [self._draw(game, repeat) for repeat in range(self._repeats)]
         if self._real is None:
-            self._real = self._floors_of(game)
+            self._real = self._floors_found()
         found = dict(self._real)
         for name, values in zip(self._scores, zip(*draws, strict=True), strict=True):
             found |= {name: mean(values), f"{name}_error": standard_error(values)}
         return {name: found[name] for name in self.names}
 
-    def _floors_of(self, game: Game) -> dict[str, float]:
+    def _floors_found(self) -> dict[str, float]:
         """Floors and their errors. Those of other metrics of this process are taken over where all is equal that floors depend on:
         a sweep's process plays many recipes with the same data."""
         if not self._floors:
             return {}
-        protocol = json.dumps(dict(self.protocol), sort_keys=True, default=str)
-        how = f"{game.device}, {torch.get_num_threads()} threads"
-        key = digest_of_state(game.data.held_out, repr(type(self)), protocol, game.data.fingerprint(), how)
+        how = json.dumps([self.names, dict(self.protocol), torch.get_num_threads()], sort_keys=True, default=str)
+        data = self._compared
+        key = digest_of_state(data.held_out, data.name, data.fingerprint(), repr(type(self)), how)
         if key not in _FLOORS:
             each = [self.floor(pair) for pair in range(self._pairs)]
             found: dict[str, float] = {}
