@@ -34,8 +34,7 @@ from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
 
 LEAST = 20
-"""Rounds between a trial's checkpoints, at least: each takes as long as some of the rounds of a small game, and there are hundreds
-of trials."""
+"""Rounds between a trial's checkpoints, at least: each takes as long as half a round of a small game, and trials are many."""
 GRID = 64  # latent points whose samples are drawn again and again over training, …
 CLOUD = 2000  # … of points in the plane; …
 SHEET = 8  # … and held-out examples, where the loss shows some

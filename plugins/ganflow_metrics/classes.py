@@ -77,7 +77,8 @@ class ClassBalanceMetric(Repeated):
         self._extractor, self._shares = extractor, shares(extractor.probabilities(real))
         names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
         super().__init__(
-            data, samples, seed, repeats, names, names, FLOORS, features=extractor.about, reference=f"{len(real)} training examples",
+            data, samples, seed, repeats, names, names, FLOORS, features=extractor.about,
+            reference=f"{len(real)} training examples",
             reference_digest=digest_of_state({"real": real}), floor=f"{FLOORS} × {samples} draws of the classes",
         )  # fmt: skip
 

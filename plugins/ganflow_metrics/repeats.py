@@ -77,8 +77,8 @@ class Repeated(Metric):
         return {name: found[name] for name in self.names}
 
     def _floors_found(self) -> dict[str, float]:
-        """Floors and their errors. Those of other metrics of this process are taken over where all is equal that floors depend on:
-        a sweep's process plays many recipes with the same data."""
+        """Floors and their errors. Those of another metric of this process are taken over where all that they depend on is
+        equal: a sweep's process plays many recipes with the same data."""
         if not self._floors:
             return {}
         how = json.dumps([self.names, dict(self.protocol), torch.get_num_threads()], sort_keys=True, default=str)

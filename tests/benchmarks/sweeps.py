@@ -6,8 +6,8 @@
 Both train the game of recipes/sweeps/packed.yaml, one trial per core. The bare script builds the same game by ganflow,
 plays the same rounds with its trainer, evaluates as often, and reports with tune.report; it keeps no checkpoints, journals
 or pictures. Everything is interleaved; the figures are medians. (Trials that are not packed are extrapolated to a packed
-sweep's number.) Short trials are nearly all cost: of Ray, of processes, of files. A script's may have a process each, as Ray
-does by itself, or go on in the process of another. CPU seconds are those of all processes, Ray's too.
+sweep's number.) Short trials are nearly all cost: of Ray, of processes, of files. The bare script's go on in the process of
+another (`reuse_actors`), as ganflow's do. CPU seconds are those of all processes, Ray's too.
 """
 
 from __future__ import annotations
@@ -73,26 +73,35 @@ def by_ray(folder: Path, rounds: int, trials: int) -> Sweep:
 
 @dataclass
 class Many:
-    """Of a sweep of short trials: seconds from the process's start to its end, and between the first and the last trial's last
-    reports; CPU seconds of all its processes; processes that trained; trials."""
+    """Of a sweep of short trials: seconds from the process's start to its end, and between the first and the last trial's ends;
+    CPU seconds of all its processes, and those between these ends; processes that trained; trials."""
 
     seconds: float
     between: float
     cpu: float
+    cpu_between: float
     processes: int
     trials: int
 
     @property
     def figures(self) -> list[float]:
-        """Trials per minute, in all and once they run; CPU seconds per trial; processes."""
-        return [60 * self.trials / self.seconds, 60 * (self.trials - 1) / self.between, self.cpu / self.trials, self.processes]
+        """Trials per minute, in all and once they run; CPU seconds per trial, likewise; processes."""
+        n = self.trials
+        return [60 * n / self.seconds, 60 * (n - 1) / self.between, self.cpu / n, self.cpu_between / (n - 1), self.processes]
 
 
 def many(command: list[object], folder: Path) -> Many:
     """Short trials by a process; files in the folder, its own or its runs', say when each ended, and in which process."""
     used: dict[tuple[int, int], float] = {}
+    course: list[tuple[float, float]] = []  # time, CPU seconds so far
     over = threading.Event()
-    watch = threading.Thread(target=lambda: [used.update(descendants()) for _ in iter(lambda: over.wait(0.1), True)])
+
+    def sample() -> None:
+        while not over.wait(0.1):
+            used.update(descendants())
+            course.append((time.time(), sum(used.values())))
+
+    watch = threading.Thread(target=sample)
     watch.start()
     _, seconds = timed(command)
     over.set()
@@ -100,7 +109,8 @@ def many(command: list[object], folder: Path) -> Many:
     ends = [path for path in folder.rglob("run.json") if "-t" in path.parent.name] or list(folder.glob("ended-*"))
     times = [path.stat().st_mtime for path in ends]
     pids = {json.loads(path.read_text())["pid"] for path in ends}
-    return Many(seconds, max(times) - min(times), sum(used.values()), len(pids), len(ends))
+    first, last = (next(cpu for at, cpu in course if at >= end) for end in (min(times), max(times)))
+    return Many(seconds, max(times) - min(times), sum(used.values()), last - first, len(pids), len(ends))
 
 
 def descendants() -> dict[tuple[int, int], float]:
@@ -132,8 +142,7 @@ def short(root: Path, trials: int, times: int) -> None:
     script = [sys.executable, __file__, "--recipe", recipe, "--trials", trials, "--rounds", SHORT, "--bare-short"]
     alone = "track.mlflow=false"
     ways = {
-        BARE: lambda folder: [*script, folder, "--reuse"],
-        "bare, a process each": lambda folder: [*script, folder],
+        BARE: lambda folder: [*script, folder],
         "ganflow tune": lambda folder: [*own, alone, "--runs", folder],
         "ganflow tune, sent to MLflow": lambda folder: [*own, "--runs", folder],
         f"ganflow tune, {PACK} packed": lambda folder: [*own, alone, f"tune.pack={PACK}", "--runs", folder],
@@ -145,16 +154,16 @@ def short(root: Path, trials: int, times: int) -> None:
             folder.mkdir()
             found[name].append(many(command(folder), folder).figures)
     print(f"{trials} trials of {SHORT} rounds of {RING.name}, {times} times, {len(os.sched_getaffinity(0))} cores")
-    print(f"{'':32} trials per minute   once they run          CPU s per trial       processes that trained")
+    print(f"{'':32} trials per minute      once they run          CPU s per trial     once they run      processes")
     for name, figures in found.items():
-        per_minute, running, cpu, processes = map(statistics.median, zip(*figures, strict=True))
-        pairs = [list(zip(ours, theirs, strict=True)) for ours, theirs in zip(figures, found[BARE], strict=True)]
-        faster, once, dearer = (statistics.median(pair[k][0] / pair[k][1] for pair in pairs) for k in range(3))
-        print(f"  {name:30} {per_minute:7.1f} {faster:6.2f} ×   {running:8.1f} {once:6.2f} ×   {cpu:8.2f} {dearer:6.2f} ×   "
-              f"{processes:8.0f}", flush=True)  # fmt: skip
+        cells = []
+        for k in range(4):
+            ratio = statistics.median(ours[k] / theirs[k] for ours, theirs in zip(figures, found[BARE], strict=True))
+            cells.append(f"{statistics.median(of[k] for of in figures):8.{1 if k < 2 else 2}f} {ratio:5.2f} ×")
+        print(f"  {name:30} {'     '.join(cells)}     {statistics.median(of[4] for of in figures):4.0f}", flush=True)
 
 
-def bare_short(folder: Path, recipe: Path, rounds: int, trials: int, reuse: bool) -> None:
+def bare_short(folder: Path, recipe: Path, rounds: int, trials: int) -> None:
     """Short trials as a script would have them."""
     import ray
     from ray import tune
@@ -175,7 +184,7 @@ def bare_short(folder: Path, recipe: Path, rounds: int, trials: int, reuse: bool
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
         param_space={"lr": tune.loguniform(1e-4, 1e-2)},
-        tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=reuse),
+        tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=True),
         run_config=tune.RunConfig(storage_path=str(folder / "ray"), verbose=0),
     )
     assert not tuner.fit().errors
@@ -255,10 +264,9 @@ def main() -> None:
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bare-short", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--recipe", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--reuse", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.bare_short:
-        bare_short(args.bare_short, args.recipe, args.rounds, args.trials, args.reuse)
+        bare_short(args.bare_short, args.recipe, args.rounds, args.trials)
         return
     if args.short:
         with tempfile.TemporaryDirectory() as temporary:
