@@ -2,6 +2,8 @@
 
     python tests/benchmarks/sweeps.py [--times 3] [--trials 8] [--rounds 2000]
     python tests/benchmarks/sweeps.py --short 200 [--times 3]     that many trials of 20 rounds of recipes/ring.yaml, instead
+    python tests/benchmarks/sweeps.py --resume 500      seconds from `ganflow tune --resume` to the first round
+    python tests/benchmarks/sweeps.py --memory 500      the driver's memory and CPU seconds, by the trials recorded before
 
 Both train the game of recipes/sweeps/packed.yaml, one trial per core. The bare script builds the same game by ganflow,
 plays the same rounds with its trainer, evaluates as often, and reports with tune.report; it keeps no checkpoints, journals
@@ -17,6 +19,7 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -190,6 +193,62 @@ def bare_short(folder: Path, recipe: Path, rounds: int, trials: int) -> None:
     assert not tuner.fit().errors
 
 
+def recorded(root: Path, trials: int, more: int, search: str) -> Path:
+    """A runs folder with a sweep of which so many trials are over, by the folder of one that was
+    played, and `more` are to be played. Their scores fall slowly, so that a searcher has something to learn."""
+    from ganflow.runs import record
+    from ganflow.tune.records import SweepFolder
+
+    runs, recipe = root / f"{search}-{trials}", root / "ring.yaml"
+    quick = RING.read_text().replace("  - {use: emd, repeats: 10}\n", "")
+    tune = f"tune: {{trials: TRIALS, rounds: {SHORT}, search: {search}, space: {{{RATE}: {{loguniform: [1.0e-4, 1.0e-2]}}}}}}"
+    recipe.write_text(f"{quick}\ntrack: {{mlflow: false}}\n{tune.replace('TRIALS', '1')}\n")
+    timed([sys.executable, "-m", "ganflow", "tune", recipe, "--name", "s", "-q", "--runs", runs])
+    sweep = SweepFolder(runs / "s")
+    first, score = sweep.trial(0), sweep.trials()[0].score
+    for number in range(1, trials):
+        copied = sweep.trial(number)
+        shutil.copytree(first.path, copied.path)
+        record.update(copied.path, {"id": copied.id, "trial": number})
+        config = {RATE: 10 ** random.Random(number).uniform(-4, -2)}
+        over = {"score": (score or 0.0) + 1 / number, "round": SHORT, "state": "finished"}
+        sweep.record(number, config=config)
+        sweep.record(number, **over)
+    sweep.recipe.write_text(sweep.recipe.read_text().replace("trials: 1\n", f"trials: {trials + more}\n", 1))
+    sweep.update(trials=trials + more, status="interrupted")
+    return runs
+
+
+def resumed(root: Path, trials: int, times: int) -> None:
+    """Print how long it takes until a sweep with so many recorded trials plays on."""
+    from ganflow.runs.folders import RunFolder
+    from ganflow.runs.journal import entries
+
+    print(f"seconds from --resume to the first round, {times} times, {len(os.sched_getaffinity(0))} cores")
+    for search, many in (("random", 1), ("random", trials), ("optuna", trials)):
+        seconds = []
+        for i in range(times):
+            (root / str(i)).mkdir(exist_ok=True)
+            runs = recorded(root / str(i), many, 2, search)
+            command = [sys.executable, "-m", "ganflow", "tune", "--resume", "s", "-q", "--runs", runs]
+            started, _ = timed(command)
+            new = [path for path in (runs / "s").glob("*-t*") if int(path.name.rpartition("-t")[2]) >= many]
+            seconds.append(min(next(iter(entries(RunFolder(path).journal))).time for path in new) - started)
+        print(f"  {search:8} {many:5} trials recorded   {statistics.median(seconds):6.2f}", flush=True)
+
+
+def memory(root: Path, trials: int) -> None:
+    """Print the driver's memory and CPU time while it plays 40 trials, with few and with many before them."""
+    print("driver: most memory (MiB), and CPU seconds of a sweep of 40 more trials")
+    for many in (1, trials):
+        runs = recorded(root, many, 40, "random")
+        command = [sys.executable, "-m", "ganflow", "tune", "--resume", "s", "-q", "--runs", str(runs)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        assert status == 0
+        print(f"  {many:5} trials recorded   {used.ru_maxrss / 1024:7.0f}   {used.ru_utime + used.ru_stime:6.2f}", flush=True)
+
+
 def timed(command: list[object]) -> tuple[float, float]:
     """When a process was started, and how many seconds it took."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -261,6 +320,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8, help="of the sweeps that are not packed")
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--short", type=int, metavar="TRIALS", help="short trials instead, so many")
+    parser.add_argument("--resume", type=int, metavar="TRIALS", help="time to resume a sweep with so many instead")
+    parser.add_argument("--memory", type=int, metavar="TRIALS", help="the driver's memory with so many instead")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--bare-short", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--recipe", type=Path, help=argparse.SUPPRESS)
@@ -268,9 +329,15 @@ def main() -> None:
     if args.bare_short:
         bare_short(args.bare_short, args.recipe, args.rounds, args.trials)
         return
-    if args.short:
+    if args.short or args.resume or args.memory:
         with tempfile.TemporaryDirectory() as temporary:
-            short(Path(temporary), args.short, args.times)
+            root = Path(temporary)
+            if args.short:
+                short(root, args.short, args.times)
+            if args.resume:
+                resumed(root, args.resume, args.times)
+            if args.memory:
+                memory(root, args.memory)
         return
     if args.bare:
         bare(args.bare, args.rounds, args.trials)
