@@ -97,7 +97,7 @@ class Train:
     )
     report_every: int = key(0, "rounds between reports of the terms; 0: chosen from rounds, 20 at most in the first 100", ge=0)
     sample_every: int = key(0, "rounds between pictures of the fixed latent points; 0: chosen from rounds", ge=0)
-    checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds", ge=0)
+    checkpoint_every: int = key(0, "rounds between checkpoints; 0: chosen from rounds, 20 at least in a sweep's trial", ge=0)
     evaluate_every: int = key(0, "rounds between evaluations of the metrics; 0: chosen from rounds", ge=0)
     keep: int = key(3, "checkpoints kept, besides the best", ge=1)
     on_alarm: Literal["auto", "warn", "stop", "never"] = key(

@@ -33,6 +33,8 @@ from ganflow.runs.journal import Journal, Trackers, entries
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
 
+LEAST = 20
+"""Rounds between a trial's checkpoints, at least: each takes as long as half a round of a small game, and trials are many."""
 GRID = 64  # latent points whose samples are drawn again and again over training, …
 CLOUD = 2000  # … of points in the plane; …
 SHEET = 8  # … and held-out examples, where the loss shows some
@@ -62,8 +64,12 @@ class Cadence:
     first: int
 
     @classmethod
-    def of(cls, train: Train) -> Cadence:
-        """The recipe's, with what it leaves open (0) chosen from the number of rounds."""
+    def of(cls, train: Train, *, trial: bool = False) -> Cadence:
+        """The recipe's, with what it leaves open (0) chosen from the number of rounds.
+
+        Args:
+            trial: part of a sweep, with fewer checkpoints where they are chosen.
+        """
         n = train.rounds
         report = train.report_every or min(100, max(1, n // 200))
         return cls(
@@ -71,7 +77,7 @@ class Cadence:
             report=report,
             sample=train.sample_every or max(1, n // 20),
             evaluate=train.evaluate_every or max(1, n // 10),
-            checkpoint=train.checkpoint_every or max(1, n // 20),
+            checkpoint=train.checkpoint_every or max(LEAST if trial else 1, n // 20),
             first=report if train.report_every else min(report, FIRST),
         )
 
@@ -169,7 +175,7 @@ class Loop:
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
-        self.cadence = Cadence.of(recipe.train)
+        self.cadence = Cadence.of(recipe.train, trial=trial)
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)

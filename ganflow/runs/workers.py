@@ -65,12 +65,15 @@ def started_workers(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[
             group.close()
 
 
-def serve(recipe: Recipe, group: Group) -> int:
+def serve(recipe: Recipe, group: Group, *, trial: bool = False) -> int:
     """Play as one of the further workers of a run (rank 1, 2, …) until it ends; returns the rounds played.
 
     Writes nothing and shows nothing. `run_started`, `critic_stepped` and `generator_stepped` are called as on rank 0, the
     other events are not. That a term was not finite, or that workers' states differ, is found by all workers at once and
     reported by rank 0.
+
+    Args:
+        trial: the run is part of a sweep.
 
     Raises:
         Lost: another worker died.
@@ -79,7 +82,7 @@ def serve(recipe: Recipe, group: Group) -> int:
     parts: Parts | None = None
     try:
         parts = Parts(recipe, group)
-        trainer, cadence = parts.trainer, Cadence.of(recipe.train)
+        trainer, cadence = parts.trainer, Cadence.of(recipe.train, trial=trial)
         parts.composition.begin(parts.game)
         group.join(parts.game.device)
         trainer.share()

@@ -150,13 +150,18 @@ class Connection:
     Args:
         destination: what is known of the store besides its address; without it, it is the user's.
         barred: why it gets no credentials.
+        whole: sweeps are sent with all their trials, and nobody else sends these meanwhile: a trial's run that is not made here
+            need not be looked for where there were none before.
     """
 
-    def __init__(self, uri: str, destination: Destination | None = None, barred: str | None = None) -> None:
-        self.uri, self.destination, self.barred = uri, destination, barred
+    def __init__(
+        self, uri: str, destination: Destination | None = None, barred: str | None = None, *, whole: bool = False
+    ) -> None:
+        self.uri, self.destination, self.barred, self.whole = uri, destination, barred, whole
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
         self._parents: dict[str, str] = {}
+        self._made: dict[str, set[str] | None] = {}
 
     def client(self) -> MlflowClient:
         if self._client is None:
@@ -186,6 +191,7 @@ class Connection:
         self._client = None
         self._experiments.clear()
         self._parents.clear()
+        self._made.clear()
 
     def answers(self) -> bool:
         """Ask the store for anything; False where it does not answer."""
@@ -212,13 +218,16 @@ class Connection:
         parent = self._parent(above) if above else None
         # the senders of single trials may both want to make the sweep's
         alone = locked(folder.path / ".tracking.run.lock", timeout=60) if sweep else nullcontext()
+        made = self._made_here(above) if above and self.whole else None
         with alone:
-            run: Any = next(self._find(folder, RUN_ID, key), None)
+            run: Any = None if made is not None and key not in made else next(self._find(folder, RUN_ID, key), None)
             if run is None:
                 tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
                 created = folder.read().created
                 start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
                 run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))
+                if made is not None:
+                    made.add(key)
         if sweep:
             self._parents[key] = run.info.run_id
         return run
@@ -232,6 +241,15 @@ class Connection:
         noted = folder.read().tracking.get("parent")
         found = next(self._find(folder, RUN_ID, noted), None) if noted else None
         return str(found.info.run_id) if found else None
+
+    def _made_here(self, sweep: RunFolder) -> set[str] | None:
+        """Ids of a sweep's trials whose runs were made by this connection; None where the store had some before."""
+        key = outbox.identity(sweep)
+        if key not in self._made:
+            there = f"tags.`{RUN_ID}` LIKE '{key}-t%'"
+            found = self.client().search_runs([self.experiment(sweep)], there, max_results=1)
+            self._made[key] = None if found else set()
+        return self._made[key]
 
     def children(self, sweep: RunFolder) -> set[str]:
         """The ids of the trials that have an MLflow run."""

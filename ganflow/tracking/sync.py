@@ -37,7 +37,6 @@ PATIENCE = 10.0
 _SLOWEST = 30.0  # seconds between attempts to send to a server that is away
 _LOCK = ".tracking.lock"
 _AT_ONCE = 1000  # metrics in a request, MLflow's limit
-_MANY = 100  # parameters or tags in a request, MLflow's limit
 
 
 @dataclass
@@ -87,8 +86,8 @@ def sync(
         remember(to.uri)
     try:
         with _alone(folder, timeout=60 if follow else 2), nullcontext() if to.trusted else without_credentials():
-            connection = Connection(to.uri, to, barred)
             sweep = is_sweep(folder)
+            connection = Connection(to.uri, to, barred, whole=sweep)
             sender = Sweep(folder, connection, over is None) if sweep else Sender(folder, connection, checkpoint)
             if follow:
                 _follow(sender, folder, over, every, to.uri)
@@ -235,8 +234,7 @@ class Sender:
 
     def _send_tags(self, client: MlflowClient, tags: dict[str, str]) -> None:
         """Tags that have changed; those of alarms that a resumed run has not had are taken back."""
-        for name, value in sorted(tags.items() - self._tags.items()):
-            client.set_tag(self.state.run_id, name, value)
+        contents.set_tags(client, self.state.run_id, dict(sorted(tags.items() - self._tags.items())))
         for name in [name for name in self._tags if name.startswith(contents.ALARM) and name not in tags]:
             client.delete_tag(self.state.run_id, name)
             del self._tags[name]
@@ -267,8 +265,8 @@ class Sender:
             if had.get(name, value) != value or tag in run.data.tags:
                 tags[tag] = value[:5000]
         changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
-        for i in range(0, max(len(new), len(changed)), _MANY):
-            client.log_batch(run.info.run_id, params=new[i : i + _MANY], tags=changed[i : i + _MANY])
+        for i in range(0, max(len(new), len(changed)), contents.MANY):
+            client.log_batch(run.info.run_id, params=new[i : i + contents.MANY], tags=changed[i : i + contents.MANY])
         if self.folder.recipe.exists():
             put_redacted(self._artifacts, self.folder.recipe, None)
         data = contents.dataset(self.folder)

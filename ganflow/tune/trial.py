@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ganflow.engine.rendezvous import Lost
 from ganflow.errors import GanflowError
 from ganflow.files import replacing
 from ganflow.machine import Broken, broken
-from ganflow.recipe import Recipe, read_recipe
+from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
@@ -208,9 +207,9 @@ class SweepTrial:
         self.about: Mapping[str, Any] = {**spec.about, **begun}
         self.state, self.ending = TrialState(spec), False
 
-    @cached_property
+    @property
     def recipe(self) -> Recipe:
-        return read_recipe(self.spec.recipe, self.spec.overrides)
+        return self.spec.trial_recipe
 
     def wait(self) -> None:
         """Raises Lost: another process trains it for longer than is sensible."""

@@ -82,11 +82,18 @@ class TrialSpec:
         return _sweep_recipe(self.recipe, self.home)
 
     @cached_property
+    def trial_recipe(self) -> Recipe:
+        """The trial's recipe: the sweep's with the changes."""
+        recipe = read_recipe(self.recipe, self.changes)
+        return read_recipe(self.recipe, overrides) if (overrides := self._overrides(recipe)) != self.changes else recipe
+
+    @cached_property
     def overrides(self) -> list[str]:
         """The changes, and those by which the recipe's relative paths mean the same in the worker's working folder."""
-        if not self.home:
-            return self.changes
-        return [*self.changes, *anchored(read_recipe(self.recipe, self.changes), Path(self.home))]
+        return self._overrides(read_recipe(self.recipe, self.changes))
+
+    def _overrides(self, recipe: Recipe) -> list[str]:
+        return [*self.changes, *anchored(recipe, Path(self.home))] if self.home else self.changes
 
 
 @lru_cache(maxsize=1)  # the trials that a process plays are mostly of one sweep

@@ -137,7 +137,7 @@ class ClassFrechetMetric(Repeated):
         name = f"class_frechet{extractor.label}_{n}"
         names = [name, *(f"{name}_{called}" for called in field.classes)]
         super().__init__(
-            n, seed, repeats, names, names, features=extractor.about,
+            data, n, seed, repeats, names, names, features=extractor.about,
             reference=f"{len(real)} of training and held out, in halves of each class",
             reference_digest=digest_of_state({"real": real}),
         )  # fmt: skip

@@ -55,7 +55,7 @@ class InceptionScoreMetric(Repeated):
         fewest = EACH * extractor.classes
         self._real_parts = real = RealParts(data, "inception_score", samples, seed, repeats, extractor.cheap, True, fewest)
         super().__init__(
-            samples, seed, repeats, [name], [name] if real else (), len(real), features=extractor.about, floor=real.about
+            data, samples, seed, repeats, [name], [name] if real else (), len(real), features=extractor.about, floor=real.about
         )
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
@@ -77,7 +77,8 @@ class ClassBalanceMetric(Repeated):
         self._extractor, self._shares = extractor, shares(extractor.probabilities(real))
         names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
         super().__init__(
-            samples, seed, repeats, names, names, FLOORS, features=extractor.about, reference=f"{len(real)} training examples",
+            data, samples, seed, repeats, names, names, FLOORS, features=extractor.about,
+            reference=f"{len(real)} training examples",
             reference_digest=digest_of_state({"real": real}), floor=f"{FLOORS} × {samples} draws of the classes",
         )  # fmt: skip
 

@@ -133,7 +133,7 @@ class Compared(Repeated):
         self._others = RealParts(data, self.metric, samples, seed, repeats, extractor.cheap, fewest=self.fewest)
         names = [f"{score}{extractor.label}_{samples}" for score in self.called]
         super().__init__(
-            samples, seed, repeats, names, names if self._others else (), len(self._others),
+            data, samples, seed, repeats, names, names if self._others else (), len(self._others),
             features=extractor.about, reference=f"{len(held_out)} held-out examples",
             reference_digest=digest_of_state({"held_out": held_out}),
             floor=self._others.about, **protocol,

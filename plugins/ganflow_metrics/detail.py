@@ -41,7 +41,7 @@ class DetailMetric(Repeated):
         self.reference = Reference(held_out)
         names = [*(f"patches_{max(side)}_{n}" for side in self.reference.sides), f"sharpness_{n}"]
         super().__init__(
-            n, seed, repeats, names, names if self._others else (), len(self._others), reference=f"{n} held-out examples",
+            data, n, seed, repeats, names, names if self._others else (), len(self._others), reference=f"{n} held-out examples",
             reference_digest=digest_of_state({"held_out": held_out}), patches=PATCHES, projections=PROJECTIONS,
             floor=self._others.about,
         )  # fmt: skip

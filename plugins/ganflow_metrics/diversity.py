@@ -59,7 +59,7 @@ class ZDiversityMetric(Repeated):
                       f"degrees of freedom is uncertain by {math.sqrt(2 / freedom):.0%}; {FREEDOM} are wanted "
                       f"(draws={FREEDOM + 1})")  # fmt: skip
         names = [f"z_diversity_{samples}", f"z_spread_{samples}"]
-        super().__init__(samples, seed, repeats, names, conditions=conditions, reference=data.name)
+        super().__init__(data, samples, seed, repeats, names, conditions=conditions, reference=data.name)
         self._data, self._conditions, self._each = data, conditions, draws
         self._usual = self._usual_error = math.nan
         self._floor = f"{names[1]}_floor"
@@ -85,8 +85,7 @@ class ZDiversityMetric(Repeated):
         found = spread(x.unflatten(0, (self._conditions, self._each)))
         return [found / self._usual, found]
 
-    @property
-    def _real(self) -> dict[str, float]:
+    def _floors_found(self) -> dict[str, float]:
         return {self._floor: self._usual, f"{self._floor}_error": self._usual_error}
 
 

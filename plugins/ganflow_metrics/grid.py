@@ -102,7 +102,7 @@ class GridDivergence(Repeated):
         name = f"{kind}_{samples}"
         box = [self._grid.low.tolist(), self._grid.high.tolist()]
         count = len(self._real_points)
-        super().__init__(samples, seed, repeats, [name], [name], count, bins=bins, box=box,
+        super().__init__(data, samples, seed, repeats, [name], [name], count, bins=bins, box=box,
                          floor=f"{count} × {samples} {part} examples")  # fmt: skip
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:

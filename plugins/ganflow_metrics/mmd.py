@@ -33,7 +33,7 @@ class MMD(Repeated):
         name = f"mmd2_{samples}"
         kernel = {"kernel": "Gaussian", "bandwidth": self._bandwidth}
         real = self._real_samples
-        super().__init__(samples, seed, repeats, [name], [name], real.pairs, **kernel, **real.protocol)
+        super().__init__(data, samples, seed, repeats, [name], [name], real.pairs, **kernel, **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [squared_mmd(points(x), self._real_samples.reference(repeat), self._bandwidth)]

@@ -38,7 +38,8 @@ class ModesMetric(Repeated):
         say_few("modes", samples, wanted, f"for {missed(self._weights, samples):.2g} modes have none of them on average")
         scores = [f"{name}_{samples}" for name in ("modes", "high_quality", "sigma_inside", "reverse_kl")]
         floor = f"{DRAWS} × {samples} draws of the weights"
-        super().__init__(samples, seed, repeats, scores, scores[3:], DRAWS, within=within, modes=len(data.centres), floor=floor)
+        protocol = {"within": within, "modes": len(data.centres), "floor": floor}
+        super().__init__(data, samples, seed, repeats, scores, scores[3:], DRAWS, **protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         covered, share = count_modes(x, self._centres, self._within * self._std)

@@ -77,7 +77,7 @@ class NearestMetric(Repeated):
         if not self._usual:
             raise GanflowError(f"metric nearest_neighbours: all held-out examples of data {data.name} are training examples, too")
         super().__init__(
-            samples, seed, repeats, [f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies")],
+            data, samples, seed, repeats, [f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies")],
             features=extractor.about, reference=f"{len(trained)} training examples, and {len(held_out)} held out",
             reference_digest=digest_of_state({"held_out": held_out, "trained": trained}),
         )  # fmt: skip

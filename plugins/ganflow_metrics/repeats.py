@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,8 @@ FEW = 50
 """Samples below which a distance of points is mostly chance: of 50 the floor of emd is a fifth of the mean distance between two
 points of the ring, the grid or the swiss roll, of 10 it is a half."""
 DISTANCES = PAIRS * 1000**2  # between points, of all pairs together: about a second of a core
+_FLOORS: dict[str, dict[str, float]] = {}
+"""Floors that this process has computed, by a digest of all that they depend on."""
 
 
 class Repeated(Metric):
@@ -42,10 +45,11 @@ class Repeated(Metric):
         protocol: what is noted beside `samples`, `seed` and `repeats`.
     """
 
-    def __init__(self, samples: int, seed: int, repeats: int, scores: Sequence[str], floors: Collection[str] = (),
+    def __init__(self, data: Data, samples: int, seed: int, repeats: int, scores: Sequence[str], floors: Collection[str] = (),
                  pairs: int = 1, **protocol: Any) -> None:  # fmt: skip
         self._samples, self._seed, self._repeats = samples, seed, repeats
-        self._scores, self._floors, self._pairs = scores, floors, pairs
+        self._scores, self._floors, self._pairs, self._compared = scores, floors, pairs, data
+        self._real: dict[str, float] | None = None  # floors, once they are computed
         self.protocol = {"samples": samples, "seed": seed, "repeats": repeats, **protocol}
         self.names: list[str] = []
         for name in scores:
@@ -63,20 +67,30 @@ class Repeated(Metric):
         """Scores of as many real examples, of one of the pairs, for the names in `floors`; computed once."""
         raise NotImplementedError(f"{type(self).__name__} names floors, and has none")
 
-    @cached_property
-    def _real(self) -> dict[str, float]:
-        each = [self.floor(pair) for pair in range(self._pairs)] if self._floors else []
-        found: dict[str, float] = {}
-        for name, values in zip(self._floors, zip(*each, strict=True), strict=True):
-            found |= {f"{name}_floor": mean(values), f"{name}_floor_error": standard_error(values)}
-        return found
-
     def evaluate(self, game: Game) -> dict[str, float]:
         draws = [self._draw(game, repeat) for repeat in range(self._repeats)]
+        if self._real is None:
+            self._real = self._floors_found()
         found = dict(self._real)
         for name, values in zip(self._scores, zip(*draws, strict=True), strict=True):
             found |= {name: mean(values), f"{name}_error": standard_error(values)}
         return {name: found[name] for name in self.names}
+
+    def _floors_found(self) -> dict[str, float]:
+        """Floors and their errors. Those of another metric of this process are taken over where all that they depend on is
+        equal: a sweep's process plays many recipes with the same data."""
+        if not self._floors:
+            return {}
+        how = json.dumps([self.names, dict(self.protocol), torch.get_num_threads()], sort_keys=True, default=str)
+        data = self._compared
+        key = digest_of_state(data.held_out, data.name, data.fingerprint(), repr(type(self)), how)
+        if key not in _FLOORS:
+            each = [self.floor(pair) for pair in range(self._pairs)]
+            found: dict[str, float] = {}
+            for name, values in zip(self._floors, zip(*each, strict=True), strict=True):
+                found |= {f"{name}_floor": mean(values), f"{name}_floor_error": standard_error(values)}
+            _FLOORS[key] = found
+        return _FLOORS[key]
 
     def draw(self, game: Game, seed: int) -> Tensor:
         """Generated examples of one draw, (samples, *shape)."""

@@ -60,7 +60,7 @@ class StackedModesMetric(Repeated):
             self._parts = range(turn * FLOORS, (turn + 1) * FLOORS)
         count = len(self._parts)
         super().__init__(
-            samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
+            data, samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
             features=f"digits {digest_of_state(self._classifier.state_dict())}",
             floor=f"{count} × {samples} held-out pictures" if count else "none",
             reference_digest=digest_of_state({"real": held_out}),

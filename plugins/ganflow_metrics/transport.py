@@ -28,7 +28,7 @@ class EarthMovers(Repeated):
         check_points(data, "emd", samples, flatten)
         self._real_samples = real = RealSamples(data, "emd", samples, seed, repeats, most=pairs_of(samples))
         name = f"emd_{samples}"
-        super().__init__(samples, seed, repeats, [name], [name], real.pairs, cost="Euclidean", **real.protocol)
+        super().__init__(data, samples, seed, repeats, [name], [name], real.pairs, cost="Euclidean", **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         return [earth_movers(points(x), self._real_samples.reference(repeat))]
@@ -49,7 +49,7 @@ class SlicedMetric(Repeated):
         self._real_samples = real = RealSamples(data, "sliced_wasserstein", samples, seed, repeats, strict=False)
         name = f"sliced_w1_{real.n}"
         floors = [name] if real.pairs else []
-        super().__init__(real.n, seed, repeats, [name], floors, real.pairs, projections=projections, **real.protocol)
+        super().__init__(data, real.n, seed, repeats, [name], floors, real.pairs, projections=projections, **real.protocol)
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:
         reference = self._real_samples.reference(repeat)

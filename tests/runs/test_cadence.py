@@ -40,3 +40,9 @@ def test_the_first_rounds_of_a_long_run_are_reported_more_often():
     """What goes wrong in the beginning is seen then: health is checked at reports alone."""
     assert [r for r in stops(Cadence.of(Train(rounds=20_000))) if r <= 300] == [20, 40, 60, 80, 100, 200, 300]
     assert [r for r in stops(Cadence.of(Train(rounds=20_000, report_every=50))) if r <= 200] == [50, 100, 150, 200]
+
+
+@pytest.mark.parametrize(("rounds", "every"), [(10, 20), (20, 20), (300, 20), (400, 20), (2000, 100)])
+def test_a_trial_is_not_kept_more_often_than_every_twenty_rounds(rounds: int, every: int) -> None:
+    assert Cadence.of(Train(rounds=rounds), trial=True).checkpoint == every
+    assert Cadence.of(Train(rounds=rounds, checkpoint_every=3), trial=True).checkpoint == 3

@@ -241,3 +241,30 @@ def test_equal_examples_have_no_bandwidth():
     data = TensorData("one", {"real": torch.ones(20, 2)}, {"real": torch.ones(20, 2)})
     with pytest.raises(GanflowError, match=r"median distance between real examples as its bandwidth, and that of data one is 0"):
         ganflow_metrics.MMD(samples=10).metric(data)
+
+
+def test_a_process_computes_a_floor_once_for_what_is_equal():
+    counted = []
+
+    class Counting(ganflow_metrics.transport.EarthMovers):
+        def floor(self, pair):
+            counted.append(pair)
+            return super().floor(pair)
+
+    def computed(n=100, seed=0, **of):
+        """Floors computed for a metric of data that are built again, whose mean is that of its pairs."""
+        counted.clear()
+        metric = Counting(Gaussians(**{"layout": "ring", "samples": 2000, "held_out": 400, **of}).data(), n, False, seed, 2)
+        scores, real = metric.evaluate(Player(torch.randn(n, 2))), metric._real_samples
+        wanted = [earth_movers(*real.pair(pair)) for pair in range(real.pairs)]
+        assert scores[f"emd_{n}_floor"] == pytest.approx(np.mean(wanted), rel=1e-12)
+        assert scores[f"emd_{n}_floor_error"] == pytest.approx(sem(wanted), rel=1e-12)
+        return len(counted)
+
+    # four samples of held-out points with as many of the training points, of which sixteen more make eight pairs
+    assert [computed(), computed(), computed()] == [12, 0, 0]
+    assert computed(n=200) == 6
+    assert computed(seed=2) == 12  # other draws are compared with other examples
+    assert computed(std=0.02) == 12
+    assert computed(samples=1000) == 7
+    assert computed() == 0
