@@ -75,6 +75,13 @@ class Values(TypedDict):
     trial: NotRequired[int]
 
 
+class OverSeeds(TypedDict):
+    """Scores of a trial of several seeds, as metrics: mean, standard deviation ("…_sd") and number of runs ("n")."""
+
+    time: float
+    scores: dict[str, float]
+
+
 class Compiled(TypedDict):
     mode: Literal["never", "step", "round"]
     why: str
@@ -146,6 +153,8 @@ class RunRecord:
         searched: of a sweep's trial: keys of the recipe in which the trials differ.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
         values: pbt: the trial's searched values, from its beginning on and from each copy on.
+        config: of a sweep's trial: the values of these keys with which it began.
+        over_seeds: of a run of a trial of several seeds: the trial's scores, once all its runs are over.
         metric, mode, trials, over, address: a sweep's.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
@@ -192,6 +201,8 @@ class RunRecord:
     copies: int = 0
     copied_at: int | None = None
     values: list[Values] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    over_seeds: OverSeeds | None = None
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""

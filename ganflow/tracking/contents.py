@@ -7,10 +7,8 @@ import json
 import os
 import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
 from ganflow.runs import record
 from ganflow.runs.evaluations import Evaluation
-from ganflow.runs.folders import ENCODER_FILE, RunFolder, is_sweep
+from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import EVALUATED, metric_name, settings
 
@@ -35,13 +33,13 @@ RUN_ID = "ganflow.run_id"
 PARENT = "mlflow.parentRunId"
 STATUS = "ganflow.status"
 """The tag that says how a run ended in our words, of which MLflow has fewer."""
+SEARCHED = "searched/"
+"""Beginning of the names of parameters that a sweep searches."""
 ALARM = "ganflow.alarm"
 """Beginning of the names of tags about a run's alarms."""
 SETTLED = ("finished", "stopped")
 """Statuses of a trial after which it is not gone on with."""
 KEY = "samples"
-MODEL = "generator"
-SERVING = Path(__file__).with_name("serving.py")
 MANY = 100  # parameters or tags in a request, MLflow's limit
 _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
@@ -54,18 +52,19 @@ def settled(folder: RunFolder, status: str) -> bool:
 
 
 def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
-    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}. What may still become another
-    value is left out: MLflow refuses to change a parameter."""
+    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}; of a sweep's trial also what is
+    searched, as the space has it: {"searched/optimizer.lr": "0.001", …}. What may still become another value is left out: MLflow
+    refuses to change a parameter."""
     import yaml
 
+    about = folder.read()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has libyaml: trials are many
     recipe = yaml.load(redacted(folder.recipe.read_text()), Loader=loader) if folder.recipe.exists() else {}
-    searched = [] if settled else [outbox.dotted(key).split(".") for key in folder.read().searched]
-    return {
-        _name(key): value[:_LONGEST_PARAMETER]
-        for key, value in flat(recipe or {})
-        if not any(_within(steps, key) for steps in searched)
-    }
+    searched = [] if settled else [outbox.dotted(key).split(".") for key in about.searched]
+    config = about.values[-1]["config"] if about.values else about.config
+    tried = {f"{SEARCHED}{outbox.dotted(key)}": _text(value) for key, value in config.items()} if settled else {}
+    known = {key: value for key, value in flat(recipe or {}) if not any(_within(steps, key) for steps in searched)}
+    return {_name(key): value[:_LONGEST_PARAMETER] for key, value in (tried | known).items()}
 
 
 def _within(steps: Sequence[str], name: str) -> bool:
@@ -79,7 +78,9 @@ def run_name(folder: RunFolder) -> str:
     """The run's name on MLflow's pages: as the recipe says, or as the folder is called; a trial also by its number."""
     name, above = settings(folder)["run_name"], outbox.sweep_of(folder)
     if above:
-        return f"{name or above.path.name} trial {outbox.number(folder)}"
+        seeds, number = above.read().trial_seeds, outbox.number(folder) or 0
+        which = f"{number // len(seeds)} seed {seeds[number % len(seeds)]}" if seeds else str(number)
+        return f"{name or above.path.name} trial {which}"
     return name or outbox.title(folder).replace("/", " ")
 
 
@@ -105,7 +106,9 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
     if sweep:
         found["ganflow.sweep"] = sweep.path.name
     if sweep and sweep != folder:
-        found["ganflow.trial"] = str(outbox.number(folder))
+        found["ganflow.trial"] = str((outbox.number(folder) or 0) // max(1, len(sweep.read().trial_seeds)))
+    if record.searched:
+        found["ganflow.searched"] = ", ".join(record.searched)[:_LONGEST_TAG]
     if parent:
         found[PARENT] = parent
     with suppress(OSError, KeyError):  # in a container the user may have no name
@@ -306,105 +309,3 @@ def images_of(artifacts: Artifacts) -> list[int]:
     start = f"images/{metric_name(KEY)}+step+"
     names = artifacts.names("images")
     return sorted({int(n.removeprefix(start).split("+")[0]) for n in names if n.startswith(start) and n.endswith(".webp")})
-
-
-# The generator.
-
-
-def log_generator(
-    client: MlflowClient,
-    folder: RunFolder,
-    experiment_id: str,
-    run_id: str,
-    artifacts: Callable[[str, str], Artifacts],
-    which: str = "last",
-) -> int | None:
-    """Log the generator of a checkpoint, averaged where the recipe keeps an average; its round, or None where it is
-    fed from nothing. Input: float32 latents (n, *prior.shape), or images of any size to be translated; output: float32 samples
-    (n, *data.shape), or images. A conditional generator takes a mapping by the arguments of its signature, {"z": latents,
-    "label": int64 classes}; the text encoder, where there is one, is exported with it.
-
-    Args:
-        artifacts: the files of a model, by its id and the address that the store says.
-        which: the checkpoint: "last", "best" or a file.
-
-    Raises:
-        GanflowError: there is no checkpoint.
-    """
-    import numpy as np
-    from mlflow import pyfunc
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    from ganflow.contract.signature import Z
-    from ganflow.runs.loading import load_game
-
-    game = load_game(folder, which)
-    played, fields = game.signatures[game.maker], game.data.fields
-    if game.prior is None and Z in played.inputs.values():
-        return None
-    sized = any(fields[source].is_image for source in played.inputs.values() if source != Z)  # images of any size are translated
-
-    def spec(kind: Any, shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
-        return TensorSpec(np.dtype(kind), (-1, shape[0], -1, -1) if sized else (-1, *shape), name)
-
-    inputs: list[Any] = []
-    examples: dict[str, Any] = {}
-    for argument, source in played.inputs.items():
-        shape = game.prior.shape if source == Z and game.prior else fields[source].shape
-        kind = np.int64 if source != Z and fields[source].classes else np.float32
-        inputs.append(spec(kind, shape, argument if len(played.inputs) > 1 else None))
-        examples[argument] = game.latents(2).numpy() if source == Z else np.zeros((1 if sized else 2, *shape), kind)
-    signature = ModelSignature(Schema(inputs), Schema([spec(np.float32, fields[played.output].shape)]))
-    with TemporaryDirectory() as scratch:
-        exported, saved = Path(scratch, MODEL), Path(scratch, "model")
-        round = export(folder, exported, which)
-        logged = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id, model_type=MODEL)
-        try:
-            files = artifacts(str(logged.model_id), str(logged.artifact_location))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of type hints: the signature says more than they could
-                pyfunc.save_model(
-                    str(saved),
-                    python_model=str(SERVING),
-                    artifacts={MODEL: str(exported)},
-                    signature=signature,
-                    input_example=examples if len(inputs) > 1 else examples[next(iter(examples))],
-                    pip_requirements=requirements(folder),
-                    mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-                )
-            files.put_model(saved)
-        except BaseException:
-            client.finalize_logged_model(logged.model_id, "FAILED")
-            raise
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=round)])
-    return round
-
-
-def export(folder: RunFolder, to: Path, which: str = "last") -> int:
-    """A run's folder with nothing but what its networks are made from: the recipe, the shapes of the data, the weights
-    of a checkpoint without the optimizers. `load_game` reads it. Returns the checkpoint's round."""
-    from ganflow.runs.checkpoints import Writer
-    from ganflow.runs.loading import find_checkpoint
-
-    checkpoint = find_checkpoint(folder, which)
-    small = RunFolder(to)
-    small.checkpoints.mkdir(parents=True)
-    small.recipe.write_text(redacted(folder.recipe.read_text()))
-    if (folder.path / ENCODER_FILE).exists():
-        shutil.copyfile(folder.path / ENCODER_FILE, small.path / ENCODER_FILE)
-    record.write_new(to, {"data": folder.read().data})
-    weights = {name: t for name, t in checkpoint.tensors.items() if name.startswith("game.")}
-    writer = Writer(small.checkpoints, keep=1)
-    writer.write(weights, {"round": checkpoint.round})
-    writer.wait()
-    return checkpoint.round
-
-
-def requirements(folder: RunFolder) -> list[str]:
-    """Packages for a server: this ganflow, torch and MLflow, and the run's plugins."""
-    wanted = {name: version(name) for name in ("ganflow", "torch", "mlflow")}
-    wanted |= {plugin["distribution"]: plugin["version"] for plugin in folder.read().plugins.values()}
-    return [f"{name}=={number}" for name, number in wanted.items()]

@@ -39,6 +39,8 @@ EVALUATED = "eval/"
 """Beginning of the names that `ganflow evaluate`'s scores have in MLflow."""
 CONFIG = "config/"
 """Beginning of the names that the searched values of a trial have in MLflow, where they change while it lasts."""
+TRIAL = "trial/"
+"""Beginning of the names that a trial's scores over its seeds have in MLflow."""
 _TRIAL = re.compile(r"-t(\d+)")
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
@@ -215,6 +217,14 @@ def configured(folder: RunFolder) -> Iterator[Entry]:
         last = max(values["round"], last + 1)
         numbers = {key: v for key, v in values["config"].items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         yield Entry(last, values["time"], {f"{CONFIG}{dotted(key)}": float(value) for key, value in numbers.items()})
+
+
+def over_seeds(folder: RunFolder) -> Iterator[Entry]:
+    """The scores of the trial that a run is one seed of: "trial/frechet", "trial/frechet_sd", "trial/n"."""
+    record = folder.read()
+    if record.over_seeds:
+        scores = {f"{TRIAL}{name}": value for name, value in record.over_seeds["scores"].items()}
+        yield Entry(record.round, record.over_seeds["time"], scores)
 
 
 def dotted(key: str) -> str:

@@ -22,7 +22,7 @@ from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
 from ganflow.tracking.contents import PARENT, RUN_ID, Artifacts, check_artifacts, local_path, run_name
 from ganflow.tracking.destination import lock_beside, no_other_folder, setup_stuck
-from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, settings, sqlite_file
+from ganflow.tracking.outbox import MISSING, STORE, artifacts, default_uri, metric_name, settings, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -225,12 +225,28 @@ class Connection:
                 tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
                 created = folder.read().created
                 start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+                if sweep:
+                    self._prefer(folder)
                 run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))
                 if made is not None:
                     made.add(key)
         if sweep:
             self._parents[key] = run.info.run_id
         return run
+
+    def _prefer(self, sweep: RunFolder) -> None:
+        """Let MLflow's charts of the experiment begin with what a sweep is judged by."""
+        from mlflow.utils import mlflow_tags as names
+
+        record = sweep.read()
+        if record.metric:
+            metric = f"{outbox.TRIAL}{record.metric}" if record.trial_seeds else record.metric
+            tags = {
+                names.MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: metric_name(metric),
+                names.MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER: str(record.mode == "max"),
+            }
+            for name, value in tags.items():
+                self.client().set_experiment_tag(self.experiment(sweep), name, value)
 
     def parent(self, folder: RunFolder) -> str | None:
         """The id of the MLflow run of a trial's sweep. A trial that was moved out of its sweep's folder finds it by what its

@@ -19,8 +19,9 @@ from ganflow.runs import folders, journal
 from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, outbox, store
-from ganflow.tracking.contents import images_of, log_generator, log_image, put_redacted
+from ganflow.tracking.contents import images_of, log_image, put_redacted
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
+from ganflow.tracking.model import log_generator
 from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
 from ganflow.tracking.store import Connection
 
@@ -276,7 +277,8 @@ class Sender:
     def _send_points(self, client: MlflowClient, evaluated: Sequence[Evaluation]) -> None:
         from mlflow.entities import Metric
 
-        new = [*points([*outbox.configured(self.folder), *self._journal.new()], self.state.steps)]
+        noted = [*outbox.configured(self.folder), *outbox.over_seeds(self.folder)]
+        new = [*points([*noted, *self._journal.new()], self.state.steps)]
         new += outbox.scores(evaluated, self.state.evaluated)
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]

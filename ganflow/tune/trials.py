@@ -218,7 +218,7 @@ class TrialTable:
                 copy = {"copy": source, "copy_at": at, "copies": len(trial.copied)}
             if self.varies:
                 copy["config"] = trial.config
-            about = {**self.template["about"], "trial": number}
+            about = {**self.template["about"], "trial": self.repeats.trial(number), "config": trial.config}
             folder = str(self.folder.trial(number).path)
             seed = self.repeats.seed(number)
             every = [*self.common, *([] if seed is None else [f"train.seed={seed}"]), *changes(trial.config)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -12,11 +13,13 @@ from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.evaluate import spreads
 from ganflow.machine import broken
-from ganflow.runs.folders import is_running
+from ganflow.runs.folders import RunFolder, is_running
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.display import Display
 from ganflow.tune.records import BUDGET, MACHINE, OVER, best_of
+from ganflow.tune.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
 if TYPE_CHECKING:
@@ -188,7 +191,20 @@ class Watcher(tune.Callback):
         over = sum(t.over for t in self.table.pooled())
         if over > self._over:
             self._over = over
+            self._note_over_seeds(number)
             self.note_best()
+
+    def _note_over_seeds(self, number: int) -> None:
+        """Write the scores of the trial that a run belongs to in all its runs' records, for trackers."""
+        repeats = self.table.repeats
+        runs = [self.table.folder.trial(n) for n in repeats.runs(repeats.trial(number))] if repeats.seeds else []
+        scores: dict[str, float] = {"n": 0.0}
+        for spread in spreads([scores_of(run) for run in runs]):
+            scores[spread.name] = spread.mean
+            scores |= {f"{spread.name}_sd": spread.deviation} if spread.deviation is not None else {}
+            scores["n"] = max(scores["n"], float(spread.n))
+        for run in filter(RunFolder.is_run, runs):
+            run.update(over_seeds={"time": time.time(), "scores": scores})
 
     def _warn(self, number: int) -> None:
         """Warn that a trial went on from an older checkpoint because a newer one was damaged, once for each."""

@@ -25,7 +25,8 @@ from ganflow.runs.folders import RunFolder, make
 from ganflow.runs.loading import load_game
 from ganflow.runs.start import start
 from ganflow.tracking import store
-from ganflow.tracking.contents import SERVING, Artifacts, export, requirements
+from ganflow.tracking.contents import Artifacts
+from ganflow.tracking.model import SERVING, export, requirements
 from ganflow.tracking.outbox import State
 from ganflow.tracking.sync import SyncResult, sync
 

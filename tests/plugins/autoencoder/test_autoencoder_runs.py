@@ -136,7 +136,7 @@ def test_a_vae_is_sampled_and_interpolated_and_told_to_mlflow(recipe, tmp_path, 
 def test_the_mlflow_model_decodes(recipe, tmp_path):
     """What the model serves (see ganflow.tracking.serving) stands in a folder of its own, without the data."""
     from ganflow.runs.folders import RunFolder
-    from ganflow.tracking.contents import export
+    from ganflow.tracking.model import export
 
     run = start(recipe(VAE), tmp_path / "runs", quiet=True).folder
     game = load_game(run)
