@@ -56,6 +56,10 @@ class Searcher(ABC):
         """Learn from a trial: that it is proposed, or how it ended. One with a negative number is another sweep's."""
         self.study.tell(trial)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing. Ray keeps callbacks and searchers in files, to go on from there; a sweep goes on from its records."""
+        return {}
+
     def random(self, number: int) -> random.Random:
         """The random numbers of a trial."""
         return random.Random(f"{self.seed}/{number}")
