@@ -79,7 +79,7 @@ class Feed(ABC):
         """
 
     def reseed(self, seed: int) -> None:
-        """Go on with the sequence of another seed, from its beginning. An iterable, which has its own, goes on where it is."""
+        """Go on with the sequence of another seed, from its beginning. An iterable, which this seed does not shuffle, goes on."""
         self.seed = seed
 
     def close(self) -> None:  # noqa: B027  (most feeds hold nothing)

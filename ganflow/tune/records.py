@@ -163,7 +163,10 @@ class SweepFolder(RunFolder):
         """The round after which a trial's reports are of its configuration, which is another one since it became a copy."""
         if not trial.copied:
             return -1
-        run = self.trial(trial.number).read()
+        try:
+            run = self.trial(trial.number).read()
+        except GanflowError:  # a damaged record: nothing is known of its reports
+            return math.inf
         if run.copies < len(trial.copied):  # it is to become one, and has not begun
             return math.inf
         return -1 if run.copied_at is None else run.copied_at

@@ -150,6 +150,26 @@ def test_show_reads_the_journals_of_trials_that_run(make_sweep, command):
     assert "trial 0 with 3:" in out  # the best of those that are finished
 
 
+@pytest.mark.parametrize(
+    ("run", "score"),
+    [
+        ({"copies": 1, "copied_at": 120}, 0.5),  # of round 150
+        ({"copies": 1, "copied_at": 150}, None),  # nothing of these values yet
+        ({"copies": 0}, None),  # the copy is decided, and not begun
+    ],
+)
+def test_a_score_of_values_that_a_trial_no_longer_has_is_not_shown_with_the_new_ones(make_sweep, command, run, score):
+    """Population based training."""
+    folder = make_sweep(scores=(2.0, 4.0), states=["finished", "running"], status="interrupted")
+    folder.record(1, config={"optimizer.lr": 0.25}, copied=[(0, 120)], score=None)
+    folder.trial(1).update(status="running", **run)
+    entries = [{"round": r, "values": {"frechet_512": s}} for r, s in ((100, 3.0), (150, 0.5))]
+    folder.trial(1).journal.write_text("".join(json.dumps({"time": 0.0, **entry}) + "\n" for entry in entries))
+    _, out, _ = command("sweeps", "show", "wgan-sweep-1", "--json")
+    (shown,) = [trial for trial in json.loads(out)["results"] if trial["number"] == 1]
+    assert (shown["config"], shown["score"], shown["round"]) == ({"optimizer.lr": 0.25}, score, 200)
+
+
 def test_a_name_that_is_not_there(make_sweep, command):
     make_sweep()
     make_sweep("other")

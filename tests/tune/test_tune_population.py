@@ -17,6 +17,8 @@ from ganflow.runs.checkpoints import Writer, read
 from ganflow.runs.journal import entries
 from ganflow.runs.new import Copy
 from ganflow.runs.run import Parts
+from ganflow.runs.start import open_trial
+from ganflow.runs.workers import started_workers
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
@@ -311,8 +313,8 @@ def trial(tmp_path, monkeypatch):
     sweep.path.mkdir(parents=True)
     sweep.update(kind="sweep", id="20260101-000000-0000", status="running")
 
-    def make(number, rate, **copy):
-        changes, folder = [*ROUNDS, f"optimizer.lr={rate}"], str(sweep.trial(number).path)
+    def make(number, rate, *more, **copy):
+        changes, folder = [*ROUNDS, f"optimizer.lr={rate}", *more], str(sweep.trial(number).path)
         about = {"sweep": sweep.id, "trial": number, "searched": ["optimizer.lr"], "tracking": {}}
         config = {"optimizer.lr": rate}
         return SweepTrial(TrialSpec(number, str(file), changes, folder, about, "m", "min", {}, config=config, **copy))
@@ -447,6 +449,34 @@ def test_seeds_of_copies_differ_from_each_other_and_from_their_recipes():
     assert len(seeds) == 300
     assert not seeds & set(range(5))
     assert Copy(20, 3, 1).seed(0) == Copy(40, 3, 1).seed(0)
+
+
+@pytest.mark.slow
+def test_a_copy_that_two_workers_play_goes_on_with_one_seed(trial):
+    """The second worker's random numbers follow from the first one's seed: a penalty's points on the way, here."""
+    penalty = "modifiers=[{use: gradient_penalty, weight: 1}]"
+
+    def play(number, rate, round, **copy):
+        made = trial(number, rate, penalty, **copy)
+        with started_workers(made.recipe, 2) as group:
+            at = Copy(20, number, 1) if copy else None
+            if copy and not made.spec.run.read().copies:
+                made._copy(0)
+            session = open_trial(made.recipe, made.spec.run, made.about, copy=at, group=group)
+            for step in session:
+                if step.round == round:
+                    session.stop("interrupted")
+        return made.spec.run
+
+    play(0, FAST, 20)
+    play(1, SLOW, 10)
+    play(2, SLOW, 10)
+    whole = play(1, COPY, 40, **OF_0)
+    kept = terms(whole, 30)
+    for path in [p for p in whole.checkpoints.glob("round-*") if p.name > "round-00000030.safetensors"]:
+        path.unlink()
+    assert terms(play(1, COPY, 40, **OF_0), 30) == kept
+    assert terms(play(2, COPY, 40, **OF_0), 30) != kept
 
 
 def test_which_values_a_trial_had_stands_in_its_record(trial):

@@ -168,11 +168,18 @@ def test_a_disk_that_failed_is_told_and_ends_no_trial(trial, monkeypatch):
         trial(Scripted(ZeroDivisionError())).step()
 
 
-@pytest.mark.parametrize(("status", "ends"), [("running", "stopped"), ("interrupted", "interrupted")])
-def test_ray_takes_a_trial_off(trial, sweep, monkeypatch, status, ends):
+@pytest.mark.parametrize(
+    ("status", "ends", "config"),
+    [
+        ("running", "stopped", None),
+        ("interrupted", "interrupted", None),
+        ("running", "interrupted", {"optimizer.lr": 0.1}),  # population based training stops none: it becomes a copy
+    ],
+)
+def test_ray_takes_a_trial_off(trial, sweep, monkeypatch, status, ends, config):
     monkeypatch.setattr(module, "STEP", -1.0)
     executor = Scripted(*steps(1, 2))
-    made = trial(executor)
+    made = trial(executor, config=config)
     made.step()
     sweep.update(status=status)
     made.cleanup()
@@ -238,6 +245,10 @@ def test_how_an_end_is_told(sweep, monkeypatch):
     assert told["place"] == f"{os.uname().nodename}, GPU 1,2"
     ended(sweep, 1, 40, 3.0, math.inf)
     assert state(sweep.trial(1).path).finished()["score"] is None
+    sweep.trial(0).update(status="stopped", copied_at=1)  # by an alarm, after it became a copy: no score since
+    assert state(sweep.trial(0).path).finished()["score"] is None
+    sweep.trial(0).update(copied_at=0)
+    assert state(sweep.trial(0).path).finished()["score"] == 2.0
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     failed = state().failed(GanflowError("no such file"))
     assert (failed["state"], failed["error"], failed["place"]) == ("failed", "no such file", os.uname().nodename)
