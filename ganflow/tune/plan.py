@@ -37,6 +37,8 @@ BATCH = 8
 """Examples in the one small batch that is played to find the terms' names."""
 ALWAYS = ("round", "seconds")
 """Names for `tune.stop` besides those that a recipe reports."""
+COMPARED = {"asha": 2, "median": 4, "pbt": 2}
+"""Trials that a scheduler needs before it stops, or copies, one."""
 
 
 class Reports:
@@ -115,7 +117,9 @@ class Reports:
         return name in self.scores or any(name in names for names in self.names.values())
 
 
-def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str, Literal["min", "max"]]:
+def find_objective(
+    recipe: Recipe, variants: Iterable[Recipe] = (), reports: Reports | None = None
+) -> tuple[str, Literal["min", "max"]]:
     """Objective of the trials: the name of a number, and "min" if less of it is better, or "max".
 
     `tune.metric` is the name of a score, a term, an estimate or a logged number, or of one of the recipe's metrics ("frechet"),
@@ -124,6 +128,7 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
     Args:
         recipe: with a tune section.
         variants: the recipes with other components that the space can yield: they must report it, too.
+        reports: the recipe's.
 
     Raises:
         RecipeError: there is no such thing, or nothing says which is better; also where `tune.stop` names what is not reported.
@@ -132,7 +137,7 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
     from ganflow.plugins.loading import plugins_fault
 
     try:
-        return _found(recipe, variants)
+        return _found(recipe, variants, reports or Reports(recipe))
     except (Exception, SystemExit) as error:
         blamed = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
         if blamed is None:
@@ -140,8 +145,8 @@ def find_objective(recipe: Recipe, variants: Iterable[Recipe] = ()) -> tuple[str
         raise blamed from error
 
 
-def _found(recipe: Recipe, variants: Iterable[Recipe]) -> tuple[str, Literal["min", "max"]]:
-    tune, reports = recipe.tune, Reports(recipe)
+def _found(recipe: Recipe, variants: Iterable[Recipe], reports: Reports) -> tuple[str, Literal["min", "max"]]:
+    tune = recipe.tune
     assert tune is not None
     metric, goal = _metric(recipe, tune.metric, reports)
     mode = tune.mode or goal
@@ -186,10 +191,10 @@ def _changed(recipe: Recipe, variant: Recipe) -> str:
     return ", ".join(f"{line.partition('.use:')[0]}: {line.rpartition(' → ')[2]}" for line in uses) or "other values"
 
 
-def _wrong(recipe: Recipe, key: str, text: str, *near: str) -> RecipeError:
-    paths = [*(f"tune.{name}" for name in (key, *near)), "tune"]
+def _wrong(recipe: Recipe, key: str, text: str, *near: str, section: str = "tune") -> RecipeError:
+    paths = [*(f"{section}.{name}" for name in (key, *near)), section]
     line = next((recipe.lines[path] for path in paths if path in recipe.lines), 0)
-    return RecipeError([Problem(line, f"tune.{key}: {text}", recipe.file)])
+    return RecipeError([Problem(line, f"{section}.{key}: {text}", recipe.file)])
 
 
 @dataclass(frozen=True)
@@ -234,11 +239,46 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     if together > 1 and recipe.tune.scheduler != "none":
         text = f"it plays {together} trials together to their end, which {recipe.tune.scheduler} does not allow"
         raise GanflowError(f"tune.executor: {text}; use scheduler: none")
-    metric, mode = find_objective(recipe, space.variants)
+    reports = Reports(recipe)
+    metric, mode = find_objective(recipe, space.variants, reports)
     number = space.count(recipe.tune)
     if recipe.tune.search != "grid" and number < recipe.tune.trials:
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
-    return Plan(recipe, recipe.tune, space, metric, mode)
+    plan = Plan(recipe, recipe.tune, space, metric, mode)
+    if recipe.tune.scheduler != "none":
+        _check_schedule(plan, recipe.tune.scheduler, metric in reports.scores)
+    return plan
+
+
+def _check_schedule(plan: Plan, scheduler: str, scored: bool) -> None:
+    """Raises RecipeError: the scheduler would never stop, or copy, a trial.
+
+    Args:
+        scored: the metric is a score, which comes with the evaluations.
+    """
+    from ganflow.runs.loop import Cadence
+
+    recipe, tune, rounds = plan.recipe, plan.tune, rounds_of(plan)
+    share, does = ("interval", "copies") if scheduler == "pbt" else ("grace", "stops")
+    never = f"{scheduler} never {does} a trial"
+    number, wait = plan.space.count(tune), max(1, round(getattr(tune, share) * rounds))
+    if number < COMPARED[scheduler]:
+        others = f"it compares {COMPARED[scheduler]} trials at least, and the sweep has {number}"
+        raise _wrong(recipe, "scheduler", f"{never}: {others}; write scheduler: none, or more trials")
+    if rounds == 1:
+        raise _wrong(recipe, "scheduler", f"{never} that has one round; write scheduler: none")
+    if wait >= rounds:
+        raise _wrong(recipe, share, f"{never} before {wait} of its {rounds} rounds; write a smaller share, or scheduler: none")
+    key = "evaluate_every" if scored else "report_every"
+    searched = plan.space.keys.get(f"train.{key}")
+    firsts = []
+    for every in searched.edges() if searched else [getattr(recipe.train, key)]:
+        cadence = Cadence.of(replace(recipe.train, rounds=rounds, **{"sample_every": rounds, key: every}))
+        firsts.append(-(-wait // cadence.evaluate) * cadence.evaluate if scored else cadence.next_stop(wait - 1))
+    if min(firsts) >= rounds:
+        what = "score" if scored else "report"
+        late = f"its first {what} after {wait} rounds (tune.{share}) comes with the last, {rounds}"
+        raise _wrong(recipe, key, f"{never}: {late}; write e.g. {wait}, or tune.scheduler: none", section="train")
 
 
 def rounds_of(plan: Plan) -> int:

@@ -14,9 +14,9 @@ from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
 from ganflow.tune.domains import Choice, Domain, Grid
-from ganflow.tune.kinds import DOMAINS, read_domain
+from ganflow.tune.scales import DOMAINS, read_domain
 from ganflow.tune.space import Fixed, Links, Space, canonical
-from ganflow.tune.validation import check_grid, read_points, validate
+from ganflow.tune.validation import check_grid, check_options, check_overlaps, read_points, validate
 
 _NOT_SEARCHED = {
     "name": "it names the folder of the runs",
@@ -49,11 +49,10 @@ def read_space(
     links.sort()
     _raise(reader.problems)
     if not links.sequence:
-        why = "none of its keys exists in this recipe" if reader.domains else "there is nothing to search"
-        reader.problem("tune.space", f"{why}; write e.g. optimizer.lr: {{loguniform: [1e-5, 1e-3]}}")
-    keys = {key: domain for key, domain in reader.domains.items() if key in links.sequence}
-    lines = {key: reader.line(reader.paths[key]) for key in keys}
-    space = Space(keys, links.conditions, [], links.sequence, lines, draft(source, overrides, installed), installed)
+        reader.problem("tune.space", "there is nothing to search; write e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
+    lines = {key: reader.line(reader.paths[key]) for key in reader.domains}
+    space = Space(reader.domains, links.conditions, [], links.sequence, lines, draft(source, overrides, installed), installed)
+    check_overlaps(space, reader.problem)
     space.points.extend(read_points(reader.tune, space, reader.problem))
     check_grid(reader.tune, space, reader.problem)
     _raise(reader.problems)
@@ -100,6 +99,8 @@ class _Reader:
         if self.tune.scheduler == "pbt" and search not in ("random", "grid"):
             text = f"{search} learns from configurations that stay as they are, and pbt changes them; use search: random"
             self.problem("tune.search", text)
+        if self.tune.rounds and "train.rounds" in self.domains:
+            self.problem("tune.rounds", "train.rounds is in the space, too; remove one of them")
 
     def _section(self, values: dict[str, Any], above: str) -> None:
         """The keys of a mapping in the space, which may be nested like the recipe's sections."""
@@ -132,7 +133,8 @@ class _Reader:
 
     def _domain(self, key: str, path: str, value: Any) -> None:
         if not isinstance(value, dict):
-            how = f"write {{choice: {to_flow(value)}}}" if isinstance(value, list) else "what is fixed belongs in its own section"
+            fixed = "to search nothing here, leave the key out" if value is None else "what is fixed belongs in its own section"
+            how = f"write {{choice: {to_flow(value)}}}" if isinstance(value, list) else fixed
             self.problem(path, f"{to_flow(value)} is not a domain; {how} (kinds: {', '.join(DOMAINS)})")
             return
         named = [name for name in value if name != "when"]
@@ -150,6 +152,8 @@ class _Reader:
             return
         if isinstance(domain, Grid) and self.tune.search != "grid":
             self.problem(path, f"{self.tune.search} cannot try every value of a grid; use search: grid, or choice here")
+        if isinstance(domain, Choice):
+            check_options(domain, path, self.problem)
         for option in domain.options if isinstance(domain, Choice) else ():
             for inside, inner in _domains_within(option, key):
                 how = f"make it a key of its own, {inside}: {to_flow(inner)}, with a condition (when)"

@@ -46,7 +46,21 @@ def names(value: Any) -> list[str]:
     """Names by which a condition could call a value, for hints."""
     if isinstance(value, list):
         return [name for item in value for name in names(item)]
-    return [str(value.get("use", "")) if isinstance(value, dict) else str(value)]
+    return [str(value.get("use", "")) if isinstance(value, dict) else value if isinstance(value, str) else to_flow(value)]
+
+
+NOTHING = "(none)"
+"""Text for what is absent, in tables."""
+
+
+def is_nothing(value: Any) -> bool:
+    """Return true if a text was meant as null."""
+    return isinstance(value, str) and value.lower() in (NOTHING, "none", "null")
+
+
+def written(wanted: list[Any]) -> str:
+    """Values of a condition, as they stand in a recipe."""
+    return to_flow(wanted[0] if len(wanted) == 1 else wanted)
 
 
 class Fixed:
@@ -57,7 +71,7 @@ class Fixed:
         self.installed = {name for component in catalogue.components() for name in (component.name, component.qualified)}
 
     def holds(self, key: str, wanted: list[Any]) -> bool:
-        value = self._value(key)
+        value = self.value(key)
         return any(matches(value, each) for each in wanted)
 
     def problems(self, key: str, wanted: list[Any], domains: Mapping[str, Domain]) -> Iterator[str]:
@@ -68,11 +82,11 @@ class Fixed:
         """
         for other, domain in domains.items():
             whole = other.endswith(".use") or (isinstance(domain, Choice) and any(isinstance(o, dict) for o in domain.options))
-            if _below(key, other) or (whole and _below(other, key)):
+            if below(key, other) or (whole and below(other, key)):
                 yield f"'{key}' is searched as '{other}'; name that"
                 return
         try:
-            value = self._value(key)
+            value = self.value(key)
         except LookupError:
             close = did_you_mean(key, [*domains, *SECTIONS])
             yield f"'{key}' is neither in the space nor in the recipe{close}"
@@ -80,10 +94,12 @@ class Fixed:
         if not any(isinstance(section, dict) for section in (value if isinstance(value, list) else [value])):
             return
         for each in wanted:
-            if isinstance(each, str) and each not in self.installed and not matches(value, each):
+            if is_nothing(each) and not matches(value, each):
+                yield f"for no {key}, write null, and not {to_flow(each)}"
+            elif isinstance(each, str) and each not in self.installed and not matches(value, each):
                 yield f"nothing that is called '{each}' is installed{did_you_mean(each, [*names(value), *self.installed])}"
 
-    def _value(self, key: str) -> Any:
+    def value(self, key: str) -> Any:
         """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where they differ.
 
         Raises:
@@ -111,7 +127,7 @@ def _child(value: Any, step: str | int) -> Any:
     return value[str(step)]
 
 
-def _below(key: str, other: str) -> bool:
+def below(key: str, other: str) -> bool:
     """Return true if a key lies within another."""
     return key != other and key.startswith(other) and key[len(other)] in ".["
 
@@ -134,7 +150,7 @@ class Links:
 
     Attributes:
         conditions: key → {another key of the space: values of which it must have one}.
-        sequence: the keys that exist in some trial, each after those that its conditions name.
+        sequence: the keys, each after those that its conditions name.
     """
 
     def __init__(
@@ -178,7 +194,9 @@ class Links:
             elif isinstance(domain, Choice):
                 known = list(dict.fromkeys(name for option in domain.options for name in names(option)))
                 for value in wanted:
-                    if not any(matches(option, value) for option in domain.options):
+                    if is_nothing(value) and None in domain.options:
+                        yield f"no option of '{other}' is {to_flow(value)}; write null for none"
+                    elif not any(matches(option, value) for option in domain.options):
                         hint = f"{did_you_mean(str(value), known)} (options: {', '.join(known)})"
                         yield f"no option of '{other}' is {to_flow(value)}{hint}"
             elif isinstance(domain, Discrete):
@@ -187,9 +205,8 @@ class Links:
                 yield f"a condition needs options, and '{other}' has none; make it choice, grid or randint"
 
     def sort(self) -> None:
-        """Fill `sequence`. Conditions on what is the same in all trials are resolved here: they fall away, or their keys do."""
+        """Fill `sequence`. Conditions on what is the same in all trials are resolved here: they fall away, or are a problem."""
         waiting = dict.fromkeys(self.domains)
-        never: set[str] = set()
         while waiting:
             key = next((k for k in waiting if not any(other in waiting for other in self.conditions.get(k, {}))), None)
             if key is None:
@@ -198,9 +215,12 @@ class Links:
                 return
             del waiting[key]
             conditions = self.conditions.pop(key, {})
-            if any(o in never if o in self.domains else not self.fixed.holds(o, w) for o, w in conditions.items()):
-                never.add(key)
-                continue
+            for other, wanted in conditions.items():
+                if other not in self.domains and not self.fixed.holds(other, wanted):
+                    value = self.fixed.value(other)
+                    now = " and ".join(dict.fromkeys(names(value))) if isinstance(value, (dict, list)) else to_flow(value)
+                    remedy = f"remove the key, or put '{other}' into the space"
+                    self.problem(key, f"when: {other} is never {written(wanted)}, but {now} in all trials; {remedy}")
             self.sequence.append(key)
             if left := {other: wanted for other, wanted in conditions.items() if other in self.domains}:
                 self.conditions[key] = left

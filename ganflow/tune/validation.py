@@ -4,19 +4,67 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import Choice, Domain
-from ganflow.tune.kinds import DOMAINS
-from ganflow.tune.space import Config, Space, canonical, matches
+from ganflow.tune.domains import Choice, Domain, LogUniform
+from ganflow.tune.scales import DOMAINS
+from ganflow.tune.space import NOTHING, Config, Space, below, canonical, is_nothing, matches, written
 
 LARGEST_GRID = 100_000  # points
 Note = Callable[[str, str], None]
+
+
+def check_options(domain: Choice, path: str, problem: Note) -> None:
+    """Note options that are the same, as far as no recipe is needed to see it, and the text for what is absent."""
+    options = domain.options
+    for one, other in itertools.combinations(options, 2):
+        if one == other and isinstance(one, bool) is isinstance(other, bool):
+            which = f"{to_flow(one)} and {to_flow(other)} are equal"
+            which = f"{to_flow(one)} is there twice" if repr(one) == repr(other) else which
+            problem(path, f"{which}; remove one of the two")
+    if any(NOTHING in _leaves(option) for option in options):
+        how = "write null if the key can be none, or else leave it out"
+        problem(path, f"{NOTHING} is not a value, but how a table shows what is absent; {how}")
+
+
+def _leaves(value: Any) -> list[Any]:
+    """The single values in an option."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [value] if inner is None else [leaf for item in inner for leaf in _leaves(item)]
+
+
+def check_overlaps(space: Space, problem: Note) -> None:
+    """Note keys that cannot both be set: one lies below another, of which an option says it, too."""
+    for key in space.keys:
+        for other, domain in space.keys.items():
+            if not below(key, other) or not isinstance(domain, Choice):
+                continue
+            wanted = space.conditions.get(key, {}).get(other)
+            possible = [o for o in domain.options if wanted is None or any(matches(o, each) for each in wanted)]
+            rest = (steps(key) or [])[len(steps(other) or []) :]
+            double = next((option for option in possible if _says(option, rest)), None)
+            if double is not None and rest == ["use"]:
+                problem(key, f"'{other}' is searched, too, and its options say which; remove one of the two keys")
+            elif double is not None:
+                problem(key, f"the option {to_flow(double)} of '{other}' sets it, too; remove it there, or remove this key")
+
+
+def _says(option: Any, path: list[str | int]) -> bool:
+    """Return true if an option of a section sets the key at a path within."""
+    for step in path:
+        option = {"use": option} if isinstance(option, str) else option
+        if isinstance(option, dict) and str(step) in option:
+            option = option[str(step)]
+        elif isinstance(option, list) and isinstance(step, int) and step < len(option):
+            option = option[step]
+        else:
+            return False
+    return True
 
 
 def read_points(tune: Tune, space: Space, problem: Note) -> list[Config]:
@@ -25,33 +73,44 @@ def read_points(tune: Tune, space: Space, problem: Note) -> list[Config]:
     Args:
         problem: notes a problem at a path of the recipe.
     """
-    points = [read_point(written, join("tune.points", index), space, problem) for index, written in enumerate(tune.points)]
+    points = list[Config]()
+    for index, values in enumerate(tune.points):
+        path = join("tune.points", index)
+        point = read_point(values, path, space, problem)
+        if point in points and space.sample(random.Random(0), point).keys() <= point.keys():
+            problem(path, f"{join('tune.points', points.index(point))} is the same; remove one of the two")
+        points.append(point)
     if tune.search != "grid" and len(points) > tune.trials:
         problem("tune.points", f"{len(points)} points do not fit into {tune.trials} trials; raise tune.trials")
     return points
 
 
-def read_point(written: dict[str, Any], path: str, space: Space, problem: Note) -> Config:
+def read_point(values: dict[str, Any], path: str, space: Space, problem: Note) -> Config:
     """Values of a trial, keys in their one form, options whole.
 
     Args:
         path: of the point, for its problems.
     """
-    point = _flat(written, "", path, space, problem)
+    point = _flat(values, "", path, space, problem)
     for key, value in point.items():
         if not space.keys[key].contains(value):
-            problem(path, f"{key}: {to_flow(value)} is not in the space ({_written(space.keys[key])})")
+            how = "; for none, write null, without quotes" if is_nothing(value) and space.keys[key].contains(None) else ""
+            problem(path, f"{key}: {to_flow(value)} is not in the space ({_written(space.keys[key])}){how}")
         elif not space.holds(key, point):
-            needed = [f"{o}: {to_flow(w[0] if len(w) == 1 else w)}" for o, w in space.conditions[key].items()]
-            problem(path, f"'{key}' only exists with {', '.join(needed)}, which this point does not say")
+            problem(path, f"'{key}' only exists with {_needed(space, key)}, which this point does not say")
     return point
+
+
+def _needed(space: Space, key: str) -> str:
+    """The conditions of a key, as they stand in a recipe."""
+    return " and ".join(f"{other}: {written(wanted)}" for other, wanted in space.conditions[key].items())
 
 
 def _flat(values: dict[str, Any], above: str, path: str, space: Space, problem: Note) -> Config:
     point = Config()
     for name, value in values.items():
-        written = join(above, name)
-        key = canonical(steps(written) or [written])
+        full = join(above, name)
+        key = canonical(steps(full) or [full])
         domain = space.keys.get(key)
         if domain is not None:
             point[key] = _option(domain, value)
@@ -105,11 +164,17 @@ def validate(space: Space, problems: Problems) -> list[Recipe]:
     met = {key for group in groups for config in group for key in config}
     for key in space.keys:
         if key not in met:
-            problems.add(space.lines[key], f"tune.space.{key}: when: its conditions never hold together")
+            others = [other for other in space.conditions[key] if other in space.conditions]
+            why = ", and ".join(f"{other} only exists with {_needed(space, other)}" for other in others)
+            problems.add(space.lines[key], f"tune.space.{key}: when: {_needed(space, key)} never hold together, for {why}")
     for index in range(max(map(len, groups))):
         validator.check({key: value for group in groups for key, value in group[index % len(group)].items()})
     for point in space.points:
         validator.check(space.sample(random.Random(0), point))
+    if not problems:
+        for key, domain in space.keys.items():
+            if isinstance(domain, Choice):
+                validator.compare(key, domain.options)
     return list(validator.variants.values())
 
 
@@ -189,6 +254,22 @@ class _Validator:
         else:
             self.variants.setdefault(tuple(sorted(chosen.component.qualified for chosen in recipe.chosen())), recipe)
 
+    def compare(self, key: str, options: Sequence[Any]) -> None:
+        """Note options that make the same recipe, like a component's name with and without its plugin."""
+        known = _with(self.space, key, options[0], {k: _values(self.space, k) for k in self.space.keys}, random.Random(0))
+        met: dict[str, Any] = {}
+        for option in options:
+            if isinstance(option, (int, float)):  # which was seen without a recipe
+                continue
+            try:
+                recipe = repr(self._build(self.space.sample(random.Random(0), {**known, key: option})).resolved())
+            except GanflowError:  # with this company
+                continue
+            if recipe in met:
+                text = f"{to_flow(met[recipe])} and {to_flow(option)} make the same recipe; remove one of the two"
+                self.problems.add(self.space.lines[key], f"tune.space.{key}: {text}")
+            met.setdefault(recipe, option)
+
     def _build(self, config: Config) -> Recipe:
         texts = self.space.overrides(config)
         lines = {texts[key]: -number for number, key in self._keys.items() if key in texts}
@@ -207,12 +288,26 @@ class _Validator:
             return
         domain = self.space.keys[key]
         if isinstance(config[key], float) and not isinstance(domain, Choice) and "is not an integer" in problem:
-            problem = "this key takes integers; use randint, or quniform with a whole low and q"
+            use = "lograndint" if isinstance(domain, LogUniform) else "randint, or quniform with a whole low and q"
+            problem = f"this key takes integers; use {use}"
         else:
-            any_value = problem.startswith(("unknown key", "there is no")) and not isinstance(domain, Choice)
-            near = " ".join([*([] if any_value else ["at", to_flow(config[key])]), *self._company(key, config)])
-            problem = f"{near}: {problem}" if near else problem
+            unknown = problem.startswith(("unknown key", "there is no"))
+            at = [] if unknown and not isinstance(domain, Choice) else ["at", to_flow(config[key])]
+            near = " ".join([*at, *self._company(key, config)])
+            problem = (f"{near}: {problem}" if near else problem) + ("" if unknown else self._nothing(key, config))
         self.problems.add(self.space.lines[key], f"{path}: {problem}")
+
+    def _nothing(self, key: str, config: Config) -> str:
+        """Advice where a value stands for none."""
+        if config[key] is None:
+            return "; this key cannot be none: remove null from its options"
+        if not is_nothing(config[key]):
+            return ""
+        try:
+            self._build({**config, key: None})
+        except GanflowError:
+            return "; this key cannot be none: remove it from the options"
+        return "; for none, write null, without quotes"
 
     def _wrong_without(self, key: str, config: Config, text: str) -> bool:
         """Return true if the problem is there, too, where a key has the recipe's value."""

@@ -20,8 +20,9 @@ TRAIN = {
 TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0}
 TUNE = {
     "metric": None, "mode": None, "trials": 16, "rounds": 0, "space": {}, "points": [], "search": "random", "seed": 0,
-    "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
+    "grid_samples": 1, "seeds": 1, "quantile": None, "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
     "resample_probability": 0.25, "perturbation_factors": [0.8, 1.2], "resources": {"cpus": 1.0, "gpus": 0.0}, "concurrency": 0,
+    "budget": {},
     "retries": 2, "stop": {}, "pack": 1, "executor": None,
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import random
 import pytest
 from space_helpers import RECIPE
 
+from ganflow.errors import RecipeError
 from ganflow.recipe import Tune, read_recipe
 from ganflow.tune.reading import read_space
 
@@ -40,7 +41,9 @@ def test_conditions_on_a_part(sweep):
     held = "train.seed: {randint: [0, 9], when: {optimizer.generator.net.0: sgd}}"
     never = "train.n_critic: {randint: [1, 3], when: {optimizer.generator.net.0: adam}}"
     by_rate = "train.batch_size: {choice: [8, 16], when: {optimizer.generator.net.0.lr: 0.5, optimizer.generator: adam}}"
-    assert list(space_of(sweep, held, never, by_rate).keys) == ["train.seed", "train.batch_size"]
+    assert list(space_of(sweep, held, by_rate).keys) == ["train.seed", "train.batch_size"]
+    with pytest.raises(RecipeError, match=r"when: optimizer.generator.net\[0\] is never adam, but optim/sgd in all trials"):
+        space_of(sweep, held, never)
     any_part = "train.seed: {randint: [0, 9], when: {optimizer: sgd}}"
     assert list(space_of(sweep, any_part).keys) == ["train.seed"]
 

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from ganflow.tune.kinds import DOMAINS, read_domain
+from ganflow.tune.scales import DOMAINS, read_domain
 from ganflow.tune.space import matches
 
 DRAWN = {

@@ -1,4 +1,4 @@
-"""Kinds of domains by name, and the reading of a domain from a recipe."""
+"""Steps on a logarithmic scale, all domains by name, and the reader of one."""
 
 from __future__ import annotations
 
