@@ -21,7 +21,7 @@ TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "ima
 TUNE = {
     "metric": None, "mode": None, "trials": 16, "rounds": 0, "space": {}, "points": [], "search": "random", "seed": 0,
     "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1, "resources": {"cpus": 1.0, "gpus": 0.0}, "concurrency": 0,
-    "retries": 2, "stop": {}, "pack": 1, "executor": None,
+    "retries": 2, "budget": {}, "stop": {}, "pack": 1, "executor": None,
 }  # fmt: skip
 
 

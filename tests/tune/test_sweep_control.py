@@ -112,7 +112,7 @@ def test_trials_are_stopped_and_added_and_the_sweep_is_ended_from_another_termin
     for number in sorted(trials):  # while nobody runs it
         if not trials[number].over:
             assert "is stopped" in sweeps(tmp_path, "stop", "s", number)
-    before, count = clock(sweep.trial(0)), len(sweep.trials())
+    before = clock(sweep.trial(0))
     with Tuning.resumed(tmp_path, "s", "tune.trials=7") as process:
         process.playing()
         assert sweep.read().trials == 7
@@ -122,7 +122,6 @@ def test_trials_are_stopped_and_added_and_the_sweep_is_ended_from_another_termin
         code, _, err = process.end()
     assert code == 130
     assert "tune.trials: 4 → 7\n" in err
-    assert re.search(rf"goes on: .*{7 - count} waiting, {count} stopped|goes on: ", err)
     assert clock(sweep.trial(0)) == before
     assert sweep.read().amended[0]["changed"] == ["tune.trials: 4 → 7"]
     assert read_recipe(sweep.recipe).tune.trials == 7
