@@ -247,6 +247,7 @@ def test_failures_are_counted(planned):
         (Spent("gpu_hours", 0.5, 0.5), "0.5 GPU hours", "tune.budget.gpu_hours=0.75"),
         (Spent("failures", 1, 1), "1 failure", "tune.budget.failures=2"),
         (Spent("failures", 5, 7), "5 failures", "tune.budget.failures=11"),
+        (Spent("hours", 1000, 1000.02), "1000 hours", "tune.budget.hours=1500"),
     ],
 )
 def test_what_is_used_up_and_what_would_do(spent, text, more, planned):
@@ -388,3 +389,13 @@ def test_what_goes_with_resume(planned, command):
     )
     assert "tune.seed cannot change" in command.refused("tune", "--resume", "s", "tune.seed=3")
     assert "leave out the recipe" in command.refused("tune", "tiny.yaml", "--resume", "s")
+
+
+def test_points_that_would_not_fit_are_known_before_anything_is_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    points = "".join(f"    - {{optimizer.lr: {lr}}}\n" for lr in ("1.0e-3", "2.0e-3", "3.0e-3"))
+    plan = make_plan(recipe(tmp_path, f"{TWO}  points:\n{points}"))
+    sweep = begin(plan, tmp_path / "runs", "p")
+    with pytest.raises(GanflowError, match=r"3 points do not fit into 2 trials; raise tune\.trials"):
+        amend(sweep, ["tune.trials=2"])
+    assert make_plan(sweep.recipe).tune.trials == 4
