@@ -251,7 +251,7 @@ class Live(Control, tune.Callback):
             self.watcher.stopped(number, BY_HAND)
             self.searcher.tell(number, trial.config, trial.score)
         elif len(together) > 1:
-            raise Refused(f"trial {number} trains together with {len(together) - 1} others, and cannot be stopped alone")
+            raise Refused(f"trial {number} trains together with others, and cannot be stopped alone")
         else:
             self.watcher.leaving[number] = BY_HAND
 
