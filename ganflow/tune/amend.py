@@ -13,6 +13,7 @@ from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders
 from ganflow.tune.plan import destination
+from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
@@ -45,6 +46,7 @@ def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
         _check(folder, before, after, [line.partition(": ")[0] for line in changed], overrides)
         if not changed:
             return []
+        read_space(after, folder.recipe, overrides)  # whose points may not fit any more
         record = folder.read()
         text = f"# ganflow tune {escaped(str(folder.recipe))}\n{draft(folder.recipe, overrides).to_yaml()}"
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class Spent:
     def more(self) -> str:
         """Override of a budget that would do for a while."""
         more = 1.5 * max(self.limit, self.used)
-        return f"tune.budget.{self.name}={round(more + 0.5) if self.name == 'failures' else f'{more:.3g}'}"
+        number = f"{math.ceil(more)}" if self.name == "failures" else f"{more:.3g}" if more < 1 else f"{round(more, 1):g}"
+        return f"tune.budget.{self.name}={number}"
 
 
 class Budget:

@@ -251,8 +251,8 @@ class Live(Control, tune.Callback):
         runs = self.table.repeats.runs(number)
         playing = [run for run in runs if self.table.trials[run].state == "running"]
         for each in self.table.numbers.values():
-            if set(each) & set(playing) and (others := len(set(each) - set(runs))):
-                raise Refused(f"trial {number} trains together with {others} other runs, and cannot be stopped alone")
+            if set(each) & set(playing) and not set(each) <= set(runs):
+                raise Refused(f"trial {number} trains together with others, and cannot be stopped alone")
         for run in runs:
             if self.table.trials[run].state == "waiting":
                 self.watcher.stopped(run, BY_HAND)

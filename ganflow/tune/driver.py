@@ -246,13 +246,15 @@ def _tune(
     folder.update(trials=control.total)
     display.expect(control.total)
     budget = Budget(plan.tune, folder)
-    spent = budget.spent(sum(t.state == "failed" and not tried_again(t, retry_failed) for t in table.trials.values()))
-    if spent:
+    proposed = all(plan.repeats.runs(trial)[0] in table.trials for trial in range(searcher.total))
+    over = [trial for trial in table.trials.values() if trial.over and not tried_again(trial, retry_failed)]
+    spent = budget.spent(sum(trial.state == "failed" for trial in over))
+    if spent and not (proposed and len(over) == len(table.trials)):
         return spent
     unfinished = remember(table, plan.metric, searcher, rule, retry_failed=retry_failed)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
-    if not unfinished and all(plan.repeats.runs(trial)[0] in table.trials for trial in range(searcher.total)):
+    if proposed and not unfinished:
         journal.close()
         return None
     live = Live(control, watcher, searcher, budget, interruption)
@@ -285,7 +287,8 @@ def _tune(
         finally:
             try:
                 watcher.end()
-                budget.note()
+                with suppress(OSError, GanflowError):  # a disk that failed is told of by the watcher
+                    budget.note()
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         if watcher.broken:

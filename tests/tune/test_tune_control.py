@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
-from ganflow.tune.control import BY_HAND, Control, Request, ask, requests, total_of
+from ganflow.tune.control import BY_HAND, EVERY, Control, Live, Request, ask, requests, total_of
 from ganflow.tune.driver import remember, tried_again
 from ganflow.tune.plan import begin, make_plan
 from ganflow.tune.records import BUDGET, MACHINE, TrialRecord
@@ -247,6 +248,7 @@ def test_failures_are_counted(planned):
         (Spent("gpu_hours", 0.5, 0.5), "0.5 GPU hours", "tune.budget.gpu_hours=0.75"),
         (Spent("failures", 1, 1), "1 failure", "tune.budget.failures=2"),
         (Spent("failures", 5, 7), "5 failures", "tune.budget.failures=11"),
+        (Spent("hours", 1000, 1000.02), "1000 hours", "tune.budget.hours=1500"),
     ],
 )
 def test_what_is_used_up_and_what_would_do(spent, text, more, planned):
@@ -388,3 +390,112 @@ def test_what_goes_with_resume(planned, command):
     )
     assert "tune.seed cannot change" in command.refused("tune", "--resume", "s", "tune.seed=3")
     assert "leave out the recipe" in command.refused("tune", "tiny.yaml", "--resume", "s")
+
+
+def test_points_that_would_not_fit_are_known_before_anything_is_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    points = "".join(f"    - {{optimizer.lr: {lr}}}\n" for lr in ("1.0e-3", "2.0e-3", "3.0e-3"))
+    plan = make_plan(recipe(tmp_path, f"{TWO}  points:\n{points}"))
+    sweep = begin(plan, tmp_path / "runs", "p")
+    with pytest.raises(GanflowError, match=r"3 points do not fit into 2 trials; raise tune\.trials"):
+        amend(sweep, ["tune.trials=2"])
+    assert make_plan(sweep.recipe).tune.trials == 4
+
+
+class Running:
+    """The control of a sweep whose trials 0, and 1 with 2, run, and what it is told to do."""
+
+    def __init__(self, planned, control, monkeypatch, limits):
+        _, self.sweep = planned
+        for number, state in enumerate(["running", "running", "running", "waiting"]):
+            self.sweep.record(number, config={LR: 0.001}, state=state)
+        before = control()
+        self.table = before.table
+        self.table.numbers.update({"a": [0], "b": [1, 2]})
+        self.notes, self.totals, self.told, self.ended, self.stopped, self.now = [], [], [], [], [], 0.0
+        display = SimpleNamespace(note=self.notes.append, expect=self.totals.append)
+        self.watcher = SimpleNamespace(display=display, leaving={}, ends=self.ended.append, stopped=self.stop)
+        searcher = SimpleNamespace(tell=lambda *arguments, **more: self.told.append((*arguments, more)))
+        self.interruption = SimpleNamespace(signal=0)
+        budget = Budget(SimpleNamespace(budget=limits, resources={}), self.sweep)
+        self.live = Live(before, self.watcher, searcher, budget, self.interruption)
+        monkeypatch.setattr("ganflow.tune.control.time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def stop(self, number, why):
+        self.stopped.append((number, why))
+        self.table.record(number, state="stopped", error=why)
+
+    def step(self):
+        self.now += EVERY
+        self.live.on_step_begin(0, [])
+
+
+@pytest.fixture
+def running(planned, control, monkeypatch):
+    return lambda **limits: Running(planned, control, monkeypatch, limits)
+
+
+def test_a_request_to_stop_a_trial_stays_until_it_is_over(running):
+    made = running()
+    ask(made.sweep, stop=0)
+    made.step()
+    assert made.watcher.leaving == {0: BY_HAND}
+    assert len(left(made.sweep)) == 1
+    made.table.record(0, state="finished")  # before it could be stopped
+    made.live.on_step_begin(0, [])  # not yet: once in a second
+    assert len(left(made.sweep)) == 1
+    made.step()
+    assert left(made.sweep) == []
+    assert (made.notes, made.stopped) == ([], [])
+
+
+def test_a_trial_that_waits_is_stopped_at_once_and_the_searcher_hears_of_it(running):
+    made = running()
+    ask(made.sweep, stop=3)
+    made.step()
+    assert (made.stopped, made.told, left(made.sweep)) == ([(3, BY_HAND)], [(3, {LR: 0.001}, None, {})], [])
+
+
+def test_one_of_a_pack_is_not_stopped_alone(running):
+    made = running()
+    ask(made.sweep, stop=2)
+    made.step()
+    text = "a request is passed over: trial 2 trains together with others, and cannot be stopped alone"
+    assert (made.notes, left(made.sweep), made.watcher.leaving) == ([text], [], {})
+
+
+def test_a_trial_that_is_added_is_to_be_begun_next(running):
+    made = running()
+    ask(made.sweep, add={LR: 0.002, "optimizer.beta1": 0.5})
+    made.step()
+    assert (made.table.added, made.totals, left(made.sweep)) == ([4], [5], [])
+    assert made.told == [(4, {LR: 0.002, "optimizer.beta1": 0.5}, None, {"over": False})]
+
+
+def test_the_whole_sweep_is_stopped_as_by_ctrl_c(running):
+    made = running()
+    ask(made.sweep, stop=None)
+    made.step()
+    assert (made.interruption.signal, left(made.sweep)) == (signal.SIGINT, [])
+
+
+def test_a_budget_that_is_used_up_ends_the_sweep(running):
+    made = running(failures=1)
+    made.step()
+    assert made.ended == []
+    made.table.record(0, state="failed")
+    made.step()
+    assert made.ended == [Spent("failures", 1, 1)]
+
+
+def test_a_disk_that_fails_interrupts_the_sweep(running, monkeypatch):
+    made = running()
+    broken = []
+    made.watcher.breaks = broken.append
+    ask(made.sweep, add={LR: 0.002})
+    monkeypatch.setattr("os.write", lambda file, data: 0)
+    made.step()
+    monkeypatch.undo()
+    assert len(broken) == 1
+    assert "No space left on device" in broken[0]
+    assert len(left(made.sweep)) == 1
