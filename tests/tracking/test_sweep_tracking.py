@@ -132,7 +132,6 @@ def test_nothing_is_sent_twice_and_what_was_deleted_is_sent_again(sweep: ByHand,
     assert [steps(database, run) for key, run in everyone(database).items() if key != ID] == [[1, 2]] * 3
 
 
-@pytest.mark.slow
 def test_the_runs_of_a_new_sweeps_trials_are_not_looked_for(
     sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +158,7 @@ def test_the_runs_of_a_new_sweeps_trials_are_not_looked_for(
     assert second == {**first, new.id: second[new.id]}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_followed(sweep: ByHand, database: str) -> None:
     """By the process that the driver starts. Trials begin, end, are paused and go on."""
     first = sweep.trial(0, points=2)
