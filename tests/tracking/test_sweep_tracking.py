@@ -132,6 +132,32 @@ def test_nothing_is_sent_twice_and_what_was_deleted_is_sent_again(sweep: ByHand,
     assert [steps(database, run) for key, run in everyone(database).items() if key != ID] == [[1, 2]] * 3
 
 
+def test_the_runs_of_a_new_sweeps_trials_are_not_looked_for(
+    sweep: ByHand, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    find = Connection._find
+
+    def noted(self: Connection, folder: RunFolder, tag: str, value: str) -> Any:
+        looked.append(value)
+        return find(self, folder, tag, value)
+
+    monkeypatch.setattr(Connection, "_find", noted)
+    trials = [sweep.trial(number, points=2, status="finished") for number in range(3)]
+    sync(sweep.folder)
+    assert trials[0].id not in looked
+    first = {id: run.info.run_id for id, run in everyone(database).items()}
+    assert first.keys() == {ID, *(trial.id for trial in trials)}
+    for trial in trials:  # what was noted is lost: the store has some, and is asked for each
+        trial.tracking.unlink()
+    new = sweep.trial(3, points=2, status="finished")
+    looked.clear()
+    sync(sweep.folder)
+    assert {trial.id for trial in trials} <= {*looked}
+    second = {id: run.info.run_id for id, run in everyone(database).items()}
+    assert second == {**first, new.id: second[new.id]}
+
+
 @pytest.mark.slow
 def test_a_sweep_is_followed(sweep: ByHand, database: str) -> None:
     """By the process that the driver starts. Trials begin, end, are paused and go on."""
