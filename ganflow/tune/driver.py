@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -104,14 +105,16 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
 
     Raises:
         Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
-        GanflowError: the cluster cannot be used; nothing has been started then.
+        GanflowError: the cluster cannot be used, or no trial can ever run there; nothing has been started then.
     """
     from ganflow.runs.loop import interruptible
     from ganflow.tracking.follower import follower_of
     from ganflow.tune.callbacks import Display
+    from ganflow.tune.preflight import check_resources
     from ganflow.tune.report import summarize
 
     make_follower = follower_of(plan.recipe, folder.path.parent)
+    check_resources(plan, address)
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         before = folder.read()
@@ -123,13 +126,16 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
         if follower:
-            note = follower.start()
             stack.callback(follower.stop)
-            if note:
+
+        def begins() -> None:
+            folder.records.touch()  # from here on there is something to go on with
+            if follower and (note := follower.start()):
                 display.note(note)
+
         status = "failed"
         try:
-            _tune(folder, plan, records, address, display, interruption)
+            _tune(folder, plan, records, address, display, interruption, begins)
             status = "interrupted" if interruption.signal else "finished"
         except BaseException as error:
             fault = broken(error, folder.path) if isinstance(error, Exception) else None
@@ -153,9 +159,20 @@ def go(folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool =
 
 
 def _tune(
-    folder: SweepFolder, plan: Plan, records: dict[int, TrialRecord], address: str, display: Display, interruption: Interruption
+    folder: SweepFolder,
+    plan: Plan,
+    records: dict[int, TrialRecord],
+    address: str,
+    display: Display,
+    interruption: Interruption,
+    begins: Callable[[], None],
 ) -> None:
-    """Let Ray Tune run the trials."""
+    """Let Ray Tune run the trials.
+
+    Args:
+        begins: called as soon as nothing that can be found out beforehand keeps the sweep from running. Nobody else hears of
+            it before: a sweep that does not start leaves nothing in MLflow.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from ray import tune
@@ -196,6 +213,7 @@ def _tune(
     watcher = Watcher(table, journal, plan.mode, display)
     if not unfinished and len(records) >= searcher.total:
         journal.close()
+        begins()
         return
     template["pack"] = pack = _pack(plan, display.note)
     together = executor_of(plan.recipe, pack).together
@@ -203,13 +221,14 @@ def _tune(
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
         for note in preflight(plan, folder, address):
             display.note(note)
+        begins()
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(table, plan.space, searcher, unfinished, room, together),
                 scheduler=scheduler,
                 num_samples=searcher.total,
-                max_concurrent_trials=plan.tune.concurrency or None,
+                max_concurrent_trials=math.ceil(plan.tune.concurrency / together) or None,  # Ray counts packs
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

@@ -33,7 +33,7 @@ def go(planned, monkeypatch):
 
     def run(act=lambda folder, interruption: None):
         plan, folder = planned
-        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop: act(folder, stop))
+        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop, begins: act(folder, stop))
         return driver.go(folder, plan, quiet=True)
 
     return run
