@@ -213,18 +213,17 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
     """
     tune, device = plan.tune, plan.recipe.train.device
     local = (parse_address(address) if isinstance(address, str) else address).kind == "local"
-    here = Node("", os.uname().nodename, machine.cores(), compat.gpus()) if local else None
-    faults = _where_written(plan, "tune.resources", infeasible(tune, [here]) if here else [])
-    if "train.device" not in plan.space.keys:
-        kind, _, number = device.partition(":")
-        if kind == "cuda" and int(number or 0) >= 1 and tune.resources.get("gpus"):
-            seen = f"a trial's process sees its own GPU alone, as cuda:0, and not {device}; use train.device=cuda"
-            faults += _where_written(plan, "train.device", [f"train.device: {seen}"])
-        elif here:
-            try:
-                pick_device(device)
-            except GanflowError as error:
-                faults += _where_written(plan, "train.device", [str(error)])
+    short = infeasible(tune, [Node("", os.uname().nodename, machine.cores(), compat.gpus())]) if local else []
+    faults = _where_written(plan, "tune.resources", short)
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= 1 and tune.resources.get("gpus"):
+        seen = f"a trial's process sees its own GPU alone, as cuda:0, and not {device}; use train.device=cuda"
+        faults += _where_written(plan, "train.device", [f"train.device: {seen}"])
+    elif local:
+        try:
+            pick_device(device)
+        except GanflowError as error:
+            faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
 

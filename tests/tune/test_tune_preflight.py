@@ -133,12 +133,11 @@ def test_what_this_machine_has_just_enough_of(asking):
     preflight.check_resources(asking(cpus=0.5, gpus=0.25))
 
 
-def test_what_the_command_line_wants_has_no_line_and_a_device_that_is_searched_is_left_to_the_trials(asking):
+def test_what_the_command_line_wants_has_no_line(asking):
     asking.here(2, 0)
     with pytest.raises(GanflowError) as refused:
         preflight.check_resources(asking("tune.resources.cpus=8"))
     assert str(refused.value) == "command line: tune.resources: a trial wants 8 CPUs; this machine has 2"
-    preflight.check_resources(asking("tune.space={train.device: {choice: [cpu, cuda]}}", device="cuda"))
 
 
 @pytest.mark.parametrize("address", ["auto", "h:6379"])
