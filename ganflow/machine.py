@@ -42,14 +42,14 @@ def shortages(folder: Path) -> list[str]:
         folder: that the program writes in.
     """
     found, (average, there) = [], load()
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    for path, name in ((place, "TMPDIR"), (Path("/dev/shm"), "")):
+    base = next(path for path in (folder, *folder.parents) if path.exists())
+    for path, name in ((base, "TMPDIR"), (Path("/dev/shm"), "")):
         if path.exists() and (free := shutil.disk_usage(path).free) < ROOM:
             elsewhere = f", or set {name} to a folder with room, its name of 30 letters at most" if name else ""
             found.append(f"{path} has {free / 2**20:.0f} MB free, of {ROOM / 2**20:.0f} that it needs: make room{elsewhere}")
-    free = _available()
-    if free is not None and free < ROOM:
-        found.append(f"{free / 2**20:.0f} MB of memory are free, of {ROOM / 2**20:.0f} that it needs: end other programs")
+    memory = _available()
+    if memory is not None and memory < ROOM:
+        found.append(f"{memory / 2**20:.0f} MB of memory are free, of {ROOM / 2**20:.0f} that it needs: end other programs")
     if is_busy():
         found.append(f"{average:.0f} processes want the {there} cores of this machine: end some, or wait until they are over")
     return found

@@ -212,6 +212,9 @@ class Tune:
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
         problems += self._seeds_problems()
+        if 0 < self.concurrency < self.pack:
+            rule = f"tune.concurrency is {self.concurrency}; use as many, or less in a pack"
+            problems.append(("pack", f"{self.pack} trials train together, and {rule}"))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:

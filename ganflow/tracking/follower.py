@@ -36,9 +36,14 @@ class Follower:
 
     Args:
         uri: the store's address, where the user typed it himself.
+
+    Raises:
+        GanflowError: MLflow is not installed.
     """
 
     def __init__(self, folder: RunFolder, uri: str | None = None) -> None:
+        if importlib.util.find_spec("mlflow") is None:
+            raise GanflowError(MISSING)
         self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,12 +52,7 @@ class Follower:
 
         Returns:
             A note for the user where his credentials are not used.
-
-        Raises:
-            GanflowError: MLflow is not installed.
         """
-        if importlib.util.find_spec("mlflow") is None:
-            raise GanflowError(MISSING)
         command = ["-m", "ganflow", "sync", "--follow", "--attached", str(self.folder.path)]
         if self.uri:
             command += ["--uri", absolute(self.uri)]

@@ -169,8 +169,8 @@ def _on_this_machine() -> dict[str, Any]:
     heads: dict[str, list[str]] = {}
     for head, socket_file in _listed():
         heads.setdefault(head, []).append(socket_file)
-    own = {head: found[0] for head, files in heads.items() if (found := [pid for file in files if (pid := _sweep_of(file))])}
-    others = [head for head in heads if head not in own]
+    private = {head: found[0] for head, files in heads.items() if (found := [pid for file in files if (pid := _sweep_of(file))])}
+    others = [head for head in heads if head not in private]
     with ThreadPoolExecutor(max_workers=4) as pool:
         found_there = dict(zip(others, pool.map(_probe, others), strict=True))
     closed = {head: _closed(found, head) for head, found in found_there.items()}
@@ -183,7 +183,7 @@ def _on_this_machine() -> dict[str, Any]:
     if not heads:
         start = "start one with: ray start --head, or use --address local"
         raise GanflowError(f"--address auto: no Ray cluster runs on this machine; {start}")
-    closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), and ends with it" for head, pid in own.items()}
+    closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), and ends with it" for head, pid in private.items()}
     none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
         f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
     start = "start one with: ray start --head --port=0, or use --address local"

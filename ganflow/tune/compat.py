@@ -132,13 +132,14 @@ def raylets() -> list[Raylet]:
     Tried: `ray.init("auto")`, which takes the cluster that was started last, or any, and waits, prints, and where a token is
     missing ends the process; `services.find_gcs_addresses` and `find_node_ids`, which do not say what belongs together.
     """
-    from ray._private.services import _is_raylet_process, psutil
+    from ray._private import services
 
+    inside: Any = services
     flags = {"head": "--gcs-address=", "node": "--node_id=", "socket": "--raylet_socket_name="}
     found = []
-    for process in psutil.process_iter(["cmdline", "username"]):
+    for process in inside.psutil.process_iter(["cmdline", "username"]):
         line = process.info["cmdline"]
-        if _is_raylet_process(line):
+        if inside._is_raylet_process(line):
             words = [word for part in line for word in part.split(" ")]
             known = {key: word.removeprefix(flag) for key, flag in flags.items() for word in words if word.startswith(flag)}
             if known.keys() == flags.keys():
@@ -189,8 +190,9 @@ def gpus() -> int:
     """
     from ray._private.accelerators import get_accelerator_manager_for_resource
 
-    manager = get_accelerator_manager_for_resource("GPU")
-    there, visible = manager.get_current_node_num_accelerators(), manager.get_current_process_visible_accelerator_ids()
+    manager: Any = get_accelerator_manager_for_resource("GPU")
+    there: int = manager.get_current_node_num_accelerators()
+    visible = manager.get_current_process_visible_accelerator_ids()
     return there if visible is None else min(there, len(visible))
 
 
@@ -199,8 +201,9 @@ def end_processes(folder: str) -> None:
 
     Tried: `ray.shutdown`, which knows of nothing that did not come up; Ray itself ends them with this process.
     """
-    from ray._private.services import psutil
+    from ray._private import services
 
+    psutil = vars(services)["psutil"]  # which Ray brings along
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if any(folder in word for word in process.cmdline()):

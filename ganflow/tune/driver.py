@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -138,15 +139,17 @@ def go(
 
     Raises:
         Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
-        GanflowError: the cluster cannot be used; nothing has been started then.
+        GanflowError: the cluster cannot be used, or no trial can ever run there; nothing has been started then.
     """
     from ganflow.runs.loop import interruptible
     from ganflow.tracking.follower import follower_of
     from ganflow.tune.control import total_of
     from ganflow.tune.display import Display
+    from ganflow.tune.preflight import check_resources
     from ganflow.tune.report import summarize
 
     make_follower = follower_of(plan.recipe, folder.path.parent)
+    check_resources(plan, address)
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         before = folder.read()
@@ -159,13 +162,16 @@ def go(
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
         if follower:
-            note = follower.start()
             stack.callback(follower.stop)
-            if note:
+
+        def begins() -> None:
+            folder.records.touch()  # from here on there is something to go on with
+            if follower and (note := follower.start()):
                 display.note(note)
+
         status = "failed"
         try:
-            spent = _tune(folder, plan, records, address, display, interruption, retry_failed)
+            spent = _tune(folder, plan, records, address, display, interruption, begins, retry_failed)
             status = "interrupted" if interruption.signal else "finished"
         except BaseException as error:
             fault = broken(error, folder.path) if isinstance(error, Exception) else None
@@ -195,9 +201,15 @@ def _tune(
     address: str,
     display: Display,
     interruption: Interruption,
+    begins: Callable[[], None],
     retry_failed: bool,
 ) -> Spent | None:
-    """Let Ray Tune run the trials; returns the part of the budget that ended them early."""
+    """Let Ray Tune run the trials; returns the part of the budget that ended them early.
+
+    Args:
+        begins: called as soon as nothing that can be found out beforehand keeps the sweep from running. Nobody else hears of
+            it before: a sweep that does not start leaves nothing in MLflow.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from ray import tune
@@ -250,12 +262,14 @@ def _tune(
     over = [trial for trial in table.trials.values() if trial.over and not tried_again(trial, retry_failed)]
     spent = budget.spent(sum(trial.state == "failed" for trial in over))
     if spent and not (proposed and len(over) == len(table.trials)):
+        begins()
         return spent
     unfinished = remember(table, plan.metric, searcher, rule, retry_failed=retry_failed)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
     if proposed and not unfinished:
         journal.close()
+        begins()
         return None
     live = Live(control, watcher, searcher, budget, interruption)
     template["pack"] = pack = _pack(plan, display.note)
@@ -264,13 +278,14 @@ def _tune(
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
         for note in preflight(plan, folder, address):
             display.note(note)
+        begins()
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
                 search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
                 scheduler=rule or InTurn(room),
                 num_samples=-1,  # until the searcher has no more, and none can be added
-                max_concurrent_trials=plan.tune.concurrency or None,
+                max_concurrent_trials=math.ceil(plan.tune.concurrency / at_once) or None,  # Ray counts packs
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

@@ -182,8 +182,9 @@ def best_picture(ended: Sequence[TrialRecord], metric: str, mode: str, title: st
         if score is None:
             axes.plot(x.position(i), -0.06, "x", color=WRONG, markersize=5, clip_on=False)
         else:
-            full = {} if trial.state == "finished" else {"markerfacecolor": "none"}  # stopped early: not compared
-            axes.plot(x.position(i), y.position(score), "o", color=_shade(y.position(score), mode), markersize=5, **full)
+            shade = _shade(y.position(score), mode)
+            inside = shade if trial.state == "finished" else "none"  # stopped early: not comparable
+            axes.plot(x.position(i), y.position(score), "o", color=shade, markerfacecolor=inside, markersize=5)
         before, best = best, best_of([*([best] if best else []), trial], mode)
         for known in filter(None, (before, best) if best is not before else ()):
             steps.append((x.position(i), y.position(known.score or 0.0)))

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ganflow.errors import GanflowError
+from ganflow import machine
+from ganflow.engine.build import pick_device
+from ganflow.errors import GanflowError, Problem
 from ganflow.runs.folders import RunFolder
+from ganflow.tune import compat
 from ganflow.tune.cluster import Address, parse_address
 from ganflow.tune.records import plural
 
@@ -190,7 +193,7 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
         GanflowError: every fault, one on each line.
     """
     deadline = time.monotonic() + (SHIPPING if _ships() else SECONDS)
-    faults, notes = infeasible(plan.tune, alive_nodes()), list[str]()
+    faults, notes = _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes())), list[str]()
     if uri := tracking_uri(plan.recipe):
         more, notes = mlflow_reachable(uri)
         faults += more
@@ -199,6 +202,38 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     if faults:
         raise GanflowError("\n".join(faults))
     return notes
+
+
+def check_resources(plan: Plan, address: Address | str = "local") -> None:
+    """Check what is known before Ray starts, of this machine ("local") or of every one: that a trial gets the processors and the
+    GPUs that it wants, and that it has its device.
+
+    Raises:
+        GanflowError: no trial can ever run.
+    """
+    tune, device = plan.tune, plan.recipe.train.device
+    local = (parse_address(address) if isinstance(address, str) else address).kind == "local"
+    short = infeasible(tune, [Node("", os.uname().nodename, machine.cores(), compat.gpus())]) if local else []
+    faults = _where_written(plan, "tune.resources", short)
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= 1 and tune.resources.get("gpus"):
+        seen = f"a trial's process sees its own GPU alone, as cuda:0, and not {device}; use train.device=cuda"
+        faults += _where_written(plan, "train.device", [f"train.device: {seen}"])
+    elif local:
+        try:
+            pick_device(device)
+        except GanflowError as error:
+            faults += _where_written(plan, "train.device", [str(error)])
+    if faults:
+        raise GanflowError("\n".join(faults))
+
+
+def _where_written(plan: Plan, key: str, faults: list[str]) -> list[str]:
+    """Faults of a key with the file and the line where it is, or could be; those of the command line where it changed it."""
+    lines = plan.recipe.lines
+    there = [line for path, line in lines.items() if path == key or path.startswith(f"{key}.")]
+    line = min(there) if there else lines.get(key.partition(".")[0], 0)
+    return [str(Problem(line, fault, plan.recipe.file)) for fault in faults]
 
 
 def _ships() -> bool:

@@ -99,6 +99,7 @@ def test_a_password_that_was_kept_is_left_out(tmp_path):
         ("{retries: -1}", "tune.retries: -1 is below 0"),
         ("{concurrency: -1}", "tune.concurrency: -1 is below 0"),
         ("{pack: 0}", "tune.pack: 0 is below 1"),
+        ("{pack: 8, concurrency: 7}", "tune.pack: 8 trials train together, and tune.concurrency is 7; use as many, or less in a pack"),
     ],
 )  # fmt: skip
 def test_mistakes_in_tune(read, good, section, problem):
@@ -110,7 +111,9 @@ def test_mistakes_in_tune(read, good, section, problem):
     ["train: {rounds: 1, n_critic: 1, batch_size: 1, seed: 0, accumulate: 1, threads: 0, keep: 1}", "train: {threads: 1024}", "track: {wait: 0}",
      "tune: {resources: {gpus: 1}}", "tune: {resources: {gpus: 0.5}}", "tune: {resources: {gpus: 2}}", "tune: {resources: {gpus: 0, cpus: 0.1}}",
      "tune: {grace: 1, interval: 1, reduction: 2, trials: 1, retries: 0, concurrency: 0, pack: 1}", "tune: {pack: 1, scheduler: asha}",
-     "tune: {resample_probability: 0, perturbation_factors: [1]}", "tune: {resample_probability: 1, scheduler: asha}", "tune: {pack: 2}"],
+     "tune: {resample_probability: 0, perturbation_factors: [1]}", "tune: {resample_probability: 1, scheduler: asha}", "tune: {pack: 2}",
+
+     "tune: {pack: 2, concurrency: 2}"],
 )  # fmt: skip
 def test_values_at_their_bounds(read, good, section):
     assert read(good.replace("train: {rounds: 1000, n_critic: 5, batch_size: 64, seed: 0}\n", "") + section)

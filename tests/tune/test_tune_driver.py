@@ -34,7 +34,10 @@ def go(planned, monkeypatch):
 
     def run(act=lambda folder, interruption: None):
         plan, folder = planned
-        monkeypatch.setattr(driver, "_tune", lambda folder, plan, records, address, display, stop, retry: act(folder, stop))
+        def tuned(folder, plan, records, address, display, stop, begins, retry):
+            return act(folder, stop)
+
+        monkeypatch.setattr(driver, "_tune", tuned)
         return driver.go(folder, plan, quiet=True)
 
     return run

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,8 @@ from cluster_helpers import OwnCluster
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
-from ganflow.tune import driver
+from ganflow.tune import driver, preflight
+from ganflow.tune.plan import begin, make_plan
 from ganflow.tune.preflight import Node, distributions, infeasible, mlflow_reachable, tracking_uri
 
 
@@ -63,6 +65,87 @@ def test_infeasible(wanted, there, said):
 
 def test_both_faults_are_told():
     assert len(infeasible(tune(4, 4), nodes((2, 2)))) == 2
+
+
+ASKING = """\
+data: {use: gaussians, layout: ring}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 8, depth: 1}
+critic: {use: mlp, width: 8, depth: 1}
+loss: {use: non_saturating}
+optimizer: {use: adam, lr: 1.0e-3}
+metrics:
+  - {use: sliced_wasserstein, samples: 256}
+train: {rounds: 10, batch_size: 16, device: DEVICE}
+tune:
+  trials: 2
+  resources: {cpus: CPUS, gpus: GPUS}
+  space:
+    optimizer.lr: {loguniform: [1.0e-4, 1.0e-2]}
+"""
+
+
+@pytest.fixture
+def asking(tmp_path, monkeypatch):
+    """asking(cpus=…) → the plan of a recipe that wants as much; asking.here(cpus, gpus) makes a machine of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def plan(*changes, cpus=1, gpus=0, device="cpu"):
+        Path("r.yaml").write_text(ASKING.replace("CPUS", str(cpus)).replace("GPUS", str(gpus)).replace("DEVICE", device))
+        return make_plan("r.yaml", changes)
+
+    def here(cpus, gpus):
+        monkeypatch.setattr(preflight.machine, "cores", lambda: cpus)
+        monkeypatch.setattr(preflight.compat, "gpus", lambda: gpus)
+
+    plan.here = here
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "said"),
+    [
+        ({"cpus": 3}, (2, 0), "r.yaml:12: tune.resources: a trial wants 3 CPUs; this machine has 2"),
+        ({"gpus": 1}, (2, 0), "r.yaml:12: tune.resources: a trial wants 1 GPU; this machine has 0"),
+        ({"gpus": 2}, (8, 1), "r.yaml:12: tune.resources: a trial wants 2 GPUs; this machine has 1"),
+        ({"device": "cuda"}, (2, 0), "r.yaml:9: train.device: this machine has no cuda; use auto or cpu"),
+        ({"gpus": 0.5, "device": "cuda:1"}, (2, 4),
+         "r.yaml:9: train.device: a trial's process sees its own GPU alone, as cuda:0, and not cuda:1; use train.device=cuda"),
+    ],
+)  # fmt: skip
+def test_what_this_machine_lacks_is_said_before_ray_starts(asking, monkeypatch, wanted, there, said):
+    asking.here(*there)
+    monkeypatch.setattr(preflight.pick_device.__globals__["torch"].cuda, "device_count", lambda: there[1])
+    plan = asking(**wanted)
+    folder = begin(plan, Path("runs"))
+    monkeypatch.setattr(driver, "_tune", lambda *arguments: pytest.fail("Ray was started"))
+    with pytest.raises(GanflowError) as refused:
+        driver.go(folder, plan)
+    assert str(refused.value) == said
+    assert not folder.records.exists()
+    assert folder.read().status == "waiting"
+
+
+def test_what_this_machine_has_just_enough_of(asking):
+    asking.here(2, 1)
+    preflight.check_resources(asking(cpus=2))
+    preflight.check_resources(asking(cpus=1, gpus=1))
+    preflight.check_resources(asking(cpus=0.5, gpus=0.25))
+
+
+def test_what_the_command_line_wants_has_no_line(asking):
+    asking.here(2, 0)
+    with pytest.raises(GanflowError) as refused:
+        preflight.check_resources(asking("tune.resources.cpus=8"))
+    assert str(refused.value) == "command line: tune.resources: a trial wants 8 CPUs; this machine has 2"
+
+
+@pytest.mark.parametrize("address", ["auto", "h:6379"])
+def test_what_a_cluster_has_is_not_known_before(asking, address):
+    asking.here(1, 0)
+    preflight.check_resources(asking(cpus=64, gpus=2), address)
+    with pytest.raises(GanflowError, match=r"^r\.yaml:9: train\.device: a trial's process sees its own GPU alone"):
+        preflight.check_resources(asking(gpus=1, device="cuda:1"), address)
 
 
 def test_distributions_of_the_recipe_and_of_its_space(workshop, tmp_path):
@@ -181,11 +264,12 @@ from ganflow.runs.folders import RunFolder
 from ganflow.tune.cluster import connect
 from ganflow.tune.preflight import preflight
 recipe = read_recipe({recipe!r}, {changes!r})
+plan = SimpleNamespace(recipe=recipe, tune=recipe.tune)
 folder = Path({folder!r})
 folder.mkdir(exist_ok=True)
 with connect({address!r}):
     try:
-        print(json.dumps(preflight(SimpleNamespace(recipe=recipe, tune=recipe.tune), RunFolder(folder), {address!r})))
+        print(json.dumps(preflight(plan, RunFolder(folder), {address!r})))
     finally:
         assert list(folder.iterdir()) == []
 """
@@ -216,7 +300,7 @@ class TestACluster:
             (notes,) = self.refused(one, changes)
             assert "connection refused" in json.loads(notes)[0]
             (fault,) = self.refused(one, ["tune.resources={cpus: 1, gpus: 2}"])
-            assert fault == "tune.resources: a trial wants 2 GPUs; this machine has 0"
+            assert fault == "command line: tune.resources: a trial wants 2 GPUs; this machine has 0"
 
     def test_versions_of_every_node(self, pair):
         (fault,) = self.refused(pair)
@@ -226,7 +310,7 @@ class TestACluster:
     def test_every_fault_at_once(self, pair):
         faults = self.refused(pair, ["tune.resources={cpus: 64, gpus: 0}", "track.mlflow=true", "track.uri=/nowhere"])
         assert len(faults) == 3
-        assert faults[0] == "tune.resources: a trial wants 64 CPUs; the largest node has 2, the cluster 3"
+        assert faults[0] == "command line: tune.resources: a trial wants 64 CPUs; the largest node has 2, the cluster 3"
         assert faults[1].startswith("track.uri: ")
         assert "has ganflow 0.0.1" in faults[2]
 

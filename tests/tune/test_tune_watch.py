@@ -208,7 +208,7 @@ def test_the_best_so_far_is_of_finished_trials_alone_and_the_same_everywhere(fol
         display.update(list(made.table.trials.values()))
         known = best_of(made.table.trials.values(), "min")
         assert display._best() == (f"best {known.score:g} (trial {known.number})" if known else "no best yet")
-        assert folder.read().best.get("score") == (known.score if known else None)
+        assert (folder.read().best or {}).get("score") == (known.score if known else None)
         seen.append(known.score if known else None)
 
     made.result(5, score=0.01)
