@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -37,19 +37,11 @@ STATUS = "ganflow.status"
 """The tag that says how a run ended in our words, of which MLflow has fewer."""
 ALARM = "ganflow.alarm"
 """Beginning of the names of tags about a run's alarms."""
-SETTLED = ("finished", "stopped")
-"""Statuses of a trial after which it is not gone on with."""
 KEY = "samples"
 MODEL = "generator"
 SERVING = Path(__file__).with_name("serving.py")
 _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
-
-
-def settled(folder: RunFolder, status: str) -> bool:
-    """Return false while a trial's searched values may still become others (population based training). They may where it was
-    interrupted, or failed and is tried again."""
-    return status in SETTLED or not folder.read().values
 
 
 def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
@@ -58,19 +50,9 @@ def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
     import yaml
 
     recipe = yaml.safe_load(redacted(folder.recipe.read_text())) if folder.recipe.exists() else {}
-    searched = [] if settled else [outbox.dotted(key).split(".") for key in folder.read().searched]
-    return {
-        _name(key): value[:_LONGEST_PARAMETER]
-        for key, value in flat(recipe or {})
-        if not any(_within(steps, key) for steps in searched)
-    }
-
-
-def _within(steps: Sequence[str], name: str) -> bool:
-    """Return true if a parameter may have its value from a key of the recipe: "optimizer.generator.lr" from optimizer.lr, and
-    "loss.use" from loss."""
-    left = iter(name.split("."))
-    return all(step in left for step in steps)
+    searched = [] if settled else folder.read().searched
+    every = [(name, value) for name, value in flat(recipe or {}) if not any(outbox.decides(key, name) for key in searched)]
+    return {_name(name): value[:_LONGEST_PARAMETER] for name, value in every}
 
 
 def run_name(folder: RunFolder) -> str:

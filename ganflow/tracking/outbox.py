@@ -37,6 +37,8 @@ MISSING = "MLflow is not installed: pip install mlflow, or train without it (tra
 STORE = "mlflow.db"
 EVALUATED = "eval/"
 """Beginning of the names that `ganflow evaluate`'s scores have in MLflow."""
+SETTLED = ("finished", "stopped")
+"""Statuses of a trial after which it is not gone on with."""
 CONFIG = "config/"
 """Beginning of the names that the searched values of a trial have in MLflow, where they change while it lasts."""
 _TRIAL = re.compile(r"-t(\d+)")
@@ -215,6 +217,19 @@ def configured(folder: RunFolder) -> Iterator[Entry]:
         last = max(values["round"], last + 1)
         numbers = {key: v for key, v in values["config"].items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         yield Entry(last, values["time"], {f"{CONFIG}{dotted(key)}": float(value) for key, value in numbers.items()})
+
+
+def settled(folder: RunFolder, status: str) -> bool:
+    """Return false while a trial's searched values may still become others (population based training). They may where it was
+    interrupted, or failed and is tried again."""
+    return status in SETTLED or not folder.read().values
+
+
+def decides(key: str, name: str) -> bool:
+    """Return true if a parameter may have its value from this key of the recipe: "optimizer.generator.lr" from optimizer.lr, and
+    "loss.use" from loss."""
+    left = iter(name.split("."))
+    return all(step in left for step in dotted(key).split("."))
 
 
 def dotted(key: str) -> str:
