@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,18 +37,10 @@ SEARCHED = "searched/"
 """Beginning of the names of parameters that a sweep searches."""
 ALARM = "ganflow.alarm"
 """Beginning of the names of tags about a run's alarms."""
-SETTLED = ("finished", "stopped")
-"""Statuses of a trial after which it is not gone on with."""
 KEY = "samples"
 MANY = 100  # parameters or tags in a request, MLflow's limit
 _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
-
-
-def settled(folder: RunFolder, status: str) -> bool:
-    """Return false while a trial's searched values may still become others (population based training). They may where it was
-    interrupted, or failed and is tried again."""
-    return status in SETTLED or not folder.read().values
 
 
 def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
@@ -60,18 +52,11 @@ def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
     about = folder.read()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has libyaml: trials are many
     recipe = yaml.load(redacted(folder.recipe.read_text()), Loader=loader) if folder.recipe.exists() else {}
-    searched = [] if settled else [outbox.dotted(key).split(".") for key in about.searched]
+    searched = [] if settled else about.searched
     config = about.values[-1]["config"] if about.values else about.config
     tried = {f"{SEARCHED}{outbox.dotted(key)}": _text(value) for key, value in config.items()} if settled else {}
-    known = {key: value for key, value in flat(recipe or {}) if not any(_within(steps, key) for steps in searched)}
-    return {_name(key): value[:_LONGEST_PARAMETER] for key, value in (tried | known).items()}
-
-
-def _within(steps: Sequence[str], name: str) -> bool:
-    """Return true if a parameter may have its value from a key of the recipe: "optimizer.generator.lr" from optimizer.lr, and
-    "loss.use" from loss."""
-    left = iter(name.split("."))
-    return all(step in left for step in steps)
+    known = {name: value for name, value in flat(recipe or {}) if not any(outbox.decides(key, name) for key in searched)}
+    return {_name(name): value[:_LONGEST_PARAMETER] for name, value in (tried | known).items()}
 
 
 def run_name(folder: RunFolder) -> str:

@@ -37,6 +37,8 @@ MISSING = "MLflow is not installed: pip install mlflow, or train without it (tra
 STORE = "mlflow.db"
 EVALUATED = "eval/"
 """Beginning of the names that `ganflow evaluate`'s scores have in MLflow."""
+SETTLED = ("finished", "stopped")
+"""Statuses of a trial after which it is not gone on with."""
 CONFIG = "config/"
 """Beginning of the names that the searched values of a trial have in MLflow, where they change while it lasts."""
 TRIAL = "trial/"
@@ -225,6 +227,19 @@ def over_seeds(folder: RunFolder) -> Iterator[Entry]:
     if record.over_seeds:
         scores = {f"{TRIAL}{name}": value for name, value in record.over_seeds["scores"].items()}
         yield Entry(record.round, record.over_seeds["time"], scores)
+
+
+def settled(folder: RunFolder, status: str) -> bool:
+    """Return false while a trial's searched values may still become others (population based training). They may where it was
+    interrupted, or failed and is tried again."""
+    return status in SETTLED or not folder.read().values
+
+
+def decides(key: str, name: str) -> bool:
+    """Return true if a parameter may have its value from this key of the recipe: "optimizer.generator.lr" from optimizer.lr, and
+    "loss.use" from loss."""
+    left = iter(name.split("."))
+    return all(step in left for step in dotted(key).split("."))
 
 
 def dotted(key: str) -> str:

@@ -198,7 +198,7 @@ class Sender:
         """Returns whether everything was whole; a picture that is still being written is not."""
         folders.check(self.folder)
         client, wanted = self.connection.client(), settings(self.folder)
-        if self._described != (described := (now[3:6], contents.settled(self.folder, status))):
+        if self._described != (described := (now[3:6], outbox.settled(self.folder, status))):
             self._ask(client, described[1])
             self._described = described
         if status == "running" and self.state.status:
