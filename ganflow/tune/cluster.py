@@ -126,7 +126,7 @@ def check_cluster(address: str) -> dict[str, Any]:
 
 
 def _closed(found: dict[str, Any], where: str) -> str:
-    """Why a cluster cannot be entered, and what to do; "" where it can."""
+    """Reason why a cluster cannot be entered, with what to do; "" where it can."""
     import ray
 
     if fault := found.get("fault"):
@@ -183,7 +183,8 @@ def _on_this_machine() -> dict[str, Any]:
     if not heads:
         start = "start one with: ray start --head, or use --address local"
         raise GanflowError(f"--address auto: no Ray cluster runs on this machine; {start}")
-    closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), and ends with it" for head, pid in private.items()}
+    ends = "and ends with it"
+    closed |= {head: f"the Ray cluster at {head} is a sweep's own (process {pid}), {ends}" for head, pid in private.items()}
     none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
         f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
     start = "start one with: ray start --head --port=0, or use --address local"

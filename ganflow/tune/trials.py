@@ -1,4 +1,4 @@
-"""Trials as the driver knows them: their specs, their state, how long they take, and why one ended."""
+"""Trials as the driver knows them: their specs, their state, their durations, and why one ended."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class TrialTable:
 
 
 class Durations:
-    """Seconds that trials take, and an estimate of what is left of a sweep.
+    """Seconds of trials, and an estimate of how many are left of a sweep.
 
     A trial that is over took what it took: less where it was stopped, or diverged. One that runs is expected to take what those
     took, on average, that are over and ran for longer than it has by now; where none did, what its own rounds say. One that waits

@@ -65,8 +65,8 @@ def test_a_token_is_found_and_sent(token, tmp_path):
 
 
 LINE = [
-    "/x/raylet", "--raylet_socket_name=/tmp/ray/s/sockets/raylet", "--node_id=ab", "--node_ip_address=10.0.0.1",
-    "--python_worker_command=python default_worker.py --gcs-address=10.0.0.1:6379 --temp-dir=/tmp/ray",
+    "/x/raylet", "--raylet_socket_name=/x/ray/s/sockets/raylet", "--node_id=ab", "--node_ip_address=10.0.0.1",
+    "--python_worker_command=python default_worker.py --gcs-address=10.0.0.1:6379 --temp-dir=/x/ray",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_nodes_are_read_from_the_command_lines_of_their_processes(monkeypatch):
     lines = {"ann": LINE, "bob": ["/x/raylet", "--help"], "cid": ["python", *LINE[1:]], "dan": None, None: LINE}
     processes = [SimpleNamespace(info={"cmdline": line, "username": user}) for user, line in lines.items()]
     monkeypatch.setattr(services.psutil, "process_iter", lambda names: processes)
-    there = ("10.0.0.1:6379", "ab", "/tmp/ray/s/sockets/raylet")
+    there = ("10.0.0.1:6379", "ab", "/x/ray/s/sockets/raylet")
     assert compat.raylets() == [(*there, "ann"), (*there, "another user")]
 
 

@@ -36,7 +36,7 @@ def auto(monkeypatch):
     monkeypatch.setattr(cluster, "_answers", lambda address: None)
 
     def find(there, sockets=None):
-        monkeypatch.setattr(cluster, "_listed", lambda: sockets or [(head, "/tmp/ray/s/sockets/raylet") for head in there])
+        monkeypatch.setattr(cluster, "_listed", lambda: sockets or [(head, "/x/ray/s/sockets/raylet") for head in there])
         monkeypatch.setattr(cluster, "_probe", lambda address: {**HERE, "address": address, **there[address]})
         return check_cluster("auto")
 
@@ -96,7 +96,7 @@ def test_auto_takes_none_of_several_and_names_those_that_it_cannot_enter(auto):
 
 def test_auto_asks_nothing_of_a_cluster_that_a_sweep_started_for_itself(auto):
     with pytest.raises(GanflowError) as caught:
-        auto({}, [("h:1", "/tmp/ganflow-ray-4711-x1y2/session_1/sockets/raylet")])
+        auto({}, [("h:1", "/x/ganflow-ray-4711-x1y2/session_1/sockets/raylet")])
     assert str(caught.value).endswith("\n  the Ray cluster at h:1 is a sweep's own (process 4711), and ends with it")
 
 
