@@ -70,14 +70,13 @@ class FixedSearch(Searcher):
 
     def __init__(self, tune: Tune, space: Space) -> None:
         super().__init__(tune, space)
-        self._configs, self._made = space.configs(tune), list[Config]()
+        self.configs = list(itertools.islice(space.configs(tune), self.total))  # a list: Ray pickles searchers
 
     def propose(self, number: int) -> Config | None:
         return self.next(number) if number < self.total else None
 
     def next(self, number: int) -> Config:
-        self._made.extend(itertools.islice(self._configs, max(0, number + 1 - len(self._made))))
-        return self._made[number]
+        return self.configs[number]
 
 
 @dataclass
