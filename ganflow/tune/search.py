@@ -70,11 +70,10 @@ class FixedSearch(Searcher):
 
     def __init__(self, tune: Tune, space: Space, study: Study) -> None:
         super().__init__(tune, space, study)
-        self._configs, self._made = space.configs(tune), list[Config]()
+        self.configs = list(itertools.islice(space.configs(tune), self.total))
 
     def config(self, number: int) -> Config:
-        self._made.extend(itertools.islice(self._configs, max(0, number + 1 - len(self._made))))
-        return self._made[number]
+        return self.configs[number]
 
 
 class LearningSearch(Searcher):

@@ -149,6 +149,8 @@ def check_grid(tune: Tune, space: Space, problem: Note) -> None:
         problem("tune.grid_samples", f"{text}; remove it, or add a domain of another kind, like train.seed: {{randint: [0, 9]}}")
 
 
+COMPANIES = 9
+"""Configs in which options must make the same recipes to be called the same: other keys may hide what differs."""
 LIMIT = 200
 """Recipes that are made at most for one group of keys; each takes a few milliseconds."""
 
@@ -256,16 +258,21 @@ class _Validator:
 
     def compare(self, key: str, options: Sequence[Any]) -> None:
         """Note options that make the same recipe, like a component's name with and without its plugin."""
-        known = _with(self.space, key, options[0], {k: _values(self.space, k) for k in self.space.keys}, random.Random(0))
+        values = {k: _values(self.space, k) for k in self.space.keys}
+
+        def made(option: Any, company: int) -> str:
+            known = _with(self.space, key, options[0], values, random.Random(company))
+            try:
+                return repr(self._build(self.space.sample(random.Random(0), {**known, key: option})).resolved())
+            except GanflowError:
+                return ""
+
         met: dict[str, Any] = {}
         for option in options:
             if isinstance(option, (int, float)):  # which was seen without a recipe
                 continue
-            try:
-                recipe = repr(self._build(self.space.sample(random.Random(0), {**known, key: option})).resolved())
-            except GanflowError:  # with this company
-                continue
-            if recipe in met:
+            recipe = made(option, 0)
+            if recipe in met and all(made(option, n) == made(met[recipe], n) for n in range(1, COMPANIES)):
                 text = f"{to_flow(met[recipe])} and {to_flow(option)} make the same recipe; remove one of the two"
                 self.problems.add(self.space.lines[key], f"tune.space.{key}: {text}")
             met.setdefault(recipe, option)

@@ -177,6 +177,17 @@ def test_options_that_resemble_each_other_and_are_different(sweep):
     assert sweep.keys("critic: {choice: [null, {use: mlp}, {use: mlp, width: 8}]}").keys
 
 
+@pytest.mark.parametrize("losses", ["[hinge, wasserstein]", "[wasserstein, hinge]"])
+def test_options_whose_difference_another_key_hides_at_times(sweep, losses):
+    """With hinge the rates of both players are searched, and with wasserstein they are the optimizer's."""
+    rates = [f"optimizer.{p}.lr: {{loguniform: [1e-5, 1e-3], when: {{loss: hinge}}}}" for p in ("generator", "critic")]
+    losses = f"loss: {{choice: {losses}}}"
+    kinds = "optimizer: {choice: [{use: adam, lr: 0.001}, {use: adam, lr: 0.01}]}"
+    assert len(sweep.keys(losses, kinds, *rates).keys) == 4
+    always = [rate.replace("hinge", "[hinge, wasserstein]") for rate in rates]
+    assert only(sweep, losses, kinds, *always).endswith(f"make the same recipe; {REMOVE}")
+
+
 def test_equal_points(sweep):
     points = "points: [{loss: hinge}, {loss: hinge}, {loss: hinge, optimizer.lr: 1}, {optimizer.lr: 1.0, loss: hinge}]\n"
     said = only(sweep, "loss: {choice: [hinge, wasserstein]}", "optimizer.lr: {choice: [1, 2]}", more=points)

@@ -1,6 +1,7 @@
 """Searchers: what they propose, that it is proposed again after an interruption, and that those who learn do."""
 
 import math
+import pickle
 import random
 import sys
 from statistics import median
@@ -65,6 +66,13 @@ def test_what_is_proposed_is_in_the_space(sweep, search):
         made.space.validate(config)
     assert made.propose(made.total) is None
     assert {config["loss"]["use"] for config in configs} == {"hinge", "wasserstein", "acme/tilted"}
+
+
+@pytest.mark.parametrize("search", ["random", "grid"])
+def test_searchers_can_be_pickled_as_ray_does(sweep, search):
+    made = searcher(sweep, search, "trials: 4\n")
+    again = pickle.loads(pickle.dumps(made))
+    assert [again.propose(n) for n in range(made.total)] == [made.propose(n) for n in range(made.total)]
 
 
 @pytest.mark.parametrize("search", ["random", *LEARNERS])
