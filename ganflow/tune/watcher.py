@@ -78,6 +78,9 @@ class Watcher(tune.Callback):
     @interrupting
     def _end(self) -> None:
         for number in [t.number for t in self.table.trials.values() if t.state == "running" and self.spent]:
+            run = self.table.folder.trial(number)
+            if run.is_run():  # it played on after its last report
+                self.table.update(number, round=max(self.table.trials[number].round, run.read().round))
             self._is_over(number, "stopped", str(self.spent), BUDGET)
         for number in [t.number for t in self.table.trials.values() if not t.over]:
             self.table.record(number, state="waiting", error="")

@@ -307,9 +307,12 @@ def test_where_the_budget_is_used_up_what_runs_is_stopped_and_what_waits_goes_on
     made = Watched(folder)
     made.result(0, "finished", score=1.0)
     made.table.record(2, state="waiting")
+    made.result(1, round=20, score=2.0)
+    folder.trial(1).update(round=23)  # it played on before it was ended
     made.watcher.ends(Spent("gpu_hours", 1.5, 1.6))
     made.watcher.end()
     assert [(t.state, t.error, t.cause) for t in folder.trials().values()] == [
         ("finished", "", ""), ("stopped", "the sweep's budget of 1.5 GPU hours is used up", BUDGET), ("waiting", "", "")
     ]  # fmt: skip
+    assert folder.trials()[1].round == 23
     assert folder.trial(1).read().raw["status"] == "stopped"
