@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import log10
 from typing import Any
 
@@ -31,7 +31,7 @@ MOST = 8  # keys that are drawn: the most important
 COLUMNS = 4  # slices beside each other
 WIDE = 50.0  # the largest by the smallest, from which on scores, and numbers of an unknown kind, are shown by their logarithms
 LETTERS, CATEGORY = 19, 15  # of the name of a key, which Optuna would cut, and of a category
-ROOM = 0.1  # letters for each pixel below an axis
+LETTER = 6.6  # pixels, about
 BAR = "<colorbar>"  # matplotlib's label of one
 SHADES = LinearSegmentedColormap.from_list("scores", ["#08306b", "#4a90c4", "#cfe1f0"])  # Optuna's blues, the palest left out
 
@@ -57,7 +57,7 @@ class SweepPlots:
     ) -> None:
         finished = {t.number: t for t in trials if t.state == "finished" and score_of(t) is not None}
         scores = [t.score for t in finished.values() if t.score is not None]
-        self.metric, self.sweep, self.less = cut(metric, 40), cut(sweep, 40), mode == "min"
+        self.metric, self.sweep, self.less = cut(metric, 30), cut(sweep, 40), mode == "min"
         self.logs = bool(scores) and min(scores) > 0 and max(scores) >= WIDE * min(scores)
         left = [t for t in trials if t.number not in finished]
         self.note = f"{len(finished)} of {plural(len(trials), 'trial')}; not drawn: {counted(left)}" if left else ""
@@ -140,7 +140,8 @@ class SweepPlots:
         with _styled(max(900, 240 + 120 * len(keys)), 520):
             base = optuna_plots.plot_parallel_coordinate(self.study, params=keys, target_name=self.metric)
             figure = self._headed(base.figure, "values and", self._chosen())
-            base.set_xticks(range(len(keys) + 1), [cut(self.metric, LETTERS), *sorted(keys)], rotation=0, fontsize=9)
+            base.tick_params("x", labelsize=9)
+            _label(base.xaxis, range(len(keys) + 1), [cut(self.metric, LETTERS), *sorted(keys)])
             (lines,) = base.collections
             alpha = min(0.8, 4 / len(self.filled.trials) ** 0.5)
             lines.set(cmap=SHADES if self.less else SHADES.reversed(), alpha=alpha, clip_on=False)
@@ -209,14 +210,11 @@ class SweepPlots:
         return made
 
     def _ticked(self, key: str, scale: Any, to: Callable[[str], str] = str) -> None:
-        """Mark whole numbers where a key has no others, and change the labels of categories; long ones below are slanted."""
+        """Mark whole numbers where a key has no others, and change the labels of categories."""
         scale.set_tick_params(labelsize=8.5)
         if isinstance(scale.get_major_locator(), (FixedLocator, StrCategoryLocator)):
             ticks = scale.get_majorticklocs()
-            labels = [to(label) for label in scale.get_major_formatter().format_ticks(ticks)]
-            scale.set_ticks(ticks, labels)
-            if scale.axis_name == "x" and sum(map(len, labels)) > ROOM * scale.axes.bbox.width:
-                scale.set_ticks(ticks, labels, rotation=25, ha="right", rotation_mode="anchor")
+            _label(scale, ticks, [to(label) for label in scale.get_major_formatter().format_ticks(ticks)])
         elif isinstance(self.shown[key], RandInt):
             scale.set_major_locator(MaxNLocator(5, integer=True))
 
@@ -267,6 +265,14 @@ def _ending(name: str) -> str:
 def _distinct(texts: Sequence[str]) -> list[str]:
     """The texts, those that are there more than once with a number."""
     return [text if texts.count(text) == 1 else f"{text[: CATEGORY - 4]} #{number}" for number, text in enumerate(texts, 1)]
+
+
+def _label(scale: Any, ticks: Sequence[float], labels: Sequence[str]) -> None:
+    """Label ticks; those of a horizontal axis are slanted where neighbours would overlap."""
+    space = scale.axes.bbox.width / max(1, len(labels) - 1)
+    wide = any((len(one) + len(other) + 2) / 2 * LETTER > space for one, other in pairwise(labels))
+    slanted = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if wide and scale.axis_name == "x" else {"rotation": 0}
+    scale.set_ticks(ticks, labels, **slanted)
 
 
 def _bars(figure: Figure) -> list[Any]:
