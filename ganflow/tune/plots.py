@@ -129,7 +129,7 @@ class SweepPlots:
         """Share of each key in what a random forest makes of the scores: the mean decrease of impurity."""
         with _styled(900, 160 + 34 * len(self.keys)):
             axes = optuna_plots.plot_param_importances(self.filled, evaluator=self.evaluator, target_name=self.metric)
-            figure = self._headed(axes.figure, "importance of the keys for", self.note)
+            figure = self._headed(axes.figure, "importance for", self.note)
             axes.legend().remove()
             axes.set(xlabel="share in what explains the score", ylabel="", title="")
         return figure

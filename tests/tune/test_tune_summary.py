@@ -433,7 +433,7 @@ def test_the_eight_most_important_of_many_keys():
 
 def test_names_below_parallel_coordinates_do_not_overlap():
     config = {f"section.of.a.very_long_name_of_key_{k}": 1.0 for k in range(8)}
-    trials = [TrialRecord(n, {key: n + 1.0 for key in config}, "finished", n + 1.0, 4) for n in range(3)]
+    trials = [TrialRecord(n, dict.fromkeys(config, n + 1.0), "finished", n + 1.0, 4) for n in range(3)]
     for count, slanted in ((8, True), (2, False)):
         some = [replace(t, config=dict(list(t.config.items())[:count])) for t in trials]
         labels = SweepPlots(some, "m", "min").parallel().axes[0].get_xticklabels()
