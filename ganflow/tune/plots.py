@@ -200,7 +200,7 @@ class SweepPlots:
         return f"{self.note}{more}"
 
     def _headed(self, figure: Any, of: str, note: str) -> Figure:
-        """The figure with one heading in place of Optuna's titles."""
+        """The figure with one heading for all its axes."""
         for axes in figure.axes:
             for side in ("left", "center"):
                 axes.set_title("", loc=side)
