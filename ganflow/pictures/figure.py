@@ -56,7 +56,6 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
 
 def figure_image(figure: Figure) -> Image.Image:
     """The figure drawn."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
+    canvas = FigureCanvasAgg(figure)  # also where pyplot made it, and took its own away
     canvas.draw()  # type: ignore[no-untyped-call]
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())  # type: ignore[no-untyped-call]

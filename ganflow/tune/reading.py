@@ -61,6 +61,13 @@ def read_space(
     return space
 
 
+def read_domains(recipe: Recipe) -> dict[str, Domain]:
+    """The domains of a recipe with a tune section, by key, as far as they can be understood."""
+    reader = _Reader(recipe)
+    reader.read()
+    return reader.domains
+
+
 def _raise(problems: Problems) -> None:
     if problems:
         raise RecipeError(problems)

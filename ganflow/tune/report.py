@@ -101,8 +101,8 @@ class Summary:
 
 
 def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
-    """Write trials.csv, best.yaml, and under plots/ the pictures trials.png, best.png and samples.png; each only where there
-    is something to put in. Earlier files are replaced.
+    """Write trials.csv, best.yaml, and under plots/ Optuna's history.png, importance.png, parallel.png, slice.png and
+    contour.png, and samples.png; each only where there is something to put in. Earlier files are replaced.
 
     Args:
         recipe: the sweep's, for the scales of the plots and the rounds of the best recipe; by default from the folder.
@@ -138,21 +138,32 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
     from ganflow.pictures import save_png
-    from ganflow.tune.plots import best_picture, trials_picture
 
-    domains: dict[str, Any] = recipe.tune.space if recipe is not None and recipe.tune is not None else {}
-    by_number = {t.number: t for t in trials}
-    for name, picture in {
-        "trials.png": trials_picture(trials, metric, mode, folder.sweep, domains),
-        "best.png": best_picture([by_number[n] for n in ended(folder)], metric, mode, folder.sweep),
-        "samples.png": _samples(folder, trials, metric, mode),
-    }.items():
-        if picture is None:
-            done.missing.append(f"no plots/{name}: there is nothing to draw")
+    missing: dict[str, list[str]] = {}
+    for name, picture in _pictures(folder, trials, metric, mode, recipe).items():
+        if isinstance(picture, str):
+            missing.setdefault(picture, []).append(name)
         else:
             save_png(picture, folder.plots / name)
             done.written.append(folder.plots / name)
+    done.missing += [f"no {', '.join(names)} in plots/: {why}" for why, names in missing.items()]
     return done
+
+
+def _pictures(
+    folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str, recipe: Recipe | None
+) -> dict[str, Image.Image | str]:
+    """By their files' names; or why there is none."""
+    from ganflow.pictures.figure import figure_image
+    from ganflow.tune.plots import SweepPlots
+    from ganflow.tune.reading import read_domains
+
+    ends = {number: at for at, number in enumerate(ended(folder))}
+    by_end = sorted(trials, key=lambda trial: ends.get(trial.number, len(ends)))
+    domains = read_domains(recipe) if recipe is not None and recipe.tune is not None else {}
+    figures = SweepPlots(by_end, metric, mode, folder.sweep, domains).figures()
+    made = {name: figure if isinstance(figure, str) else figure_image(figure) for name, figure in figures.items()}
+    return {**made, "samples.png": _samples(folder, trials, metric, mode) or "no trial has sample pictures"}
 
 
 def ended(folder: SweepFolder) -> list[int]:

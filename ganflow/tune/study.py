@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -99,25 +99,34 @@ class Study:
         self.study.tell(number, ended.value if ended.state == self.optuna.trial.TrialState.COMPLETE else None, ended.state)
 
     def frozen(self, trial: TrialRecord) -> FrozenTrial:
-        """The trial as one of Optuna's.
+        """The trial as one of Optuna's."""
+        return frozen(trial, self.space.keys)
 
-        A trial that the scheduler stopped is pruned, with its score at its last round: samplers hold it for worse than one
-        that was played to its end. One that diverged, or failed by itself, is pruned without a score: worse than any.
-        """
-        states = self.optuna.trial.TrialState
-        score = trial.score if trial.score is not None and math.isfinite(trial.score) else None
-        state = states.RUNNING if not trial.over else states.FAIL if trial.cause else states.PRUNED
-        if trial.state == "finished" and score is not None:
-            state = states.COMPLETE
-        domains = {key: self.space.keys[key] for key in trial.config if key in self.space.keys}
-        return self.optuna.trial.create_trial(
-            state=state,
-            value=score if state == states.COMPLETE else None,
-            params={key: domain.internal(trial.config[key]) for key, domain in domains.items()},
-            distributions={key: domain.distribution for key, domain in domains.items()},
-            intermediate_values={trial.round: score} if trial.state == "stopped" and score is not None else None,
-            user_attrs={NUMBER: trial.number},
-        )
+
+def frozen(trial: TrialRecord, domains: Mapping[str, Domain]) -> FrozenTrial:
+    """The trial as one of Optuna's.
+
+    A trial that the scheduler stopped is pruned, with its score at its last round: samplers hold it for worse than one that was
+    played to its end. One that diverged, or failed by itself, is pruned without a score: worse than any.
+
+    Args:
+        domains: by key; other keys are left out.
+    """
+    from optuna.trial import TrialState, create_trial
+
+    score = trial.score if trial.score is not None and math.isfinite(trial.score) else None
+    state = TrialState.RUNNING if not trial.over else TrialState.FAIL if trial.cause else TrialState.PRUNED
+    if trial.state == "finished" and score is not None:
+        state = TrialState.COMPLETE
+    known = {key: domains[key] for key in trial.config if key in domains}
+    return create_trial(
+        state=state,
+        value=score if state == TrialState.COMPLETE else None,
+        params={key: domain.internal(trial.config[key]) for key, domain in known.items()},
+        distributions={key: domain.distribution for key, domain in known.items()},
+        intermediate_values={trial.round: score} if trial.state == "stopped" and score is not None else None,
+        user_attrs={NUMBER: trial.number},
+    )
 
 
 def _suggested(trial: Any, key: str, domain: Domain) -> Any:

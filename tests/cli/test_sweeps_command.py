@@ -113,7 +113,7 @@ def test_damage_in_one_sweep_does_not_hide_the_others(make_sweep, command):
 def test_show_tells_all(make_sweep, command):
     folder = make_sweep()
     folder.best.write_text("name: wgan\n")
-    (folder.plots / "trials.png").write_bytes(b"")
+    (folder.plots / "history.png").write_bytes(b"")
     code, out, _ = command("sweeps", "show", "wgan-sweep-1")
     assert code == 0
     for text in (
@@ -123,7 +123,7 @@ def test_show_tells_all(make_sweep, command):
         "metric      frechet_512, less is better",
         "best        trial 1 with 1.5: lr 0.1, loss wasserstein",
         "run it      ganflow run runs/wgan-sweep-1/best.yaml",
-        "files       in runs/wgan-sweep-1/: best.yaml, recipe.yaml, plots/trials.png",
+        "files       in runs/wgan-sweep-1/: best.yaml, recipe.yaml, plots/history.png",
     ):
         assert text in out
     assert cells(out)[-5:] == [

@@ -88,7 +88,7 @@ def test_a_parent_and_its_children(sweep: ByHand, database: str) -> None:
     sweep.best(1, 0.5, 1)
     sweep.best(0, 0.25, 4)
     (sweep.folder.path / "best.yaml").write_text("name: best\n")
-    Image.new("RGB", (8, 8)).save(sweep.folder.plots / "trials.png")
+    Image.new("RGB", (8, 8)).save(sweep.folder.plots / "history.png")
     sweep.folder.update(status="finished")
     assert sync(sweep.folder) == SyncResult(points=14, images=1, uri=database)
 
@@ -102,7 +102,7 @@ def test_a_parent_and_its_children(sweep: ByHand, database: str) -> None:
     assert (tags["ganflow.best.trial"], tags["ganflow.best.score"]) == ("0", "0.25")
     assert json.loads(tags["ganflow.best.config"]) == {"optimizer.lr": 0.3}
     assert {a.path for a in client.list_artifacts(parent.info.run_id)} == {"best.yaml", "plots", "recipe.yaml"}
-    assert [a.path for a in client.list_artifacts(parent.info.run_id, "plots")] == ["plots/trials.png"]
+    assert [a.path for a in client.list_artifacts(parent.info.run_id, "plots")] == ["plots/history.png"]
 
     assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
     by_number = {int(run.data.tags["ganflow.trial"]): run for run in found.values()}

@@ -2,22 +2,30 @@
 
 import csv
 import math
+import random
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
+from matplotlib.collections import PathCollection
 from PIL import Image
 
 from ganflow.cli.main import main
+from ganflow.pictures.figure import figure_image
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder, find_run
 from ganflow.runs.start import open_trial
-from ganflow.tune.plots import best_picture, count_axis, key_axis, score_axis, trials_picture
+from ganflow.tune.domains import Choice, LogUniform, Normal, Uniform
+from ganflow.tune.plots import SweepPlots
 from ganflow.tune.records import SweepFolder, TrialRecord
+from ganflow.tune.repeats import Repeats
 from ganflow.tune.report import newest_samples, sheet, summarize
+from ganflow.tune.study import NUMBER
 
 RECIPE = """\
 name: small
@@ -68,12 +76,13 @@ def summary(trained):
 
 
 def test_everything_is_written(trained, summary):
-    names = ["trials.csv", "best.yaml", "plots/trials.png", "plots/best.png", "plots/samples.png"]
+    pictures = ["history", "importance", "parallel", "slice", "contour", "samples"]
+    names = ["trials.csv", "best.yaml", *(f"plots/{name}.png" for name in pictures)]
     assert summary.written == [trained.path / name for name in names]
     assert summary.missing == []
     for path in summary.written[2:]:
         with Image.open(path) as picture:
-            assert min(picture.size) > 300
+            assert min(picture.size) > 200
             assert np.asarray(picture).std() > 10  # something is drawn
 
 
@@ -170,25 +179,40 @@ def test_a_score_of_nothing_is_a_score(tmp_path):
     assert (folder.path / "trials.csv").read_text().splitlines()[1].startswith("0,finished,0.0,4,0.1,")
 
 
-def test_the_best_so_far_is_drawn_in_the_order_of_ends(tmp_path, monkeypatch):
+def test_the_history_is_in_the_order_of_ends(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("ganflow.tune.plots.best_picture", lambda ended, *args: drawn.extend(t.number for t in ended))
-    monkeypatch.setattr("ganflow.tune.plots.trials_picture", lambda *args: None)
+    monkeypatch.setattr(SweepPlots, "figures", lambda self: drawn.extend(t.user_attrs[NUMBER] for t in self.study.trials) or {})
     folder = begin(tmp_path / "s")
     for number in (2, 0, 1):
         folder.record(number, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
     folder.record(0, state="waiting")  # the machine's fault: tried again
     folder.record(0, state="finished")
+    folder.record(3, config={"optimizer.lr": 0.1}, state="running")
     summarize(folder)
     assert drawn == [2, 1, 0]
+
+
+def test_the_recipes_domains_are_the_plots_scales(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(SweepPlots, "figures", lambda self: given.append(self.shown) or {})
+    folder = begin(tmp_path / "s")
+    folder.recipe.write_text(RECIPE.replace("optimizer.lr: {", "optimizer: {lr: {").replace("e-1]}", "e-1]}}"))
+    for number in range(2):
+        folder.record(number, config={"optimizer.lr": 0.1 + number}, state="finished", score=1.0)
+    summarize(folder)
+    assert isinstance(given[0]["lr"], LogUniform)
 
 
 def test_a_trial_without_its_folder_leaves_no_best_recipe_but_the_rest(tmp_path):
     folder = begin(tmp_path / "s")
     folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0, round=4)
     done = summarize(folder)
-    assert [path.name for path in done.written] == ["trials.csv", "trials.png", "best.png"]
-    assert [text.partition(":")[0] for text in done.missing] == ["no best.yaml", "no plots/samples.png"]
+    assert [path.name for path in done.written] == ["trials.csv", "history.png"]
+    assert done.missing[0].startswith("no best.yaml: ")
+    assert done.missing[1:] == [
+        "no importance.png, parallel.png, slice.png, contour.png in plots/: it takes two finished trials at least",
+        "no samples.png in plots/: no trial has sample pictures",
+    ]
 
 
 @pytest.mark.parametrize("states", [[], ["running"], ["diverged", "failed"]])
@@ -207,7 +231,7 @@ def test_an_unreadable_recipe_of_the_sweep_does_not_stop_it(tmp_path):
     folder.recipe.write_text("loss: {use: gone/away}\n")
     folder.record(0, config={"optimizer.lr": 0.1}, state="finished", score=1.0)
     done = summarize(folder)
-    assert (folder.plots / "trials.png") in done.written
+    assert (folder.plots / "history.png") in done.written
     assert done.missing[0].startswith("no scales of the space, nor all rounds: the sweep's recipe cannot be read: ")
     assert "gone/away" in done.missing[0]
 
@@ -241,180 +265,219 @@ def test_a_plot_that_cannot_be_written_is_one_sentence(tmp_path):
         summarize(folder)
 
 
-def strange(count, keys=2, **more):
-    """Trials with gaps, of which every tenth went wrong."""
-    made = []
-    for n in range(count):
-        config = {f"section.with.a.very.long.name.of.a.key_{'x' * 40}{k}": 10.0 ** -(n % 7 + k) for k in range(keys)}
-        if n % 3 == 0:
-            config["modifiers[0]"] = {"use": f"third-party/{'y' * 60}", "weight": n}
-        wrong = n % 10 == 9
-        made.append(TrialRecord(n, config, "diverged" if wrong else "finished", math.nan if wrong else float(n), 1, **more))
-    return made
+def trial(number, score, state="finished", **config):
+    """A trial; a double underscore in a name is a dot."""
+    return TrialRecord(number, {key.replace("__", "."): value for key, value in config.items()}, state, score, 4)
 
 
-@pytest.mark.parametrize("count", [1, 2, 400])
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_pictures_of_few_and_many(count, mode):
-    trials = strange(count)
-    picture = trials_picture(trials, "m" * 80, mode, "t" * 200)
-    curve = best_picture(trials, "m" * 80, mode, "t" * 200)
-    assert np.asarray(picture).std() > 5
-    assert curve.size == (680, 430)
+def searched(count=20, **more):
+    """Trials whose first key decides alone."""
+    draws = random.Random(1)
+    return [
+        trial(n, 1.0 + abs(n % 7 - 3), optimizer__lr=10.0 ** (n % 7 - 6), train__n_critic=draws.choice([1, 2, 5]), **more)
+        for n in range(count)
+    ]
 
 
-def orange(picture):
-    """Share of the pixels in the colour of the best."""
-    return (np.abs(np.asarray(picture).astype(int) - (0xE8, 0x83, 0x3A)).sum(axis=2) < 12).mean()
+def points(axes):
+    """Positions of what is drawn as points."""
+    drawn = [found for found in axes.collections if isinstance(found, PathCollection)]
+    return [tuple(map(float, xy)) for found in drawn for xy in found.get_offsets()]
 
 
-def test_one_key_makes_a_scatter_and_more_make_parallel_axes():
-    one = [TrialRecord(i, {"lr": 10.0**-i, "same": 3}, "finished", float(i)) for i in range(5)]
-    both = [TrialRecord(i, {"lr": 10.0**-i, "c": i}, "finished", float(i)) for i in range(5)]
-    scatter, parallel = trials_picture(one, "m", "min"), trials_picture(both, "m", "min")
-    assert scatter.size == (680, 430)
-    assert parallel.size != scatter.size
-    assert orange(scatter) > 1e-4
-    assert orange(parallel) > 1e-3
-    assert trials_picture([TrialRecord(0, {}, "finished", 1.0)], "m", "min") is None
+def heading(figure):
+    return figure.get_suptitle()
 
 
-def test_the_best_so_far_ends_at_the_best():
-    trials = [TrialRecord(i, {}, "finished", score) for i, score in enumerate([5.0, 3.0, 4.0, 1.0, 2.0])]
-    pixels = np.abs(np.asarray(best_picture(trials, "m", "min")).astype(int) - (0xE8, 0x83, 0x3A)).sum(axis=2) < 12
-    rows = np.where(pixels)[0]
-    assert rows.min() < 70  # from the worst score at the top …
-    left, right = (np.where(pixels[:, columns])[0] for columns in (slice(0, 110), slice(620, 680)))
-    assert right.min() > left.max() + 200  # … to the best at the bottom
+@pytest.mark.parametrize(("mode", "best"), [("min", [5, 3, 3, 3, 1, 1]), ("max", [5, 5, 5, 5, 5, 5])])
+def test_the_history_is_that_of_the_best_finished_trial(mode, best):
+    ended = [trial(4, 5.0), trial(0, 3.0), trial(2, 0.5, "stopped"), trial(1, 4.0), trial(5, 1.0), trial(3, 0.1, "diverged")]
+    figure = SweepPlots([*ended, trial(6, 0.2, "running")], "m", mode, "rings-1").history()
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 1, 2, 3, 4, 5], best)
+    assert points(axes) == [(0, 5.0), (1, 3.0), (3, 4.0), (4, 1.0)]
+    better = {"min": "less", "max": "more"}[mode]
+    note = "4 of 7 trials; not drawn: 1 running, 1 stopped, 1 diverged"
+    assert heading(figure) == f"rings-1: history of m ({better} is better)\n{note}"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_axes_follow_the_domains():
-    values = [1e-4, 1e-3, 1e-2]
-    log = key_axis("lr", values, {"loguniform": [1e-5, 1]})
-    assert (log.kind, log.position(1e-3)) == ("log", pytest.approx(0.5))
-    assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01"]
-    linear = key_axis("lr", values, {"uniform": [0, 1], "when": {"loss": "hinge"}})
-    assert (linear.kind, linear.position(1e-2), linear.position(1e-4)) == ("linear", 1.0, 0.0)
-    assert key_axis("lr", values).kind == "log"
-    assert key_axis("b", [0.5, 0.9]).kind == key_axis("b", [-1.0, 100.0]).kind == "linear"
-    choice = key_axis("n", [5, 1, 2, 1], {"choice": [1, 2, 5]})
-    assert (choice.kind, [label for _, label in choice.ticks]) == ("category", ["1", "2", "5"])
-    losses = [{"use": "b"}, {"use": "a"}]
-    assert [label for _, label in key_axis("loss", losses, {"choice": losses[::-1]}).ticks] == ["a", "b"]
-    assert key_axis("seed", list(range(100)), {"choice": list(range(100))}).kind == "linear"
-    assert key_axis("flag", [True, False]).kind == key_axis("x", [None, 1.0]).kind == "category"
-    assert len(key_axis("s", [f"v{i}" for i in range(100)]).ticks) <= 12
+def test_trials_that_all_finished_are_counted_plainly():
+    assert heading(SweepPlots(searched(), "m", "min", "s").history()).endswith("\n20 trials")
 
 
-@pytest.mark.parametrize("scores", [[1.0], [0.0, 0.0], [-5.0, 1.0], [1e-9, 1e9], [1.0, 1.1, 1.2, 49.0], [-1e6, 3.0, 4.0, 5.0]])
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_score_axes_hold_every_score(scores, mode):
-    axis = score_axis("m", scores, mode)
-    places = [axis.position(score) for score in scores]
-    assert places == sorted(places)
-    assert 0 <= places[0] <= places[-1] <= 1
-    assert axis.ticks
-    assert all(-0.01 <= place <= 1.01 for place, _ in axis.ticks)
+def test_the_key_that_decides_is_the_most_important():
+    plots = SweepPlots(searched(), "m", "min")
+    (axes,) = plots.importance().axes
+    bars = dict(zip([text.get_text() for text in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches], strict=True))
+    assert plots.keys == ["lr", "n_critic"]
+    assert bars["lr"] > 0.9
+    assert sum(bars.values()) == pytest.approx(1)
 
 
-def test_one_bad_score_does_not_flatten_the_rest():
-    axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
-    assert axis.position(3.0) > 0.2
-    assert axis.position(1000.0) == 1
-    assert axis.ticks[-1][1].startswith("≥ ")
+def test_a_key_that_few_trials_have_does_not_hide_the_one_that_decides():
+    trials = [*searched(20)]
+    for n, each in enumerate(trials):
+        if n % 4 == 0:
+            each.config["loss.weight"] = float(n)
+    plots = SweepPlots(trials, "m", "min")
+    assert plots.keys[0] == "lr"
+    assert set(plots.keys) == {"lr", "n_critic", "weight"}
+    slices = plots.slices().axes
+    assert {axes.get_xlabel(): len(points(axes)) for axes in slices[:3]} == {"lr": 20, "n_critic": 20, "weight": 5}
+    parallel = plots.parallel()
+    assert "absent" in [text.get_text() for axes in parallel.axes for text in axes.get_yticklabels()]
 
 
-def test_and_where_more_is_better_it_is_the_one_at_the_bottom():
-    axis = score_axis("m", [-1000.0, 0.0, 1.0, 2.0, 3.0], "max")
-    assert axis.position(0.0) < 0.8
-    assert axis.position(-1000.0) == 0
-    assert axis.ticks[0] == (0.0, "≤ -9")
-    assert (axis.low, axis.high) == (-9.0, 3.0)  # four times as far from the best as the worst quarter begins
-    axis = score_axis("m", [0.0, 1.0, 2.0, 3.0, 1000.0], "min")
-    assert (axis.low, axis.high) == (0.0, 12.0)
+def test_slices_have_scores_over_values():
+    figure = SweepPlots(searched(5), "m", "min").slices()
+    lr, critic, *_ = figure.axes
+    assert (lr.get_xlabel(), critic.get_xlabel(), lr.get_ylabel(), critic.get_ylabel()) == ("lr", "n_critic", "m", "")
+    assert points(lr) == [pytest.approx((10.0 ** (n - 6), 1.0 + abs(n - 3))) for n in range(5)]
+    assert (lr.get_xscale(), critic.get_xscale()) == ("log", "linear")
+    assert all(float(text.get_text()).is_integer() for text in critic.get_xticklabels())
 
 
-def test_places_of_numbers_and_categories():
-    assert [key_axis("x", [0.0, 10.0], {"uniform": [0, 10]}).position(v) for v in (0, 2.5, 10, -3, 99)] == [0, 0.25, 1, 0, 1]
-    log = key_axis("x", [1e-4, 1.0], {"loguniform": [1e-4, 1]})
-    assert [log.position(v) for v in (1e-4, 1e-3, 1e-2, 1.0)] == pytest.approx([0, 0.25, 0.5, 1])
-    assert [label for _, label in log.ticks] == ["0.0001", "0.001", "0.01", "0.1", "1"]
-    names = key_axis("x", ["b", "a"], {"choice": ["a", "c", "b"]})
-    assert [names.position(v) for v in "ab"] == [0.25, 0.75]
-    assert key_axis("x", [3.0, 3.0]).position(3.0) == 0.5
-    assert key_axis("x", [-1.0, 49.0]).kind == "linear"
-    assert key_axis("x", [1.0, 50.0]).kind == "log"
-    assert key_axis("x", [1.0, 49.0]).kind == "linear"
-    assert [label for _, label in key_axis("x", [10, 9, 100], {"choice": [100, 10, 9]}).ticks] == ["9", "10", "100"]
-    assert [label for _, label in key_axis("x", [0.0, 1.0]).ticks] == ["0", "0.25", "0.5", "0.75", "1"]
-    assert [round(place, 3) for place, _ in key_axis("x", [0.0, 1.0]).ticks] == [0, 0.25, 0.5, 0.75, 1]
-    assert score_axis("m", [1.0, 60.0], "min").kind == "log"
-    assert score_axis("m", [0.0, 60.0], "min").kind == "linear"
+def test_parallel_coordinates_have_a_line_for_each_finished_trial():
+    trials = [*searched(6), trial(6, 9.0, "stopped", optimizer__lr=1.0)]
+    figure = SweepPlots(trials, "m", "min", "rings-1").parallel()
+    base = figure.axes[0]
+    (lines,) = base.collections
+    assert [segment[0][1] for segment in lines.get_segments()] == [4.0, 3.0, 2.0, 1.0, 2.0, 3.0]
+    assert [text.get_text() for text in base.get_xticklabels()] == ["m", "lr", "n_critic"]
+    darkness = [sum(lines.cmap(lines.norm(score))[:3]) for score in (1.0, 4.0)]
+    assert darkness[0] < darkness[1], "the best is the darkest"
+    assert heading(figure).endswith("6 of 7 trials; not drawn: 1 stopped")
 
 
-class Drawing:
-    """What is drawn on axes."""
-
-    def __init__(self):
-        self.lines, self.texts = [], []
-
-    def plot(self, x, y, *args, **style):
-        self.lines.append((x, y, args, style))
-
-    def text(self, *args, **style):
-        self.texts.append(args[2])
+def test_contours_are_of_the_two_most_important_keys():
+    trials = searched(20)
+    for n, each in enumerate(trials):
+        each.config["train.batch_size"] = 16 + n % 2
+        each.score += 3.0 * (n % 2)
+    axes, bar = SweepPlots(trials, "m", "min").contour().axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("batch_size", "lr")
+    assert points(axes) == [pytest.approx((16 + n % 2, 10.0 ** (n % 7 - 6))) for n in range(20)]
+    assert bar.get_ylabel() == "m"
 
 
-def drawn(monkeypatch, ended, mode):
-    drawing = Drawing()
-    monkeypatch.setattr("ganflow.tune.plots._panel", lambda x, y, heading: (drawing, lambda: heading))
-    return best_picture(ended, "m", mode), drawing.lines
+def test_contours_are_of_keys_that_trials_have_together():
+    losses = [{"a__x": float(n)} if n % 2 else {"b__y": float(n * n)} for n in range(12)]
+    trials = [trial(n, float(n), c=n % 3, **config) for n, config in enumerate(losses)]
+    axes = SweepPlots(trials, "m", "min").contour().axes[0]
+    assert "c" in (axes.get_xlabel(), axes.get_ylabel())
+    assert len(points(axes)) == 6
+    without = [trial(n, float(n), **config) for n, config in enumerate(losses)]
+    assert SweepPlots(without, "m", "min").contour() == "no two keys have different values in trials that have both"
 
 
-@pytest.mark.parametrize(("mode", "best", "steps"), [("min", 1, [1, 1, 0, 0]), ("max", 3, [1, 1])])
-def test_the_steps_of_the_best_so_far(monkeypatch, mode, best, steps):
-    ended = [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(
-        [("finished", 3.0), ("diverged", 0.0), ("stopped", 2.0), ("finished", 1.0)]
-    )]  # fmt: skip
-    heading, lines = drawn(monkeypatch, ended, mode)
-    assert heading.endswith(f"best so far {best}")
-    *points, (xs, ys, _, style) = lines
-    assert style["color"] == "#e8833a"
-    assert list(ys) == steps
-    assert sorted(xs) == list(xs)
-    wrong = [x for x, y, marker, _ in points if marker == ("x",)]
-    assert wrong == [pytest.approx(1 / 3)]
-    shades = [style["color"] for _, _, marker, style in points if marker == ("o",)]
-    assert (sum(shades[0]) > sum(shades[2])) == (mode == "min")  # dark is good
+def test_a_single_key_has_no_contours():
+    figures = SweepPlots([trial(n, float(n), lr=float(n)) for n in range(3)], "m", "min").figures()
+    assert list(figures) == ["history.png", "importance.png", "parallel.png", "slice.png"]
+    assert not any(isinstance(figure, str) for figure in figures.values())
 
 
-def test_no_line_of_the_best_where_none_is_finished(monkeypatch):
-    heading, lines = drawn(monkeypatch, [TrialRecord(0, {}, "stopped", 2.0, 10)], "min")
-    assert heading.endswith("none is finished")
-    assert [line[2] for line in lines] == [("o",)]
+@pytest.mark.parametrize(
+    ("trials", "why"),
+    [
+        ([trial(0, 1.0, lr=1.0), trial(1, 2.0, "stopped", lr=2.0)], ["", *["it takes two finished trials at least"] * 4]),
+        ([trial(0, 1.0, lr=1.0), trial(1, 2.0, lr=1.0)], ["", *["no key has different values in the finished trials"] * 4]),
+        ([trial(0, 1.0, lr=1.0), trial(1, 1.0, lr=2.0)], ["", "all finished trials have the same score", "", ""]),
+        ([trial(0, 1.0, "stopped", lr=1.0)], ["no trial has finished", *["it takes two finished trials at least"] * 4]),
+    ],
+)
+def test_why_a_plot_is_missing(trials, why):
+    assert [figure if isinstance(figure, str) else "" for figure in SweepPlots(trials, "m", "min").figures().values()] == why
 
 
-def test_where_none_is_finished_there_are_plots_and_no_best(tmp_path):
-    folder = begin(tmp_path / "s")
-    for number, score in enumerate((1.0, 2.0)):
-        folder.record(number, config={"optimizer.lr": 0.1 * (number + 1)}, state="stopped", score=score, round=4)
-    done = summarize(folder)
-    assert [path.name for path in done.written] == ["trials.csv", "trials.png", "best.png"]
-    assert done.missing[0] == "no best.yaml: no trial is finished, and scores after fewer rounds are not comparable"
+def test_scales_follow_the_domains_or_the_values():
+    trials = [trial(n, n + 1.0, a=10.0**n, b=10.0**n, c=10**n, d=0.1 + n, e=[16, 32, 2048][n]) for n in range(3)]
+    domains = {"a": Uniform(0, 100), "d": LogUniform(0.1, 9), "e": Choice((16, 32, 2048))}
+    panels = SweepPlots(trials, "m", "min", domains=domains).slices().axes
+    scales = {axes.get_xlabel(): axes.get_xscale() for axes in panels if axes.get_xlabel()}
+    assert scales == {"a": "linear", "b": "log", "c": "log", "d": "log", "e": "log"}
 
 
-def test_how_many_have_no_score(monkeypatch):
-    from ganflow.tune.plots import _note_missing
-
-    figure = Drawing()
-    states = [("finished", 1.0), ("diverged", 2.0), ("failed", None), ("running", None), ("waiting", None), ("running", 1.0)]
-    _note_missing(figure, [TrialRecord(n, {}, state, score) for n, (state, score) in enumerate(states)], 0.1)
-    assert figure.texts == ["2 trials without a score", "2 trials not over"]
+def test_values_of_a_normal_domain_are_drawn_as_they_are():
+    trials = [trial(n, n + 1.0, a=-1.0 + n) for n in range(3)]
+    panel = SweepPlots(trials, "m", "min", domains={"a": Normal(0, 1)}).slices().axes[0]
+    assert [x for x, _ in points(panel)] == [-1.0, 0.0, 1.0]
 
 
-def test_whole_numbers_have_whole_ticks():
-    assert [label for _, label in count_axis("n", 3).ticks] == ["1", "2", "3"]
-    assert [label for _, label in count_axis("n", 1).ticks] == ["1"]
+def test_categories_are_short_and_stay_apart():
+    losses = [{"use": f"third-party/{'y' * 30}{n}"} for n in range(3)] + [{"use": "wgan/hinge"}, None, True, 3]
+    figures = SweepPlots([trial(n, n + 1.0, loss=loss) for n, loss in enumerate(losses)], "m", "min").figures()
+    labels = [text.get_text() for text in figures["slice.png"].axes[0].get_xticklabels()]
+    assert labels == ["yyyyyyyyyyy #1", "yyyyyyyyyyy #2", "yyyyyyyyyyy #3", "hinge", "null", "true", "3"]
+    assert [text.get_text() for text in figures["parallel.png"].axes[2].get_yticklabels()] == labels
+
+
+def test_scores_that_differ_by_much_are_drawn_by_their_logarithms():
+    trials = [trial(n, 10.0**n, lr=float(n)) for n in range(3)]
+    plots = SweepPlots(trials, "m", "min")
+    axes = plots.history().axes[0]
+    assert points(axes) == [pytest.approx((n, n)) for n in range(3)]
+    assert axes.yaxis.get_major_formatter()(2.0, 0) == "100"
+    near = SweepPlots([trial(n, 10.0 + n, lr=float(n)) for n in range(3)], "m", "min").history().axes[0]
+    assert points(near) == [(0, 10.0), (1, 11.0), (2, 12.0)]
+
+
+def test_the_eight_most_important_of_many_keys():
+    draws = random.Random(3)
+    trials = []
+    for n in range(40):
+        config = {f"section.of.the.recipe.with_a_very_long_name_of_a_key_{k}": draws.random() for k in range(12)}
+        trials.append(TrialRecord(n, config, "finished", config["section.of.the.recipe.with_a_very_long_name_of_a_key_7"], 4))
+    plots = SweepPlots(trials, "a_metric_with_a_long_name_" * 3, "max", "a-sweep-of-which-" * 9)
+    assert plots.keys[0] == "…ng_name_of_a_key_7"
+    figure = plots.slices()
+    assert {axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()} == set(plots.keys[:8])
+    assert heading(figure).endswith("40 trials; the 8 most important of 12 keys")
+    assert len(plots.importance().axes[0].patches) == 12
+    for made in plots.figures().values():
+        width, height = figure_image(made).size
+        assert width <= 1200
+        texts = [text for axes in made.axes for text in (axes.xaxis.label, axes.yaxis.label)] + made.texts
+        boxes = [text.get_window_extent() for text in texts if text.get_text()]
+        assert all(box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1 for box in boxes)
+
+
+def test_names_below_parallel_coordinates_do_not_overlap():
+    config = {f"section.of.a.very_long_name_of_key_{k}": 1.0 for k in range(8)}
+    trials = [TrialRecord(n, dict.fromkeys(config, n + 1.0), "finished", n + 1.0, 4) for n in range(3)]
+    for count, slanted in ((8, True), (2, False)):
+        some = [replace(t, config=dict(list(t.config.items())[:count])) for t in trials]
+        labels = SweepPlots(some, "m", "min").parallel().axes[0].get_xticklabels()
+        assert len(labels) == count + 1
+        assert [label.get_rotation() > 0 for label in labels] == [slanted] * len(labels)
+
+
+def test_trials_of_several_seeds_are_drawn_by_their_means():
+    runs = [trial(n, 1.0 + n, lr=float(n // 2)) for n in range(6)]
+    figure = SweepPlots(Repeats((0, 1)).trials(runs), "m", "min").history()
+    assert points(figure.axes[0]) == [(0, 1.5), (1, 3.5), (2, 5.5)]
+
+
+@pytest.mark.parametrize("backend", ["svg", None])
+def test_nothing_of_what_plots_change_stays(backend):
+    code = f"""
+import matplotlib, sys
+from matplotlib import pyplot
+if {backend!r}: matplotlib.use({backend!r})
+matplotlib.rcParams["lines.linewidth"] = 7
+mine = pyplot.figure() if {backend!r} else None
+from ganflow.tune.plots import SweepPlots
+from ganflow.tune.records import TrialRecord
+before = {{k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend"}}
+figures = SweepPlots([TrialRecord(n, {{"a": n, "b": n % 2}}, "finished", n + 1.0) for n in range(4)], "m", "min").figures()
+assert len(figures) == 5 and not any(isinstance(figure, str) for figure in figures.values())
+assert {{k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend"}} == before
+assert pyplot.get_fignums() == ([1] if {backend!r} else []) and (mine is None or pyplot.gcf() is mine)
+assert not {backend!r} or matplotlib.get_backend() == {backend!r}
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_sheet_takes_pictures_of_any_size_and_leaves_out_broken_ones(tmp_path):
