@@ -178,6 +178,7 @@ class Tune:
     retries: int = key(2, "times that a trial which died is begun again from its last checkpoint", ge=0)
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
+    confirm: int = key(1, "of packed trials: so many of the best train again, each by itself; these scores are reported", ge=0)
     executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
 
     def __post_init__(self) -> None:
@@ -199,6 +200,9 @@ class Tune:
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
         problems += self._seeds_problems()
+        if self.confirm > 1 and self.pack == 1:
+            text = "trials that are not packed have the scores that they have by themselves; leave it out, or set tune.pack"
+            problems.append(("confirm", text))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:

@@ -55,7 +55,7 @@ class DataRecord(TypedDict):
 
 class Best(TypedDict):
     """The best score so far: of a run with its metric and round, of a sweep with the trial, the number of its
-    run (of the first of several), and its configuration."""
+    run (of the first of several), and its configuration; `packed` is the score that it had before it was trained by itself."""
 
     score: float
     metric: NotRequired[str | None]
@@ -64,6 +64,7 @@ class Best(TypedDict):
     trial: NotRequired[int]
     run: NotRequired[int]
     config: NotRequired[dict[str, Any]]
+    packed: NotRequired[float]
 
 
 class Compiled(TypedDict):
@@ -128,6 +129,7 @@ class RunRecord:
         goals: of the scores for which one is known, by their names: the first of each metric.
         seeds: of a sweep whose trials differ in `train.seed` alone.
         copies, copied_at: pbt: how many times the trial became a copy, and of which round.
+        confirms: of a sweep's run: the packed trial that it trains again by itself.
         metric, mode, trials, over, address: a sweep's.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
@@ -170,6 +172,7 @@ class RunRecord:
     sweep: str = ""
     copies: int = 0
     copied_at: int | None = None
+    confirms: int | None = None
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""
@@ -179,6 +182,11 @@ class RunRecord:
     seeds: list[int] = field(default_factory=list)
     trial_seeds: list[int] = field(default_factory=list)
     trial_quantile: float | None = None
+
+    @property
+    def packed(self) -> bool:
+        """The run's rounds were played together with other trials'."""
+        return self.compile is not None and self.compile["why"].startswith("packed")
 
 
 def read(folder: Path) -> RunRecord:

@@ -83,6 +83,8 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         found["ganflow.sweep"] = sweep.path.name
     if sweep and sweep != folder:
         found["ganflow.trial"] = str(outbox.number(folder))
+        if record.confirms is not None:
+            found["ganflow.confirms"] = str(record.confirms)
     if parent:
         found[PARENT] = parent
     with suppress(OSError, KeyError):  # in a container the user may have no name

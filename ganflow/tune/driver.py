@@ -58,8 +58,8 @@ def remember(table: TrialTable, metric: str, searcher: Searcher, scheduler: Stop
             table.record(number, state="waiting", error="", cause="")
         for other in repeats.runs(repeats.trial(number)):  # the sweep died before all runs of a trial were written down
             if other not in table.trials:
-                table.record(other, config=record.config, state="waiting")
-    for trial in [*table.folder.trials(table.folder.earlier).values(), *repeats.trials(table.trials.values())]:
+                table.record(other, config=record.config, state="waiting", confirms=record.confirms)
+    for trial in [*table.folder.trials(table.folder.earlier).values(), *table.searched()]:
         searcher.tell(trial)
     unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
     if scheduler is not None:
@@ -213,8 +213,11 @@ def _tune(
         scheduler = Population(table, plan.space, plan.mode, rounds, every, plan.tune.seed, room)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display)
-    runs = searcher.total * plan.repeats.size
-    if not unfinished and len(records) >= runs:
+
+    def packed() -> list[TrialRecord]:
+        return table.unconfirmed(plan.tune.confirm, plan.mode)
+
+    if not unfinished and len(table.searched()) >= searcher.total and not packed():
         journal.close()
         return
     template["pack"] = pack = _pack(plan, display.note)
@@ -226,9 +229,9 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
+                search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once, lambda: table.confirm(packed())),
                 scheduler=scheduler,
-                num_samples=runs,
+                num_samples=-1,  # until there is no more to propose
                 max_concurrent_trials=plan.tune.concurrency or None,
                 reuse_actors=True,
             ),

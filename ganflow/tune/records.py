@@ -36,6 +36,9 @@ class TrialRecord:
         cause: MACHINE where it failed for no fault of the trial's: a sweep that goes on tries it again.
         place: its machine: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
+        confirms: the packed trial that this run trains again, by itself.
+        confirmed: of a trial that is trained again so, the first run that does so; it is not recorded.
+        packed: its score before; score, state and the others are then those of the training by itself. It is not recorded.
     """
 
     number: int
@@ -47,6 +50,9 @@ class TrialRecord:
     cause: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
+    confirms: int | None = None
+    confirmed: int | None = None
+    packed: float | None = None
 
     @property
     def over(self) -> bool:
@@ -214,14 +220,15 @@ def score_of(trial: TrialRecord) -> float | None:
 
 
 def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
-    """The best first; then those that have no score yet, then those that ended without one, then what went wrong."""
+    """The best first, and before all those that were confirmed; then those that have no score yet, then those that ended without
+    one, then what went wrong."""
     sign = 1 if mode == "min" else -1
 
     def rank(trial: TrialRecord) -> tuple[int, float, int]:
         score = score_of(trial)
         if score is not None:
-            return 0, sign * score, trial.number
-        return (3 if trial.state in WRONG else 2 if trial.over else 1), 0.0, trial.number
+            return (0 if trial.packed is not None else 1), sign * score, trial.number
+        return (4 if trial.state in WRONG else 3 if trial.over else 2), 0.0, trial.number
 
     return sorted(trials, key=rank)
 
@@ -340,10 +347,13 @@ def table(
     names = short_names(keys)
     ranked = ranking(trials, mode)
     several = any(isinstance(trial, Repeated) for trial in trials)
-    rows = [["trial", "state", metric, *(["± sd (n)"] if several else []), "round", *(names[key] for key in keys)]]
+    again = any(trial.packed is not None for trial in trials)
+    besides = [*(["± sd (n)"] if several else []), *(["packed"] if again else [])]
+    rows = [["trial", "state", metric, *besides, "round", *(names[key] for key in keys)]]
     fixed = len(rows[0]) - len(keys)
     for trial in ranked[:most]:
-        values = [*([spread(trial)] if several else []), played(trial, rounds), *(shown(trial.config, key) for key in keys)]
+        besides = [*([spread(trial)] if several else []), *([number(trial.packed)] if again else [])]
+        values = [*besides, played(trial, rounds), *(shown(trial.config, key) for key in keys)]
         rows.append([str(trial.number), trial.state, number(trial.score), *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:

@@ -6,7 +6,7 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -215,13 +215,22 @@ class Proposals(RaySearcher):
         unfinished: numbers of recorded runs to go on with.
         room: for further trials of Ray's.
         pack: runs of the sweep that are one trial of Ray's.
+        further: makes the runs of the sweep's last stage, when all others are over; returns their numbers.
     """
 
     def __init__(
-        self, table: TrialTable, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1
+        self,
+        table: TrialTable,
+        space: Space,
+        searcher: Searcher,
+        unfinished: list[int],
+        room: Room,
+        pack: int = 1,
+        further: Callable[[], list[int]] = list,
     ) -> None:
         super().__init__()
         self.table, self.space, self._source, self.room, self.pack = table, space, searcher, room, pack
+        self._further = further
         self._unfinished = list(unfinished)
         self._next = 0
         self._learnt: set[int] = set()
@@ -234,16 +243,25 @@ class Proposals(RaySearcher):
             while len(self._unfinished) < self.pack and self._propose():
                 pass
         if not self._unfinished:
+            if any(not trial.over for trial in self.table.trials.values()):
+                return None  # not now: which are the best is known when all are over
+            self._unfinished = self._further()
+        if not self._unfinished:
             return self.FINISHED
         self.table.numbers[trial_id] = numbers = self._first()
         return self.table.specs(numbers, self.space.changes)
 
     def _first(self) -> list[int]:
         """The next runs: those that were packed together before are so again."""
-        first = self._unfinished[0] // self.pack
-        together = [n for n in self._unfinished if n // self.pack == first]
+        first = self._pack_of(self._unfinished[0])
+        together = [n for n in self._unfinished if self._pack_of(n) == first]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together
+
+    def _pack_of(self, number: int) -> tuple[bool, int]:
+        """What runs have in common that train together; those that confirm others are alone."""
+        alone = self.table.trials[number].confirms is not None
+        return alone, number if alone else number // self.pack
 
     def _propose(self) -> bool:
         """Record the runs of a new trial; returns whether there is one."""
@@ -264,7 +282,8 @@ class Proposals(RaySearcher):
     def _tell(self, numbers: Iterable[int], error: bool = False) -> None:
         """Let the searcher learn from trials that are over, as soon as they are: Ray does so a step later."""
         repeats = self.table.repeats
-        for trial in {repeats.trial(number) for number in numbers} - self._learnt:
+        proposed = (number for number in numbers if self.table.trials[number].confirms is None)
+        for trial in {repeats.trial(number) for number in proposed} - self._learnt:
             (known,) = repeats.trials(self.table.trials[number] for number in repeats.runs(trial))
             if error and not known.over:
                 known = replace(known, state="failed")
