@@ -28,7 +28,7 @@ optimizer: {use: rmsprop, lr: 5.0e-4}
 metrics: [{use: sliced_wasserstein, samples: 64}]
 train: {rounds: 2, batch_size: 16, threads: 1}
 track: {mlflow: false}
-tune: {trials: 3, pack: 3, confirm: 2, seeds: SEEDS, space: {optimizer.lr: {loguniform: [1.0e-5, 1.0e-2]}}}
+tune: {trials: 3, pack: PACK, confirm: 2, seeds: SEEDS, space: {optimizer.lr: {loguniform: [1.0e-5, 1.0e-2]}}}
 """
 METRIC = "sliced_w1_64"
 
@@ -46,10 +46,10 @@ class Silent:
 class Swept:
     """A packed sweep of three trials, by hand: what the searcher proposes, and trials that end as they are told to."""
 
-    def __init__(self, path, seeds=1):
+    def __init__(self, path, seeds=1, pack=3):
         self.folder = SweepFolder(path / "runs" / "s")
         self.folder.plots.mkdir(parents=True)
-        self.folder.recipe.write_text(RECIPE.replace("SEEDS", str(seeds)))
+        self.folder.recipe.write_text(RECIPE.replace("SEEDS", str(seeds)).replace("PACK", str(pack)))
         self.plan = make_plan(self.folder.recipe)
         about = {"kind": "sweep", "id": "20260101-000000-0000", "status": "running", "metric": METRIC, "mode": "min", "trials": 3}
         self.folder.update(**about, trial_seeds=list(self.plan.repeats.seeds))
@@ -57,13 +57,13 @@ class Swept:
 
     def again(self):
         """The sweep goes on, from its records."""
-        template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1, "pack": 3}
-        repeats = self.plan.repeats
+        template = {"recipe": "", "about": {}, "metric": METRIC, "mode": "min", "stop": {}, "workers": 1}
+        template["pack"], repeats = self.plan.tune.pack, self.plan.repeats
         self.table = TrialTable(self.folder, template, [], self.folder.mended(), repeats=repeats)
         searcher = make_searcher(self.plan.tune, self.plan.space, "min")
         unfinished = [number for number, trial in sorted(self.table.trials.items()) if not trial.over]
         self.proposals = Proposals(
-            self.table, self.plan.space, searcher, unfinished, Plenty(), 3, lambda: self.table.confirm(self.wanted())
+            self.table, self.plan.space, searcher, unfinished, Plenty(), template["pack"], lambda: self.table.confirm(self.wanted())
         )
         self.watcher = Watcher(self.table, Journal(self.folder.journal), "min", Silent())
 
@@ -134,8 +134,8 @@ def test_one_that_went_wrong_is_not_trained_again(swept):
 
 def test_every_seed_is_trained_again(tmp_path):
     """Means of the packed scores are 2, 1 and 3; those by themselves 1.5 and 1.2."""
-    swept = Swept(tmp_path, seeds=2)
-    assert [[s["number"] for s in swept.ask()] for _ in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    swept = Swept(tmp_path, seeds=2, pack=2)
+    assert [[s["number"] for s in swept.ask()] for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
     for number, score in enumerate([1.5, 2.5, 0.5, 1.5, 2.5, 3.5]):
         swept.end(number, score)
     found = [swept.ask() for _ in range(4)]
