@@ -259,7 +259,7 @@ class Proposals(RaySearcher):
         return together
 
     def _pack_of(self, number: int) -> tuple[bool, int]:
-        """What runs have in common that train together; those that confirm others are alone."""
+        """Key that runs share which train together; those that confirm others are alone."""
         alone = self.table.trials[number].confirms is not None
         return alone, number if alone else number // self.pack
 

@@ -8,6 +8,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
+from ganflow.tracking.contents import best_tags
 from ganflow.tune.callbacks import Watcher
 from ganflow.tune.plan import make_plan
 from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking, table
@@ -63,9 +64,12 @@ class Swept:
         searcher = make_searcher(self.plan.tune, self.plan.space, "min")
         unfinished = [number for number, trial in sorted(self.table.trials.items()) if not trial.over]
         self.proposals = Proposals(
-            self.table, self.plan.space, searcher, unfinished, Plenty(), template["pack"], lambda: self.table.confirm(self.wanted())
+            self.table, self.plan.space, searcher, unfinished, Plenty(), template["pack"], self.further
         )
         self.watcher = Watcher(self.table, Journal(self.folder.journal), "min", Silent())
+
+    def further(self):
+        return self.table.confirm(self.wanted())
 
     def wanted(self):
         return self.table.unconfirmed(2, "min")
@@ -163,6 +167,8 @@ def test_the_scores_by_themselves_are_reported(swept):
     best = swept.folder.read().best
     assert (best["trial"], best["run"], best["score"], best["packed"]) == (2, 4, 2.2, 2.0)
     assert swept.folder.read().over == 3
+    tags = best_tags(swept.folder)
+    assert (tags["ganflow.best.score"], tags["ganflow.best.packed"], tags["ganflow.best.trial"]) == ("2.2", "2.0", "2")
     assert [(e.round, e.values["best"]) for e in entries(swept.folder.journal)] == [(1, 3.0), (2, 1.0), (3, 1.0)]
     assert ended(swept.folder) == [0, 1, 2]
     lines = table(swept.table.pooled(), METRIC, "min", 2)
