@@ -63,9 +63,7 @@ class Swept:
         self.table = TrialTable(self.folder, template, [], self.folder.mended(), repeats=repeats)
         searcher = make_searcher(self.plan.tune, self.plan.space, "min")
         unfinished = [number for number, trial in sorted(self.table.trials.items()) if not trial.over]
-        self.proposals = Proposals(
-            self.table, self.plan.space, searcher, unfinished, Plenty(), template["pack"], self.further
-        )
+        self.proposals = Proposals(self.table, self.plan.space, searcher, unfinished, Plenty(), template["pack"], self.further)
         self.watcher = Watcher(self.table, Journal(self.folder.journal), "min", Silent())
 
     def further(self):
