@@ -45,6 +45,7 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
         return facts | {"error": str(error)}
     best = best_of(trials, record.mode)
     scored: dict[str, Any] = {"trial": best.number, "score": best.score, "config": best.config} if best else {}
+    scored |= {"packed": best.packed} if best and best.packed is not None else {}
     if not best and record.best and "trial" in record.best:
         scored = {**record.best}
     return facts | {

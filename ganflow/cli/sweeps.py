@@ -71,9 +71,9 @@ def sweeps_command(args: argparse.Namespace) -> int:
         say(*described(folder, sweep, trials))
         return 0
     record = folder.read()
-    runs = Repeats.of(record).runs
+    runs = Repeats.of(record).runs_of
     results = [
-        {**asdict(t), "run": str(folder.trial(runs(t.number)[0]).path)}
+        {**asdict(t), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
         for t in records.ranking(trials, record.mode)
     ]
@@ -224,7 +224,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
             yield row(name, value)
     if best := records.best_of(trials, sweep["mode"]):
         config = records.config_line(best.config, list(best.config), 60)
-        yield row("best", f"trial {best.number} with {number(best.score)}: {config}")
+        packed = f" ({number(best.packed)} when it was packed)" if best.packed is not None else ""
+        yield row("best", f"trial {best.number} with {number(best.score)}{packed}: {config}")
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
     for alarm in sweep["alarms"]:

@@ -188,6 +188,7 @@ class Tune:
     )
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
+    confirm: int = key(1, "of packed trials: so many of the best train again, each by itself; these scores are reported", ge=0)
     executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
 
     def __post_init__(self) -> None:
@@ -215,6 +216,9 @@ class Tune:
         if 0 < self.concurrency < self.pack:
             rule = f"tune.concurrency is {self.concurrency}; use as many, or less in a pack"
             problems.append(("pack", f"{self.pack} trials train together, and {rule}"))
+        if self.confirm > 1 and self.pack == 1:
+            text = "trials that are not packed have the scores that they have by themselves; leave it out, or set tune.pack"
+            problems.append(("confirm", text))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:

@@ -55,7 +55,7 @@ class DataRecord(TypedDict):
 
 class Best(TypedDict):
     """The best score so far: of a run with its metric and round, of a sweep with the trial, the number of its
-    run (of the first of several), and its configuration."""
+    run (of the first of several), and its configuration; `packed` is the score that it had before it was trained by itself."""
 
     score: float
     metric: NotRequired[str | None]
@@ -64,6 +64,7 @@ class Best(TypedDict):
     trial: NotRequired[int]
     run: NotRequired[int]
     config: NotRequired[dict[str, Any]]
+    packed: NotRequired[float]
 
 
 class Values(TypedDict):
@@ -155,6 +156,7 @@ class RunRecord:
         values: pbt: the trial's searched values, from its beginning on and from each copy on.
         config: of a sweep's trial: the values of these keys with which it began.
         over_seeds: of a run of a trial of several seeds: the trial's scores, once all its runs are over.
+        confirms: of a sweep's run: the packed trial that it trains again by itself.
         metric, mode, trials, over, address: a sweep's.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
@@ -203,6 +205,7 @@ class RunRecord:
     values: list[Values] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     over_seeds: OverSeeds | None = None
+    confirms: int | None = None
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""
@@ -215,6 +218,11 @@ class RunRecord:
     seeds: list[int] = field(default_factory=list)
     trial_seeds: list[int] = field(default_factory=list)
     trial_quantile: float | None = None
+
+    @property
+    def packed(self) -> bool:
+        """The run's rounds were played together with other trials'."""
+        return self.compile is not None and self.compile["why"].startswith("packed")
 
 
 def read(folder: Path) -> RunRecord:

@@ -92,6 +92,8 @@ def tags(folder: RunFolder, parent: str | None = None) -> dict[str, str]:
         found["ganflow.sweep"] = sweep.path.name
     if sweep and sweep != folder:
         found["ganflow.trial"] = str((outbox.number(folder) or 0) // max(1, len(sweep.read().trial_seeds)))
+        if record.confirms is not None:
+            found["ganflow.confirms"] = str(record.confirms)
     if record.searched:
         found["ganflow.searched"] = ", ".join(record.searched)[:_LONGEST_TAG]
     if parent:

@@ -154,7 +154,7 @@ class Control:
             Refused: they are not in the space.
         """
         point = check_values(values, self.space)
-        number = max(self.count, 1 + max((trial.number for trial in self.table.pooled()), default=-1))
+        number = max(self.count, 1 + max(map(self.table.repeats.trial, self.table.trials), default=-1))
         config = self.space.sample(random.Random(f"{self.seed}/{number}"), point)
         for run in self.table.repeats.runs(number):
             self.table.record(run, config=config, state="waiting", request=request)

@@ -107,7 +107,7 @@ class Display(Shown):
         if now == before:
             return
         self._announced[trial.number] = now
-        words = [f"trial {trial.number} {trial.state}"]
+        words = [f"trial {trial.number} {trial.state}", "by itself" if trial.confirmed is not None else ""]
         if trial.over:
             score = f"{self.metric} {records.number(trial.score)} {records.spread(trial)}".rstrip()
             words += [score] if trial.score is not None else []

@@ -65,10 +65,10 @@ def remember(
             table.record(number, state="waiting", error="", cause="", **({"crashes": 0} if retry_failed else {}))
         for other in repeats.runs(repeats.trial(number)):  # the sweep died before all runs of a trial were written down
             if other not in table.trials:
-                table.record(other, config=record.config, state="waiting")
+                table.record(other, config=record.config, state="waiting", confirms=record.confirms)
     unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
     histories = {number: scored(table.folder.trial(number), metric) for number in table.trials} if scheduler is not None else {}
-    for trial in [*table.folder.trials(table.folder.earlier).values(), *repeats.trials(table.trials.values())]:
+    for trial in [*table.folder.trials(table.folder.earlier).values(), *table.searched()]:
         searcher.tell(trial)
     if scheduler is not None:
         stopped = scheduler.remember(in_time(together(histories, repeats)))
@@ -267,7 +267,11 @@ def _tune(
     unfinished = remember(table, plan.metric, searcher, rule, retry_failed=retry_failed)
     journal = Journal(folder.journal)
     watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
-    if proposed and not unfinished:
+
+    def packed() -> list[TrialRecord]:
+        return table.unconfirmed(plan.tune.confirm, plan.mode)
+
+    if proposed and not unfinished and not packed():
         journal.close()
         begins()
         return None
@@ -282,7 +286,7 @@ def _tune(
         tuner = tune.Tuner(
             tune.with_resources(Trial, bundles(plan.tune)),
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once),
+                search_alg=Proposals(table, plan.space, searcher, unfinished, room, at_once, lambda: table.confirm(packed())),
                 scheduler=rule or InTurn(room),
                 num_samples=-1,  # until the searcher has no more, and none can be added
                 max_concurrent_trials=math.ceil(plan.tune.concurrency / at_once) or None,  # Ray counts packs

@@ -40,6 +40,9 @@ class TrialRecord:
         request: id of the request that added it; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
+        confirms: the packed trial that this run trains again, by itself.
+        confirmed: of a trial that is trained again so, the first run that does so; it is not recorded.
+        packed: its score before; score, state and the others are then those of the training by itself. It is not recorded.
     """
 
     number: int
@@ -53,6 +56,9 @@ class TrialRecord:
     request: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
+    confirms: int | None = None
+    confirmed: int | None = None
+    packed: float | None = None
 
     @property
     def over(self) -> bool:
@@ -232,17 +238,19 @@ def score_of(trial: TrialRecord) -> float | None:
 
 
 def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
-    """The best first: finished trials by their scores; then the others with a score, those of more rounds before those of fewer,
-    by which scores are comparable; then those that have none yet, then those that ended without one, then what went wrong."""
+    """The best first: trials that were confirmed, and then other finished ones, by their scores; then the others with a score,
+    those of more rounds before those of fewer, by which scores are comparable; then those that have none yet, then those that
+    ended without one, then what went wrong."""
     return sorted(trials, key=lambda trial: _rank(trial, mode))
 
 
 def _rank(trial: TrialRecord, mode: str) -> tuple[int, int, float, int]:
     score = score_of(trial)
     if score is None:
-        return (4 if trial.state in WRONG else 3 if trial.over else 2), 0, 0.0, trial.number
+        return (5 if trial.state in WRONG else 4 if trial.over else 3), 0, 0.0, trial.number
     finished = trial.state == "finished"
-    return (0 if finished else 1), (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
+    place = 2 if not finished else 1 if trial.packed is None else 0
+    return place, (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
 
 
 def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
@@ -363,10 +371,13 @@ def table(
     names = short_names(keys)
     ranked = ranking(trials, mode)
     several = any(isinstance(trial, Repeated) for trial in trials)
-    rows = [["trial", "state", metric, *(["± sd (n)"] if several else []), "round", *(names[key] for key in keys)]]
+    again = any(trial.packed is not None for trial in trials)
+    besides = [*(["± sd (n)"] if several else []), *(["packed"] if again else [])]
+    rows = [["trial", "state", metric, *besides, "round", *(names[key] for key in keys)]]
     fixed = len(rows[0]) - len(keys)
     for trial in ranked[:most]:
-        values = [*([spread(trial)] if several else []), played(trial, rounds), *(shown(trial.config, key) for key in keys)]
+        besides = [*([spread(trial)] if several else []), *([number(trial.packed)] if again else [])]
+        values = [*besides, played(trial, rounds), *(shown(trial.config, key) for key in keys)]
         rows.append([str(trial.number), trial.state, number(trial.score), *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:

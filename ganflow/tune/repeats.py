@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 import numpy as np
@@ -48,12 +48,34 @@ class Repeats:
         """The runs of a trial."""
         return range(trial * self.size, (trial + 1) * self.size)
 
+    def runs_of(self, trial: TrialRecord) -> range:
+        """The runs whose scores a trial has: those by themselves where it was confirmed."""
+        return self.runs(trial.number if trial.confirmed is None else self.trial(trial.confirmed))
+
     def score(self, scores: Sequence[float]) -> float:
         """Score of a trial whose runs have these."""
         return mean(scores) if self.quantile is None else float(np.quantile(scores, self.quantile))
 
     def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """The trials of these runs, by number."""
+        """The trials of these runs, by number. A packed one that was trained again by itself is as that ended."""
+        pooled = self._pooled(runs)
+        again = {trial.confirms: trial for trial in pooled if trial.confirms is not None}
+        return [self._confirmed(trial, again.get(trial.number)) for trial in pooled if trial.confirms is None]
+
+    def searched(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """The trials as the searcher knows them: with scores that are all of the search, so that they can be compared."""
+        return self._pooled(run for run in runs if run.confirms is None)
+
+    def _confirmed(self, trial: TrialRecord, again: TrialRecord | None) -> TrialRecord:
+        """A trial with the score of its training by itself; until that is over, with the one that it had."""
+        if again is None:
+            return trial
+        first = self.runs(again.number)[0]
+        if again.over:
+            return replace(again, number=trial.number, confirms=None, confirmed=first, packed=trial.score)
+        return replace(trial, state=again.state, round=again.round, place=again.place, error=again.error, confirmed=first)
+
+    def _pooled(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         if not self.seeds:
             return list(runs)
         found: dict[int, list[TrialRecord]] = {}
@@ -75,6 +97,7 @@ class Repeats:
             error="; ".join(told),
             cause=next((run.cause for run in runs if run.cause), ""),
             place=next((run.place for run in runs if run.state == "running"), runs[0].place),
+            confirms=runs[0].confirms,
             runs=runs,
             mean=mean(scores) if scores else None,
             sd=stdev(scores) if len(scores) > 1 else None,

@@ -7,7 +7,7 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -222,13 +222,22 @@ class Proposals(RaySearcher):
         unfinished: numbers of recorded runs to go on with.
         room: for further trials of Ray's.
         pack: runs of the sweep that are one trial of Ray's.
+        further: makes the runs of the sweep's last stage, when all others are over; returns their numbers.
     """
 
     def __init__(
-        self, table: TrialTable, space: Space, searcher: Searcher, unfinished: list[int], room: Room, pack: int = 1
+        self,
+        table: TrialTable,
+        space: Space,
+        searcher: Searcher,
+        unfinished: list[int],
+        room: Room,
+        pack: int = 1,
+        further: Callable[[], list[int]] = list,
     ) -> None:
         super().__init__()
         self.table, self.space, self._source, self.room, self.pack = table, space, searcher, room, pack
+        self._further = further
         self._unfinished = list(unfinished)
         self._proposed: list[int] = []
         self._next = 0
@@ -239,8 +248,13 @@ class Proposals(RaySearcher):
             return None  # not now
         self._tell([n for numbers in self.table.numbers.values() for n in numbers if self.table.trials[n].over])
         numbers = self._added() or self._left_over() or self._new()
+        if not numbers and all(trial.over for trial in self.table.trials.values()):  # which are the best is known now
+            self._unfinished = self._further()
+            numbers = self._left_over()
+            if not numbers:
+                return self.FINISHED
         if not numbers:  # while trials run, others may be added
-            return None if any(not trial.over for trial in self.table.trials.values()) else self.FINISHED
+            return None
         self.table.numbers[trial_id] = numbers
         return self.table.specs(numbers, self.space.changes)
 
@@ -254,9 +268,14 @@ class Proposals(RaySearcher):
     def _left_over(self) -> list[int]:
         """Runs to go on with: those that were packed together before are so again."""
         self._unfinished = [number for number in self._unfinished if not self.table.trials[number].over]
-        together = [n for n in self._unfinished if n // self.pack == self._unfinished[0] // self.pack]
+        together = [n for n in self._unfinished if self._pack_of(n) == self._pack_of(self._unfinished[0])]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together
+
+    def _pack_of(self, number: int) -> tuple[bool, int]:
+        """Key that runs share which train together; those that confirm others are alone."""
+        alone = self.table.trials[number].confirms is not None
+        return alone, number if alone else number // self.pack
 
     def _new(self) -> list[int]:
         """The next runs that nobody has begun."""
@@ -284,7 +303,8 @@ class Proposals(RaySearcher):
     def _tell(self, numbers: Iterable[int], error: bool = False) -> None:
         """Let the searcher learn from trials that are over, as soon as they are: Ray does so a step later."""
         repeats = self.table.repeats
-        for trial in {repeats.trial(number) for number in numbers} - self._learnt:
+        proposed = (number for number in numbers if self.table.trials[number].confirms is None)
+        for trial in {repeats.trial(number) for number in proposed} - self._learnt:
             (known,) = repeats.trials(self.table.trials[number] for number in repeats.runs(trial))
             if error and not known.over:
                 known = replace(known, state="failed")

@@ -25,7 +25,7 @@ from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
-from ganflow.tune.records import SweepFolder, TrialRecord, rounds_of
+from ganflow.tune.records import SweepFolder, TrialRecord, ranking, rounds_of, score_of
 from ganflow.tune.repeats import Repeats
 
 
@@ -182,6 +182,29 @@ class TrialTable:
         """The trials, each with its runs as one."""
         return self.repeats.trials(self.trials.values())
 
+    def searched(self) -> list[TrialRecord]:
+        """The trials as the searcher knows them."""
+        return self.repeats.searched(self.trials.values())
+
+    def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
+        """Of so many of the best trials those that were packed, and have not been trained by themselves."""
+        known = {trial.confirms for trial in self.trials.values()}
+        best = [trial for trial in ranking(self.searched(), mode)[:most] if score_of(trial) is not None]
+        return [trial for trial in best if trial.number not in known and self._packed(trial.number)]
+
+    def _packed(self, trial: int) -> bool:
+        runs = map(self.folder.trial, self.repeats.runs(trial))
+        return any(run.is_run() and run.read().packed for run in runs)
+
+    def confirm(self, trials: Iterable[TrialRecord]) -> list[int]:
+        """Record runs that train packed trials again, each by itself; returns their numbers, which follow the others."""
+        made: list[int] = []
+        for again, trial in enumerate(trials, max(map(self.repeats.trial, self.trials), default=-1) + 1):
+            for number in self.repeats.runs(again):
+                self.record(number, config=trial.config, confirms=trial.number)
+                made.append(number)
+        return made
+
     def record(self, number: int, **values: Any) -> TrialRecord:
         """Write down what is new about a trial."""
         known = self.trials.setdefault(number, TrialRecord(number, {}))
@@ -218,11 +241,14 @@ class TrialTable:
                 copy = {"copy": source, "copy_at": at, "copies": len(trial.copied)}
             if self.varies:
                 copy["config"] = trial.config
-            about = {**self.template["about"], "trial": self.repeats.trial(number), "config": trial.config}
+            about, alone = {**self.template["about"], "trial": self.repeats.trial(number)}, dict[str, Any]()
+            about["config"] = trial.config
+            if trial.confirms is not None:
+                about, alone = {**about, "confirms": trial.confirms}, {"pack": 1}
             folder = str(self.folder.trial(number).path)
             seed = self.repeats.seed(number)
             every = [*self.common, *([] if seed is None else [f"train.seed={seed}"]), *changes(trial.config)]
-            values = {**self.template, **copy, "about": about, "changes": every}
+            values = {**self.template, **copy, **alone, "about": about, "changes": every}
             made.append(TrialSpec(number=number, folder=folder, **values))
         return as_config(made)
 

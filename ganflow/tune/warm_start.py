@@ -36,7 +36,7 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
         how = f"{record.metric} {record.mode}, and this sweep is by {plan.metric} {plan.mode}; use tune.metric={record.metric}"
         raise GanflowError(f"--from: {old.sweep} was judged by {how}")
     repeats = Repeats.of(record)
-    over = [trial for trial in repeats.trials(old.trials().values()) if trial.state in ("finished", "stopped")]
+    over = [trial for trial in repeats.searched(old.trials().values()) if trial.state in ("finished", "stopped")]
     used, why = list[TrialRecord](), ""
     for trial in over:
         reason = _unfit(plan, old, repeats, trial)

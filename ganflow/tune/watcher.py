@@ -65,9 +65,9 @@ class Watcher(tune.Callback):
         self.spent: Spent | None = None
         self.leaving: dict[int, str] = {}
         self._noted: set[str] = set()
-        self._over = sum(t.over for t in table.pooled())
+        self._over = sum(t.over for t in table.searched())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
-        self.note_best()
+        self.note_course()
 
     def end(self) -> None:
         """Record the end of Ray's part: trials that are not over wait for the sweep to go on."""
@@ -191,9 +191,12 @@ class Watcher(tune.Callback):
         names = ("score", "round", "place", "state", "error", *(["cause"] if cause else []))
         self.table.folder.record(number, **{name: getattr(known, name) for name in names})
         self._warn(number)
-        over = sum(t.over for t in self.table.pooled())
+        over = sum(t.over for t in self.table.searched())
         if over > self._over:
             self._over = over
+            self._note_over_seeds(number)
+            self.note_course()
+        elif known.confirms is not None:
             self._note_over_seeds(number)
             self.note_best()
 
@@ -220,15 +223,20 @@ class Watcher(tune.Callback):
             text = f"damaged checkpoint passed over: {file['why']}; gone on from round {file['gone_on_from']}"
             self._once(self.display.warn, f"trial {number}: {text}")
 
+    def note_course(self) -> None:
+        """Write the search's best so far in the journal, by the number of trials that are over; and what `note_best` does."""
+        if best := best_of(self.table.searched(), self.mode):
+            self.journal.append(self._over, {"best": float(best.score or 0.0)})
+        self.note_best()
+
     def note_best(self) -> None:
-        """Write the best so far, in run.json, and in the journal by the number of trials that are over."""
+        """Write in run.json the best so far, once one was confirmed the best of those."""
         best = best_of(self.table.pooled(), self.mode)
         values: dict[str, Any] = {"over": self._over}
         if best is not None:
-            self.journal.append(self._over, {"best": float(best.score or 0.0)})
-            repeats = self.table.repeats
-            run = {"run": repeats.runs(best.number)[0]} if repeats.seeds else {}
-            values["best"] = {"trial": best.number, **run, "score": best.score, "config": best.config}
+            run = self.table.repeats.runs_of(best)[0]
+            more = {**({"run": run} if run != best.number else {}), **({} if best.packed is None else {"packed": best.packed})}
+            values["best"] = {"trial": best.number, "score": best.score, "config": best.config, **more}
         self.table.folder.update(**values)
 
 
