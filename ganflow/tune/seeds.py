@@ -26,7 +26,7 @@ from ganflow.runs.journal import Journal
 from ganflow.tracking.destination import check_recipe
 from ganflow.tune.driver import Outcome
 from ganflow.tune.plan import Reports
-from ganflow.tune.records import SweepFolder, best_of
+from ganflow.tune.records import SweepFolder, best_of, ranking, score_of
 from ganflow.tune.repeats import scores_of
 
 
@@ -183,7 +183,9 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
 def _note(folder: SweepFolder, mode: str) -> None:
     """Note in record and journal what is known now that a seed is over."""
     trials = folder.trials()
-    best, over = best_of(trials.values(), mode), sum(trial.over for trial in trials.values())
+    over = sum(trial.over for trial in trials.values())
+    furthest = ranking([t for t in trials.values() if score_of(t) is not None], mode)[:1]  # where all were stopped
+    best = best_of(trials.values(), mode) or next(iter(furthest), None)
     known = {"best": {"trial": best.number, "score": best.score, "config": best.config}} if best else {}
     folder.update(over=over, **known)
     found = summary(folder)
