@@ -258,7 +258,8 @@ def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tm
         process.playing(number=0)
         code, out, err = process.end()
     assert code == 0
-    assert re.search(r"the sweep's budget of 0\.00\d+ hours is used up; go on with more", out), out
+    more = float(words[4].partition("=")[2])
+    assert f"the sweep's budget of {more:g} hours is used up; go on with more: ganflow tune --resume h tune.budget.hours=" in out
     assert played(run)[-1] > max(before)
     assert rounds_played_again(before, run) == 0
     assert sweep.read().seconds > record.seconds
