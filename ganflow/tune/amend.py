@@ -15,6 +15,7 @@ from ganflow.runs import folders
 from ganflow.tune.plan import destination
 from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
+from ganflow.tune.repeats import Repeats
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
 WHY = {
@@ -71,7 +72,8 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
     if before.tune.search == "grid":
         what = "tune.trials: a grid has as many trials as points, and these cannot become more"
         raise GanflowError(f"{what}; {_instead(folder, [*overrides, 'tune.search=random'])}")
-    proposed = len(folder.trials())
+    trials = Repeats.of(folder.read()).searched(folder.trials().values())
+    proposed = sum(not trial.request for trial in trials)
     if after.tune.trials < proposed:
         few = f"{proposed} trials have been proposed already, so {after.tune.trials} are too few"
         raise GanflowError(f"tune.trials: {few}; use {proposed} or more")

@@ -119,12 +119,8 @@ def check_values(values: dict[str, Any], space: Space) -> Config:
 
 
 def total_of(count: int, trials: Iterable[TrialRecord]) -> int:
-    """Number of trials that there will be.
-
-    Args:
-        count: of those that the searcher proposes. Trials that were added have numbers from there on.
-    """
-    return count + sum(trial.number >= count for trial in trials)
+    """Number of trials that there will be: those that the searcher proposes, and those that were added."""
+    return count + sum(bool(trial.request) for trial in trials)
 
 
 class Control:
@@ -147,7 +143,7 @@ class Control:
         """Stop a trial that waits: the sweep does not go on with it."""
         stop(self.table, number)
 
-    def add(self, values: dict[str, Any], request: str = "") -> int:
+    def add(self, values: dict[str, Any], request: str = BY_HAND) -> int:
         """Add a trial with these values, others drawn at random; returns its number.
 
         Raises:
@@ -262,7 +258,7 @@ class Live(Control, tune.Callback):
             super().stop(number)  # also what the machine broke
             self.searcher.tell(next(trial for trial in self.table.pooled() if trial.number == number))
 
-    def add(self, values: dict[str, Any], request: str = "") -> int:
+    def add(self, values: dict[str, Any], request: str = BY_HAND) -> int:
         number = super().add(values, request)
         runs = self.table.repeats.runs(number)
         self.searcher.tell(TrialRecord(number, self.table.trials[runs[0]].config))

@@ -258,7 +258,7 @@ def _tune(
     folder.update(trials=control.total)
     display.expect(control.total)
     budget = Budget(plan.tune, folder)
-    proposed = all(plan.repeats.runs(trial)[0] in table.trials for trial in range(searcher.total))
+    proposed = sum(not trial.request for trial in table.searched()) >= searcher.total
     over = [trial for trial in table.trials.values() if trial.over and not tried_again(trial, retry_failed)]
     spent = budget.spent(sum(trial.state == "failed" for trial in over))
     if spent and not (proposed and len(over) == len(table.trials)):

@@ -37,7 +37,7 @@ class TrialRecord:
         cause: MACHINE where it failed for no fault of the trial's, BUDGET where it was stopped with the whole sweep: a sweep
             that goes on tries it again.
         crashes: how often its process died, or raised what is no sentence, over all resumes.
-        request: id of the request that added it; "" where the searcher proposed it.
+        request: id of the request that added it, or "by hand"; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
         copied: pbt: (trial, round) that it was last copied from.
         confirms: the packed trial that this run trains again, by itself.

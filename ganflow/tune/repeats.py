@@ -86,7 +86,7 @@ class Repeats:
     def _repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
         scores = [score for run in runs if (score := score_of(run)) is not None]
         state = self._state(runs)
-        told = [f"seed {self.seed(run.number)}: {run.error}" for run in runs if run.error]
+        errors = [f"seed {self.seed(run.number)}: {run.error}" for run in runs if run.error]
         sound = len(runs) == self.size and all(run.over for run in runs) and state not in WRONG
         return Repeated(
             number=number,
@@ -94,10 +94,11 @@ class Repeats:
             state=state,
             score=self.score(scores) if sound and scores else None,
             round=min(run.round for run in runs),
-            error="; ".join(told),
+            error="; ".join(errors),
             cause=next((run.cause for run in runs if run.cause), ""),
             place=next((run.place for run in runs if run.state == "running"), runs[0].place),
             confirms=runs[0].confirms,
+            request=runs[0].request,
             runs=runs,
             mean=mean(scores) if scores else None,
             sd=stdev(scores) if len(scores) > 1 else None,

@@ -210,7 +210,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
     rows.writerow(["trial", "state", metric, *around, "round", *keys, *heads, "error", "place", "run"])
     for trial in ranking(trials, mode):
         found = scores[trial.number]
-        own = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
+        tried = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
         others: list[Any] = []
         for name in names:
             each = found.get(name)
@@ -219,7 +219,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
         spread = [_number(trial.sd), trial.n] if isinstance(trial, Repeated) else list[Any]()
         spread += [_number(trial.packed)] if again else []
         ends = [" ".join(trial.error.split()), trial.place, " ".join(run.id for run in runs[trial.number])]
-        rows.writerow([trial.number, trial.state, _number(trial.score), *spread, trial.round, *own, *others, *ends])
+        rows.writerow([trial.number, trial.state, _number(trial.score), *spread, trial.round, *tried, *others, *ends])
     return text.getvalue()
 
 

@@ -40,17 +40,21 @@ class Searcher(ABC):
         self.seed, self.space, self.study = tune.seed, space, study
         self.total = space.count(tune)
 
-    def propose(self, number: int) -> Config | None:
-        """The config of a trial; None where there are no more."""
-        if number >= self.total:
+    def propose(self, number: int, passed: int = 0) -> Config | None:
+        """The config of a trial; None where there are no more.
+
+        Args:
+            passed: numbers below this one whose trials were not proposed here.
+        """
+        if number - passed >= self.total:
             return None
-        config = self.config(number)
+        config = self.config(number, number - passed)
         self.tell(TrialRecord(number, config))
         return config
 
     @abstractmethod
-    def config(self, number: int) -> Config:
-        """The config of a trial."""
+    def config(self, number: int, nth: int) -> Config:
+        """The config of a trial, which is the nth to be proposed."""
 
     def tell(self, trial: TrialRecord) -> None:
         """Learn from a trial: that it is proposed, or how it ended. One with a negative number is another sweep's."""
@@ -72,8 +76,8 @@ class FixedSearch(Searcher):
         super().__init__(tune, space, study)
         self.configs = list(itertools.islice(space.configs(tune), self.total))
 
-    def config(self, number: int) -> Config:
-        return self.configs[number]
+    def config(self, number: int, nth: int) -> Config:
+        return self.configs[nth]
 
 
 class LearningSearch(Searcher):
@@ -81,9 +85,9 @@ class LearningSearch(Searcher):
 
     learns = True
 
-    def config(self, number: int) -> Config:
+    def config(self, number: int, nth: int) -> Config:
         points = self.space.points
-        return self.space.sample(self.random(number), points[number]) if number < len(points) else self.next(number)
+        return self.space.sample(self.random(number), points[nth]) if nth < len(points) else self.next(number)
 
     @abstractmethod
     def next(self, number: int) -> Config:
@@ -289,7 +293,8 @@ class Proposals(RaySearcher):
         repeats = self.table.repeats
         while repeats.runs(self._next)[0] in self.table.trials:
             self._next += 1
-        config = self._source.propose(self._next)
+        others = {repeats.trial(n) for n, trial in self.table.trials.items() if trial.request or trial.confirms is not None}
+        config = self._source.propose(self._next, sum(other < self._next for other in others))
         if config is None:
             return False
         for number in repeats.runs(self._next):

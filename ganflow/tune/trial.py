@@ -97,8 +97,7 @@ class Trial(tune.Trainable):
         return {**judged, **more}
 
     def _judged(self, results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-        """The result that a scheduler reads. That of runs that take turns has a score when all that are not over have one of a
-        new round: their mean."""
+        """Result for schedulers; of runs that take turns their mean, when all that are not over have a score of a new round."""
         if not self.trials[0].spec.turns:
             return results.get(0, {}) if len(self.trials) == 1 else {}
         self._turn |= {i: result for i, result in results.items() if "score" in result}

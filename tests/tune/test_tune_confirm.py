@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from ganflow.tune.callbacks import Watcher
 
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
@@ -17,6 +16,7 @@ from ganflow.tune.report import best_recipe, ended
 from ganflow.tune.schedulers import Room
 from ganflow.tune.search import Proposals, make_searcher
 from ganflow.tune.trials import TrialTable
+from ganflow.tune.watcher import Watcher
 
 RECIPE = """\
 name: packed

@@ -161,12 +161,10 @@ def test_a_trial_that_waits_or_would_be_tried_again_is_stopped_for_good(planned,
 
 
 def test_how_many_trials_there_will_be():
-    def trials(*numbers):
-        return {number: TrialRecord(number, {}) for number in numbers}
-
-    assert total_of(4, {}) == total_of(4, trials(0, 1)) == 4
-    assert total_of(4, trials(0, 4, 5)) == 6
-    assert total_of(8, trials(0, 4, 5)) == 8  # extended to eight in all
+    proposed, added = [TrialRecord(n, {}) for n in (0, 1)], [TrialRecord(n, {}, request=BY_HAND) for n in (4, 5)]
+    assert total_of(4, []) == total_of(4, proposed) == 4
+    assert total_of(4, [*proposed, *added]) == 6
+    assert total_of(8, [*proposed, *added]) == 10  # the searcher proposes eight
 
 
 @pytest.mark.parametrize(
@@ -453,7 +451,8 @@ def test_a_trial_that_waits_is_stopped_at_once_and_the_searcher_hears_of_it(runn
     made = running()
     ask(made.sweep, stop=3)
     made.step()
-    assert (made.stopped, made.told, left(made.sweep)) == ([(3, BY_HAND)], [(3, {LR: 0.001}, None, {})], [])
+    ((trial,),) = [told[:-1] for told in made.told]
+    assert (made.stopped, trial.number, trial.config, left(made.sweep)) == ([(3, BY_HAND)], 3, {LR: 0.001}, [])
 
 
 def test_one_of_a_pack_is_not_stopped_alone(running):
@@ -469,7 +468,8 @@ def test_a_trial_that_is_added_is_to_be_begun_next(running):
     ask(made.sweep, add={LR: 0.002, "optimizer.beta1": 0.5})
     made.step()
     assert (made.table.added, made.totals, left(made.sweep)) == ([4], [5], [])
-    assert made.told == [(4, {LR: 0.002, "optimizer.beta1": 0.5}, None, {"over": False})]
+    ((trial,),) = [told[:-1] for told in made.told]
+    assert (trial.number, trial.config, trial.over) == (4, {LR: 0.002, "optimizer.beta1": 0.5}, False)
 
 
 def test_the_whole_sweep_is_stopped_as_by_ctrl_c(running):
