@@ -253,7 +253,7 @@ def _scale(tried: Sequence[float], domain: Domain | None) -> Domain:
     """Domain of numbers, from the least to the largest that was tried."""
     low, high = min(tried), max(tried)
     unknown = domain is None or isinstance(domain, Choice)
-    if low > 0 and (isinstance(domain, LogUniform) or (unknown and high >= WIDE * low)):
+    if low > 0 and ((domain is not None and domain.positive) or (unknown and high >= WIDE * low)):
         return LogUniform(low, high)
     return RandInt(int(low), int(high) + 1) if all(isinstance(v, int) for v in tried) else Uniform(low, high)
 

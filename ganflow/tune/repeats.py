@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
-import numpy as np
-
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
@@ -54,7 +52,11 @@ class Repeats:
 
     def score(self, scores: Sequence[float]) -> float:
         """Score of a trial whose runs have these."""
-        return mean(scores) if self.quantile is None else float(np.quantile(scores, self.quantile))
+        if self.quantile is None:
+            return mean(scores)
+        import numpy as np  # which commands that list sweeps do without
+
+        return float(np.quantile(scores, self.quantile))
 
     def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         """The trials of these runs, by number. A packed one that was trained again by itself is as that ended."""

@@ -97,7 +97,7 @@ class Trial(tune.Trainable):
         return {**judged, **more}
 
     def _judged(self, results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-        """Result for schedulers; of runs that take turns their mean, when all that are not over have a score of a new round."""
+        """Result for schedulers. Runs in turns have one together, their mean, when all that are not over have a new score."""
         if not self.trials[0].spec.turns:
             return results.get(0, {}) if len(self.trials) == 1 else {}
         self._turn |= {i: result for i, result in results.items() if "score" in result}

@@ -221,7 +221,7 @@ class Searching:
     def __init__(self):
         self.told, self.known = [], []
 
-    def propose(self, number):
+    def propose(self, number, passed=0):
         return {"optimizer.lr": float(number)}
 
     def tell(self, trial):

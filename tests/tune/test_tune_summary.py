@@ -480,6 +480,16 @@ assert not {backend!r} or matplotlib.get_backend() == {backend!r}
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_where_none_is_finished_there_is_no_best_and_no_plot(tmp_path):
+    folder = begin(tmp_path / "s")
+    for number, score in enumerate((1.0, 2.0)):
+        folder.record(number, config={"optimizer.lr": 0.1 * (number + 1)}, state="stopped", score=score, round=4)
+    done = summarize(folder)
+    assert [path.name for path in done.written] == ["trials.csv"]
+    assert done.missing[0] == "no best.yaml: no trial is finished, and scores after fewer rounds are not comparable"
+    assert done.missing[1] == "no history.png in plots/: no trial has finished"
+
+
 def test_the_sheet_takes_pictures_of_any_size_and_leaves_out_broken_ones(tmp_path):
     sizes = [(64, 64), (3000, 2000), (530, 530)]
     given = []
