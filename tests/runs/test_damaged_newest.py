@@ -120,6 +120,7 @@ def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
     journal = SimpleNamespace(rewind=lambda round: None, close=lambda: None)
     display = SimpleNamespace(warn=said.append, note=said.append, update=lambda trials: None)
     book.record = lambda number, **values: None
+    book.pooled = book.searched = lambda: list(book.trials.values())
     Watcher(book, journal, "min", display).end()
     assert said == [
         "trial 0: damaged checkpoint passed over: round-00000006.safetensors does not match its digest; gone on from round 5"
