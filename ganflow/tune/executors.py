@@ -122,14 +122,15 @@ class Alone(Executor):
 
 class Turns(Executor):
     """Trials side by side in one process, each by itself until its next score, so that what they have in common is known early.
-    Every one of them trains as it would alone: the random state changes with the turn.
+    Every one of them trains as it would alone: the random state changes with the turn. The one furthest behind is the next.
 
     Args:
         scores: returns true if a step of a trial has a score.
+        last: the round of each trial's last score, of trials that go on; else 0.
     """
 
-    def __init__(self, scores: Callable[[Any], bool]) -> None:
-        self.scores = scores
+    def __init__(self, scores: Callable[[Any], bool], last: Sequence[int]) -> None:
+        self.scores, self.last = scores, list(last)
         self._sessions: dict[int, TrialSession] = {}
         self._status = ""  # with which all of them are to end
 
@@ -138,21 +139,22 @@ class Turns(Executor):
         randoms: dict[int, Any] = {}
         device = pick_device(trials[0].recipe.train.device)
         while turns:
-            for i, steps in list(turns.items()):
-                if i in randoms:
-                    load_random_state(device, *randoms[i])
-                try:
-                    for step in steps:
-                        yield [(i, step)]
-                        if not self._status and self.scores(step):
-                            break
-                    else:
-                        del turns[i]
-                        yield [(i, None)]
-                except GanflowError as error:
+            i = min(turns, key=lambda i: (self.last[i], i))
+            if i in randoms:
+                load_random_state(device, *randoms[i])
+            try:
+                for step in turns[i]:
+                    yield [(i, step)]
+                    if not self._status and self.scores(step) and step.round > self.last[i]:
+                        self.last[i] = step.round
+                        break
+                else:
                     del turns[i]
-                    yield [(i, error)]
-                randoms[i] = random_state(device)
+                    yield [(i, None)]
+            except GanflowError as error:
+                del turns[i]
+                yield [(i, error)]
+            randoms[i] = random_state(device)
 
     def _steps(self, i: int, trial: TrialRun) -> Iterator[Any]:
         if not self._status:

@@ -55,7 +55,8 @@ class Trial(tune.Trainable):
         self._executor: Executor | None = None
         self._reports: Iterator[Reported] | None = None
         self._left: list[int] = []  # indices of the trials that the executor has
-        self._turn: dict[int, dict[str, Any]] = {}  # of runs that take turns: the last news of each that had a score
+        self._scores: dict[int, dict[int, float | None]] = {}  # of runs in turns: of each its scores by round
+        self._compared = 0  # the last round at which they had one together
 
     def step(self) -> dict[str, Any]:
         """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, a sentence for the user, and
@@ -77,7 +78,9 @@ class Trial(tune.Trainable):
         results: dict[int, dict[str, Any]] = {}
         until = time.monotonic() + STEP
         alone = self.trials[0] if len(self.trials) == 1 else None
-        self._reports = self._reports or self._played()
+        if self._reports is None:
+            results |= self._recalled()
+            self._reports = self._played()
         judged: dict[str, Any] = {}
         try:
             for reported in self._reports:
@@ -100,15 +103,26 @@ class Trial(tune.Trainable):
         """Result for schedulers. Runs in turns have one together, their mean, when all that are not over have a new score."""
         if not self.trials[0].spec.turns:
             return results.get(0, {}) if len(self.trials) == 1 else {}
-        self._turn |= {i: result for i, result in results.items() if "score" in result}
-        playing = [i for i in range(len(self.trials)) if i not in self.over]
-        if not playing or any(i not in self._turn for i in playing):
+        for i, result in results.items():
+            if "score" in result:
+                self._scores.setdefault(i, {})[result["round"]] = result["score"]
+        playing = [self._scores.get(i, {}) for i in range(len(self.trials)) if i not in self.over]
+        round = max(set.intersection(*map(set, playing)), default=0) if playing else 0
+        if round <= self._compared:
             return {}
-        turn, self._turn = self._turn, {}
-        scores = [turn[i]["score"] for i in playing if turn[i]["score"] is not None]
+        self._compared = round
+        scores = [score for known in playing if (score := known[round]) is not None]
         score = Repeats(quantile=self.trials[0].spec.quantile).score(scores) if len(scores) == len(playing) else None
-        number = self.trials[0].number // len(self.trials)
-        return {"trial": number, "round": min(turn[i]["round"] for i in playing), "state": "running", "score": score}
+        return {"trial": self.trials[0].number // len(self.trials), "round": round, "state": "running", "score": score}
+
+    def _recalled(self) -> dict[int, dict[str, Any]]:
+        """Results of runs in turns that go on: one that is ahead of the others may be stopped before it plays again."""
+        found = {}
+        for i, trial in enumerate(self.trials):
+            if trial.spec.turns and i not in self.over and (scores := trial.state.recall()):
+                self._scores[i] = dict(scores)
+                found[i] = trial.state.result("running")
+        return found
 
     def _played(self) -> Iterator[Reported]:
         """Reports of the trials that are not over, by their indices among all."""
@@ -117,7 +131,7 @@ class Trial(tune.Trainable):
             return
         trials = [self.trials[i] for i in left]
         first = trials[0].spec
-        turns = Turns(lambda step: first.metric in step.values)
+        turns = Turns(lambda step: first.metric in step.values, [max(self._scores.get(i, {}), default=0) for i in left])
         self._executor = turns if first.turns else executor_of(first.sweep_recipe, first.pack)
         for reports in self._executor.play(trials):
             yield [(left[i], step) for i, step in reports]

@@ -137,6 +137,14 @@ class TrialState:
         result = {"trial": spec.number, "copies": spec.copies, "round": self.round, "state": state, "place": host, "error": ""}
         return {**result, "score": self.score} if scored else result
 
+    def recall(self) -> dict[int, float | None]:
+        """Note the last score of the run's journal; returns all of them by round."""
+        every = [(entry.round, entry.values.get(self.spec.metric)) for entry in entries(self.spec.run.journal)]
+        scores = {round: score if math.isfinite(score) else None for round, score in every if score is not None}
+        if scores:
+            self.round, self.score = max(scores), scores[max(scores)]
+        return scores
+
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""

@@ -190,7 +190,7 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
     rule = make_scheduler(read_recipe(sweep.recipe).tune, "min", 6000)
     histories = {n: scored(sweep.trial(n), "sliced_w1_256") for n in trials}
     assert rule.remember(in_time(histories)) == {2, 3, 5}
-    rungs = {round: set(map(int, seen)) for round, seen in rule.rule._brackets[0]._rungs}
+    rungs = {round: set(map(int, seen)) for round, seen in rule.rules[0]._brackets[0]._rungs}
     assert rungs == {600: {0, 2, 3, 5}, 1800: {0, 2, 3, 5} & rungs[1800], 5400: {0}}
 
 

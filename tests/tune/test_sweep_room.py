@@ -126,11 +126,11 @@ from ganflow.tune.search import OptunaSearch
 
 propose = OptunaSearch.propose
 
-def noted(self, number):
+def noted(self, number, passed=0):
     with open("asked.jsonl", "a") as file:
         known = self.study.study.get_trials(deepcopy=False)
         print(json.dumps([number, sorted(t.user_attrs["ganflow.trial"] for t in known if t.state.is_finished())]), file=file)
-    return propose(self, number)
+    return propose(self, number, passed)
 
 OptunaSearch.propose = noted
 sys.exit(main(sys.argv[1:]))

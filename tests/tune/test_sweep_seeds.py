@@ -13,13 +13,13 @@ from ganflow.recipe.yaml import to_flow
 from ganflow.runs.folders import RunFolder
 
 pytestmark = pytest.mark.slow
-COMMON = ("tune.seeds=[5, 2]", "tune.trials=3", "train.rounds=3000", "train.keep=3")
+COMMON = ("tune.seeds=[5, 2]", "tune.trials=3", "train.rounds=1500", "train.keep=3")
 
 
 def alone(folder, config, seed):
     """`ganflow run` of a trial's recipe with one of its seeds."""
     own = [f"{key}={to_flow(value)}" for key, value in config.items()]
-    changes = [*own, f"train.seed={seed}", "train.rounds=3000", "train.sample_every=3000", "train.threads=1", "~tune"]
+    changes = [*own, f"train.seed={seed}", "train.rounds=1500", "train.sample_every=1500", "train.threads=1", "~tune"]
     command = [sys.executable, "-m", "ganflow", "run", "tiny.yaml", *changes, "-q"]
     done = subprocess.run([*command, "--runs", f"alone-{seed}"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seeded, tmp_path)
     changes, sweep = seeded
     recipe(tmp_path)
     with Tuning.new(tmp_path, "seeded", *changes) as process:
-        process.playing(1000)
+        process.playing(500)
         process.kill()
     with Tuning.resumed(tmp_path, "seeded") as process:
         process.playing(500)
