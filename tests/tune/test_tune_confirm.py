@@ -208,3 +208,10 @@ def test_the_best_recipe_says_how_far_its_score_may_be_off(swept):
     assert f"Packed with other trials it had {METRIC} 2.2; this score is of the same training by itself" in text
     assert "Of 2 trials the two lie 15 % apart in the median, 20 % at most." in text
     assert "tune.confirm" not in text
+
+
+def test_a_score_by_itself_counts_more_than_a_better_one_in_a_pack():
+    alone = TrialRecord(0, {}, "finished", 2.0, packed=1.0)
+    trials = [TrialRecord(1, {}, "finished", 1.5), TrialRecord(2, {}, "stopped", 0.5), alone]
+    assert [trial.number for trial in ranking(trials, "min")] == [0, 1, 2]
+    assert best_of(trials, "min") is alone
