@@ -142,7 +142,7 @@ def main() -> None:
     from cluster_helpers import OwnCluster
 
     options: list[Any] = ["--num-cpus", args.cpus, "--num-gpus", args.gpus]
-    # Sixty processes that start on a few cores keep Ray's node from answering its head, which holds it for dead after some seconds.
+    # Sixty processes that start on a few cores keep Ray's node from answering its head, which soon holds it for dead.
     patient = ("env", "RAY_health_check_timeout_ms=100000", "RAY_health_check_failure_threshold=50")
     with OwnCluster(cpus=0 if args.nodes else args.cpus, before=patient, dashboard=False) as cluster:
         os.environ.update(cluster.environment())
