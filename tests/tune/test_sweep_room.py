@@ -138,7 +138,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cpus", [1, 0.5])
+@pytest.mark.parametrize("cpus", [0.5])
 def test_what_optuna_knows_when_it_is_asked(cpus, two_cores, tmp_path):
     """A proposal is made as soon as all trials before it have got resources or are over: all but those that play are known."""
     recipe(tmp_path, TINY.replace("rounds: 6000", "rounds: 600"))
