@@ -25,7 +25,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder, is_sweep
 from ganflow.runs.journal import entries
 from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_other_folder, store_uri, typed
-from ganflow.tracking.outbox import MISSING, State, artifacts, configured, over_seeds, points, samples, seen, settings, trials
+from ganflow.tracking.outbox import MISSING, State, artifacts, noted, points, samples, seen, settings, trials
 
 LOG = "tracking.log"
 
@@ -140,7 +140,7 @@ def _unsent(folder: RunFolder) -> Unsent | None:
     if state.seen == seen(folder) and not state.error:
         return None
     status = folder.read().status
-    left = sum(1 for _ in points([*configured(folder), *over_seeds(folder), *entries(folder.journal)], state.steps))
+    left = sum(1 for _ in points([*noted(folder), *entries(folder.journal)], state.steps))
     pictures = len({round for round, _ in samples(folder)} - set(state.images)) if settings(folder)["images"] else 0
     ended = state.status == status or (state.status == "killed" and status == "running")
     if not left and not pictures and ended and not state.error:

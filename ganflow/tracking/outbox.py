@@ -242,6 +242,12 @@ def decides(key: str, name: str) -> bool:
     return all(step in left for step in dotted(key).split("."))
 
 
+def noted(folder: RunFolder) -> Iterator[Entry]:
+    """The numbers that a run's record has for MLflow, as entries of its journal."""
+    yield from configured(folder)
+    yield from over_seeds(folder)
+
+
 def dotted(key: str) -> str:
     """A key of the recipe as parameters are called: "modifiers.0.c" for modifiers[0].c."""
     return re.sub(r"\[(\d+)\]", r".\1", key)

@@ -277,8 +277,7 @@ class Sender:
     def _send_points(self, client: MlflowClient, evaluated: Sequence[Evaluation]) -> None:
         from mlflow.entities import Metric
 
-        noted = [*outbox.configured(self.folder), *outbox.over_seeds(self.folder)]
-        new = [*points([*noted, *self._journal.new()], self.state.steps)]
+        new = [*points([*outbox.noted(self.folder), *self._journal.new()], self.state.steps)]
         new += outbox.scores(evaluated, self.state.evaluated)
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]

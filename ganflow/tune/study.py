@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-NUMBER, SWEEP = "ganflow.trial", "ganflow.sweep"
-"""Attributes of Optuna's trials: a trial's number in its sweep; the sweep, where it is another, whose results are used."""
+NUMBER = "ganflow.trial"
+"""Attribute of Optuna's trials: a trial's number in its sweep."""
 STARTUP = 10
 """Trials that are drawn at random before anything is concluded."""
 

@@ -32,23 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 STEPS = 4
 FULL = 0.9  # of the room: from there on the cluster is full
-RECIPE = """\
-name: many
-data: {use: gaussians, layout: ring}
-prior: {use: normal, dim: 2}
-generator: {use: mlp, width: 8, depth: 1}
-critic: {use: mlp, width: 8, depth: 1}
-loss: {use: non_saturating}
-optimizer: {use: adam, lr: 1.0e-3, beta1: 0.5, beta2: 0.9}
-metrics:
-  - {use: sliced_wasserstein, samples: 256}
-train: {rounds: 400, batch_size: 16, compile: never, device: cpu}
-track: {mlflow: false}
-tune:
-  retries: 9
-  space:
-    optimizer.lr: {loguniform: [1.0e-4, 1.0e-2]}
-"""
+CHANGES = ("train.rounds=400", "train.device=cpu", "tune.retries=9")
 
 
 class Sleeper(tune.Trainable):
@@ -110,12 +94,13 @@ def show(name: str, spans: list[tuple[float, float]], room: int, cpu: float) -> 
 
 def play(name: str, trials: int, address: str, changes: list[str], room: int, real: bool) -> None:
     """A sweep from its beginning to its end, in this process."""
+    from sweep_helpers import recipe
+
     from ganflow.tune import driver, trial
     from ganflow.tune.plan import begin, make_plan
 
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
-    (folder / "many.yaml").write_text(RECIPE)
-    plan = make_plan(folder / "many.yaml", [f"tune.trials={trials}", *changes])
+    plan = make_plan(recipe(folder), [*CHANGES, f"tune.trials={trials}", *changes])
     sweep = begin(plan, folder / "runs", "many")
     if not real:
         trial.Trial = Sleeper  # type: ignore[assignment,misc]
