@@ -153,3 +153,8 @@ def _forget(stream: TextIO) -> None:
         stream.flush()
     except (OSError, ValueError):
         pass
+
+
+def plural(count: float, word: str) -> str:
+    """ "1 trial", "2 trials", "0.5 GPUs"."""
+    return f"{count:g} {word}{'' if count == 1 else 's'}"

@@ -19,7 +19,7 @@ AVOIDED = set(re.findall(r"\w+", """
 """))  # fmt: skip
 ORDERS = {  # "order" where things are put in one, and not what somebody is asked to do, which is a spec
     "ganflow/recipe/overrides.py": "the sort key of overrides",
-    "ganflow/tune/space.py": "keys after those that their conditions name",
+    "ganflow/space/space.py": "keys after those that their conditions name",
     "plugins/ganflow_inpainting/masks.py": "a permutation of pixels",
     "plugins/ganflow_inpainting/search.py": "argsort",
     "plugins/ganflow_layers/split.py": "a permutation of examples",

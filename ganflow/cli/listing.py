@@ -32,8 +32,9 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
-    from ganflow.tune.records import best_of, counts
+    from ganflow.tune.records import best_of
     from ganflow.tune.repeats import Repeats
+    from ganflow.tune.table import counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}, "alarms": [], "error": None}

@@ -81,7 +81,7 @@ def check_command(args: argparse.Namespace) -> int:
         try:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
             if isinstance(read, Recipe) and read.tune is not None:
-                from ganflow.tune.reading import read_space
+                from ganflow.space.reading import read_space
 
                 read_space(read, recipe, overrides)
         except GanflowError as error:

@@ -26,9 +26,9 @@ from ganflow.cli.listing import (
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
-from ganflow.tune import records
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, number
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, ranking
 from ganflow.tune.repeats import Repeats
+from ganflow.tune.table import config_line, counted, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
     results = [
         {**asdict(t), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
-        for t in records.ranking(trials, record.mode)
+        for t in ranking(trials, record.mode)
     ]
     say_json({**sweep, "results": results, "files": [str(path) for path in files(folder)], "about": record.raw})
     return 0
@@ -121,8 +121,8 @@ def _add(folder: SweepFolder, more: list[str]) -> int:
     """Have a trial tried."""
     from ganflow.recipe import read_recipe
     from ganflow.recipe.overrides import assignments
+    from ganflow.space.reading import read_space
     from ganflow.tune.control import Control, ask, check_values
-    from ganflow.tune.reading import read_space
     from ganflow.tune.trials import TrialTable
 
     if not more:
@@ -209,7 +209,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     record = folder.read()
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
     yield row("folder", shown_path(folder.path))
-    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {records.counted(trials, sweep['trials'])}")
+    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
     if sweep["metric"]:
         yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
     if sweep["created"]:
@@ -222,8 +222,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     for name in ("address", "host", "pid", "error"):
         if value := getattr(record, name):
             yield row(name, value)
-    if best := records.best_of(trials, sweep["mode"]):
-        config = records.config_line(best.config, list(best.config), 60)
+    if best := best_of(trials, sweep["mode"]):
+        config = config_line(best.config, list(best.config), 60)
         packed = f" ({number(best.packed)} when it was packed)" if best.packed is not None else ""
         yield row("best", f"trial {best.number} with {number(best.score)}{packed}: {config}")
         if folder.best.exists():
@@ -237,7 +237,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        yield from records.table(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width)
+        yield from lines(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width)
     if record.seeds:
         from ganflow.tune.seeds import summary
 

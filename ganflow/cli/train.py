@@ -181,10 +181,10 @@ def tune_command(args: argparse.Namespace) -> int:
     if args.resume and args.earlier:
         raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
+    from ganflow.cluster.address import parse_address
     from ganflow.tune import driver
-    from ganflow.tune.cluster import parse_address
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
-    from ganflow.tune.records import table
+    from ganflow.tune.table import lines
     from ganflow.tune.warm_start import earlier_trials
 
     address = parse_address(args.address)
@@ -193,7 +193,7 @@ def tune_command(args: argparse.Namespace) -> int:
         known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
         return _dry_run(plan, known, used)
     if address.kind == "job":
-        from ganflow.tune.submit import submit
+        from ganflow.cluster.submit import submit
 
         recipe = make_plan(name, overrides).recipe if name else None
         more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
@@ -234,7 +234,7 @@ def tune_command(args: argparse.Namespace) -> int:
     trials = plan.repeats.trials(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        say(*table(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
+        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
     say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.spent:

@@ -12,8 +12,8 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders
+from ganflow.space.reading import read_space
 from ganflow.tune.plan import destination
-from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.repeats import Repeats
 

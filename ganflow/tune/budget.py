@@ -6,8 +6,9 @@ import math
 import time
 from dataclasses import dataclass
 
+from ganflow.printing import plural
 from ganflow.recipe import Tune
-from ganflow.tune.records import SweepFolder, plural
+from ganflow.tune.records import SweepFolder
 
 NOTED = 30.0
 """Seconds between notes of what was used: as much may be forgotten where the driver is killed."""

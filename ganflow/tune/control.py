@@ -21,11 +21,11 @@ from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.machine import broken
 from ganflow.runs import folders
+from ganflow.space.space import Config, Space
+from ganflow.space.validation import read_point
 from ganflow.tune.budget import Budget
 from ganflow.tune.records import SweepFolder, TrialRecord
-from ganflow.tune.space import Config, Space
 from ganflow.tune.trials import TrialTable
-from ganflow.tune.validation import read_point
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption

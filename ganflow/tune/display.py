@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
-from ganflow.tune import records
-from ganflow.tune.records import TrialRecord, best_of
+from ganflow.tune import table
+from ganflow.tune.records import WRONG, TrialRecord, best_of, ranking
 from ganflow.tune.trials import Durations
 
 if TYPE_CHECKING:
@@ -109,10 +109,10 @@ class Display(Shown):
         self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}", "by itself" if trial.confirmed is not None else ""]
         if trial.over:
-            score = f"{self.metric} {records.number(trial.score)} {records.spread(trial)}".rstrip()
+            score = f"{self.metric} {table.number(trial.score)} {table.spread(trial)}".rstrip()
             words += [score] if trial.score is not None else []
-            words += [f"{records.played(trial, self.rounds)} rounds"]
-            words += [" ".join(trial.error.split()) if trial.state in records.WRONG else self._best()]
+            words += [f"{table.played(trial, self.rounds)} rounds"]
+            words += [" ".join(trial.error.split()) if trial.state in WRONG else self._best()]
             over = sum(t.over for t in self.trials)
             words += [f"{over}/{self.total} over" if self.total else f"{over} over"]
         elif now[1] > before[1]:
@@ -131,11 +131,11 @@ class Display(Shown):
             self.note(line)
 
     def _config(self, trial: TrialRecord) -> str:
-        return records.config_line(trial.config, self.keys)
+        return table.config_line(trial.config, self.keys)
 
     def _best(self) -> str:
         best = best_of(self.trials, self.mode)
-        return f"best {records.number(best.score)} (trial {best.number})" if best else "no best yet"
+        return f"best {table.number(best.score)} (trial {best.number})" if best else "no best yet"
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]
@@ -143,7 +143,7 @@ class Display(Shown):
         return [*times, f"about {clock(left)} left"] if left else times
 
     def _summary(self) -> str:
-        return "  ".join([records.counted(self.trials, self.total), self._best(), *self._clock()])
+        return "  ".join([table.counted(self.trials, self.total), self._best(), *self._clock()])
 
     def _print(self, line: str) -> None:
         super()._print(line)
@@ -163,12 +163,12 @@ class Display(Shown):
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
         grid.add_column()
-        states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in records.counts(self.trials, self.total).items() if n]
+        states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
         parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
         grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
         best = best_of(self.trials, self.mode)
         if best:
-            score = (escaped(f"{self.metric} {records.number(best.score)}"), "bold green")
+            score = (escaped(f"{self.metric} {table.number(best.score)}"), "bold green")
             grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
         return grid
 
@@ -183,10 +183,10 @@ class Display(Shown):
         rows = trials
         if len(trials) > height:
             running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
-            others = [t for t in records.ranking(trials, self.mode) if t not in running]
+            others = [t for t in ranking(trials, self.mode) if t not in running]
             rows = running + others[: height - len(running)]
-        keys = records.differing(trials, self.keys)
-        names = records.short_names(keys)
+        keys = table.differing(trials, self.keys)
+        names = table.short_names(keys)
         best = best_of(trials, self.mode)
         body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         body.add_column("trial", no_wrap=True, justify="right")
@@ -197,9 +197,9 @@ class Display(Shown):
             body.add_column(Text(escaped(names[key])), no_wrap=True, overflow="ellipsis")
         body.add_column("where", no_wrap=True, overflow="ellipsis", style="dim")
         for trial in rows:
-            values = [Text(escaped(records.shown(trial.config, key))) for key in keys]
+            values = [Text(escaped(table.shown(trial.config, key))) for key in keys]
             state = Text(escaped(trial.state), style=COLOURS.get(trial.state, ""))
-            score = Text(records.number(trial.score), style="bold green" if trial is best else "")
-            body.add_row(str(trial.number), state, score, records.played(trial, self.rounds), *values, Text(escaped(trial.place)))
+            score = Text(table.number(trial.score), style="bold green" if trial is best else "")
+            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]

@@ -214,9 +214,9 @@ def _tune(
         os.environ.setdefault(name, value)
     from ray import tune
 
-    from ganflow.tune import compat
+    from ganflow.cluster import compat
+    from ganflow.cluster.joining import connect, guarded
     from ganflow.tune.budget import Budget
-    from ganflow.tune.cluster import connect, guarded
     from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import preflight

@@ -19,12 +19,12 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
 from ganflow.recipe.sections import NAME
 from ganflow.runs import folders
+from ganflow.space.domains import Choice
+from ganflow.space.reading import read_space
+from ganflow.space.space import Space
 from ganflow.tracking.destination import check_recipe
-from ganflow.tune.domains import Choice
-from ganflow.tune.reading import read_space
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.repeats import Repeats
-from ganflow.tune.space import Space
 
 if TYPE_CHECKING:
     from ganflow.contract.data import Data

@@ -11,10 +11,12 @@ from math import log10
 from typing import Any
 
 from ganflow.pictures.figure import INK
-from ganflow.tune.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
-from ganflow.tune.records import TrialRecord, counted, cut, exact, plural, score_of, short_names, value
-from ganflow.tune.space import Config
+from ganflow.printing import plural
+from ganflow.space.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
+from ganflow.space.space import Config
+from ganflow.tune.records import TrialRecord, score_of
 from ganflow.tune.study import frozen, quietly
+from ganflow.tune.table import counted, cut, exact, short_names, value
 
 # isort: split
 import matplotlib  # after the figures, which import it safely

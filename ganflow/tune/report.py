@@ -17,22 +17,11 @@ from PIL import Image, UnidentifiedImageError
 from ganflow.errors import GanflowError
 from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
-from ganflow.printing import escaped
+from ganflow.printing import escaped, plural
 from ganflow.runs.folders import RunFolder, here
-from ganflow.tune.records import (
-    Repeated,
-    SweepFolder,
-    TrialRecord,
-    best_of,
-    config_line,
-    differing,
-    keys_of,
-    number,
-    plural,
-    ranking,
-    score_of,
-)
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, ranking, score_of
 from ganflow.tune.repeats import Repeats, scores_of
+from ganflow.tune.table import config_line, differing, keys_of, number
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -171,8 +160,8 @@ def _pictures(
         searched: the trials as the searcher knows them, whose scores are comparable.
     """
     from ganflow.pictures.figure import figure_image
+    from ganflow.space.reading import read_domains
     from ganflow.tune.plots import SweepPlots
-    from ganflow.tune.reading import read_domains
 
     ends = {number: at for at, number in enumerate(ended(folder))}
     by_end = sorted(searched, key=lambda trial: ends.get(trial.number, len(ends)))

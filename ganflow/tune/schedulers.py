@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ganflow.recipe import Tune
-from ganflow.tune.space import Space
+from ganflow.space.space import Space
 from ganflow.tune.trials import TrialTable
 
 AHEAD = 100

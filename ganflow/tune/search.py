@@ -15,10 +15,10 @@ from ray.tune.search import Searcher as RaySearcher
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune
-from ganflow.tune.domains import Domain
+from ganflow.space.domains import Domain
+from ganflow.space.space import Config, Space
 from ganflow.tune.records import TrialRecord
 from ganflow.tune.schedulers import Room
-from ganflow.tune.space import Config, Space
 from ganflow.tune.study import STARTUP, Study, make_sampler
 from ganflow.tune.trials import TrialTable
 

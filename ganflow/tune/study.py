@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganflow.tune.domains import Domain
+from ganflow.space.domains import Domain
+from ganflow.space.space import Config, Space
 from ganflow.tune.records import TrialRecord
-from ganflow.tune.space import Config, Space
 
 if TYPE_CHECKING:
     import optuna

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ganflow.errors import GanflowError
+from ganflow.printing import plural
 from ganflow.recipe import differences, kept_recipe
 from ganflow.recipe.values import steps
 from ganflow.tune.plan import Plan, in_common
-from ganflow.tune.records import SweepFolder, TrialRecord, plural, score_of
+from ganflow.tune.records import SweepFolder, TrialRecord, score_of
 from ganflow.tune.repeats import Repeats
 
 _INDIFFERENT = (

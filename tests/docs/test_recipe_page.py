@@ -11,7 +11,7 @@ from docs_helpers import DOCS, compare
 from ganflow.contract.settings import keys
 from ganflow.recipe.sections import Head, Track, Train, Tune
 from ganflow.recipe.yaml import to_flow
-from ganflow.tune.scales import DOMAINS, read_domain
+from ganflow.space.scales import DOMAINS, read_domain
 
 PAGE = DOCS / "recipe.md"
 EXAMPLES = {

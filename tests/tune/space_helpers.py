@@ -10,8 +10,8 @@ from ganflow import key, part, settings
 from ganflow.errors import RecipeError, SettingsError
 from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
 from ganflow.recipe import Recipe, read_recipe
-from ganflow.tune.reading import read_space
-from ganflow.tune.space import Space
+from ganflow.space.reading import read_space
+from ganflow.space.space import Space
 
 RECIPE = """\
 name: small

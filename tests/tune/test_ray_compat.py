@@ -14,7 +14,7 @@ from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-from ganflow.tune import compat
+from ganflow.cluster import compat
 
 
 def in_a_process(code, **env):
@@ -55,7 +55,7 @@ def test_every_death_of_a_process_is_one_that_tune_knows(monkeypatch):
 
 @pytest.mark.parametrize("token", ["", "a" * 32])
 def test_a_token_is_found_and_sent(token, tmp_path):
-    code = "from ganflow.tune import compat; print(compat.has_token(), *compat.token_headers().values())"
+    code = "from ganflow.cluster import compat; print(compat.has_token(), *compat.token_headers().values())"
     env = {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     if not token:
         code = code.replace(", *compat.token_headers().values()", "")
@@ -141,5 +141,5 @@ def test_the_processes_of_a_start_that_failed_are_ended(tmp_path):
 
 
 def test_a_light_command_imports_no_ray():
-    code = "import sys, ganflow.tune.compat; print('ray' in sys.modules)"
+    code = "import sys, ganflow.cluster.compat; print('ray' in sys.modules)"
     assert in_a_process(code, PYTHONPATH=":".join(sys.path)) == ["False"]

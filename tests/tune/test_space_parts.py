@@ -7,7 +7,7 @@ from space_helpers import RECIPE
 
 from ganflow.errors import RecipeError
 from ganflow.recipe import Tune, read_recipe
-from ganflow.tune.reading import read_space
+from ganflow.space.reading import read_space
 
 PARTS = "optimizer: {generator: adam, critic: adam, generator.net.0: {use: sgd, lr: 0.5}}"
 TEXT = RECIPE.replace("optimizer: {use: adam, lr: 1.0e-3, beta1: 0.5, beta2: 0.9}", PARTS)

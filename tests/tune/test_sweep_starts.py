@@ -13,7 +13,7 @@ from sweep_helpers import Tuning, recipe, resume, tune
 
 from ganflow.runs.journal import entries
 from ganflow.tracking import store
-from ganflow.tune import records
+from ganflow.tune import table
 from ganflow.tune.records import SweepFolder
 
 pytestmark = [
@@ -82,7 +82,7 @@ def test_the_best_so_far_never_gets_worse_where_trials_are_stopped_early(tmp_pat
     assert set(scores) <= set(finished.values())
     assert (sweep.read().best["trial"], sweep.read().best["score"], scores[-1]) == (number, finished[number], finished[number])
     assert f"trial {number}, with sliced_w1_256" in sweep.best.read_text()
-    assert f"best {records.number(finished[number])} (trial {number})" in err.splitlines()[-1]
+    assert f"best {table.number(finished[number])} (trial {number})" in err.splitlines()[-1]
     client = client_of(tmp_path)
     parent = parents(client)["a"]
     assert [(m.step, m.value) for m in client.get_metric_history(parent.info.run_id, "best")] == noted
@@ -93,7 +93,7 @@ KILLED = """
 import os, sys, threading, time
 from pathlib import Path
 from ganflow.errors import GanflowError
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 
 def children():
     for entry in Path("/proc").glob("[0-9]*"):

@@ -8,10 +8,11 @@ import tempfile
 
 import pytest
 
+from ganflow.cluster import joining
+from ganflow.cluster.address import check_cluster, parse_address
+from ganflow.cluster.joining import connect
 from ganflow.errors import GanflowError
 from ganflow.runs.lock import is_locked, locked
-from ganflow.tune import cluster
-from ganflow.tune.cluster import check_cluster, connect, parse_address
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_jobs_are_submitted_elsewhere():
 
 def test_only_folders_that_nobody_holds_are_removed(tmp_path, monkeypatch):
     """Those that killed sweeps left; not one that a sweep holds, or is about to: it has just been made."""
-    monkeypatch.setattr(cluster, "_LONGEST", len(str(tmp_path)))
+    monkeypatch.setattr(joining, "_LONGEST", len(str(tmp_path)))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     left, held, fresh = (tmp_path / f"ganflow-ray-1-{name}" for name in ("left", "held", "fresh"))
     foreign = tmp_path / "ganflow-1-left"
@@ -107,19 +108,19 @@ def test_only_folders_that_nobody_holds_are_removed(tmp_path, monkeypatch):
         (folder / ".lock").touch()
         if folder != fresh:
             os.utime(folder, (0, 0))
-    with locked(held / ".lock"), cluster._folder() as mine:
+    with locked(held / ".lock"), joining._folder() as mine:
         assert mine.parent == tmp_path
         assert is_locked(mine / ".lock")
         assert {*tmp_path.iterdir()} == {held, fresh, foreign, mine}
         os.utime(mine, (0, 0))
-        with cluster._folder():
+        with joining._folder():
             assert mine.exists()
     assert {*tmp_path.iterdir()} == {held, fresh, foreign}
 
 
 LOCAL = """
 import os, signal, sys
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 signal.signal(signal.SIGTERM, mine := lambda *_: None)
 with connect("local", gpus=4):
     import ray
@@ -181,7 +182,7 @@ def guarded():
 
 
 JOIN = """
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 with connect({address!r}):
     import ray
     print("joined", ray.cluster_resources()["CPU"], ray.get(ray.remote(num_cpus=0)(lambda: 7).remote()))

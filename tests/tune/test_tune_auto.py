@@ -16,14 +16,14 @@ import json, os, subprocess, sys, time
 from cluster_helpers import OwnCluster
 
 JOIN = """
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 with connect("auto"):
     import ray
     print("joined", ray.get_runtime_context().gcs_address.rpartition(":")[2], ray.get(ray.remote(num_cpus=0)(lambda: 7).remote()))
 """
 OWN = """
 import sys
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 with connect("local"):
     print("up", flush=True)
     sys.stdin.read()

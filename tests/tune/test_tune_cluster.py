@@ -6,9 +6,9 @@ import platform
 import pytest
 import ray
 
+from ganflow.cluster import address as cluster
+from ganflow.cluster.address import check_cluster
 from ganflow.errors import GanflowError
-from ganflow.tune import cluster
-from ganflow.tune.cluster import check_cluster
 
 HERE = {"address": "h:6379", "ray": ray.__version__, "python": platform.python_version(), "member": True, "owner": ""}
 

@@ -10,11 +10,12 @@ from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
 from ganflow.tracking.contents import best_tags
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking, table
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking
 from ganflow.tune.repeats import Repeats
 from ganflow.tune.report import best_recipe, ended
 from ganflow.tune.schedulers import Room
 from ganflow.tune.search import Proposals, make_searcher
+from ganflow.tune.table import table
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 

@@ -11,9 +11,9 @@ import textwrap
 import pytest
 
 from ganflow.tune import display as module
-from ganflow.tune import records
+from ganflow.tune import table
 from ganflow.tune.display import Display
-from ganflow.tune.records import TrialRecord
+from ganflow.tune.records import TrialRecord, best_of, ranking
 
 KEYS = ["optimizer.lr", "loss"]
 
@@ -127,7 +127,7 @@ def test_a_searched_number_of_rounds_is_the_trials_own(time):
     one.round = 4
     display.update([one])
     assert display.left == pytest.approx(9)  # 6 s for 4 of 10 rounds
-    assert records.played(one, 100) == "4/10"
+    assert table.played(one, 100) == "4/10"
 
 
 class Sweeping:
@@ -230,17 +230,17 @@ def test_the_best_is_the_soundest_of_those_that_are_finished():
     trials = [trial(0, "finished", nan), trial(1, "diverged", 0.1), trial(2, "failed"), trial(3), trial(4, "stopped", 7.0, 50),
               trial(5, "finished", 8.0), trial(6, "finished", 8.0), trial(7, "finished"), trial(8, "running", 1.0, 20),
               trial(9, "stopped", 9.0, 50)]  # fmt: skip
-    assert [t.number for t in records.ranking(trials, "min")] == [5, 6, 4, 9, 8, 3, 0, 7, 1, 2]
-    assert [t.number for t in records.ranking(trials, "max")][:5] == [5, 6, 9, 4, 8]
-    assert records.best_of(trials, "min").number == 5
-    assert records.best_of([*trials, trial(10, "finished", 9.0)], "max").number == 10
-    assert records.best_of(trials[:5], "min") is None
+    assert [t.number for t in ranking(trials, "min")] == [5, 6, 4, 9, 8, 3, 0, 7, 1, 2]
+    assert [t.number for t in ranking(trials, "max")][:5] == [5, 6, 9, 4, 8]
+    assert best_of(trials, "min").number == 5
+    assert best_of([*trials, trial(10, "finished", 9.0)], "max").number == 10
+    assert best_of(trials[:5], "min") is None
 
 
 def test_short_names():
     keys = ["optimizer.generator.lr", "optimizer.critic.lr", "loss", "modifiers[0].c", "train.seed", "modifiers[0]"]
-    assert list(records.short_names(keys).values()) == ["generator.lr", "critic.lr", "loss", "c", "seed", "modifiers[0]"]
-    assert records.short_names(["lr", "optimizer.lr"]) == {"lr": "lr", "optimizer.lr": "optimizer.lr"}
+    assert list(table.short_names(keys).values()) == ["generator.lr", "critic.lr", "loss", "c", "seed", "modifiers[0]"]
+    assert table.short_names(["lr", "optimizer.lr"]) == {"lr": "lr", "optimizer.lr": "optimizer.lr"}
 
 
 @pytest.mark.parametrize(
@@ -252,36 +252,36 @@ def test_short_names():
     ],
 )  # fmt: skip
 def test_values(value, text):
-    assert records.value(value) == text
+    assert table.value(value) == text
 
 
 def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
     trials = [trial(i, "finished", float(i), 10, lr=10.0**-i) for i in range(3)] + [trial(3, "failed", error="out of\nmemory")]
-    lines = records.table(trials, "frechet", "min", 10)
+    lines = table.lines(trials, "frechet", "min", 10)
     assert lines[0].split() == ["trial", "state", "frechet", "round", "lr"]
     assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "2", "3"]
     assert lines[5].strip() == "out of memory"
-    assert max(map(len, records.table(trials, "frechet", "min", 10, width=35))) <= 35
-    assert records.table(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
-    assert records.table([], "frechet", "min", 10) == ["trial  state  frechet  round"]
+    assert max(map(len, table.lines(trials, "frechet", "min", 10, width=35))) <= 35
+    assert table.lines(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
+    assert table.lines([], "frechet", "min", 10) == ["trial  state  frechet  round"]
 
 
 def test_counts_digits_and_columns():
-    assert records.counts([trial(0), trial(1, "finished")], 5) == {
+    assert table.counts([trial(0), trial(1, "finished")], 5) == {
         "running": 1, "waiting": 3, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0
     }  # fmt: skip
-    assert records.counted([trial(0, "waiting")], 0) == "1 waiting"
-    assert records.counted([]) == "no trials"
-    assert (records.number(123456.0), records.number(0.000123456), records.number(None)) == ("1.235e+05", "0.0001235", "")
-    assert records.cut("abcdef", 6) == "abcdef"
-    assert records.cut("abcdef", 5) == "abcd…"
-    assert records.config_line({"a.lr": 1, "b": "x" * 30}, ["b", "a.lr", "c"], 10) == f"b {'x' * 9}…, lr 1"
-    assert records.differing([trial(0), trial(0)], KEYS) == KEYS  # nothing differs: all
-    assert records.differing([trial(0), trial(0, lr=2)], KEYS) == ["optimizer.lr"]
-    assert records.differing([TrialRecord(0, {"a": 1}), TrialRecord(1, {})], ["a"]) == ["a"]
-    assert records.keys_of([TrialRecord(0, {"b": 1}), TrialRecord(1, {"a": 1, "b": 2})]) == ["b", "a"]
+    assert table.counted([trial(0, "waiting")], 0) == "1 waiting"
+    assert table.counted([]) == "no trials"
+    assert (table.number(123456.0), table.number(0.000123456), table.number(None)) == ("1.235e+05", "0.0001235", "")
+    assert table.cut("abcdef", 6) == "abcdef"
+    assert table.cut("abcdef", 5) == "abcd…"
+    assert table.config_line({"a.lr": 1, "b": "x" * 30}, ["b", "a.lr", "c"], 10) == f"b {'x' * 9}…, lr 1"
+    assert table.differing([trial(0), trial(0)], KEYS) == KEYS  # nothing differs: all
+    assert table.differing([trial(0), trial(0, lr=2)], KEYS) == ["optimizer.lr"]
+    assert table.differing([TrialRecord(0, {"a": 1}), TrialRecord(1, {})], ["a"]) == ["a"]
+    assert table.keys_of([TrialRecord(0, {"b": 1}), TrialRecord(1, {"a": 1, "b": 2})]) == ["b", "a"]
     two = [trial(0, "finished", 1.0, 10), trial(1, "diverged", 5.0, 3, error="nan", lr=2)]
-    assert records.table(two, "m", "min", 10) == [
+    assert table.lines(two, "m", "min", 10) == [
         "trial  state     m  round  lr", "    0  finished  1  10/10  0.001", "    1  diverged  5  3/10   2", "       nan"
     ]  # fmt: skip
 

@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ganflow.tune.domains import Discrete
-from ganflow.tune.scales import read_domain
+from ganflow.space.domains import Discrete
+from ganflow.space.scales import read_domain
 
 SECTIONS = [{"use": "wgan/wasserstein"}, [{"use": "gradient_penalty", "weight": 10}], "hinge"]
 LONG = [{"use": "mlp", "width": 128, "norm": "layer", "depth": depth} for depth in (2, 3)]

@@ -8,8 +8,8 @@ from statistics import mean, stdev
 
 import pytest
 
-from ganflow.tune.scales import DOMAINS, read_domain
-from ganflow.tune.space import matches
+from ganflow.space.scales import DOMAINS, read_domain
+from ganflow.space.space import matches
 
 DRAWN = {
     "uniform": [-1, 3],

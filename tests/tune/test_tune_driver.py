@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import pytest
 from sweep_helpers import recipe
 
+from ganflow.cluster import joining
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
-from ganflow.tune import cluster, driver
+from ganflow.tune import driver
 from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.records import MACHINE
@@ -178,10 +179,10 @@ def watch(monkeypatch, answers, patience):
             over.set()
         return bool(found)
 
-    monkeypatch.setattr(cluster, "answers", answer)
-    monkeypatch.setattr(cluster, "EVERY", 0.01)
-    monkeypatch.setattr(cluster, "PATIENCE", patience)
-    cluster._watch("127.0.0.1:1", over, lambda: gone.append(1))
+    monkeypatch.setattr(joining, "answers", answer)
+    monkeypatch.setattr(joining, "EVERY", 0.01)
+    monkeypatch.setattr(joining, "PATIENCE", patience)
+    joining._watch("127.0.0.1:1", over, lambda: gone.append(1))
     return bool(gone)
 
 
@@ -194,5 +195,5 @@ def test_a_head_that_is_away_for_a_moment_is_waited_for(monkeypatch):
 def test_who_answers():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert cluster.answers(address)
-    assert not cluster.answers(address)
+        assert joining.answers(address)
+    assert not joining.answers(address)

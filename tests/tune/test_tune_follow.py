@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from ganflow import child
+from ganflow.cluster import submit as module
+from ganflow.cluster.address import parse_address
+from ganflow.cluster.submit import OVERRIDING, _gist, _only_here, check_dashboard, follow, submit
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
-from ganflow.tune import submit as module
-from ganflow.tune.cluster import parse_address
-from ganflow.tune.submit import OVERRIDING, _gist, _only_here, check_dashboard, follow, submit
 
 URL = "http://h:8265"
 

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from ganflow.cluster import nodes
+from ganflow.cluster.nodes import Node, alive_nodes, check_nodes, inspect_node
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.tune import preflight
 from ganflow.tune.executors import bundles, workers
-from ganflow.tune.preflight import Node, alive_nodes, check_nodes, inspect_node
 
 
 def of_ray(id, name, alive=True, port=1, **resources):
@@ -39,7 +40,7 @@ def asked(monkeypatch, tmp_path):
                 change(found[name], probe)
             return found, silent or {}
 
-        monkeypatch.setattr(preflight, "_ask", answers)
+        monkeypatch.setattr(nodes, "_ask", answers)
         faults = check_nodes(tmp_path / "s", ["ganflow", "torch"], time.monotonic())
         assert not (tmp_path / "s" / ".probe").exists()
         return faults

@@ -14,11 +14,14 @@ from types import SimpleNamespace
 import pytest
 from cluster_helpers import OwnCluster
 
+from ganflow.cluster.nodes import Node
+from ganflow.cluster.submit import distributions
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
+from ganflow.tracking.destination import mlflow_reachable, tracking_uri
 from ganflow.tune import driver, preflight
 from ganflow.tune.plan import begin, make_plan
-from ganflow.tune.preflight import Node, distributions, infeasible, mlflow_reachable, tracking_uri
+from ganflow.tune.preflight import infeasible
 
 
 def tune(cpus=1, gpus=0):
@@ -261,7 +264,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
-from ganflow.tune.cluster import connect
+from ganflow.cluster.joining import connect
 from ganflow.tune.preflight import preflight
 recipe = read_recipe({recipe!r}, {changes!r})
 plan = SimpleNamespace(recipe=recipe, tune=recipe.tune)
@@ -331,7 +334,7 @@ os.makedirs(os.environ["RAY_TMPDIR"] + "/ray", exist_ok=True)
 import ray
 from ray.cluster_utils import Cluster
 from ganflow.recipe import Tune
-from ganflow.tune.preflight import alive_nodes
+from ganflow.cluster.nodes import alive_nodes
 from ganflow.tune.preflight import infeasible
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, num_gpus=4))
 more = cluster.add_node(num_cpus=8, num_gpus=2)

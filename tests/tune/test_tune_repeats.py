@@ -8,8 +8,9 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import TrialRecord, best_of, spread, table
+from ganflow.tune.records import TrialRecord, best_of
 from ganflow.tune.repeats import Repeats
+from ganflow.tune.table import spread, table
 
 THREE = Repeats((4, 9, 1))
 

@@ -6,8 +6,8 @@ from importlib.metadata import distribution
 
 import pytest
 
+from ganflow.cluster.submit import copy_distributions
 from ganflow.errors import GanflowError
-from ganflow.tune.submit import copy_distributions
 
 
 def copied(names, folder):
@@ -21,7 +21,7 @@ def test_ganflow_itself_from_its_source(tmp_path):
     packages = {point.value.partition(":")[0].partition(".")[0] for point in distribution("ganflow").entry_points}
     assert {"ganflow", "ganflow_wgan", "ganflow_data"} <= packages
     assert {f"{package}/__init__.py" for package in packages} <= held
-    assert {"ganflow/tune/submit.py", f"ganflow-{version}.dist-info/entry_points.txt"} <= held
+    assert {"ganflow/cluster/submit.py", f"ganflow-{version}.dist-info/entry_points.txt"} <= held
     assert not [name for name in held if "__pycache__" in name or name.startswith(("tests/", "recipes/", ".git"))]
 
 

@@ -10,8 +10,8 @@ from ganflow.errors import RecipeError
 from ganflow.recipe import Tune, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.recipe.yaml import to_flow
-from ganflow.tune.reading import read_space
-from ganflow.tune.scales import DOMAINS
+from ganflow.space.reading import read_space
+from ganflow.space.scales import DOMAINS
 
 KINDS = f"(kinds: {', '.join(DOMAINS)})"
 SWITCH = "modifiers: {choice: [[{use: weight_clip}], [{use: gradient_penalty}]]}"

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from cluster_helpers import OwnCluster
 
+from ganflow.cluster.address import parse_address
+from ganflow.cluster.submit import check_dashboard, runtime_env, submit
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import folder, shipped
-from ganflow.tune.cluster import parse_address
-from ganflow.tune.submit import check_dashboard, runtime_env, submit
 
 
 @pytest.fixture
@@ -182,8 +182,8 @@ class TestClusterFiles:
 
 SUBMIT = """
 from ganflow.recipe import read_recipe
-from ganflow.tune.cluster import parse_address
-from ganflow.tune.submit import submit
+from ganflow.cluster.address import parse_address
+from ganflow.cluster.submit import submit
 print("code", submit(parse_address({address!r}), read_recipe("grid", {changes!r}), "/runs", entrypoint={command!r}))
 """
 
@@ -343,7 +343,7 @@ def third_party(tmp_path):
 
 
 def test_a_copy_of_what_pip_installed(tmp_path, monkeypatch):
-    from ganflow.tune.submit import copy_distributions
+    from ganflow.cluster.submit import copy_distributions
 
     site = third_party(tmp_path)
     monkeypatch.syspath_prepend(site)

@@ -20,7 +20,7 @@ from ganflow.pictures.figure import figure_image
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder, find_run
 from ganflow.runs.start import open_trial
-from ganflow.tune.domains import Choice, LogUniform, Normal, Uniform
+from ganflow.space.domains import Choice, LogUniform, Normal, Uniform
 from ganflow.tune.plots import SweepPlots
 from ganflow.tune.records import SweepFolder, TrialRecord
 from ganflow.tune.repeats import Repeats

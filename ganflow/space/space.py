@@ -17,7 +17,7 @@ from ganflow.recipe.sections import PARTS, PER_PART, SECTIONS
 from ganflow.recipe.source import Draft
 from ganflow.recipe.values import longest_key, steps
 from ganflow.recipe.yaml import join, to_flow
-from ganflow.tune.domains import Choice, Discrete, Domain
+from ganflow.space.domains import Choice, Discrete, Domain
 
 
 def matches(value: Any, wanted: Any) -> bool:

@@ -13,10 +13,10 @@ from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import Choice, Domain, Grid
-from ganflow.tune.scales import DOMAINS, read_domain
-from ganflow.tune.space import Fixed, Links, Space, canonical
-from ganflow.tune.validation import check_grid, check_options, check_overlaps, read_points, validate
+from ganflow.space.domains import Choice, Domain, Grid
+from ganflow.space.scales import DOMAINS, read_domain
+from ganflow.space.space import Fixed, Links, Space, canonical
+from ganflow.space.validation import check_grid, check_options, check_overlaps, read_points, validate
 
 _NOT_SEARCHED = {
     "name": "it names the folder of the runs",

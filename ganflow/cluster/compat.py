@@ -3,9 +3,9 @@
 Ray is imported by the functions alone: `probe` runs in a process that may be ended, since Ray's client waits for minutes, prints
 pages, and kills its process where it has no token.
 
-    python -P -m ganflow.tune.compat host:port 3    prints one line of JSON: {"fault": …} or {"ray": …, "python": …, "member": …},
+    python -P -m ganflow.cluster.compat host:port 3   prints a line of JSON: {"fault": …} or {"ray": …, "python": …, "member": …},
                                                     or ends after 3 seconds
-    python -P -m ganflow.tune.compat                prints one of all clusters on this machine: [[host:port, socket of a node], …]
+    python -P -m ganflow.cluster.compat               prints one of those on this machine: [[host:port, socket of a node], …]
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from ganflow.errors import GanflowError, RecipeError, did_you_mean
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
-from ganflow.tune.domains import Choice, Domain, LogUniform
-from ganflow.tune.scales import DOMAINS
-from ganflow.tune.space import NOTHING, Config, Space, below, canonical, is_nothing, matches, written
+from ganflow.space.domains import Choice, Domain, LogUniform
+from ganflow.space.scales import DOMAINS
+from ganflow.space.space import NOTHING, Config, Space, below, canonical, is_nothing, matches, written
 
 LARGEST_GRID = 100_000  # points
 Note = Callable[[str, str], None]

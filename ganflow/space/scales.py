@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import did_you_mean
 from ganflow.recipe.yaml import to_flow
-from ganflow.tune.domains import Choice, Discrete, Domain, Grid, LogUniform, Normal, QUniform, RandInt, Steps, Uniform, is_number
+from ganflow.space.domains import Choice, Discrete, Domain, Grid, LogUniform, Normal, QUniform, RandInt, Steps, Uniform, is_number
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -24,12 +24,11 @@ from urllib.request import url2pathname
 
 from ganflow import child, printing
 from ganflow.addresses import is_http
+from ganflow.cluster import compat
+from ganflow.cluster.address import TOKENS, Address
 from ganflow.contract.settings import keys
 from ganflow.errors import GanflowError
-from ganflow.tracking.destination import check_address, known, typed
-from ganflow.tune import compat
-from ganflow.tune.cluster import TOKENS, Address
-from ganflow.tune.preflight import distributions, tracking_uri
+from ganflow.tracking.destination import check_address, known, tracking_uri, typed
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -44,6 +43,26 @@ _TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.
 _OLDEST = (2, 50)
 _LEFT_OUT = {"__pycache__", ".git", ".DS_Store", ".gitignore", ".rayignore"}  # Ray would obey the last two
 _METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+
+
+def distributions(recipe: Recipe) -> list[str]:
+    """ganflow, and what the components come from that the recipe names, or that its space may choose."""
+    from ganflow.plugins import load_catalogue
+
+    catalogue = load_catalogue()
+    named = [c.component for c in recipe.chosen()]
+    for word in _words(recipe.tune.space) if recipe.tune else []:
+        named += [c for c in catalogue.components() if word in (c.qualified, catalogue.shortest(c))]
+    return list(dict.fromkeys(["ganflow", *(c.distribution for c in named if c.distribution)]))
+
+
+def _words(value: Any) -> Iterable[str]:
+    """Every string in plain data, the keys of its mappings left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _words(item)
 
 
 def copy_distributions(names: Iterable[str], folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Ray clusters: their addresses, their nodes, and jobs that are sent to them."""

@@ -1,0 +1,174 @@
+"""Connections to Ray: a cluster of this machine, or one that is joined, and whether its head still answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, chdir, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ganflow import child, machine
+from ganflow.cluster import compat
+from ganflow.cluster.address import PREFIX, Address, check_cluster, connected, parse_address
+from ganflow.errors import GanflowError, first_line
+from ganflow.runs.lock import is_locked, locked
+
+EVERY = 1.0
+PATIENCE = 10.0
+"""Seconds without an answer after which the head is gone: it may be restarted, or the network be slow."""
+_LONGEST = 30  # characters of a folder under which a socket's path stays below the 107 that it may have
+_STORE = 256 * 2**20  # bytes for objects in transit; trials pass their results by their folders
+
+
+@contextmanager
+def connect(address: Address | str, *, cpus: float | None = None, gpus: float | None = None) -> Iterator[None]:
+    """Connect to Ray, and disconnect afterwards. A process that is connected already stays so.
+
+    Args:
+        cpus, gpus: "local": resources to share out, if not this machine's.
+
+    Raises:
+        GanflowError: nobody answers at the address, or lets us in; raised within 5 seconds.
+    """
+    if isinstance(address, str):
+        address = parse_address(address)
+    if address.kind == "job":
+        raise ValueError(f"{address} is for jobs: see ganflow.cluster.submit")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    with ExitStack() as held:
+        elsewhere = held.enter_context(child.empty_folder())
+        if address.kind == "local":
+            _start(held, elsewhere, cpus, gpus)
+        else:
+            _join(address, elsewhere)
+        held.callback(ray.shutdown)
+        yield
+
+
+def _start(held: ExitStack, elsewhere: Path, cpus: float | None, gpus: float | None) -> None:
+    """Start a cluster of this machine that nobody else can use: its token is known to this process and its children. Where Ray
+    does not start, as on a busy machine, where it waits for no more than half a minute, it is tried once more.
+
+    Args:
+        held: what keeps the cluster's folder.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    sizes: dict[str, Any] = {"num_cpus": cpus or machine.cores(), "num_gpus": gpus, "object_store_memory": _STORE}
+    failed: Exception | None = None
+    for _ in range(2):
+        with ExitStack() as trying:
+            folder = trying.enter_context(_folder())
+            try:
+                _init(elsewhere, address="local", include_dashboard=False, _temp_dir=str(folder), **sizes)
+            except Exception as error:
+                failed, short = error, machine.shortages(folder.parent)
+                compat.end_processes(str(folder))
+            else:
+                held.push(trying.pop_all())
+                return
+    assert failed is not None
+    helps = "; ".join(short) or "nothing that it needs is short: end other programs, and try again"
+    why = first_line(failed)[:300].rstrip(". ")
+    raise GanflowError(f"Ray does not start on this machine, tried twice: {why}; {helps}") from failed
+
+
+def _join(address: Address, elsewhere: Path) -> None:
+    """Become a driver of a cluster that is known to answer."""
+    head = check_cluster(address.text)["address"]
+    try:
+        _init(elsewhere, address=head)
+    except Exception as error:
+        raise GanflowError(f"the Ray cluster at {head} cannot be joined: {first_line(error)[:300]}") from error
+
+
+def _init(elsewhere: Path, **options: Any) -> None:
+    """Call ray.init quietly. It catches SIGTERM, and ends the process at once: the former handler is put back.
+
+    Workers have the driver's working folder in their search path, and as their working folder: they are to run no module that
+    happens to be there. A trial's relative paths are made absolute (see ganflow.recipe.recipe).
+
+    Args:
+        elsewhere: an empty folder to be that instead.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for part in ("ray.tune", "ray.train"):  # the sweep itself says which trials failed, and that a disk did
+        logging.getLogger(part).setLevel(logging.CRITICAL)
+    compat.silence_error_messages()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with child.applied({"PYTHONPATH": child.variables()["PYTHONPATH"]}), chdir(elsewhere):
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Temporary folder of Ray's sockets, whose paths must be short. Those that killed sweeps left behind are removed."""
+    base = Path(tempfile.gettempdir())
+    if len(str(base)) > _LONGEST:
+        base = Path("/tmp")
+    for left in base.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            about = left.stat()
+            fresh = time.time() - about.st_mtime < 60  # made by somebody who is about to lock it
+            if about.st_uid == os.getuid() and not fresh and not is_locked(left / ".lock"):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
+    try:
+        with locked(folder / ".lock"):  # a pid would be another container's as well
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def guarded(gone: Callable[[], None]) -> Iterator[None]:
+    """Call `gone`, in a thread, when the head of the connected cluster does not answer any more. It is to end the process: Ray
+    cannot be left in another way."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(address, over, gone), name="watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(address: str, over: threading.Event, gone: Callable[[], None]) -> None:
+    answered = time.monotonic()
+    while not over.wait(EVERY):
+        if answers(address):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > PATIENCE:
+            gone()
+            return
+
+
+def answers(address: str) -> bool:
+    """Return true if anybody listens at host:port."""
+    try:
+        connected(address, PATIENCE / 2)
+        return True
+    except OSError:
+        return False

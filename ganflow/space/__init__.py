@@ -1,0 +1,1 @@
+"""Search spaces: the values that a sweep may try for keys of its recipe."""

@@ -1,0 +1,137 @@
+"""Trials as text: a table of them, and its cells. Imports nothing slow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ganflow.tune.records import WRONG, Repeated, TrialRecord, ranking, rounds_of
+
+ABSENT = "–"  # of a key that a trial's recipe does not have
+LONGEST = 24  # letters of a value in a table
+
+
+def keys_of(trials: Iterable[TrialRecord]) -> list[str]:
+    """Every key that is tried, in the order in which they were first seen."""
+    return list(dict.fromkeys(key for trial in trials for key in trial.config))
+
+
+def differing(trials: Sequence[TrialRecord], keys: Sequence[str]) -> list[str]:
+    """The keys in which the trials differ; all of them where there is nothing to compare."""
+    seen = {key: {exact(trial.config[key]) if key in trial.config else ABSENT for trial in trials} for key in keys}
+    return [key for key in keys if len(seen[key]) > 1] or list(keys)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Key → its last parts, as many as tell it from the others: "lr", or "critic.lr" beside "generator.lr"."""
+    names = {}
+    for key in keys:
+        ends = [key.split(".", cut)[-1] for cut in range(key.count("."), -1, -1)]  # shortest first
+        others = [f".{other}" for other in keys if other != key]
+        names[key] = next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), key)
+    return names
+
+
+def value(of: Any) -> str:
+    """A value of a configuration, short: three digits that matter, a component by its name."""
+    if isinstance(of, bool) or of is None:
+        return json.dumps(of)
+    if isinstance(of, float):
+        return f"{of:.3g}"
+    if isinstance(of, dict):
+        of = dict(of)
+        more = [f"{key}={value(item)}" for key, item in of.items() if key != "use"]
+        return " ".join([str(of["use"]).rpartition("/")[2], *more] if "use" in of else more)
+    if isinstance(of, (list, tuple)):
+        return "[" + ", ".join(map(value, of)) + "]"
+    return str(of)
+
+
+def shown(config: dict[str, Any], key: str, longest: int = LONGEST) -> str:
+    """A configuration's value of a key, cut to a table's width."""
+    return cut(value(config[key]), longest) if key in config else ABSENT
+
+
+def cut(text: str, longest: int) -> str:
+    """At most so many letters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def config_line(config: dict[str, Any], keys: Sequence[str], longest: int = LONGEST) -> str:
+    """The keys that the configuration has: "lr 0.0003, loss hinge"."""
+    names = short_names(keys)
+    return ", ".join(f"{names[key]} {shown(config, key, longest)}" for key in keys if key in config)
+
+
+def number(of: float | None) -> str:
+    """A score, with four digits that matter; nothing for none."""
+    return "" if of is None else f"{of:.4g}"
+
+
+def spread(trial: TrialRecord) -> str:
+    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run."""
+    if not isinstance(trial, Repeated) or not trial.n:
+        return ""
+    return (f"± {trial.sd:.2g} " if trial.sd is not None else "") + f"({trial.n})"
+
+
+def played(trial: TrialRecord, rounds: int) -> str:
+    """Rounds of a trial: "150/200"."""
+    return f"{trial.round}/{rounds_of(trial, rounds) or '?'}"
+
+
+def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:
+    """Number of trials in each state; those that are still to be proposed are waiting, too."""
+    found = dict.fromkeys(("running", "waiting", "finished", "stopped", "diverged", "failed"), 0)
+    for trial in trials:
+        found[trial.state] = found.get(trial.state, 0) + 1
+    found["waiting"] += max(0, (total or 0) - sum(found.values()))
+    return found
+
+
+def counted(trials: Iterable[TrialRecord], total: int | None = None) -> str:
+    """As text: "2 running, 3 waiting, 4 finished"."""
+    return ", ".join(f"{count} {state}" for state, count in counts(trials, total).items() if count) or "no trials"
+
+
+def lines(
+    trials: Sequence[TrialRecord], metric: str, mode: str, rounds: int, width: int | None = None, most: int | None = None
+) -> list[str]:
+    """The trials as lines of text, the best first, what went wrong last and why.
+
+    Args:
+        rounds: of a trial.
+        width: of the terminal: the last keys are left out where the lines would be longer.
+        most: lines of trials at most; the others are counted.
+    """
+    keys = differing(trials, keys_of(trials))
+    names = short_names(keys)
+    ranked = ranking(trials, mode)
+    several = any(isinstance(trial, Repeated) for trial in trials)
+    again = any(trial.packed is not None for trial in trials)
+    besides = [*(["± sd (n)"] if several else []), *(["packed"] if again else [])]
+    rows = [["trial", "state", metric, *besides, "round", *(names[key] for key in keys)]]
+    fixed = len(rows[0]) - len(keys)
+    for trial in ranked[:most]:
+        besides = [*([spread(trial)] if several else []), *([number(trial.packed)] if again else [])]
+        values = [*besides, played(trial, rounds), *(shown(trial.config, key) for key in keys)]
+        rows.append([str(trial.number), trial.state, number(trial.score), *values])
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
+        sizes.pop()
+    text = []
+    for i, row in enumerate(rows):
+        cells = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
+        line = "  ".join(f"{cell:>{size}}" if at in (0, 2) else f"{cell:{size}}" for at, (cell, size) in cells)
+        text.append(cut(line.rstrip(), width or 1000))
+        if i and ranked[i - 1].error and ranked[i - 1].state in (*WRONG, "stopped"):
+            text.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
+    if most is not None and len(ranked) > most:
+        text.append(f"and {len(ranked) - most} more")
+    return text
+
+
+def exact(of: Any) -> str:
+    """A value as text that is equal for equal values."""
+    return json.dumps(of, sort_keys=True, default=str)
