@@ -18,13 +18,15 @@ from ganflow.engine.compile import first_words
 from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Round
+from ganflow.engine.speed import arithmetic, operations_of
 from ganflow.engine.state import kept_random, load_torch_random, torch_random
 from ganflow.errors import GanflowError
 from ganflow.packed import functional
 from ganflow.packed.functional import check_alike, leaves, stack, unstack
 from ganflow.packed.numbers import NotPackable, Number, Watch, differing, keys_in, template
 from ganflow.plugins import blame
-from ganflow.recipe import Recipe
+from ganflow.printing import plural
+from ganflow.recipe import Recipe, Train
 
 
 def build_template(recipe: Recipe, numbers: Sequence[Number], data: Data, example: Draws) -> Round:
@@ -92,6 +94,8 @@ def explained(what: str) -> Iterator[None]:
 Randoms = tuple[dict[str, Tensor], dict[str, Any]]
 CACHE = 2**20
 """Bytes of state that trials which are computed together may have: what does not fit a core's cache is slower."""
+SAVED, BEGINNING = 0.5, 20.0
+"""What packing saves of the trials' time, about, and the seconds in which a pack is traced, verified and compiled."""
 
 
 class PackedRound:
@@ -258,14 +262,22 @@ class PackedRound:
         return [torch.stack(column) for column in zip(*columns, strict=True)]
 
 
-def worth_packing(game: Game, trials: int) -> tuple[bool, str]:
-    """True where playing so many trials as one would be faster; and the reason, in one sentence."""
+def worth_packing(game: Game, trials: int, train: Train, rounds: int) -> tuple[bool, str]:
+    """True where so many trials, of so many rounds each, may be played as one, and the reason where they had better not: they are
+    none the faster (then it is false), or too short for the time that a pack takes to begin."""
     if trials < 2:
         return False, "one trial is not a pack"
     networks = [m for m in (game.generator, game.critic) if m is not None]
     if game.device.type == "cpu" and any(isinstance(m, Conv) for n in networks for m in n.modules()):
         return False, "convolutions of many trials at once are no faster on a CPU than one after another"
-    return True, f"{trials} trials share every operation's overhead"
+    threads = torch.get_num_threads() if game.device.type == "cpu" else 1
+    each = operations_of(game, train.n_critic) + threads * arithmetic(game, train.n_critic, train.batch_size)
+    if SAVED * each * rounds * trials < BEGINNING:
+        return True, (
+            f"a pack takes about {BEGINNING:.0f} s to be made and checked, which is more than it saves of "
+            f"{plural(rounds, 'round')} of its trials; tune.pack=1 may be faster"
+        )
+    return True, ""
 
 
 def _together(trials: int, size: int) -> int:

@@ -22,7 +22,7 @@ from ganflow.runs.start import prepare_trial
 
 OPERATIONS = 1e-3
 """Seconds that a packed round's operations take besides their arithmetic."""
-GAIN, COST = 0.45, 15.0
+GAIN, COST = 0.45, 30.0
 """What compiling saves of a packed round's time, and the seconds that it takes where nothing is cached."""
 
 

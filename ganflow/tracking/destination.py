@@ -10,8 +10,6 @@ import logging
 import os
 import re
 import shlex
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -42,7 +40,6 @@ _CREDENTIALS = (
     "MLFLOW_TRACKING_CLIENT_CERT_PATH",
     "MLFLOW_WORKSPACE",
 )
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _FILES = (".netrc", "_netrc", ".mlflow/credentials")  # below the home folder
 _TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
 """Some that every MLflow database has."""
@@ -281,30 +278,3 @@ def without_credentials() -> Iterator[None]:
 def tracking_uri(recipe: Recipe) -> str | None:
     """The MLflow store that the recipe or the environment names; None for the SQLite file beside the runs, or for none."""
     return (recipe.track.uri or os.environ.get("MLFLOW_TRACKING_URI") or None) if recipe.track.mlflow else None
-
-
-def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
-    """(faults, notes): a store that can never be reached is a fault; a server that is away for now is worth a note, for what it
-    misses is kept in the runs' folders. That the address is one was checked before (`check_address`)."""
-    from ganflow.tracking.store import reason
-
-    parts = urlsplit(uri)
-    scheme = parts.scheme.partition("+")[0]
-    if uri in ("databricks", "databricks-uc"):
-        return [], []
-    if scheme in ("", "file"):
-        return [f"track.uri: MLflow does not take the folder {uri} as a store; use sqlite:///{parts.path or uri}/mlflow.db"], []
-    if scheme not in (*_DATABASES, "http", "https", "databricks", "databricks-uc", "uc"):
-        return [f"track.uri: {uri!r} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file"], []
-    if scheme not in ("http", "https"):
-        return [], []
-    try:
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=3).close()
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (401, 403):
-            return [], [f"MLflow at {uri}: {reason(Exception('unauthorized'))}; what is not sent is kept: ganflow sync"]
-    except OSError as error:
-        why = reason(error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError) else error)
-        return [], [f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"]
-    return [], []

@@ -338,7 +338,7 @@ def _pack(plan: Plan, say: Callable[[str], None]) -> int:
     wanted = plan.tune.pack
     if wanted == 1:
         return 1
-    pays, why = worth_packing(Reports(plan.recipe).game, wanted)
-    if not pays:
-        say(f"trials are not packed: {why}")
+    pays, why = worth_packing(Reports(plan.recipe).game, wanted, plan.recipe.train, rounds_of(plan))
+    if why:
+        say(why if pays else f"trials are not packed: {why}")
     return wanted if pays else 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ganflow import machine
 from ganflow.cluster import compat
@@ -15,7 +18,7 @@ from ganflow.engine.build import pick_device
 from ganflow.errors import GanflowError, Problem
 from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder
-from ganflow.tracking.destination import mlflow_reachable, tracking_uri
+from ganflow.tracking.destination import tracking_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Tune
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 """For everything together. Where plugins are shipped, each node unpacks them first: see SHIPPING."""
 SHIPPING = 90.0
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -> list[str]:
@@ -114,3 +118,31 @@ def infeasible(tune: Tune, nodes: list[Node]) -> list[str]:
 
 def _times(have: float, want: float) -> float:
     return float("inf") if want == 0 else float(have / want + 1e-9) // 1
+
+
+def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
+    """(faults, notes): a store that can never be reached is a fault; a server that is away for now is worth a note, for what it
+    misses is kept in the runs' folders. That the address is one was checked before (`check_address`)."""
+    from ganflow.tracking.store import reason
+
+
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if uri in ("databricks", "databricks-uc"):
+        return [], []
+    if scheme in ("", "file"):
+        return [f"track.uri: MLflow does not take the folder {uri} as a store; use sqlite:///{parts.path or uri}/mlflow.db"], []
+    if scheme not in (*_DATABASES, "http", "https", "databricks", "databricks-uc", "uc"):
+        return [f"track.uri: {uri!r} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file"], []
+    if scheme not in ("http", "https"):
+        return [], []
+    try:
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=3).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (401, 403):
+            return [], [f"MLflow at {uri}: {reason(Exception('unauthorized'))}; what is not sent is kept: ganflow sync"]
+    except OSError as error:
+        why = reason(error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError) else error)
+        return [], [f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"]
+    return [], []

@@ -86,7 +86,8 @@ def main() -> None:
             median = statistics.median(values)
             spread = f"({ratios[0]:.2f} … {ratios[-1]:.2f}){notes.get(label, '')}"
             print(f"  {label:24} {median * 1e6:9.1f} µs   {statistics.median(ratios):6.2f} ×   {spread}", flush=True)
-    print("worth packing a dcgan:", worth_packing(Parts(recipe_of("dcgan", [], args.device)).game, 16)[1])
+    parts = Parts(recipe_of("dcgan", [], args.device))
+    print("worth packing a dcgan:", worth_packing(parts.game, 16, parts.recipe.train, 10000)[1])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 STEPS = 4
 FULL = 0.9  # of the room: from there on the cluster is full
 CHANGES = ("train.rounds=400", "train.device=cpu", "tune.retries=9")
+PATIENT = ("env", "RAY_health_check_timeout_ms=100000", "RAY_health_check_failure_threshold=50")
+"""Words before a head's command. Many processes that start on a few cores keep Ray's node from answering its head, which soon
+holds it for dead."""
 
 
 class Sleeper(tune.Trainable):
@@ -75,18 +78,20 @@ def spans_of(folder: Path) -> list[tuple[float, float]]:
     return [(each[0], each[-1]) for each in times if each]
 
 
+def at_once(spans: list[tuple[float, float]], moment: float) -> int:
+    """How many ran at that moment."""
+    return sum(begin <= moment <= over for begin, over in spans)
+
+
 def show(name: str, spans: list[tuple[float, float]], room: int, cpu: float) -> None:
     """Print how many ran at once, and the driver's cost."""
     start, end = min(begin for begin, _ in spans), max(over for _, over in spans)
 
-    def at(moment: float) -> int:
-        return sum(begin <= moment <= over for begin, over in spans)
-
-    tenths = [at(start + (end - start) * (i + 0.5) / 10) for i in range(10)]
+    tenths = [at_once(spans, start + (end - start) * (i + 0.5) / 10) for i in range(10)]
     moments = [start + (end - start) * i / 1000 for i in range(1001)]
-    full = next((moment for moment in moments if at(moment) >= FULL * room), start)
+    full = next((moment for moment in moments if at_once(spans, moment) >= FULL * room), start)
     last = max(begin for begin, _ in spans)
-    filled = mean(at(moment) for moment in moments if full <= moment <= last) / room if full < last else 0.0
+    filled = mean(at_once(spans, moment) for moment in moments if full <= moment <= last) / room if full < last else 0.0
     print(f"{name}: {len(spans)} trials in {end - start:.0f} s, at once {' '.join(map(str, tenths))} of {room};")
     cost = f"driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial"
     print(f"  full after {full - start:.0f} s, filled then to {filled:.0%}; {cost}")
@@ -127,9 +132,7 @@ def main() -> None:
     from cluster_helpers import OwnCluster
 
     options: list[Any] = ["--num-cpus", args.cpus, "--num-gpus", args.gpus]
-    # Sixty processes that start on a few cores keep Ray's node from answering its head, which soon holds it for dead.
-    patient = ("env", "RAY_health_check_timeout_ms=100000", "RAY_health_check_failure_threshold=50")
-    with OwnCluster(cpus=0 if args.nodes else args.cpus, before=patient, dashboard=False) as cluster:
+    with OwnCluster(cpus=0 if args.nodes else args.cpus, before=PATIENT, dashboard=False) as cluster:
         os.environ.update(cluster.environment())
         os.environ["RAY_ADDRESS"] = cluster.head
         changes, room, name = ["tune.resources={cpus: 1}"], args.cpus, f"{args.cpus} CPUs"

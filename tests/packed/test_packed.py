@@ -332,9 +332,13 @@ def test_compiled(build):
 
 def test_when_it_pays(build):
     (small,) = build([], [[]])
-    assert worth_packing(small.trainer.game, 16)[0]
-    assert worth_packing(small.trainer.game, 1) == (False, "one trial is not a pack")
+    train = small.recipe.train
+    assert worth_packing(small.trainer.game, 16, train, 100_000) == (True, "")
+    assert worth_packing(small.trainer.game, 1, train, 100_000) == (False, "one trial is not a pack")
+    pays, why = worth_packing(small.trainer.game, 16, train, 20)  # as asked, but it is said
+    assert pays
+    assert why.endswith("more than it saves of 20 rounds of its trials; tune.pack=1 may be faster")
     (images,) = build(["data={use: digits, size: 16}", "generator={use: dcgan, width: 2}", "critic={use: dcgan, width: 2}"], [[]])
-    pays, why = worth_packing(images.trainer.game, 16)
+    pays, why = worth_packing(images.trainer.game, 16, images.recipe.train, 100_000)
     assert not pays
     assert "convolutions of many trials at once" in why

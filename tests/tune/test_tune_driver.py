@@ -140,12 +140,18 @@ def test_when_a_budget_is_used_up_ray_is_to_stop_all_for_good(planned):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "pays", "pack", "said"), [(1, False, 1, []), (4, True, 4, []), (4, False, 1, ["trials are not packed: no"])]
+    ("wanted", "pays", "why", "pack", "said"),
+    [
+        (1, False, "no", 1, []),
+        (4, True, "", 4, []),
+        (4, True, "slow", 4, ["slow"]),
+        (4, False, "no", 1, ["trials are not packed: no"]),
+    ],
 )
-def test_what_is_packed(planned, monkeypatch, wanted, pays, pack, said):
-    monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (pays, "no"))
+def test_what_is_packed(planned, monkeypatch, wanted, pays, why, pack, said):
+    monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack, train, rounds: (pays, why))
     notes = []
-    plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted))
+    plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted, rounds=20))
     assert driver._pack(plan, notes.append) == pack
     assert notes == said
 

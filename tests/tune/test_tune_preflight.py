@@ -18,10 +18,10 @@ from ganflow.cluster.nodes import Node
 from ganflow.cluster.submit import distributions
 from ganflow.errors import GanflowError
 from ganflow.recipe import Tune, read_recipe
-from ganflow.tracking.destination import mlflow_reachable, tracking_uri
+from ganflow.tracking.destination import tracking_uri
 from ganflow.tune import driver, preflight
 from ganflow.tune.plan import begin, make_plan
-from ganflow.tune.preflight import infeasible
+from ganflow.tune.preflight import infeasible, mlflow_reachable
 
 
 def tune(cpus=1, gpus=0):
