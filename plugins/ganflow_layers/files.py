@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganflow import GanflowError
+from ganflow import GanflowError, print_lines
 
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
+"""Files that count as images where a recipe does not say which."""
+_HEIF = (".heic", ".heif")  # of telephones; Pillow reads them by a package of its own
+_OTHERS = {".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga", ".pcx", ".ico", ".psd", ".svg", ".eps", ".dng", ".nef", ".cr2", ".arw", ".raw",
+           ".exr", ".hdr", ".dds", ".apng", ".jxl"}  # fmt: skip
+"""Files that look like images, and are left out where a recipe does not name them."""
 RESIDENT_BYTES = 2**28
 """Images that take no more, and are not augmented, are kept in memory."""
 CONTENT_BYTES = 2**28  # files up to here are fingerprinted by every byte
 
 
 def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
-    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed."""
+    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed. Which others there are that look
+    like images is said.
+
+    Raises:
+        GanflowError: the folder is missing, cannot be read, or has no images.
+    """
     wanted = {"." + e.lower().lstrip(".") for e in extensions}
-    found, seen = [], set()
+    unreadable = set(_HEIF) if wanted & set(_HEIF) and not _reads_heif() else set()
+    found, seen, others = [], set(), Counter[str]()
 
     def refuse(error: OSError) -> None:
         raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
@@ -35,11 +48,46 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
             continue
         seen.add(real)
         here = Path(parent).relative_to(folder)
-        found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
+        for name in names:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in wanted - unreadable:
+                found.append((here / name).as_posix())
+            else:
+                others[suffix] += 1
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
-        raise GanflowError(f"data.path: no images {where}; files that count: {', '.join(sorted(wanted))}")
+        there = f"there are {_counted(others)}" if others else "there are no files"
+        raise GanflowError(f"data.path: no images {where}, {there}; files that count: {', '.join(sorted(wanted))}{_how(others, wanted)}")
+    if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted)}", err=True)
     return sorted(found)
+
+
+def _counted(files: Counter[str]) -> str:
+    """ "3 .heic, 1 .txt"."""
+    return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
+
+
+def _how(files: Counter[str], wanted: set[str]) -> str:
+    """How files that were left out could be used, where they could."""
+    ways = []
+    if any(suffix in wanted for suffix in files):
+        ways.append("pip install 'ganflow[heif]' reads .heic")
+    if more := sorted(suffix for suffix in files if suffix in _OTHERS):
+        ways.append(f"data.extensions=[{', '.join(more)}] takes these, if Pillow reads them")
+    return "".join(f"; {way}" for way in ways)
+
+
+def _reads_heif() -> bool:
+    """Teach Pillow to read HEIF, where the package for that is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from ganflow_layers.files import EXTENSIONS
+
 from ganflow import hookimpl, key, part, settings
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class CaptionedFolder:
         "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
     )
     flip: bool = key(True, "mirror left and right at random, for training")
-    extensions: list[str] = key([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"], "pictures' files, any case")
+    extensions: list[str] = key(list(EXTENSIONS), "pictures' files, any case")
     held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
 
