@@ -10,6 +10,8 @@ from typing import Any
 
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.evaluation.survey import doubts, look
+from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
@@ -89,12 +91,25 @@ def start(
     options = RunOptions(quiet, follower=send(recipe, root) if send else None)
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
+        check_data(run)
         start_from = inherited(run, root)
         folder = folders.create(root, recipe.name)
         fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
             after.update(next=str(folder.path))
         return Session(run, run.results(Position(folder)), folder, held.pop_all()).finish()
+
+
+def check_data(run: Run) -> None:
+    """Look at some of the data before a run begins; what is doubtful is said.
+
+    Raises:
+        GanflowError: nothing can be learnt of them.
+    """
+    for doubt in doubts(run.data, look(run.data), vars(run.recipe.data.settings).keys()):
+        if doubt.certain:
+            raise GanflowError(doubt.text)
+        print_lines(f"ganflow: {doubt.text}", err=True)
 
 
 def inherited(run: Run, root: Path) -> dict[str, Any] | None:

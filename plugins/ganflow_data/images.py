@@ -29,7 +29,6 @@ from ganflow import (
     print_lines,
 )
 
-
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp")
 """Endings of files that may have several pages or frames."""
 COUNTED = 1000
@@ -52,8 +51,9 @@ def image_folder(
     folder = Path(path).expanduser()
     files = find_images(folder, extensions, recursive)
     pages = count_frames(folder, files, frames == "all")
-    data = Images(folder, files, transform, skip, labelled, held_out, pages if frames == "all" else {})
-    small = (len(files) + sum(pages.values()) * (frames == "all")) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
+    pages = pages if frames == "all" else {}
+    data = Images(folder, files, transform, skip, labelled, held_out, pages)
+    small = (len(files) + sum(pages.values())) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 

@@ -13,8 +13,10 @@ from ganflow import GanflowError, print_lines
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
 """Files that count as images where a recipe does not say which."""
 _HEIF = (".heic", ".heif")  # of telephones; Pillow reads them by a package of its own
-_OTHERS = {".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga", ".pcx", ".ico", ".psd", ".svg", ".eps", ".dng", ".nef", ".cr2", ".arw", ".raw",
-           ".exr", ".hdr", ".dds", ".apng", ".jxl"}  # fmt: skip
+_OTHERS = {
+    ".apng", ".arw", ".cr2", ".dds", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pcx", ".pgm",
+    ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
+}  # fmt: skip
 """Files that look like images, and are left out where a recipe does not name them."""
 RESIDENT_BYTES = 2**28
 """Images that take no more, and are not augmented, are kept in memory."""
@@ -59,7 +61,8 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
         there = f"there are {_counted(others)}" if others else "there are no files"
-        raise GanflowError(f"data.path: no images {where}, {there}; files that count: {', '.join(sorted(wanted))}{_how(others, wanted)}")
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted)}"
+        raise GanflowError(f"data.path: no images {where}, {there}; {count}")
     if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
         print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted)}", err=True)
     return sorted(found)

@@ -95,8 +95,9 @@ class Transform(Framing):
 
     def __repr__(self) -> str:
         """Part of a data set's fingerprint: what is as it always was is not in it."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default}
-        return f"Transform({', '.join(f'{name}={value!r}' for name, value in parts.items())})"
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = [f.name for f in fields(self) if f.default is MISSING or values[f.name] != f.default]
+        return f"Transform({', '.join(f'{name}={values[name]!r}' for name in changed)})"
 
     def __call__(self, file: Path, rng: torch.Generator | None = None, frame: int = 0) -> Tensor:
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.

@@ -46,7 +46,8 @@ def test_no_folder(command, tmp_path):
 def test_an_empty_folder(command, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "notes.txt").write_text("none yet")
-    assert command.refused("run", *SMALL).startswith("ganflow: data.path: no images in images or below; files that count: .bmp, ")
+    said = command.refused("run", *SMALL)
+    assert said.startswith("ganflow: data.path: no images in images or below, there are 1 .txt; files that count: .avif, ")
     assert no_run(tmp_path)
 
 
@@ -89,7 +90,7 @@ def test_a_truncated_image_is_named_and_skipped(command, images, streamed):
     code, out, err = command("run", *SMALL, *streamed, "data.on_error=skip")
     assert code == 0
     assert "2 rounds; look at runs/wgan_paper/" in out
-    assert err == "ganflow: left out images/05.png: image file is truncated\n"
+    assert err.startswith("ganflow: left out images/05.png: image file is truncated\nganflow: data: there are 1")
 
 
 @pytest.mark.parametrize("streamed", [(), STREAMED], ids=["in memory", "streamed"])
