@@ -90,7 +90,7 @@ def test_a_truncated_image_is_named_and_skipped(command, images, streamed):
     code, out, err = command("run", *SMALL, *streamed, "data.on_error=skip")
     assert code == 0
     assert "2 rounds; look at runs/wgan_paper/" in out
-    assert err.startswith("ganflow: left out images/05.png: image file is truncated\nganflow: data: there are 1")
+    assert err.splitlines()[0] == "ganflow: left out images/05.png: image file is truncated"
 
 
 @pytest.mark.parametrize("streamed", [(), STREAMED], ids=["in memory", "streamed"])
