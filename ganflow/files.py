@@ -25,7 +25,7 @@ def open_file(path: Path | str, flags: int) -> int:
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Open a file of the user's own to read its bytes, never waiting for a named pipe or a device.
+    """Open a regular file to read its bytes, never waiting for a named pipe or a device. It is the user's, and not a stranger's.
 
     Links are followed, as to data that lie elsewhere. In a folder that may be a stranger's, `open_file` follows none.
 

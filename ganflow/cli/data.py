@@ -29,19 +29,19 @@ def data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def data_command(args: argparse.Namespace) -> int:
-    from ganflow.evaluation.survey import doubts, look
+    from ganflow.evaluation.survey import doubts, survey
 
     recipe = _recipe(args.source, args.overrides)
     output = check_output_path(args.output or Path(f"{recipe.name}-data.png"), (".png",))
     data: Data = recipe.composition().build("data")
-    seen = look(data, args.examine, iterate=True)
+    seen = survey(data, args.examine, iterate=True)
     if not seen:
         raise GanflowError("data: none of the examples can be read")
-    said = doubts(data, seen, vars(recipe.data.settings).keys())
+    doubtful = doubts(data, seen, vars(recipe.data.settings).keys())
     fields = [_about(name, part) for name, part in seen.items()]
     about = {
         "name": data.name, "source": data.source, "size": data.size, "held_out": _held_out(data), "fields": fields,
-        "left_out": sorted(data.skipped), "doubts": [{"text": d.text, "certain": d.certain} for d in said],
+        "left_out": sorted(data.skipped), "doubts": [{"text": d.text, "certain": d.certain} for d in doubtful],
     }  # fmt: skip
     if args.json:
         say_json(about)
@@ -52,7 +52,7 @@ def data_command(args: argparse.Namespace) -> int:
         for file in sorted(data.skipped):
             say(row("left out", file))
         say("", *columns([{key: str(value) for key, value in field.items()} for field in fields]))
-        for doubt in said:
+        for doubt in doubtful:
             say("", doubt.text)
     if args.output or not args.json:
         _draw(seen, output, recipe.name)

@@ -1,4 +1,4 @@
-"""Survey of data: what its examples are, and whether anything can be learnt of them."""
+"""Survey of data: range, levels and repetitions of some examples, and reasons to doubt that anything can be learnt of them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Seen:
         return len(self.examples) - len({row.numpy().tobytes() for row in self.examples})
 
 
-def look(data: Data, most: int = EXAMINED, *, iterate: bool = False) -> dict[str, Seen]:
-    """Look at so many training examples, at equal distances; of an iterable at its held-out ones.
+def survey(data: Data, most: int = EXAMINED, *, iterate: bool = False) -> dict[str, Seen]:
+    """Examine so many training examples, at equal distances; of an iterable, held-out ones.
 
     Args:
         iterate: an iterable's first examples instead: it is not to be trained on.
@@ -97,7 +97,7 @@ class Doubt:
 
 
 def doubts(data: Data, seen: dict[str, Seen], keys: Collection[str] = ()) -> list[Doubt]:
-    """What is wrong with images, as far as it shows in some of them.
+    """Reasons to doubt images, as far as some of them show.
 
     Args:
         keys: of the data's component, for what helps.

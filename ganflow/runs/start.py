@@ -10,7 +10,7 @@ from typing import Any
 
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.evaluation.survey import doubts, look
+from ganflow.evaluation.survey import doubts, survey
 from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
@@ -101,12 +101,12 @@ def start(
 
 
 def check_data(run: Run) -> None:
-    """Look at some of the data before a run begins; what is doubtful is said.
+    """Examine some of the data before a run begins, and print what is doubtful.
 
     Raises:
         GanflowError: nothing can be learnt of them.
     """
-    for doubt in doubts(run.data, look(run.data), vars(run.recipe.data.settings).keys()):
+    for doubt in doubts(run.data, survey(run.data), vars(run.recipe.data.settings).keys()):
         if doubt.certain:
             raise GanflowError(doubt.text)
         print_lines(f"ganflow: {doubt.text}", err=True)

@@ -64,8 +64,7 @@ def classes_of(files: Sequence[str]) -> list[str]:
 
 
 def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
-    """Pages or frames after the first by file, of those that have such. Where they are not used, that is said, of up to
-    COUNTED files."""
+    """Pages or frames after the first, by file. Where they are not used, print how many there are in up to COUNTED files."""
     several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         looked_at = several if used else several[:COUNTED]

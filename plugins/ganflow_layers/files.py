@@ -17,15 +17,15 @@ _OTHERS = {
     ".apng", ".arw", ".cr2", ".dds", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pcx", ".pgm",
     ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
 }  # fmt: skip
-"""Files that look like images, and are left out where a recipe does not name them."""
+"""Files that seem to be images, and are left out where a recipe does not name them."""
 RESIDENT_BYTES = 2**28
 """Images that take no more, and are not augmented, are kept in memory."""
 CONTENT_BYTES = 2**28  # files up to here are fingerprinted by every byte
 
 
 def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
-    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed. Which others there are that look
-    like images is said.
+    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed. Others that seem images are
+    counted in a line that is printed.
 
     Raises:
         GanflowError: the folder is missing, cannot be read, or has no images.
@@ -74,7 +74,7 @@ def _counted(files: Counter[str]) -> str:
 
 
 def _how(files: Counter[str], wanted: set[str]) -> str:
-    """How files that were left out could be used, where they could."""
+    """Ways to use files that were left out, where there are any."""
     ways = []
     if any(suffix in wanted for suffix in files):
         ways.append("pip install 'ganflow[heif]' reads .heic")

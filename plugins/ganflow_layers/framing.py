@@ -71,7 +71,7 @@ class Framing:
 
 
 def frames_in(file: Path) -> int:
-    """The number of pages or frames in an image file; 1 where it cannot be read, which is said when it is."""
+    """The number of pages or frames in an image file; 1 where it cannot be read: that shows when it is."""
     try:
         with open_image(file) as opened:
             return int(getattr(opened, "n_frames", 1))

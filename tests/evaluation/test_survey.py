@@ -6,7 +6,7 @@ import torch
 
 from ganflow.contract.data import IterableData, StreamData, TensorData
 from ganflow.errors import GanflowError
-from ganflow.evaluation.survey import FEW, doubts, look
+from ganflow.evaluation.survey import FEW, doubts, survey
 from ganflow.recipe import read_recipe
 from ganflow.runs.start import start
 
@@ -16,13 +16,13 @@ DRAWN = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 
 
 def texts(images, keys=KEYS):
     data = TensorData("some", {"real": images})
-    return [(d.certain, d.text) for d in doubts(data, look(data), keys)]
+    return [(d.certain, d.text) for d in doubts(data, survey(data), keys)]
 
 
 def test_what_is_seen():
     images = DRAWN.clone()
     images[3], images[5], images[9] = images[1], 0.5, 0.5
-    seen = look(TensorData("some", {"real": images, "label": torch.arange(20) % 2}, classes={"label": ["a", "b"]}))
+    seen = survey(TensorData("some", {"real": images, "label": torch.arange(20) % 2}, classes={"label": ["a", "b"]}))
     real = seen["real"]
     assert (len(real.examples), real.flat, real.repeated) == (20, 2, 2)  # 5 and 9 are flat; 3 is 1 again, and 9 is 5
     assert (real.low, real.high) == (images.min(), images.max())
@@ -33,7 +33,7 @@ def test_what_is_seen():
 @pytest.mark.parametrize(("size", "most", "indices"), [(3, 5, [0, 1, 2]), (10, 5, [0, 2, 4, 6, 8])])
 def test_at_equal_distances(size, most, indices):
     values = torch.arange(size).float().view(size, 1)
-    assert look(TensorData("some", {"real": values}), most)["real"].examples.flatten().tolist() == indices
+    assert survey(TensorData("some", {"real": values}), most)["real"].examples.flatten().tolist() == indices
 
 
 def test_images_that_vary_are_not_doubted():
@@ -93,9 +93,9 @@ class Endless(IterableData):
 
 
 def test_streams_and_iterables():
-    assert torch.equal(look(Streamed())["real"].examples, DRAWN[[0, 1, 3, 4]])
-    assert torch.equal(look(Endless(), 3)["real"].examples, DRAWN[:2])  # held out
-    assert torch.equal(look(Endless(), 3, iterate=True)["real"].examples, DRAWN[5:8])
+    assert torch.equal(survey(Streamed())["real"].examples, DRAWN[[0, 1, 3, 4]])
+    assert torch.equal(survey(Endless(), 3)["real"].examples, DRAWN[:2])  # held out
+    assert torch.equal(survey(Endless(), 3, iterate=True)["real"].examples, DRAWN[5:8])
 
 
 RECIPE = """
