@@ -16,11 +16,10 @@ from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
 from ganflow.printing import say
 from ganflow.runs import folders
-from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import Journal, entries
+from ganflow.runs.journal import Journal
 from ganflow.tune.plan import Plan, in_common, rounds_of
 from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
-from ganflow.tune.repeats import Repeats
+from ganflow.tune.repeats import Report, Repeats, scored
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
 
-Report = tuple[float, int, float]  # time, round, score
 SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
@@ -89,18 +87,13 @@ def together(histories: Mapping[int, list[Report]], repeats: Repeats) -> dict[in
         reports = [{round: (time, score) for time, round, score in histories.get(n, [])} for n in repeats.runs(trial)]
         for round in sorted(set.intersection(*map(set, reports))):
             times, scores = zip(*(run[round] for run in reports), strict=True)
-            found.setdefault(trial, []).append((max(times), round, repeats.score(scores)))
+            found.setdefault(trial, []).append(Report(max(times), round, repeats.score(scores)))
     return found
 
 
 def tried_again(record: TrialRecord, retry_failed: bool) -> bool:
     """Tell whether a trial that is over goes on with the sweep all the same."""
     return record.over and bool(record.cause or (retry_failed and record.state == "failed"))
-
-
-def scored(folder: RunFolder, metric: str) -> list[Report]:
-    """(time, round, score) of every report of a run that had a score."""
-    return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
 
 
 def in_time(histories: dict[int, list[Report]]) -> list[tuple[int, int, float]]:

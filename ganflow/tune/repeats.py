@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
+from typing import NamedTuple
 
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
 from ganflow.tune.records import WRONG, Repeated, TrialRecord, score_of
+
+
+class Report(NamedTuple):
+    """Report of a run that had a score, which may be no finite number; `time` in seconds since 1970."""
+
+    time: float
+    round: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -120,3 +129,13 @@ def scores_of(run: RunFolder) -> dict[str, float]:
     """The scores of a run's last evaluation, with errors and floors."""
     names = run.read().protocols.keys() if run.is_run() else ()
     return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})
+
+
+def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:
+    """The reports of a run that had a score by a metric, in the order of its journal.
+
+    Args:
+        since: only those of later rounds: a copy's scores of before are other values'.
+    """
+    found = ((e, e.values[metric]) for e in entries(run.journal) if e.round > since and metric in e.values)
+    return [Report(entry.time, entry.round, score) for entry, score in found]

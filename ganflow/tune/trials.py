@@ -23,10 +23,9 @@ from ganflow.machine import broken, of_memory
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
 from ganflow.tune.records import SweepFolder, TrialRecord, ranking, rounds_of, score_of
-from ganflow.tune.repeats import Repeats
+from ganflow.tune.repeats import Repeats, scored
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class TrialState:
         self.round = step.round
         score = step.values.get(self.spec.metric)
         if score is not None:
-            self.score = score if math.isfinite(score) else None
+            self.score = _finite(score)
         return score is not None
 
     def should_stop(self, step: Result) -> bool:
@@ -139,8 +138,7 @@ class TrialState:
 
     def recall(self) -> dict[int, float | None]:
         """Note the last score of the run's journal; returns all of them by round."""
-        every = [(entry.round, entry.values.get(self.spec.metric)) for entry in entries(self.spec.run.journal)]
-        scores = {round: score if math.isfinite(score) else None for round, score in every if score is not None}
+        scores = {report.round: _finite(report.score) for report in scored(self.spec.run, self.spec.metric)}
         if scores:
             self.round, self.score = max(scores), scores[max(scores)]
         return scores
@@ -148,12 +146,10 @@ class TrialState:
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
-        run = self.spec.run
-        record, metric = run.read(), self.spec.metric
-        since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
-        values = [entry.values[metric] for entry in entries(run.journal) if metric in entry.values and entry.round > since]
+        record = self.spec.run.read()
+        reports = scored(self.spec.run, self.spec.metric, -1 if record.copied_at is None else record.copied_at)
         self.round = record.round
-        self.score = values[-1] if values and math.isfinite(values[-1]) else None
+        self.score = _finite(reports[-1].score) if reports else None
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
@@ -162,6 +158,10 @@ class TrialState:
         """Result of a trial that went wrong."""
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
         return {**self.result("diverged" if diverged else "failed", scored=False), "error": str(error)}
+
+
+def _finite(score: float) -> float | None:
+    return score if math.isfinite(score) else None
 
 
 @dataclass

@@ -33,7 +33,8 @@ from ganflow.runs.checkpoints import read
 from ganflow.tracking import store
 from ganflow.tracking.follower import Server
 from ganflow.tracking.outbox import State
-from ganflow.tune.driver import in_time, scored
+from ganflow.tune.driver import in_time
+from ganflow.tune.repeats import scored
 from ganflow.tune.schedulers import make_scheduler
 
 pytestmark = [

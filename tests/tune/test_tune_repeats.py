@@ -1,16 +1,18 @@
 """Trials of several seeds: their numbers, their scores worked out by hand, and their states."""
 
+import json
 import math
 
 import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
+from ganflow.runs.folders import RunFolder
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
 from ganflow.tune.records import TrialRecord, best_of
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import spread, table
+from ganflow.tune.repeats import Repeats, scored
+from ganflow.tune.table import lines, spread
 
 THREE = Repeats((4, 9, 1))
 
@@ -48,10 +50,10 @@ def test_the_luckiest_seed_is_not_the_best_trial():
     trials = THREE.trials([*steady, *lucky])
     assert [trial.number for trial in trials] == [0, 1]
     assert best_of(trials, "min").number == 1
-    lines = table(trials, "m", "min", 12)
-    assert lines[0].split("  ")[0] == "trial"
-    assert "± sd (n)" in lines[0]
-    assert "0.21  ± 0.01 (3)" in lines[1]
+    text = lines(trials, "m", "min", 12)
+    assert text[0].split("  ")[0] == "trial"
+    assert "± sd (n)" in text[0]
+    assert "0.21  ± 0.01 (3)" in text[1]
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,15 @@ def test_seeds_from_the_recipes_own(sweep, seeds, made):
     sweep.recipe(TUNE.format(seeds, ""))
     recipe = read_recipe("r.yaml", ["train.seed=7"])
     assert recipe.tune.seeds_from(recipe.train.seed) == made
+
+
+def test_the_scores_of_a_run_and_those_since_a_round(tmp_path):
+    run = RunFolder(tmp_path)
+    lines = [(10, {"w1": 3.0}), (15, {"critic/wasserstein": 1.0}), (20, {"w1": "NaN"}), (30, {"w1": 2.0, "f1": 0.5})]
+    rows = [json.dumps({"round": round, "time": 100.0 + round, "values": values}) for round, values in lines]
+    run.journal.write_text("\n".join(rows) + '\n{"round": 40, "ti')
+    found = scored(run, "w1")
+    assert [(report.time, report.round) for report in found] == [(110.0, 10), (120.0, 20), (130.0, 30)]
+    assert (found[0].score, math.isnan(found[1].score), found[2].score) == (3.0, True, 2.0)
+    assert scored(run, "w1", since=20) == [(130.0, 30, 2.0)]
+    assert scored(run, "f1") == [(130.0, 30, 0.5)]
