@@ -212,7 +212,7 @@ def _tune(
     from ganflow.tune.budget import Budget
     from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
-    from ganflow.tune.preflight import preflight
+    from ganflow.tune.preflight import pack_of, preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
     from ganflow.tune.search import Proposals, make_searcher
     from ganflow.tune.study import Study
@@ -269,7 +269,7 @@ def _tune(
         begins()
         return None
     live = Live(control, watcher, searcher, budget, interruption)
-    template["pack"] = pack = _pack(plan, display.note)
+    template["pack"] = pack = pack_of(plan, display.note)
     at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
     with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
@@ -321,17 +321,3 @@ def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) 
     say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.reference()}", err=True)
     number = interruption.received()  # the main thread waits for Ray, and may never come to it
     os._exit(128 + number if number else 1)
-
-
-def _pack(plan: Plan, say: Callable[[str], None]) -> int:
-    """Number of trials that are played together: the recipe's, or 1 where that would not pay."""
-    from ganflow.packed import worth_packing
-    from ganflow.tune.plan import Reports
-
-    wanted = plan.tune.pack
-    if wanted == 1:
-        return 1
-    pays, why = worth_packing(Reports(plan.recipe).game, wanted, plan.recipe.train, rounds_of(plan))
-    if why:
-        say(why if pays else f"trials are not packed: {why}")
-    return wanted if pays else 1

@@ -6,6 +6,8 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ from ganflow.engine.build import pick_device
 from ganflow.errors import GanflowError, Problem
 from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder
-from ganflow.tracking.destination import tracking_uri
+from ganflow.tracking.destination import check_recipe, tracking_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Tune
@@ -53,6 +55,38 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     if faults:
         raise GanflowError("\n".join(faults))
     return notes
+
+
+def rehearse(plan: Plan, runs: Path, address: Address | str = "local") -> list[str]:
+    """Check what a start under `runs` checks, as far as that is known without Ray; returns the notes that it would show.
+
+    Raises:
+        GanflowError: the sweep would not start.
+    """
+    check_recipe(plan.recipe, runs)
+    check_resources(plan, address)
+    notes = list(plan.recipe.notes)
+    pack_of(plan, notes.append)
+    if uri := tracking_uri(plan.recipe):
+        faults, more = mlflow_reachable(uri)
+        if faults:
+            raise GanflowError("\n".join(faults))
+        notes += more
+    return notes
+
+
+def pack_of(plan: Plan, note: Callable[[str], None]) -> int:
+    """Number of trials that are played together: the recipe's, or 1 where that would not pay, which is noted."""
+    from ganflow.packed import worth_packing
+    from ganflow.tune.plan import Reports, rounds_of
+
+    wanted = plan.tune.pack
+    if wanted == 1:
+        return 1
+    pays, why = worth_packing(Reports(plan.recipe).game, wanted, plan.recipe.train, rounds_of(plan))
+    if why:
+        note(why if pays else f"trials are not packed: {why}")
+    return wanted if pays else 1
 
 
 def check_resources(plan: Plan, address: Address | str = "local") -> None:

@@ -18,6 +18,7 @@ from ganflow.runs.loop import Interruption
 from ganflow.tune import driver
 from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
+from ganflow.tune.preflight import pack_of
 from ganflow.tune.records import MACHINE
 from ganflow.tune.watcher import Stopper
 
@@ -152,7 +153,7 @@ def test_what_is_packed(planned, monkeypatch, wanted, pays, why, pack, said):
     monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack, train, rounds: (pays, why))
     notes = []
     plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted, rounds=20))
-    assert driver._pack(plan, notes.append) == pack
+    assert pack_of(plan, notes.append) == pack
     assert notes == said
 
 
