@@ -105,7 +105,7 @@ class Fixed:
 
 
 def fixed_value(recipe: Mapping[str, Any], key: str) -> Any:
-    """The value of a key in what `Recipe.resolved` returned: plain data; None where the section is absent, or the list not so long.
+    """The value of a key in what `Recipe.resolved` returned: plain data; None where the section is absent, or the list too short.
     A key of all parts (optimizer.lr) has the value that they share; a list of each part's where they differ.
 
     Raises:

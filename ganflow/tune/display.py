@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import table
+from ganflow.tune.durations import Durations
 from ganflow.tune.records import WRONG, TrialRecord, best_of, ranking
-from ganflow.tune.trials import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

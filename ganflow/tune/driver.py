@@ -19,7 +19,7 @@ from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.tune.plan import Plan, in_common, rounds_of
 from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
-from ganflow.tune.repeats import Report, Repeats, scored
+from ganflow.tune.repeats import Repeats, Report, scored
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption

@@ -69,7 +69,10 @@ class Repeats:
 
     def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         """The trials of these runs, by number. A packed one that was trained again by itself is as that ended."""
-        pooled = self._pooled(runs)
+        return self.confirmed(self._pooled(runs))
+
+    def confirmed(self, pooled: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The trials, those that were trained again by themselves with the scores of that; none is such a training."""
         again = {trial.confirms: trial for trial in pooled if trial.confirms is not None}
         return [self._confirmed(trial, again.get(trial.number)) for trial in pooled if trial.confirms is None]
 
@@ -92,9 +95,10 @@ class Repeats:
         found: dict[int, list[TrialRecord]] = {}
         for run in sorted(runs, key=lambda run: run.number):
             found.setdefault(self.trial(run.number), []).append(run)
-        return [self._repeated(number, runs) for number, runs in found.items()]
+        return [self.repeated(number, runs) for number, runs in found.items()]
 
-    def _repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
+    def repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
+        """A trial with several seeds, of its runs."""
         scores = [score for run in runs if (score := score_of(run)) is not None]
         state = self._state(runs)
         errors = [f"seed {self.seed(run.number)}: {run.error}" for run in runs if run.error]

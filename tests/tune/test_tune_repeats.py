@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import pytest
 
@@ -10,9 +11,10 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import TrialRecord, best_of
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of
 from ganflow.tune.repeats import Repeats, scored
 from ganflow.tune.table import lines, spread
+from ganflow.tune.trials import TrialTable
 
 THREE = Repeats((4, 9, 1))
 
@@ -137,3 +139,22 @@ def test_the_scores_of_a_run_and_those_since_a_round(tmp_path):
     assert (found[0].score, math.isnan(found[1].score), found[2].score) == (3.0, True, 2.0)
     assert scored(run, "w1", since=20) == [(130.0, 30, 2.0)]
     assert scored(run, "f1") == [(130.0, 30, 0.5)]
+
+
+def test_a_table_pools_what_changed_and_it_is_what_all_runs_say(tmp_path, monkeypatch):
+    """Against pooling from the beginning, after each of 300 changes of random runs."""
+    rng, anew = random.Random(0), []
+    plainly = Repeats.repeated
+    table = TrialTable(SweepFolder(tmp_path), {}, [], {run.number: run for run in runs("finished", "running")}, repeats=THREE)
+    monkeypatch.setattr(SweepFolder, "record", lambda self, trial, **values: None)
+    for _ in range(300):
+        number = rng.choice([n for n in range(60) if n in table.trials] + [rng.randrange(60)])
+        state, score = rng.choice(["waiting", "running", "finished", "failed"]), rng.random()
+        again = 1 if number // 3 == 19 else None
+        table.record(number, config={"a": number}, state=state, score=score, confirms=again)
+        monkeypatch.setattr(Repeats, "repeated", lambda self, *of: anew.append(of[0]) or plainly(self, *of))
+        pooled, searched = table.pooled(), table.searched()
+        monkeypatch.setattr(Repeats, "repeated", plainly)
+        assert pooled == THREE.trials(table.trials.values())
+        assert searched == THREE.searched(table.trials.values())
+    assert len(anew) == 300  # not more: of 20 trials

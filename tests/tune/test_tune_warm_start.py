@@ -36,7 +36,7 @@ def warm(tmp_path, monkeypatch):
 
 
 def test_a_rate_of_both_players_is_known_where_both_had_the_same(warm):
-    found, said = warm(EACH, {key: 0.002 for key in EACH})
+    found, said = warm(EACH, dict.fromkeys(EACH, 0.002))
     assert found == [{LR: 0.002}]
     assert said == "the searcher knows 1 trial of old"
 
