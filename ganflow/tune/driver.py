@@ -212,7 +212,7 @@ def _tune(
     from ganflow.tune.budget import Budget
     from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
-    from ganflow.tune.preflight import pack_of, preflight
+    from ganflow.tune.preflight import Lacking, pack_of, preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
     from ganflow.tune.search import Proposals, make_searcher
     from ganflow.tune.study import Study
@@ -272,7 +272,8 @@ def _tune(
     template["pack"] = pack = pack_of(plan, display.note)
     at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
-    with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
+    waits = Lacking(plan.tune, display.note)
+    with connect(address), guarded(lambda why: _abandon(folder, display, interruption, why), waits):
         for note in preflight(plan, folder, address):
             display.note(note)
         begins()
@@ -314,10 +315,10 @@ def _data(plan: Plan) -> str:
     return os.path.abspath(path) if isinstance(path, (str, Path)) and str(path) and os.path.exists(path) else ""
 
 
-def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) -> None:
-    """End the process at once: the cluster is gone. The sweep's folder is all that is needed to go on."""
+def _abandon(folder: SweepFolder, display: Display, interruption: Interruption, why: str) -> None:
+    """End the process at once: the cluster can be used no more. The sweep's folder is all that is needed to go on."""
     folder.update(status="interrupted")
     display.__exit__(None, None, None)
-    say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.reference()}", err=True)
+    say(f"ganflow: {why}; go on with: ganflow tune --resume {folder.reference()}", err=True)
     number = interruption.received()  # the main thread waits for Ray, and may never come to it
     os._exit(128 + number if number else 1)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from ganflow import machine
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
+from ganflow.cluster.joining import PATIENCE
 from ganflow.cluster.nodes import Node, alive_nodes, check_nodes
 from ganflow.cluster.submit import distributions
 from ganflow.engine.build import pick_device
@@ -111,6 +112,31 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
             faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
+
+
+class Lacking:
+    """Note, once for each time, that the nodes which are left have no room for any trial, so that the sweep waits for others.
+
+    Args:
+        note: shows a sentence.
+    """
+
+    def __init__(self, tune: Tune, note: Callable[[str], None]) -> None:
+        self.tune, self.note = tune, note
+        self._since: float | None = None
+        self._noted = False
+
+    def __call__(self, nodes: list[Node]) -> None:
+        """Compare with the nodes that are alive."""
+        if not infeasible(self.tune, nodes):
+            self._since, self._noted = None, False
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if not self._noted and now - self._since > PATIENCE:
+            self._noted = True
+            left = f"{plural(len(nodes), 'node')} of the cluster {'is' if len(nodes) == 1 else 'are'} left, without room"
+            self.note(f"{left} for a trial: the sweep waits for others (Ctrl-C ends it; it can go on from its checkpoints)")
 
 
 def _where_written(plan: Plan, key: str, faults: list[str]) -> list[str]:
