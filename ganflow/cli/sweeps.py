@@ -83,7 +83,6 @@ def sweeps_command(args: argparse.Namespace) -> int:
 
 def _stop(folder: SweepFolder, more: list[str]) -> int:
     """End a trial, or the whole sweep."""
-    from ganflow.recipe import read_recipe
     from ganflow.tune.control import ask, over_for_good, stop
     from ganflow.tune.trials import TrialTable
 
@@ -104,9 +103,7 @@ def _stop(folder: SweepFolder, more: list[str]) -> int:
         raise GanflowError(f"trial {number} of {folder.sweep} is over already: it {_ENDS[trials[number].state]}")
     if runs:
         ask(folder, stop=number)
-        tune = read_recipe(folder.recipe).tune
-        packed = "; if it is packed with others it cannot, and its driver says so" if tune and tune.pack > 1 else ""
-        say(f"trial {number} of {folder.sweep} will stop at its next report, with a checkpoint{packed}")
+        say(f"trial {number} of {folder.sweep} will stop at its next report, with a checkpoint")
         return 0
     with locked(folder):
         stop(TrialTable(folder, {}, [], folder.mended(), repeats=repeats), number)
