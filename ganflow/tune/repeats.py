@@ -118,6 +118,7 @@ class Repeats:
             mean=mean(scores) if scores else None,
             sd=stdev(scores) if len(scores) > 1 else None,
             n=len(scores),
+            latest=self.score(scores) if len(scores) == self.size else None,
         )
 
     def _state(self, runs: Sequence[TrialRecord]) -> str:

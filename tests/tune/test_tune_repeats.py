@@ -11,9 +11,9 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of, leading
 from ganflow.tune.repeats import Repeats, scored
-from ganflow.tune.table import lines, spread
+from ganflow.tune.table import leader, lines, spread
 from ganflow.tune.trials import TrialTable
 
 THREE = Repeats((4, 9, 1))
@@ -158,3 +158,24 @@ def test_a_table_pools_what_changed_and_it_is_what_all_runs_say(tmp_path, monkey
         assert pooled == THREE.trials(table.trials.values())
         assert searched == THREE.searched(table.trials.values())
     assert len(anew) == 300  # not more: of 20 trials
+
+
+def test_who_leads_while_none_is_finished():
+    found = [TrialRecord(n, {}, "running", score, 10 + n) for n, score in enumerate((3.0, 1.0, math.nan, 2.0))]
+    assert [leading(found, mode).number for mode in ("min", "max")] == [1, 0]
+    found[1].state = "stopped"  # while others go on
+    assert leading(found, "min").number == 3
+    for record in found:
+        record.state = "stopped" if record.number else "failed"
+    assert leading(found, "min").number == 1
+    assert leading(found[:1], "min") is leading([], "min") is None
+    found[3].state = "finished"
+    assert leading(found, "min") is None
+
+
+def test_a_trial_of_several_seeds_leads_when_all_of_them_have_a_score():
+    half = runs("running", "running", "waiting", scores=(0.1, 0.1))
+    whole = runs("running", "finished", "running", first=3, scores=(1.0, 2.0, 6.0))
+    trials = THREE.trials([*half, *whole])
+    assert leading(trials, "min").number == 1
+    assert leader(trials[1], "m", 100) == "trial 1, m 3 at round 13/100"
