@@ -161,9 +161,15 @@ class Trial(tune.Trainable):
             found = (request for _, request in requests(self.sweep))
             self._asked = {request.stop for request in found if request and request.stop is not None}
         for i, trial in [(i, self.trials[i]) for i, _ in reported if i not in self.over]:
-            if trial.spec.about["trial"] in self._asked and not trial.ending and self._executor:
-                trial.ending = trial.leaving = True
-                self._executor.finish(self._left.index(i))
+            if trial.spec.about["trial"] in self._asked and not trial.ending:
+                trial.leaving = True
+                self._finish(i)
+
+    def _finish(self, i: int) -> None:
+        """End a run that has just reported before its last round."""
+        self.trials[i].ending = True
+        if self._executor:
+            self._executor.finish(self._left.index(i))
 
     def _result(self, i: int, step: Any) -> dict[str, Any]:
         trial = self.trials[i]
@@ -174,9 +180,8 @@ class Trial(tune.Trainable):
                 trial.spec.run.update(status="stopped", error=BY_HAND)
             return trial.state.finished()
         scored = trial.state.update(step)
-        if trial.state.should_stop(step) and not trial.ending and self._executor:
-            trial.ending = True
-            self._executor.finish(self._left.index(i))
+        if trial.state.should_stop(step) and not trial.ending:
+            self._finish(i)
         return trial.state.result("running", scored)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

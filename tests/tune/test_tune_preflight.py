@@ -448,7 +448,7 @@ class TestADryRun:
 
     def test_trials_that_would_not_be_packed(self, asking, command, monkeypatch):
         asking(cpus=1)
-        monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack: (False, "they are too large"))
+        monkeypatch.setattr("ganflow.packed.worth_packing", lambda *asked: (False, "they are too large"))
         assert command("tune", "r.yaml", "--dry-run", "tune.pack=4")[2] == "trials are not packed: they are too large\n"
 
     def test_a_store_that_cannot_be(self, asking, command):
