@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shlex
 import shutil
@@ -84,7 +85,7 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Tell whether there is a run in it."""
-        return (self.path / FILE).exists()
+        return os.path.exists(self.path / FILE)  # False for what can be no path, too
 
     def read(self) -> RunRecord:
         """Read run.json; raises DamagedRecord (a GanflowError) where that is not possible."""
@@ -297,8 +298,8 @@ def _find(run: str, root: Path) -> RunFolder:
     sweep = find_sweep(run, root)
     if sweep is not None:
         return sweep
-    if (Path(run) / FILE).exists():
-        return RunFolder(Path(run).absolute())
+    if (meant := RunFolder(Path(run).absolute())).is_run():
+        return meant
     runs = list(all_runs(root))
     if not runs:
         raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
