@@ -7,6 +7,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,10 @@ class Draft:
             raise RecipeError(problems)
         return recipe
 
-    def to_yaml(self) -> str:
+    def to_yaml(self, catalogue: Catalogue | None = None) -> str:
         """The text of the recipe, changes included; references are kept, and nothing is filled in but its name."""
+        with suppress(GanflowError):  # keys of text make known which changes are text
+            self.build(catalogue=catalogue)
         return to_yaml({"name": self.name, "recipe_version": self.version, **self.root.plain()})
 
 

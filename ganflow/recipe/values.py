@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganflow.contract.settings import Key, keys
 from ganflow.errors import PluginError, did_you_mean
-from ganflow.recipe.yaml import Node, Problems, Refused, join, scalar, shown
+from ganflow.recipe.yaml import Node, Problems, Refused, Typed, join, scalar, shown
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d+\])*", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
@@ -53,16 +53,22 @@ def convert(settings: type, key: Key, node: Node) -> Any:
     """
     if any("${" in text for text in _texts(node)):
         raise Refused("a value cannot contain '${' as plain text")
-    for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
-        value = node.plain(leaf)
-        schema = OmegaConf.structured(_alone(settings, key.name))
-        try:
-            OmegaConf.update(schema, key.name, value, merge=False)
-            made = cast("dict[str, Any]", OmegaConf.to_container(schema, resolve=False))[key.name]
-        except (OmegaConfBaseException, OverflowError):
-            continue
-        if _faithful(value, made):
-            return made
+    typed = [one.typed for one in _all(node) if one.typed is not None and "${" not in one.typed.text]
+    for meant in (False, True) if typed else (False,):
+        for one in typed:
+            one.meant = meant
+        for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
+            value = node.plain(leaf)
+            schema = OmegaConf.structured(_alone(settings, key.name))
+            try:
+                OmegaConf.update(schema, key.name, value, merge=False)
+                made = cast("dict[str, Any]", OmegaConf.to_container(schema, resolve=False))[key.name]
+            except (OmegaConfBaseException, OverflowError):
+                continue
+            if _faithful(value, made):
+                return made
+    for one in typed:
+        one.meant = False
     raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
 
 
@@ -99,6 +105,17 @@ def _faithful(written: Any, made: Any) -> bool:
     if isinstance(written, str):
         return isinstance(made, (str, Enum, Path))
     return type(written) is type(made) or (type(written) is int and type(made) is float)
+
+
+def no_yaml(node: Node, type_: Any) -> list[str]:
+    """Why overrides in a key's value are not the YAML that they look like; nothing of one that the key takes as text."""
+    return [text for one in _all(node) if one is not node or str not in _alternatives(type_) for text in one.trouble]
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for _, child in node.children():
+        yield from _all(child)
 
 
 def _texts(node: Node) -> Iterator[str]:
@@ -210,6 +227,7 @@ class References:
             if whole := REFERENCE.fullmatch(text):
                 found = self._find(whole[1])
                 node.value, node.text, node.quoted = _at_line(found, node.line), found.text, found.quoted
+                node.typed = Typed(found.typed.text) if found.typed else None
             else:
                 node.value = node.text = REFERENCE.sub(lambda match: self._text(match[1]), text)
                 node.quoted = True
