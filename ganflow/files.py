@@ -27,7 +27,7 @@ def open_file(path: Path | str, flags: int) -> int:
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Open a file of the user's own to read its bytes, never waiting for a named pipe or a device.
+    """Open a file of the user's to read its bytes, never waiting for a named pipe or a device.
 
     Links are followed, as to data that lie elsewhere. In a folder that may be a stranger's, `open_file` follows none.
 
@@ -51,7 +51,7 @@ def _regular(path: Path | str, file: int) -> int:
     return file
 
 
-def own_path(key: str, text: str, folder: Path | None = None) -> Path:
+def user_path(key: str, text: str, folder: Path | None = None) -> Path:
     """The path of the user's that a key of a recipe names, below `folder` if it is relative; "~" in front is a user's folder.
     There need be nothing.
 

@@ -122,7 +122,7 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
 
 
 def _value(text: str, problems: Problems, path: str, line: int) -> Node | None:
-    """The node of what was typed as a value, which a key may take as text; None, and problems, where it is no value at all."""
+    """The node of a value that was typed, text to a key of text; None, and problems, where it is no value at all."""
     found = Problems(problems.file)
     node = read_yaml(text, found, path, line)
     quoted = _QUOTED.fullmatch(text) is not None

@@ -108,7 +108,7 @@ def _faithful(written: Any, made: Any) -> bool:
 
 
 def no_yaml(node: Node, type_: Any) -> list[str]:
-    """Why overrides in a key's value are not the YAML that they look like; nothing of one that the key takes as text."""
+    """Problems of overrides in a key's value that are not the YAML that they seem; none of one that is text for the key."""
     return [text for one in _all(node) if one is not node or str not in _alternatives(type_) for text in one.trouble]
 
 
@@ -192,8 +192,8 @@ def refers(node: Node) -> bool:
 class References:
     """Replaces references by values, in the tree itself.
 
-    A value that is one reference gets the other's type: a number stays a number. A reference within a longer text becomes the
-    other key's text. Sections cannot be referred to, lists of single values can.
+    A value that is one reference gets the other's type, so that a number stays a number, or its text where the key takes text. A
+    reference within a longer text becomes the other key's text. Sections cannot be referred to, lists of single values can.
     """
 
     def __init__(self, root: Node, problems: Problems) -> None:
@@ -227,7 +227,8 @@ class References:
             if whole := REFERENCE.fullmatch(text):
                 found = self._find(whole[1])
                 node.value, node.text, node.quoted = _at_line(found, node.line), found.text, found.quoted
-                node.typed = Typed(found.typed.text) if found.typed else None
+                text = found.typed.text if found.typed else found.text
+                node.typed = None if isinstance(found.value, (str, list)) or not text else Typed(text)
             else:
                 node.value = node.text = REFERENCE.sub(lambda match: self._text(match[1]), text)
                 node.quoted = True

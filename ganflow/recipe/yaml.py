@@ -23,10 +23,10 @@ MISSING = "???"  # to OmegaConf: no recipe can hold this text
 
 
 class Typed:
-    """What was typed as an override's value. Copies of its node share it: what one of them is taken for, all are.
+    """An override's value as it was typed. Copies of its node share it: what one of them turns out to be, all are.
 
     Attributes:
-        meant: a key of text took it as it was typed, and not as the YAML that it also is.
+        meant: a key took it as this text, and not as the YAML that it also is.
     """
 
     def __init__(self, text: str) -> None:

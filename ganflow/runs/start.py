@@ -10,7 +10,7 @@ from typing import Any
 
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.files import own_path
+from ganflow.files import user_path
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
@@ -120,7 +120,7 @@ def _source(source: str, root: Path) -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged.
     """
-    file = own_path("train.start_from", source)
+    file = user_path("train.start_from", source)
     if file.suffix == ".safetensors" and file.is_file():
         return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
     try:

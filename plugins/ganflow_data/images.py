@@ -25,8 +25,8 @@ from ganflow import (
     TensorData,
     class_field,
     image_error_text,
-    own_path,
     print_lines,
+    user_path,
 )
 
 
@@ -43,7 +43,7 @@ def image_folder(
     Raises:
         GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
     """
-    folder = own_path("data.path", path)
+    folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
     data = Images(folder, files, transform, skip, labelled, held_out)
     small = len(files) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented

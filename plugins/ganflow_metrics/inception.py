@@ -17,7 +17,7 @@ from ganflow_layers.cache import cache_key, cached, folder
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-from ganflow import GanflowError, open_regular, own_path
+from ganflow import GanflowError, open_regular, user_path
 from ganflow_metrics.extractors import Extractor, digest_of_state
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def load_inception(path: str | None) -> Inception:
     Raises:
         GanflowError: there is no such file, or it is another one.
     """
-    file = own_path("weights", path) if path else folder() / FILE
+    file = user_path("weights", path) if path else folder() / FILE
     advice = f"get {FILE} (of torch-fidelity's release 'weights-inception'), and put it into {folder()}, or name it: weights=FILE"
     try:
         with open_regular(file) as opened:

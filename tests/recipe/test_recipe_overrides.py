@@ -163,7 +163,7 @@ TEXTS = {
     "a: b": "a: b", "- a": "- a", "[2024] trip": "[2024] trip", "[2024]": "[2024]", "{a}": "{a}", "{a": "{a", "*x": "*x", "!x": "!x", "&x": "&x",
     "it's": "it's", "'tis": "'tis", "'a' and 'b'": "'a' and 'b'", "'a' #b": "'a' #b", "a=b": "a=b", "a, b": "a, b", "%x": "%x", "@x": "@x", "`x`": "`x`",
     "|": "|", "a\tb": "a\tb", "a\nb": "a\nb", "a\u2028b": "a\u2028b", "C:\\new": "C:\\new", "---": "---",
-    "'2024'": "2024", '"photos #1"': "photos #1", '"a\\tb"': "a\tb", "'it''s'": "it's", "''": "", "${train.seed}-a": "0-a",
+    "'2024'": "2024", '"photos #1"': "photos #1", '"a\\tb"': "a\tb", "'it''s'": "it's", "''": "", "${train.seed}-a": "0-a", "${train.seed}": "0",
 }  # fmt: skip
 """What is typed for a key of text, and the text that it means."""
 

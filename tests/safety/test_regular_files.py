@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ganflow import GanflowError, open_regular, own_path
+from ganflow import GanflowError, open_regular, user_path
 from ganflow.cli.main import main
 
 KINDS = ("pipe", "socket", "device", "folder", "link to a pipe", "link to a device")
@@ -178,9 +178,9 @@ def test_in_the_folder_of_a_sentence_transformer(here):
 
 def test_paths_of_the_user(here, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert [own_path("k", text) for text in ("a/b", "/a", "~/a", "./~nobody/x", "b ~", "~")] == [
+    assert [user_path("k", text) for text in ("a/b", "/a", "~/a", "./~nobody/x", "b ~", "~")] == [
         Path(p) for p in ("a/b", "/a", "/home/me/a", "./~nobody/x", "b ~", "/home/me")]  # fmt: skip
-    assert [own_path("k", text, Path("f")) for text in ("a", "/a")] == [Path("f/a"), Path("/a")]
+    assert [user_path("k", text, Path("f")) for text in ("a", "/a")] == [Path("f/a"), Path("/a")]
     Path("loop").symlink_to("loop")
     for text, says in {
         "~nobody2/x": "k: '~nobody2/x': there is no user 'nobody2'; for a folder here that is called so, write ./~nobody2",
@@ -189,7 +189,7 @@ def test_paths_of_the_user(here, monkeypatch):
         "loop/x": "k: 'loop/x' cannot be a path: Too many levels of symbolic links",
     }.items():
         with pytest.raises(GanflowError) as caught:
-            own_path("k", text)
+            user_path("k", text)
         assert str(caught.value) == says
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, TextEncoder, open_regular, own_path
+from ganflow import GanflowError, TextEncoder, open_regular, user_path
 from ganflow_text.encoding.words import tokens
 
 DIGEST = "digest"
@@ -25,7 +25,7 @@ class Transformer(TextEncoder):
     """
 
     def __init__(self, path: str) -> None:
-        self._path = own_path("encoder sentence_transformer: path", path)
+        self._path = user_path("encoder sentence_transformer: path", path)
         if not self._path.is_dir():
             raise GanflowError(f"encoder sentence_transformer: there is no folder {self._path}; "
                                "it reads a model's folder, and downloads nothing")  # fmt: skip
