@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import table
-from ganflow.tune.records import WRONG, TrialRecord, best_of, ranking
-from ganflow.tune.trials import Durations
+from ganflow.tune.durations import Durations
+from ganflow.tune.records import WRONG, TrialRecord, best_of, leading, ranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,10 @@ class Display(Shown):
 
     def _best(self) -> str:
         best = best_of(self.trials, self.mode)
-        return f"best {table.number(best.score)} (trial {best.number})" if best else "no best yet"
+        if best:
+            return f"best {table.number(best.score)} (trial {best.number})"
+        first = leading(self.trials, self.mode)
+        return f"leading: {table.leader(first, self.metric, self.rounds)}" if first else "no best yet"
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]
@@ -170,6 +173,8 @@ class Display(Shown):
         if best:
             score = (escaped(f"{self.metric} {table.number(best.score)}"), "bold green")
             grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
+        elif first := leading(self.trials, self.mode):
+            grid.add_row("leading", Text(escaped(f"{table.leader(first, self.metric, self.rounds)}  {self._config(first)}")))
         return grid
 
     def _rows(self, height: int) -> list[RenderableType]:

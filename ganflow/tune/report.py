@@ -115,7 +115,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
         if all(score_of(t) is None for t in trials):
-            done.missing.append("no best.yaml and no plots: no trial has a score")
+            why = "no trial has a score" if all(t.over for t in trials) else "no trial is finished yet"
+            done.missing.append(f"no best.yaml and no plots: {why}")
             return done
         if recipe is None:
             try:
@@ -124,7 +125,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
                 done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
         best = best_of(trials, mode)
         if best is None:
-            done.missing.append("no best.yaml: no trial is finished, and scores after fewer rounds are not comparable")
+            why = "no trial is finished, and scores after fewer rounds are not comparable"
+            done.missing.append(f"no best.yaml, and no plots of scores: {why}")
         else:
             try:
                 _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
@@ -138,7 +140,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     missing: dict[str, list[str]] = {}
     for name, picture in _pictures(folder, trials, searched, metric, mode, recipe).items():
         if isinstance(picture, str):
-            missing.setdefault(picture, []).append(name)
+            if best is not None:  # else it was said
+                missing.setdefault(picture, []).append(name)
         else:
             save_png(picture, folder.plots / name)
             done.written.append(folder.plots / name)

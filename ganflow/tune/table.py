@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ganflow.tune.records import WRONG, Repeated, TrialRecord, ranking, rounds_of
+from ganflow.tune.records import WRONG, Repeated, TrialRecord, latest_of, ranking, rounds_of
 
 ABSENT = "–"  # of a key that a trial's recipe does not have
 LONGEST = 24  # letters of a value in a table
@@ -79,6 +79,11 @@ def spread(trial: TrialRecord) -> str:
 def played(trial: TrialRecord, rounds: int) -> str:
     """Rounds of a trial: "150/200"."""
     return f"{trial.round}/{rounds_of(trial, rounds) or '?'}"
+
+
+def leader(trial: TrialRecord, metric: str, rounds: int) -> str:
+    """The trial that leads while none is finished: "trial 7, frechet 1.2 at round 40/100"."""
+    return f"trial {trial.number}, {metric} {number(latest_of(trial))} at round {played(trial, rounds)}"
 
 
 def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Trials as the driver knows them: their specs, their state, their durations, and why one ended."""
+"""Trials as the driver knows them: their specs, their state, and why one ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -23,10 +23,9 @@ from ganflow.machine import broken, of_memory
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
-from ganflow.tune.records import SweepFolder, TrialRecord, ranking, rounds_of, score_of
-from ganflow.tune.repeats import Repeats
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, ranking, score_of
+from ganflow.tune.repeats import Repeats, scored
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class TrialState:
         self.round = step.round
         score = step.values.get(self.spec.metric)
         if score is not None:
-            self.score = score if math.isfinite(score) else None
+            self.score = _finite(score)
         return score is not None
 
     def should_stop(self, step: Result) -> bool:
@@ -139,8 +138,7 @@ class TrialState:
 
     def recall(self) -> dict[int, float | None]:
         """Note the last score of the run's journal; returns all of them by round."""
-        every = [(entry.round, entry.values.get(self.spec.metric)) for entry in entries(self.spec.run.journal)]
-        scores = {round: score if math.isfinite(score) else None for round, score in every if score is not None}
+        scores = {report.round: _finite(report.score) for report in scored(self.spec.run, self.spec.metric)}
         if scores:
             self.round, self.score = max(scores), scores[max(scores)]
         return scores
@@ -148,12 +146,10 @@ class TrialState:
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
-        run = self.spec.run
-        record, metric = run.read(), self.spec.metric
-        since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
-        values = [entry.values[metric] for entry in entries(run.journal) if metric in entry.values and entry.round > since]
+        record = self.spec.run.read()
+        reports = scored(self.spec.run, self.spec.metric, -1 if record.copied_at is None else record.copied_at)
         self.round = record.round
-        self.score = values[-1] if values and math.isfinite(values[-1]) else None
+        self.score = _finite(reports[-1].score) if reports else None
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
@@ -162,6 +158,10 @@ class TrialState:
         """Result of a trial that went wrong."""
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
         return {**self.result("diverged" if diverged else "failed", scored=False), "error": str(error)}
+
+
+def _finite(score: float) -> float | None:
+    return score if math.isfinite(score) else None
 
 
 @dataclass
@@ -186,13 +186,26 @@ class TrialTable:
     added: list[int] = field(default_factory=list)
     varies: bool = False
 
+    def __post_init__(self) -> None:
+        self._changed = set(map(self.repeats.trial, self.trials))
+        self._repeated: dict[int, Repeated] = {}  # of trials with several seeds, as they were before what changed
+
     def pooled(self) -> list[TrialRecord]:
-        """The trials, each with its runs as one."""
-        return self.repeats.trials(self.trials.values())
+        """The trials, each with its runs as one. Asked for at every report, it works out anew only what changed."""
+        return self.repeats.confirmed(self._every())
 
     def searched(self) -> list[TrialRecord]:
         """The trials as the searcher knows them."""
-        return self.repeats.searched(self.trials.values())
+        return [trial for trial in self._every() if trial.confirms is None]
+
+    def _every(self) -> list[TrialRecord]:
+        if not self.repeats.seeds:
+            return list(self.trials.values())
+        for trial in self._changed:
+            runs = [self.trials[run] for run in self.repeats.runs(trial) if run in self.trials]
+            self._repeated[trial] = self.repeats.repeated(trial, runs)
+        self._changed.clear()
+        return [trial for _, trial in sorted(self._repeated.items())]
 
     def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
         """Of so many of the best trials those that were packed, and have not been trained by themselves."""
@@ -233,6 +246,7 @@ class TrialTable:
         known = self.trials[number]
         for name, value in values.items():
             setattr(known, name, value)
+        self._changed.add(self.repeats.trial(number))
         return known
 
     def specs(self, numbers: list[int], changes: Callable[[dict[str, Any]], list[str]]) -> dict[str, Any]:
@@ -259,75 +273,6 @@ class TrialTable:
             values = {**self.template, **copy, **alone, "about": about, "changes": every}
             made.append(TrialSpec(number=number, folder=folder, **values))
         return as_config(made)
-
-
-class Durations:
-    """Seconds of trials, and an estimate of how many are left of a sweep.
-
-    A trial that is over took what it took: less where it was stopped, or diverged. One that runs is expected to take what those
-    took, on average, that are over and ran for longer than it has by now; where none did, what its own rounds say. One that waits
-    is expected to take the average of all these. So early ends count as often as they happen, and a trial that is spared is not
-    expected to end early. (With trials that run as censored observations, that is the mean of Kaplan and Meier's estimate.)
-
-    Args:
-        rounds: of a trial; 0 where that is not known.
-    """
-
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
-        self._since: dict[int, float] = {}  # running trial → when it began
-        self._spent: dict[int, float] = {}  # trial → seconds for which it ran before
-        self._first: dict[int, int] = {}  # trial → its rounds when it began here: a sweep that goes on has some in the middle
-        self._began: float | None = None
-
-    def update(self, trials: Iterable[TrialRecord], now: float) -> None:
-        for trial in trials:
-            if trial.state == "running":
-                self._since.setdefault(trial.number, now)
-                self._first.setdefault(trial.number, trial.round)
-                self._began = now if self._began is None else self._began
-            elif trial.number in self._since:
-                self._spent[trial.number] = self._ran(trial.number, now)
-                del self._since[trial.number]
-
-    def left(self, trials: Sequence[TrialRecord], total: int, now: float) -> float | None:
-        """Seconds until the last of so many trials is over, if as many run at a time as did on average; None where nothing is
-        known yet of any trial's."""
-        began = [trial for trial in trials if trial.number in self._first]
-        ran = sum(self._ran(trial.number, now) for trial in began)
-        took = [self._whole(trial, now) for trial in began if trial.over]
-        alive = {trial.number: self._whole(trial, now) for trial in began if not trial.over}
-        expected = {trial.number: self._expected(trial, now, took) for trial in began if not trial.over}
-        known = [*took, *(seconds for seconds in expected.values() if seconds is not None)]
-        if not known or not ran or self._began is None:
-            return None
-        mean = sum(known) / len(known)
-        left = [max(0.0, (mean if (whole := expected[n]) is None else whole) - by_now) for n, by_now in alive.items()]
-        waiting = [1 - self._share(trial) for trial in trials if not trial.over and trial.number not in alive]
-        work = sum(left) + mean * (sum(waiting) + max(0, total - len(trials)))
-        at_a_time = ran / (now - self._began)
-        return max(work / at_a_time, *left, 0.0)
-
-    def _ran(self, number: int, now: float) -> float:
-        """Seconds for which a trial ran here."""
-        return self._spent.get(number, 0.0) + (now - self._since[number] if number in self._since else 0.0)
-
-    def _whole(self, trial: TrialRecord, now: float) -> float:
-        """Seconds of a trial up to now, those before it went on here included, at the same pace."""
-        fresh = trial.round - self._first[trial.number]
-        return self._ran(trial.number, now) * (trial.round / fresh if fresh > 0 else 1.0)
-
-    def _share(self, trial: TrialRecord) -> float:
-        rounds = rounds_of(trial, self._rounds)
-        return min(1.0, trial.round / rounds) if rounds else 0.0
-
-    def _expected(self, trial: TrialRecord, now: float, took: Sequence[float]) -> float | None:
-        """Seconds that a trial will have taken; None where nothing says so."""
-        by_now, share = self._whole(trial, now), self._share(trial)
-        longer = [seconds for seconds in took if seconds > by_now]
-        if longer:
-            return sum(longer) / len(longer)
-        return by_now / share if share else None
 
 
 def as_config(specs: list[TrialSpec]) -> dict[str, Any]:
