@@ -18,7 +18,7 @@ _NUMBERED = re.compile(r"(?P<picture>[^\t]+)#\d+[ ]*\t(?P<caption>.*)")  # a lin
 
 
 class Row(NamedTuple):
-    """What a table says of one picture.
+    """Captions of one picture in a table.
 
     Attributes:
         position: in the table, "line 3".
@@ -167,7 +167,7 @@ def _coco(table: Path) -> Iterator[Row]:
 
 
 def _parsed(text: str, table: Path, line: int) -> Any:
-    """What a text of JSON holds that begins in this line of the table."""
+    """The value of a text of JSON that begins in this line of the table."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
