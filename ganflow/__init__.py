@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.files import open_regular
+    from ganflow.files import open_regular, user_path
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
         IMAGE_ENDINGS,
@@ -73,7 +73,7 @@ __all__ = [
     "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
     "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
     "open_regular", "part", "play", "print_lines", "read_image", "real_examples", "replacing_file", "resolved_recipe",
-    "save_png", "settings", "shown_path", "to_eight_bits", "whole_number", "write_output",
+    "save_png", "settings", "shown_path", "to_eight_bits", "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -89,7 +89,7 @@ _ROOMS = {
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "errors": "GanflowError SettingsError",
-    "files": "open_regular",
+    "files": "open_regular user_path",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (
         "IMAGE_ENDINGS IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "

@@ -11,6 +11,7 @@ from typing import Any
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.survey import doubts, survey
+from ganflow.files import user_path
 from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
@@ -134,11 +135,11 @@ def _source(source: str, root: Path) -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged.
     """
-    file = Path(source)
+    file = user_path("train.start_from", source)
     if file.suffix == ".safetensors" and file.is_file():
         return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
     try:
-        return find_checkpoint(folders.find_run(source, root))
+        return find_checkpoint(folders.find_run(str(file) if source.startswith("~") else source, root))
     except NewestDamaged as error:
         this = shlex.quote(f"train.start_from={folders.here(error.instead)}")
         raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None

@@ -27,6 +27,7 @@ from ganflow import (
     class_field,
     image_error_text,
     print_lines,
+    user_path,
 )
 
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp")
@@ -48,7 +49,7 @@ def image_folder(
     Raises:
         GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
     """
-    folder = Path(path).expanduser()
+    folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
     pages = count_frames(folder, files, frames == "all")
     pages = pages if frames == "all" else {}

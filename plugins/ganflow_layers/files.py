@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganflow import GanflowError, print_lines
+from ganflow import GanflowError, open_regular, print_lines
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
 """Files that count as images where a recipe does not say which."""
@@ -100,5 +100,14 @@ def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
     sha = hashlib.sha256(treatment.encode())
     for file, stat in zip(files, stats, strict=True):
         sha.update(f"\0{file}\0{stat.st_size}\0".encode())
-        sha.update((folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
+        sha.update(_content(folder / file) if by_content else str(stat.st_mtime_ns).encode())
     return sha.hexdigest()[:16]
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file; none of what is no regular one, such as a named pipe."""
+    try:
+        with open_regular(file) as opened:
+            return opened.read()
+    except OSError:
+        return b""

@@ -38,7 +38,8 @@ class Birds:
 @settings
 class CaptionedFolder:
     """Pictures with captions from a folder: a .txt file of the same name beside every picture, a caption in each line; or CUB's
-    images/CLASS/x.jpg and text/CLASS/x.txt; or one table, captions.csv or .jsonl, with the columns image and caption.
+    images/CLASS/x.jpg and text/CLASS/x.txt; or one table: .csv (a caption with a comma in quotes) or .jsonl, with the columns
+    image and caption, Flickr8k's captions.txt, old or new, or COCO's captions_*.json. A line break in a caption is white space.
 
     A picture may have several captions, and one of them is drawn each time. Held-out pictures are resized so that the shorter
     side is `size`, cropped at the centre and never mirrored. The defaults are StackGAN's jitter: `size` out of 76/64 of it,
@@ -46,7 +47,7 @@ class CaptionedFolder:
     """
 
     path: str = key(doc="the folder")
-    captions: str | None = key(None, "the table, or the folder of .txt files, below path; default: looked for")
+    captions: str | None = key(None, "the table, or the folder of .txt files, seen from path; default: looked for there")
     size: int = key(64, "height and width in pixels", ge=16)
     resize: int | None = key(
         None, "length of the shorter side before a random crop; default: size × 76 / 64. Otherwise: size", ge=16

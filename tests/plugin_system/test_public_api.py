@@ -23,7 +23,7 @@ PUBLIC = {
     "image_sheet", "image_tensor", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples",
     "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "play", "print_lines", "read_image",
     "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path", "to_eight_bits",
-    "whole_number", "write_output",
+    "user_path", "whole_number", "write_output",
 }  # fmt: skip
 """Frozen: a name that leaves this list breaks plugins, one that joins it must be kept."""
 

@@ -137,8 +137,15 @@ def test_a_named_pipe_is_not_waited_for(folder, capsys):
     os.mkfifo(folder / "a.png")
     Image.fromarray((SLOPE * 255).astype(np.uint8)).save(folder / "b.png")
     found = []
-    thread = threading.Thread(target=lambda: found.append(built(folder, on_error="skip")), daemon=True)
+
+    def build():
+        for memory in ("always", "never"):
+            found.append(built(folder, on_error="skip", in_memory=memory))
+            found[-1].fingerprint()
+
+    thread = threading.Thread(target=build, daemon=True)
     thread.start()
     thread.join(20)
+    assert len(found) == 2
     assert found[0].skipped == ["a.png"]
     assert "a.png: " in capsys.readouterr().err
