@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, TextIO
 from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import table
-from ganflow.tune.records import WRONG, TrialRecord, best_of, ranking
-from ganflow.tune.trials import Durations
+from ganflow.tune.records import WRONG, Mode, Objectives, TrialRecord, best_of, front_of, ranking, rounds_of, several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -36,6 +35,7 @@ class Display(Shown):
         keys: of the recipe that are searched.
         total: trials that there will be; None or 0 where that is not known.
         rounds: of a trial; 0 where that is not known.
+        objectives: with several metrics: these; a Pareto front is then shown in place of a best trial.
         quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
@@ -44,28 +44,31 @@ class Display(Shown):
         self,
         sweep_name: str,
         metric: str,
-        mode: str,
+        mode: Mode,
         keys: Sequence[str],
         total: int | None = None,
         *,
         rounds: int = 0,
+        objectives: Objectives | None = None,
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
         super().__init__(quiet, stream)
         self.name, self.metric, self.mode, self.keys = sweep_name, metric, mode, list(keys)
-        self.total, self.rounds = total or 0, rounds
+        self.total, self.rounds, self.objectives = total or 0, rounds, several(objectives or {})
         self.trials: list[TrialRecord] = []
         self._announced: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, at its last line
         self._durations = Durations(rounds)
         self._updated = False
+        self._finished: Mapping[int, object] = {}
+        self._fronts: list[TrialRecord] = []
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> Display:
         self._began = self._printed = time.monotonic()
         if not self._go_live():
             many = f"{self.total} trials" if self.total else "trials"
-            self._print(f"{self.name}: {many}, {self.metric} ({'less' if self.mode == 'min' else 'more'} is better)")
+            self._print(f"{self.name}: {many}, {table.describe(self.objectives or {self.metric: self.mode})}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -109,8 +112,7 @@ class Display(Shown):
         self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}", "by itself" if trial.confirmed is not None else ""]
         if trial.over:
-            score = f"{self.metric} {table.number(trial.score)} {table.spread(trial)}".rstrip()
-            words += [score] if trial.score is not None else []
+            words += [table.scored(trial, self.metric)]
             words += [f"{table.played(trial, self.rounds)} rounds"]
             words += [" ".join(trial.error.split()) if trial.state in WRONG else self._best()]
             over = sum(t.over for t in self.trials)
@@ -134,8 +136,18 @@ class Display(Shown):
         return table.config_line(trial.config, self.keys)
 
     def _best(self) -> str:
+        if self.objectives:
+            front = self._front()
+            return f"front of {len(front)}" if front else "no front yet"
         best = best_of(self.trials, self.mode)
         return f"best {table.number(best.score)} (trial {best.number})" if best else "no best yet"
+
+    def _front(self) -> list[TrialRecord]:
+        """The Pareto front so far. It is sorted again only where more trials are finished, or other ones."""
+        finished = {t.number: t.state == "finished" and (t.score, t.confirmed) for t in self.trials}
+        if finished != self._finished:
+            self._finished, self._fronts = finished, front_of(self.trials, self.objectives)
+        return self._fronts
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]
@@ -166,8 +178,9 @@ class Display(Shown):
         states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
         parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
         grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
-        best = best_of(self.trials, self.mode)
-        if best:
+        if self.objectives:
+            grid.add_row("front", table.front_numbers(self._front()) if self._front() else "")
+        elif best := best_of(self.trials, self.mode):
             score = (escaped(f"{self.metric} {table.number(best.score)}"), "bold green")
             grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
         return grid
@@ -183,15 +196,16 @@ class Display(Shown):
         rows = trials
         if len(trials) > height:
             running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
-            others = [t for t in ranking(trials, self.mode) if t not in running]
+            others = [t for t in ranking(trials, self.mode, self.objectives) if t not in running]
             rows = running + others[: height - len(running)]
         keys = table.differing(trials, self.keys)
         names = table.short_names(keys)
-        best = best_of(trials, self.mode)
+        best = [t.number for t in self._front()] if self.objectives else [t.number for t in [best_of(trials, self.mode)] if t]
         body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         body.add_column("trial", no_wrap=True, justify="right")
         body.add_column("state", no_wrap=True)
-        body.add_column(Text(escaped(self.metric)), no_wrap=True, justify="right")
+        for name in self.objectives or [self.metric]:
+            body.add_column(Text(escaped(name)), no_wrap=True, justify="right")
         body.add_column("round", no_wrap=True)
         for key in keys:
             body.add_column(Text(escaped(names[key])), no_wrap=True, overflow="ellipsis")
@@ -199,7 +213,78 @@ class Display(Shown):
         for trial in rows:
             values = [Text(escaped(table.shown(trial.config, key))) for key in keys]
             state = Text(escaped(trial.state), style=COLOURS.get(trial.state, ""))
-            score = Text(table.number(trial.score), style="bold green" if trial is best else "")
-            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
+            scores = [trial.scores.get(name) for name in self.objectives] or [trial.score]
+            style = "bold green" if trial.number in best else ""
+            cells = [Text(table.number(score), style=style) for score in scores]
+            body.add_row(str(trial.number), state, *cells, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]
+
+
+class Durations:
+    """Seconds of trials, and an estimate of how many are left of a sweep.
+
+    A trial that is over took what it took: less where it was stopped, or diverged. One that runs is expected to take what those
+    took, on average, that are over and ran for longer than it has by now; where none did, what its own rounds say. One that waits
+    is expected to take the average of all these. So early ends count as often as they happen, and a trial that is spared is not
+    expected to end early. (With trials that run as censored observations, that is the mean of Kaplan and Meier's estimate.)
+
+    Args:
+        rounds: of a trial; 0 where that is not known.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._since: dict[int, float] = {}  # running trial → when it began
+        self._spent: dict[int, float] = {}  # trial → seconds for which it ran before
+        self._first: dict[int, int] = {}  # trial → its rounds when it began here: a sweep that goes on has some in the middle
+        self._began: float | None = None
+
+    def update(self, trials: Iterable[TrialRecord], now: float) -> None:
+        for trial in trials:
+            if trial.state == "running":
+                self._since.setdefault(trial.number, now)
+                self._first.setdefault(trial.number, trial.round)
+                self._began = now if self._began is None else self._began
+            elif trial.number in self._since:
+                self._spent[trial.number] = self._ran(trial.number, now)
+                del self._since[trial.number]
+
+    def left(self, trials: Sequence[TrialRecord], total: int, now: float) -> float | None:
+        """Seconds until the last of so many trials is over, if as many run at a time as did on average; None where nothing is
+        known yet of any trial's."""
+        began = [trial for trial in trials if trial.number in self._first]
+        ran = sum(self._ran(trial.number, now) for trial in began)
+        took = [self._whole(trial, now) for trial in began if trial.over]
+        alive = {trial.number: self._whole(trial, now) for trial in began if not trial.over}
+        expected = {trial.number: self._expected(trial, now, took) for trial in began if not trial.over}
+        known = [*took, *(seconds for seconds in expected.values() if seconds is not None)]
+        if not known or not ran or self._began is None:
+            return None
+        mean = sum(known) / len(known)
+        left = [max(0.0, (mean if (whole := expected[n]) is None else whole) - by_now) for n, by_now in alive.items()]
+        waiting = [1 - self._share(trial) for trial in trials if not trial.over and trial.number not in alive]
+        work = sum(left) + mean * (sum(waiting) + max(0, total - len(trials)))
+        at_a_time = ran / (now - self._began)
+        return max(work / at_a_time, *left, 0.0)
+
+    def _ran(self, number: int, now: float) -> float:
+        """Seconds for which a trial ran here."""
+        return self._spent.get(number, 0.0) + (now - self._since[number] if number in self._since else 0.0)
+
+    def _whole(self, trial: TrialRecord, now: float) -> float:
+        """Seconds of a trial up to now, those before it went on here included, at the same pace."""
+        fresh = trial.round - self._first[trial.number]
+        return self._ran(trial.number, now) * (trial.round / fresh if fresh > 0 else 1.0)
+
+    def _share(self, trial: TrialRecord) -> float:
+        rounds = rounds_of(trial, self._rounds)
+        return min(1.0, trial.round / rounds) if rounds else 0.0
+
+    def _expected(self, trial: TrialRecord, now: float, took: Sequence[float]) -> float | None:
+        """Seconds that a trial will have taken; None where nothing says so."""
+        by_now, share = self._whole(trial, now), self._share(trial)
+        longer = [seconds for seconds in took if seconds > by_now]
+        if longer:
+            return sum(longer) / len(longer)
+        return by_now / share if share else None

@@ -1,4 +1,4 @@
-"""Trials as the driver knows them: their specs, their state, their durations, and why one ended."""
+"""Trials as the driver knows them: their specs, their state, and why one ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -25,7 +25,7 @@ from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
-from ganflow.tune.records import SweepFolder, TrialRecord, ranking, rounds_of, score_of
+from ganflow.tune.records import Mode, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
 from ganflow.tune.repeats import Repeats
 
 
@@ -39,7 +39,8 @@ class TrialSpec:
         changes: overrides that make the trial's recipe of it.
         folder: of the trial's run.
         about: further values of its run.json.
-        metric, mode: what the trial is judged by.
+        metric, mode: what the trial is judged by; of several metrics the first.
+        objectives: with several metrics each with its mode, else nothing.
         stop: values at which the trial ends.
         copy, copy_at: pbt: the trial whose checkpoint to go on from, and at which round; None for its own.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
@@ -71,6 +72,7 @@ class TrialSpec:
     pack: int = 1
     turns: bool = False
     quantile: float | None = None
+    objectives: dict[str, Mode] = field(default_factory=dict)
 
     @property
     def run(self) -> RunFolder:
@@ -107,26 +109,37 @@ class TrialState:
 
     Attributes:
         score: the last value of the metric; None where it is none, or not a number.
+        scores: with several metrics, of each.
         round: rounds played.
     """
 
     spec: TrialSpec
     score: float | None = None
+    scores: dict[str, float | None] = field(init=False)
     round: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.scores = dict.fromkeys(self.spec.objectives)
 
     def update(self, step: Result) -> bool:
         """Note what a step reported; returns whether there is a score."""
         self.round = step.round
-        score = step.values.get(self.spec.metric)
-        if score is not None:
-            self.score = score if math.isfinite(score) else None
-        return score is not None
+        return self._note(step.values)
+
+    def _note(self, values: Mapping[str, float]) -> bool:
+        """Note the scores that are among some values; returns whether there is one."""
+        if self.spec.metric in values:
+            self.score = _finite(values[self.spec.metric])
+        found = {name: _finite(values[name]) for name in self.spec.objectives if name in values}
+        self.scores |= found
+        return self.spec.metric in values or bool(found)
 
     def should_stop(self, step: Result) -> bool:
-        """Return true if a value of `stop` is met: the sweep's metric from its worse side, any other from below."""
+        """Return true if a value of `stop` is met: the sweep's metrics from their worse side, any other from below."""
         known = {**step.values, "round": float(self.round), "seconds": time.monotonic() - self.started}
-        sign = {name: -1 if name == self.spec.metric and self.spec.mode == "min" else 1 for name in self.spec.stop}
+        modes = {self.spec.metric: self.spec.mode, **self.spec.objectives}
+        sign = {name: -1 if modes.get(name) == "min" else 1 for name in self.spec.stop}
         return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.spec.stop.items())
 
     def result(self, state: str, scored: bool = True) -> dict[str, Any]:
@@ -135,7 +148,8 @@ class TrialState:
         host = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
         spec = self.spec
         result = {"trial": spec.number, "copies": spec.copies, "round": self.round, "state": state, "place": host, "error": ""}
-        return {**result, "score": self.score} if scored else result
+        scores = {"scores": dict(self.scores)} if self.scores else {}
+        return {**result, "score": self.score, **scores} if scored else result
 
     def recall(self) -> dict[int, float | None]:
         """Note the last score of the run's journal; returns all of them by round."""
@@ -149,11 +163,12 @@ class TrialState:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
         run = self.spec.run
-        record, metric = run.read(), self.spec.metric
+        record = run.read()
         since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
-        values = [entry.values[metric] for entry in entries(run.journal) if metric in entry.values and entry.round > since]
-        self.round = record.round
-        self.score = values[-1] if values and math.isfinite(values[-1]) else None
+        self.round, self.score, self.scores = record.round, None, dict.fromkeys(self.spec.objectives)
+        for entry in entries(run.journal):
+            if entry.round > since:
+                self._note(entry.values)
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
@@ -162,6 +177,10 @@ class TrialState:
         """Result of a trial that went wrong."""
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
         return {**self.result("diverged" if diverged else "failed", scored=False), "error": str(error)}
+
+
+def _finite(score: float) -> float | None:
+    return score if math.isfinite(score) else None
 
 
 @dataclass
@@ -195,9 +214,13 @@ class TrialTable:
         return self.repeats.searched(self.trials.values())
 
     def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
-        """Of so many of the best trials those that were packed, and have not been trained by themselves."""
-        known = {trial.confirms for trial in self.trials.values()}
-        best = [trial for trial in ranking(self.searched(), mode)[:most] if score_of(trial) is not None]
+        """Of so many of the best trials, or of the Pareto front, those that were packed, and have not been trained by
+        themselves."""
+        known, objectives = {trial.confirms for trial in self.trials.values()}, self.repeats.objectives
+        if objectives:
+            best = spread_out(front_of(self.searched(), objectives), objectives, most)
+        else:
+            best = [trial for trial in ranking(self.searched(), mode)[:most] if score_of(trial) is not None]
         return [trial for trial in best if trial.number not in known and self._packed(trial.number)]
 
     def _packed(self, trial: int) -> bool:
@@ -225,7 +248,7 @@ class TrialTable:
         """Note what a result of a trial says. A score of before it became a copy is none of the values that it has now."""
         number = result["trial"]
         former = result.get("copies", 0) < len(self.trials[number].copied)
-        names = ("round", "place") if former else ("round", "score", "place")
+        names = ("round", "place") if former else ("round", "score", "scores", "place")
         self.update(number, **{name: result[name] for name in names if name in result})
 
     def update(self, number: int, **values: Any) -> TrialRecord:
@@ -259,75 +282,6 @@ class TrialTable:
             values = {**self.template, **copy, **alone, "about": about, "changes": every}
             made.append(TrialSpec(number=number, folder=folder, **values))
         return as_config(made)
-
-
-class Durations:
-    """Seconds of trials, and an estimate of how many are left of a sweep.
-
-    A trial that is over took what it took: less where it was stopped, or diverged. One that runs is expected to take what those
-    took, on average, that are over and ran for longer than it has by now; where none did, what its own rounds say. One that waits
-    is expected to take the average of all these. So early ends count as often as they happen, and a trial that is spared is not
-    expected to end early. (With trials that run as censored observations, that is the mean of Kaplan and Meier's estimate.)
-
-    Args:
-        rounds: of a trial; 0 where that is not known.
-    """
-
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
-        self._since: dict[int, float] = {}  # running trial → when it began
-        self._spent: dict[int, float] = {}  # trial → seconds for which it ran before
-        self._first: dict[int, int] = {}  # trial → its rounds when it began here: a sweep that goes on has some in the middle
-        self._began: float | None = None
-
-    def update(self, trials: Iterable[TrialRecord], now: float) -> None:
-        for trial in trials:
-            if trial.state == "running":
-                self._since.setdefault(trial.number, now)
-                self._first.setdefault(trial.number, trial.round)
-                self._began = now if self._began is None else self._began
-            elif trial.number in self._since:
-                self._spent[trial.number] = self._ran(trial.number, now)
-                del self._since[trial.number]
-
-    def left(self, trials: Sequence[TrialRecord], total: int, now: float) -> float | None:
-        """Seconds until the last of so many trials is over, if as many run at a time as did on average; None where nothing is
-        known yet of any trial's."""
-        began = [trial for trial in trials if trial.number in self._first]
-        ran = sum(self._ran(trial.number, now) for trial in began)
-        took = [self._whole(trial, now) for trial in began if trial.over]
-        alive = {trial.number: self._whole(trial, now) for trial in began if not trial.over}
-        expected = {trial.number: self._expected(trial, now, took) for trial in began if not trial.over}
-        known = [*took, *(seconds for seconds in expected.values() if seconds is not None)]
-        if not known or not ran or self._began is None:
-            return None
-        mean = sum(known) / len(known)
-        left = [max(0.0, (mean if (whole := expected[n]) is None else whole) - by_now) for n, by_now in alive.items()]
-        waiting = [1 - self._share(trial) for trial in trials if not trial.over and trial.number not in alive]
-        work = sum(left) + mean * (sum(waiting) + max(0, total - len(trials)))
-        at_a_time = ran / (now - self._began)
-        return max(work / at_a_time, *left, 0.0)
-
-    def _ran(self, number: int, now: float) -> float:
-        """Seconds for which a trial ran here."""
-        return self._spent.get(number, 0.0) + (now - self._since[number] if number in self._since else 0.0)
-
-    def _whole(self, trial: TrialRecord, now: float) -> float:
-        """Seconds of a trial up to now, those before it went on here included, at the same pace."""
-        fresh = trial.round - self._first[trial.number]
-        return self._ran(trial.number, now) * (trial.round / fresh if fresh > 0 else 1.0)
-
-    def _share(self, trial: TrialRecord) -> float:
-        rounds = rounds_of(trial, self._rounds)
-        return min(1.0, trial.round / rounds) if rounds else 0.0
-
-    def _expected(self, trial: TrialRecord, now: float, took: Sequence[float]) -> float | None:
-        """Seconds that a trial will have taken; None where nothing says so."""
-        by_now, share = self._whole(trial, now), self._share(trial)
-        longer = [seconds for seconds in took if seconds > by_now]
-        if longer:
-            return sum(longer) / len(longer)
-        return by_now / share if share else None
 
 
 def as_config(specs: list[TrialSpec]) -> dict[str, Any]:

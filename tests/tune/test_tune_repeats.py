@@ -10,7 +10,8 @@ from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
 from ganflow.tune.records import TrialRecord, best_of
 from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import spread, table
+from ganflow.tune.table import lines as table_lines
+from ganflow.tune.table import spread
 
 THREE = Repeats((4, 9, 1))
 
@@ -48,7 +49,7 @@ def test_the_luckiest_seed_is_not_the_best_trial():
     trials = THREE.trials([*steady, *lucky])
     assert [trial.number for trial in trials] == [0, 1]
     assert best_of(trials, "min").number == 1
-    lines = table(trials, "m", "min", 12)
+    lines = table_lines(trials, "m", "min", 12)
     assert lines[0].split("  ")[0] == "trial"
     assert "± sd (n)" in lines[0]
     assert "0.21  ± 0.01 (3)" in lines[1]
