@@ -236,9 +236,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
             yield row(name, value)
     if front := front_of(trials, record.objectives):
         yield row("front", f"{front_numbers(front)}: none is better in one metric without being worse in another")
-        if recipes := [path for path in files(folder) if path.parent == folder.pareto]:
-            each = f"the recipes of {len(recipes)} are in {shown_path(folder.pareto)}/"
-            yield row("run one", f"ganflow run {shown_path(recipes[0])}; {each}")
+        if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
+            yield row("run one", f"ganflow run {shown_path(one)}")
     elif not record.objectives and (best := best_of(trials, sweep["mode"])):
         config = config_line(best.config, list(best.config), 60)
         packed = f" ({number(best.packed)} when it was packed)" if best.packed is not None else ""
@@ -250,7 +249,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if sweep["status"] in ("interrupted", "killed", "failed"):
         yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}")
     if left := files(folder):
-        yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
+        names = dict.fromkeys("pareto/" if path.parent == folder.pareto else str(path.relative_to(folder.path)) for path in left)
+        yield row("files", f"in {shown_path(folder.path)}/: {', '.join(names)}")
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

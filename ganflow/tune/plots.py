@@ -14,7 +14,7 @@ from ganflow.pictures.figure import INK
 from ganflow.printing import plural
 from ganflow.space.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
 from ganflow.space.space import Config
-from ganflow.tune.records import Objectives, TrialRecord, fronts, score_of, several, spread_out
+from ganflow.tune.records import Objectives, TrialRecord, crowding, fronts, score_of, several
 from ganflow.tune.study import directions, frozen, quietly
 from ganflow.tune.table import counted, cut, exact, short_names, value
 
@@ -27,6 +27,7 @@ from matplotlib.category import StrCategoryLocator
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from mpl_toolkits.mplot3d import proj3d
 from optuna.visualization import matplotlib as optuna_plots
 
 MOST = 8  # keys that are drawn: the most important
@@ -34,7 +35,7 @@ COLUMNS = 4  # slices beside each other
 WIDE = 50.0  # the largest by the smallest, from which on scores, and numbers of an unknown kind, are shown by their logarithms
 LETTERS, CATEGORY = 19, 15  # of the name of a key, which Optuna would cut, and of a category
 LETTER = 6.6  # pixels, about
-NUMBERED = 20  # trials of a front with their numbers beside them
+NUMBERED, NUMBER = 20, (20, 12)  # trials of a front with their numbers beside them at most, and pixels of a number
 BAR = "<colorbar>"  # matplotlib's label of one
 SHADES = LinearSegmentedColormap.from_list("scores", ["#08306b", "#4a90c4", "#cfe1f0"])  # Optuna's blues, the palest left out
 
@@ -240,7 +241,7 @@ class ParetoPlots:
         self.ranked = fronts(trials, objectives)
         finished = sum(map(len, self.ranked))
         self.note = f"{finished} of {plural(len(trials), 'trial')}" if finished < len(trials) else plural(finished, "trial")
-        self.note += "; the numbers are the trials'"
+        self.note += "; numbers: trials of the front"
 
     def figures(self) -> dict[str, Figure | str]:
         """By their files' names; or why one cannot be drawn."""
@@ -257,6 +258,11 @@ class ParetoPlots:
             study = optuna.create_study(directions=directions(self.objectives.values()))
             study.add_trials([frozen(trial, {}, names) for front in self.ranked for trial in front])
             axes: Any = optuna_plots.plot_pareto_front(study, target_names=[self._label(name) for name in names])
+            if len(names) == 3:  # whose labels lie outside of the axes
+                axes.set_box_aspect(None, zoom=0.8)
+                for scale in (axes.xaxis, axes.yaxis, axes.zaxis):
+                    scale.label.set_fontsize(9)
+                    scale.set_tick_params(labelsize=8)
             self._numbered(axes, names)
             points, labels = axes.get_legend_handles_labels()
             axes.legend(points, ["a trial" if label == "Trial" else "Pareto front" for label in labels], loc="best")
@@ -287,12 +293,15 @@ class ParetoPlots:
             scores = [score for front in self.ranked for trial in front if (score := trial.scores[name]) is not None]
             if min(scores) > 0 and max(scores) >= WIDE * min(scores):
                 axes.set(**{f"{scale}scale": "log"})
-        for trial in spread_out(self.ranked[0], self.objectives, NUMBERED):
+        drawn: list[Any] = []  # pixels at which there is a number
+        distances = crowding(self.ranked[0], self.objectives)
+        for trial in sorted(self.ranked[0], key=lambda trial: -distances[trial.number])[:NUMBERED]:
             at = [trial.scores[name] for name in metrics]
-            if len(metrics) == 2:
-                axes.annotate(str(trial.number), at, xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
-            else:
-                axes.text(*at, f" {trial.number}", fontsize=8, color=INK)
+            flat = at if len(at) == 2 else proj3d.proj_transform(*at, axes.get_proj())[:2]
+            x, y = axes.transData.transform(flat)
+            if all(abs(x - left) > NUMBER[0] or abs(y - below) > NUMBER[1] for left, below in drawn):
+                drawn.append((x, y))
+                axes.annotate(str(trial.number), flat, xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
 
     def _headed(self, figure: Any) -> Figure:
         figure.set_layout_engine("constrained")

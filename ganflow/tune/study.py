@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NUMBER = "ganflow.trial"
 """Attribute of Optuna's trials: a trial's number in its sweep."""
+ATTEMPTS = 20
+"""Children that nsga2 makes at most for one that is like no trial before."""
 STARTUP = 10
 """Trials that are drawn at random before anything is concluded."""
 
@@ -180,8 +182,10 @@ def _generations(seed: int, size: int) -> BaseSampler:
     """NSGA-II whose generations follow from the trials alone: each is the next so many of those that are complete, by number.
 
     Optuna notes in a study the generation of a trial when it is proposed, and the parents of a generation once; a study that was
-    written anew has none of both, and would begin with a first generation again.
+    written anew has none of both, and would begin with a first generation again. A child that is like a trial before, which
+    crossover makes often in small spaces, is made anew.
     """
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import NSGAIISampler
     from optuna.trial import TrialState
 
@@ -200,6 +204,16 @@ def _generations(seed: int, size: int) -> BaseSampler:
             while len(self._parents) <= generation:  # which asks for those of the generation before
                 self._parents.append(self.select_parent(study, len(self._parents)))
             return self._parents[generation]
+
+        def sample_relative(
+            self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            tried = [other.params for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+            for _ in range(ATTEMPTS):
+                child = super().sample_relative(study, trial, search_space)  # without keys that are drawn anew
+                if child not in [{key: params.get(key) for key in search_space} for params in tried]:
+                    break
+            return child
 
     def _complete(study: optuna.Study) -> list[FrozenTrial]:
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
