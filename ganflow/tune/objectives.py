@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ganflow.contract.game import Scores
 from ganflow.errors import Problem, RecipeError
 from ganflow.evaluation.scores import grouped
+from ganflow.plugins import load_catalogue
 from ganflow.recipe import Recipe
 from ganflow.tune.records import Mode, Objectives
 
@@ -147,7 +148,7 @@ def _found(recipe: Recipe, variants: Iterable[Recipe], reports: Reports) -> Obje
         found[metric] = mode
     for name in tune.stop:
         if name not in (*found, *ALWAYS) and name not in reports:
-            raise wrong(recipe, "stop", _unknown(recipe, name, reports, ALWAYS))
+            raise wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
     for variant in variants:
         theirs = Reports(variant)
         if missing := next((metric for metric in found if metric not in theirs), None):
@@ -164,12 +165,15 @@ def _metric(recipe: Recipe, entry: str, asked: str | None, reports: Reports) -> 
     if asked is None:
         text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: '+metrics={{use: frechet}}'"
         raise wrong(recipe, entry, text)
-    if asked not in reports:
-        raise wrong(recipe, entry, _unknown(recipe, asked, reports, [c.component.name for c in recipe.metrics]), "metric")
-    return asked, None
+    if asked in reports:
+        return asked, None
+    text = _unknown(asked, reports, [chosen.component.name for chosen in recipe.metrics])
+    if asked in load_catalogue().names("metric"):
+        text = f"'{asked}' is a metric that this recipe does not evaluate; add it: '+metrics={{use: {asked}}}'"
+    raise wrong(recipe, entry, text, "metric")
 
 
-def _unknown(recipe: Recipe, name: str, reports: Reports, more: Iterable[str]) -> str:
+def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
     names = [*reports.scores, *itertools.chain(*reports.names.values()), *more]
     close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""

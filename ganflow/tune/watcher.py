@@ -228,12 +228,11 @@ class Watcher(tune.Callback):
         """Write the search's best so far in the journal, by the number of trials that are over; with several metrics the size of
         the Pareto front and the best of each; and what `note_best` does."""
         searched, objectives = self.table.searched(), self.table.repeats.objectives
-        if objectives:
-            front = front_of(searched, objectives)
+        if front := front_of(searched, objectives):
             every = {name: [score for t in front if (score := t.scores[name]) is not None] for name in objectives}
-            best = {f"{name}_best": (min if mode == "min" else max)(every[name]) for name, mode in objectives.items() if front}
+            best = {f"{name}_best": (min if mode == "min" else max)(every[name]) for name, mode in objectives.items()}
             self.journal.append(self._over, {"front": float(len(front)), **best})
-        elif known := best_of(searched, self.mode):
+        elif not objectives and (known := best_of(searched, self.mode)):
             self.journal.append(self._over, {"best": float(known.score or 0.0)})
         self.note_best()
 
