@@ -1,5 +1,6 @@
 """Sweeps by several metrics: fronts against brute force and Optuna's, scores of every metric, searchers, and what is refused."""
 
+import csv
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from ganflow.cli.main import main
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
@@ -21,8 +23,10 @@ from ganflow.runs.journal import Journal, entries
 from ganflow.tracking.contents import best_tags
 from ganflow.tune.display import Display
 from ganflow.tune.objectives import find_objectives
+from ganflow.tune.plots import ParetoPlots
 from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, crowding, front_of, fronts, ranking, spread_out
 from ganflow.tune.repeats import Repeats
+from ganflow.tune.report import as_csv, summarize
 from ganflow.tune.search import make_searcher
 from ganflow.tune.study import Study, make_sampler
 from ganflow.tune.table import lines
@@ -398,9 +402,10 @@ def test_objectives(tmp_path, tune, found):
 @pytest.mark.parametrize(
     ("tune", "said"),
     [
-        ("metric: [frechet, frechet_100]", "tune.metric[1]: 'frechet_100' is 'frechet_100', which is named already"),
+        ("metric: [frechet, frechet_100]", "tune.metric[1]: 'frechet_100' is 'frechet_100', which is named"),
         ("metric: [modes, frechett]", "tune.metric[1]: 'frechett' is not among what this recipe reports; did you mean 'frechet'"),
-        ("metric: [modes, mmd]", "tune.metric[1]: 'mmd' is a metric that this recipe does not evaluate; add it: '+metrics={use: "),
+        ("metric: [modes, mmd]",
+         "tune.metric[1]: 'mmd' is a metric that this recipe does not evaluate; add it: '+metrics={use: "),
         ("metric: [modes, w_estimate]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
     ],
 )
@@ -564,3 +569,128 @@ def test_products_of_states_never_break_the_ranking():
     trials = [trial(n, *given, state=state) for n, (state, given) in enumerate(itertools.product(states, scores))]
     assert ranking(trials, "min", TWO)[0].number == 0
     assert len(ranking(trials, "min", TWO)) == len(trials)
+
+
+# The report.
+
+SWEPT = GAME.replace("train: {rounds: 20", "track: {mlflow: false}\ntrain: {rounds: 20, threads: 1") + (
+    "  metric: [frechet, modes]\n  space: {optimizer.lr: {loguniform: [1.0e-4, 1.0e+2]}}\n"
+)
+
+
+@pytest.fixture
+def unpictured(monkeypatch):
+    monkeypatch.setattr("ganflow.tune.report._pictures", lambda *arguments: {})
+
+
+@pytest.fixture
+def reported(folder):
+    """A sweep whose trials have recipes, and scores that are made up: trials 0 and 1 are the front, 4 went wrong."""
+    folder.recipe.write_text(SWEPT)
+    watch(folder)
+    for number in range(4):
+        recipe = read_recipe(folder.recipe, ["train.rounds=2", f"optimizer.lr={1.0 + number}", "~tune"])
+        run = folders.make(folder.trial(number))
+        run.recipe.write_text(recipe.to_yaml())
+        run.update(status="finished", round=2)
+    folder.record(4, config={"optimizer.lr": 9.0}, state="diverged", score=None, scores=dict.fromkeys(TWO), error="not a number")
+    return folder
+
+
+def test_the_front_has_recipes_and_every_metric_its_plots(reported, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    done = summarize(reported)
+    each = ["history", "importance", "parallel", "slice"]
+    plots = {"pareto.png", *(f"{name}-{metric}.png" for name in each for metric in TWO)}
+    assert {path.name for path in reported.plots.glob("*")} == plots
+    assert [path.name for path in done.written[:3]] == ["trials.csv", "0.yaml", "1.yaml"]
+    assert done.missing == ["no samples.png in plots/: no trial has sample pictures"]
+    assert not reported.best.exists()
+    text = (reported.pareto / "1.yaml").read_text()
+    assert text.startswith("# ganflow run runs/s/pareto/1.yaml\n")
+    what = "trial 1, with frechet 2 (less is better), modes 7 (more is better) after 10 rounds."
+    assert f"# One of the Pareto front of 4 finished trials of the sweep s: {what}\n# lr 2\n" in text
+    recipe = read_recipe(reported.pareto / "1.yaml")
+    assert (recipe.tune, recipe.train.rounds, recipe.optimizers["generator"].settings.lr) == (None, 20, 2.0)
+    assert main(["run", "runs/s/pareto/1.yaml", "-q", "train.rounds=1", "--runs", "others"]) == 0
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_recipes_of_trials_that_left_the_front_go(reported):
+    reported.pareto.mkdir()
+    for name in ("3.yaml", "77.yaml", "mine.yaml", "0.yaml"):
+        (reported.pareto / name).write_text("old")
+    summarize(reported)
+    assert {path.name for path in reported.pareto.iterdir()} == {"0.yaml", "1.yaml", "mine.yaml"}
+    assert (reported.pareto / "0.yaml").read_text() != "old"
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_of_a_large_front_twenty_trials_far_from_each_other_have_recipes(reported):
+    for number in range(5, 45):
+        reported.record(number, config={"optimizer.lr": 1.0}, state="finished", round=2, score=-float(number),
+                        scores={"frechet": -float(number), "modes": -float(number)})  # fmt: skip
+        (run := folders.make(reported.trial(number))).recipe.write_text(reported.trial(0).recipe.read_text())
+        run.update(status="finished")
+    summarize(reported)
+    numbers = {int(path.stem) for path in reported.pareto.iterdir()}
+    assert len(numbers) == 20
+    assert {1, 44} <= numbers  # the best in each metric
+
+
+def test_the_csv_has_the_front_and_every_metric(reported):
+    rows = list(csv.DictReader(as_csv(reported, list(reported.trials().values()), "frechet", "min").splitlines()))
+    assert list(rows[0])[:5] == ["trial", "state", "front", "frechet", "modes"]
+    assert [(row["trial"], row["front"], row["frechet"], row["modes"]) for row in rows] == [
+        ("0", "1", "1.0", "5.0"), ("1", "1", "2.0", "7.0"), ("2", "2", "3.0", "6.0"), ("3", "", "0.5", ""), ("4", "", "", ""),
+    ]  # fmt: skip
+
+
+def test_the_csv_of_seeds_has_every_metrics_deviation_and_number(reported):
+    reported.update(trial_seeds=[0, 1])
+    trials = Repeats.of(reported.read()).trials(reported.trials().values())
+    rows = list(csv.DictReader(as_csv(reported, trials, "frechet", "min").splitlines()))
+    names = ["frechet", "frechet_sd", "frechet_n", "modes", "modes_sd", "modes_n"]
+    assert list(rows[0])[3:9] == names
+    assert [rows[0][name] for name in names] == ["1.5", str(0.5**0.5), "2", "6.0", str(2**0.5), "2"]
+
+
+def test_sweeps_lists_and_shows_the_front(reported, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweeps"]) == 0
+    assert "frechet, modes  front of 2" in capsys.readouterr().out
+    assert main(["sweeps", "show", "s", "--write"]) == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "  metrics     frechet (less is better), modes (more is better)\n",
+        "  front       2 trials (0, 1): none is better in one metric without being worse in another\n",
+        "  run one     ganflow run runs/s/pareto/0.yaml\n",
+        "in runs/s/: trials.csv, recipe.yaml, pareto/, plots/",
+    ):
+        assert line in shown
+    assert main(["sweeps", "show", "s", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["best"] == {}
+    assert facts["objectives"] == TWO
+    assert [each["trial"] for each in facts["front"]] == [0, 1]
+    assert [(each["number"], each.get("front")) for each in facts["results"]] == [(0, 1), (1, 1), (2, 2), (3, None), (4, None)]
+    assert facts["results"][1]["scores"] == {"frechet": 2.0, "modes": 7.0}
+    assert main(["sample", "s"]) == 2
+    assert "name one of its trials: 20260101-120000-0000-t0000, 20260101-120000-0000-t0001 (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("names", "files"), [(3, ["pareto.png", "pareto-pairs.png"]), (4, ["pareto-pairs.png"])])
+def test_pictures_of_more_metrics(names, files):
+    objectives = dict(list(FOUR.items())[:names])
+    trials = [*drawn(12, objectives, 1), trial(99, objectives=objectives, state="diverged")]
+    figures = ParetoPlots(trials, objectives, "s").figures()
+    assert list(figures) == files
+    heading = f"s: Pareto front of {len(front_of(trials, objectives))} trials\n12 of 13 trials; numbers: trials of the front"
+    assert {figure.get_suptitle() for figure in figures.values()} == {heading}
+    panels = figures["pareto-pairs.png"].axes
+    assert len(panels) == {3: 3, 4: 6}[names]
+    front = panels[0].collections[1].get_offsets().tolist()
+    assert sorted(front) == sorted([one.scores["a"], one.scores["b"]] for one in front_of(trials, objectives))
+    assert panels[0].get_xlabel() == "a (less is better)"
+    why = ParetoPlots(trials[-1:], objectives).figures()
+    assert list(why.values()) == ["no trial has finished with a score of every metric"]
