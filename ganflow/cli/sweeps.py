@@ -72,7 +72,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
         return 0
     record = folder.read()
     runs = Repeats.of(record).runs_of
-    at = {t.number: {"front": place} for place, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
+    at = {t.number: {"front": rank} for rank, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
     results = [
         {**asdict(t), **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})

@@ -240,12 +240,12 @@ class Tune:
 
     @property
     def metrics(self) -> tuple[str | None, ...]:
-        """What a trial is judged by, as the recipe has it: a single None for the first metric."""
+        """Names in `metric`; a single None for the recipe's first metric."""
         return tuple(self.metric) if isinstance(self.metric, list) else (self.metric,)
 
     @property
     def modes(self) -> tuple[Literal["min", "max"] | None, ...]:
-        """Which is better, for each of the metrics; None for its own goal."""
+        """Mode of each of the metrics; None for its own goal."""
         return tuple(self.mode) if isinstance(self.mode, list) else (self.mode,) * len(self.metrics)
 
     @property

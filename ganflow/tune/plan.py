@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def mode(self) -> Mode:
-        """Which of its values is better."""
+        """Its mode: "min" if less of it is better."""
         return self.objectives[self.metric]
 
     @property

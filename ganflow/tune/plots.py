@@ -62,7 +62,7 @@ class SweepPlots:
         finished = {t.number: t for t in trials if t.state == "finished" and score_of(t) is not None}
         scores = [t.score for t in finished.values() if t.score is not None]
         self.metric, self.sweep, self.less = cut(metric, 30), cut(sweep, 40), mode == "min"
-        self.logs = bool(scores) and min(scores) > 0 and max(scores) >= WIDE * min(scores)
+        self.logs = bool(scores) and _wide(scores)
         left = [t for t in trials if t.number not in finished]
         self.note = f"{len(finished)} of {plural(len(trials), 'trial')}; not drawn: {counted(left)}" if left else ""
         self.note = self.note or plural(len(trials), "trial")
@@ -291,7 +291,7 @@ class ParetoPlots:
         """Logarithmic scales where scores are far apart, and the numbers of the front's trials."""
         for name, scale in zip(metrics, "xy" if len(metrics) == 2 else "", strict=False):
             scores = [score for front in self.ranked for trial in front if (score := trial.scores[name]) is not None]
-            if min(scores) > 0 and max(scores) >= WIDE * min(scores):
+            if _wide(scores):
                 axes.set(**{f"{scale}scale": "log"})
         drawn: list[Any] = []  # pixels at which there is a number
         distances = crowding(self.ranked[0], self.objectives)
@@ -333,6 +333,10 @@ def _relabelled(configs: Sequence[Config], domains: Mapping[str, Domain]) -> tup
             shown[names[key]] = Choice(tuple(labels[key].values()))
     drawn = [{names[key]: labels[key][exact(config[key])] for key in values if key in config} for config in configs]
     return drawn, shown
+
+
+def _wide(scores: Sequence[float]) -> bool:
+    return min(scores) > 0 and max(scores) >= WIDE * min(scores)
 
 
 def _scale(tried: Sequence[float], domain: Domain | None) -> Domain:

@@ -230,7 +230,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
     rows = csv.writer(text, lineterminator="\n")
     heads = [head for name in names for head in ([name, f"{name}_sd"] if several else [name])]
     again = any(trial.packed is not None for trial in trials)
-    at = {t.number: place for place, front in enumerate(fronts(trials, objectives), 1) for t in front}
+    at = {t.number: rank for rank, front in enumerate(fronts(trials, objectives), 1) for t in front}
     ns = [f"{name}_n" for name in judged] if objectives else ["n"]
     by = [head for name, n in zip(judged, ns, strict=True) for head in (name, *([f"{name}_sd", n] if several else []))]
     by += [f"{metric}_packed"] if again else []

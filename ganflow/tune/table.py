@@ -143,7 +143,7 @@ def lines(
     keys, metrics = differing(trials, keys_of(trials)), list(several(objectives or {}))
     names = short_names(keys)
     ranked = ranking(trials, mode, objectives)
-    at = {t.number: str(place) for place, front in enumerate(fronts(trials, objectives or {}), 1) for t in front}
+    at = {t.number: str(rank) for rank, front in enumerate(fronts(trials, objectives or {}), 1) for t in front}
     seeds = any(isinstance(trial, Repeated) for trial in trials)
     again = any(trial.packed is not None for trial in trials)
     heads = [head for name in metrics or [metric] for head in (name, *(["± sd (n)"] if seeds else []))]
@@ -164,7 +164,7 @@ def lines(
     text = []
     for i, row in enumerate(rows):
         sized = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
-        line = "  ".join(f"{cell:>{size}}" if place in numbers else f"{cell:{size}}" for place, (cell, size) in sized)
+        line = "  ".join(f"{cell:>{size}}" if column in numbers else f"{cell:{size}}" for column, (cell, size) in sized)
         text.append(cut(line.rstrip(), width or 1000))
         if i and ranked[i - 1].error and ranked[i - 1].state in (*WRONG, "stopped"):
             text.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
