@@ -226,5 +226,6 @@ def destination(recipe: Recipe, folder: SweepFolder, before: RunRecord | None = 
     from ganflow.runs.new import tracking
 
     name = recipe.track.run_name or folder.sweep
-    few = {"run_name": name, "images": False, "log_model": False, "files": ["best.yaml", "trials.csv", "pareto"]}
+    best = "pareto" if recipe.tune and len(recipe.tune.metrics) > 1 else "best.yaml"
+    few = {"run_name": name, "images": False, "log_model": False, "files": [best, "trials.csv"]}
     return {**tracking(recipe, before), **few}
