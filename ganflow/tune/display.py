@@ -196,7 +196,9 @@ class Display(Shown):
         rows = trials
         if len(trials) > height:
             running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
-            others = [t for t in ranking(trials, self.mode, self.objectives) if t not in running]
+            front = {t.number: t for t in self._front()}
+            ranked = [*front.values(), *(t for t in ranking(trials, self.mode) if t.number not in front)]
+            others = [t for t in ranked if t not in running]
             rows = running + others[: height - len(running)]
         keys = table.differing(trials, self.keys)
         names = table.short_names(keys)

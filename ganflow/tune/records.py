@@ -293,10 +293,13 @@ def _comparable(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     return [trial for trial in trials if trial.state == "finished" and score_of(trial) is not None]
 
 
-def fronts(trials: Iterable[TrialRecord], objectives: Objectives) -> list[list[TrialRecord]]:
+def fronts(trials: Iterable[TrialRecord], objectives: Objectives, most: int | None = None) -> list[list[TrialRecord]]:
     """The finished trials by fronts (Deb et al. 2002): of those in the first, the Pareto front, none is dominated by another
     trial, that is, at least as good in every metric and better in one; of those in the second none is but by trials of the first;
     and so on. In a front they are sorted by the first metric. Trials that were confirmed come before all others.
+
+    Args:
+        most: so many fronts are enough.
 
     Returns:
         No fronts where there are not several metrics.
@@ -309,16 +312,17 @@ def fronts(trials: Iterable[TrialRecord], objectives: Objectives) -> list[list[T
         known = [(t, _losses(t, objectives)) for t in finished if (t.packed is not None) == confirmed]
         for trial, losses in sorted(known, key=lambda pair: (pair[1], pair[0].number)):  # none is dominated by a later one
             above = next((front for front in these if not any(_dominates(other, losses) for _, other in front)), None)
-            if above is None:
+            if above is None and (most is None or len(found) + len(these) < most):
                 these.append(above := [])
-            above.append((trial, losses))
+            if above is not None:
+                above.append((trial, losses))
         found += [[trial for trial, _ in front] for front in these]
     return found
 
 
 def front_of(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
     """The Pareto front so far, see `fronts`."""
-    return next(iter(fronts(trials, objectives)), [])
+    return next(iter(fronts(trials, objectives, most=1)), [])
 
 
 def _losses(trial: TrialRecord, objectives: Objectives) -> list[float]:
