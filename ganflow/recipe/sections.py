@@ -245,7 +245,7 @@ class Tune:
 
     @property
     def modes(self) -> tuple[Literal["min", "max"] | None, ...]:
-        """Mode of each of the metrics; None for its own goal."""
+        """Mode of each of the metrics; None for its goal."""
         return tuple(self.mode) if isinstance(self.mode, list) else (self.mode,) * len(self.metrics)
 
     @property
