@@ -77,6 +77,10 @@ class Display(Shown):
         elif self.trials:
             self._print(self._summary())
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return nothing: Ray keeps callbacks in files, and what is drawn on a terminal holds locks, which cannot be kept."""
+        return {}
+
     def update(self, trials: list[TrialRecord]) -> None:
         """Show the states of all trials. It may be called at every report without showing more."""
         self.trials = trials
