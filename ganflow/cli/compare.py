@@ -12,8 +12,9 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
-from ganflow.cli.evaluate import all_meant, score_of
+from ganflow.cli.evaluate import score_of
 from ganflow.cli.listing import columns, last_entries
+from ganflow.cli.meant import all_meant
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count, shared
 from ganflow.evaluation.compare import difference as difference_of
@@ -33,7 +34,8 @@ LONGEST = 12  # digits of a fingerprint that are shown
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs_", nargs="+", metavar="RUN", help="two or more: paths, ids or their beginnings, names, or 'latest'")
+    parser.add_argument("runs_", nargs="+", metavar="RUN",
+                        help="two or more: paths, ids or their beginnings, names, 'latest', or SWEEP/3: trial 3 of a sweep")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path,
                         help="a .png of their newest sample pictures, with names and scores")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -48,8 +50,8 @@ def compare_command(args: argparse.Namespace) -> int:
     runs = [read_named(run, args.runs) for run in args.runs_]
     if len(runs) < 2:
         raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
-    if len({run.folder.path for run in runs}) < len(runs):
-        meant = ", ".join(run.folder.id for run in runs)
+    if len({(run.folder.path, run.named) for run in runs}) < len(runs):
+        meant = ", ".join(run.id for run in runs)
         raise GanflowError(f"two of these names mean the same run ({meant}); name different ones")
     check_data(runs)
     found = aligned([run.measured for run in runs])
@@ -82,6 +84,7 @@ class ComparedRun:
     Attributes:
         seeds: how many trainings it is; 0 for a run.
         example: the run, or the best of the trainings.
+        named: the trainings' name: the sweep's, or "SWEEP/3" of its trial 3.
     """
 
     folder: RunFolder
@@ -91,36 +94,46 @@ class ComparedRun:
     measured: list[Measured]
     example: RunFolder
     seeds: int = 0
+    named: str = ""
 
     @property
     def name(self) -> str:
-        return self.folder.path.name if self.seeds else self.folder.name
+        return self.named or self.folder.name
+
+    @property
+    def id(self) -> str:
+        return self.named or self.folder.id
+
+    def reference(self, root: Path) -> str:
+        """As one would type it for a command."""
+        _, slash, trial = self.named.partition("/")
+        return f"{self.folder.reference(root)}{slash}{trial}"
 
     @property
     def title(self) -> str:
         seeds = f"({self.seeds} seed{'s' if self.seeds > 1 else ''})"
-        return f"{self.name} {seeds if self.seeds else self.folder.id}"
+        return f"{self.name} {seeds if self.seeds else self.id}"
 
 
 def read_named(name: str, root: Path) -> ComparedRun:
     """Read the run, or the trainings with several seeds, that a name means. Raises as `read_run`, and where there is none."""
     meant = all_meant(name, root)
-    runs = [read_run(folder) for folder, _ in meant]
-    return runs[0] if meant[0][1] is None else over_seeds(runs)
+    runs = [read_run(each.folder) for each in meant]
+    return runs[0] if meant[0].seed is None else over_seeds(runs, meant[0].name)
 
 
-def over_seeds(runs: Sequence[ComparedRun]) -> ComparedRun:
+def over_seeds(runs: Sequence[ComparedRun], named: str) -> ComparedRun:
     """The trainings with several seeds: the mean of each term, and of each score by every protocol, that all of them have, with
     the standard error over the trainings."""
     sweep = RunFolder(runs[0].folder.path.parent)
-    best = record["trial"] if (record := sweep.read().best) and "trial" in record else None
+    best = record["trial"] if (record := sweep.read().best) and "trial" in record and "/" not in named else None
     return ComparedRun(
         sweep, runs[0].record, min(run.round for run in runs),
         {name: mean(run.terms[name] for run in runs) for name in runs[0].terms if all(name in run.terms for run in runs)},
         [Measured(replace(over([m.score for m in row]), name=row[0].score.name), row[0].protocol, min(m.round for m in row),
                   min(m.time for m in row), row[0].goal) for row in shared([run.measured for run in runs])],
         next((run.example for run in runs if best is not None and run.folder.id.endswith(f"-t{best:04d}")), runs[0].example),
-        len(runs),
+        len(runs), named,
     )  # fmt: skip
 
 
@@ -155,7 +168,7 @@ def check_data(runs: Sequence[ComparedRun]) -> None:
         first, other = known[0]
         if data["fingerprint"] != other["fingerprint"]:
             pairs = ((first, other), (run, data))
-            texts = (f"{d['name']} ({d['fingerprint'][:LONGEST]}) in run {r.folder.id}" for r, d in pairs)
+            texts = (f"{d['name']} ({d['fingerprint'][:LONGEST]}) in run {r.id}" for r, d in pairs)
             raise GanflowError(f"the runs had different data, so neither terms nor scores say which is better: "
                                f"{', '.join(texts)}: {data_differences(first, run)}; compare runs of the same data")  # fmt: skip
 
@@ -205,10 +218,10 @@ def without_scores(alone: Sequence[int], runs: Sequence[ComparedRun], root: Path
 
 def evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any, root: Path) -> str:
     """The command that evaluates runs by these metrics."""
-    names = [run.folder.reference(root) for run in runs]
+    names = [run.reference(root) for run in runs]
     words = [word for metric in metrics for word in ("--metric", metric)]
     words += ["--seeds", str(seeds)] if isinstance(seeds, int) else []
-    words += ["--runs", str(root)] if root != DEFAULT_ROOT and any(run.folder.id in names for run in runs) else []
+    words += ["--runs", str(root)] if root != DEFAULT_ROOT and any(run.id in names for run in runs) else []
     return f"ganflow evaluate {' '.join(names)} {shlex.join(words)}".rstrip()
 
 
@@ -242,7 +255,7 @@ def table(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Iterator[di
     for name in dict.fromkeys(name for run in runs for name in run.terms):
         yield line(name, [f"{run.terms[name]:.4g}" if name in run.terms else "–" for run in runs])
     names = [run.name for run in runs]
-    names = names if len(set(names)) == len(names) else [run.folder.id for run in runs]
+    names = names if len(set(names)) == len(names) else [run.id for run in runs]
     for name, row in scores.items():
         texts = [cell(m, run) if m else "–" for m, run in zip(row, runs, strict=True)]
         yield line(name, texts, found.described(names) if (found := difference_of(row)) else "")
@@ -266,16 +279,16 @@ def facts(runs: Sequence[ComparedRun], found: Comparison, left_out: Sequence[str
     def difference(row: Row) -> dict[str, Any] | None:
         if (d := difference_of(row)) is None:
             return None
-        ids = {"of": runs[d.of].folder.id, "less": runs[d.less].folder.id}
+        ids = {"of": runs[d.of].id, "less": runs[d.less].id}
         return {**ids, "value": d.value, "error": d.error, "within_noise": d.within_noise}
 
     def apart(pair: NotCompared) -> dict[str, Any]:
-        ids = [runs[i].folder.id for i in (pair.first, pair.second)]
+        ids = [runs[i].id for i in (pair.first, pair.second)]
         both = [{"score": m.score.name, "value": m.score.value, "protocol": dict(m.protocol)} for m in (pair.one, pair.other)]
         return {"score": pair.one.score.name, "runs": ids, "differences": pair.differences, "scores": both}
 
     return {
-        "runs": [{"name": r.name, "id": r.folder.id, "folder": str(r.folder.path), "round": r.round, "seeds": r.seeds or None}
+        "runs": [{"name": r.name, "id": r.id, "folder": str(r.folder.path), "round": r.round, "seeds": r.seeds or None}
                  for r in runs],
         "terms": {name: [run.terms.get(name) for run in runs] for name in dict.fromkeys(n for run in runs for n in run.terms)},
         "scores": {

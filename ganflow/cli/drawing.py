@@ -41,7 +41,7 @@ def add_run_arguments(
     parser: argparse.ArgumentParser, output: str, latent: bool = True, seed: str = "of the latent points"
 ) -> None:
     """The run, where the result goes and, for what asks the networks, from which checkpoint and with which seed."""
-    parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
     if latent:
         parser.add_argument("--seed", type=whole_number(0), default=0, help=f"{seed} (default: 0)")
@@ -92,7 +92,8 @@ def found_run(name: str, root: Path) -> RunFolder:
         return found
     run, record = best_trial(found), found.read()
     check(run)
-    trial, score = int(run.id.rpartition("-t")[2]), (record.best or {"score": math.nan})["score"]
+    found_best = record.best or {"trial": 0, "score": math.nan}
+    trial, score = found_best["trial"], found_best["score"]
     named, seeds = found.reference(), record.seeds
     some, one, more = "a sweep", f"trial {trial}", ""
     if trial < len(seeds):

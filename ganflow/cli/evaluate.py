@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import add_runs_argument, check_output_path, found_run, shown_path, whole_number, write_output
+from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
 from ganflow.cli.listing import columns
+from ganflow.cli.meant import Meant, all_meant
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.printing import finite, say, say_json
 
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
     from ganflow.runs.evaluations import Evaluation
     from ganflow.runs.folders import RunFolder
 
-PLAYED = ("finished", "stopped")
-"""States of a training with one of several seeds that has a last checkpoint: "stopped" by an alarm."""
-
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs_", nargs="+", metavar="RUN", help="paths, ids or their beginnings, names, or 'latest'")
+    parser.add_argument("runs_", nargs="+", metavar="RUN",
+                        help="paths, ids or their beginnings, names, 'latest', or SWEEP/3: trial 3 of a sweep")  # fmt: skip
     parser.add_argument("--metric", action="append", metavar="METRIC",
                         help="in place of the recipe's metrics: a name (ganflow plugins lists them), or one with its keys, "
                              "'{use: frechet, samples: 512}'; may be given again")  # fmt: skip
@@ -54,9 +53,11 @@ def evaluate_command(args: argparse.Namespace) -> int:
         raise GanflowError("--json and --markdown are two forms of one table; leave one of them out")
     if args.csv:
         check_output_path(args.csv, (".csv",))
-    meant = [each for run in args.runs_ for each in all_meant(run, args.runs)]
-    folders = list({folder.path: folder for folder, _ in meant}.values())
-    seeds = {folder.path: seed for folder, seed in meant if seed is not None}
+    meant: dict[Path, Meant] = {}
+    for each in (each for run in args.runs_ for each in all_meant(run, args.runs)):
+        if each.folder.path not in meant or meant[each.folder.path].seed is None:
+            meant[each.folder.path] = each
+    folders = [each.folder for each in meant.values()]
     if len(folders) > 1 and args.checkpoint not in ("last", "best"):
         raise GanflowError(f"--checkpoint {args.checkpoint} is one run's file; evaluate several runs at last or best")
     prepare_one = partial(prepare, which=args.checkpoint, metrics=args.metric, seeds=args.seeds)
@@ -65,8 +66,9 @@ def evaluate_command(args: argparse.Namespace) -> int:
             prepare_one(folder)
         rows: list[dict[str, Any]] = []
         for folder in folders:
-            about: dict[str, Any] = {"run": folder.id, "name": folder.name}
-            about |= {"train_seed": seeds[folder.path]} if folder.path in seeds else {}
+            seed = meant[folder.path].seed
+            about: dict[str, Any] = {"run": folder.id, "name": meant[folder.path].name}
+            about |= {"train_seed": seed} if seed is not None else {}
             rows += [{**about, **evaluation} for evaluation in scored(prepare_one(folder))]
     except NewestDamaged as error:
         if len(folders) == 1:
@@ -86,39 +88,6 @@ def evaluate_command(args: argparse.Namespace) -> int:
         for folder in folders:
             say(f"kept in {shown_path(folder.path)}/evaluations.json{_to_mlflow(folder, args.runs)}")
     return 0
-
-
-def all_meant(name: str, root: Path) -> list[tuple[RunFolder, int | None]]:
-    """The run that a name means; of `ganflow run --seeds` every one that is trained, or was stopped by an alarm, with its seed.
-    Lines on stderr name those that were stopped, and those that are left out.
-
-    Raises:
-        GanflowError: there is no such run, or none of the seeds is trained.
-    """
-    from ganflow.runs.folders import check, find_any, is_sweep
-    from ganflow.tune.records import SweepFolder
-
-    found = find_any(name, root)
-    if not is_sweep(found) or not (seeds := found.read().seeds):
-        return [(found_run(name, root), None)]
-    sweep = SweepFolder(found.path)
-    trials = sweep.trials()
-    states = {n: trials[n].state if n in trials else "waiting" for n in range(len(seeds))}
-    left_out = ", ".join(f"seed {seeds[n]} ({state})" for n, state in states.items() if state not in PLAYED)
-    trained: list[tuple[RunFolder, int | None]] = []
-    trained += [(sweep.trial(n), seeds[n]) for n, state in states.items() if state in PLAYED]
-    if not trained:
-        over = all(trial.over for trial in trials.values()) and len(trials) == len(seeds)  # nothing would be trained
-        again = f"{'see: ganflow sweeps show' if over else 'go on with: ganflow run --resume'} {sweep.reference()}"
-        raise GanflowError(f"no seed of {sweep.sweep} is trained{'' if over else ' yet'}: {left_out}; {again}")
-    if left_out:
-        say(f"not trained, and left out of {sweep.sweep}: {left_out}", err=True)
-    for n in (n for n, state in states.items() if state == "stopped"):
-        what = f"seed {seeds[n]} of {sweep.sweep} was stopped by an alarm in round {trials[n].round}"
-        say(f"{what}; what it has until then is taken", err=True)
-    for run, _ in trained:
-        check(run)
-    return trained
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in 
 
 def runs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, or 'latest'")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
     parser.add_argument("--all", action="store_true", help="with every trial of every sweep (ganflow sweeps show N: of one)")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)

@@ -26,9 +26,9 @@ from ganflow.cli.listing import (
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, ranking
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, leading, ranking
 from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import config_line, counted, describe, front_numbers, lines, number
+from ganflow.tune.table import config_line, counted, describe, front_numbers, leader, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,6 @@ def sweeps_command(args: argparse.Namespace) -> int:
 
 def _stop(folder: SweepFolder, more: list[str]) -> int:
     """End a trial, or the whole sweep."""
-    from ganflow.recipe import read_recipe
     from ganflow.tune.control import ask, over_for_good, stop
     from ganflow.tune.trials import TrialTable
 
@@ -105,9 +104,7 @@ def _stop(folder: SweepFolder, more: list[str]) -> int:
         raise GanflowError(f"trial {number} of {folder.sweep} is over already: it {_ENDS[trials[number].state]}")
     if runs:
         ask(folder, stop=number)
-        tune = read_recipe(folder.recipe).tune
-        packed = "; if it is packed with others it cannot, and its driver says so" if tune and tune.pack > 1 else ""
-        say(f"trial {number} of {folder.sweep} will stop at its next report, with a checkpoint{packed}")
+        say(f"trial {number} of {folder.sweep} will stop at its next report, with a checkpoint")
         return 0
     with locked(folder):
         stop(TrialTable(folder, {}, [], folder.mended(), repeats=repeats), number)
@@ -244,6 +241,9 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         yield row("best", f"trial {best.number} with {number(best.score)}{packed}: {config}")
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
+    elif not record.objectives and (first := leading(trials, sweep["mode"])):
+        config = config_line(first.config, list(first.config), 60)
+        yield row("leading", f"{leader(first, sweep['metric'], sweep['rounds'] or 0)}: {config} (no trial is finished yet)")
     for alarm in sweep["alarms"]:
         yield row("alarm", f"seed {alarm['seed']}, round {alarm['round']}: {alarm['text']}")
     if sweep["status"] in ("interrupted", "killed", "failed"):

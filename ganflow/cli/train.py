@@ -192,6 +192,11 @@ def tune_command(args: argparse.Namespace) -> int:
     if args.dry_run and name:
         plan = make_plan(name, overrides)
         known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
+        from ganflow.tune.preflight import rehearse
+
+        for note in rehearse(plan, args.runs, address):
+            if not args.quiet:
+                say(note, err=True)
         return _dry_run(plan, known, used)
     if address.kind == "job":
         from ganflow.cluster.submit import submit

@@ -1,4 +1,4 @@
-"""Connections to Ray: a cluster of this machine, or one that is joined, and whether its head still answers."""
+"""Connections to Ray: a cluster of this machine, or one that is joined, and whether it is still there."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ganflow import child, machine
 from ganflow.cluster import compat
 from ganflow.cluster.address import PREFIX, Address, check_cluster, connected, parse_address
+from ganflow.cluster.nodes import Node
 from ganflow.errors import GanflowError, first_line
 from ganflow.runs.lock import is_locked, locked
 
 EVERY = 1.0
 PATIENCE = 10.0
-"""Seconds without an answer after which the head is gone: it may be restarted, or the network be slow."""
+"""Seconds without an answer after which the head is gone: it may be restarted, or the network be slow. As long may the driver's
+node be dead by what the head says."""
+HEAD = "the Ray cluster is gone"
+NODE = "Ray's process for this machine has ended, or was held for dead, as happens where a machine is very busy"
 _LONGEST = 30  # characters of a folder under which a socket's path stays below the 107 that it may have
 _STORE = 256 * 2**20  # bytes for objects in transit; trials pass their results by their folders
 
@@ -139,14 +144,20 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def guarded(gone: Callable[[], None]) -> Iterator[None]:
-    """Call `gone`, in a thread, when the head of the connected cluster does not answer any more. It is to end the process: Ray
-    cannot be left in another way."""
+def guarded(gone: Callable[[str], None], seen: Callable[[list[Node]], None] = lambda nodes: None) -> Iterator[None]:
+    """Watch the connected cluster from a thread, for Ray waits for it without a word and without end.
+
+    Args:
+        gone: called with the reason, a part of a sentence, when the cluster can be used no more: its head does not answer, or
+            holds this machine's node for dead, which then ends itself. It is to end the process: Ray cannot be left otherwise.
+        seen: called with the nodes that are alive, whenever the head says so.
+    """
     import ray
 
-    address = ray.get_runtime_context().gcs_address
+    context = ray.get_runtime_context()
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(address, over, gone), name="watchdog", daemon=True)
+    watch = partial(_watch, context.gcs_address, context.get_node_id(), over, gone, seen)
+    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
     thread.start()
     try:
         yield
@@ -155,13 +166,26 @@ def guarded(gone: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _watch(address: str, over: threading.Event, gone: Callable[[], None]) -> None:
-    answered = time.monotonic()
+def _watch(
+    address: str, node: str, over: threading.Event, gone: Callable[[str], None], seen: Callable[[list[Node]], None]
+) -> None:
+    answered = alive = time.monotonic()
     while not over.wait(EVERY):
-        if answers(address):
-            answered = time.monotonic()
-        elif time.monotonic() - answered > PATIENCE:
-            gone()
+        if not answers(address):
+            if time.monotonic() - answered > PATIENCE:
+                gone(HEAD)
+                return
+            continue
+        answered = time.monotonic()
+        try:
+            nodes = [Node(**values) for values in compat.living_nodes(PATIENCE / 2)]
+        except Exception:  # of Ray's, which has many: the head is busy, and says nothing of any node
+            continue
+        if any(each.id == node for each in nodes):
+            alive = time.monotonic()
+            seen(nodes)
+        elif time.monotonic() - alive > PATIENCE:
+            gone(NODE)
             return
 
 

@@ -252,6 +252,13 @@ def find_sweep(name: str, root: Path) -> RunFolder | None:
     return found
 
 
+def find_trial(name: str, root: Path) -> tuple[RunFolder, int] | None:
+    """The sweep, and the number of its trial, that "SWEEP/NUMBER" means; None where it means something else."""
+    above, _, number = name.rpartition("/")
+    sweep = find_sweep(above, root) if above and number.isascii() and number.isdigit() and len(number) < 10 else None
+    return (sweep, int(number)) if sweep else None
+
+
 def trial(sweep: RunFolder, number: int) -> RunFolder:
     """The run of a trial; its id is the sweep's with the trial's number."""
     id = sweep.read().id
@@ -268,10 +275,10 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     """
     about = sweep.read()
     if about.front:
-        metrics, ids = ", ".join(about.objectives), [trial(sweep, each["run"]).reference() for each in about.front]
-        some = f"{', '.join(ids[:5])}{', …' if len(ids) > 5 else ''}"
+        metrics, name = ", ".join(about.objectives), sweep.reference()
+        some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
         why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"{why}; name one of its trials: {some} (ganflow sweeps show {sweep.reference()})")
+        raise GanflowError(f"{why}; name one of its trials: {some} (ganflow sweeps show {name})")
     best = about.best
     if not best or "trial" not in best:
         raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (ganflow sweeps show {sweep.reference()})")
@@ -280,7 +287,7 @@ def best_trial(sweep: RunFolder) -> RunFolder:
 
 def find_run(run: str, root: Path) -> RunFolder:
     """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
-    id means its best trial's run.
+    id means its best trial's run, and "SWEEP/3" its trial 3, of several seeds the first.
 
     Raises:
         GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
@@ -303,6 +310,12 @@ def _find(run: str, root: Path) -> RunFolder:
     sweep = find_sweep(run, root)
     if sweep is not None:
         return sweep
+    if meant := find_trial(run, root):
+        above, number = meant
+        first = trial(above, number * max(1, len(above.read().trial_seeds)))
+        if not first.is_run():
+            raise GanflowError(f"no trial {number} of {above.path.name} was begun (ganflow sweeps show {above.reference()})")
+        return first
     if (Path(run) / FILE).exists():
         return RunFolder(Path(run).absolute())
     runs = list(all_runs(root))
@@ -314,8 +327,8 @@ def _find(run: str, root: Path) -> RunFolder:
     if named:
         return named[-1]
     started = [r for r in runs if r.id.startswith(run)]
-    if (above := _sweep_of(started)) and above.read().id.startswith(run):
-        return above
+    if (of := _sweep_of(started)) and of.read().id.startswith(run):
+        return of
     if len(started) > 1:
         some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")

@@ -100,23 +100,29 @@ class Fixed:
                 yield f"nothing that is called '{each}' is installed{did_you_mean(each, [*names(value), *self.installed])}"
 
     def value(self, key: str) -> Any:
-        """Plain data; None where the section is absent, or the list not so long; a list of all parts' values where they differ.
+        """The value of a key: see `fixed_value`."""
+        return fixed_value(self.recipe, key)
 
-        Raises:
-            LookupError: there is no such key.
-        """
-        section, *rest = steps(key) or [key]
-        if section not in SECTIONS:
-            raise LookupError(key)
-        value = self.recipe.get(str(section))
-        values: list[Any] = [value]
-        if section in PER_PART and value is not None:
-            part, below = longest_key(value, rest)
-            every = not rest or rest[0] not in PARTS
-            values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0])], below)
-        for step in rest:
-            values = [_child(value, step) for value in values if value is not None]
-        return values[0] if len(values) == 1 else values or None
+
+def fixed_value(recipe: Mapping[str, Any], key: str) -> Any:
+    """The value of a key in what `Recipe.resolved` returned: plain data; None where the section is absent, or the list too short.
+    A key of all parts (optimizer.lr) has the value that they share; a list of each part's where they differ.
+
+    Raises:
+        LookupError: there is no such key.
+    """
+    section, *rest = steps(key) or [key]
+    if section not in SECTIONS:
+        raise LookupError(key)
+    value = recipe.get(str(section))
+    values: list[Any] = [value]
+    if section in PER_PART and value is not None:
+        part, below = longest_key(value, rest)
+        every = not rest or rest[0] not in PARTS
+        values, rest = (list(value.values()), rest) if every else ([_child(value, part or rest[0])], below)
+    for step in rest:
+        values = [_child(value, step) for value in values if value is not None]
+    return values[0] if values and all(value == values[0] for value in values) else values or None
 
 
 def _child(value: Any, step: str | int) -> Any:

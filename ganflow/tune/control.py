@@ -246,13 +246,11 @@ class Live(Control, tune.Callback):
     def stop(self, number: int) -> None:
         runs = self.table.repeats.runs(number)
         playing = [run for run in runs if self.table.trials[run].state == "running"]
-        for each in self.table.numbers.values():
-            if set(each) & set(playing) and not set(each) <= set(runs):
-                raise Refused(f"trial {number} trains together with others, and cannot be stopped alone")
+        packs = [each for each in self.table.numbers.values() if not set(each) <= set(runs)]  # their processes see the request
         for run in runs:
             if self.table.trials[run].state == "waiting":
                 self.watcher.stopped(run, BY_HAND)
-            elif run in playing:
+            elif run in playing and not any(run in each for each in packs):
                 self.watcher.leaving[run] = BY_HAND
         if not playing:
             super().stop(number)  # also what the machine broke

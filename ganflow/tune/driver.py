@@ -16,11 +16,10 @@ from ganflow.errors import GanflowError
 from ganflow.machine import Broken, broken
 from ganflow.printing import say
 from ganflow.runs import folders
-from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import Journal, entries
+from ganflow.runs.journal import Journal
 from ganflow.tune.plan import Plan, in_common, rounds_of
 from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord, several
-from ganflow.tune.repeats import Repeats
+from ganflow.tune.repeats import Repeats, Report, scored
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
 
-Report = tuple[float, int, float]  # time, round, score
 SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # we stop it ourselves, and keep every trial's state
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have journals
@@ -89,18 +87,13 @@ def together(histories: Mapping[int, list[Report]], repeats: Repeats) -> dict[in
         reports = [{round: (time, score) for time, round, score in histories.get(n, [])} for n in repeats.runs(trial)]
         for round in sorted(set.intersection(*map(set, reports))):
             times, scores = zip(*(run[round] for run in reports), strict=True)
-            found.setdefault(trial, []).append((max(times), round, repeats.score(scores)))
+            found.setdefault(trial, []).append(Report(max(times), round, repeats.score(scores)))
     return found
 
 
 def tried_again(record: TrialRecord, retry_failed: bool) -> bool:
     """Tell whether a trial that is over goes on with the sweep all the same."""
     return record.over and bool(record.cause or (retry_failed and record.state == "failed"))
-
-
-def scored(folder: RunFolder, metric: str) -> list[Report]:
-    """(time, round, score) of every report of a run that had a score."""
-    return [(e.time, e.round, e.values[metric]) for e in entries(folder.journal) if metric in e.values]
 
 
 def in_time(histories: dict[int, list[Report]]) -> list[tuple[int, int, float]]:
@@ -220,7 +213,7 @@ def _tune(
     from ganflow.tune.budget import Budget
     from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
-    from ganflow.tune.preflight import preflight
+    from ganflow.tune.preflight import Lacking, pack_of, preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
     from ganflow.tune.search import Proposals, make_searcher
     from ganflow.tune.study import Study
@@ -279,10 +272,11 @@ def _tune(
         begins()
         return None
     live = Live(control, watcher, searcher, budget, interruption)
-    template["pack"] = pack = _pack(plan, display.note)
+    template["pack"] = pack = pack_of(plan, display.note)
     at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
     scratch = folder.path / ".ray"
-    with connect(address), guarded(lambda: _abandon(folder, display, interruption)):
+    waits = Lacking(plan.tune, display.note)
+    with connect(address), guarded(lambda why: _abandon(folder, display, interruption, why), waits):
         for note in preflight(plan, folder, address):
             display.note(note)
         begins()
@@ -324,24 +318,10 @@ def _data(plan: Plan) -> str:
     return os.path.abspath(path) if isinstance(path, (str, Path)) and str(path) and os.path.exists(path) else ""
 
 
-def _abandon(folder: SweepFolder, display: Display, interruption: Interruption) -> None:
-    """End the process at once: the cluster is gone. The sweep's folder is all that is needed to go on."""
+def _abandon(folder: SweepFolder, display: Display, interruption: Interruption, why: str) -> None:
+    """End the process at once: the cluster can be used no more. The sweep's folder is all that is needed to go on."""
     folder.update(status="interrupted")
     display.__exit__(None, None, None)
-    say(f"ganflow: the Ray cluster is gone; go on with: ganflow tune --resume {folder.reference()}", err=True)
+    say(f"ganflow: {why}; go on with: ganflow tune --resume {folder.reference()}", err=True)
     number = interruption.received()  # the main thread waits for Ray, and may never come to it
     os._exit(128 + number if number else 1)
-
-
-def _pack(plan: Plan, say: Callable[[str], None]) -> int:
-    """Number of trials that are played together: the recipe's, or 1 where that would not pay."""
-    from ganflow.packed import worth_packing
-    from ganflow.tune.objectives import Reports
-
-    wanted = plan.tune.pack
-    if wanted == 1:
-        return 1
-    pays, why = worth_packing(Reports(plan.recipe).game, wanted, plan.recipe.train, rounds_of(plan))
-    if why:
-        say(why if pays else f"trials are not packed: {why}")
-    return wanted if pays else 1

@@ -6,19 +6,22 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ganflow import machine
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
+from ganflow.cluster.joining import PATIENCE
 from ganflow.cluster.nodes import Node, alive_nodes, check_nodes
 from ganflow.cluster.submit import distributions
 from ganflow.engine.build import pick_device
 from ganflow.errors import GanflowError, Problem
 from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder
-from ganflow.tracking.destination import tracking_uri
+from ganflow.tracking.destination import check_recipe, tracking_uri
 
 if TYPE_CHECKING:
     from ganflow.recipe import Tune
@@ -55,6 +58,39 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     return notes
 
 
+def rehearse(plan: Plan, runs: Path, address: Address | str = "local") -> list[str]:
+    """Check what a start under `runs` checks, as far as that is known without Ray; returns the notes that it would show.
+
+    Raises:
+        GanflowError: the sweep would not start.
+    """
+    check_recipe(plan.recipe, runs)
+    check_resources(plan, address)
+    notes = list(plan.recipe.notes)
+    pack_of(plan, notes.append)
+    if uri := tracking_uri(plan.recipe):
+        faults, more = mlflow_reachable(uri)
+        if faults:
+            raise GanflowError("\n".join(faults))
+        notes += more
+    return notes
+
+
+def pack_of(plan: Plan, note: Callable[[str], None]) -> int:
+    """Number of trials that are played together: the recipe's, or 1 where that would not pay, which is noted."""
+    from ganflow.packed import worth_packing
+    from ganflow.tune.objectives import Reports
+    from ganflow.tune.plan import rounds_of
+
+    wanted = plan.tune.pack
+    if wanted == 1:
+        return 1
+    pays, why = worth_packing(Reports(plan.recipe).game, wanted, plan.recipe.train, rounds_of(plan))
+    if why:
+        note(why if pays else f"trials are not packed: {why}")
+    return wanted if pays else 1
+
+
 def check_resources(plan: Plan, address: Address | str = "local") -> None:
     """Check what is known before Ray starts, of this machine ("local") or of every one: that a trial gets the processors and the
     GPUs that it wants, and that it has its device.
@@ -77,6 +113,31 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
             faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
+
+
+class Lacking:
+    """Note, once for each time, that the nodes which are left have no room for any trial, so that the sweep waits for others.
+
+    Args:
+        note: shows a sentence.
+    """
+
+    def __init__(self, tune: Tune, note: Callable[[str], None]) -> None:
+        self.tune, self.note = tune, note
+        self._since: float | None = None
+        self._noted = False
+
+    def __call__(self, nodes: list[Node]) -> None:
+        """Compare with the nodes that are alive."""
+        if not infeasible(self.tune, nodes):
+            self._since, self._noted = None, False
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if not self._noted and now - self._since > PATIENCE:
+            self._noted = True
+            left = f"{plural(len(nodes), 'node')} of the cluster {'is' if len(nodes) == 1 else 'are'} left, without room"
+            self.note(f"{left} for a trial: the sweep waits for others (Ctrl-C ends it; it can go on from its checkpoints)")
 
 
 def _where_written(plan: Plan, key: str, faults: list[str]) -> list[str]:

@@ -85,6 +85,7 @@ class Repeated(TrialRecord):
         mean, sd: of the scores of the runs that have one; sd is None where there are fewer than two.
         n: how many these are.
         spreads: of a sweep by several metrics: mean, standard deviation and number of each.
+        latest: their mean, or their quantile, before all of them are over; None where one has no score yet.
     """
 
     runs: list[TrialRecord] = field(default_factory=list)
@@ -92,6 +93,7 @@ class Repeated(TrialRecord):
     sd: float | None = None
     n: int = 0
     spreads: dict[str, tuple[float | None, float | None, int]] = field(default_factory=dict)
+    latest: float | None = None
 
 
 class SweepFolder(RunFolder):
@@ -358,6 +360,26 @@ def crowding(front: Sequence[TrialRecord], objectives: Objectives) -> dict[int, 
             found[number] += (after - before) / width
         found[row[0][1]] = found[row[-1][1]] = math.inf
     return found
+
+
+def leading(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
+    """The trial that leads while none is finished: the one with the best score of those that are not over, or, where there is
+    none, of those that were stopped; None where a trial is finished, or none has a score.
+
+    After how many rounds it had that score has to be said with it: unlike the best so far it is not comparable, and may change.
+    """
+    trials = list(trials)
+    scored = [trial for trial in trials if (score := latest_of(trial)) is not None and math.isfinite(score)]
+    if best_of(trials, mode) is not None:
+        return None
+    among = [trial for trial in scored if not trial.over] or [trial for trial in scored if trial.state == "stopped"]
+    sign = 1 if mode == "min" else -1
+    return min(among, key=lambda trial: (sign * (latest_of(trial) or 0.0), trial.number), default=None)
+
+
+def latest_of(trial: TrialRecord) -> float | None:
+    """The last score of a trial, also while it runs; of one with several seeds when all of them have one."""
+    return trial.latest if trial.score is None and isinstance(trial, Repeated) else trial.score
 
 
 def rounds_of(trial: TrialRecord, rounds: int) -> int:

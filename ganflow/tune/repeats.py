@@ -6,11 +6,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
+from typing import NamedTuple
 
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
 from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord
+
+
+class Report(NamedTuple):
+    """Report of a run that had a score, which may be no finite number; `time` in seconds since 1970."""
+
+    time: float
+    round: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,10 @@ class Repeats:
 
     def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         """The trials of these runs, by number. A packed one that was trained again by itself is as that ended."""
-        pooled = self._pooled(runs)
+        return self.confirmed(self._pooled(runs))
+
+    def confirmed(self, pooled: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The trials, those that were trained again by themselves with the scores of that; none is such a training."""
         again = {trial.confirms: trial for trial in pooled if trial.confirms is not None}
         return [self._confirmed(trial, again.get(trial.number)) for trial in pooled if trial.confirms is None]
 
@@ -92,9 +104,10 @@ class Repeats:
         found: dict[int, list[TrialRecord]] = {}
         for run in sorted(runs, key=lambda run: run.number):
             found.setdefault(self.trial(run.number), []).append(run)
-        return [self._repeated(number, runs) for number, runs in found.items()]
+        return [self.repeated(number, runs) for number, runs in found.items()]
 
-    def _repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
+    def repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
+        """A trial with several seeds, of its runs."""
         scores = [score for run in runs if (score := _score(run)) is not None]
         by_metric = {name: [score for run in runs if (score := _score(run, name)) is not None] for name in self.objectives}
         first, state = _spread(scores), self._state(runs)
@@ -117,6 +130,7 @@ class Repeats:
             sd=first[1],
             n=first[2],
             spreads={name: _spread(known) for name, known in by_metric.items()},
+            latest=self.score(scores) if len(scores) == self.size else None,
         )
 
     def _state(self, runs: Sequence[TrialRecord]) -> str:
@@ -143,3 +157,13 @@ def scores_of(run: RunFolder) -> dict[str, float]:
     """The scores of a run's last evaluation, with errors and floors."""
     names = run.read().protocols.keys() if run.is_run() else ()
     return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})
+
+
+def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:
+    """The reports of a run that had a score by a metric, in the order of its journal.
+
+    Args:
+        since: only those of later rounds: a copy's scores of before are other values'.
+    """
+    found = ((e, e.values[metric]) for e in entries(run.journal) if e.round > since and metric in e.values)
+    return [Report(entry.time, entry.round, score) for entry, score in found]

@@ -130,7 +130,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
         if all(score_of(t) is None for t in trials):
-            done.missing.append(f"{what} and no plots: no trial has a score{' of every metric' if objectives else ''}")
+            why = "no trial has a score" if all(t.over for t in trials) else "no trial is finished yet"
+            done.missing.append(f"{what} and no plots: {why}{' of every metric' if objectives and 'score' in why else ''}")
             return done
         if recipe is None:
             try:
@@ -142,7 +143,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
             best = spread_out(front_of(trials, objectives), objectives, FRONT)
             _clear(folder, [folder.pareto / f"{trial.number}.yaml" for trial in best])
         if not best:
-            done.missing.append(f"{what}: no trial is finished, and scores after fewer rounds are not comparable")
+            why = "no trial is finished, and scores after fewer rounds are not comparable"
+            done.missing.append(f"{what}, and no plots of scores: {why}")
         for trial in best:
             path = folder.pareto / f"{trial.number}.yaml" if objectives else folder.best
             try:
@@ -158,7 +160,8 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     missing: dict[str, list[str]] = {}
     for name, picture in _pictures(folder, trials, searched, metric, mode, recipe).items():
         if isinstance(picture, str):
-            missing.setdefault(picture, []).append(name)
+            if best is not None:  # else it was said
+                missing.setdefault(picture, []).append(name)
         else:
             save_png(picture, folder.plots / name)
             done.written.append(folder.plots / name)

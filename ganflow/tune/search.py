@@ -244,7 +244,7 @@ class Proposals(RaySearcher):
         self._further = further
         self._unfinished = list(unfinished)
         self._proposed: list[int] = []
-        self._next = 0
+        self._next = self._passed = 0  # the next trial, and how many before it were not proposed here
         self._learnt: set[int] = set()
 
     def suggest(self, trial_id: str) -> Any:
@@ -291,10 +291,10 @@ class Proposals(RaySearcher):
     def _propose(self) -> bool:
         """Record the runs of a new trial; returns whether there is one."""
         repeats = self.table.repeats
-        while repeats.runs(self._next)[0] in self.table.trials:
+        while known := self.table.trials.get(repeats.runs(self._next)[0]):
+            self._passed += bool(known.request) or known.confirms is not None
             self._next += 1
-        others = {repeats.trial(n) for n, trial in self.table.trials.items() if trial.request or trial.confirms is not None}
-        config = self._source.propose(self._next, sum(other < self._next for other in others))
+        config = self._source.propose(self._next, self._passed)
         if config is None:
             return False
         for number in repeats.runs(self._next):

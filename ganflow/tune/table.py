@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord, fronts, ranking, rounds_of, several
+from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord, fronts, latest_of, ranking, rounds_of, several
 
 ABSENT = "–"  # of a key that a trial's recipe does not have
 LONGEST = 24  # letters of a value in a table
@@ -107,6 +107,11 @@ def describe(objectives: Objectives) -> str:
 def played(trial: TrialRecord, rounds: int) -> str:
     """Rounds of a trial: "150/200"."""
     return f"{trial.round}/{rounds_of(trial, rounds) or '?'}"
+
+
+def leader(trial: TrialRecord, metric: str, rounds: int) -> str:
+    """The trial that leads while none is finished: "trial 7, frechet 1.2 at round 40/100"."""
+    return f"trial {trial.number}, {metric} {number(latest_of(trial))} at round {played(trial, rounds)}"
 
 
 def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:

@@ -25,6 +25,7 @@ from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.new import Copy
 from ganflow.runs.start import Session, open_trial
+from ganflow.tune.control import BY_HAND, EVERY, requests
 from ganflow.tune.executors import Reported, Turns, executor_of, start_workers, stop_workers
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.repeats import Repeats
@@ -57,6 +58,8 @@ class Trial(tune.Trainable):
         self._left: list[int] = []  # indices of the trials that the executor has
         self._scores: dict[int, dict[int, float | None]] = {}  # of runs in turns: of each its scores by round
         self._compared = 0  # the last round at which they had one together
+        self._several = len({spec.about.get("trial") for spec in specs}) > 1
+        self._asked, self._next = set[int](), 0.0  # trials that are to stop by hand, and when that is asked again
 
     def step(self) -> dict[str, Any]:
         """Play for a while; keys as those of `play`. Where a disk or a mount failed: `broken`, a sentence for the user, and
@@ -85,6 +88,8 @@ class Trial(tune.Trainable):
         try:
             for reported in self._reports:
                 self._collect(reported, results)
+                if self._several:
+                    self._leave(reported)
                 judged = self._judged(results)
                 now = time.monotonic() > until or "score" in judged
                 if now and not (alone and alone.ending):
@@ -150,16 +155,34 @@ class Trial(tune.Trainable):
             if results[i]["state"] != "running":
                 self.over.add(i)
 
+    def _leave(self, reported: Reported) -> None:
+        """End those of these trials that are to stop by hand; the others play on. Where all runs are one trial, Ray ends it."""
+        if (now := time.monotonic()) > self._next:
+            self._next = now + EVERY
+            found = (request for _, request in requests(self.sweep))
+            self._asked = {request.stop for request in found if request and request.stop is not None}
+        for i, trial in [(i, self.trials[i]) for i, _ in reported if i not in self.over]:
+            if trial.spec.about["trial"] in self._asked and not trial.ending:
+                trial.leaving = True
+                self._finish(i)
+
+    def _finish(self, i: int) -> None:
+        """End a run that has just reported before its last round."""
+        self.trials[i].ending = True
+        if self._executor:
+            self._executor.finish(self._left.index(i))
+
     def _result(self, i: int, step: Any) -> dict[str, Any]:
         trial = self.trials[i]
         if isinstance(step, GanflowError):
             return trial.state.failed(step)
         if step is None:
+            if trial.leaving:
+                trial.spec.run.update(status="stopped", error=BY_HAND)
             return trial.state.finished()
         scored = trial.state.update(step)
-        if trial.state.should_stop(step) and not trial.ending and self._executor:
-            trial.ending = True
-            self._executor.finish(self._left.index(i))
+        if trial.state.should_stop(step) and not trial.ending:
+            self._finish(i)
         return trial.state.result("running", scored)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -213,13 +236,14 @@ class SweepTrial:
 
     Attributes:
         ending: it was asked to end as finished.
+        leaving: by hand, so that it is a stopped one.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
         self.spec, self.number, self.folder = spec, spec.number, Path(spec.folder)
         begun = {} if spec.config is None else {"values": [_values(spec.config, 0)]}
         self.about: Mapping[str, Any] = {**spec.about, **begun}
-        self.state, self.ending = TrialState(spec), False
+        self.state, self.ending, self.leaving = TrialState(spec), False, False
 
     @property
     def recipe(self) -> Recipe:

@@ -23,10 +23,9 @@ from ganflow.machine import broken, of_memory
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import entries
 from ganflow.runs.loop import Result
-from ganflow.tune.records import Mode, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
-from ganflow.tune.repeats import Repeats
+from ganflow.tune.records import Mode, Repeated, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
+from ganflow.tune.repeats import Repeats, scored
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,7 @@ class TrialState:
 
     def recall(self) -> dict[int, float | None]:
         """Note the last score of the run's journal; returns all of them by round."""
-        every = [(entry.round, entry.values.get(self.spec.metric)) for entry in entries(self.spec.run.journal)]
-        scores = {round: score if math.isfinite(score) else None for round, score in every if score is not None}
+        scores = {report.round: _finite(report.score) for report in scored(self.spec.run, self.spec.metric)}
         if scores:
             self.round, self.score = max(scores), scores[max(scores)]
         return scores
@@ -162,13 +160,12 @@ class TrialState:
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
-        run = self.spec.run
-        record = run.read()
+        record = self.spec.run.read()
         since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
-        self.round, self.score, self.scores = record.round, None, dict.fromkeys(self.spec.objectives)
-        for entry in entries(run.journal):
-            if entry.round > since:
-                self._note(entry.values)
+        self.round = record.round
+        last = {name: scored(self.spec.run, name, since)[-1:] for name in (self.spec.metric, *self.spec.objectives)}
+        known = {name: _finite(reports[0].score) if reports else None for name, reports in last.items()}
+        self.score, self.scores = known[self.spec.metric], {name: known[name] for name in self.spec.objectives}
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
@@ -205,13 +202,26 @@ class TrialTable:
     added: list[int] = field(default_factory=list)
     varies: bool = False
 
+    def __post_init__(self) -> None:
+        self._changed = set(map(self.repeats.trial, self.trials))
+        self._repeated: dict[int, Repeated] = {}  # of trials with several seeds, as they were before what changed
+
     def pooled(self) -> list[TrialRecord]:
-        """The trials, each with its runs as one."""
-        return self.repeats.trials(self.trials.values())
+        """The trials, each with its runs as one. Asked for at every report, it works out anew only what changed."""
+        return self.repeats.confirmed(self._every())
 
     def searched(self) -> list[TrialRecord]:
         """The trials as the searcher knows them."""
-        return self.repeats.searched(self.trials.values())
+        return [trial for trial in self._every() if trial.confirms is None]
+
+    def _every(self) -> list[TrialRecord]:
+        if not self.repeats.seeds:
+            return list(self.trials.values())
+        for trial in self._changed:
+            runs = [self.trials[run] for run in self.repeats.runs(trial) if run in self.trials]
+            self._repeated[trial] = self.repeats.repeated(trial, runs)
+        self._changed.clear()
+        return [trial for _, trial in sorted(self._repeated.items())]
 
     def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
         """Of so many of the best trials, or of the Pareto front, those that were packed, and have not been trained by
@@ -256,6 +266,7 @@ class TrialTable:
         known = self.trials[number]
         for name, value in values.items():
             setattr(known, name, value)
+        self._changed.add(self.repeats.trial(number))
         return known
 
     def specs(self, numbers: list[int], changes: Callable[[dict[str, Any]], list[str]]) -> dict[str, Any]:

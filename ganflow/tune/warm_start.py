@@ -9,7 +9,7 @@ from typing import Any
 from ganflow.errors import GanflowError
 from ganflow.printing import plural
 from ganflow.recipe import differences, kept_recipe
-from ganflow.recipe.values import steps
+from ganflow.space.space import fixed_value
 from ganflow.tune.plan import Plan, in_common
 from ganflow.tune.records import Objectives, SweepFolder, TrialRecord, score_of
 from ganflow.tune.repeats import Repeats
@@ -88,11 +88,9 @@ def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -
     return ""
 
 
-def _value(recipe: Any, key: str) -> Any:
+def _value(recipe: dict[str, Any], key: str) -> Any:
     """The value of a key in a resolved recipe; None where there is none."""
-    for step in steps(key) or ():
-        try:
-            recipe = recipe[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return recipe
+    try:
+        return fixed_value(recipe, key)
+    except LookupError:
+        return None

@@ -150,6 +150,18 @@ def test_show_reads_the_journals_of_trials_that_run(make_sweep, command):
     assert "trial 0 with 3:" in out  # the best of those that are finished
 
 
+def test_show_says_who_leads_while_none_is_finished(make_sweep, command):
+    folder = make_sweep(scores=(3.0, 1.5, 0.5), states=["running", "running", "stopped"], status="running")
+    lines = cells(command("sweeps", "show", folder.sweep)[1])
+    said = "trial 1, frechet_512 1.5 at round 200/200: lr 0.1, loss wasserstein (no trial is finished yet)"
+    assert ["leading", said] in lines
+    assert not any(line[:1] == ["best"] for line in lines)
+    folder.record(0, state="finished")
+    lines = cells(command("sweeps", "show", folder.sweep)[1])
+    assert not any(line[:1] == ["leading"] for line in lines)
+    assert any(line[:1] == ["best"] for line in lines)
+
+
 @pytest.mark.parametrize(
     ("run", "score"),
     [

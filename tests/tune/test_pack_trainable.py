@@ -1,11 +1,15 @@
 """Ray's trial that is a pack of the sweep's, without Ray's machinery around it."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from ray import tune
 
 from ganflow.runs import folders
+from ganflow.runs.checkpoints import newest
+from ganflow.tune.control import ask
 from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
 from ganflow.tune.trials import TrialSpec, as_config
@@ -44,7 +48,10 @@ def pack(sweep, monkeypatch):
     def make(*trials, **order):
         about = {"sweep": sweep.id, "tracking": {}}
         common = {"recipe": str(sweep.recipe), "about": about, "metric": "sliced_w1_64", "mode": "min", "stop": {}}
-        orders = [TrialSpec(number=i, changes=[*own], folder=str(sweep.trial(i).path), **common) for i, own in enumerate(trials)]
+        orders = [
+            TrialSpec(number=i, changes=[*own], folder=str(sweep.trial(i).path), **{**common, "about": {**about, "trial": i}})
+            for i, own in enumerate(trials)
+        ]
         opened.append(Trial(config=as_config([replace(o, **{"pack": 3, **order}) for o in orders])))
         assert isinstance(opened[-1], tune.Trainable)
         return opened[-1]
@@ -82,6 +89,31 @@ def test_a_trial_that_reaches_a_stop_value_is_finished(sweep, pack):
     found, _ = played(pack(*trials, stop=limit))
     assert [(found[i]["state"], found[i]["round"]) for i in range(3)] == [("finished", 60)] * 3
     assert [sweep.trial(i).read().status for i in range(3)] == ["finished"] * 3
+
+
+@pytest.mark.parametrize("third", [RATES[2], "critic.width=9"], ids=["packed", "one by one"])
+def test_one_that_is_stopped_by_hand_leaves_the_others_to_the_bit(sweep, pack, third, monkeypatch):
+    monkeypatch.setattr("ganflow.tune.trial.STEP", 0.0)
+    monkeypatch.setattr("ganflow.tune.trial.EVERY", 0.0)
+    trials = [RATES[0]], [RATES[1]], [third]
+    played(pack(*trials))
+    alone = {i: newest(sweep.trial(i).checkpoints)[0] for i in range(3)}
+    for i in range(3):
+        shutil.rmtree(sweep.trial(i).path)
+    trainable = pack(*trials)
+    for _ in range(3):
+        trainable.step()
+    ask(sweep, stop=1)
+    found, _ = played(trainable)
+    assert [found[i]["state"] for i in range(3) if i != 1] == ["finished"] * 2
+    assert (found[1]["state"], found[1]["error"]) == ("stopped", "by hand")
+    run = sweep.trial(1).read()
+    assert (run.status, run.error) == ("stopped", "by hand")
+    assert 0 < run.round == found[1]["round"] == newest(sweep.trial(1).checkpoints)[0].round < 100
+    for i in (0, 2):
+        kept = newest(sweep.trial(i).checkpoints)[0]
+        assert kept.round == 100
+        assert all(torch.equal(tensor, alone[i].tensors[name]) for name, tensor in kept.tensors.items())
 
 
 def test_one_that_diverges_does_not_end_the_others(sweep, pack):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +34,8 @@ from ganflow.runs.checkpoints import read
 from ganflow.tracking import store
 from ganflow.tracking.follower import Server
 from ganflow.tracking.outbox import State
-from ganflow.tune.driver import in_time, scored
+from ganflow.tune.driver import in_time
+from ganflow.tune.repeats import scored
 from ganflow.tune.schedulers import make_scheduler
 
 pytestmark = [
@@ -144,6 +146,26 @@ def test_sigterm_for_all_processes_at_once_as_slurm_sends_it(tmp_path):
     assert code == 0, err
     assert "2 trials are over" in out
     assert rounds_played_again(before, sweep.trial(number)) <= EVERY + REPORT
+
+
+def test_a_node_that_is_held_for_dead(tmp_path):
+    """As on a very busy machine, where Ray's head hears nothing of its node; it is to hear of it more often here."""
+    recipe(tmp_path)
+    often = {"initial_delay_ms": 0, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 4}
+    env = {f"RAY_health_check_{name}": str(value) for name, value in often.items()}
+    with Tuning.new(tmp_path, "deaf", "tune.trials=2", "tune.concurrency=1", "train.rounds=1000000", **env) as process:
+        number, pid = process.playing(200)
+        (folder,) = ray_folders(process.popen.pid)
+        (node,) = [p for p in processes(str(folder)) if Path(f"/proc/{p}/exe").resolve().name == "raylet"]
+        os.kill(node, signal.SIGSTOP)
+        code, out, err = process.end(100)
+        assert gone([pid, node]) == []
+    why = "Ray's process for this machine has ended, or was held for dead, as happens where a machine is very busy"
+    assert (code, out) == (1, "")
+    assert err.endswith(f"\nganflow: {why}; go on with: ganflow tune --resume deaf\n")
+    assert process.sweep.read().status == "interrupted"
+    assert not process.sweep.trials()[number].over
+    assert last(process.sweep.trial(number)).round >= EVERY
 
 
 ASHA = (

@@ -15,7 +15,7 @@ from ganflow.tune.repeats import Repeats
 from ganflow.tune.report import best_recipe, ended
 from ganflow.tune.schedulers import Room
 from ganflow.tune.search import Proposals, make_searcher
-from ganflow.tune.table import lines as table_lines
+from ganflow.tune.table import lines
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 
@@ -170,10 +170,10 @@ def test_the_scores_by_themselves_are_reported(swept):
     assert (tags["ganflow.best.score"], tags["ganflow.best.packed"], tags["ganflow.best.trial"]) == ("2.2", "2.0", "2")
     assert [(e.round, e.values["best"]) for e in entries(swept.folder.journal)] == [(1, 3.0), (2, 1.0), (3, 1.0)]
     assert ended(swept.folder) == [0, 1, 2]
-    lines = table_lines(swept.table.pooled(), METRIC, "min", 2)
-    assert lines[0].split()[:4] == ["trial", "state", METRIC, "packed"]
-    assert [line.split()[:4] for line in lines[1:3]] == [["2", "finished", "2.2", "2"], ["1", "finished", "2.5", "1"]]
-    assert lines[3].split()[:3] == ["0", "finished", "3"]
+    text = lines(swept.table.pooled(), METRIC, "min", 2)
+    assert text[0].split()[:4] == ["trial", "state", METRIC, "packed"]
+    assert [line.split()[:4] for line in text[1:3]] == [["2", "finished", "2.2", "2"], ["1", "finished", "2.5", "1"]]
+    assert text[3].split()[:3] == ["0", "finished", "3"]
 
 
 def test_on_the_way_the_packed_score_counts():

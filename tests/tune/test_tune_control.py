@@ -455,12 +455,15 @@ def test_a_trial_that_waits_is_stopped_at_once_and_the_searcher_hears_of_it(runn
     assert (made.stopped, trial.number, trial.config, left(made.sweep)) == ([(3, BY_HAND)], 3, {LR: 0.001}, [])
 
 
-def test_one_of_a_pack_is_not_stopped_alone(running):
+def test_one_of_a_pack_is_stopped_by_its_process(running):
+    """Which sees the request; Ray would end all of them."""
     made = running()
     ask(made.sweep, stop=2)
     made.step()
-    text = "a request is passed over: trial 2 trains together with others, and cannot be stopped alone"
-    assert (made.notes, left(made.sweep), made.watcher.leaving) == ([text], [], {})
+    assert (made.notes, len(left(made.sweep)), made.watcher.leaving, made.stopped) == ([], 1, {}, [])
+    made.table.record(2, state="stopped")
+    made.step()
+    assert (made.notes, left(made.sweep)) == ([], [])
 
 
 def test_a_trial_that_is_added_is_to_be_begun_next(running):

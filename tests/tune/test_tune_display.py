@@ -10,6 +10,7 @@ import textwrap
 
 import pytest
 from ray import cloudpickle
+from rich.console import Console
 
 from ganflow.runs.journal import Journal
 from ganflow.tune import display as module
@@ -88,8 +89,34 @@ def test_what_a_retry_and_a_copy_say(time):
         "trial 0 waiting  its process died",
         "trial 0 running  lr 0.001, loss hinge",
         "trial 0 copies trial 4 at round 200  lr 0.5, loss hinge",
-        "trial 0 stopped  frechet 3  0/100 rounds  no best yet  1/3 over",
+        "trial 0 stopped  frechet 3  0/100 rounds  leading: trial 0, frechet 3 at round 0/100  1/3 over",
     ]
+
+
+def test_who_leads_is_shown_until_a_trial_is_finished(time):
+    """Not as the best, and with the round of the score; then only the best is."""
+    stream, display = shown(total=2)
+    one, other = trial(0), trial(1)
+
+    def drawn():
+        console = Console(file=io.StringIO(), width=120)
+        console.print(display)
+        return console.file.getvalue()
+
+    with display:
+        display.update([one, other])
+        assert "leading" not in drawn()
+        one.score, one.round, other.score, other.round = 1.25, 40, 0.5, 20
+        time.now += 10
+        display.update([one, other])
+        assert re.search(r"^leading +trial 1, frechet 0.5 at round 20/100  lr 0.001", drawn(), re.MULTILINE)
+        one.state = "finished"
+        display.update([one, other])
+        assert "leading" not in drawn()
+    *_, summary, over, last = stream.getvalue().splitlines()
+    assert summary.startswith("2 running  leading: trial 1, frechet 0.5 at round 20/100  0:10 gone")
+    assert over == "trial 0 finished  frechet 1.25  40/100 rounds  best 1.25 (trial 0)  1/2 over"
+    assert "leading" not in last
 
 
 def test_a_sweep_that_goes_on_says_how_far_it_was_and_estimates_from_there(time):

@@ -11,13 +11,16 @@ import pytest
 from sweep_helpers import recipe
 
 from ganflow.cluster import joining
+from ganflow.cluster.nodes import Node
 from ganflow.errors import GanflowError
 from ganflow.machine import Broken
+from ganflow.recipe import Tune
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
-from ganflow.tune import driver
+from ganflow.tune import driver, preflight
 from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
+from ganflow.tune.preflight import pack_of
 from ganflow.tune.records import MACHINE
 from ganflow.tune.watcher import Stopper
 
@@ -103,7 +106,7 @@ def test_the_cluster_is_gone(planned, monkeypatch, capsys):
     monkeypatch.setattr(driver.os, "_exit", ended.append)
     display = SimpleNamespace(__exit__=lambda *error: None)
     for number in (0, signal.SIGTERM):
-        driver._abandon(planned[1], display, Interruption(number))
+        driver._abandon(planned[1], display, Interruption(number), joining.HEAD)
     assert ended == [1, 143]
     assert planned[1].read().raw["status"] == "interrupted"
     assert "go on with: ganflow tune --resume tiny-sweep-1" in capsys.readouterr().err
@@ -152,7 +155,7 @@ def test_what_is_packed(planned, monkeypatch, wanted, pays, why, pack, said):
     monkeypatch.setattr("ganflow.packed.worth_packing", lambda game, pack, train, rounds: (pays, why))
     notes = []
     plan = SimpleNamespace(recipe=planned[0].recipe, tune=SimpleNamespace(pack=wanted, rounds=20))
-    assert driver._pack(plan, notes.append) == pack
+    assert pack_of(plan, notes.append) == pack
     assert notes == said
 
 
@@ -175,27 +178,63 @@ def test_what_trials_have_in_common(tmp_path, monkeypatch):
     assert changes(tmp_path, "train.sample_every=0", searched) == (6000, ["train.threads=1"])
 
 
-def watch(monkeypatch, answers, patience):
-    """Whether the head is given up while it answers so, a look each."""
-    left, over, gone = iter(answers), threading.Event(), []
+def watch(monkeypatch, looks, patience):
+    """Why the cluster is given up, or "", and how often nodes were seen, where the head answers so, a look each: None for not at
+    all, "busy", or the nodes that are alive."""
+    left, over, gone, seen = iter(looks), threading.Event(), [], []
+    now = [None]
 
     def answer(address):
-        found = next(left, None)
-        if found is None:
+        now[0] = next(left, over)
+        if now[0] is over:
             over.set()
-        return bool(found)
+        return now[0] is not None
+
+    def living(timeout):
+        if now[0] in ("busy", over):
+            raise TimeoutError("the head is busy")
+        return [{"id": node, "name": node, "cpus": 1.0, "gpus": 0.0} for node in now[0]]
 
     monkeypatch.setattr(joining, "answers", answer)
+    monkeypatch.setattr(joining.compat, "living_nodes", living)
     monkeypatch.setattr(joining, "EVERY", 0.01)
     monkeypatch.setattr(joining, "PATIENCE", patience)
-    joining._watch("127.0.0.1:1", over, lambda: gone.append(1))
-    return bool(gone)
+    joining._watch("127.0.0.1:1", "mine", over, gone.append, lambda nodes: seen.append([node.id for node in nodes]))
+    assert len(gone) <= 1
+    return "".join(gone), seen
 
 
 def test_a_head_that_is_away_for_a_moment_is_waited_for(monkeypatch):
-    assert not watch(monkeypatch, [True, False, True] * 20, 0.2)
-    assert not watch(monkeypatch, [False] * 3, 60)
-    assert watch(monkeypatch, [True, *[False] * 60], 0.1)
+    there = ["mine"]
+    assert watch(monkeypatch, [there, None, there] * 20, 0.2) == ("", [there] * 40)
+    assert watch(monkeypatch, [None] * 3, 60) == ("", [])
+    assert watch(monkeypatch, [there, *[None] * 60], 0.1) == ("the Ray cluster is gone", [there])
+
+
+def test_a_node_of_ours_that_is_dead_ends_the_sweep(monkeypatch):
+    """Whatever other nodes are alive; not where the head says nothing of nodes, nor where ours was dead for a moment."""
+    words = "Ray's process for this machine has ended, or was held for dead"
+    for left in ([], ["other"]):
+        why, seen = watch(monkeypatch, [["mine"], *[left] * 60], 0.1)
+        assert why.startswith(words)
+        assert seen == [["mine"]]
+    assert watch(monkeypatch, [["mine"], *["busy"] * 60], 0.1) == ("", [["mine"]])
+    assert watch(monkeypatch, [["mine"], [], [], ["mine", "other"]] * 10, 0.2)[0] == ""
+
+
+def test_nodes_without_room_are_noted_once_for_each_time(stopped_clock):
+    clock, notes = stopped_clock(preflight), []
+    lacking = preflight.Lacking(Tune(resources={"cpus": 2}), notes.append)
+    room, none = [Node("a", "a", 0.0, 0.0), Node("b", "b", 2.0, 0.0)], [Node("a", "a", 0.0, 0.0)]
+    said = "1 node of the cluster is left, without room for a trial: the sweep waits for others"
+    for nodes, seconds, count in [
+        (room, 60, 0), (none, 9, 0), (room, 5, 0), (none, 9, 0), (none, 2, 0), (none, 1, 1), (none, 90, 1), (room, 1, 1),
+        (none, 11, 1), (none, 1, 2),
+    ]:  # fmt: skip
+        lacking(nodes)
+        clock.now += seconds
+        assert len(notes) == count, (nodes, seconds)
+    assert all(note.startswith(said) for note in notes)
 
 
 def test_who_answers():

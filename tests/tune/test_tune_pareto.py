@@ -676,7 +676,7 @@ def test_sweeps_lists_and_shows_the_front(reported, capsys, monkeypatch, tmp_pat
     assert [(each["number"], each.get("front")) for each in facts["results"]] == [(0, 1), (1, 1), (2, 2), (3, None), (4, None)]
     assert facts["results"][1]["scores"] == {"frechet": 2.0, "modes": 7.0}
     assert main(["sample", "s"]) == 2
-    assert "name one of its trials: 20260101-120000-0000-t0000, 20260101-120000-0000-t0001 (" in capsys.readouterr().err
+    assert "name one of its trials: s/0, s/1 (ganflow sweeps show s)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("names", "files"), [(3, ["pareto.png", "pareto-pairs.png"]), (4, ["pareto-pairs.png"])])

@@ -422,3 +422,41 @@ class two_hosts:
     @staticmethod
     def _ip(*words):
         subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+class TestADryRun:
+    """`ganflow tune --dry-run` refuses what a start refuses, and notes what a start notes."""
+
+    @pytest.fixture(autouse=True)
+    def files(self, asking):
+        asking.here(2, 0)
+
+    def test_what_this_machine_lacks(self, asking, command):
+        asking(cpus=8)
+        assert command.refused("tune", "r.yaml", "--dry-run") == (
+            "ganflow: r.yaml:12: tune.resources: a trial wants 8 CPUs; this machine has 2"
+        )
+        assert command("tune", "r.yaml", "--dry-run", "--address", "h:6379")[0] == 0  # where there may be more
+
+    def test_a_space_of_fewer_configurations_than_trials(self, asking, command):
+        asking(cpus=1)
+        few = ("tune.space={optimizer.lr: {choice: [1.0e-3, 2.0e-3]}}", "tune.trials=5")
+        code, out, err = command("tune", "r.yaml", "--dry-run", *few)
+        assert (code, err) == (0, "tune.trials: 2 and not 5, for the space has no more configurations\n")
+        assert "2 trials of" in out
+        assert command("tune", "r.yaml", "--dry-run", "-q", *few)[2] == ""
+
+    def test_trials_that_would_not_be_packed(self, asking, command, monkeypatch):
+        asking(cpus=1)
+        monkeypatch.setattr("ganflow.packed.worth_packing", lambda *asked: (False, "they are too large"))
+        assert command("tune", "r.yaml", "--dry-run", "tune.pack=4")[2] == "trials are not packed: they are too large\n"
+
+    def test_a_store_that_cannot_be(self, asking, command):
+        asking(cpus=1)
+        away = ("track.mlflow=true", "track.uri=http://127.0.0.1:9")
+        code, _, err = command("tune", "r.yaml", "--dry-run", *away)
+        assert (code, err.count("\n")) == (0, 1)
+        assert err.startswith("MLflow at http://127.0.0.1:9 does not answer")
+        assert "is not the address of an MLflow store" in command.refused(
+            "tune", "r.yaml", "--dry-run", "track.mlflow=true", "track.uri=gopher://h"
+        )

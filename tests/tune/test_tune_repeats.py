@@ -1,17 +1,20 @@
 """Trials of several seeds: their numbers, their scores worked out by hand, and their states."""
 
+import json
 import math
+import random
 
 import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
+from ganflow.runs.folders import RunFolder
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import TrialRecord, best_of
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import lines as table_lines
-from ganflow.tune.table import spread
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of, leading
+from ganflow.tune.repeats import Repeats, scored
+from ganflow.tune.table import leader, lines, spread
+from ganflow.tune.trials import TrialTable
 
 THREE = Repeats((4, 9, 1))
 
@@ -49,10 +52,10 @@ def test_the_luckiest_seed_is_not_the_best_trial():
     trials = THREE.trials([*steady, *lucky])
     assert [trial.number for trial in trials] == [0, 1]
     assert best_of(trials, "min").number == 1
-    lines = table_lines(trials, "m", "min", 12)
-    assert lines[0].split("  ")[0] == "trial"
-    assert "± sd (n)" in lines[0]
-    assert "0.21  ± 0.01 (3)" in lines[1]
+    text = lines(trials, "m", "min", 12)
+    assert text[0].split("  ")[0] == "trial"
+    assert "± sd (n)" in text[0]
+    assert "0.21  ± 0.01 (3)" in text[1]
 
 
 @pytest.mark.parametrize(
@@ -124,3 +127,55 @@ def test_seeds_from_the_recipes_own(sweep, seeds, made):
     sweep.recipe(TUNE.format(seeds, ""))
     recipe = read_recipe("r.yaml", ["train.seed=7"])
     assert recipe.tune.seeds_from(recipe.train.seed) == made
+
+
+def test_the_scores_of_a_run_and_those_since_a_round(tmp_path):
+    run = RunFolder(tmp_path)
+    lines = [(10, {"w1": 3.0}), (15, {"critic/wasserstein": 1.0}), (20, {"w1": "NaN"}), (30, {"w1": 2.0, "f1": 0.5})]
+    rows = [json.dumps({"round": round, "time": 100.0 + round, "values": values}) for round, values in lines]
+    run.journal.write_text("\n".join(rows) + '\n{"round": 40, "ti')
+    found = scored(run, "w1")
+    assert [(report.time, report.round) for report in found] == [(110.0, 10), (120.0, 20), (130.0, 30)]
+    assert (found[0].score, math.isnan(found[1].score), found[2].score) == (3.0, True, 2.0)
+    assert scored(run, "w1", since=20) == [(130.0, 30, 2.0)]
+    assert scored(run, "f1") == [(130.0, 30, 0.5)]
+
+
+def test_a_table_pools_what_changed_and_it_is_what_all_runs_say(tmp_path, monkeypatch):
+    """Against pooling from the beginning, after each of 300 changes of random runs."""
+    rng, anew = random.Random(0), []
+    plainly = Repeats.repeated
+    table = TrialTable(SweepFolder(tmp_path), {}, [], {run.number: run for run in runs("finished", "running")}, repeats=THREE)
+    monkeypatch.setattr(SweepFolder, "record", lambda self, trial, **values: None)
+    for _ in range(300):
+        number = rng.choice([n for n in range(60) if n in table.trials] + [rng.randrange(60)])
+        state, score = rng.choice(["waiting", "running", "finished", "failed"]), rng.random()
+        again = 1 if number // 3 == 19 else None
+        table.record(number, config={"a": number}, state=state, score=score, confirms=again)
+        monkeypatch.setattr(Repeats, "repeated", lambda self, *of: anew.append(of[0]) or plainly(self, *of))
+        pooled, searched = table.pooled(), table.searched()
+        monkeypatch.setattr(Repeats, "repeated", plainly)
+        assert pooled == THREE.trials(table.trials.values())
+        assert searched == THREE.searched(table.trials.values())
+    assert len(anew) == 300  # not more: of 20 trials
+
+
+def test_who_leads_while_none_is_finished():
+    found = [TrialRecord(n, {}, "running", score, 10 + n) for n, score in enumerate((3.0, 1.0, math.nan, 2.0))]
+    assert [leading(found, mode).number for mode in ("min", "max")] == [1, 0]
+    found[1].state = "stopped"  # while others go on
+    assert leading(found, "min").number == 3
+    for record in found:
+        record.state = "stopped" if record.number else "failed"
+    assert leading(found, "min").number == 1
+    assert leading(found[:1], "min") is leading([], "min") is None
+    found[3].state = "finished"
+    assert leading(found, "min") is None
+
+
+def test_a_trial_of_several_seeds_leads_when_all_of_them_have_a_score():
+    half = runs("running", "running", "waiting", scores=(0.1, 0.1))
+    whole = runs("running", "finished", "running", first=3, scores=(1.0, 2.0, 6.0))
+    trials = THREE.trials([*half, *whole])
+    assert leading(trials, "min").number == 1
+    assert leader(trials[1], "m", 100) == "trial 1, m 3 at round 13/100"
