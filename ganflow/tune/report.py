@@ -160,7 +160,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     missing: dict[str, list[str]] = {}
     for name, picture in _pictures(folder, trials, searched, metric, mode, recipe).items():
         if isinstance(picture, str):
-            if best is not None:  # else it was said
+            if best:  # else it was said
                 missing.setdefault(picture, []).append(name)
         else:
             save_png(picture, folder.plots / name)
