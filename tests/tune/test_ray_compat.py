@@ -12,6 +12,7 @@ from ray._private import services, worker
 from ray._raylet import InnerGcsClient
 from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.core.generated.gcs_pb2 import GcsNodeInfo
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from ganflow.cluster import compat
@@ -114,6 +115,22 @@ def test_a_head_is_described(monkeypatch):
         monkeypatch.setattr(compat, "raylets", lambda e=entrances, n=node: [compat.Raylet("h", n, here[x], "ann") for x in e])
         about = {"ray": "2.60.0", "python": "3.11.7", "member": member, "owner": owner}
         assert compat.describe_head("h:6379", 3) == about
+
+
+def test_nodes_that_are_alive_are_asked_for_with_a_time_limit(monkeypatch):
+    def node(byte, state, **resources):
+        return GcsNodeInfo(node_id=byte * 28, state=state, node_manager_hostname="h", resources_total=resources)
+
+    alive, dead = GcsNodeInfo.ALIVE, GcsNodeInfo.DEAD
+    nodes = [node(b"\1", alive, CPU=2.0), node(b"\2", dead, CPU=8.0), node(b"\3", alive, GPU=1.0)]
+    asked = []
+    client = SimpleNamespace(get_all_node_info=lambda timeout: asked.append(timeout) or {n.node_id: n for n in nodes})
+    assert "worker.gcs_client = " in inspect.getsource(worker.connect)
+    monkeypatch.setattr(worker, "global_worker", SimpleNamespace(gcs_client=client))
+    assert compat.living_nodes(2.5) == [
+        {"id": "01" * 28, "name": "h", "cpus": 2.0, "gpus": 0.0}, {"id": "03" * 28, "name": "h", "cpus": 0.0, "gpus": 1.0},
+    ]  # fmt: skip
+    assert asked == [2.5]
 
 
 def test_gpus_are_those_that_are_there_and_visible(monkeypatch):
