@@ -32,19 +32,20 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
-    from ganflow.tune.records import best_of
+    from ganflow.tune.records import best_of, front_of
     from ganflow.tune.repeats import Repeats
     from ganflow.tune.table import counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
-    facts |= {"trials": None, "over": 0, "created": None, "best": {}, "alarms": [], "error": None}
+    facts |= {"trials": None, "over": 0, "created": None, "best": {}, "front": [], "alarms": [], "error": None}
     try:
         check(folder)
         record, alarms = folder.read(), folder.alarms()
         trials = Repeats.of(record).trials(folder.trials().values())
     except GanflowError as error:
         return facts | {"error": str(error)}
-    best = best_of(trials, record.mode)
+    front = front_of(trials, record.objectives)
+    best = None if record.objectives else best_of(trials, record.mode)
     scored: dict[str, Any] = {"trial": best.number, "score": best.score, "config": best.config} if best else {}
     scored |= {"packed": best.packed} if best and best.packed is not None else {}
     if not best and record.best and "trial" in record.best:
@@ -56,12 +57,14 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
         "recipe": record.recipe or None,
         "metric": record.metric,
         "mode": record.mode,
+        "objectives": record.objectives,
         "trials": record.trials,
         "over": sum(t.over for t in trials),
         "rounds": record.rounds or None,
         "states": {state: count for state, count in counts(trials, record.trials).items() if count},
         "created": record.created or None,
         "best": {"metric": record.metric, **scored} if scored else {},
+        "front": [{"trial": t.number, "scores": t.scores, "config": t.config} for t in front],
         "alarms": alarms,
         "error": record.error or None,
     }

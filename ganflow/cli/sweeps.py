@@ -26,9 +26,9 @@ from ganflow.cli.listing import (
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, leading, ranking
+from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, leading, ranking
 from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import config_line, counted, leader, lines, number
+from ganflow.tune.table import config_line, counted, describe, front_numbers, leader, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="its name, or its folder")
     parser.add_argument("more", nargs="*", metavar="TRIAL|key=value", help="with stop, or with add")
-    parser.add_argument("--write", action="store_true", help="with show: write best.yaml, trials.csv and plots of what there is")
+    parser.add_argument("--write", action="store_true", help="with show: write best.yaml, or pareto/, trials.csv and plots")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
 
@@ -72,10 +72,11 @@ def sweeps_command(args: argparse.Namespace) -> int:
         return 0
     record = folder.read()
     runs = Repeats.of(record).runs_of
+    at = {t.number: {"front": rank} for rank, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
     results = [
-        {**asdict(t), "run": str(folder.trial(runs(t)[0]).path)}
+        {**asdict(t), **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
-        for t in ranking(trials, record.mode)
+        for t in ranking(trials, record.mode, record.objectives)
     ]
     say_json({**sweep, "results": results, "files": [str(path) for path in files(folder)], "about": record.raw})
     return 0
@@ -180,13 +181,15 @@ def current_trials(folder: SweepFolder) -> list[TrialRecord]:
             trial.round = max(trial.round, entry.round)
             if entry.round > folder.since(trial):
                 trial.score = entry.values.get(metric, trial.score)
+                trial.scores |= {name: entry.values[name] for name in record.objectives if name in entry.values}
     return Repeats.of(record).trials(runs)
 
 
 def files(folder: SweepFolder) -> list[Path]:
     """The files of a sweep besides its trials."""
     named = (folder.best, folder.path / "trials.csv", folder.recipe)
-    return [path for path in named if path.exists()] + sorted(folder.plots.glob("*.png"))
+    recipes = sorted(folder.pareto.glob("*.yaml"), key=lambda path: (len(path.stem), path.stem))
+    return [path for path in named if path.exists()] + recipes + sorted(folder.plots.glob("*.png"))
 
 
 def table(sweeps: list[dict[str, Any]]) -> Iterator[str]:
@@ -195,10 +198,16 @@ def table(sweeps: list[dict[str, Any]]) -> Iterator[str]:
         "name": sweep["name"],
         "status": sweep["status"],
         "trials": trials_over(sweep),
-        "metric": sweep.get("metric", ""),
-        "best": f"{number(best['score'])} (trial {best['trial']})" if (best := sweep["best"]) else "",
+        "metric": ", ".join(sweep.get("objectives") or [sweep.get("metric", "")]),
+        "best": _best(sweep),
         "age": age(sweep["created"]),
     } for sweep in sweeps])  # fmt: skip
+
+
+def _best(sweep: dict[str, Any]) -> str:
+    if sweep["front"]:
+        return f"front of {len(sweep['front'])}"
+    return f"{number(best['score'])} (trial {best['trial']})" if (best := sweep["best"]) else ""
 
 
 def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialRecord]) -> Iterator[str]:
@@ -208,7 +217,10 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     yield row("folder", shown_path(folder.path))
     yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
     if sweep["metric"]:
-        yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
+        if record.objectives:
+            yield row("metrics", describe(record.objectives))
+        else:
+            yield row("metric", f"{sweep['metric']}, {'less' if sweep['mode'] == 'min' else 'more'} is better")
     if sweep["created"]:
         yield row("created", f"{sweep['created']}, {age(sweep['created'])} ago")
     if record.seconds:
@@ -219,13 +231,17 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     for name in ("address", "host", "pid", "error"):
         if value := getattr(record, name):
             yield row(name, value)
-    if best := best_of(trials, sweep["mode"]):
+    if front := front_of(trials, record.objectives):
+        yield row("front", f"{front_numbers(front)}: none is better in one metric without being worse in another")
+        if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
+            yield row("run one", f"ganflow run {shown_path(one)}")
+    elif not record.objectives and (best := best_of(trials, sweep["mode"])):
         config = config_line(best.config, list(best.config), 60)
         packed = f" ({number(best.packed)} when it was packed)" if best.packed is not None else ""
         yield row("best", f"trial {best.number} with {number(best.score)}{packed}: {config}")
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
-    elif first := leading(trials, sweep["mode"]):
+    elif not record.objectives and (first := leading(trials, sweep["mode"])):
         config = config_line(first.config, list(first.config), 60)
         yield row("leading", f"{leader(first, sweep['metric'], sweep['rounds'] or 0)}: {config} (no trial is finished yet)")
     for alarm in sweep["alarms"]:
@@ -233,11 +249,12 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if sweep["status"] in ("interrupted", "killed", "failed"):
         yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}")
     if left := files(folder):
-        yield row("files", f"in {shown_path(folder.path)}/: {', '.join(str(path.relative_to(folder.path)) for path in left)}")
+        names = dict.fromkeys("pareto/" if path.parent == folder.pareto else str(path.relative_to(folder.path)) for path in left)
+        yield row("files", f"in {shown_path(folder.path)}/: {', '.join(names)}")
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        yield from lines(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width)
+        yield from lines(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width, objectives=record.objectives)
     if record.seeds:
         from ganflow.tune.seeds import summary
 

@@ -184,7 +184,8 @@ def tune_command(args: argparse.Namespace) -> int:
     from ganflow.cluster.address import parse_address
     from ganflow.tune import driver
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
-    from ganflow.tune.table import lines
+    from ganflow.tune.records import front_of
+    from ganflow.tune.table import front_numbers, lines
     from ganflow.tune.warm_start import earlier_trials
 
     address = parse_address(args.address)
@@ -239,8 +240,11 @@ def tune_command(args: argparse.Namespace) -> int:
     trials = plan.repeats.trials(folder.trials().values())
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, most=20))
+        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, 20, plan.objectives))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
+    front = front_of(trials, plan.objectives)
+    if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
+        best = f"; the Pareto front has {front_numbers(front)}; train one of them in full, e.g.: ganflow run {shown_path(one)}"
     say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
     if outcome.spent:
         say(f"{outcome.spent}; go on with more: {again} {outcome.spent.more}")
@@ -258,13 +262,15 @@ def _dry_run(plan: Plan, known: Sequence[TrialRecord], used: str) -> int:
     """Print the first configurations that a sweep would try, whose searcher knows some trials already."""
     from ganflow.tune.plan import rounds_of
     from ganflow.tune.search import make_searcher
+    from ganflow.tune.study import Study
 
-    searcher = make_searcher(plan.tune, plan.space, plan.mode)
+    searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, objectives=plan.objectives))
     for trial in known:
         searcher.tell(trial)
     total, seeds = searcher.total, plan.repeats.seeds
     each = f"{rounds_of(plan)} rounds" + (f" with {len(seeds)} seeds each" if seeds else "")
-    say(*filter(None, [used]), f"{plan.recipe.name}: {total} trials of {each}, {plan.metric} {plan.mode}imal")
+    wanted = ", ".join(f"{metric} {mode}imal" for metric, mode in plan.objectives.items())
+    say(*filter(None, [used]), f"{plan.recipe.name}: {total} trials of {each}, {wanted}")
     for number in range(min(total, 10)):
         config = searcher.propose(number)
         if config is None:

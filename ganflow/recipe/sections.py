@@ -145,7 +145,9 @@ class Track:
 
 
 MOST_SEEDS = 1000
-SEARCHERS = ("random", "grid", "tpe", "gp", "cmaes", "hyperopt", "optuna")
+MOST_METRICS = 4
+SEARCHERS = ("random", "grid", "tpe", "gp", "cmaes", "nsga2", "hyperopt", "optuna")
+BY_ONE = ("cmaes", "hyperopt")  # searchers by one score
 BUDGETS = ("hours", "gpu_hours", "failures")
 UNSUPPORTED = {
     "ax": "Ray Tune's adapter does not work with today's ax",  # tried: 1.3
@@ -159,8 +161,13 @@ UNSUPPORTED = {
 class Tune:
     """Settings of `ganflow tune`. `space` maps keys of the recipe to what is tried for them: see docs/recipe.md."""
 
-    metric: str | None = key(None, "what a trial is judged by: a score, a term or an estimate; the first metric if not given")
-    mode: Literal["min", "max"] | None = key(None, "which is better; the metric's own goal if not given")
+    metric: str | list[str] | None = key(
+        None,
+        "what a trial is judged by: a score, a term or an estimate, or a list of 2 to 4; the first metric if not given",
+    )
+    mode: Literal["min", "max"] | list[Literal["min", "max"]] | None = key(
+        None, "which is better, for all metrics or a list of one for each; a metric's own goal if not given"
+    )
     trials: int = key(16, "configurations to try, if there are as many; grid tries as many as the grid has points", ge=1)
     seeds: int | list[int] = key(
         1, "runs of each trial: with so many seeds from train.seed on, or with the seeds [1, 2, 3]; a trial's score is their mean"
@@ -169,8 +176,9 @@ class Tune:
     rounds: int = key(0, "rounds of a trial, where fewer than train.rounds are enough to judge; 0: train.rounds", ge=0)
     space: dict[str, Any] = key({}, "key of the recipe → what is tried for it, e.g. optimizer.lr: {loguniform: [1e-5, 1e-3]}")
     points: list[dict[str, Any]] = key([], "configurations to try first, each a mapping of keys of the space to values")
-    search: str = key("random", "random, grid, tpe, gp or cmaes (Optuna's samplers; optuna means tpe), hyperopt (its tpe)")
+    search: str = key("random", "random, grid, tpe, gp, cmaes or nsga2 (Optuna's samplers; optuna means tpe), hyperopt (its tpe)")
     grid_samples: int = key(1, "grid: trials of each of its points, with other draws of the keys outside the grid", ge=1)
+    population_size: int = key(0, "nsga2: trials of a generation; 0: a quarter of `trials`, 4 at least and 50 at most", ge=0)
     seed: int = key(0, "of the search", ge=0, lt=2**32)
     scheduler: Literal["none", "asha", "hyperband", "median", "pbt"] = key(
         "none", "what stops trials before their last round, or copies them; hyperband with search: tpe is BOHB"
@@ -188,7 +196,12 @@ class Tune:
     )
     stop: dict[str, float] = key({}, "end a trial when a value is reached, e.g. {frechet: 5, seconds: 600}")
     pack: int = key(1, "trials that train together as one batched computation", ge=1)
-    confirm: int = key(1, "of packed trials: so many of the best train again, each by itself; these scores are reported", ge=0)
+    confirm: int | None = key(
+        None,
+        "of packed trials: so many of the best (of the front) train again, each by itself, and these scores are reported; "
+        "if not given 1, with several metrics 0",
+        ge=0,
+    )
     executor: Any = part("executor", None, "what plays the trials; if not given each by itself, or `pack` of them together")
 
     def __post_init__(self) -> None:
@@ -213,16 +226,37 @@ class Tune:
             text = f"packed trials play to their end together, which {self.scheduler} does not allow; use scheduler: none"
             problems.append(("pack", text))
         problems += self._seeds_problems()
+        problems += self._objectives_problems()
         if 0 < self.concurrency < self.pack:
             rule = f"tune.concurrency is {self.concurrency}; use as many, or less in a pack"
             problems.append(("pack", f"{self.pack} trials train together, and {rule}"))
-        if self.confirm > 1 and self.pack == 1:
+        if self.confirmed > 1 and self.pack == 1:
             text = "trials that are not packed have the scores that they have by themselves; leave it out, or set tune.pack"
             problems.append(("confirm", text))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
         if problems:
             raise SettingsError(problems)
+
+    @property
+    def metrics(self) -> tuple[str | None, ...]:
+        """Names in `metric`; a single None for the recipe's first metric."""
+        return tuple(self.metric) if isinstance(self.metric, list) else (self.metric,)
+
+    @property
+    def modes(self) -> tuple[Literal["min", "max"] | None, ...]:
+        """Mode of each of the metrics; None for its goal."""
+        return tuple(self.mode) if isinstance(self.mode, list) else (self.mode,) * len(self.metrics)
+
+    @property
+    def confirmed(self) -> int:
+        """Packed trials that are trained again, each by itself."""
+        return int(len(self.metrics) == 1) if self.confirm is None else self.confirm
+
+    @property
+    def generation(self) -> int:
+        """Trials of a generation of nsga2."""
+        return self.population_size or min(50, max(4, self.trials // 4))
 
     def seeds_from(self, first: int) -> tuple[int, ...]:
         """Seeds of each trial's runs; () where a trial is one run, with the recipe's seed.
@@ -253,6 +287,26 @@ class Tune:
             text = f"with {self.scheduler} a trial's seeds train in one process; give it one GPU, or use scheduler: none"
             problems.append(("seeds", text))
         return problems
+
+    def _objectives_problems(self) -> Iterator[tuple[str, str]]:
+        names, several = self.metrics, len(self.metrics) > 1
+        if not 1 <= len(names) <= MOST_METRICS:
+            yield "metric", f"trials cannot be judged by {len(names)} metrics; name 1 to {MOST_METRICS}"
+        elif repeated := [name for name in names if names.count(name) > 1]:
+            yield "metric", f"'{str(repeated[0])[:50]}' is named twice; name each metric once"
+        elif len(self.modes) != len(names):
+            words = f"{len(self.modes)} mode{'s' if len(self.modes) != 1 else ''} for {len(names)} metric{'s' if several else ''}"
+            yield "mode", f"{words}; give one for each, or one word for all"
+        if several and self.scheduler != "none":
+            text = f"{self.scheduler} judges trials by one score, and tune.metric names {len(names)}; use scheduler: none"
+            yield "scheduler", f"{text}, or one metric"
+        if several and self.search in BY_ONE:
+            text = f"{self.search} searches by one score, and tune.metric names {len(names)}"
+            yield "search", f"{text}; use {', '.join(s for s in SEARCHERS if s not in (*BY_ONE, 'optuna'))}, or one metric"
+        if self.population_size == 1:
+            yield "population_size", "a generation has two trials or more; 0 chooses"
+        if self.population_size and self.search != "nsga2":
+            yield "population_size", f"{self.search} has no generations; leave it out, or use search: nsga2"
 
     def _budget_problems(self, gpus: float) -> Iterator[str]:
         for name, limit in self.budget.items():

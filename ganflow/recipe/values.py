@@ -149,6 +149,8 @@ def expected(type_: Any) -> str:
 
 
 def _items(types_: tuple[Any, ...]) -> str:
+    if len(types_) == 1 and get_origin(types_[0]) is Literal:
+        return ", ".join(map(str, get_args(types_[0])))
     named = {_SEVERAL.get(type_) for type_ in types_}
     return named.pop() or "values" if len(named) == 1 else "values"
 

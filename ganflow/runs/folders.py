@@ -272,9 +272,15 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     """The run of a sweep's best trial so far.
 
     Raises:
-        GanflowError: no trial is finished yet.
+        GanflowError: no trial is finished yet, or there is no best one, for it is judged by several metrics.
     """
-    best = sweep.read().best
+    about = sweep.read()
+    if about.front:
+        metrics, name = ", ".join(about.objectives), sweep.reference()
+        some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
+        why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
+        raise GanflowError(f"{why}; name one of its trials: {some} (ganflow sweeps show {name})")
+    best = about.best
     if not best or "trial" not in best:
         raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (ganflow sweeps show {sweep.reference()})")
     return trial(sweep, best.get("run", best["trial"]))

@@ -67,6 +67,14 @@ class Best(TypedDict):
     packed: NotRequired[float]
 
 
+class FrontTrial(TypedDict):
+    """A trial of a Pareto front, with the number of its run (of the first of several) and what it is judged by."""
+
+    trial: int
+    run: int
+    scores: dict[str, float]
+
+
 class Values(TypedDict):
     """The searched values of a trial from a round on; `trial`: the one that it became a copy of there."""
 
@@ -158,6 +166,8 @@ class RunRecord:
         over_seeds: of a run of a trial of several seeds: the trial's scores, once all its runs are over.
         confirms: of a sweep's run: the packed trial that it trains again by itself.
         metric, mode, trials, over, address: a sweep's.
+        objectives, front: of a sweep that is judged by several metrics: these with their modes, `metric` first; and the trials
+            of its Pareto front so far, which has them in place of `best`.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
         amended: changes of a sweep's recipe after it was begun.
@@ -209,6 +219,8 @@ class RunRecord:
     recipe: str = ""
     metric: str = ""
     mode: Literal["", "min", "max"] = ""
+    objectives: dict[str, Literal["min", "max"]] = field(default_factory=dict)
+    front: list[FrontTrial] = field(default_factory=list)
     trials: int | None = None
     over: int = 0
     address: str = ""

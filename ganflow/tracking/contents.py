@@ -115,8 +115,14 @@ def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
 
 
 def best_tags(sweep: RunFolder) -> dict[str, str]:
-    """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe."""
-    best: Mapping[str, Any] = sweep.read().best or {}
+    """Tags of a sweep's best trial so far: its number, its score, what distinguishes its recipe; or of its Pareto front: how many
+    trials there are, and each one's number with its scores."""
+    about = sweep.read()
+    if about.objectives:
+        every = [", ".join(f"{name} {score:.4g}" for name, score in each["scores"].items()) for each in about.front]
+        trials = "; ".join(f"trial {each['trial']}: {scores}" for each, scores in zip(about.front, every, strict=True))
+        return {"ganflow.front": str(len(every)), "ganflow.front.trials": trials[:_LONGEST_TAG]}
+    best: Mapping[str, Any] = about.best or {}
     return {_name(f"ganflow.best.{key}"): _text(value)[:_LONGEST_TAG] for key, value in best.items()}
 
 

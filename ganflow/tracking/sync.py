@@ -297,12 +297,13 @@ class Sender:
         return all(round in self.state.images for round, _ in new)
 
     def _send_files(self, names: list[str]) -> None:
-        """The plots, and what run.json asks for besides; each again when it has changed."""
+        """The plots, and what run.json asks for besides, of a folder its recipes; each again when it has changed."""
         asked = [self.folder.path / name for name in names]
         for name, path in zip(names, asked, strict=True):
             if not path.resolve().is_relative_to(self.folder.path.resolve()):
                 raise GanflowError(f"run.json asks for {name} to be sent, which is not in the run's folder")
-        for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in asked if p.is_file())):
+        recipes = [path for folder in asked for path in sorted(folder.glob("*.yaml")) if not path.is_symlink()]
+        for path in (*sorted(self.folder.plots.glob("*.png")), *(p for p in (*asked, *recipes) if p.is_file())):
             file, changed = path.relative_to(self.folder.path), path.stat().st_mtime
             if self.state.files.get(file.as_posix()) != changed:
                 within = file.parent.as_posix()

@@ -18,6 +18,7 @@ from ganflow.tune.records import SweepFolder
 from ganflow.tune.repeats import Repeats
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
+JUDGED_BY = ("tune.metric", "tune.mode")  # trials that were judged by something else are of no use to a searcher
 WHY = {
     "tune.space": "trials of another space are another search",
     "tune.points": "they were its first trials",
@@ -86,4 +87,5 @@ def _within(path: str, keys: Iterable[str]) -> bool:
 def _instead(folder: SweepFolder, overrides: Sequence[str]) -> str:
     changes = " ".join(map(shlex.quote, overrides))
     recipe = shlex.quote(str(folders.here(folder.recipe)))
-    return f"begin a new sweep from it: ganflow tune {recipe} {changes} --from {folder.reference()}"
+    known = "" if any(change.startswith(JUDGED_BY) for change in overrides) else f" --from {folder.reference()}"
+    return f"begin a new sweep from it: ganflow tune {recipe} {changes}{known}"

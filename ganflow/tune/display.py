@@ -9,10 +9,10 @@ from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.tune import table
 from ganflow.tune.durations import Durations
-from ganflow.tune.records import WRONG, TrialRecord, best_of, leading, ranking
+from ganflow.tune.records import WRONG, Mode, Objectives, TrialRecord, best_of, front_of, leading, ranking, several
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -36,6 +36,7 @@ class Display(Shown):
         keys: of the recipe that are searched.
         total: trials that there will be; None or 0 where that is not known.
         rounds: of a trial; 0 where that is not known.
+        objectives: with several metrics: these; a Pareto front is then shown in place of a best trial.
         quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
@@ -44,28 +45,31 @@ class Display(Shown):
         self,
         sweep_name: str,
         metric: str,
-        mode: str,
+        mode: Mode,
         keys: Sequence[str],
         total: int | None = None,
         *,
         rounds: int = 0,
+        objectives: Objectives | None = None,
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
         super().__init__(quiet, stream)
         self.name, self.metric, self.mode, self.keys = sweep_name, metric, mode, list(keys)
-        self.total, self.rounds = total or 0, rounds
+        self.total, self.rounds, self.objectives = total or 0, rounds, several(objectives or {})
         self.trials: list[TrialRecord] = []
         self._announced: dict[int, tuple[str, int]] = {}  # trial → its state, and how often it was copied, at its last line
         self._durations = Durations(rounds)
         self._updated = False
+        self._finished: Mapping[int, object] = {}
+        self._fronts: list[TrialRecord] = []
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> Display:
         self._began = self._printed = time.monotonic()
         if not self._go_live():
             many = f"{self.total} trials" if self.total else "trials"
-            self._print(f"{self.name}: {many}, {self.metric} ({'less' if self.mode == 'min' else 'more'} is better)")
+            self._print(f"{self.name}: {many}, {table.describe(self.objectives or {self.metric: self.mode})}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -73,6 +77,10 @@ class Display(Shown):
             self._live.stop()  # draws once more, and leaves it there
         elif self.trials:
             self._print(self._summary())
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return nothing: Ray keeps callbacks in files, and what is drawn on a terminal holds locks, which cannot be kept."""
+        return {}
 
     def update(self, trials: list[TrialRecord]) -> None:
         """Show the states of all trials. It may be called at every report without showing more."""
@@ -109,8 +117,7 @@ class Display(Shown):
         self._announced[trial.number] = now
         words = [f"trial {trial.number} {trial.state}", "by itself" if trial.confirmed is not None else ""]
         if trial.over:
-            score = f"{self.metric} {table.number(trial.score)} {table.spread(trial)}".rstrip()
-            words += [score] if trial.score is not None else []
+            words += [table.scored(trial, self.metric)]
             words += [f"{table.played(trial, self.rounds)} rounds"]
             words += [" ".join(trial.error.split()) if trial.state in WRONG else self._best()]
             over = sum(t.over for t in self.trials)
@@ -134,11 +141,21 @@ class Display(Shown):
         return table.config_line(trial.config, self.keys)
 
     def _best(self) -> str:
+        if self.objectives:
+            front = self._front()
+            return f"front of {len(front)}" if front else "no front yet"
         best = best_of(self.trials, self.mode)
         if best:
             return f"best {table.number(best.score)} (trial {best.number})"
         first = leading(self.trials, self.mode)
         return f"leading: {table.leader(first, self.metric, self.rounds)}" if first else "no best yet"
+
+    def _front(self) -> list[TrialRecord]:
+        """The Pareto front so far. It is sorted again only where more trials are finished, or other ones."""
+        finished = {t.number: t.state == "finished" and (t.score, t.confirmed) for t in self.trials}
+        if finished != self._finished:
+            self._finished, self._fronts = finished, front_of(self.trials, self.objectives)
+        return self._fronts
 
     def _clock(self) -> list[str]:
         times = [f"{clock(time.monotonic() - self._began)} gone"]
@@ -169,8 +186,9 @@ class Display(Shown):
         states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
         parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
         grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
-        best = best_of(self.trials, self.mode)
-        if best:
+        if self.objectives:
+            grid.add_row("front", table.front_numbers(self._front()) if self._front() else "")
+        elif best := best_of(self.trials, self.mode):
             score = (escaped(f"{self.metric} {table.number(best.score)}"), "bold green")
             grid.add_row("best", Text.assemble(score, escaped(f"  trial {best.number}  {self._config(best)}")))
         elif first := leading(self.trials, self.mode):
@@ -188,15 +206,18 @@ class Display(Shown):
         rows = trials
         if len(trials) > height:
             running = [t for t in trials if t.state == "running"][: max(1, height * 2 // 3)]
-            others = [t for t in ranking(trials, self.mode) if t not in running]
+            front = {t.number: t for t in self._front()}
+            ranked = [*front.values(), *(t for t in ranking(trials, self.mode) if t.number not in front)]
+            others = [t for t in ranked if t not in running]
             rows = running + others[: height - len(running)]
         keys = table.differing(trials, self.keys)
         names = table.short_names(keys)
-        best = best_of(trials, self.mode)
+        best = [t.number for t in self._front()] if self.objectives else [t.number for t in [best_of(trials, self.mode)] if t]
         body = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         body.add_column("trial", no_wrap=True, justify="right")
         body.add_column("state", no_wrap=True)
-        body.add_column(Text(escaped(self.metric)), no_wrap=True, justify="right")
+        for name in self.objectives or [self.metric]:
+            body.add_column(Text(escaped(name)), no_wrap=True, justify="right")
         body.add_column("round", no_wrap=True)
         for key in keys:
             body.add_column(Text(escaped(names[key])), no_wrap=True, overflow="ellipsis")
@@ -204,7 +225,9 @@ class Display(Shown):
         for trial in rows:
             values = [Text(escaped(table.shown(trial.config, key))) for key in keys]
             state = Text(escaped(trial.state), style=COLOURS.get(trial.state, ""))
-            score = Text(table.number(trial.score), style="bold green" if trial is best else "")
-            body.add_row(str(trial.number), state, score, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
+            scores = [trial.scores.get(name) for name in self.objectives] or [trial.score]
+            style = "bold green" if trial.number in best else ""
+            cells = [Text(table.number(score), style=style) for score in scores]
+            body.add_row(str(trial.number), state, *cells, table.played(trial, self.rounds), *values, Text(escaped(trial.place)))
         more = len(trials) - len(rows)
         return [body, *([Text(f"and {more} more", style="dim")] if more else [])]

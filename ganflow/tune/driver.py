@@ -18,7 +18,7 @@ from ganflow.printing import say
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.tune.plan import Plan, in_common, rounds_of
-from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord
+from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord, several
 from ganflow.tune.repeats import Repeats, Report, scored
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def go(
         records = folder.mended()
         trials = plan.repeats.trials(records.values())
         keys, total = list(plan.space.keys), total_of(plan.space.count(plan.tune), trials)
-        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet)
+        of = plan.objectives
+        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet, objectives=of)
         stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
@@ -232,6 +233,7 @@ def _tune(
         },
         "metric": plan.metric,
         "mode": plan.mode,
+        "objectives": several(plan.objectives),
         "stop": plan.tune.stop,
         "workers": workers(plan.tune),
         "data": _data(plan),
@@ -241,7 +243,8 @@ def _tune(
     }
     population = plan.tune.scheduler == "pbt"
     table = TrialTable(folder, template, in_common(plan), records, repeats=plan.repeats, varies=population)
-    searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, folder.sweep, folder.study))
+    study = Study(plan.space, plan.mode, folder.sweep, folder.study, plan.objectives)
+    searcher = make_searcher(plan.tune, plan.space, plan.mode, study)
     room = Room(1 if address == "local" or searcher.learns else AHEAD)
     rule: Stopping | Population | None = make_scheduler(plan.tune, plan.mode, rounds, room)
     if population:
@@ -262,7 +265,7 @@ def _tune(
     watcher = Watcher(table, journal, plan.mode, display, plan.tune.retries)
 
     def packed() -> list[TrialRecord]:
-        return table.unconfirmed(plan.tune.confirm, plan.mode)
+        return table.unconfirmed(plan.tune.confirmed, plan.mode)
 
     if proposed and not unfinished and not packed():
         journal.close()

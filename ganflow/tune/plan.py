@@ -1,20 +1,15 @@
-"""The plan of a sweep: its objective, checked before anything is made, and its folder."""
+"""The plan of a sweep: all about it that is checked before anything is made, and its folder."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ganflow.contract.game import Scores
-from ganflow.errors import GanflowError, Problem, RecipeError
-from ganflow.evaluation.scores import grouped
+from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
@@ -24,178 +19,15 @@ from ganflow.space.domains import Choice
 from ganflow.space.reading import read_space
 from ganflow.space.space import Space
 from ganflow.tracking.destination import check_recipe
-from ganflow.tune.records import SweepFolder
+from ganflow.tune.objectives import Reports, find_objectives, wrong
+from ganflow.tune.records import Mode, Objectives, SweepFolder, several
 from ganflow.tune.repeats import Repeats
 
 if TYPE_CHECKING:
-    from ganflow.contract.data import Data
-    from ganflow.contract.game import Metric
-    from ganflow.engine.game import Game
-    from ganflow.plugins import Composition
     from ganflow.runs.record import RunRecord
 
-BATCH = 8
-"""Examples in the one small batch that is played to find the terms' names."""
-ALWAYS = ("round", "seconds")
-"""Names for `tune.stop` besides those that a recipe reports."""
 COMPARED = {"asha": 2, "median": 4, "pbt": 2}
 """Trials that a scheduler needs before it stops, or copies, one."""
-
-
-class Reports:
-    """Names of all that a recipe's runs report, found by building as little as possible: the data and the metrics for the scores;
-    the whole game, and a small round on the CPU for each set of terms that take part together, for the rest.
-
-    Raises:
-        GanflowError: (from any attribute) the recipe's parts do not fit each other, or a plugin fails.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        batch = min(BATCH, recipe.train.batch_size)
-        train = replace(recipe.train, device="cpu", precision="fp32", batch_size=batch, n_critic=1, accumulate=1)
-        self.recipe = replace(recipe, train=train)
-
-    @cached_property
-    def composition(self) -> Composition:
-        return self.recipe.composition()
-
-    @cached_property
-    def data(self) -> Data:
-        data: Data = self.composition.build("data")
-        return data
-
-    @cached_property
-    def game(self) -> Game:
-        """The game without optimizers, for metrics."""
-        from ganflow.engine.build import build_game
-
-        return build_game(self.recipe, self.composition, self.data, players=False)
-
-    @cached_property
-    def metrics(self) -> list[tuple[Metric, list[str]]]:
-        """The metrics with their scores' names, in the recipe's order."""
-        made = Scores(self.composition.build_metrics(self.data))
-        return list(zip(made.metrics, made.names(lambda: self.game), strict=True))
-
-    @property
-    def scores(self) -> list[str]:
-        """Names of scores, without those of their errors and floors."""
-        return [score.name for _, names in self.metrics for score in grouped(dict.fromkeys(names, 0.0))]
-
-    @cached_property
-    def names(self) -> dict[str, list[str]]:
-        """Names of terms ("critic/wasserstein"), of estimates that the loss derives of them ("w_estimate"), and of numbers that
-        components log by `report.log` ("gradient_norm/critic")."""
-        from ganflow.contract.loss import Report
-        from ganflow.engine.build import build_game, build_round
-        from ganflow.engine.feed import feed
-        from ganflow.engine.trainer import Diverged, Trainer
-
-        train = self.recipe.train
-        game = build_game(self.recipe, self.composition, self.data)
-        self.composition.begin(game)
-        play = build_round(self.recipe, self.composition, game)
-        source = feed(self.data, train.batch_size, train.seed)
-        trainer = Trainer(game, source, play, train.batch_size, train.seed)
-        terms: dict[str, float] = {}
-        try:
-            for number in play.phases(train.rounds):  # terms may take part in some rounds only
-                trainer.round = number
-                with suppress(Diverged):  # its terms have their names all the same
-                    trainer.advance(number + 1)
-                terms |= dict.fromkeys(play.names, 1.0)
-        finally:
-            source.close()
-        report = Report(1, {**terms, **{f"{player}_loss": 1.0 for player in game.players}}, game.estimates(terms))
-        self.composition.call("round_reported", game=game, report=report)
-        return {"terms": list(report.terms), "estimates": list(report.estimates), "logged": list(report.logged)}
-
-    def __str__(self) -> str:
-        """All names, for a message."""
-        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in {"scores": self.scores, **self.names}.items() if names)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.scores or any(name in names for names in self.names.values())
-
-
-def find_objective(
-    recipe: Recipe, variants: Iterable[Recipe] = (), reports: Reports | None = None
-) -> tuple[str, Literal["min", "max"]]:
-    """Objective of the trials: the name of a number, and "min" if less of it is better, or "max".
-
-    `tune.metric` is the name of a score, a term, an estimate or a logged number, or of one of the recipe's metrics ("frechet"),
-    which means its first score; not given, it is the first metric's. `tune.mode` is that metric's goal if not given.
-
-    Args:
-        recipe: with a tune section.
-        variants: the recipes with other components that the space can yield: they must report it, too.
-        reports: the recipe's.
-
-    Raises:
-        RecipeError: there is no such thing, or nothing says which is better; also where `tune.stop` names what is not reported.
-        GanflowError: the recipe cannot be built.
-    """
-    from ganflow.plugins.loading import plugins_fault
-
-    try:
-        return _found(recipe, variants, reports or Reports(recipe))
-    except (Exception, SystemExit) as error:
-        blamed = plugins_fault(error, "when the sweep's objective was looked for", "--debug shows the traceback")
-        if blamed is None:
-            raise
-        raise blamed from error
-
-
-def _found(recipe: Recipe, variants: Iterable[Recipe], reports: Reports) -> tuple[str, Literal["min", "max"]]:
-    tune = recipe.tune
-    assert tune is not None
-    metric, goal = _metric(recipe, tune.metric, reports)
-    mode = tune.mode or goal
-    if mode is None:
-        text = f"needed, for nothing says whether a smaller '{metric}' is better: write min or max"
-        raise _wrong(recipe, "mode", text, "metric")
-    for name in tune.stop:
-        if name not in (metric, *ALWAYS) and name not in reports:
-            raise _wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
-    for variant in variants:
-        if metric not in Reports(variant):
-            made = _changed(recipe, variant)
-            raise _wrong(recipe, "metric", f"'{metric}' is not reported by trials with {made}, which the space allows")
-    return metric, mode
-
-
-def _metric(recipe: Recipe, asked: str | None, reports: Reports) -> tuple[str, Literal["min", "max"] | None]:
-    """The name and, where it is known, the mode."""
-    for chosen, (metric, names) in zip(recipe.metrics, reports.metrics, strict=True):
-        if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
-            return names[0], metric.goal
-    if asked is None:
-        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: '+metrics={{use: frechet}}'"
-        raise _wrong(recipe, "metric", text)
-    if asked not in reports:
-        raise _wrong(recipe, "metric", _unknown(asked, reports, [c.component.name for c in recipe.metrics]))
-    return asked, None
-
-
-def _unknown(name: str, reports: Reports, more: Iterable[str]) -> str:
-    names = [*reports.scores, *itertools.chain(*reports.names.values()), *more]
-    close = [n for n in names if name in n.split("/")] or difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"'{name}' is not among what this recipe reports{hint} ({reports})"
-
-
-def _changed(recipe: Recipe, variant: Recipe) -> str:
-    """Different choices, in a few words: "loss: vanilla/hinge"."""
-    from ganflow.recipe import differences
-
-    uses = [line for line in differences(recipe, variant) if ".use:" in line]
-    return ", ".join(f"{line.partition('.use:')[0]}: {line.rpartition(' → ')[2]}" for line in uses) or "other values"
-
-
-def _wrong(recipe: Recipe, key: str, text: str, *near: str, section: str = "tune") -> RecipeError:
-    paths = [*(f"{section}.{name}" for name in (key, *near)), section]
-    line = next((recipe.lines[path] for path in paths if path in recipe.lines), 0)
-    return RecipeError([Problem(line, f"{section}.{key}: {text}", recipe.file)])
 
 
 @dataclass(frozen=True)
@@ -205,13 +37,22 @@ class Plan:
     recipe: Recipe
     tune: Tune
     space: Space
-    metric: str
-    mode: Literal["min", "max"]
+    objectives: Objectives
+
+    @property
+    def metric(self) -> str:
+        """The first of what trials are judged by."""
+        return next(iter(self.objectives))
+
+    @property
+    def mode(self) -> Mode:
+        """Its mode: "min" if less of it is better."""
+        return self.objectives[self.metric]
 
     @property
     def repeats(self) -> Repeats:
         """The runs of each trial."""
-        return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile)
+        return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile, several(self.objectives))
 
 
 def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
@@ -228,26 +69,26 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     space = read_space(recipe, source, overrides)
     if recipe.tune.seeds_from(0) and "train.seed" in space.keys:
         how = "a seed that is searched is the luckiest one; leave it out of the space"
-        raise _wrong(recipe, "seeds", f"every trial has these seeds, and tune.space tries others for train.seed: {how}")
+        raise wrong(recipe, "seeds", f"every trial has these seeds, and tune.space tries others for train.seed: {how}")
     if recipe.tune.search == "cmaes":
         other = next((key for key, domain in space.keys.items() if isinstance(domain, Choice) or space.conditions.get(key)), None)
         if other:
-            raise _wrong(recipe, "search", f"cmaes searches numbers that every trial has, which {other} is not; use tpe")
+            raise wrong(recipe, "search", f"cmaes searches numbers that every trial has, which {other} is not; use tpe")
         if len(space.keys) < 2:
             alone = next(iter(space.keys))
-            raise _wrong(recipe, "search", f"cmaes searches two numbers or more, and there is {alone} alone; use gp")
+            raise wrong(recipe, "search", f"cmaes searches two numbers or more, and there is {alone} alone; use gp")
     together = executor_of(recipe, recipe.tune.pack).together
     if together > 1 and recipe.tune.scheduler != "none":
         text = f"it plays {together} trials together to their end, which {recipe.tune.scheduler} does not allow"
         raise GanflowError(f"tune.executor: {text}; use scheduler: none")
     reports = Reports(recipe)
-    metric, mode = find_objective(recipe, space.variants, reports)
+    objectives = find_objectives(recipe, space.variants, reports)
     number = space.count(recipe.tune)
     if recipe.tune.search != "grid" and number < recipe.tune.trials:
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
-    plan = Plan(recipe, recipe.tune, space, metric, mode)
+    plan = Plan(recipe, recipe.tune, space, objectives)
     if recipe.tune.scheduler != "none":
-        _check_schedule(plan, recipe.tune.scheduler, metric in reports.scores)
+        _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)
     return plan
 
 
@@ -265,11 +106,11 @@ def _check_schedule(plan: Plan, scheduler: str, scored: bool) -> None:
     number, wait = plan.space.count(tune), max(1, round(getattr(tune, share) * rounds))
     if number < COMPARED[scheduler]:
         others = f"it compares {COMPARED[scheduler]} trials at least, and the sweep has {number}"
-        raise _wrong(recipe, "scheduler", f"{never}: {others}; write scheduler: none, or more trials")
+        raise wrong(recipe, "scheduler", f"{never}: {others}; write scheduler: none, or more trials")
     if rounds == 1:
-        raise _wrong(recipe, "scheduler", f"{never} that has one round; write scheduler: none")
+        raise wrong(recipe, "scheduler", f"{never} that has one round; write scheduler: none")
     if wait >= rounds:
-        raise _wrong(recipe, share, f"{never} before {wait} of its {rounds} rounds; write a smaller share, or scheduler: none")
+        raise wrong(recipe, share, f"{never} before {wait} of its {rounds} rounds; write a smaller share, or scheduler: none")
     key = "evaluate_every" if scored else "report_every"
     searched = plan.space.keys.get(f"train.{key}")
     firsts = []
@@ -279,7 +120,7 @@ def _check_schedule(plan: Plan, scheduler: str, scored: bool) -> None:
     if min(firsts) >= rounds:
         what = "score" if scored else "report"
         late = f"its first {what} after {wait} rounds (tune.{share}) comes with the last, {rounds}"
-        raise _wrong(recipe, key, f"{never}: {late}; write e.g. {wait}, or tune.scheduler: none", section="train")
+        raise wrong(recipe, key, f"{never}: {late}; write e.g. {wait}, or tune.scheduler: none", section="train")
 
 
 def rounds_of(plan: Plan) -> int:
@@ -366,6 +207,7 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
         **origin(recipe),
         "metric": plan.metric,
         "mode": plan.mode,
+        "objectives": several(plan.objectives),
         "trials": plan.space.count(plan.tune),
         "trial_seeds": list(plan.repeats.seeds),
         "trial_quantile": plan.repeats.quantile,
@@ -385,5 +227,6 @@ def destination(recipe: Recipe, folder: SweepFolder, before: RunRecord | None = 
     from ganflow.runs.new import tracking
 
     name = recipe.track.run_name or folder.sweep
-    few = {"run_name": name, "images": False, "log_model": False, "files": ["best.yaml", "trials.csv"]}
+    best = "pareto" if recipe.tune and len(recipe.tune.metrics) > 1 else "best.yaml"
+    few = {"run_name": name, "images": False, "log_model": False, "files": [best, "trials.csv"]}
     return {**tracking(recipe, before), **few}

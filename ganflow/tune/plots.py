@@ -14,8 +14,8 @@ from ganflow.pictures.figure import INK
 from ganflow.printing import plural
 from ganflow.space.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
 from ganflow.space.space import Config
-from ganflow.tune.records import TrialRecord, score_of
-from ganflow.tune.study import frozen, quietly
+from ganflow.tune.records import Objectives, TrialRecord, crowding, fronts, score_of, several
+from ganflow.tune.study import directions, frozen, quietly
 from ganflow.tune.table import counted, cut, exact, short_names, value
 
 # isort: split
@@ -27,6 +27,7 @@ from matplotlib.category import StrCategoryLocator
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from mpl_toolkits.mplot3d import proj3d
 from optuna.visualization import matplotlib as optuna_plots
 
 MOST = 8  # keys that are drawn: the most important
@@ -34,6 +35,7 @@ COLUMNS = 4  # slices beside each other
 WIDE = 50.0  # the largest by the smallest, from which on scores, and numbers of an unknown kind, are shown by their logarithms
 LETTERS, CATEGORY = 19, 15  # of the name of a key, which Optuna would cut, and of a category
 LETTER = 6.6  # pixels, about
+NUMBERED, NUMBER = 20, (20, 12)  # trials of a front with their numbers beside them at most, and pixels of a number
 BAR = "<colorbar>"  # matplotlib's label of one
 SHADES = LinearSegmentedColormap.from_list("scores", ["#08306b", "#4a90c4", "#cfe1f0"])  # Optuna's blues, the palest left out
 
@@ -60,7 +62,7 @@ class SweepPlots:
         finished = {t.number: t for t in trials if t.state == "finished" and score_of(t) is not None}
         scores = [t.score for t in finished.values() if t.score is not None]
         self.metric, self.sweep, self.less = cut(metric, 30), cut(sweep, 40), mode == "min"
-        self.logs = bool(scores) and min(scores) > 0 and max(scores) >= WIDE * min(scores)
+        self.logs = bool(scores) and _wide(scores)
         left = [t for t in trials if t.number not in finished]
         self.note = f"{len(finished)} of {plural(len(trials), 'trial')}; not drawn: {counted(left)}" if left else ""
         self.note = self.note or plural(len(trials), "trial")
@@ -227,6 +229,88 @@ class SweepPlots:
                 scale.set_major_formatter(lambda score, _: f"{10**score:.3g}")
 
 
+class ParetoPlots:
+    """Figures of the finished trials over the metrics that a sweep is judged by together, the Pareto front marked.
+
+    Args:
+        trials: as for `SweepPlots`, with the scores that the study has.
+    """
+
+    def __init__(self, trials: Sequence[TrialRecord], objectives: Objectives, sweep: str = "") -> None:
+        self.objectives, self.sweep = several(objectives), cut(sweep, 40)
+        self.ranked = fronts(trials, objectives)
+        finished = sum(map(len, self.ranked))
+        self.note = f"{finished} of {plural(len(trials), 'trial')}" if finished < len(trials) else plural(finished, "trial")
+        self.note += "; numbers: trials of the front"
+
+    def figures(self) -> dict[str, Figure | str]:
+        """By their files' names; or why one cannot be drawn."""
+        if not self.ranked:
+            missing = "no trial has finished with a score of every metric"
+            return {"pareto.png" if len(self.objectives) < 4 else "pareto-pairs.png": missing}
+        made: dict[str, Figure | str] = {"pareto.png": self.pareto()} if len(self.objectives) < 4 else {}
+        return {**made, "pareto-pairs.png": self.pairs()} if len(self.objectives) > 2 else made
+
+    def pareto(self) -> Figure:
+        """Optuna's picture of two metrics, or three."""
+        names = list(self.objectives)
+        with _styled(900, 620):
+            study = optuna.create_study(directions=directions(self.objectives.values()))
+            study.add_trials([frozen(trial, {}, names) for front in self.ranked for trial in front])
+            axes: Any = optuna_plots.plot_pareto_front(study, target_names=[self._label(name) for name in names])
+            if len(names) == 3:  # whose labels lie outside of the axes
+                axes.set_box_aspect(None, zoom=0.8)
+                for scale in (axes.xaxis, axes.yaxis, axes.zaxis):
+                    scale.label.set_fontsize(9)
+                    scale.set_tick_params(labelsize=8)
+            self._numbered(axes, names)
+            points, labels = axes.get_legend_handles_labels()
+            axes.legend(points, ["a trial" if label == "Trial" else "Pareto front" for label in labels], loc="best")
+            axes.set_title("")
+            return self._headed(axes.figure)
+
+    def pairs(self) -> Figure:
+        """The metrics two by two; the front is that of all of them together."""
+        pairs = list(combinations(self.objectives, 2))
+        with _styled(1050, 80 + 360 * (rows := -(-len(pairs) // 3))):
+            figure, panels = pyplot.subplots(rows, 3, squeeze=False)
+            for (x, y), axes in zip(pairs, panels.flat, strict=True):
+                for which, colour, label in (("others", "tab:blue", "a trial"), ("front", "tab:red", "Pareto front")):
+                    trials = [t for each in (self.ranked[:1] if which == "front" else self.ranked[1:]) for t in each]
+                    axes.scatter([t.scores[x] for t in trials], [t.scores[y] for t in trials], color=colour, label=label, s=18)
+                axes.set(xlabel=self._label(x), ylabel=self._label(y))
+                axes.grid(alpha=0.3)
+                self._numbered(axes, [x, y])
+            panels.flat[0].legend(loc="best", fontsize=8)
+            return self._headed(figure)
+
+    def _label(self, metric: str) -> str:
+        return f"{cut(metric, 30)} ({'less' if self.objectives[metric] == 'min' else 'more'} is better)"
+
+    def _numbered(self, axes: Any, metrics: Sequence[str]) -> None:
+        """Logarithmic scales where scores are far apart, and the numbers of the front's trials."""
+        for name, scale in zip(metrics, "xy" if len(metrics) == 2 else "", strict=False):
+            scores = [score for front in self.ranked for trial in front if (score := trial.scores[name]) is not None]
+            if _wide(scores):
+                axes.set(**{f"{scale}scale": "log"})
+        drawn: list[Any] = []  # pixels at which there is a number
+        distances = crowding(self.ranked[0], self.objectives)
+        for trial in sorted(self.ranked[0], key=lambda trial: -distances[trial.number])[:NUMBERED]:
+            at = [trial.scores[name] for name in metrics]
+            flat = at if len(at) == 2 else proj3d.proj_transform(*at, axes.get_proj())[:2]
+            x, y = axes.transData.transform(flat)
+            if all(abs(x - left) > NUMBER[0] or abs(y - below) > NUMBER[1] for left, below in drawn):
+                drawn.append((x, y))
+                axes.annotate(str(trial.number), flat, xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
+
+    def _headed(self, figure: Any) -> Figure:
+        figure.set_layout_engine("constrained")
+        heading = f"{self.sweep}: Pareto front of {plural(len(self.ranked[0]), 'trial')}\n{self.note}"
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=INK)
+        made: Figure = figure
+        return made
+
+
 def _relabelled(configs: Sequence[Config], domains: Mapping[str, Domain]) -> tuple[list[Config], dict[str, Domain]]:
     """Configs as they are drawn: only the keys that have different values, by short names; numbers, or categories as short texts.
 
@@ -249,6 +333,10 @@ def _relabelled(configs: Sequence[Config], domains: Mapping[str, Domain]) -> tup
             shown[names[key]] = Choice(tuple(labels[key].values()))
     drawn = [{names[key]: labels[key][exact(config[key])] for key in values if key in config} for config in configs]
     return drawn, shown
+
+
+def _wide(scores: Sequence[float]) -> bool:
+    return min(scores) > 0 and max(scores) >= WIDE * min(scores)
 
 
 def _scale(tried: Sequence[float], domain: Domain | None) -> Domain:

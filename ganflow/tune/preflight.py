@@ -79,7 +79,8 @@ def rehearse(plan: Plan, runs: Path, address: Address | str = "local") -> list[s
 def pack_of(plan: Plan, note: Callable[[str], None]) -> int:
     """Number of trials that are played together: the recipe's, or 1 where that would not pay, which is noted."""
     from ganflow.packed import worth_packing
-    from ganflow.tune.plan import Reports, rounds_of
+    from ganflow.tune.objectives import Reports
+    from ganflow.tune.plan import rounds_of
 
     wanted = plan.tune.pack
     if wanted == 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from ganflow.errors import GanflowError
 from ganflow.files import append_line
@@ -22,6 +22,15 @@ OVER = ("finished", "stopped", "diverged", "failed")
 often than it may be retried."""
 MACHINE, BUDGET = "machine", "budget"
 
+Mode = Literal["min", "max"]
+Objectives = Mapping[str, Mode]
+"""What trials are judged by: metrics and which of their values is better, `tune.metric`'s first one first."""
+
+
+def several(objectives: Objectives) -> dict[str, Mode]:
+    """The objectives where there are several, by which trials have a Pareto front; nothing where it is one, and a best trial."""
+    return dict(objectives) if len(objectives) > 1 else {}
+
 
 @dataclass
 class TrialRecord:
@@ -31,7 +40,7 @@ class TrialRecord:
         number: 0, 1, 2, … in the order in which they were proposed.
         config: path of a key of the recipe → value ("optimizer.lr" → 0.0003).
         state: "waiting", "running", or one of OVER.
-        score: the last value of the sweep's metric; None where there is none yet.
+        score: the last value of the sweep's metric, of several the first; None where there is none yet.
         round: rounds played when it was reported.
         error: why it diverged or failed, or was stopped.
         cause: MACHINE where it failed for no fault of the trial's, BUDGET where it was stopped with the whole sweep: a sweep
@@ -43,6 +52,7 @@ class TrialRecord:
         confirms: the packed trial that this run trains again, by itself.
         confirmed: of a trial that is trained again so, the first run that does so; it is not recorded.
         packed: its score before; score, state and the others are then those of the training by itself. It is not recorded.
+        scores: of a sweep by several metrics: the last value of each, None where there is none, or none that is finite.
     """
 
     number: int
@@ -59,6 +69,7 @@ class TrialRecord:
     confirms: int | None = None
     confirmed: int | None = None
     packed: float | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -73,6 +84,7 @@ class Repeated(TrialRecord):
         runs: their records.
         mean, sd: of the scores of the runs that have one; sd is None where there are fewer than two.
         n: how many these are.
+        spreads: of a sweep by several metrics: mean, standard deviation and number of each.
         latest: their mean, or their quantile, before all of them are over; None where one has no score yet.
     """
 
@@ -80,6 +92,7 @@ class Repeated(TrialRecord):
     mean: float | None = None
     sd: float | None = None
     n: int = 0
+    spreads: dict[str, tuple[float | None, float | None, int]] = field(default_factory=dict)
     latest: float | None = None
 
 
@@ -112,6 +125,11 @@ class SweepFolder(RunFolder):
     @property
     def best(self) -> Path:
         return self.path / "best.yaml"
+
+    @property
+    def pareto(self) -> Path:
+        """Recipes of the Pareto front, NUMBER.yaml, of a sweep by several metrics."""
+        return self.path / "pareto"
 
     def trial(self, number: int) -> RunFolder:
         """The run of a trial."""
@@ -149,7 +167,8 @@ class SweepFolder(RunFolder):
         """Keep trials of another sweep, which may be gone when this one goes on."""
         for trial in trials:
             values = {"config": trial.config, "state": trial.state, "score": trial.score, "round": trial.round}
-            _append(self.earlier, {"trial": trial.number, **values})
+            scores = {"scores": trial.scores} if trial.scores else {}
+            _append(self.earlier, {"trial": trial.number, **values, **scores})
 
     def trials(self, file: Path | None = None) -> dict[int, TrialRecord]:
         """Every trial by number, as the records tell. A torn last line is left out.
@@ -232,16 +251,24 @@ WRONG = ("diverged", "failed")
 
 
 def score_of(trial: TrialRecord) -> float | None:
-    """Score by which a trial is ranked; None where there is none, or none that can be trusted."""
-    sound = trial.state not in WRONG and trial.score is not None and math.isfinite(trial.score)
+    """Score by which a trial is ranked; None where there is none, or none that can be trusted. With several metrics it is the
+    first one's, and there is none unless all of them have one."""
+    every = (trial.score, *trial.scores.values())
+    sound = trial.state not in WRONG and all(score is not None and math.isfinite(score) for score in every)
     return trial.score if sound else None
 
 
-def ranking(trials: Iterable[TrialRecord], mode: str) -> list[TrialRecord]:
+def ranking(trials: Iterable[TrialRecord], mode: str, objectives: Objectives | None = None) -> list[TrialRecord]:
     """The best first: trials that were confirmed, and then other finished ones, by their scores; then the others with a score,
     those of more rounds before those of fewer, by which scores are comparable; then those that have none yet, then those that
-    ended without one, then what went wrong."""
-    return sorted(trials, key=lambda trial: _rank(trial, mode))
+    ended without one, then what went wrong.
+
+    Args:
+        objectives: with several metrics finished trials are ranked by their fronts, and those of one front by the first metric.
+    """
+    trials = list(trials)
+    at = {trial.number: index for index, front in enumerate(fronts(trials, objectives or {})) for trial in front}
+    return sorted(trials, key=lambda trial: (at.get(trial.number, len(at)), _rank(trial, mode)))
 
 
 def _rank(trial: TrialRecord, mode: str) -> tuple[int, int, float, int]:
@@ -257,10 +284,82 @@ def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
     """The best trial so far: the one with the best score of those that are finished; None where none is.
 
     The score of a trial that runs, or that a scheduler stopped, is one after fewer rounds: it is not comparable with those at the
-    end, and may get worse. So the best so far never does. Display, tables, run.json, MLflow, plots and best.yaml all ask here.
+    end, and may get worse. So the best so far never does. Display, tables, run.json, MLflow, plots and best.yaml all ask here;
+    with several metrics they ask `fronts`.
     """
-    finished = [trial for trial in trials if trial.state == "finished" and score_of(trial) is not None]
-    return min(finished, key=lambda trial: _rank(trial, mode), default=None)
+    return min(_comparable(trials), key=lambda trial: _rank(trial, mode), default=None)
+
+
+def _comparable(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The finished trials that have a score."""
+    return [trial for trial in trials if trial.state == "finished" and score_of(trial) is not None]
+
+
+def fronts(trials: Iterable[TrialRecord], objectives: Objectives, most: int | None = None) -> list[list[TrialRecord]]:
+    """The finished trials by fronts (Deb et al. 2002): of those in the first, the Pareto front, none is dominated by another
+    trial, that is, at least as good in every metric and better in one; of those in the second none is but by trials of the first;
+    and so on. In a front they are sorted by the first metric. Trials that were confirmed come before all others.
+
+    Args:
+        most: so many fronts are enough.
+
+    Returns:
+        No fronts where there are not several metrics.
+    """
+    found: list[list[TrialRecord]] = []
+    names = several(objectives).keys()
+    finished = [trial for trial in _comparable(trials) if names and names <= trial.scores.keys()]
+    for confirmed in (True, False):
+        these: list[list[tuple[TrialRecord, list[float]]]] = []
+        known = [(t, _losses(t, objectives)) for t in finished if (t.packed is not None) == confirmed]
+        for trial, losses in sorted(known, key=lambda pair: (pair[1], pair[0].number)):  # none is dominated by a later one
+            above = next((front for front in these if not any(_dominates(other, losses) for _, other in front)), None)
+            if above is None and (most is None or len(found) + len(these) < most):
+                these.append(above := [])
+            if above is not None:
+                above.append((trial, losses))
+        found += [[trial for trial, _ in front] for front in these]
+    return found
+
+
+def front_of(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
+    """The Pareto front so far, see `fronts`."""
+    return next(iter(fronts(trials, objectives, most=1)), [])
+
+
+def _losses(trial: TrialRecord, objectives: Objectives) -> list[float]:
+    """The trial's scores, of each of which less is better."""
+    scores = {name: trial.scores[name] for name in objectives}
+    return [(score if objectives[name] == "min" else -score) for name, score in scores.items() if score is not None]
+
+
+def _dominates(losses: Sequence[float], others: Sequence[float]) -> bool:
+    return losses != others and all(mine <= other for mine, other in zip(losses, others, strict=True))
+
+
+def spread_out(front: Sequence[TrialRecord], objectives: Objectives, most: int) -> list[TrialRecord]:
+    """At most so many trials of a front, in the same sequence: the most crowded ones are left out, one after the other. The best
+    in each metric have no neighbour on one side, and stay the longest."""
+    left = list(front)
+    while len(left) > most:
+        distances = crowding(left, objectives)
+        left.remove(min(left, key=lambda trial: (distances[trial.number], -trial.number)))
+    return left
+
+
+def crowding(front: Sequence[TrialRecord], objectives: Objectives) -> dict[int, float]:
+    """Crowding distance of a front's trials, by number: the sum over the metrics of the distance between the neighbours on both
+    sides, as a share of the front's width (Deb et al. 2002)."""
+    found = dict.fromkeys((trial.number for trial in front), 0.0)
+    for at in range(len(objectives)):
+        row = sorted((_losses(trial, objectives)[at], trial.number) for trial in front)
+        width = row[-1][0] - row[0][0]
+        if not width:
+            continue
+        for (before, _), (_, number), (after, _) in zip(row, row[1:], row[2:], strict=False):
+            found[number] += (after - before) / width
+        found[row[0][1]] = found[row[-1][1]] = math.inf
+    return found
 
 
 def leading(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import NamedTuple
 
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
-from ganflow.tune.records import WRONG, Repeated, TrialRecord, score_of
+from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord
 
 
 class Report(NamedTuple):
@@ -28,15 +29,18 @@ class Repeats:
     Attributes:
         seeds: of each trial's runs; () where a trial is one run, which has the recipe's seed.
         quantile: of the runs' scores by which a trial is judged, instead of their mean.
+        objectives: with several metrics these, else nothing. The quantile is of the first one's scores; of those whose other end
+            is the better one it is counted from that end, so that it is the good, or the bad, seeds of all of them.
     """
 
     seeds: tuple[int, ...] = ()
     quantile: float | None = None
+    objectives: Objectives = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: RunRecord) -> Repeats:
         """The repeats of a sweep, by its record."""
-        return cls(tuple(record.trial_seeds), record.trial_quantile)
+        return cls(tuple(record.trial_seeds), record.trial_quantile, record.objectives)
 
     @property
     def size(self) -> int:
@@ -59,13 +63,18 @@ class Repeats:
         """The runs whose scores a trial has: those by themselves where it was confirmed."""
         return self.runs(trial.number if trial.confirmed is None else self.trial(trial.confirmed))
 
-    def score(self, scores: Sequence[float]) -> float:
-        """Score of a trial whose runs have these."""
+    def score(self, scores: Sequence[float], metric: str = "") -> float:
+        """Score of a trial whose runs have these.
+
+        Args:
+            metric: that they are of, where there are several.
+        """
         if self.quantile is None:
             return mean(scores)
         import numpy as np  # which commands that list sweeps do without
 
-        return float(np.quantile(scores, self.quantile))
+        same = not metric or self.objectives[metric] == next(iter(self.objectives.values()))
+        return float(np.quantile(scores, self.quantile if same else 1 - self.quantile))
 
     def trials(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         """The trials of these runs, by number. A packed one that was trained again by itself is as that ended."""
@@ -99,8 +108,9 @@ class Repeats:
 
     def repeated(self, number: int, runs: list[TrialRecord]) -> Repeated:
         """A trial with several seeds, of its runs."""
-        scores = [score for run in runs if (score := score_of(run)) is not None]
-        state = self._state(runs)
+        scores = [score for run in runs if (score := _score(run)) is not None]
+        by_metric = {name: [score for run in runs if (score := _score(run, name)) is not None] for name in self.objectives}
+        first, state = _spread(scores), self._state(runs)
         errors = [f"seed {self.seed(run.number)}: {run.error}" for run in runs if run.error]
         sound = len(runs) == self.size and all(run.over for run in runs) and state not in WRONG
         return Repeated(
@@ -108,6 +118,7 @@ class Repeats:
             config=runs[0].config,
             state=state,
             score=self.score(scores) if sound and scores else None,
+            scores={name: self.score(known, name) if sound and known else None for name, known in by_metric.items()},
             round=min(run.round for run in runs),
             error="; ".join(errors),
             cause=next((run.cause for run in runs if run.cause), ""),
@@ -115,9 +126,10 @@ class Repeats:
             confirms=runs[0].confirms,
             request=runs[0].request,
             runs=runs,
-            mean=mean(scores) if scores else None,
-            sd=stdev(scores) if len(scores) > 1 else None,
-            n=len(scores),
+            mean=first[0],
+            sd=first[1],
+            n=first[2],
+            spreads={name: _spread(known) for name, known in by_metric.items()},
             latest=self.score(scores) if len(scores) == self.size else None,
         )
 
@@ -128,6 +140,17 @@ class Repeats:
         if len(runs) < self.size or not all(run.over for run in runs):
             return "running" if states - {"waiting"} else "waiting"
         return next(state for state in ("diverged", "failed", "stopped", "finished") if state in states)
+
+
+def _score(run: TrialRecord, metric: str = "") -> float | None:
+    """A run's score that can be trusted, of a metric where there are several; None where there is none."""
+    score = run.scores.get(metric) if metric else run.score
+    return score if run.state not in WRONG and score is not None and math.isfinite(score) else None
+
+
+def _spread(scores: Sequence[float]) -> tuple[float | None, float | None, int]:
+    """Mean, standard deviation and number."""
+    return (mean(scores) if scores else None, stdev(scores) if len(scores) > 1 else None, len(scores))
 
 
 def scores_of(run: RunFolder) -> dict[str, float]:

@@ -19,14 +19,26 @@ from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
 from ganflow.printing import escaped, plural
 from ganflow.runs.folders import RunFolder, here
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, ranking, score_of
+from ganflow.tune.records import (
+    Mode,
+    Repeated,
+    SweepFolder,
+    TrialRecord,
+    best_of,
+    front_of,
+    fronts,
+    ranking,
+    score_of,
+    spread_out,
+)
 from ganflow.tune.repeats import Repeats, scores_of
-from ganflow.tune.table import config_line, differing, keys_of, number
+from ganflow.tune.table import config_line, differing, keys_of, number, scored
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
 
 BEST = 3  # trials whose samples are on the sheet
+FRONT = 20  # of a Pareto front, recipes that are written
 WIDE = 1.4  # width by height from which on pictures stand below each other
 LARGEST = (920, 600)  # of one picture on the sheet, in pixels
 GAP, LINE, HEAD = 18, 17, 22  # between pictures; a caption's lines, the first of which is larger
@@ -99,6 +111,9 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     """Write trials.csv, best.yaml, and under plots/ Optuna's history.png, importance.png, parallel.png, slice.png and
     contour.png, and samples.png; each only where there is something to put in. Earlier files are replaced.
 
+    With several metrics there are recipes of the Pareto front, pareto/NUMBER.yaml, instead of best.yaml, plots of each metric
+    (history-METRIC.png), and pareto.png.
+
     Args:
         recipe: the sweep's, for the scales of the plots and the rounds of the best recipe; by default from the folder.
 
@@ -110,28 +125,33 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     record, runs = folder.read(), folder.trials()
     repeats = Repeats.of(record)
     trials, searched = repeats.trials(runs.values()), repeats.searched(runs.values())
-    metric, mode = record.metric, record.mode or "min"
-    done = Summary()
+    metric, mode, objectives = record.metric, record.mode or "min", record.objectives
+    done, what = Summary(), "nothing in pareto/" if objectives else "no best.yaml"
     try:
         _write(folder.path / "trials.csv", as_csv(folder, trials, metric, mode), done)
         if all(score_of(t) is None for t in trials):
             why = "no trial has a score" if all(t.over for t in trials) else "no trial is finished yet"
-            done.missing.append(f"no best.yaml and no plots: {why}")
+            done.missing.append(f"{what} and no plots: {why}{' of every metric' if objectives and 'score' in why else ''}")
             return done
         if recipe is None:
             try:
                 recipe = kept_recipe(folder.recipe)
             except GanflowError as error:
                 done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
-        best = best_of(trials, mode)
-        if best is None:
+        best = [t for t in [best_of(trials, mode)] if t]
+        if objectives:
+            best = spread_out(front_of(trials, objectives), objectives, FRONT)
+            _clear(folder, [folder.pareto / f"{trial.number}.yaml" for trial in best])
+        if not best:
             why = "no trial is finished, and scores after fewer rounds are not comparable"
-            done.missing.append(f"no best.yaml, and no plots of scores: {why}")
-        else:
+            done.missing.append(f"{what}, and no plots of scores: {why}")
+        for trial in best:
+            path = folder.pareto / f"{trial.number}.yaml" if objectives else folder.best
             try:
-                _write(folder.best, best_recipe(folder, best, metric, mode, recipe), done)
+                _write(path, best_recipe(folder, trial, metric, mode, recipe), done)
             except GanflowError as error:
-                done.missing.append(f"no best.yaml: the recipe of trial {best.number} cannot be read: {error}")
+                file = path.relative_to(folder.path)
+                done.missing.append(f"no {file}: the recipe of trial {trial.number} cannot be read: {error}")
         folder.plots.mkdir(exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot write {error.filename or folder.path}: {error.strerror}") from error
@@ -140,7 +160,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     missing: dict[str, list[str]] = {}
     for name, picture in _pictures(folder, trials, searched, metric, mode, recipe).items():
         if isinstance(picture, str):
-            if best is not None:  # else it was said
+            if best:  # else it was said
                 missing.setdefault(picture, []).append(name)
         else:
             save_png(picture, folder.plots / name)
@@ -154,7 +174,7 @@ def _pictures(
     trials: Sequence[TrialRecord],
     searched: Sequence[TrialRecord],
     metric: str,
-    mode: str,
+    mode: Mode,
     recipe: Recipe | None,
 ) -> dict[str, Image.Image | str]:
     """By their files' names; or why there is none.
@@ -164,14 +184,27 @@ def _pictures(
     """
     from ganflow.pictures.figure import figure_image
     from ganflow.space.reading import read_domains
-    from ganflow.tune.plots import SweepPlots
+    from ganflow.tune.plots import ParetoPlots, SweepPlots
 
     ends = {number: at for at, number in enumerate(ended(folder))}
     by_end = sorted(searched, key=lambda trial: ends.get(trial.number, len(ends)))
     domains = read_domains(recipe) if recipe is not None and recipe.tune is not None else {}
-    figures = SweepPlots(by_end, metric, mode, folder.sweep, domains).figures()
+    objectives = folder.read().objectives
+    figures = ParetoPlots(searched, objectives, folder.sweep).figures() if objectives else {}
+    for of, which in (objectives or {metric: mode}).items():
+        those = [replace(t, score=t.scores.get(of), scores={}) for t in by_end] if objectives else by_end
+        for name, figure in SweepPlots(those, of, which, folder.sweep, domains).figures().items():
+            figures[name.replace(".png", f"-{of.replace('/', '-')}.png") if objectives else name] = figure
     made = {name: figure if isinstance(figure, str) else figure_image(figure) for name, figure in figures.items()}
     return {**made, "samples.png": _samples(folder, trials, metric, mode) or "no trial has sample pictures"}
+
+
+def _clear(folder: SweepFolder, keep: Sequence[Path]) -> None:
+    """Remove the recipes in pareto/ of trials that are not of the front any more."""
+    folder.pareto.mkdir(exist_ok=True)
+    for path in folder.pareto.glob("*.yaml"):
+        if path.stem.isdecimal() and path not in keep:
+            path.unlink()
 
 
 def ended(folder: SweepFolder) -> list[int]:
@@ -188,19 +221,24 @@ def ended(folder: SweepFolder) -> list[int]:
 
 def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> str:
     """Every trial, every key and every score, exactly, the best first; of several seeds means and standard deviations, and in
-    `n` how many runs have a score."""
-    repeats, keys = Repeats.of(folder.read()), keys_of(trials)
+    `n` how many runs have a score. With several metrics `front` is the trial's, 1 for the Pareto front."""
+    record = folder.read()
+    repeats, keys, objectives = Repeats.of(record), keys_of(trials), record.objectives
     runs = {trial.number: [folder.trial(n) for n in repeats.runs_of(trial)] for trial in trials}
     scores = {trial: {s.name: s for s in spreads([scores_of(run) for run in each])} for trial, each in runs.items()}
-    names = [name for name in dict.fromkeys(name for found in scores.values() for name in found) if name != metric]
+    judged = list(objectives) or [metric]
+    names = [name for name in dict.fromkeys(name for found in scores.values() for name in found) if name not in judged]
     several = bool(repeats.seeds)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     heads = [head for name in names for head in ([name, f"{name}_sd"] if several else [name])]
     again = any(trial.packed is not None for trial in trials)
-    around = [*([f"{metric}_sd", "n"] if several else []), *([f"{metric}_packed"] if again else [])]
-    rows.writerow(["trial", "state", metric, *around, "round", *keys, *heads, "error", "place", "run"])
-    for trial in ranking(trials, mode):
+    at = {t.number: rank for rank, front in enumerate(fronts(trials, objectives), 1) for t in front}
+    ns = [f"{name}_n" for name in judged] if objectives else ["n"]
+    by = [head for name, n in zip(judged, ns, strict=True) for head in (name, *([f"{name}_sd", n] if several else []))]
+    by += [f"{metric}_packed"] if again else []
+    rows.writerow(["trial", "state", *(["front"] if objectives else []), *by, "round", *keys, *heads, "error", "place", "run"])
+    for trial in ranking(trials, mode, objectives):
         found = scores[trial.number]
         tried = [_cell(trial.config[key]) if key in trial.config else "" for key in keys]
         others: list[Any] = []
@@ -208,10 +246,15 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
             each = found.get(name)
             others += [_number(each.mean if each else None)]
             others += [_number(each.deviation if each else None)] if several else []
-        spread = [_number(trial.sd), trial.n] if isinstance(trial, Repeated) else list[Any]()
-        spread += [_number(trial.packed)] if again else []
+        cells: list[Any] = [at.get(trial.number, "")] if objectives else []
+        for name in judged:
+            cells.append(_number(trial.scores.get(name) if objectives else trial.score))
+            if isinstance(trial, Repeated):
+                _, sd, n = trial.spreads[name] if objectives else (trial.mean, trial.sd, trial.n)
+                cells += [_number(sd), n]
+        cells += [_number(trial.packed)] if again else []
         ends = [" ".join(trial.error.split()), trial.place, " ".join(run.id for run in runs[trial.number])]
-        rows.writerow([trial.number, trial.state, _number(trial.score), *spread, trial.round, *tried, *others, *ends])
+        rows.writerow([trial.number, trial.state, *cells, trial.round, *tried, *others, *ends])
     return text.getvalue()
 
 
@@ -230,16 +273,27 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     repeats = Repeats.of(folder.read())
     trials, run = repeats.trials(folder.trials().values()), folder.trial(repeats.runs_of(best)[0])
     recipe = kept_recipe(run.recipe)
-    number_of = sum(t.state == "finished" for t in trials)
+    number_of = plural(sum(t.state == "finished" for t in trials), "finished trial")
+    objectives, path = folder.read().objectives, folder.best
+    of = f"{number_of} of the sweep {folder.sweep}: trial {best.number}"
+    better = "less" if mode == "min" else "more"
+    what = f"The best of {of}, with {metric} {number(best.score)} ({better} is better) after {best.round} rounds."
+    if objectives:
+        path = folder.pareto / f"{best.number}.yaml"
+        ways = {name: "less" if way == "min" else "more" for name, way in objectives.items()}
+        known = (f"{name} {number(best.scores[name])} ({way} is better)" for name, way in ways.items())
+        what = f"One of the Pareto front of {of}, with {', '.join(known)} after {best.round} rounds."
     lines = [
-        f"ganflow run {here(folder.best)}",
-        f"The best of {plural(number_of, 'finished trial')} of the sweep {folder.sweep}: trial {best.number}, with {metric} "
-        f"{number(best.score)} ({'less' if mode == 'min' else 'more'} is better) after {best.round} rounds.",
+        f"ganflow run {here(path)}",
+        what,
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
     ]
     if isinstance(best, Repeated):
-        around = f"{number(best.mean)}" + (f" ± {best.sd:.2g}" if best.sd is not None else "")
-        again = f"ganflow run {here(folder.best)} --seeds {','.join(map(str, repeats.seeds))}"
+        around = ", ".join(
+            (f"{name} " if objectives else "") + number(mean) + (f" ± {sd:.2g}" if sd is not None else "")
+            for name, (mean, sd, _) in (best.spreads or {metric: (best.mean, best.sd, best.n)}).items()
+        )
+        again = f"ganflow run {here(path)} --seeds {','.join(map(str, repeats.seeds))}"
         lines.append(f"Mean and standard deviation over {best.n} seeds: {around}. To train with all of them: {again}")
     if best.packed is not None:
         lines += [
@@ -275,13 +329,18 @@ def _distances(trials: Sequence[TrialRecord]) -> str:
 def _samples(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> Image.Image | None:
     """The newest pictures of the best three."""
     keys = differing(trials, keys_of(trials))
+    repeats, objectives = Repeats.of(folder.read()), folder.read().objectives
     best = [t for t in ranking(trials, mode)[:BEST] if score_of(t) is not None]
-    repeats = Repeats.of(folder.read())
+    best = spread_out(front_of(trials, objectives), objectives, BEST) if objectives else best
     found = [(newest_samples(folder.trial(repeats.runs_of(t)[0])), t) for t in best]
-    return sheet([
-        (path, f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60))
-        for path, t in found if path is not None
-    ])  # fmt: skip
+    pictures = []
+    for path, t in found:
+        if path is not None:
+            title, text = f"{metric} {number(t.score)}, trial {t.number}", config_line(t.config, keys, longest=60)
+            if objectives:
+                title, text = f"trial {t.number}", f"{scored(t, metric)}; {text}"
+            pictures.append((path, title, text))
+    return sheet(pictures)
 
 
 def _write(path: Path, text: str, done: Summary) -> None:

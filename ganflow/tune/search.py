@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from ray.tune.search import Searcher as RaySearcher
 
@@ -17,7 +17,7 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import Tune
 from ganflow.space.domains import Domain
 from ganflow.space.space import Config, Space
-from ganflow.tune.records import TrialRecord
+from ganflow.tune.records import Mode, TrialRecord
 from ganflow.tune.schedulers import Room
 from ganflow.tune.study import STARTUP, Study, make_sampler
 from ganflow.tune.trials import TrialTable
@@ -98,17 +98,17 @@ class OptunaSearch(LearningSearch):
     """Lets a sampler of Optuna's propose.
 
     Args:
-        kind: tpe, gp or cmaes.
+        kind: tpe, gp, cmaes or nsga2.
     """
 
     def __init__(self, tune: Tune, space: Space, study: Study, kind: str) -> None:
         super().__init__(tune, space, study)
-        self.kind = kind
+        self.kind, self.generation = kind, tune.generation
         self._known: list[Any] = []
 
     def next(self, number: int) -> Config:
         seed = self.random(number).getrandbits(32)
-        return self.study.ask(number, make_sampler(self.kind, seed, self._known))
+        return self.study.ask(number, make_sampler(self.kind, seed, self._known, self.generation))
 
     def tell(self, trial: TrialRecord) -> None:
         if trial.number not in self.study and trial.state == "finished":  # of another sweep, or of this one before it went on
@@ -138,7 +138,7 @@ class HyperoptSearch(LearningSearch):
         GanflowError: Hyperopt is not installed.
     """
 
-    def __init__(self, tune: Tune, space: Space, study: Study, mode: Literal["min", "max"]) -> None:
+    def __init__(self, tune: Tune, space: Space, study: Study, mode: Mode) -> None:
         super().__init__(tune, space, study)
         self.sign = 1 if mode == "min" else -1
         self.trials: dict[int, Observation] = {}
@@ -201,7 +201,7 @@ class HyperoptSearch(LearningSearch):
         return document
 
 
-def make_searcher(tune: Tune, space: Space, mode: Literal["min", "max"], study: Study | None = None) -> Searcher:
+def make_searcher(tune: Tune, space: Space, mode: Mode, study: Study | None = None) -> Searcher:
     """The searcher of a tune section.
 
     Args:

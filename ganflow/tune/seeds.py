@@ -25,7 +25,7 @@ from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.tracking.destination import check_recipe
 from ganflow.tune.driver import Outcome
-from ganflow.tune.plan import Reports
+from ganflow.tune.objectives import Reports
 from ganflow.tune.records import SweepFolder, best_of, ranking, score_of
 from ganflow.tune.repeats import scores_of
 

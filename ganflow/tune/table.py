@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ganflow.tune.records import WRONG, Repeated, TrialRecord, latest_of, ranking, rounds_of
+from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord, fronts, latest_of, ranking, rounds_of, several
 
 ABSENT = "–"  # of a key that a trial's recipe does not have
 LONGEST = 24  # letters of a value in a table
@@ -69,11 +69,39 @@ def number(of: float | None) -> str:
     return "" if of is None else f"{of:.4g}"
 
 
-def spread(trial: TrialRecord) -> str:
-    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run."""
-    if not isinstance(trial, Repeated) or not trial.n:
+def spread(trial: TrialRecord, metric: str = "") -> str:
+    """Standard deviation and number of a trial's runs, for tables: "± 0.012 (3)"; nothing where it is one run.
+
+    Args:
+        metric: whose, where there are several.
+    """
+    if not isinstance(trial, Repeated):
         return ""
-    return (f"± {trial.sd:.2g} " if trial.sd is not None else "") + f"({trial.n})"
+    _, sd, n = trial.spreads.get(metric, (None, None, 0)) if metric else (trial.mean, trial.sd, trial.n)
+    return ((f"± {sd:.2g} " if sd is not None else "") + f"({n})") if n else ""
+
+
+def scored(trial: TrialRecord, metric: str) -> str:
+    """Scores with their metrics' names: "frechet_100 0.12 ± 0.01 (3), modes_50 8"; nothing where there is none.
+
+    Args:
+        metric: the sweep's, where it is one.
+    """
+    known = trial.scores or {metric: trial.score}
+    names = {name: name if trial.scores else "" for name in known}
+    return ", ".join(f"{name} {number(of)} {spread(trial, names[name])}".rstrip() for name, of in known.items() if of is not None)
+
+
+def front_numbers(front: Sequence[TrialRecord], most: int = 12) -> str:
+    """The trials of a Pareto front: "3 trials (4, 0, 7)"."""
+    numbers = [str(trial.number) for trial in front]
+    more = [f"{len(numbers) - most} more"] if len(numbers) > most else []
+    return f"{len(numbers)} trial{'s' if len(numbers) != 1 else ''} ({', '.join([*numbers[:most], *more])})"
+
+
+def describe(objectives: Objectives) -> str:
+    """Objectives for people: "frechet_100 (less is better), modes_50 (more is better)"."""
+    return ", ".join(f"{name} ({'less' if mode == 'min' else 'more'} is better)" for name, mode in objectives.items())
 
 
 def played(trial: TrialRecord, rounds: int) -> str:
@@ -101,7 +129,13 @@ def counted(trials: Iterable[TrialRecord], total: int | None = None) -> str:
 
 
 def lines(
-    trials: Sequence[TrialRecord], metric: str, mode: str, rounds: int, width: int | None = None, most: int | None = None
+    trials: Sequence[TrialRecord],
+    metric: str,
+    mode: str,
+    rounds: int,
+    width: int | None = None,
+    most: int | None = None,
+    objectives: Objectives | None = None,
 ) -> list[str]:
     """The trials as lines of text, the best first, what went wrong last and why.
 
@@ -109,26 +143,33 @@ def lines(
         rounds: of a trial.
         width: of the terminal: the last keys are left out where the lines would be longer.
         most: lines of trials at most; the others are counted.
+        objectives: with several metrics: a column for each, and the number of the trial's front, 1 for the Pareto front.
     """
-    keys = differing(trials, keys_of(trials))
+    keys, metrics = differing(trials, keys_of(trials)), list(several(objectives or {}))
     names = short_names(keys)
-    ranked = ranking(trials, mode)
-    several = any(isinstance(trial, Repeated) for trial in trials)
+    ranked = ranking(trials, mode, objectives)
+    at = {t.number: str(rank) for rank, front in enumerate(fronts(trials, objectives or {}), 1) for t in front}
+    seeds = any(isinstance(trial, Repeated) for trial in trials)
     again = any(trial.packed is not None for trial in trials)
-    besides = [*(["± sd (n)"] if several else []), *(["packed"] if again else [])]
-    rows = [["trial", "state", metric, *besides, "round", *(names[key] for key in keys)]]
+    heads = [head for name in metrics or [metric] for head in (name, *(["± sd (n)"] if seeds else []))]
+    besides = [f"{metrics[0]} packed" if metrics else "packed"] if again else []
+    rows = [["trial", "state", *(["front"] if metrics else []), *heads, *besides, "round", *(names[key] for key in keys)]]
     fixed = len(rows[0]) - len(keys)
+    numbers = {0, *(i for i, head in enumerate(rows[0]) if head in (metrics or [metric]) and i < fixed)}
     for trial in ranked[:most]:
-        besides = [*([spread(trial)] if several else []), *([number(trial.packed)] if again else [])]
-        values = [*besides, played(trial, rounds), *(shown(trial.config, key) for key in keys)]
-        rows.append([str(trial.number), trial.state, number(trial.score), *values])
+        scores = [(number(trial.scores.get(name)), spread(trial, name)) for name in metrics]
+        scores = scores or [(number(trial.score), spread(trial))]
+        cells = [cell for score, around in scores for cell in (score, *([around] if seeds else []))]
+        cells = [*([at.get(trial.number, "")] if metrics else []), *cells, *([number(trial.packed)] if again else [])]
+        values = [played(trial, rounds), *(shown(trial.config, key) for key in keys)]
+        rows.append([str(trial.number), trial.state, *cells, *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
     text = []
     for i, row in enumerate(rows):
-        cells = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
-        line = "  ".join(f"{cell:>{size}}" if at in (0, 2) else f"{cell:{size}}" for at, (cell, size) in cells)
+        sized = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
+        line = "  ".join(f"{cell:>{size}}" if column in numbers else f"{cell:{size}}" for column, (cell, size) in sized)
         text.append(cut(line.rstrip(), width or 1000))
         if i and ranked[i - 1].error and ranked[i - 1].state in (*WRONG, "stopped"):
             text.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))

@@ -149,8 +149,9 @@ class Trial(tune.Trainable):
                 raise step
             before = results.get(i, {})
             results[i] = self._result(i, step)
-            if "score" in before:
-                results[i].setdefault("score", before["score"])
+            for name in ("score", "scores"):
+                if name in before:
+                    results[i].setdefault(name, before[name])
             if results[i]["state"] != "running":
                 self.over.add(i)
 

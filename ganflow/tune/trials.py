@@ -24,7 +24,7 @@ from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loop import Result
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, ranking, score_of
+from ganflow.tune.records import Mode, Repeated, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
 from ganflow.tune.repeats import Repeats, scored
 
 
@@ -38,7 +38,8 @@ class TrialSpec:
         changes: overrides that make the trial's recipe of it.
         folder: of the trial's run.
         about: further values of its run.json.
-        metric, mode: what the trial is judged by.
+        metric, mode: what the trial is judged by; of several metrics the first.
+        objectives: with several metrics each with its mode, else nothing.
         stop: values at which the trial ends.
         copy, copy_at: pbt: the trial whose checkpoint to go on from, and at which round; None for its own.
         copies: pbt: how many times the trial became a copy, this one included. A trial that died after it had copied
@@ -70,6 +71,7 @@ class TrialSpec:
     pack: int = 1
     turns: bool = False
     quantile: float | None = None
+    objectives: dict[str, Mode] = field(default_factory=dict)
 
     @property
     def run(self) -> RunFolder:
@@ -106,26 +108,37 @@ class TrialState:
 
     Attributes:
         score: the last value of the metric; None where it is none, or not a number.
+        scores: with several metrics, of each.
         round: rounds played.
     """
 
     spec: TrialSpec
     score: float | None = None
+    scores: dict[str, float | None] = field(init=False)
     round: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.scores = dict.fromkeys(self.spec.objectives)
 
     def update(self, step: Result) -> bool:
         """Note what a step reported; returns whether there is a score."""
         self.round = step.round
-        score = step.values.get(self.spec.metric)
-        if score is not None:
-            self.score = _finite(score)
-        return score is not None
+        return self._note(step.values)
+
+    def _note(self, values: Mapping[str, float]) -> bool:
+        """Note the scores that are among some values; returns whether there is one."""
+        if self.spec.metric in values:
+            self.score = _finite(values[self.spec.metric])
+        found = {name: _finite(values[name]) for name in self.spec.objectives if name in values}
+        self.scores |= found
+        return self.spec.metric in values or bool(found)
 
     def should_stop(self, step: Result) -> bool:
-        """Return true if a value of `stop` is met: the sweep's metric from its worse side, any other from below."""
+        """Return true if a value of `stop` is met: the sweep's metrics from their worse side, any other from below."""
         known = {**step.values, "round": float(self.round), "seconds": time.monotonic() - self.started}
-        sign = {name: -1 if name == self.spec.metric and self.spec.mode == "min" else 1 for name in self.spec.stop}
+        modes = {self.spec.metric: self.spec.mode, **self.spec.objectives}
+        sign = {name: -1 if modes.get(name) == "min" else 1 for name in self.spec.stop}
         return any(name in known and sign[name] * known[name] >= sign[name] * at for name, at in self.spec.stop.items())
 
     def result(self, state: str, scored: bool = True) -> dict[str, Any]:
@@ -134,7 +147,8 @@ class TrialState:
         host = os.uname().nodename + (f", GPU {gpus}" if gpus else "")
         spec = self.spec
         result = {"trial": spec.number, "copies": spec.copies, "round": self.round, "state": state, "place": host, "error": ""}
-        return {**result, "score": self.score} if scored else result
+        scores = {"scores": dict(self.scores)} if self.scores else {}
+        return {**result, "score": self.score, **scores} if scored else result
 
     def recall(self) -> dict[int, float | None]:
         """Note the last score of the run's journal; returns all of them by round."""
@@ -147,9 +161,11 @@ class TrialState:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
         record = self.spec.run.read()
-        reports = scored(self.spec.run, self.spec.metric, -1 if record.copied_at is None else record.copied_at)
+        since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
         self.round = record.round
-        self.score = _finite(reports[-1].score) if reports else None
+        last = {name: scored(self.spec.run, name, since)[-1:] for name in (self.spec.metric, *self.spec.objectives)}
+        known = {name: _finite(reports[0].score) if reports else None for name, reports in last.items()}
+        self.score, self.scores = known[self.spec.metric], {name: known[name] for name in self.spec.objectives}
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")
@@ -208,9 +224,13 @@ class TrialTable:
         return [trial for _, trial in sorted(self._repeated.items())]
 
     def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
-        """Of so many of the best trials those that were packed, and have not been trained by themselves."""
-        known = {trial.confirms for trial in self.trials.values()}
-        best = [trial for trial in ranking(self.searched(), mode)[:most] if score_of(trial) is not None]
+        """Of so many of the best trials, or of the Pareto front, those that were packed, and have not been trained by
+        themselves."""
+        known, objectives = {trial.confirms for trial in self.trials.values()}, self.repeats.objectives
+        if objectives:
+            best = spread_out(front_of(self.searched(), objectives), objectives, most)
+        else:
+            best = [trial for trial in ranking(self.searched(), mode)[:most] if score_of(trial) is not None]
         return [trial for trial in best if trial.number not in known and self._packed(trial.number)]
 
     def _packed(self, trial: int) -> bool:
@@ -238,7 +258,7 @@ class TrialTable:
         """Note what a result of a trial says. A score of before it became a copy is none of the values that it has now."""
         number = result["trial"]
         former = result.get("copies", 0) < len(self.trials[number].copied)
-        names = ("round", "place") if former else ("round", "score", "place")
+        names = ("round", "place") if former else ("round", "score", "scores", "place")
         self.update(number, **{name: result[name] for name in names if name in result})
 
     def update(self, number: int, **values: Any) -> TrialRecord:

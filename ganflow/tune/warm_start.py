@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from ganflow.printing import plural
 from ganflow.recipe import differences, kept_recipe
 from ganflow.space.space import fixed_value
 from ganflow.tune.plan import Plan, in_common
-from ganflow.tune.records import SweepFolder, TrialRecord, score_of
+from ganflow.tune.records import Objectives, SweepFolder, TrialRecord, score_of
 from ganflow.tune.repeats import Repeats
 
 _INDIFFERENT = (
@@ -33,8 +34,14 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
     if plan.tune.search in ("random", "grid"):
         raise GanflowError(f"--from: {plan.tune.search} search learns nothing from other trials; use tune.search=tpe")
     record = old.read()
-    if (record.metric, record.mode) != (plan.metric, plan.mode):
-        how = f"{record.metric} {record.mode}, and this sweep is by {plan.metric} {plan.mode}; use tune.metric={record.metric}"
+    theirs = dict(record.objectives) or ({record.metric: record.mode} if record.mode else {})
+    if theirs != dict(plan.objectives):
+        changes = [f"tune.metric={record.metric}"]
+        if len(theirs) > 1 or len(plan.objectives) > 1:
+            names, modes = ", ".join(theirs), ", ".join(theirs.values())
+            changes = [f"tune.metric=[{names}]", f"tune.mode=[{modes}]"]
+        use = " ".join(map(shlex.quote, changes))
+        how = f"{_judged(theirs)}, and this sweep is by {_judged(plan.objectives)}; use {use}"
         raise GanflowError(f"--from: {old.sweep} was judged by {how}")
     repeats = Repeats.of(record)
     over = [trial for trial in repeats.searched(old.trials().values()) if trial.state in ("finished", "stopped")]
@@ -49,6 +56,10 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
         raise GanflowError(f"--from: no trial of {old.sweep} is one of this space; {why or 'none is over with a score'}")
     left = f"; {len(over) - len(used)} are not of this space ({why})" if why else ""
     return used, f"the searcher knows {plural(len(used), 'trial')} of {old.sweep}{left}"
+
+
+def _judged(objectives: Objectives) -> str:
+    return ", ".join(f"{metric} {mode}" for metric, mode in objectives.items())
 
 
 def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -> str:

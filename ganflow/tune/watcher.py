@@ -18,7 +18,7 @@ from ganflow.machine import broken
 from ganflow.runs.folders import RunFolder, is_running
 from ganflow.runs.journal import Journal, entries
 from ganflow.tune.display import Display
-from ganflow.tune.records import BUDGET, MACHINE, OVER, best_of
+from ganflow.tune.records import BUDGET, MACHINE, OVER, best_of, front_of
 from ganflow.tune.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
@@ -188,7 +188,8 @@ class Watcher(tune.Callback):
 
     def _is_over(self, number: int, state: str, error: str, cause: str = "") -> None:
         known = self.table.update(number, state=state, error=error, cause=cause)
-        names = ("score", "round", "place", "state", "error", *(["cause"] if cause else []))
+        several = ["scores"] if known.scores else []
+        names = ("score", *several, "round", "place", "state", "error", *(["cause"] if cause else []))
         self.table.folder.record(number, **{name: getattr(known, name) for name in names})
         self._warn(number)
         over = sum(t.over for t in self.table.searched())
@@ -224,16 +225,26 @@ class Watcher(tune.Callback):
             self._once(self.display.warn, f"trial {number}: {text}")
 
     def note_course(self) -> None:
-        """Write the search's best so far in the journal, by the number of trials that are over; and what `note_best` does."""
-        if best := best_of(self.table.searched(), self.mode):
-            self.journal.append(self._over, {"best": float(best.score or 0.0)})
+        """Write the search's best so far in the journal, by the number of trials that are over; with several metrics the size of
+        the Pareto front and the best of each; and what `note_best` does."""
+        searched, objectives = self.table.searched(), self.table.repeats.objectives
+        if front := front_of(searched, objectives):
+            every = {name: [score for t in front if (score := t.scores[name]) is not None] for name in objectives}
+            best = {f"{name}_best": (min if mode == "min" else max)(every[name]) for name, mode in objectives.items()}
+            self.journal.append(self._over, {"front": float(len(front)), **best})
+        elif not objectives and (known := best_of(searched, self.mode)):
+            self.journal.append(self._over, {"best": float(known.score or 0.0)})
         self.note_best()
 
     def note_best(self) -> None:
-        """Write in run.json the best so far, once one was confirmed the best of those."""
-        best = best_of(self.table.pooled(), self.mode)
+        """Write in run.json the best so far, once one was confirmed the best of those; or the Pareto front."""
+        trials, objectives = self.table.pooled(), self.table.repeats.objectives
         values: dict[str, Any] = {"over": self._over}
-        if best is not None:
+        if objectives:
+            runs_of = self.table.repeats.runs_of
+            front = [(t.number, runs_of(t)[0], t.scores) for t in front_of(trials, objectives)]
+            values["front"] = [{"trial": trial, "run": run, "scores": scores} for trial, run, scores in front]
+        elif best := best_of(trials, self.mode):
             run = self.table.repeats.runs_of(best)[0]
             more = {**({"run": run} if run != best.number else {}), **({} if best.packed is None else {"packed": best.packed})}
             values["best"] = {"trial": best.number, "score": best.score, "config": best.config, **more}

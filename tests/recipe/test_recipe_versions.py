@@ -20,9 +20,9 @@ TRAIN = {
 TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0}
 TUNE = {
     "metric": None, "mode": None, "trials": 16, "rounds": 0, "space": {}, "points": [], "search": "random", "seed": 0,
-    "grid_samples": 1, "seeds": 1, "quantile": None, "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
+    "grid_samples": 1, "population_size": 0, "seeds": 1, "quantile": None, "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
     "resample_probability": 0.25, "perturbation_factors": [0.8, 1.2], "resources": {"cpus": 1.0, "gpus": 0.0}, "concurrency": 0,
-    "retries": 2, "budget": {}, "stop": {}, "pack": 1, "confirm": 1, "executor": None,
+    "retries": 2, "budget": {}, "stop": {}, "pack": 1, "confirm": None, "executor": None,
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_password_that_was_kept_is_left_out(tmp_path):
         ("{pack: 2, scheduler: asha}", "tune.pack: packed trials play to their end together, which asha does not allow; use scheduler: none"),
         ("{confirm: -1}", "tune.confirm: -1 is below 0"),
         ("{confirm: 2}", "tune.confirm: trials that are not packed have the scores that they have by themselves; leave it out, or set tune.pack"),
-        ("{search: bayes}", "tune.search: unknown searcher 'bayes' (searchers: random, grid, tpe, gp, cmaes, hyperopt, optuna)"),
+        ("{search: bayes}", "tune.search: unknown searcher 'bayes' (searchers: random, grid, tpe, gp, cmaes, nsga2, hyperopt, optuna)"),
         ("{grace: 0}", "tune.grace: 0 is not above 0"),
         ("{grace: 1.01}", "tune.grace: 1.01 is above 1"),
         ("{interval: 0}", "tune.interval: 0 is not above 0"),

@@ -398,7 +398,8 @@ def test_names_and_what_cannot_be_gone_on_with(planned, command, tmp_path):
     ("change", "said"),
     [
         ("tune.resources={gpus: 1.5}", "1.5 GPUs cannot be given to a trial; use a fraction up to 1, or a whole number"),
-        ("tune.metric=frechet", "tune.metric: 'frechet' is not among what this recipe reports"),
+        ("tune.metric=frechet", "tune.metric: 'frechet' is a metric that this recipe does not evaluate; add it"),
+        ("tune.metric=frechett", "tune.metric: 'frechett' is not among what this recipe reports"),
         ("tune.stop={lost: 1}", "tune.stop: 'lost' is not among what this recipe reports"),
         ("tune.space={}", "there is nothing to search"),
     ],

@@ -9,12 +9,16 @@ import sys
 import textwrap
 
 import pytest
+from ray import cloudpickle
 from rich.console import Console
 
+from ganflow.runs.journal import Journal
 from ganflow.tune import display as module
 from ganflow.tune import table
 from ganflow.tune.display import Display
-from ganflow.tune.records import TrialRecord, best_of, ranking
+from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.tune.trials import TrialTable
+from ganflow.tune.watcher import Watcher
 
 KEYS = ["optimizer.lr", "loss"]
 
@@ -371,3 +375,20 @@ def test_the_live_table_without_a_trial():
         with Display("sweep-9", "frechet", "min", ["optimizer.lr"], 4, rounds=50) as display:
             display.note("a [note] in brackets")
     """)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_ray_can_keep_the_callbacks_of_a_sweep_on_a_terminal(tmp_path, monkeypatch):
+    """It pickles them before the first trial; what draws on a terminal holds locks."""
+    monkeypatch.setenv("TERM", "xterm")
+    folder = SweepFolder(tmp_path)
+    folder.update(kind="sweep", id="20260101-120000-0000")
+    with Display("s", "fid", "min", ["lr"], 2, stream=Terminal()) as display:
+        assert display._live is not None
+        watcher = Watcher(TrialTable(folder, {}, []), Journal(folder.journal), "min", display)
+        assert cloudpickle.loads(cloudpickle.dumps(watcher)).mode == "min"
+        watcher.journal.close()

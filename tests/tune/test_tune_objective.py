@@ -9,7 +9,7 @@ from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Component
 from ganflow.recipe import read_recipe
 from ganflow.testing import check_component
-from ganflow.tune.plan import Reports, find_objective
+from ganflow.tune.objectives import Reports, find_objectives
 
 RECIPE = """
 name: small
@@ -58,7 +58,7 @@ FRECHET = "[{use: frechet, samples: 100}, {use: modes, samples: 50}]"
 )
 def test_found(write, tune, metrics, found):
     """On a machine without the recipe's device."""
-    assert find_objective(write(tune, metrics)) == found
+    assert find_objectives(write(tune, metrics)) == dict([found])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_found(write, tune, metrics, found):
 )
 def test_refused_by_line(write, tune, metrics, said):
     with pytest.raises(RecipeError) as refused:
-        find_objective(write(tune, metrics))
+        find_objectives(write(tune, metrics))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     line = 13 if tune.startswith(("metric", "stop")) else 12
@@ -89,16 +89,16 @@ def test_refused_by_line(write, tune, metrics, said):
 def test_every_loss_of_the_space_must_report_it(write):
     recipe = write("metric: w_estimate; mode: min")
     others = [read_recipe(recipe.file, [f"loss={loss}"]) for loss in ("wasserstein", "hinge")]
-    assert find_objective(recipe, others[:1]) == ("w_estimate", "min")
+    assert find_objectives(recipe, others[:1]) == {"w_estimate": "min"}
     with pytest.raises(RecipeError, match="'w_estimate' is not reported by trials with loss: vanilla/hinge, which the space"):
-        find_objective(recipe, others)
+        find_objectives(recipe, others)
 
 
 def test_no_game_is_built_for_a_score(write, monkeypatch):
     from ganflow.engine import build
 
     monkeypatch.setattr(build, "build_game", None)
-    assert find_objective(write("trials: 2", FRECHET)) == ("frechet_100", "min")
+    assert find_objectives(write("trials: 2", FRECHET)) == {"frechet_100": "min"}
     with pytest.raises(TypeError):
         Reports(write("trials: 2", FRECHET)).names  # noqa: B018
 
@@ -129,13 +129,13 @@ def test_a_term_that_begins_late_has_a_name(workshop, write):
     workshop.install("lates", LATE)
     workshop.catalogue()
     recipe = read_recipe(write("metric: critic/late; mode: min").file, ["modifiers=[{use: late}]"])
-    assert find_objective(recipe) == ("critic/late", "min")
+    assert find_objectives(recipe) == {"critic/late": "min"}
 
 
 def test_a_metric_that_scores_nothing_is_passed_over(workshop, write):
     workshop.install("rulers", SILENT.replace('return {"mean": float(game.samples(4).mean()), "more": 0.0}', "return {}"))
     workshop.catalogue()
-    assert find_objective(write("trials: 2", "[{use: silent}, {use: modes, samples: 50}]")) == ("modes_50", "max")
+    assert find_objectives(write("trials: 2", "[{use: silent}, {use: modes, samples: 50}]")) == {"modes_50": "max"}
 
 
 SILENT = """
@@ -172,16 +172,16 @@ def register(offer):
 def test_a_metric_that_does_not_say_its_names_is_evaluated_once(workshop, write):
     workshop.install("rulers", SILENT)
     workshop.catalogue()
-    assert find_objective(write("trials: 2", "[{use: silent}]")) == ("mean", "max")
+    assert find_objectives(write("trials: 2", "[{use: silent}]")) == {"mean": "max"}
     with pytest.raises(GanflowError, match=r"'rulers' .* failed when the sweep's objective was looked for: .*no ruler"):
-        find_objective(write("trials: 2", "[{use: broken}]"))
+        find_objectives(write("trials: 2", "[{use: broken}]"))
 
 
 def test_a_first_round_that_diverges_has_names_all_the_same(write):
     recipe = write("metric: critic/wasserstein; mode: max")
     recipe.optimizers["critic"].settings.lr = 1e38
     recipe.train.seed = 1
-    assert find_objective(recipe) == ("critic/wasserstein", "max")
+    assert find_objectives(recipe) == {"critic/wasserstein": "max"}
 
 
 class Lying(Metric):
