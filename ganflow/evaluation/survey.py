@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganflow.contract.data import Data, Field, IterableData, StreamData, TensorData
+from ganflow.errors import GanflowError
 
 EXAMINED = 32
 """Examples that are looked at before a run begins."""
@@ -124,6 +125,21 @@ def doubts(data: Data, seen: dict[str, Seen], keys: Collection[str] = ()) -> lis
         more = "a critic knows them by heart within minutes; a few dozen are needed, hundreds are better"
         found.append(Doubt(f"data: {images} to train on: {more}"))
     return found
+
+
+def examined(data: Data, keys: Collection[str]) -> list[str]:
+    """Doubts about data that are about to be trained on, a sentence each.
+
+    Args:
+        keys: as of `doubts`.
+
+    Raises:
+        GanflowError: nothing can be learnt of them.
+    """
+    found = doubts(data, survey(data), keys)
+    if nothing := next((doubt for doubt in found if doubt.certain), None):
+        raise GanflowError(nothing.text)
+    return [doubt.text for doubt in found]
 
 
 def _helps(keys: Collection[str], first: str = "") -> str:

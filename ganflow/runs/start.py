@@ -10,7 +10,7 @@ from typing import Any
 
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.evaluation.survey import doubts, survey
+from ganflow.evaluation.survey import examined
 from ganflow.files import user_path
 from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
@@ -102,15 +102,9 @@ def start(
 
 
 def check_data(run: Run) -> None:
-    """Examine some of the data before a run begins, and print what is doubtful.
-
-    Raises:
-        GanflowError: nothing can be learnt of them.
-    """
-    for doubt in doubts(run.data, survey(run.data), vars(run.recipe.data.settings).keys()):
-        if doubt.certain:
-            raise GanflowError(doubt.text)
-        print_lines(f"ganflow: {doubt.text}", err=True)
+    """Examine some of the data before a run begins, and print what is doubtful; raises as `examined`."""
+    for text in examined(run.data, vars(run.recipe.data.settings).keys()):
+        print_lines(f"ganflow: {text}", err=True)
 
 
 def inherited(run: Run, root: Path) -> dict[str, Any] | None:

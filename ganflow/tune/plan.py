@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.survey import examined
 from ganflow.files import write_text
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune, read_recipe
@@ -86,6 +87,7 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     number = space.count(recipe.tune)
     if recipe.tune.search != "grid" and number < recipe.tune.trials:
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
+    recipe.notes += examined(reports.data, vars(recipe.data.settings).keys())
     plan = Plan(recipe, recipe.tune, space, objectives)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)

@@ -9,6 +9,7 @@ from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import FEW, doubts, survey
 from ganflow.recipe import read_recipe
 from ganflow.runs.start import start
+from ganflow.tune.plan import make_plan
 
 KEYS = ("range", "background")
 DRAWN = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -120,3 +121,15 @@ def test_a_run_refuses_one_level_and_says_what_else_is_doubtful(tmp_path, monkey
     np.save("x.npy", np.random.default_rng(0).random((20, 16, 16), np.float32))
     start(read_recipe("r.yaml"), tmp_path / "runs", quiet=True)
     assert "data.range=unit is for numbers from 0 to 1" in capsys.readouterr().err
+
+
+def test_so_does_a_sweep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tune = "tune: {trials: 2, metric: generator_loss, mode: min, space: {optimizer.lr: {uniform: [0.1, 0.2]}}}"
+    (tmp_path / "r.yaml").write_text(f"{RECIPE}{tune}\n")
+    np.save("x.npy", np.random.default_rng(0).random((20, 16, 16), np.float32))
+    (note,) = make_plan("r.yaml").recipe.notes
+    assert note.endswith("data.range=unit is for numbers from 0 to 1")
+    np.save("x.npy", np.full((20, 16, 16), 0.5, np.float32))
+    with pytest.raises(GanflowError, match="there is nothing to learn"):
+        make_plan("r.yaml")
