@@ -40,14 +40,17 @@ if TYPE_CHECKING:
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.errors import GanflowError, SettingsError
+    from ganflow.files import open_regular, user_path
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
         IMAGE_ENDINGS,
         IMAGE_ERRORS,
+        UnknownRange,
         image_error_text,
         image_tensor,
         is_grey,
         one_hot,
+        open_image,
         read_image,
         replacing_file,
         save_png,
@@ -65,12 +68,12 @@ __all__ = [
     "AddedTerms", "Batch", "Data", "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss",
     "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
     "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession",
-    "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
-    "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng",
-    "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
-    "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "part", "play",
-    "print_lines", "read_image", "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path",
-    "to_eight_bits", "whole_number", "write_output",
+    "UnknownRange", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path",
+    "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "figure_image", "find_run",
+    "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
+    "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
+    "open_regular", "part", "play", "print_lines", "read_image", "real_examples", "replacing_file", "resolved_recipe",
+    "save_png", "settings", "shown_path", "to_eight_bits", "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -86,10 +89,11 @@ _ROOMS = {
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "errors": "GanflowError SettingsError",
+    "files": "open_regular user_path",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (
-        "IMAGE_ENDINGS IMAGE_ERRORS image_error_text image_tensor is_grey one_hot read_image replacing_file "
-        "save_png to_eight_bits"
+        "IMAGE_ENDINGS IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "
+        "replacing_file save_png to_eight_bits"
     ),
     "pictures.images": "coloured_images image_grid image_sheet latent_map",
     "pictures.samples": "image_pairs real_examples",

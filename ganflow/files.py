@@ -8,8 +8,13 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+from ganflow.errors import GanflowError
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | _AT_ONCE
+_IRREGULAR = "not a regular file"
 
 
 def open_file(path: Path | str, flags: int) -> int:
@@ -18,11 +23,56 @@ def open_file(path: Path | str, flags: int) -> int:
     Raises:
         OSError: the file cannot be opened, is a link, or is no file.
     """
-    file = os.open(path, flags | _SAFELY, 0o666)
+    return _regular(path, os.open(path, flags | _SAFELY, 0o666))
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a file of the user's to read its bytes, never waiting for a named pipe or a device.
+
+    Links are followed, as to data that lie elsewhere. In a folder that may be a stranger's, `open_file` follows none.
+
+    Raises:
+        OSError: the file cannot be opened; with EINVAL, it is a folder, a pipe, a socket or a device ("not a regular file"), or
+            no file can have such a name.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device may already move it
+            raise OSError(errno.EINVAL, _IRREGULAR, str(path))
+        return open(path, "rb", opener=lambda name, flags: _regular(name, os.open(name, flags | _AT_ONCE)))
+    except ValueError as error:  # a NUL in it
+        raise OSError(errno.EINVAL, f"no file has such a name ({error})", str(path)) from None
+
+
+def _regular(path: Path | str, file: int) -> int:
+    """The open file, closed and refused unless it is a regular one."""
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise OSError(errno.EINVAL, _IRREGULAR, str(path))
     return file
+
+
+def user_path(key: str, text: str, folder: Path | None = None) -> Path:
+    """The path of the user's that a key of a recipe names, below `folder` if it is relative; "~" in front is a user's folder.
+    There need be nothing.
+
+    Raises:
+        GanflowError: it can be no path: there is no such user, it is too long, holds a NUL, or is a link that leads to itself.
+    """
+    text_shown = repr(text) if len(text) <= 70 else f"{text[:50]!r} … ({len(text)} characters)"
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text:
+        user, _, _ = text.partition("/")
+        raise GanflowError(f"{key}: {text_shown}: there is no user {user[1:]!r}; for a folder here that is called so, write "
+                           f"./{user}")  # fmt: skip
+    path = Path(expanded) if folder is None else folder / expanded
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            return path  # whoever reads it says what is missing
+        why = error.strerror if isinstance(error, OSError) else "it holds a NUL, or half a character"
+        raise GanflowError(f"{key}: {text_shown} cannot be a path: {why}") from None
+    return path
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:

@@ -34,6 +34,7 @@ COMMANDS = {
     "check": ("recipes", "find every mistake in recipes, train nothing"),
     "show": ("recipes", "print a recipe with every default filled in"),
     "recipes": ("recipes", "list the recipes that come with ganflow, or copy one"),
+    "data": ("data", "show what a recipe's data, or a folder's images, are"),
     "plugins": ("plugins", "list the installed plugins, their components and keys"),
     "tune": ("train", "search a recipe's keys over a Ray cluster"),
     "runs": ("runs", "list the runs, or show one"),

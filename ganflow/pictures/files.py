@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
-from ganflow.files import replacing
+from ganflow.files import open_regular, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # what Pillow raises for bad files
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
 
@@ -56,7 +56,7 @@ def read_image(path: Path, channels: int) -> Tensor:
         GanflowError: there is no such file, it is no image, or not one of labels.
     """
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             upright = ImageOps.exif_transpose(opened)
             return image_tensor(to_eight_bits(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def read_image(path: Path, channels: int) -> Tensor:
 
 def is_grey(path: Path) -> bool:
     """Tell whether a file's image has no colours."""
-    with Image.open(path) as opened:
+    with open_image(path) as opened:
         return opened.mode in ("1", "L", "LA", "La", "I", "I;16", "F")
 
 
@@ -109,17 +109,58 @@ def image_error_text(error: BaseException) -> str:
     return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
 
 
-def to_eight_bits(image: Image.Image, channels: int) -> Image.Image:
-    """In colour (3 channels) or grey (1), 8 bits a channel, transparency over white."""
+class UnknownRange(ValueError):
+    """Pixels whose numbers do not say what is black and what is white.
+
+    Attributes:
+        low, high: the numbers that there are.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(f"pixels of 32 bits between {low:g} and {high:g}, whose range is not known")
+        self.low, self.high = float(low), float(high)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file with Pillow, as it is. A named pipe or a device is not waited for.
+
+    Raises:
+        one of IMAGE_ERRORS: it is no image, a damaged one, or no regular file.
+    """
+    with open_regular(path) as file, Image.open(file) as image:
+        yield image
+
+
+def to_eight_bits(
+    image: Image.Image, channels: int, limits: tuple[float, float] | None = None, background: str = "white"
+) -> Image.Image:
+    """In colour (3 channels) or grey (1), 8 bits a channel.
+
+    Args:
+        limits: the numbers of black and white in the file; None for the lowest and the highest of its type.
+        background: colour that transparent pixels lie over, as Pillow names it: "white", "#8080ff".
+
+    Raises:
+        UnknownRange: (a ValueError) pixels of 32 bits, or floating-point ones, whose limits are not known.
+    """
     mode = "RGB" if channels == 3 else "L"
-    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert(mode)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+    if image.mode == "F" or image.mode.startswith("I"):  # one channel of grey, which convert() would clip
+        values = np.asarray(image).astype(np.float64)
+        low, high = limits or (0.0, 65535.0)
+        if limits is None and (image.mode == "F" or (image.mode == "I" and not 255 < values.max() <= high)):
+            raise UnknownRange(values.min(), values.max())
+        return Image.fromarray(((values - low) / (high - low) * 255 + 1e-6).clip(0, 255).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         over = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert(mode)
-    return image.convert(mode)
+        image = Image.alpha_composite(Image.new("RGBA", over.size, background), over)
+    image = image.convert(mode)
+    return image.point(_stretched(*limits) * channels) if limits else image
+
+
+def _stretched(low: float, high: float) -> list[int]:
+    """The 8 bits that each of 256 numbers becomes where black and white are these."""
+    return [int(max(0.0, min(255.0, (value - low) / (high - low) * 255 + 1e-6))) for value in range(256)]
 
 
 def gif(
@@ -166,7 +207,7 @@ def captioned(picture: Image.Image, text: str) -> Image.Image:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             return file.copy() if file.mode == "L" else file.convert("RGB")
     except (OSError, UnidentifiedImageError):
         raise GanflowError(f"cannot read {path} as a picture; remove it and try again") from None

@@ -12,7 +12,7 @@ from ganflow.plugins import Catalogue, Chosen, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.values import References, convert, longest_key, refers
+from ganflow.recipe.values import References, convert, longest_key, no_yaml, refers
 from ganflow.recipe.yaml import Node, Problems, Refused, join, lines, node_of, shown
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
@@ -106,9 +106,13 @@ class RecipeBuilder:
     def _is(self, form: type, node: Node, problem: str) -> bool:
         """Check that a sound node is a list or a mapping."""
         if not node.bad and not isinstance(node.value, form):
-            self.problems.add(node.line, problem)
+            self._report(node, *(node.trouble or [problem]))
             node.bad = True
         return not node.bad
+
+    def _report(self, node: Node, *texts: str) -> None:
+        for text in texts:
+            self.problems.add(node.line, text)
 
     def _lay_out_parts(self, sections: dict[str, Node], section: str) -> None:
         node = sections[section]
@@ -186,7 +190,8 @@ class RecipeBuilder:
         try:
             node.component = self.catalogue.find(role, use.value)
         except UnknownComponent as error:
-            return use.line, " ".join(str(error).split())
+            self._report(use, *use.trouble[1:])
+            return use.line, use.trouble[0] if use.trouble else " ".join(str(error).split())
         if "/" not in use.value and (rivals := self.catalogue.rivals(node.component)):
             others = " or ".join(f"{c.qualified} ({origin(c.distribution, c.version)})" for c in rivals)
             meant = f"{role} '{use.value}' means the built-in {node.component.qualified}"
@@ -300,6 +305,9 @@ class RecipeBuilder:
             self.parts[slot] = chosen
             return chosen.settings
         if node.spoilt():
+            raise Refused
+        if troubles := no_yaml(node, key.type):
+            self._report(node, *troubles)
             raise Refused
         value = convert(settings, key, node)
         if troubles := list(check(key, value)):

@@ -1,11 +1,14 @@
 """Overrides: what the command line changes in a recipe.
 
-    train.rounds=50  modifiers[0].c=0.02   set a key (the value is YAML; a list may be indexed with .0 too)
+    train.rounds=50  modifiers[0].c=0.02   set a key (a list may be indexed with .0 too)
     critic=mlp  critic.use=mlp             switch a component: the keys that the recipe gave the old one are dropped
     critic={use: mlp, width: 64}           replace a whole section
     +modifiers={use: ema}  +metrics=swd  +trackers=tensorboard    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
     tune.space.optimizer.lr={…}            the domain of optimizer.lr
+
+A value is text as it was typed (data.path=photos #1), unless it is in quotes, or is a YAML mapping, list, number, boolean or
+null and the key takes that: data.path=2024 is text, for a path is nothing else. Nothing at all is null.
 
 Their order matters only where two set the same thing: the last one wins. Whole sections are replaced first, then
 their keys are set, then items are removed from lists, so an index always means the list as the recipe has it.
@@ -29,8 +32,9 @@ from ganflow.errors import RecipeError, did_you_mean
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
 from ganflow.recipe.values import longest_key, steps
-from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, read_yaml, shown
+from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown
 
+_QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 _WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
 
@@ -74,6 +78,8 @@ def assignments(arguments: Sequence[str]) -> dict[str, Any]:
     for override in parsed:
         if override.sign:
             problems.add(COMMAND_LINE, f"{shown(override.sign + override.path)} is not key=value")
+        for trouble in override.value.trouble:
+            problems.add(COMMAND_LINE, trouble)
     if problems:
         raise RecipeError(problems)
     return {override.path: override.value.plain() for override in parsed}
@@ -107,12 +113,31 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
     if not form or found is None or (form["sign"] == "~") != (form["value"] is None):
         problems.add(line, f"{shown(text)} is not an override; write key=value, +list=item or ~key")
         return None
-    value = read_yaml(form["value"] or "", problems, form["path"], line)
+    value = _value(form["value"] or "", problems, form["path"], line)
     if value is None:
         return None
     if found[:2] == ["tune", "space"] and len(found) > 2:
         found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
     return Override(form["sign"], form["path"], found, value)
+
+
+def _value(text: str, problems: Problems, path: str, line: int) -> Node | None:
+    """The node of a value that was typed, text to a key of text; None, and problems, where it is no value at all."""
+    found = Problems(problems.file)
+    node = read_yaml(text, found, path, line)
+    quoted = _QUOTED.fullmatch(text) is not None
+    unwritable = text.strip() == MISSING or any("\ud800" <= c <= "\udfff" for c in text)
+    if found and (quoted or unwritable):
+        problems.extend(problem for problem in found if problem not in problems)
+        return None
+    if found or node is None:
+        return Node(text, line, text, trouble=tuple(problem.text for problem in found))
+    if quoted:
+        return node
+    if not isinstance(node.value, (dict, list)) and isinstance(scalar(text.strip()), str):  # a YAML comment would be cut off
+        return Node(text, line, text)
+    node.typed = Typed(text) if text.strip() else None
+    return node
 
 
 def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> list[list[str | int]]:

@@ -7,12 +7,14 @@ import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ganflow.addresses import bare
 from ganflow.errors import GanflowError, RecipeError
+from ganflow.files import open_regular
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
 from ganflow.recipe.build import RecipeBuilder
@@ -136,8 +138,10 @@ class Draft:
             raise RecipeError(problems)
         return recipe
 
-    def to_yaml(self) -> str:
+    def to_yaml(self, catalogue: Catalogue | None = None) -> str:
         """The text of the recipe, changes included; references are kept, and nothing is filled in but its name."""
+        with suppress(GanflowError):  # keys of text make known which changes are text
+            self.build(catalogue=catalogue)
         return to_yaml({"name": self.name, "recipe_version": self.version, **self.root.plain()})
 
 
@@ -195,7 +199,8 @@ def locate(source: str | Path) -> Path:
         if path.is_dir():
             raise GanflowError(f"{source} is a folder, not a recipe; name a file in it")
         if path.exists():
-            return path  # a pipe, say
+            what = "is no file, but a pipe, a socket or a device"
+            raise GanflowError(f"{shown(str(source))} {what}; write the recipe to a file, and name that")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise GanflowError(f"{shown(str(source))} cannot be a recipe's path: {why}") from None
@@ -205,7 +210,7 @@ def locate(source: str | Path) -> Path:
 
 def _load(path: Path, file: str) -> str:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             data = stream.read(LARGEST + 1)
     except OSError as error:
         raise GanflowError(f"cannot read {file}: {error.strerror}") from None

@@ -9,6 +9,7 @@ An override is every stage's, or one's: `train.seed=1`, `stackgan_stage1_birds.t
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def _stage(node: Node, number: int, whole: Draft, beside: Path) -> Draft:
     if not isinstance(node.value, str):
         raise GanflowError(f"{whole.problems.file}:{node.line}: {node} is not a stage; name a recipe, or write one out")
     file = beside / node.value
-    return draft(file if file.is_file() else node.value)
+    return draft(file if os.path.exists(file) and not os.path.isdir(file) else node.value)
 
 
 def _name(of: Draft) -> str:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganflow.contract.settings import Key, keys
 from ganflow.errors import PluginError, did_you_mean
-from ganflow.recipe.yaml import Node, Problems, Refused, join, scalar, shown
+from ganflow.recipe.yaml import Node, Problems, Refused, Typed, join, scalar, shown
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d+\])*", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
@@ -53,16 +53,22 @@ def convert(settings: type, key: Key, node: Node) -> Any:
     """
     if any("${" in text for text in _texts(node)):
         raise Refused("a value cannot contain '${' as plain text")
-    for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
-        value = node.plain(leaf)
-        schema = OmegaConf.structured(_alone(settings, key.name))
-        try:
-            OmegaConf.update(schema, key.name, value, merge=False)
-            made = cast("dict[str, Any]", OmegaConf.to_container(schema, resolve=False))[key.name]
-        except (OmegaConfBaseException, OverflowError):
-            continue
-        if _faithful(value, made):
-            return made
+    typed = [one.typed for one in _all(node) if one.typed is not None and "${" not in one.typed.text]
+    for meant in (False, True) if typed else (False,):
+        for one in typed:
+            one.meant = meant
+        for leaf in (lambda node: node.value, _exponents_as_integers, _integers_as_floats):
+            value = node.plain(leaf)
+            schema = OmegaConf.structured(_alone(settings, key.name))
+            try:
+                OmegaConf.update(schema, key.name, value, merge=False)
+                made = cast("dict[str, Any]", OmegaConf.to_container(schema, resolve=False))[key.name]
+            except (OmegaConfBaseException, OverflowError):
+                continue
+            if _faithful(value, made):
+                return made
+    for one in typed:
+        one.meant = False
     raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
 
 
@@ -99,6 +105,17 @@ def _faithful(written: Any, made: Any) -> bool:
     if isinstance(written, str):
         return isinstance(made, (str, Enum, Path))
     return type(written) is type(made) or (type(written) is int and type(made) is float)
+
+
+def no_yaml(node: Node, type_: Any) -> list[str]:
+    """Problems of overrides in a key's value that are not the YAML that they seem; none of one that is text for the key."""
+    return [text for one in _all(node) if one is not node or str not in _alternatives(type_) for text in one.trouble]
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for _, child in node.children():
+        yield from _all(child)
 
 
 def _texts(node: Node) -> Iterator[str]:
@@ -177,8 +194,8 @@ def refers(node: Node) -> bool:
 class References:
     """Replaces references by values, in the tree itself.
 
-    A value that is one reference gets the other's type: a number stays a number. A reference within a longer text becomes the
-    other key's text. Sections cannot be referred to, lists of single values can.
+    A value that is one reference gets the other's type, so that a number stays a number, or its text where the key takes text. A
+    reference within a longer text becomes the other key's text. Sections cannot be referred to, lists of single values can.
     """
 
     def __init__(self, root: Node, problems: Problems) -> None:
@@ -212,6 +229,8 @@ class References:
             if whole := REFERENCE.fullmatch(text):
                 found = self._find(whole[1])
                 node.value, node.text, node.quoted = _at_line(found, node.line), found.text, found.quoted
+                text = found.typed.text if found.typed else found.text
+                node.typed = None if isinstance(found.value, (str, list)) or not text else Typed(text)
             else:
                 node.value = node.text = REFERENCE.sub(lambda match: self._text(match[1]), text)
                 node.quoted = True

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from ganflow.plugins import Component
 
 COMMAND_LINE = 0  # the "line" of an override's value
+MISSING = "???"  # to OmegaConf: no recipe can hold this text
+
+
+class Typed:
+    """An override's value as it was typed. Copies of its node share it: what one of them turns out to be, all are.
+
+    Attributes:
+        meant: a key took it as this text, and not as the YAML that it also is.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text, self.meant = text, False
+
+    def __deepcopy__(self, memo: object) -> Typed:
+        return self
 
 
 @dataclass
@@ -33,6 +48,8 @@ class Node:
         default: filled in from the settings class.
         bad: a problem with it has been reported: nothing more is to be said of it.
         component: of a section, once it is found.
+        typed: of an override whose value is YAML and no text: what a key of text takes instead.
+        trouble: why an override's value is not the YAML that it looks like: problems where the key takes no text.
     """
 
     value: Any
@@ -42,6 +59,8 @@ class Node:
     default: bool = False
     bad: bool = False
     component: Component | None = None
+    typed: Typed | None = None
+    trouble: tuple[str, ...] = ()
 
     def children(self) -> Iterator[tuple[str | int, Node]]:
         """(key or index, node) pairs; none for a single value."""
@@ -51,7 +70,9 @@ class Node:
             yield from enumerate(self.value)
 
     def plain(self, leaf: Callable[[Node], Any] = lambda node: node.value) -> Any:
-        """Plain dicts, lists and single values; each of the latter as `leaf` gives it."""
+        """Plain dicts, lists and single values; each of the latter as `leaf` gives it; what was meant as text, as such."""
+        if self.typed is not None and self.typed.meant:
+            return self.typed.text
         if isinstance(self.value, dict):
             return {key: child.plain(leaf) for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -65,7 +86,7 @@ class Node:
     def section(self) -> dict[str, Node] | None:
         """The keys of a component's section, which may be written as its bare name; None for anything else."""
         if isinstance(self.value, str):
-            self.value = {"use": Node(self.value, self.line, self.text, self.quoted)}
+            self.value = {"use": Node(self.value, self.line, self.text, self.quoted, trouble=self.trouble)}
         return self.value if isinstance(self.value, dict) else None
 
     def __str__(self) -> str:
@@ -261,8 +282,8 @@ class _Document:
         quoted = event.style is not None
         node = Node(text if quoted else scalar(text), line, text, quoted)
         trouble = None
-        if text == "???":
-            trouble = "'???' is not a value"
+        if text == MISSING:
+            trouble = f"'{MISSING}' is not a value"
         elif isinstance(node.value, float) and not math.isfinite(node.value):
             trouble = f"{node} is not a finite number"
         elif isinstance(node.value, int) and not -(2**63) <= node.value < 2**63:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganflow.errors import GanflowError
-from ganflow.files import replacing
+from ganflow.files import open_regular, replacing
 
 FORMAT = 1
 BEST = "best.safetensors"
@@ -55,6 +55,7 @@ class Checkpoint:
 def read(path: Path) -> Checkpoint:
     """Read and verify a checkpoint; raises Damaged, saying how, and FileNotFoundError where there is none."""
     try:
+        open_regular(path).close()  # safetensors would wait for a pipe
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shlex
 import shutil
@@ -84,7 +85,7 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Tell whether there is a run in it."""
-        return (self.path / FILE).exists()
+        return os.path.exists(self.path / FILE)  # False for what can be no path, too
 
     def read(self) -> RunRecord:
         """Read run.json; raises DamagedRecord (a GanflowError) where that is not possible."""
@@ -316,8 +317,8 @@ def _find(run: str, root: Path) -> RunFolder:
         if not first.is_run():
             raise GanflowError(f"no trial {number} of {above.path.name} was begun (ganflow sweeps show {above.reference()})")
         return first
-    if (Path(run) / FILE).exists():
-        return RunFolder(Path(run).absolute())
+    if (folder := RunFolder(Path(run).absolute())).is_run():
+        return folder
     runs = list(all_runs(root))
     if not runs:
         raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")

@@ -10,6 +10,9 @@ from typing import Any
 
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.evaluation.survey import doubts, survey
+from ganflow.files import user_path
+from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
@@ -89,12 +92,25 @@ def start(
     options = RunOptions(quiet, follower=send(recipe, root) if send else None)
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
+        check_data(run)
         start_from = inherited(run, root)
         folder = folders.create(root, recipe.name)
         fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
             after.update(next=str(folder.path))
         return Session(run, run.results(Position(folder)), folder, held.pop_all()).finish()
+
+
+def check_data(run: Run) -> None:
+    """Examine some of the data before a run begins, and print what is doubtful.
+
+    Raises:
+        GanflowError: nothing can be learnt of them.
+    """
+    for doubt in doubts(run.data, survey(run.data), vars(run.recipe.data.settings).keys()):
+        if doubt.certain:
+            raise GanflowError(doubt.text)
+        print_lines(f"ganflow: {doubt.text}", err=True)
 
 
 def inherited(run: Run, root: Path) -> dict[str, Any] | None:
@@ -119,11 +135,11 @@ def _source(source: str, root: Path) -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged.
     """
-    file = Path(source)
+    file = user_path("train.start_from", source)
     if file.suffix == ".safetensors" and file.is_file():
         return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
     try:
-        return find_checkpoint(folders.find_run(source, root))
+        return find_checkpoint(folders.find_run(str(file) if source.startswith("~") else source, root))
     except NewestDamaged as error:
         this = shlex.quote(f"train.start_from={folders.here(error.instead)}")
         raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None

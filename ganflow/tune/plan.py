@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,7 +176,7 @@ def find(name: str, root: Path) -> SweepFolder:
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
-    found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if p.is_dir()]
+    found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     there = [f for f in found if f.is_run()]
     if not there:
         if found and found[0].records.exists():

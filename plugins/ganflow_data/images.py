@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
-from ganflow_layers.framing import Transform
+from ganflow_layers.framing import Transform, frames_in
 from ganflow_layers.split import split
 from torch import Tensor
 
@@ -23,29 +23,38 @@ from ganflow import (
     GanflowError,
     StreamData,
     TensorData,
+    UnknownRange,
     class_field,
     image_error_text,
     print_lines,
+    user_path,
 )
+
+_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
+"""Endings of files that may have several pages or frames."""
+COUNTED = 1000
 
 
 def image_folder(
     path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
-    in_memory: str,
+    in_memory: str, frames: str = "first",
 ) -> Data:  # fmt: skip
     """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
     Args:
         skip: leave out what cannot be read.
         labelled: whether sub-folders are classes.
+        frames: "all" for an image of every page or frame, "first" for one of each file.
 
     Raises:
         GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
     """
-    folder = Path(path).expanduser()
+    folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
-    data = Images(folder, files, transform, skip, labelled, held_out)
-    small = len(files) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
+    pages = count_frames(folder, files, frames == "all")
+    pages = pages if frames == "all" else {}
+    data = Images(folder, files, transform, skip, labelled, held_out, pages)
+    small = (len(files) + sum(pages.values())) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 
@@ -55,21 +64,37 @@ def classes_of(files: Sequence[str]) -> list[str]:
     return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
 
 
+def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
+    """Pages or frames after the first, by file. Where they are not used, print how many there are in up to COUNTED files."""
+    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        looked_at = several if used else several[:COUNTED]
+        counts = pool.map(lambda file: frames_in(folder / file) - 1, looked_at)
+        more = {file: count for file, count in zip(looked_at, counts, strict=True) if count > 0}
+    if more and not used:
+        files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
+        left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
+        print_lines(f"ganflow: {files_have} several: {left}", err=True)
+    return more
+
+
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
 
     def __init__(
-        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float
-    ) -> None:
+        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float,
+        pages: Mapping[str, int],
+    ) -> None:  # fmt: skip
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
         self._folder, self._skip, self._transform = folder, skip, transform
         train, kept = split(len(files), held_out, str(folder))
-        self._train, self._kept = [files[i] for i in train], [files[i] for i in kept]
+        self._pages = pages
+        self._train, self._kept = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
         self.size = len(self._train)
         self.fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
         self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
         if self._classes:
-            self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file in self._train]))
+            self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
         self.skipped: list[str] = []
         self._lock = threading.Lock()
 
@@ -83,8 +108,8 @@ class Images(StreamData):
         return self._decoded(self._kept)
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        file = self._train[index]
-        image = self._decode(file, rng)
+        file, frame = self._train[index]
+        image = self._decode(file, frame, rng)
         if image is None:
             return None
         return {"real": image, "label": torch.tensor(self._label(file))} if self._classes else {"real": image}
@@ -103,17 +128,25 @@ class Images(StreamData):
     def _label(self, file: str) -> int:
         return self._classes[file.partition("/")[0]]
 
-    def _decoded(self, files: list[str]) -> dict[str, Tensor]:
+    def _frames(self, files: Iterable[str]) -> list[tuple[str, int]]:
+        """Files and their frames, in this sequence."""
+        return [(file, frame) for file in files for frame in range(1 + self._pages.get(file, 0))]
+
+    def _decoded(self, wanted: list[tuple[str, int]]) -> dict[str, Tensor]:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            read = [(image, file) for image, file in zip(pool.map(self._decode, files), files, strict=True) if image is not None]
+            images = pool.map(lambda each: self._decode(*each), wanted)
+            read = [(image, file) for image, (file, _) in zip(images, wanted, strict=True) if image is not None]
         made = {"real": torch.stack([image for image, _ in read]) if read else torch.empty(0, *self.shape)}
         if self._classes:
             made["label"] = torch.tensor([self._label(file) for _, file in read], dtype=torch.int64)
         return made
 
-    def _decode(self, file: str, rng: torch.Generator | None = None) -> Tensor | None:
+    def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
         try:
-            return self._transform(self._folder / file, rng)
+            return self._transform(self._folder / file, rng, frame)
+        except UnknownRange as error:
+            raise GanflowError(f"data.range: {self._folder / file} has {error}; say which numbers are black and white: "
+                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
         except IMAGE_ERRORS as error:
             if not self._skip:
                 raise GanflowError(
@@ -128,4 +161,5 @@ class Images(StreamData):
 
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
-        return digest_of_files(self._folder, self._train, repr(self._transform))
+        files = list(dict.fromkeys(file for file, _ in self._train))
+        return digest_of_files(self._folder, files, repr(self._transform) + (" of all frames" if self._pages else ""))

@@ -9,7 +9,7 @@ import torch
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import GanflowError, TensorData
+from ganflow import GanflowError, TensorData, open_regular, user_path
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
@@ -25,7 +25,7 @@ def tensor_file(
     Raises:
         GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit the keys.
     """
-    file = Path(path).expanduser()
+    file = user_path("data.path", path)
     found = read(file)
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
@@ -54,7 +54,7 @@ def labels_in(found: dict[str, Tensor], file: Path, labels: str) -> Tensor:
     """The tensor of that name, taken out of what was found in the file, or the one of another file."""
     if labels and labels in found:
         return found.pop(labels)
-    other = Path(labels).expanduser()
+    other = user_path("data.labels", labels)
     if other.suffix not in SUFFIXES:
         names = f"which holds {', '.join(found)}" if any(found) else "whose one tensor has no name"
         raise GanflowError(f"data.labels: {labels!r} is no tensor in {file}, {names}; nor is it a {' or '.join(SUFFIXES)} file")
@@ -91,8 +91,13 @@ def _says(file: Path, name: str) -> str:
 
 def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
     """The tensors of a file by name; the one of a .npy file is called ''. `key` opens the errors."""
-    if not file.is_file():
-        raise GanflowError(f"{key}: {file} is not a file" if file.exists() else f"{key}: there is no file {file}")
+    try:
+        open_regular(file).close()  # what reads it would wait for a pipe
+    except FileNotFoundError:
+        raise GanflowError(f"{key}: there is no file {file}") from None
+    except OSError as error:
+        what = "is not a file" if file.is_dir() else f"cannot be read: {error.strerror}"
+        raise GanflowError(f"{key}: {file} {what}") from None
     try:
         if file.suffix == ".npy":
             return {"": _tensor(np.load(file, allow_pickle=False))}

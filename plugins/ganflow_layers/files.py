@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganflow import GanflowError
+from ganflow import GanflowError, open_regular, print_lines
 
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
+"""Files that count as images where a recipe does not say which."""
+_HEIF = (".heic", ".heif")  # of telephones; Pillow reads them by a package of its own
+_OTHERS = {
+    ".apng", ".arw", ".cr2", ".dds", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pcx", ".pgm",
+    ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
+}  # fmt: skip
+"""Files that seem to be images, and are left out where a recipe does not name them."""
 RESIDENT_BYTES = 2**28
 """Images that take no more, and are not augmented, are kept in memory."""
 CONTENT_BYTES = 2**28  # files up to here are fingerprinted by every byte
 
 
 def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
-    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed."""
+    """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed. Others that seem images are
+    counted in a line that is printed.
+
+    Raises:
+        GanflowError: the folder is missing, cannot be read, or has no images.
+    """
     wanted = {"." + e.lower().lstrip(".") for e in extensions}
-    found, seen = [], set()
+    unreadable = set(_HEIF) if wanted & set(_HEIF) and not _reads_heif() else set()
+    found, seen, others = [], set(), Counter[str]()
 
     def refuse(error: OSError) -> None:
         raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
@@ -35,11 +50,47 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
             continue
         seen.add(real)
         here = Path(parent).relative_to(folder)
-        found += [(here / n).as_posix() for n in names if not n.startswith(".") and Path(n).suffix.lower() in wanted]
+        for name in names:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in wanted - unreadable:
+                found.append((here / name).as_posix())
+            else:
+                others[suffix] += 1
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
-        raise GanflowError(f"data.path: no images {where}; files that count: {', '.join(sorted(wanted))}")
+        there = f"there are {_counted(others)}" if others else "there are no files"
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted)}"
+        raise GanflowError(f"data.path: no images {where}, {there}; {count}")
+    if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted)}", err=True)
     return sorted(found)
+
+
+def _counted(files: Counter[str]) -> str:
+    """ "3 .heic, 1 .txt"."""
+    return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
+
+
+def _how(files: Counter[str], wanted: set[str]) -> str:
+    """Ways to use files that were left out, where there are any."""
+    ways = []
+    if any(suffix in wanted for suffix in files):
+        ways.append("pip install 'ganflow[heif]' reads .heic")
+    if more := sorted(suffix for suffix in files if suffix in _OTHERS):
+        ways.append(f"data.extensions=[{', '.join(more)}] takes these, if Pillow reads them")
+    return "".join(f"; {way}" for way in ways)
+
+
+def _reads_heif() -> bool:
+    """Teach Pillow to read HEIF, where the package for that is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
@@ -49,5 +100,14 @@ def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
     sha = hashlib.sha256(treatment.encode())
     for file, stat in zip(files, stats, strict=True):
         sha.update(f"\0{file}\0{stat.st_size}\0".encode())
-        sha.update((folder / file).read_bytes() if by_content else str(stat.st_mtime_ns).encode())
+        sha.update(_content(folder / file) if by_content else str(stat.st_mtime_ns).encode())
     return sha.hexdigest()[:16]
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file; none of what is no regular one, such as a named pipe."""
+    try:
+        with open_regular(file) as opened:
+            return opened.read()
+    except OSError:
+        return b""

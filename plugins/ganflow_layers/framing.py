@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganflow import image_tensor, to_eight_bits
+from ganflow import IMAGE_ERRORS, image_tensor, open_image, to_eight_bits
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,46 @@ class Framing:
         return Cut(scaled, (left, top, left + self.size, top + self.size), mirrored)
 
 
+def frames_in(file: Path) -> int:
+    """The number of pages or frames in an image file; 1 where it cannot be read: that shows when it is."""
+    try:
+        with open_image(file) as opened:
+            return int(getattr(opened, "n_frames", 1))
+    except IMAGE_ERRORS:
+        return 1
+
+
 @dataclass(frozen=True)
 class Transform(Framing):
-    """From a picture of any size and mode to a tensor (channels, size, size) in [-1, 1]."""
+    """From a picture of any size and mode to a tensor (channels, size, size) in [-1, 1].
+
+    Attributes:
+        channels: 3 for colour, 1 for grey.
+        limits: the numbers of black and white in the files; None for those of a file's type.
+        background: colour that transparent pixels lie over.
+    """
 
     channels: int
+    limits: tuple[float, float] | None = None
+    background: str = "white"
 
-    def __call__(self, file: Path, rng: torch.Generator | None = None) -> Tensor:
+    def __repr__(self) -> str:
+        """Part of a data set's fingerprint: what is as it always was is not in it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = [f.name for f in fields(self) if f.default is MISSING or values[f.name] != f.default]
+        return f"Transform({', '.join(f'{name}={values[name]!r}' for name in changed)})"
+
+    def __call__(self, file: Path, rng: torch.Generator | None = None, frame: int = 0) -> Tensor:
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.
+
+        Args:
+            frame: of several in the file, which one.
 
         Raises:
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
-        with Image.open(file) as opened:
-            image = to_eight_bits(ImageOps.exif_transpose(opened), self.channels)
+        with open_image(file) as opened:
+            if frame:
+                opened.seek(frame)
+            image = to_eight_bits(ImageOps.exif_transpose(opened), self.channels, self.limits, self.background)
         return image_tensor(self.cut(image.width, image.height, rng).of(image))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ganflow import GanflowError, evaluating, find_run, fork_rng, load_game
+from ganflow import GanflowError, evaluating, find_run, fork_rng, load_game, user_path
 from ganflow_metrics.classifier import digits_classifier
 
 if TYPE_CHECKING:
@@ -179,9 +179,10 @@ def features_of_run(data: Data, player: str, run: str, layer: str) -> Extractor:
     Raises:
         GanflowError: there is no such run, or it is about examples of another shape.
     """
-    if not (Path(run) / "run.json").is_file():  # a name or an id would mean another run, or none, in another folder
+    here = user_path(f"features: {player}: run", run)  # a name or an id would mean another run, or none, in another folder
+    if not (here / "run.json").is_file():
         raise GanflowError(f"features: {player}: {run} is not the folder of a run; give its path{_path_of(run)}")
-    game = load_game(find_run(run, Path("runs")))
+    game = load_game(find_run(str(here), Path("runs")))
     if game.data.shape != data.shape:
         sizes = [" × ".join(map(str, shape)) for shape in (game.data.shape, data.shape)]
         raise GanflowError(f"run {run} is about examples of {sizes[0]}, and those of data {data.name} are {sizes[1]}: use a run "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from ganflow_layers.cache import cache_key, cached, folder
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-from ganflow import GanflowError
+from ganflow import GanflowError, open_regular, user_path
 from ganflow_metrics.extractors import Extractor, digest_of_state
 
 if TYPE_CHECKING:
@@ -207,14 +206,14 @@ def load_inception(path: str | None) -> Inception:
     Raises:
         GanflowError: there is no such file, or it is another one.
     """
-    file = Path(path).expanduser() if path else folder() / FILE
+    file = user_path("weights", path) if path else folder() / FILE
     advice = f"get {FILE} (of torch-fidelity's release 'weights-inception'), and put it into {folder()}, or name it: weights=FILE"
     try:
-        content = file.read_bytes() if file.is_file() else None  # not what never ends
+        with open_regular(file) as opened:
+            content = opened.read()
     except OSError:
-        content = None
-    if content is None:
-        raise GanflowError(f"features: inception needs the network's weights, and {file} is no file that can be read; {advice}")
+        raise GanflowError(f"features: inception needs the network's weights, and {file} is no file that can be read; "
+                           f"{advice}") from None  # fmt: skip
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(SHA256):
         raise GanflowError(f"features: inception: {file} is not the network's weights: its sha256 begins with {found[:8]}, not "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from ganflow_layers.files import EXTENSIONS
+
 from ganflow import hookimpl, key, part, settings
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class Birds:
 @settings
 class CaptionedFolder:
     """Pictures with captions from a folder: a .txt file of the same name beside every picture, a caption in each line; or CUB's
-    images/CLASS/x.jpg and text/CLASS/x.txt; or one table, captions.csv or .jsonl, with the columns image and caption.
+    images/CLASS/x.jpg and text/CLASS/x.txt; or one table: .csv (a caption with a comma in quotes) or .jsonl, with the columns
+    image and caption, Flickr8k's captions.txt, old or new, or COCO's captions_*.json. A line break in a caption is white space.
 
     A picture may have several captions, and one of them is drawn each time. Held-out pictures are resized so that the shorter
     side is `size`, cropped at the centre and never mirrored. The defaults are StackGAN's jitter: `size` out of 76/64 of it,
@@ -44,7 +47,7 @@ class CaptionedFolder:
     """
 
     path: str = key(doc="the folder")
-    captions: str | None = key(None, "the table, or the folder of .txt files, below path; default: looked for")
+    captions: str | None = key(None, "the table, or the folder of .txt files, seen from path; default: looked for there")
     size: int = key(64, "height and width in pixels", ge=16)
     resize: int | None = key(
         None, "length of the shorter side before a random crop; default: size × 76 / 64. Otherwise: size", ge=16
@@ -53,7 +56,7 @@ class CaptionedFolder:
         "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
     )
     flip: bool = key(True, "mirror left and right at random, for training")
-    extensions: list[str] = key([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"], "pictures' files, any case")
+    extensions: list[str] = key(list(EXTENSIONS), "pictures' files, any case")
     held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
 

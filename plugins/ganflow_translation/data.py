@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from ganflow_layers.files import EXTENSIONS
+
 from ganflow import hookimpl, key, settings
 
 if TYPE_CHECKING:
@@ -102,7 +104,6 @@ FOLDER_SIZE = "height and width in pixels"
 RESIZE = "length of the shorter side before a random crop; default: size × 286 / 256, as in the papers. Otherwise: size"
 CROP = "which square is cut out, for training; none: both sides are squeezed to `size`"
 FLIP = "mirror left and right at random, for training"
-EXTENSIONS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 COUNT = "files that count, any case"
 ON_ERROR = "what a file that cannot be read does: stop the run, or be left out"
 IN_MEMORY = "auto: when not augmented and below 256 MiB"
@@ -135,7 +136,7 @@ class PairedFolder:
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
-    extensions: list[str] = key(EXTENSIONS, COUNT)
+    extensions: list[str] = key(list(EXTENSIONS), COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(0.1, "kept from training: below 1 a share, from 1 a number; of val or test: all, or that number", ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
@@ -176,7 +177,7 @@ class UnpairedFolder:
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
-    extensions: list[str] = key(EXTENSIONS, COUNT)
+    extensions: list[str] = key(list(EXTENSIONS), COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(
         0.1, "of either domain kept from training: below 1 a share, from 1 a number; of testA, testB: all, or that number", ge=0

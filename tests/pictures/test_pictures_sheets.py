@@ -169,7 +169,7 @@ def test_what_is_transparent_is_white():
     image = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     assert to_eight_bits(image, 3).getpixel((0, 0)) == (255, 255, 255)
     assert to_eight_bits(Image.new("RGBA", (2, 2), (0, 0, 0, 255)), 1).getpixel((0, 0)) == 0
-    with pytest.raises(ValueError, match="no known range"):
+    with pytest.raises(ValueError, match="range is not known"):
         to_eight_bits(Image.new("F", (2, 2)), 1)
 
 

@@ -400,7 +400,7 @@ def test_folders_that_cannot_be_used(folder, tmp_path, monkeypatch):
     with pytest.raises(GanflowError, match=r"cannot read the folder .*notes\.txt: Not a directory"):
         ImageFolder(path=str(folder / "notes.txt")).data()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GanflowError, match=r"no images in .*empty or below; .*\.png"):
+    with pytest.raises(GanflowError, match=r"no images in .*empty or below, there are no files; .*\.png"):
         ImageFolder(path=str(tmp_path / "empty")).data()
     real = os.scandir
 

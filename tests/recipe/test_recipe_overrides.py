@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ganflow.recipe.overrides import is_override, split
+from ganflow.errors import RecipeError
+from ganflow.recipe.overrides import assignments, is_override, split
+from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 
 PLAYERS = ("optimizer: {use: adam, lr: 5.0e-5}", "optimizer:\n  generator: {use: adam, lr: 5.0e-5}\n  critic: {use: sgd, lr: 1}")
@@ -102,7 +104,18 @@ def test_players_optimizers(read, good):
         ("train.n_critc=1", "unknown key 'n_critc' in train; did you mean 'n_critic'?"),
         ("critic.use=patc", "unknown critic 'patc'; did you mean 'patch'? (installed: dcgan, mlp, patch, vast)"),
         ("critic.height=1", "unknown key 'height' in critic 'dcgan' (keys: width, edge, title)"),
-        ("name=no", "name: no is not text; put it in quotes: 'no'"),
+        ("train.device=", "train.device: null is not text"),
+        ("name=???", "name: '???' is not a value"),
+        ("data={use: folder, path: no}", "data.path: no is not text; put it in quotes: 'no'"),
+        ("train.rounds=5 # five", "train.rounds: '5 # five' is not an integer"),
+        ("train.rounds=[5", "train.rounds: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("train={rounds: 5, rounds: 6}", "duplicate key 'train.rounds'"),
+        ("+metrics=[frechet", "metrics: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("condition=[label", "condition: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("modifiers[1].tags={a: 1, a: 2}", "duplicate key 'modifiers[1].tags.a'"),
+        ("optimizer.lr='1", "optimizer.lr: not valid YAML: found unexpected end of stream"),
+        ('name="\\ud800"', "name: '\\ud800' holds a character that cannot be written"),
+        ("name=a\udcff", r"name: not valid YAML: the character '\udcff' cannot be in it"),
         ("optimizer.lr=nan", "optimizer.lr: 'nan' is not a number"),
         ("optimizer.lr=.nan", "optimizer.lr: .nan is not a finite number"),
         ("optimizer.lr=-1", "optimizer.lr: -1 is not above 0"),
@@ -142,6 +155,62 @@ def test_mistakes_on_the_command_line(read, good, override, problem):
     assert printed.startswith("command line: ")
     if problem is not None:
         assert printed == f"command line: {problem}"
+
+
+TEXTS = {
+    "photos #1": "photos #1", "2024": "2024", "1e-4": "1e-4", "007": "007", "20240101123456789012": "20240101123456789012",
+    "no": "no", "null": "null", "~": "~", "~nobody/x": "~nobody/x", ".nan": ".nan", "#1": "#1", " a ": " a ",
+    "a: b": "a: b", "- a": "- a", "[2024] trip": "[2024] trip", "[2024]": "[2024]", "{a}": "{a}", "{a": "{a", "*x": "*x", "!x": "!x", "&x": "&x",
+    "it's": "it's", "'tis": "'tis", "'a' and 'b'": "'a' and 'b'", "'a' #b": "'a' #b", "a=b": "a=b", "a, b": "a, b", "%x": "%x", "@x": "@x", "`x`": "`x`",
+    "|": "|", "a\tb": "a\tb", "a\nb": "a\nb", "a\u2028b": "a\u2028b", "C:\\new": "C:\\new", "---": "---",
+    "'2024'": "2024", '"photos #1"': "photos #1", '"a\\tb"': "a\tb", "'it''s'": "it's", "''": "", "${train.seed}-a": "0-a", "${train.seed}": "0",
+}  # fmt: skip
+"""What is typed for a key of text, and the text that it means."""
+
+
+@pytest.mark.parametrize("typed", TEXTS)
+def test_a_key_of_text_takes_what_was_typed(read, good, typed):
+    recipe = read(good, "data=folder", f"data.path={typed}")
+    assert recipe.data.settings.path == TEXTS[typed]
+    assert read(recipe.to_yaml()) == recipe
+
+
+@pytest.mark.parametrize("typed", TEXTS)
+def test_it_stays_what_it_was_where_a_sweep_writes_its_recipe(read, good, typed, catalogue):
+    read(good)
+    text = draft("r.yaml", ["data=folder", f"data.path={typed}", "train.rounds=2"], catalogue).to_yaml(catalogue)
+    again = read(text)
+    assert (again.data.settings.path, again.train.rounds) == (TEXTS[typed], 2)
+
+
+def test_other_keys_take_yaml(read, good):
+    recipe = read(good, "critic=mlp", "critic.dropout=1e-1", "critic.bias=no", "critic.widths=[1, 2]", "critic.norm=on", "generator=use: mlp",
+                  "generator.dropout= null", "modifiers[1].tags={a: 1}", "train.best=2024", "train.start_from=null")  # fmt: skip
+    critic = recipe.critic.settings
+    assert (critic.dropout, critic.bias, critic.widths, critic.norm) == (0.1, False, [1, 2], "on")
+    assert (recipe.generator.component.name, recipe.generator.settings.dropout) == ("mlp", None)
+    assert recipe.modifiers[1].settings.tags == {"a": 1}
+    assert (recipe.train.best, recipe.train.start_from) == ("2024", None)
+
+
+def test_a_reference_to_what_was_typed(read, good):
+    recipe = read(good.replace("{use: dcgan, width: 32}", '{use: dcgan, width: 32, title: "${data.path}"}', 1), "data=folder", "data.path=2024")
+    assert recipe.generator.settings.title == recipe.data.settings.path == "2024"
+    recipe = read(good, "train.seed=7", "name=${train.seed}", "generator.title=${train.seed}")
+    assert (recipe.train.seed, recipe.name, recipe.generator.settings.title) == (7, "7", "7")
+
+
+def test_a_reference_in_a_sweeps_recipe(read, good, catalogue):
+    read(good)
+    text = draft("r.yaml", ["train.seed=7", "generator.title=${train.seed}"], catalogue).to_yaml(catalogue)
+    assert (read(text).train.seed, "${train.seed}" in text) == (7, True)
+
+
+def test_values_without_a_recipe():
+    assert assignments(["a.b=photos #1", "c=1e-4", "d={use: x}", "e='2'"]) == {
+        "a.b": "photos #1", "c": 1e-4, "d": {"use": "x"}, "e": "2"}  # fmt: skip
+    with pytest.raises(RecipeError, match="command line: f: not valid YAML"):
+        assignments(["f=[1"])
 
 
 def test_the_optimizer_of_a_removed_critic(read, good):

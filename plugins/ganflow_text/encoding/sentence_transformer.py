@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, TextEncoder
+from ganflow import GanflowError, TextEncoder, open_regular, user_path
 from ganflow_text.encoding.words import tokens
 
 DIGEST = "digest"
@@ -25,10 +25,13 @@ class Transformer(TextEncoder):
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path).expanduser()
+        self._path = user_path("encoder sentence_transformer: path", path)
         if not self._path.is_dir():
             raise GanflowError(f"encoder sentence_transformer: there is no folder {self._path}; "
                                "it reads a model's folder, and downloads nothing")  # fmt: skip
+        odd = (f for f in sorted(self._path.rglob("*")) if f.exists() and not f.is_file() and not f.is_dir())
+        if (first := next(odd, None)) is not None:
+            raise GanflowError(f"encoder sentence_transformer: {first} is no file, but a pipe, a socket or a device; remove it")
         try:
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError:
@@ -70,7 +73,7 @@ def digest(folder: Path) -> str:
     sha = hashlib.sha256()
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         sha.update(f"{file.relative_to(folder)}\0".encode())
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             while block := opened.read(2**22):
                 sha.update(block)
     return sha.hexdigest()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from ganflow_layers.cache import cache_key
@@ -15,7 +14,7 @@ from ganflow_layers.framing import Transform
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text
+from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text, user_path
 from ganflow_text.captioned import CaptionedData
 from ganflow_text.folder.layout import captioned
 
@@ -41,7 +40,7 @@ class Folder(CaptionedData):
         held_out: float,
         encoder: TextEncoder,
     ) -> None:
-        self._root, self._transform, size = Path(path).expanduser(), transform, transform.size
+        self._root, self._transform, size = user_path("data.path", path), transform, transform.size
         found = captioned(self._root, captions, extensions)
         files = list(found)
         train, kept = split(len(files), held_out, str(self._root))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from ganflow_layers.files import find_images
 
-from ganflow import GanflowError
+from ganflow import GanflowError, user_path
+from ganflow_text.folder.tables import one_line, read_text, rows_of
 
 TABLES = (".csv", ".jsonl")
-PICTURE_COLUMNS = ("image", "file", "file_name", "filename", "path")
-CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
+NAMED_TABLES = (".txt", ".json")
+"""Endings of tables that are looked for where their names say that they are of captions."""
 MOST = 10  # offenders that an error names
 
 Captioned = dict[str, list[str]]
@@ -25,21 +25,21 @@ def captioned(folder: Path, captions: str | None, extensions: Sequence[str]) -> 
 
     Args:
         folder: laid out in one of three ways: a .txt of the same name beside every picture; the same folders below images/ and
-            below text/ (CUB's); or pictures anywhere and one table of captions.
+            below text/ (CUB's); or pictures anywhere and one table of captions (see ganflow_text.folder.tables).
         captions: the table, or the folder of .txt files, below the folder; None to look for it.
 
     Raises:
-        GanflowError: pictures lack a caption or the other way round, a caption file is empty or not UTF-8, or there is none.
+        GanflowError: pictures lack a caption or the other way round, a caption file is empty or cannot be read, or there is none.
     """
     inside = folder / "images"
     cub = inside.is_dir() and (captions is not None or (folder / "text").is_dir())
     pictures = find_images(inside if cub else folder, list(extensions), True)
     if cub:
         pictures = [f"images/{picture}" for picture in pictures]
-    where = folder / captions if captions else None
+    where = user_path("data.captions", captions, folder) if captions else None
     if where is not None and not where.exists():
         raise GanflowError(f"data.captions: there is no {where}")
-    table = where if where and where.is_file() else None if where or cub else lone_table(folder)
+    table = where if where and not where.is_dir() else None if where or cub else lone_table(folder, pictures)
     if table:
         found = from_table(table, pictures, folder)
     else:
@@ -50,13 +50,17 @@ def captioned(folder: Path, captions: str | None, extensions: Sequence[str]) -> 
     return {picture: found[picture] for picture in pictures}
 
 
-def lone_table(folder: Path) -> Path | None:
-    """The one .csv or .jsonl of the folder; None where there is none.
+def lone_table(folder: Path, pictures: Sequence[str] = ()) -> Path | None:
+    """The one .csv or .jsonl of the folder, else the one .txt or .json with "caption" in its name, such as captions.txt, that is
+    not about a picture of that name; None where there is none.
 
     Raises:
         GanflowError: there are several.
     """
-    tables = sorted(file for file in folder.glob("*") if file.suffix.lower() in TABLES) if folder.is_dir() else []
+    files = sorted(file for file in folder.glob("[!.]*") if not file.is_dir()) if folder.is_dir() else []
+    alone = {Path(picture).stem for picture in pictures if "/" not in picture}
+    named = [f for f in files if f.suffix.lower() in NAMED_TABLES and f.stem not in alone and "caption" in f.name.lower()]
+    tables = [file for file in files if file.suffix.lower() in TABLES] or named
     if len(tables) > 1:
         raise GanflowError(f"data.captions: which of {listed([t.name for t in tables])} holds the captions?")
     return tables[0] if tables else None
@@ -72,13 +76,15 @@ def from_files(pictures: Sequence[str], folder: Path, texts: Path, cub: bool) ->
     there = {file for file in texts.rglob("*.txt") if not any(part.startswith(".") for part in file.relative_to(texts).parts)}
     if not there:
         tables = " or ".join(TABLES)
-        raise GanflowError(f"data.path: no captions in {folder}: .txt files named like the pictures, or one {tables} file")
+        raise GanflowError(f"data.path: no captions in {folder}: .txt files named like the pictures, or one {tables} file, or "
+                           "captions.txt as Flickr8k has it, or COCO's captions_*.json")  # fmt: skip
     if alone := sorted(there - wanted.keys()):
         names = [str(file.relative_to(folder)) for file in alone]
         raise GanflowError(f"data.path: {_count(names, 'caption file')} in {folder} whose picture is missing: {listed(names)}")
     empty = []
     for file in sorted(there):
-        lines = [line.strip() for line in _read(file).splitlines() if line.strip()]
+        text = read_text(file, "data.path").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [one_line(line) for line in text.split("\n") if line.strip()]
         found[wanted[file]] = lines
         if not lines:
             empty.append(str(file.relative_to(folder)))
@@ -88,64 +94,42 @@ def from_files(pictures: Sequence[str], folder: Path, texts: Path, cub: bool) ->
 
 
 def from_table(table: Path, pictures: Sequence[str], folder: Path) -> Captioned:
-    """Rows of a picture and a caption (in JSON also a list of them); a picture can have several rows."""
+    """The captions of a table's rows; a picture can have several rows. A row names it by its path below the folder, or by the end
+    of that (Flickr8k's and COCO's tables name the file alone), where no other ends so."""
     found: Captioned = {}
-    rows = list(_csv(table) if table.suffix.lower() == ".csv" else _jsonl(table))
+    rows = rows_of(table)
     if not rows:
         raise GanflowError(f"data.captions: there is no caption in {table}")
+    by_name = defaultdict(list)
+    for picture in pictures:
+        by_name[Path(picture).name].append(picture)
     known = set(pictures)
-    missing, empty = [], []
-    for number, row in rows:
-        picture, captions = _column(row, PICTURE_COLUMNS, table, number), _column(row, CAPTION_COLUMNS, table, number)
-        texts = [str(c).strip() for c in (captions if isinstance(captions, list) else [captions]) if c is not None]
-        name = str(picture)
-        if name not in known and f"images/{name}" in known:
-            name = f"images/{name}"
-        if name not in known:
-            missing.append(f"{picture} (line {number})")
-        elif not texts or not all(texts):
-            empty.append(f"line {number}")
-        found.setdefault(name, []).extend(texts)
+    missing: list[str] = []
+    several: list[str] = []
+    empty: list[str] = []
+    for position, name, texts in rows:
+        meant = [name] if name in known else [p for p in by_name[name.rpartition("/")[2]] if _ends_alike(p, name)]
+        if f"images/{name}" in meant:
+            meant = [f"images/{name}"]
+        if len(meant) != 1:
+            (several if meant else missing).append(f"{name} ({position})")
+            continue
+        if not texts or not all(texts):
+            empty.append(position)
+        found.setdefault(meant[0], []).extend(texts)
     if missing:
         raise GanflowError(f"data.captions: {table} has captions for pictures that are not in {folder}: {listed(missing)}")
+    if several:
+        raise GanflowError(f"data.captions: {table} has captions for names that several pictures in {folder} have: "
+                           f"{listed(several)}; write their folders, too")  # fmt: skip
     if empty:
         raise GanflowError(f"data.captions: empty captions in {table}: {listed(empty)}")
     return found
 
 
-def _csv(table: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    reader = csv.DictReader(_read(table).splitlines())
-    for row in reader:
-        yield reader.line_num, dict(row)
-
-
-def _jsonl(table: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(_read(table).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise GanflowError(f"data.captions: line {number} of {table} is not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise GanflowError(f"data.captions: line {number} of {table} is not an object with a picture and a caption")
-        yield number, row
-
-
-def _column(row: dict[str, object], names: Iterable[str], table: Path, number: int) -> object:
-    for name in names:
-        if name in row:
-            return row[name]
-    raise GanflowError(f"data.captions: line {number} of {table} has none of the columns {', '.join(names)}")
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise GanflowError(f"data.path: {file} is not UTF-8 text") from None
-    except OSError as error:
-        raise GanflowError(f"data.path: cannot read {file}: {error.strerror}") from None
+def _ends_alike(one: str, other: str) -> bool:
+    """Return whether one path is the end of the other."""
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
 
 
 def _count(names: Sequence[str], what: str) -> str:

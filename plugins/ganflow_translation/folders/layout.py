@@ -10,7 +10,7 @@ from typing import TypeVar
 from ganflow_layers.files import find_images
 from ganflow_layers.split import split
 
-from ganflow import GanflowError
+from ganflow import GanflowError, user_path
 from ganflow_translation.folders.reading import listed
 
 Example = TypeVar("Example")
@@ -29,7 +29,7 @@ class Pair:
 
 
 def root(path: str) -> Path:
-    folder = Path(path).expanduser()
+    folder = user_path("data.path", path)
     if not folder.is_dir():
         raise GanflowError(f"data.path: {folder} is not a folder" if folder.exists() else f"data.path: there is no {folder}")
     return folder
@@ -46,6 +46,8 @@ def pairs(
     Raises:
         GanflowError: a folder is missing or without images, or names do not match.
     """
+    for key, name in zip("ab", two or (), strict=False):
+        user_path(f"data.{key}", name, folder)
     if two is None and layout != "side_by_side":
         two = next((names for names in (("trainA", "trainB"), ("A", "B")) if any((folder / n).is_dir() for n in names)), None)
     if two is None:

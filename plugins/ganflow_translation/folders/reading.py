@@ -16,7 +16,7 @@ from ganflow_layers.framing import Cut
 from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, print_lines, to_eight_bits
+from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, open_image, print_lines, to_eight_bits
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -83,7 +83,7 @@ class Reader:
 
     def _header(self, file: str) -> tuple[str, Header]:
         try:
-            with Image.open(self.root / file) as image:
+            with open_image(self.root / file) as image:
                 known = "exif" in image.info or image.format == "TIFF"  # getexif() would decode the whole of a PNG
                 turned = known and image.getexif().get(_ORIENTATION) in _TURNED
                 return file, Header(image.size[::-1] if turned else image.size, image.mode)
@@ -97,7 +97,7 @@ class Reader:
             Unusable: it is no image, or a damaged one.
         """
         try:
-            with Image.open(self.root / file) as opened:
+            with open_image(self.root / file) as opened:
                 return ImageOps.exif_transpose(opened)
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error

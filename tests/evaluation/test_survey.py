@@ -1,0 +1,122 @@
+"""What is seen of data before a run begins, and which of them are doubted or refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from ganflow.contract.data import IterableData, StreamData, TensorData
+from ganflow.errors import GanflowError
+from ganflow.evaluation.survey import FEW, doubts, survey
+from ganflow.recipe import read_recipe
+from ganflow.runs.start import start
+
+KEYS = ("range", "background")
+DRAWN = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def texts(images, keys=KEYS):
+    data = TensorData("some", {"real": images})
+    return [(d.certain, d.text) for d in doubts(data, survey(data), keys)]
+
+
+def test_what_is_seen():
+    images = DRAWN.clone()
+    images[3], images[5], images[9] = images[1], 0.5, 0.5
+    seen = survey(TensorData("some", {"real": images, "label": torch.arange(20) % 2}, classes={"label": ["a", "b"]}))
+    real = seen["real"]
+    assert (len(real.examples), real.flat, real.repeated) == (20, 2, 2)  # 5 and 9 are flat; 3 is 1 again, and 9 is 5
+    assert (real.low, real.high) == (images.min(), images.max())
+    assert real.levels == len(np.unique(images.numpy()))
+    assert seen["label"].field.classes == ("a", "b")
+
+
+@pytest.mark.parametrize(("size", "most", "indices"), [(3, 5, [0, 1, 2]), (10, 5, [0, 2, 4, 6, 8])])
+def test_at_equal_distances(size, most, indices):
+    values = torch.arange(size).float().view(size, 1)
+    assert survey(TensorData("some", {"real": values}), most)["real"].examples.flatten().tolist() == indices
+
+
+def test_images_that_vary_are_not_doubted():
+    assert texts(DRAWN) == []
+    assert texts(DRAWN * 0.3) == []  # of little contrast, about grey
+
+
+@pytest.mark.parametrize(
+    ("images", "certain", "said"),
+    [
+        (torch.ones(20, 3, 8, 8), True, "every pixel of the 20 images that were looked at is 1.00"),
+        (DRAWN[:1].repeat(20, 1, 1, 1), True, "all 20 images that were looked at are the same one"),
+        (DRAWN * 0.06 - 0.94, False, "lie between -1.00 and -0.88"),  # 12 bits in 16
+        (DRAWN * 0.5 + 0.5, False, "lie between 0.00 and 1.00"),  # [0, 1] taken for [-1, 1]
+        (DRAWN[: FEW - 1], False, f"there are {FEW - 1} images to train on"),
+        (DRAWN[:1], False, "there is 1 image to train on"),
+    ],
+)
+def test_what_is_doubted(images, certain, said):
+    ((sure, text),) = texts(images)
+    assert said in text
+    assert sure == certain
+
+
+def test_the_advice_is_of_keys_that_there_are():
+    dark = DRAWN * 0.06 - 0.94
+    assert "data.range=[BLACK, WHITE]" in texts(dark)[0][1]
+    assert texts(dark, ("range",))[0][1].endswith("; data.range=unit is for numbers from 0 to 1")
+    assert texts(dark, ())[0][1].endswith("anything from −1 to 1")
+
+
+class Streamed(StreamData):
+    name, size, held_out = "streamed", 5, {}
+    fields = TensorData("some", {"real": DRAWN}).fields
+
+    def load(self, index, rng):
+        return None if index == 2 else {"real": DRAWN[index]}
+
+    def fingerprint(self):
+        return "x"
+
+
+class Endless(IterableData):
+    name = "endless"
+    fields, held_out = Streamed.fields, {"real": DRAWN[:2]}
+
+    def __iter__(self):
+        yield from ({"real": image} for image in DRAWN[5:])
+
+    def fingerprint(self):
+        return "x"
+
+    def state_dict(self):
+        raise AssertionError("it is left alone")
+
+    load_state_dict = state_dict
+
+
+def test_streams_and_iterables():
+    assert torch.equal(survey(Streamed())["real"].examples, DRAWN[[0, 1, 3, 4]])
+    assert torch.equal(survey(Endless(), 3)["real"].examples, DRAWN[:2])  # held out
+    assert torch.equal(survey(Endless(), 3, iterate=True)["real"].examples, DRAWN[5:8])
+
+
+RECIPE = """
+data: {use: tensor_file, path: x.npy}
+prior: {use: normal, dim: 4}
+generator: {use: dcgan, width: 2}
+critic: {use: dcgan, width: 2}
+loss: {use: non_saturating}
+optimizer: {use: adam}
+train: {rounds: 1, batch_size: 4, compile: never}
+track: {mlflow: false}
+"""
+
+
+def test_a_run_refuses_one_level_and_says_what_else_is_doubtful(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    np.save("x.npy", np.full((20, 16, 16), 0.5, np.float32))
+    with pytest.raises(GanflowError, match="there is nothing to learn"):
+        start(read_recipe("r.yaml"), tmp_path / "runs", quiet=True)
+    assert not (tmp_path / "runs").exists()
+    np.save("x.npy", np.random.default_rng(0).random((20, 16, 16), np.float32))
+    start(read_recipe("r.yaml"), tmp_path / "runs", quiet=True)
+    assert "data.range=unit is for numbers from 0 to 1" in capsys.readouterr().err
