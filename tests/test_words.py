@@ -24,7 +24,7 @@ ORDERS = {  # "order" where things are put in one, and not what somebody is aske
     "plugins/ganflow_inpainting/search.py": "argsort",
     "plugins/ganflow_layers/split.py": "a permutation of examples",
 }
-STORED = {("ganflow/runs/record.py", "kinds"), ("ganflow/tune/records.py", "place")}  # keys of files that earlier versions wrote
+STORED = {("ganflow/runs/record.py", "kinds"), ("ganflow/sweeps/records.py", "place")}  # keys of files of earlier versions
 PHRASES = re.compile(r"\b(in[- ]place(?! of)|(in|of|to) order)\b")  # torch's in-place operations; sequences
 CLAUSE = re.compile(r"(Whether|What|How|Which|Where|Who|Whose|Why|That|When|If)\b")
 

@@ -310,7 +310,7 @@ def picture(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Image:
     Raises:
         GanflowError: a run has none, or they cannot be read.
     """
-    from ganflow.tune.report import newest_samples, sheet
+    from ganflow.sweeps.report import newest_samples, sheet
 
     found = []
     for i, run in enumerate(runs):

@@ -16,14 +16,14 @@ from ganflow.runs.folders import RunFolder, check, status
 if TYPE_CHECKING:
     from ganflow.evaluation.evaluate import Spread
     from ganflow.runs.journal import Entry
-    from ganflow.tune.records import SweepFolder
+    from ganflow.sweeps.records import SweepFolder
 
 TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 
 
 def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
     """Facts about every sweep, oldest first."""
-    from ganflow.tune.records import SweepFolder
+    from ganflow.sweeps.records import SweepFolder
 
     found = {path.parent.absolute() for name in ("run.json", "trials.jsonl") for path in root.glob(f"*/{name}")}
     facts = [sweep for path in found if (sweep := sweep_facts(SweepFolder(path)))["kind"] == "sweep"]
@@ -32,9 +32,9 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
-    from ganflow.tune.records import best_of, front_of
-    from ganflow.tune.repeats import Repeats
-    from ganflow.tune.table import counts
+    from ganflow.sweeps.records import best_of, front_of
+    from ganflow.sweeps.repeats import Repeats
+    from ganflow.sweeps.table import counts
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}, "front": [], "alarms": [], "error": None}

@@ -13,7 +13,7 @@ from ganflow.printing import say
 
 if TYPE_CHECKING:
     from ganflow.runs.folders import RunFolder
-    from ganflow.tune.records import SweepFolder
+    from ganflow.sweeps.records import SweepFolder
 
 PLAYED = ("finished", "stopped")
 """States of a training with one of several seeds that has a last checkpoint: "stopped" by an alarm, by a scheduler or by hand."""
@@ -41,7 +41,7 @@ def all_meant(name: str, root: Path) -> list[Meant]:
         GanflowError: there is no such run, or none of the seeds is trained.
     """
     from ganflow.runs.folders import find_any, find_trial, is_sweep
-    from ganflow.tune.records import SweepFolder
+    from ganflow.sweeps.records import SweepFolder
 
     if named := find_trial(name, root):
         return _of_trial(SweepFolder(named[0].path), named[1])
@@ -59,7 +59,7 @@ def all_meant(name: str, root: Path) -> list[Meant]:
 def _of_trial(sweep: SweepFolder, number: int) -> list[Meant]:
     """The runs of a sweep's trial; those by themselves where it was confirmed."""
     from ganflow.runs.folders import check
-    from ganflow.tune.repeats import Repeats
+    from ganflow.sweeps.repeats import Repeats
 
     repeats = Repeats.of(sweep.read())
     trials = {trial.number: trial for trial in repeats.trials(sweep.trials().values())}

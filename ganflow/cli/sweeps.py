@@ -26,9 +26,9 @@ from ganflow.cli.listing import (
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, leading, ranking
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.table import config_line, counted, describe, front_numbers, leader, lines, number
+from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, leading, ranking
+from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.table import config_line, counted, describe, front_numbers, leader, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
     if args.more:
         raise GanflowError(f"show takes one sweep; leave out {args.more[0]}")
     if args.write:
-        from ganflow.tune.report import summarize
+        from ganflow.sweeps.report import summarize
 
         for missing in summarize(folder).missing:
             say(f"ganflow: {missing}", err=True)

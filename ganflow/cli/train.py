@@ -13,8 +13,8 @@ from ganflow.printing import say
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
+    from ganflow.sweeps.records import SweepFolder, TrialRecord
     from ganflow.tune.plan import Plan
-    from ganflow.tune.records import SweepFolder, TrialRecord
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,10 +182,10 @@ def tune_command(args: argparse.Namespace) -> int:
         raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
     from ganflow.cluster.address import parse_address
+    from ganflow.sweeps.records import front_of
+    from ganflow.sweeps.table import front_numbers, lines
     from ganflow.tune import driver
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
-    from ganflow.tune.records import front_of
-    from ganflow.tune.table import front_numbers, lines
     from ganflow.tune.warm_start import earlier_trials
 
     address = parse_address(args.address)
@@ -260,9 +260,9 @@ def tune_command(args: argparse.Namespace) -> int:
 
 def _dry_run(plan: Plan, known: Sequence[TrialRecord], used: str) -> int:
     """Print the first configurations that a sweep would try, whose searcher knows some trials already."""
+    from ganflow.sweeps.study import Study
     from ganflow.tune.plan import rounds_of
     from ganflow.tune.search import make_searcher
-    from ganflow.tune.study import Study
 
     searcher = make_searcher(plan.tune, plan.space, plan.mode, Study(plan.space, plan.mode, objectives=plan.objectives))
     for trial in known:

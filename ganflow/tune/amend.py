@@ -13,9 +13,9 @@ from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders
 from ganflow.space.reading import read_space
+from ganflow.sweeps.records import SweepFolder
+from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.plan import destination
-from ganflow.tune.records import SweepFolder
-from ganflow.tune.repeats import Repeats
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
 JUDGED_BY = ("tune.metric", "tune.mode")  # trials that were judged by something else are of no use to a searcher

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ganflow.printing import plural
 from ganflow.recipe import Tune
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 NOTED = 30.0
 """Seconds between notes of what was used: as much may be forgotten where the driver is killed."""

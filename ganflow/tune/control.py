@@ -23,8 +23,8 @@ from ganflow.machine import broken
 from ganflow.runs import folders
 from ganflow.space.space import Config, Space
 from ganflow.space.validation import read_point
+from ganflow.sweeps.records import SweepFolder, TrialRecord
 from ganflow.tune.budget import Budget
-from ganflow.tune.records import SweepFolder, TrialRecord
 from ganflow.tune.trials import TrialTable
 
 if TYPE_CHECKING:

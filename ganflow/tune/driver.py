@@ -17,14 +17,14 @@ from ganflow.machine import Broken, broken
 from ganflow.printing import say
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
+from ganflow.sweeps.records import MACHINE, SweepFolder, TrialRecord, several
+from ganflow.sweeps.repeats import Repeats, Report, scored
 from ganflow.tune.plan import Plan, in_common, rounds_of
-from ganflow.tune.records import MACHINE, SweepFolder, TrialRecord, several
-from ganflow.tune.repeats import Repeats, Report, scored
 
 if TYPE_CHECKING:
     from ganflow.runs.loop import Interruption
+    from ganflow.sweeps.display import Display
     from ganflow.tune.budget import Spent
-    from ganflow.tune.display import Display
     from ganflow.tune.schedulers import Population, Stopping
     from ganflow.tune.search import Searcher
     from ganflow.tune.trials import TrialTable
@@ -135,11 +135,11 @@ def go(
         GanflowError: the cluster cannot be used, or no trial can ever run there; nothing has been started then.
     """
     from ganflow.runs.loop import interruptible
+    from ganflow.sweeps.display import Display
+    from ganflow.sweeps.report import summarize
     from ganflow.tracking.follower import follower_of
     from ganflow.tune.control import total_of
-    from ganflow.tune.display import Display
     from ganflow.tune.preflight import check_resources
-    from ganflow.tune.report import summarize
 
     make_follower = follower_of(plan.recipe, folder.path.parent)
     check_resources(plan, address)
@@ -210,13 +210,13 @@ def _tune(
 
     from ganflow.cluster import compat
     from ganflow.cluster.joining import connect, guarded
+    from ganflow.sweeps.study import Study
     from ganflow.tune.budget import Budget
     from ganflow.tune.control import Control, Live
     from ganflow.tune.executors import bundles, executor_of, workers
     from ganflow.tune.preflight import Lacking, pack_of, preflight
     from ganflow.tune.schedulers import AHEAD, InTurn, Population, Room, make_scheduler
     from ganflow.tune.search import Proposals, make_searcher
-    from ganflow.tune.study import Study
     from ganflow.tune.trial import Trial
     from ganflow.tune.trials import TrialTable
     from ganflow.tune.watcher import Stopper, Watcher

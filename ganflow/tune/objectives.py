@@ -15,7 +15,7 @@ from ganflow.errors import Problem, RecipeError
 from ganflow.evaluation.scores import grouped
 from ganflow.plugins import load_catalogue
 from ganflow.recipe import Recipe
-from ganflow.tune.records import Mode, Objectives
+from ganflow.sweeps.records import Mode, Objectives
 
 if TYPE_CHECKING:
     from ganflow.contract.data import Data

@@ -19,10 +19,10 @@ from ganflow.runs import folders
 from ganflow.space.domains import Choice
 from ganflow.space.reading import read_space
 from ganflow.space.space import Space
+from ganflow.sweeps.records import Mode, Objectives, SweepFolder, several
+from ganflow.sweeps.repeats import Repeats
 from ganflow.tracking.destination import check_recipe
 from ganflow.tune.objectives import Reports, find_objectives, wrong
-from ganflow.tune.records import Mode, Objectives, SweepFolder, several
-from ganflow.tune.repeats import Repeats
 
 if TYPE_CHECKING:
     from ganflow.runs.record import RunRecord

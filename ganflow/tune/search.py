@@ -17,9 +17,9 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import Tune
 from ganflow.space.domains import Domain
 from ganflow.space.space import Config, Space
-from ganflow.tune.records import Mode, TrialRecord
+from ganflow.sweeps.records import Mode, TrialRecord
+from ganflow.sweeps.study import STARTUP, Study, make_sampler
 from ganflow.tune.schedulers import Room
-from ganflow.tune.study import STARTUP, Study, make_sampler
 from ganflow.tune.trials import TrialTable
 
 

@@ -25,10 +25,10 @@ from ganflow.runs.checkpoints import BEST, Damaged, read
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.new import Copy
 from ganflow.runs.start import Session, open_trial
+from ganflow.sweeps.records import SweepFolder
+from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.control import BY_HAND, EVERY, requests
 from ganflow.tune.executors import Reported, Turns, executor_of, start_workers, stop_workers
-from ganflow.tune.records import SweepFolder
-from ganflow.tune.repeats import Repeats
 from ganflow.tune.trials import TrialSpec, TrialState
 
 STEP = 1.0

@@ -24,8 +24,8 @@ from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loop import Result
-from ganflow.tune.records import Mode, Repeated, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
-from ganflow.tune.repeats import Repeats, scored
+from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
+from ganflow.sweeps.repeats import Repeats, scored
 
 
 @dataclass(frozen=True)

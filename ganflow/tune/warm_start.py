@@ -10,9 +10,9 @@ from ganflow.errors import GanflowError
 from ganflow.printing import plural
 from ganflow.recipe import differences, kept_recipe
 from ganflow.space.space import fixed_value
+from ganflow.sweeps.records import Objectives, SweepFolder, TrialRecord, score_of
+from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.plan import Plan, in_common
-from ganflow.tune.records import Objectives, SweepFolder, TrialRecord, score_of
-from ganflow.tune.repeats import Repeats
 
 _INDIFFERENT = (
     *("name", "recipe_version", "track", "trackers", "tune", "train.seed"),

@@ -17,9 +17,9 @@ from ganflow.evaluation.evaluate import spreads
 from ganflow.machine import broken
 from ganflow.runs.folders import RunFolder, is_running
 from ganflow.runs.journal import Journal, entries
-from ganflow.tune.display import Display
-from ganflow.tune.records import BUDGET, MACHINE, OVER, best_of, front_of
-from ganflow.tune.repeats import scores_of
+from ganflow.sweeps.display import Display
+from ganflow.sweeps.records import BUDGET, MACHINE, OVER, best_of, front_of
+from ganflow.sweeps.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
 if TYPE_CHECKING:

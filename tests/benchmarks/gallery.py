@@ -41,7 +41,7 @@ from ganflow.files import replacing
 from ganflow.printing import finite, say, say_text
 from ganflow.recipe.yaml import to_flow
 from ganflow.runs.folders import RunFolder, all_runs, is_running
-from ganflow.tune.report import newest_samples
+from ganflow.sweeps.report import newest_samples
 from ganflow.tune.seeds import parse_seeds, scores_of
 
 FIXED = ("train.threads=1", "train.device=cpu", "track.mlflow=false")

@@ -198,7 +198,7 @@ def recorded(root: Path, trials: int, more: int, search: str) -> Path:
     """A runs folder with a sweep of which so many trials are over, by the folder of one that was
     played, and `more` are to be played. Their scores fall slowly, so that a searcher has something to learn."""
     from ganflow.runs import record
-    from ganflow.tune.records import SweepFolder
+    from ganflow.sweeps.records import SweepFolder
 
     runs, recipe = root / f"{search}-{trials}", root / "ring.yaml"
     quick = RING.read_text().replace("  - {use: emd, repeats: 10}\n", "")

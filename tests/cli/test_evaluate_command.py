@@ -409,7 +409,7 @@ def test_side_by_side(command, runs):
 
 def test_scores_of_another_round_are_shown_with_it(command, runs, known, monkeypatch):
     """In the table, and below the names in the picture of the last round."""
-    from ganflow.tune import report
+    from ganflow.sweeps import report
 
     best = sorted(runs["a"].checkpoints.glob("round-*.safetensors"))[0]
     round = int(best.stem.partition("-")[2])

@@ -13,7 +13,7 @@ import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder, find_run
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 ROOT = Path("runs")
 

@@ -10,7 +10,7 @@ from ganflow.files import write_text
 from ganflow.recipe import read_recipe
 from ganflow.runs.run import RunOptions
 from ganflow.runs.start import open_trial
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 RECIPE = """\
 name: tiny

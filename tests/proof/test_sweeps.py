@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tune"))
 
 from cluster_helpers import OwnCluster
 
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 METRICS = {"began": "convergence", "gradnorm": "gradient_norm/critic", "infogan": "information_bound"}
 """Numbers of the package, where it has such; the loss otherwise."""

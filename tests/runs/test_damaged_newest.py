@@ -9,7 +9,7 @@ from runner_helpers import only_run
 
 from ganflow.errors import NewestDamaged
 from ganflow.runs.loading import load_game
-from ganflow.tune.records import TrialRecord
+from ganflow.sweeps.records import TrialRecord
 
 
 def damage(run, round):

@@ -10,7 +10,7 @@ import pytest
 from runner_helpers import Process, assert_same_state, files, finished, folder_of
 
 from ganflow.runs.folders import all_runs
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 RECIPE = """\
 name: small

@@ -24,8 +24,8 @@ from ganflow.cli.main import main
 from ganflow.printing import Unread, escaped, say, say_json, say_text
 from ganflow.recipe.yaml import to_flow, to_yaml
 from ganflow.runs.progress import Progress
-from ganflow.tune.display import Display
-from ganflow.tune.records import TrialRecord
+from ganflow.sweeps.display import Display
+from ganflow.sweeps.records import TrialRecord
 
 EVIL = "\x1b]0;pwned\x07\x9b2J\u202e\x08\r[red]\U000e0041\u2028"
 

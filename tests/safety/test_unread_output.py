@@ -11,7 +11,7 @@ import pytest
 from safety_helpers import RECIPE, environment, ganflow, only_run
 
 from ganflow.runs.checkpoints import newest
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 TALKATIVE = '''
 """Prints while it trains."""

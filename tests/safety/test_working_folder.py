@@ -14,7 +14,7 @@ from safety_helpers import RECIPE, environment, ganflow, installed, only_run, pl
 from ganflow import child
 from ganflow.recipe import read_recipe
 from ganflow.recipe.recipe import anchored
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 PHOTOS = """\
 name: photos

@@ -11,9 +11,9 @@ import pytest
 from ganflow.runs import evaluations
 from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store
 from ganflow.tracking.sync import SyncResult, sync
-from ganflow.tune.records import SweepFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 Make = Callable[..., RunFolder]

@@ -8,7 +8,7 @@ import pytest
 from space_helpers import Sweep
 from sweep_helpers import recipe, tune
 
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ganflow.errors import GanflowError
 from ganflow.recipe import differences, read_recipe
 from ganflow.runs.checkpoints import newest
 from ganflow.runs.journal import entries
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 # Small and quick, with all that a checkpoint holds, and slow enough that a trial can be met in the middle.
 TINY = """\

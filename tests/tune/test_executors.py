@@ -12,9 +12,9 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.checkpoints import newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.start import open_trial
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tune.executors import Alone, Packed, executor_of
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
 from ganflow.tune.trials import TrialSpec, as_config
 

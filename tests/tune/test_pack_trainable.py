@@ -9,8 +9,8 @@ from ray import tune
 
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import newest
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tune.control import ask
-from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial
 from ganflow.tune.trials import TrialSpec, as_config
 

@@ -12,8 +12,8 @@ from cluster_helpers import OwnCluster
 from sweep_helpers import EVERY, REPORT, TINY, Tuning, clock, last, played, recipe, records, resume, rounds_played_again, tune
 
 from ganflow.recipe import read_recipe
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store
-from ganflow.tune.records import SweepFolder
 
 pytestmark = [
     pytest.mark.slow,

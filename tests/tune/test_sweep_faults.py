@@ -31,11 +31,11 @@ from sweep_helpers import (
 
 from ganflow.recipe import read_recipe
 from ganflow.runs.checkpoints import read
+from ganflow.sweeps.repeats import scored
 from ganflow.tracking import store
 from ganflow.tracking.follower import Server
 from ganflow.tracking.outbox import State
 from ganflow.tune.driver import in_time
-from ganflow.tune.repeats import scored
 from ganflow.tune.schedulers import make_scheduler
 
 pytestmark = [

@@ -15,7 +15,7 @@ from cluster_helpers import OwnCluster
 from PIL import Image
 from sweep_helpers import TINY, Tuning, played, recipe, resume, tune
 
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 pytestmark = pytest.mark.slow
 

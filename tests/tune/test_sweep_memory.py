@@ -16,9 +16,9 @@ from ganflow.runs.checkpoints import BEST, Writer, read
 from ganflow.runs.journal import Journal
 from ganflow.runs.new import clear_unfinished
 from ganflow.runs.workers import Lost
+from ganflow.sweeps.repeats import scored
 from ganflow.tune.driver import in_time, remember
 from ganflow.tune.plan import begin, make_plan
-from ganflow.tune.repeats import scored
 from ganflow.tune.schedulers import Room, make_scheduler
 from ganflow.tune.search import Proposals, make_searcher
 from ganflow.tune.trial import copy_run

@@ -8,8 +8,8 @@ from optuna.storages.journal import JournalFileBackend
 from sweep_helpers import TINY, Tuning, recipe, records, resume
 
 from ganflow.recipe import read_recipe
-from ganflow.tune.records import front_of
-from ganflow.tune.repeats import Repeats
+from ganflow.sweeps.records import front_of
+from ganflow.sweeps.repeats import Repeats
 
 pytestmark = pytest.mark.slow
 OBJECTIVES = {"sliced_w1_256": "min", "critic/non_saturating": "max"}

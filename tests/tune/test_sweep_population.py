@@ -15,8 +15,8 @@ from sweep_helpers import Tuning, recipe, scores, tune
 
 from ganflow.recipe import read_recipe
 from ganflow.runs.journal import entries
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store
-from ganflow.tune.records import SweepFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # sqlalchemy's, about MLflow
 PBT = ("tune.scheduler=pbt", "tune.interval=0.2", "train.rounds=3000", "train.evaluate_every=300")

@@ -11,7 +11,7 @@ from cluster_helpers import OwnCluster
 from sweep_helpers import TINY, Tuning, middle, recipe, records, tune
 
 from ganflow.runs.journal import entries
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 FOREVER = "train.rounds=100000000"
 

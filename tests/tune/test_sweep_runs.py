@@ -9,7 +9,7 @@ from sweep_helpers import assert_same_run, played, recipe, records, resume, tune
 
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import all_runs
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from cluster_helpers import OwnCluster
 from sweep_helpers import Tuning, recipe, resume, tune
 
 from ganflow.runs.journal import entries
+from ganflow.sweeps import table
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store
-from ganflow.tune import table
-from ganflow.tune.records import SweepFolder
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,14 +8,14 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
+from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.report import best_recipe, ended
+from ganflow.sweeps.table import lines
 from ganflow.tracking.contents import best_tags
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.report import best_recipe, ended
 from ganflow.tune.schedulers import Room
 from ganflow.tune.search import Proposals, make_searcher
-from ganflow.tune.table import lines
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 

@@ -12,12 +12,12 @@ from sweep_helpers import TINY, recipe
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
+from ganflow.sweeps.records import BUDGET, MACHINE, TrialRecord
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
 from ganflow.tune.control import BY_HAND, EVERY, Control, Live, Request, ask, requests, total_of
 from ganflow.tune.driver import remember, tried_again
 from ganflow.tune.plan import begin, make_plan
-from ganflow.tune.records import BUDGET, MACHINE, TrialRecord
 from ganflow.tune.search import make_searcher
 from ganflow.tune.trials import TrialTable
 

@@ -13,10 +13,10 @@ from ray import cloudpickle
 from rich.console import Console
 
 from ganflow.runs.journal import Journal
-from ganflow.tune import display as module
-from ganflow.tune import table
-from ganflow.tune.display import Display
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.sweeps import display as module
+from ganflow.sweeps import table
+from ganflow.sweeps.display import Display
+from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 
@@ -321,8 +321,8 @@ def on_a_terminal(code, rows=14, columns=80):
     """What a script writes to a terminal of so many rows and columns."""
     head = """
         import fcntl, struct, sys, termios, time
-        from ganflow.tune.display import Display
-        from ganflow.tune.records import TrialRecord
+        from ganflow.sweeps.display import Display
+        from ganflow.sweeps.records import TrialRecord
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     """.replace("ROWS", str(rows)).replace("COLUMNS", str(columns))  # fmt: skip
     master, slave = pty.openpty()

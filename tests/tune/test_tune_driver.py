@@ -17,11 +17,11 @@ from ganflow.machine import Broken
 from ganflow.recipe import Tune
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
+from ganflow.sweeps.records import MACHINE
 from ganflow.tune import driver, preflight
 from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.preflight import pack_of
-from ganflow.tune.records import MACHINE
 from ganflow.tune.watcher import Stopper
 
 

@@ -20,16 +20,16 @@ from ganflow.errors import GanflowError, RecipeError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
+from ganflow.sweeps.display import Display
+from ganflow.sweeps.plots import ParetoPlots
+from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord, best_of, crowding, front_of, fronts, ranking, spread_out
+from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.report import as_csv, summarize
+from ganflow.sweeps.study import Study, make_sampler
+from ganflow.sweeps.table import lines
 from ganflow.tracking.contents import best_tags
-from ganflow.tune.display import Display
 from ganflow.tune.objectives import find_objectives
-from ganflow.tune.plots import ParetoPlots
-from ganflow.tune.records import Repeated, SweepFolder, TrialRecord, best_of, crowding, front_of, fronts, ranking, spread_out
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.report import as_csv, summarize
 from ganflow.tune.search import make_searcher
-from ganflow.tune.study import Study, make_sampler
-from ganflow.tune.table import lines
 from ganflow.tune.trials import TrialSpec, TrialState, TrialTable
 from ganflow.tune.warm_start import earlier_trials
 from ganflow.tune.watcher import Watcher
@@ -580,7 +580,7 @@ SWEPT = GAME.replace("train: {rounds: 20", "track: {mlflow: false}\ntrain: {roun
 
 @pytest.fixture
 def unpictured(monkeypatch):
-    monkeypatch.setattr("ganflow.tune.report._pictures", lambda *arguments: {})
+    monkeypatch.setattr("ganflow.sweeps.report._pictures", lambda *arguments: {})
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ganflow.runs.new import Copy
 from ganflow.runs.run import Parts
 from ganflow.runs.start import open_trial
 from ganflow.runs.workers import started_workers
-from ganflow.tune.records import SweepFolder
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tune.schedulers import Population, Room
 from ganflow.tune.trial import SweepTrial, copy_run
 from ganflow.tune.trials import TrialSpec, TrialTable

@@ -9,11 +9,11 @@ import pytest
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
+from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, leading
+from ganflow.sweeps.repeats import Repeats, scored
+from ganflow.sweeps.table import leader, lines, spread
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
-from ganflow.tune.records import SweepFolder, TrialRecord, best_of, leading
-from ganflow.tune.repeats import Repeats, scored
-from ganflow.tune.table import leader, lines, spread
 from ganflow.tune.trials import TrialTable
 
 THREE = Repeats((4, 9, 1))

@@ -9,9 +9,9 @@ from statistics import median
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.tune.records import TrialRecord
+from ganflow.sweeps.records import TrialRecord
+from ganflow.sweeps.study import STARTUP
 from ganflow.tune.search import make_searcher
-from ganflow.tune.study import STARTUP
 
 VALLEY = (
     "optimizer.lr: {loguniform: [1e-5, 1e-1]}",

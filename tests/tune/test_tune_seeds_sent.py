@@ -5,8 +5,8 @@ from statistics import mean, stdev
 import pytest
 from sweep_helpers import recipe, scores, tune
 
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store
-from ganflow.tune.records import SweepFolder
 
 pytestmark = [
     pytest.mark.slow,

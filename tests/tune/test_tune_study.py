@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
-from ganflow.tune.records import TrialRecord
-from ganflow.tune.study import Study, make_sampler
+from ganflow.sweeps.records import TrialRecord
+from ganflow.sweeps.study import Study, make_sampler
 
 LINES = ("optimizer.lr: {loguniform: [1e-5, 1e-1]}", "loss: {choice: [{use: hinge}, {use: acme/tilted}]}",
          "loss.tilt: {uniform: [0, 1], when: {loss: tilted}}")  # fmt: skip

@@ -21,11 +21,11 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder, find_run
 from ganflow.runs.start import open_trial
 from ganflow.space.domains import Choice, LogUniform, Normal, Uniform
-from ganflow.tune.plots import SweepPlots
-from ganflow.tune.records import SweepFolder, TrialRecord
-from ganflow.tune.repeats import Repeats
-from ganflow.tune.report import newest_samples, sheet, summarize
-from ganflow.tune.study import NUMBER
+from ganflow.sweeps.plots import SweepPlots
+from ganflow.sweeps.records import SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.report import newest_samples, sheet, summarize
+from ganflow.sweeps.study import NUMBER
 
 RECIPE = """\
 name: small
@@ -147,10 +147,10 @@ def test_the_best_recipe_has_the_threads_that_trials_ran_with(trained, summary, 
 
 
 def test_the_sheet_has_the_samples_of_the_best_three(trained, monkeypatch, tmp_path):
-    from ganflow.tune import report as module
+    from ganflow.sweeps import report as module
 
     shown = []
-    monkeypatch.setattr("ganflow.tune.report.sheet", lambda pictures: shown.extend(pictures))
+    monkeypatch.setattr("ganflow.sweeps.report.sheet", lambda pictures: shown.extend(pictures))
     folder = SweepFolder(tmp_path / "small-1")
     shutil.copytree(trained.path, folder.path)
     trials = list(folder.trials().values())
@@ -475,8 +475,8 @@ from matplotlib import pyplot
 if {backend!r}: matplotlib.use({backend!r})
 matplotlib.rcParams["lines.linewidth"] = 7
 mine = pyplot.figure() if {backend!r} else None
-from ganflow.tune.plots import SweepPlots
-from ganflow.tune.records import TrialRecord
+from ganflow.sweeps.plots import SweepPlots
+from ganflow.sweeps.records import TrialRecord
 before = {{k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend"}}
 figures = SweepPlots([TrialRecord(n, {{"a": n, "b": n % 2}}, "finished", n + 1.0) for n in range(4)], "m", "min").figures()
 assert len(figures) == 5 and not any(isinstance(figure, str) for figure in figures.values())

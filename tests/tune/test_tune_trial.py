@@ -15,9 +15,9 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal
 from ganflow.runs.loop import Result
 from ganflow.runs.workers import Lost
+from ganflow.sweeps.records import SweepFolder
 from ganflow.tune import trial as module
 from ganflow.tune.executors import Alone, Packed
-from ganflow.tune.records import SweepFolder
 from ganflow.tune.trial import Trial, wait_for
 from ganflow.tune.trials import TrialSpec, TrialState, as_config
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord, fronts, latest_of, ranking, rounds_of, several
+from ganflow.sweeps.records import WRONG, Objectives, Repeated, TrialRecord, fronts, latest_of, ranking, rounds_of, several
 
 ABSENT = "–"  # of a key that a trial's recipe does not have
 LONGEST = 24  # letters of a value in a table

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from ganflow.printing import escaped
 from ganflow.runs.progress import Shown, clock
-from ganflow.tune import table
-from ganflow.tune.durations import Durations
-from ganflow.tune.records import WRONG, Mode, Objectives, TrialRecord, best_of, front_of, leading, ranking, several
+from ganflow.sweeps import table
+from ganflow.sweeps.durations import Durations
+from ganflow.sweeps.records import WRONG, Mode, Objectives, TrialRecord, best_of, front_of, leading, ranking, several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

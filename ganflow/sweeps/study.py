@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow.space.domains import Domain
 from ganflow.space.space import Config, Space
-from ganflow.tune.records import Mode, Objectives, TrialRecord, several
+from ganflow.sweeps.records import Mode, Objectives, TrialRecord, several
 
 if TYPE_CHECKING:
     import optuna

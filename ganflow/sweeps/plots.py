@@ -14,9 +14,9 @@ from ganflow.pictures.figure import INK
 from ganflow.printing import plural
 from ganflow.space.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
 from ganflow.space.space import Config
-from ganflow.tune.records import Objectives, TrialRecord, crowding, fronts, score_of, several
-from ganflow.tune.study import directions, frozen, quietly
-from ganflow.tune.table import counted, cut, exact, short_names, value
+from ganflow.sweeps.records import Objectives, TrialRecord, crowding, fronts, score_of, several
+from ganflow.sweeps.study import directions, frozen, quietly
+from ganflow.sweeps.table import counted, cut, exact, short_names, value
 
 # isort: split
 import matplotlib  # after the figures, which import it safely

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ganflow.tune.records import TrialRecord, rounds_of
+from ganflow.sweeps.records import TrialRecord, rounds_of
 
 
 class Durations:

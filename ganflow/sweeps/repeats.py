@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
-from ganflow.tune.records import WRONG, Objectives, Repeated, TrialRecord
+from ganflow.sweeps.records import WRONG, Objectives, Repeated, TrialRecord
 
 
 class Report(NamedTuple):

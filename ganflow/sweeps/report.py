@@ -19,7 +19,7 @@ from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
 from ganflow.printing import escaped, plural
 from ganflow.runs.folders import RunFolder, here
-from ganflow.tune.records import (
+from ganflow.sweeps.records import (
     Mode,
     Repeated,
     SweepFolder,
@@ -31,8 +31,8 @@ from ganflow.tune.records import (
     score_of,
     spread_out,
 )
-from ganflow.tune.repeats import Repeats, scores_of
-from ganflow.tune.table import config_line, differing, keys_of, number, scored
+from ganflow.sweeps.repeats import Repeats, scores_of
+from ganflow.sweeps.table import config_line, differing, keys_of, number, scored
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -184,7 +184,7 @@ def _pictures(
     """
     from ganflow.pictures.figure import figure_image
     from ganflow.space.reading import read_domains
-    from ganflow.tune.plots import ParetoPlots, SweepPlots
+    from ganflow.sweeps.plots import ParetoPlots, SweepPlots
 
     ends = {number: at for at, number in enumerate(ended(folder))}
     by_end = sorted(searched, key=lambda trial: ends.get(trial.number, len(ends)))
