@@ -117,6 +117,7 @@ def test_a_trial_goes_on_notes_it_and_the_sweep_says_so(run, work):
     said = []
     driver = SimpleNamespace(trial=lambda number: run, update=lambda **values: None)
     book = SimpleNamespace(folder=driver, trials={0: TrialRecord(0, {"a": 1}, "running")})
+    book.repeats = SimpleNamespace(objectives={})
     journal = SimpleNamespace(rewind=lambda round: None, close=lambda: None)
     display = SimpleNamespace(warn=said.append, note=said.append, update=lambda trials: None)
     book.record = lambda number, **values: None
