@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.record import RunRecord
-from ganflow.sweeps.records import WRONG, Objectives, Repeated, TrialRecord
+from ganflow.sweeps.records import WRONG, Objectives, Repeated, SweepFolder, TrialRecord
 
 
 class Report(NamedTuple):
@@ -157,6 +157,20 @@ def scores_of(run: RunFolder) -> dict[str, float]:
     """The scores of a run's last evaluation, with errors and floors."""
     names = run.read().protocols.keys() if run.is_run() else ()
     return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})
+
+
+def latest(folder: SweepFolder, trial: TrialRecord, metric: str, objectives: Objectives) -> dict[str, Any]:
+    """Round and scores of a run that is not over, where its journal knows more of them than its record: values for the record."""
+    run, since = folder.trial(trial.number), folder.since(trial)
+    found: dict[str, Any] = {}
+    for name in (metric, *objectives):
+        if reports := [report for report in scored(run, name, since) if math.isfinite(report.score)]:
+            found["round"] = max(trial.round, found.get("round", 0), reports[-1].round)
+            if name == metric:
+                found["score"] = reports[-1].score
+            if name in objectives:
+                found["scores"] = {**trial.scores, **found.get("scores", {}), name: reports[-1].score}
+    return found
 
 
 def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:

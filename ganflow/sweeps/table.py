@@ -157,8 +157,8 @@ def lines(
     fixed = len(rows[0]) - len(keys)
     numbers = {0, *(i for i, head in enumerate(rows[0]) if head in (metrics or [metric]) and i < fixed)}
     for trial in ranked[:most]:
-        scores = [(number(trial.scores.get(name)), spread(trial, name)) for name in metrics]
-        scores = scores or [(number(trial.score), spread(trial))]
+        known = [(trial.scores.get(name), spread(trial, name)) for name in metrics] or [(latest_of(trial), spread(trial))]
+        scores = [(number(score), "" if score is None else deviation) for score, deviation in known]
         cells = [cell for score, around in scores for cell in (score, *([around] if seeds else []))]
         cells = [*([at.get(trial.number, "")] if metrics else []), *cells, *([number(trial.packed)] if again else [])]
         values = [played(trial, rounds), *(shown(trial.config, key) for key in keys)]

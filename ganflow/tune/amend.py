@@ -18,7 +18,7 @@ from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.plan import destination
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
-JUDGED_BY = ("tune.metric", "tune.mode")  # trials that were judged by something else are of no use to a searcher
+JUDGED_BY = ("tune.metric", "tune.mode", "tune.rounds")  # trials that were judged by something else are of no use to a searcher
 WHY = {
     "tune.space": "trials of another space are another search",
     "tune.points": "they were its first trials",
@@ -67,12 +67,12 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
     for path in paths:
         if not _within(path, MAY_CHANGE):
             why = next((why for key, why in WHY.items() if _within(path, [key])), "its trials trained something else")
-            raise GanflowError(f"{path} cannot change in a sweep that has begun: {why}; {_instead(folder, overrides)}")
+            raise GanflowError(f"{path} cannot change in a sweep that has begun: {why}; {_instead(folder, after, overrides)}")
     if after.tune is None or after.tune.trials == before.tune.trials:
         return
     if before.tune.search == "grid":
         what = "tune.trials: a grid has as many trials as points, and these cannot become more"
-        raise GanflowError(f"{what}; {_instead(folder, [*overrides, 'tune.search=random'])}")
+        raise GanflowError(f"{what}; {_instead(folder, after, [*overrides, 'tune.search=random'])}")
     trials = Repeats.of(folder.read()).searched(folder.trials().values())
     proposed = sum(not trial.request for trial in trials)
     if after.tune.trials < proposed:
@@ -84,8 +84,11 @@ def _within(path: str, keys: Iterable[str]) -> bool:
     return any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in keys)
 
 
-def _instead(folder: SweepFolder, overrides: Sequence[str]) -> str:
+def _instead(folder: SweepFolder, after: Recipe, overrides: Sequence[str]) -> str:
+    """Advice to begin a new sweep; with the trials of this one where its searcher could learn from them."""
     changes = " ".join(map(shlex.quote, overrides))
     recipe = shlex.quote(str(folders.here(folder.recipe)))
-    known = "" if any(change.startswith(JUDGED_BY) for change in overrides) else f" --from {folder.reference()}"
+    learns = after.tune is not None and after.tune.search not in ("random", "grid")
+    alike = all(change.startswith("tune.") and not change.startswith(JUDGED_BY) for change in overrides)
+    known = f" --from {folder.reference()}" if learns and alike else ""
     return f"begin a new sweep from it: ganflow tune {recipe} {changes}{known}"

@@ -24,6 +24,7 @@ from ganflow.runs import folders
 from ganflow.space.space import Config, Space
 from ganflow.space.validation import read_point
 from ganflow.sweeps.records import SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import latest
 from ganflow.tune.budget import Budget
 from ganflow.tune.trials import TrialTable
 
@@ -205,11 +206,13 @@ def over_for_good(trial: TrialRecord) -> bool:
 
 
 def stop(table: TrialTable, number: int) -> None:
-    """Write down that a trial which does not run is not to be begun again."""
+    """Write down that a trial which does not run is not to be begun again, with what it has scored until now."""
+    sweep = table.folder.read()
     for each in table.repeats.runs(number):
         if over_for_good(table.trials[each]):
             continue
-        table.record(each, state="stopped", error=BY_HAND, cause="")
+        known = latest(table.folder, table.trials[each], sweep.metric, sweep.objectives)
+        table.record(each, state="stopped", error=BY_HAND, cause="", **known)
         run = table.folder.trial(each)
         if run.is_run():
             run.update(status="stopped")

@@ -27,7 +27,7 @@ from ganflow.tune.objectives import Reports, find_objectives, wrong
 if TYPE_CHECKING:
     from ganflow.runs.record import RunRecord
 
-COMPARED = {"asha": 2, "median": 4, "pbt": 2}
+COMPARED = {"asha": 2, "hyperband": 2, "median": 4, "pbt": 2}
 """Trials that a scheduler needs before it stops, or copies, one."""
 
 

@@ -81,12 +81,26 @@ class FixedSearch(Searcher):
 
 
 class LearningSearch(Searcher):
-    """Search whose proposals follow from results, after the recipe's points."""
+    """Search whose proposals follow from results, after the recipe's points. Where it knows an earlier sweep, its draws are other
+    ones than a sweep's that knows none, which that one had, too; and points that were tried are not tried again."""
 
     learns = True
 
+    def __init__(self, tune: Tune, space: Space, study: Study) -> None:
+        super().__init__(tune, space, study)
+        self._earlier: list[Config] = []
+
+    def tell(self, trial: TrialRecord) -> None:
+        if trial.number < 0:
+            self._earlier.append(trial.config)
+        super().tell(trial)
+
+    def random(self, number: int) -> random.Random:
+        return random.Random(f"{self.seed}/{number}/{len(self._earlier)}") if self._earlier else super().random(number)
+
     def config(self, number: int, nth: int) -> Config:
-        points = self.space.points
+        tried = [point for point in self.space.points if any(point.items() <= config.items() for config in self._earlier)]
+        points = [point for point in self.space.points if point not in tried]
         return self.space.sample(self.random(number), points[nth]) if nth < len(points) else self.next(number)
 
     @abstractmethod

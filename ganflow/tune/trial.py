@@ -260,6 +260,8 @@ class SweepTrial:
         if spec.copy is not None:
             self._copy(spec.copy)
         at = folder.read().copied_at if spec.copy is not None else None
+        if checkpoints := [_round(path) for path in folder.checkpoints.glob(_NAMES)]:
+            self.state.go_on(at, max(checkpoints))
         copy = None if at is None else Copy(at, spec.number, spec.copies)
         stop_workers()
         group = start_workers(spec.recipe, spec.overrides, spec.workers) if spec.workers > 1 else None

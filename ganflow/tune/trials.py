@@ -157,15 +157,25 @@ class TrialState:
             self.round, self.score = max(scores), scores[max(scores)]
         return scores
 
+    def go_on(self, copied_at: int | None, until: float = math.inf) -> None:
+        """Note the last scores of the run's journal: another process played until then.
+
+        Args:
+            copied_at: scores up to there are other values'.
+            until: the round from which the run goes on.
+        """
+        since = -1 if copied_at is None else copied_at
+        names = (self.spec.metric, *self.spec.objectives)
+        last = {name: [each for each in scored(self.spec.run, name, since) if each.round <= until][-1:] for name in names}
+        known = {name: _finite(reports[0].score) if reports else None for name, reports in last.items()}
+        self.score, self.scores = known[self.spec.metric], {name: known[name] for name in self.spec.objectives}
+
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder
         knows."""
         record = self.spec.run.read()
-        since = -1 if record.copied_at is None else record.copied_at  # scores of before are other values'
         self.round = record.round
-        last = {name: scored(self.spec.run, name, since)[-1:] for name in (self.spec.metric, *self.spec.objectives)}
-        known = {name: _finite(reports[0].score) if reports else None for name, reports in last.items()}
-        self.score, self.scores = known[self.spec.metric], {name: known[name] for name in self.spec.objectives}
+        self.go_on(record.copied_at)
         if record.status == "stopped":
             return {**self.result("stopped"), "error": record.error}
         return self.result("finished")

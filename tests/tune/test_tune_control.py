@@ -1,6 +1,7 @@
 """Requests to a sweep, its budget, and changes of its recipe, without Ray's part."""
 
 import json
+import math
 import os
 import signal
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from sweep_helpers import TINY, recipe
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
+from ganflow.runs.journal import Journal
 from ganflow.sweeps.records import BUDGET, MACHINE, TrialRecord
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
@@ -145,6 +147,10 @@ def test_a_trial_that_waits_or_would_be_tried_again_is_stopped_for_good(planned,
         sweep.record(number, config={LR: 0.001}, **values)
         folders.make(sweep.trial(number)).update(status="interrupted" if number == 0 else values["state"])
         ask(sweep, stop=number)
+    journal = Journal(sweep.trial(0).journal)
+    for round, score in ((50, 0.5), (70, 0.25), (90, math.nan)):
+        journal.append(round, {plan.metric: score})
+    journal.close()
     ask(sweep, stop=9)
     ask(sweep, stop=None)  # of a session before
     notes = []
@@ -153,6 +159,7 @@ def test_a_trial_that_waits_or_would_be_tried_again_is_stopped_for_good(planned,
         ("stopped", BY_HAND, ""), ("stopped", BY_HAND, ""), ("finished", "", "")
     ]  # fmt: skip
     assert [sweep.trial(n).read().status for n in range(3)] == ["stopped", "stopped", "finished"]
+    assert [(t.round, t.score) for t in sweep.trials().values()] == [(70, 0.25), (0, None), (0, 1.0)]
     assert notes == ["a request is passed over: there is no trial 9"]
     assert left(sweep) == []
     assert sweep.read().over == 3
@@ -315,7 +322,7 @@ def test_what_cannot_change(change, key, why, planned):
     text = str(refused.value)
     assert key in text
     assert f" cannot change in a sweep that has begun: {why}; begin a new sweep from it: ganflow tune runs/s/recipe.yaml " in text
-    assert text.endswith(" --from s") == (key not in ("tune.mode", "tune.metric"))  # whose scores are no use to its searcher
+    assert text.endswith(" --from s") == (change == "tune.search=optuna")  # the only one that learns, of trials that are alike
     assert sweep.recipe.read_bytes() == before
     assert sweep.read().amended == []
 
@@ -339,7 +346,7 @@ def test_a_grid_cannot_become_larger(tmp_path, monkeypatch):
         amend(sweep, ["tune.trials=20"])
     assert str(refused.value) == (
         "tune.trials: a grid has as many trials as points, and these cannot become more; begin a new sweep from it: "
-        "ganflow tune runs/g/recipe.yaml tune.trials=20 tune.search=random --from g"
+        "ganflow tune runs/g/recipe.yaml tune.trials=20 tune.search=random"
     )
 
 

@@ -273,3 +273,9 @@ def test_integers_on_a_logarithmic_scale(sweep):
     said = sweep.problem("generator.width", "{loguniform: [8, 64]}")
     assert said == "this key takes integers; use lograndint"
     assert sweep.keys("generator.width: {lograndint: [8, 65]}").keys
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median", "pbt"])
+def test_every_scheduler_can_be_planned(sweep, scheduler):
+    sweep.file.write_text(f"{RECIPE}tune:\n  scheduler: {scheduler}\n  trials: 4\n  {SEARCHED}}}\n")
+    assert make_plan("r.yaml", ["train.evaluate_every=10"]).tune.scheduler == scheduler

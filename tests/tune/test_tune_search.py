@@ -297,3 +297,21 @@ def test_trials_of_another_sweep_are_learnt_from(sweep):
         lr = 10 ** (-5 + 4 * (number - 1) / 29)
         tell(made, -number, {"optimizer.lr": lr}, 0.0 if lr < 1e-4 else 1.0)
     assert all(made.propose(number)["optimizer.lr"] < 1e-3 for number in range(4))
+
+
+@pytest.mark.parametrize("search", ["tpe", "gp", "hyperopt", "nsga2"])
+def test_what_another_sweep_has_tried_is_not_tried_again(sweep, search):
+    """With the same seed, and the same points."""
+    more = "trials: 6\npoints: [{optimizer.lr: 0.001}, {optimizer.lr: 0.002}]\n"
+    made = searcher(sweep, search, more, NUMBERS)
+    first = [made.propose(number) for number in range(3)]
+    again = searcher(sweep, search, more, NUMBERS)
+    for number, config in enumerate([first[0], first[2]], 1):  # of the points the first alone
+        tell(again, -number, config, 1.0)
+    proposed = [again.propose(number) for number in range(3)]
+    assert proposed[0]["optimizer.lr"] == 0.002
+    assert not [config for config in proposed if config in first]
+    same = searcher(sweep, search, more, NUMBERS)
+    for number, config in enumerate([first[0], first[2]], 1):
+        tell(same, -number, config, 1.0)
+    assert [same.propose(number) for number in range(3)] == proposed

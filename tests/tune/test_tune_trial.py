@@ -237,6 +237,15 @@ def test_when_a_value_is_reached(mode, stop, step, reached):
     assert trial.should_stop(step) is reached
 
 
+def test_a_trial_that_goes_on_knows_its_last_score(sweep):
+    """Of the rounds up to its checkpoint, and of its own values."""
+    ended(sweep, 0, 40, 3.0, 2.0)
+    known = state(sweep.trial(0).path)
+    for copied_at, until, score in [(None, math.inf, 2.0), (None, 0, 3.0), (0, 40, 2.0), (0, 0, None), (1, 40, None)]:
+        known.go_on(copied_at, until)
+        assert known.score == score, (copied_at, until)
+
+
 def test_how_an_end_is_told(sweep, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
     ended(sweep, 0, 40, 3.0, 2.0)
