@@ -40,10 +40,9 @@ if TYPE_CHECKING:
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.errors import GanflowError, SettingsError
-    from ganflow.files import open_regular, user_path
+    from ganflow.files import IMAGE_ENDINGS, open_regular, user_path
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
-        IMAGE_ENDINGS,
         IMAGE_ERRORS,
         UnknownRange,
         image_error_text,
@@ -89,10 +88,10 @@ _ROOMS = {
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "errors": "GanflowError SettingsError",
-    "files": "open_regular user_path",
+    "files": "IMAGE_ENDINGS open_regular user_path",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (
-        "IMAGE_ENDINGS IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "
+        "IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "
         "replacing_file save_png to_eight_bits"
     ),
     "pictures.images": "coloured_images image_grid image_sheet latent_map",

@@ -15,6 +15,7 @@ from ganflow.errors import GanflowError
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | _AT_ONCE
 _IRREGULAR = "not a regular file"
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def open_file(path: Path | str, flags: int) -> int:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -15,11 +15,11 @@ from ganflow.errors import GanflowError
 from ganflow.files import open_regular, replacing
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 # what Pillow raises for bad files
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
 
@@ -146,21 +146,21 @@ def to_eight_bits(
     """
     mode = "RGB" if channels == 3 else "L"
     if image.mode == "F" or image.mode.startswith("I"):  # one channel of grey, which convert() would clip
-        values = np.asarray(image).astype(np.float64)
+        values = np.asarray(image)
         low, high = limits or (0.0, 65535.0)
         if limits is None and (image.mode == "F" or (image.mode == "I" and not 255 < values.max() <= high)):
             raise UnknownRange(values.min(), values.max())
-        return Image.fromarray(((values - low) / (high - low) * 255 + 1e-6).clip(0, 255).astype(np.uint8)).convert(mode)
+        return Image.fromarray(_scaled(values, low, high)).convert(mode)
     if image.has_transparency_data:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, background), over)
     image = image.convert(mode)
-    return image.point(_stretched(*limits) * channels) if limits else image
+    return image.point(_scaled(np.arange(256), *limits).tolist() * channels) if limits else image
 
 
-def _stretched(low: float, high: float) -> list[int]:
-    """The 8 bits that each of 256 numbers becomes where black and white are these."""
-    return [int(max(0.0, min(255.0, (value - low) / (high - low) * 255 + 1e-6))) for value in range(256)]
+def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """The 8 bits that numbers become where black and white are these."""
+    return ((values.astype(np.float64) - low) / (high - low) * 255 + 1e-6).clip(0, 255).astype(np.uint8)
 
 
 def gif(

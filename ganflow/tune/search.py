@@ -99,8 +99,7 @@ class LearningSearch(Searcher):
         return random.Random(f"{self.seed}/{number}/{len(self._earlier)}") if self._earlier else super().random(number)
 
     def config(self, number: int, nth: int) -> Config:
-        tried = [point for point in self.space.points if any(point.items() <= config.items() for config in self._earlier)]
-        points = [point for point in self.space.points if point not in tried]
+        points = [p for p in self.space.points if not any(p.items() <= config.items() for config in self._earlier)]
         return self.space.sample(self.random(number), points[nth]) if nth < len(points) else self.next(number)
 
     @abstractmethod

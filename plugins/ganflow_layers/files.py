@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganflow import GanflowError, open_regular, print_lines
+from ganflow import IMAGE_ENDINGS, GanflowError, open_regular, print_lines
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif")
-"""Files that count as images where a recipe does not say which."""
 _HEIF = (".heic", ".heif")  # of telephones; Pillow reads them by a package of its own
+EXTENSIONS = (*IMAGE_ENDINGS, *_HEIF)
+"""Files that count as images where a recipe does not say which."""
 _OTHERS = {
     ".apng", ".arw", ".cr2", ".dds", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pcx", ".pgm",
     ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
