@@ -238,11 +238,12 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
     assert all(torch.equal(bits(t), bits(original.tensors[name])) for name, t in copy.tensors.items())
     with Tuning.resumed(tmp_path, "copies") as process:
         process.playing(number=number, further=EVERY)
-        assert target.read().copied_at == at
-        assert target.read().copies == len(record.copied)
-        assert rates(target) == {record.config["optimizer.lr"]}
         code, _, err = process.end()
     assert code == 0, err
+    # it may have become another trial's copy since; this copy was not made again, and its numbers were played with
+    again = sweep.trials()[number].copied
+    assert again[: len(record.copied)] == record.copied
+    assert all(again.count(copy) == 1 for copy in record.copied)
     assert f"trial {number} copies trial {record.copied[-1][0]} at round {record.copied[-1][1]}" in first + err
     for n, trial in sweep.trials().items():
         run = sweep.trial(n)
