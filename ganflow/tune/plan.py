@@ -173,12 +173,14 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
 
 
 def find(name: str, root: Path) -> SweepFolder:
-    """The sweep of this name, or at this path.
+    """The sweep of this name, or at this path; "latest": the one that was begun last.
 
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
+    if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
+        found = [SweepFolder(newest.path)]
     there = [f for f in found if f.is_run()]
     if not there:
         if found and found[0].records.exists():

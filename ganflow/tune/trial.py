@@ -124,7 +124,7 @@ class Trial(tune.Trainable):
         """Results of runs in turns that go on: one that is ahead of the others may be stopped before it plays again."""
         found = {}
         for i, trial in enumerate(self.trials):
-            if trial.spec.turns and i not in self.over and (scores := trial.state.recall()):
+            if trial.spec.turns and i not in self.over and (scores := trial.state.go_on(None)):
                 self._scores[i] = dict(scores)
                 found[i] = trial.state.result("running")
         return found

@@ -8,7 +8,8 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.sweeps.ranking import best_of, ranking
+from ganflow.sweeps.records import SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats
 from ganflow.sweeps.report import best_recipe, ended
 from ganflow.sweeps.table import lines

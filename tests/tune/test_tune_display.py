@@ -16,7 +16,8 @@ from ganflow.runs.journal import Journal
 from ganflow.sweeps import display as module
 from ganflow.sweeps import table
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.sweeps.ranking import best_of, ranking
+from ganflow.sweeps.records import SweepFolder, TrialRecord
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 

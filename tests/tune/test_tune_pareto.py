@@ -21,8 +21,9 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.plots import ParetoPlots
-from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord, best_of, crowding, front_of, fronts, ranking, spread_out
+from ganflow.sweeps.front_plots import ParetoPlots
+from ganflow.sweeps.ranking import best_of, crowding, front_of, fronts, ranking, spread_out
+from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats
 from ganflow.sweeps.report import as_csv, summarize
 from ganflow.sweeps.study import Study, make_sampler

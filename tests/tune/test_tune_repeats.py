@@ -9,7 +9,8 @@ import pytest
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, leading
+from ganflow.sweeps.ranking import best_of, leading
+from ganflow.sweeps.records import SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, scored
 from ganflow.sweeps.table import leader, lines, spread
 from ganflow.tune.driver import together
