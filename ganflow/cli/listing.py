@@ -30,7 +30,7 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
     from ganflow.sweeps.ranking import best_facts, front_of
-    from ganflow.sweeps.repeats import Repeats
+    from ganflow.sweeps.repeats import Repeats, at_rest
     from ganflow.sweeps.table import counts, over
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
@@ -38,9 +38,10 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     try:
         check(folder)
         record, alarms = folder.read(), folder.alarms()
-        trials = Repeats.of(record).trials(folder.trials().values())
+        trials, now = Repeats.of(record).trials(folder.trials().values()), status(folder, record)
     except GanflowError as error:
         return facts | {"error": str(error)}
+    trials = trials if now == "running" else at_rest(trials)
     front = front_of(trials, record.objectives)
     scored = {} if record.objectives else best_facts(trials, record.mode)
     if not scored and record.best and "trial" in record.best:
@@ -48,7 +49,7 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     return facts | {
         "kind": record.kind,
         "id": record.id,
-        "status": status(folder, record),
+        "status": now,
         "recipe": record.recipe or None,
         "metric": record.metric,
         "mode": record.mode,

@@ -103,7 +103,8 @@ class Train:
     on_alarm: Literal["auto", "warn", "stop", "never"] = key(
         "auto",
         "what happens when training shows a sign of ill health (collapse, a saturated critic, …): warn: a line; stop: the end "
-        "of the run, with a checkpoint; never: it is not watched; auto: warn, in a sweep stop",
+        "of the run, with a checkpoint; never: it is not watched; auto: warn; in a sweep stop at those after which nothing more "
+        "is learnt",
     )
     best: str | None = key(
         None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -176,10 +177,12 @@ def latest(folder: SweepFolder, trial: TrialRecord, metric: str, objectives: Obj
     since, names, known = folder.since(trial), {metric, *objectives}, dict[str, float]()
     found: dict[str, Any] = {}
     for entry in backwards(folder.trial(trial.number).journal):
-        found.setdefault("round", max(trial.round, entry.round))
         if entry.round <= since or names <= known.keys():
             break
-        known = {name: of for name, of in entry.values.items() if name in names and math.isfinite(of)} | known
+        scores = {name: of for name, of in entry.values.items() if name in names and math.isfinite(of)}
+        if scores:
+            found.setdefault("round", max(trial.round, entry.round))
+        known = scores | known
     found |= {"score": known[metric]} if metric in known else {}
     scores = {name: known[name] for name in objectives if name in known}
     return found | ({"scores": {**trial.scores, **scores}} if scores else {})
@@ -189,17 +192,20 @@ def current(folder: SweepFolder, running: bool) -> list[TrialRecord]:
     """The trials; those that are not over with what their journals say since their last record.
 
     Args:
-        running: a driver runs the sweep: else no trial runs, whatever the records of one that was killed say.
+        running: a driver runs the sweep.
     """
     record, runs = folder.read(), list(folder.trials().values())
     for run in (run for run in runs if not run.over):
         with suppress(GanflowError):  # a damaged journal tells nothing
             for name, value in latest(folder, run, record.metric, record.objectives).items():
                 setattr(run, name, value)
-    trials = Repeats.of(record).trials(runs)
-    for trial in (trial for trial in trials if trial.state == "running" and not running):
-        trial.state = "waiting"
-    return trials
+            run.round = max([run.round, *(entry.round for entry in islice(backwards(folder.trial(run.number).journal), 1))])
+    return at_rest(Repeats.of(record).trials(runs)) if not running else Repeats.of(record).trials(runs)
+
+
+def at_rest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The trials of a sweep that no driver runs: none runs, whatever the records of one that was killed say."""
+    return [replace(trial, state="waiting") if trial.state == "running" else trial for trial in trials]
 
 
 def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:
