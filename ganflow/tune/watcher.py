@@ -20,7 +20,7 @@ from ganflow.runs.journal import Journal, entries
 from ganflow.runs.trials import OVER
 from ganflow.sweeps.display import Display
 from ganflow.sweeps.ranking import best_facts, best_of, front_of
-from ganflow.sweeps.records import BUDGET, MACHINE, Repeated
+from ganflow.sweeps.records import BUDGET, MACHINE, Repeated, TrialRecord
 from ganflow.sweeps.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
@@ -47,6 +47,12 @@ def interrupting(method: Method) -> Method:
     return guarded
 
 
+def _figures(name: str, trial: TrialRecord) -> dict[str, float]:
+    """A trial's score for the journal, of several seeds with standard deviation and number."""
+    around = {f"{name}_sd": trial.sd, f"{name}_n": trial.n} if isinstance(trial, Repeated) else {}
+    return {key: float(value) for key, value in {name: trial.score, **around}.items() if value is not None}
+
+
 class Watcher(tune.Callback):
     """Records and displays the trials' results.
 
@@ -67,6 +73,7 @@ class Watcher(tune.Callback):
         self.spent: Spent | None = None
         self.leaving: dict[int, str] = {}
         self._noted: set[str] = set()
+        self._confirmed: float | None = None  # the best score by itself, as noted
         self._over = sum(t.over for t in table.searched())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
         self.note_course()
@@ -242,9 +249,7 @@ class Watcher(tune.Callback):
             best = {f"{name}_best": (min if mode == "min" else max)(every[name]) for name, mode in objectives.items()}
             self.journal.append(self._over, {"front": float(len(front)), **best})
         elif not objectives and (known := best_of(searched, self.mode)):
-            around = {"best_sd": known.sd, "best_n": known.n} if isinstance(known, Repeated) else {}
-            figures = {"best": known.score, **around}
-            self.journal.append(self._over, {name: float(value) for name, value in figures.items() if value is not None})
+            self.journal.append(self._over, _figures("best", known))
         self.note_best()
 
     def note_best(self) -> None:
@@ -258,8 +263,9 @@ class Watcher(tune.Callback):
         elif best := best_of(trials, self.mode):
             run = self.table.repeats.runs_of(best)[0]
             values["best"] = best_facts(trials, self.mode) | ({"run": run} if run != best.number else {})
-            if best.confirmed is not None:
-                self.journal.append(self._over, {"best_confirmed": float(best.score or 0.0)})
+            if best.confirmed is not None and best.score != self._confirmed:
+                self._confirmed = best.score
+                self.journal.append(self._over, _figures("best_confirmed", best))
         self.table.folder.update(**values)
 
 

@@ -180,7 +180,8 @@ def test_the_scores_by_themselves_are_reported(swept):
     tags = best_tags(swept.folder)
     assert (tags["ganflow.best.score"], tags["ganflow.best.packed"], tags["ganflow.best.trial"]) == ("2.2", "2.0", "2")
     course = [(e.round, name, value) for e in entries(swept.folder.journal) for name, value in e.values.items()]
-    assert course == [(1, "best", 3.0), (2, "best", 1.0), (3, "best", 1.0), (3, "best_confirmed", 2.5), (3, "best_confirmed", 2.2)]
+    assert course[:3] == [(1, "best", 3.0), (2, "best", 1.0), (3, "best", 1.0)]
+    assert course[3:] == [(3, "best_confirmed", 2.5), (3, "best_confirmed", 2.2)]
     assert ended(swept.folder) == [0, 1, 2]
     text = lines(swept.table.pooled(), METRIC, "min", 2)
     assert text[0].split()[:5] == ["trial", "state", METRIC, "trained", "packed"]
