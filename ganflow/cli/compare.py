@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = ("lr/", "rounds_per_second")  # beginnings of what is reported beside terms and estimates
 UNKNOWN = (
-    "a score of one training says nothing of its recipe's other seeds, by which it may change more than that: train with several "
-    "(ganflow run RECIPE --seeds 3, or tune.seeds=3), and compare their means"
+    "the score of one training does not say by how much another seed would change it: train with several (ganflow run RECIPE "
+    "--seeds 3, or tune.seeds=3), and compare their means"
 )
 LONGEST = 12  # digits of a fingerprint that are shown
 

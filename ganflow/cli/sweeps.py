@@ -75,7 +75,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
     runs = Repeats.of(record).runs_of
     at = {t.number: {"front": rank} for rank, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
     results = [
-        {**asdict(t), **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
+        {**asdict(t), "trained": t.trained or None, **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
         for t in ranking(trials, record.mode, record.objectives)
     ]

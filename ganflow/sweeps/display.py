@@ -31,7 +31,7 @@ def _trainings(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _news(trial: TrialRecord) -> tuple[str, int, bool]:
-    """What a line about a trial is about: its state, how often it was copied, and whether it is trained again by itself."""
+    """News of a trial that are worth a line: its state, how often it was copied, and if it is trained again by itself."""
     return (trial.again or trial).state, len(trial.copied), trial.again is not None or trial.confirmed is not None
 
 

@@ -60,7 +60,7 @@ class ParetoPlots:
         return {**made, "pareto-pairs.png": self.pairs()} if len(self.objectives) > 2 else made
 
     def _nearer(self) -> dict[str, str]:
-        """Draw scores that are far out where their metric's fence is; returns what is said of them, by metric."""
+        """Draw scores that are far out where their metric's fence is; returns the words on them, by metric."""
         found: dict[str, str] = {}
         for name, mode in self.objectives.items():
             every = [score for front in self.ranked for trial in front if (score := trial.scores[name]) is not None]

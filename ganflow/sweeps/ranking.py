@@ -36,8 +36,8 @@ def _rank(trial: TrialRecord, mode: str, less: Set[int]) -> tuple[int, int, floa
     if score is None:
         return (5 if trial.state in WRONG else 4 if trial.over else 3), 0, 0.0, trial.number
     finished = trial.state == "finished"
-    place = 2 if not finished else 1 if trial.number in less else 0
-    return place, (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
+    level = 2 if not finished else 1 if trial.number in less else 0
+    return level, (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
 
 
 def unsure(trials: Sequence[TrialRecord]) -> Set[int]:

@@ -78,8 +78,8 @@ class TrialRecord:
 
     @property
     def trained(self) -> Literal["", "packed", "confirmed", "alone"]:
-        """What the score is of: a training in a pack, the one by itself that confirms it, or one that was by itself from the
-        start in a packed sweep; "" where that is not known, or no trial is packed."""
+        """The training that the score is of: in a pack, the one by itself that confirms it, or by itself from the start in a
+        packed sweep; "" where that is not known, or no trial is packed."""
         if self.confirmed is not None:
             return "confirmed"
         return "" if self.in_pack is None else "packed" if self.in_pack else "alone"

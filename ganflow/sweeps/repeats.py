@@ -195,11 +195,13 @@ def current(folder: SweepFolder, running: bool) -> list[TrialRecord]:
         running: a driver runs the sweep.
     """
     record, runs = folder.read(), list(folder.trials().values())
-    for run in (run for run in runs if not run.over):
+    for one in (run for run in runs if not run.over):
         with suppress(GanflowError):  # a damaged journal tells nothing
-            for name, value in latest(folder, run, record.metric, record.objectives).items():
-                setattr(run, name, value)
-            run.round = max([run.round, *(entry.round for entry in islice(backwards(folder.trial(run.number).journal), 1))])
+            known = latest(folder, one, record.metric, record.objectives)
+            last = islice(backwards(folder.trial(one.number).journal), 1)
+            known["round"] = max([one.round, *(entry.round for entry in last)])
+            for name, value in known.items():
+                setattr(one, name, value)
     return at_rest(Repeats.of(record).trials(runs)) if not running else Repeats.of(record).trials(runs)
 
 

@@ -148,7 +148,7 @@ def over(trials: Iterable[TrialRecord]) -> int:
 
 
 def left(trials: Sequence[TrialRecord], total: int | None) -> str:
-    """What a sweep that ended early has left: "5 trials are left, 1 of them begun"; or trials that are not confirmed yet."""
+    """Trials that a sweep which ended early has left: "5 trials are left, 1 of them begun"; or that some are to be confirmed."""
     begun = sum(trial.round > 0 and (not trial.over or trial.cause == BUDGET) for trial in trials)
     count = max(total or 0, len(trials)) - over(trials)
     if not count:
@@ -222,7 +222,7 @@ def lines(
 
 
 def reasons(error: str, width: int | None) -> list[str]:
-    """Why a trial ended, whole, in lines that fit a terminal."""
+    """Lines, as long as a terminal allows, with the reason for which a trial ended, whole."""
     words = " ".join(error.split())
     longest = max(40, width - len(INDENT)) if width else max(1, len(words))
     return [INDENT + line for line in textwrap.wrap(words, longest, break_on_hyphens=False)]

@@ -166,7 +166,7 @@ def test_show_reads_the_journals_of_trials_that_run(make_sweep, command):
     with locked(folder):
         out = command("sweeps", "show", "wgan-sweep-1")[1]
     assert ["1", "running", "0.5", "60/200", "0.1"] in cells(out)
-    assert "trial 0 with 3:" in out  # the best of those that are finished
+    assert "best        3 (trial 0): " in out  # the best of those that are finished
 
 
 def test_show_says_who_leads_while_none_is_finished(make_sweep, command):

@@ -236,7 +236,8 @@ def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tm
     assert code == 0, err
     spent = f"the sweep's budget of {float(hours):g} hours is used up"
     assert f"stopping: {spent}; every trial keeps a checkpoint\n" in err
-    ((begun, again),) = re.findall(rf"^{spent}; 3 trials are left(, \d of them begun)?; go on with more: (.*)$", out, re.MULTILINE)
+    found = re.findall(rf"^{spent}; 3 trials are left(, \d of them begun)?; go on with more: (.*)$", out, re.MULTILINE)
+    ((begun, again),) = found
     assert begun
     record, trials = sweep.read(), sweep.trials()
     assert record.status == "stopped"
