@@ -29,7 +29,7 @@ from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
 from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, current
 from ganflow.sweeps.table import best as best_words
-from ganflow.sweeps.table import config_line, counted, describe, front_numbers, leader, left, lines, number
+from ganflow.sweeps.table import config_line, confirmed, counted, describe, front_numbers, leader, left, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +207,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     record = folder.read()
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
     yield row("folder", shown_path(folder.path))
-    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
+    states = ", ".join(filter(None, [counted(trials, sweep["trials"]), confirmed(trials)]))
+    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {states}")
     if sweep["metric"]:
         if record.objectives:
             yield row("metrics", describe(record.objectives))

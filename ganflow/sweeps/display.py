@@ -177,7 +177,8 @@ class Display(Shown):
         return [*times, f"about {clock(left)} left"] if left else times
 
     def _summary(self) -> str:
-        return "  ".join([table.counted(self.trials, self.total), self._best(), *self._clock()])
+        words = [table.counted(self.trials, self.total), table.confirmed(self.trials), self._best(), *self._clock()]
+        return "  ".join(filter(None, words))
 
     def _print(self, line: str) -> None:
         super()._print(line)
@@ -198,7 +199,8 @@ class Display(Shown):
         grid.add_column(no_wrap=True)
         grid.add_column()
         states = [(f"{n} {state}", COLOURS.get(state, "")) for state, n in table.counts(self.trials, self.total).items() if n]
-        parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in self._clock()]
+        more = filter(None, [table.confirmed(self.trials), *self._clock()])
+        parts = [Text(text, style=style) for text, style in states] + [Text(text) for text in more]
         grid.add_row(Text(escaped(self.name), style="bold"), Text("  ").join(parts))
         if self.objectives:
             grid.add_row("front", table.front_numbers(self._front()) if self._front() else "")
@@ -244,7 +246,8 @@ class Display(Shown):
         body.add_column("where", no_wrap=True, overflow="ellipsis", style="dim")
         for trial in rows:
             values = [Text(escaped(table.shown(trial.config, key))) for key in keys]
-            state, now = table.state(trial), trial.again or trial
+            state = table.state(trial)
+            now = trial.again if trial.again is not None and state == table.CONFIRMING else trial
             style = "bold green" if trial.number in best else ""
             scores = [(trial.scores.get(name), name) for name in self.objectives] or [(latest_of(trial), "")]
             cells = []

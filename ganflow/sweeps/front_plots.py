@@ -104,10 +104,12 @@ class ParetoPlots:
     def pairs(self) -> Figure:
         """The metrics two by two; the front is that of all of them together."""
         pairs = list(combinations(self.objectives, 2))
+        of = f" of{self.packed} trials" if self.packed else ""
         with styled(1050, 80 + 360 * (rows := -(-len(pairs) // 3))):
             figure, panels = pyplot.subplots(rows, 3, squeeze=False)
             for (x, y), axes in zip(pairs, panels.flat, strict=True):
-                for which, colour, label in (("others", POINT, f"a{self.packed} trial"), ("front", "tab:red", "Pareto front")):
+                labels = ("others", POINT, f"a{self.packed} trial"), ("front", "tab:red", f"Pareto front{of}")
+                for which, colour, label in labels:
                     trials = [t for each in (self.ranked[:1] if which == "front" else self.ranked[1:]) for t in each]
                     axes.scatter([t.scores[x] for t in trials], [t.scores[y] for t in trials], color=colour, label=label, s=18)
                 self._again(axes, [x, y])

@@ -174,7 +174,7 @@ def latest(folder: SweepFolder, trial: TrialRecord, metric: str, objectives: Obj
     Raises:
         GanflowError: the journal is damaged there.
     """
-    since, names, known = folder.since(trial), {metric, *objectives}, dict[str, float]()
+    since, names, known = folder.since(trial), {*filter(None, (metric, *objectives))}, dict[str, float]()
     found: dict[str, Any] = {}
     for entry in backwards(folder.trial(trial.number).journal):
         if entry.round <= since or names <= known.keys():
@@ -207,7 +207,11 @@ def current(folder: SweepFolder, running: bool) -> list[TrialRecord]:
 
 def at_rest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials of a sweep that no driver runs: none runs, whatever the records of one that was killed say."""
-    return [replace(trial, state="waiting") if trial.state == "running" else trial for trial in trials]
+    def rest(trial: TrialRecord) -> TrialRecord:
+        again = rest(trial.again) if trial.again is not None else None
+        return replace(trial, state="waiting" if trial.state == "running" else trial.state, again=again)
+
+    return [rest(trial) for trial in trials]
 
 
 def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:

@@ -121,7 +121,7 @@ def leader(trial: TrialRecord, metric: str, rounds: int) -> str:
 
 def state(trial: TrialRecord) -> str:
     """The state of a trial, or CONFIRMING: it is over, and is being trained again by itself."""
-    return CONFIRMING if trial.again is not None else trial.state
+    return CONFIRMING if trial.again is not None and trial.again.state == "running" else trial.state
 
 
 def best(trials: Sequence[TrialRecord], mode: str) -> str:
@@ -204,7 +204,8 @@ def lines(
         cells = [cell for score, around in scores for cell in (score, *([around] if seeds else []))]
         cells = [*([at.get(trial.number, "")] if metrics else []), *cells]
         cells += [trial.trained, number(trial.packed)] if again else []
-        values = [played(trial.again or trial, rounds), *(shown(trial.config, key) for key in keys)]
+        now = trial.again if trial.again is not None and state(trial) == CONFIRMING else trial
+        values = [played(now, rounds), *(shown(trial.config, key) for key in keys)]
         rows.append([str(trial.number), state(trial), *cells, *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:

@@ -20,7 +20,7 @@ from ganflow.sweeps.display import Display
 from ganflow.sweeps.plots import SweepPlots
 from ganflow.sweeps.ranking import best_of, ranking
 from ganflow.sweeps.records import SweepFolder, TrialRecord
-from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.repeats import Repeats, at_rest
 from ganflow.sweeps.report import as_csv, best_recipe, ended
 from ganflow.sweeps.table import lines
 from ganflow.tracking.contents import best_tags
@@ -208,6 +208,8 @@ def test_on_the_way_the_packed_score_counts():
     assert [line.split()[:5] for line in lines(trials, "m", "min", 9)[1:]] == [
         ["0", "confirming", "1", "packed", "3/9"], ["1", "finished", "2", "packed", "9/9"]
     ]  # fmt: skip
+    (resting, _) = at_rest(trials)
+    assert (table.state(resting), table.confirmed([resting]), again.state) == ("finished", "0/1 confirmed", "running")
     again.state, again.score = "finished", 4.0
     confirmed = Repeats().trials([trial, other, again])
     assert table.best(confirmed, "min") == "4 confirmed (trial 0), 1 packed (trial 0)"
@@ -308,7 +310,7 @@ def test_the_display_says_what_is_packed_and_what_is_confirmed():
         "trial 0 running  by itself  a 0",
         f"trial 0 finished  by itself  {METRIC} 4  9/9 rounds  best 4 confirmed (trial 0), 1 packed (trial 0)  1/1 confirmed",
     ]
-    assert said[-1].startswith("2 finished  best 4 confirmed (trial 0), 1 packed (trial 0)")
+    assert said[-1].startswith("2 finished  1/1 confirmed  best 4 confirmed (trial 0), 1 packed (trial 0)")
 
 
 def test_the_history_marks_confirmed_trials():
