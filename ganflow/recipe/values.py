@@ -155,6 +155,13 @@ def _items(types_: tuple[Any, ...]) -> str:
     return named.pop() or "values" if len(named) == 1 else "values"
 
 
+def can_unset(key: Key) -> bool:
+    """Return whether null, on the command line, gives a key its default: it has one, and can be neither null nor text."""
+    if key.notes.role or key.required:
+        return not key.required and key.default is not None
+    return not any(type_ in (str, type(None), Any) for type_ in _alternatives(key.type))
+
+
 def _hint(node: Node, type_: Any) -> str:
     """Advice what to write instead, where that can be guessed."""
     alternatives = list(_alternatives(type_))

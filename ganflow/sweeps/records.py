@@ -48,7 +48,9 @@ class TrialRecord:
         crashes: how often its process died, or raised what is no sentence, over all resumes.
         request: id of the request that added it, or "by hand"; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
-        copied: pbt: (trial, round) that it was last copied from.
+        copied: pbt: (trial, round of its checkpoint) that it was copied from, each time.
+        inherited: pbt: the score that its source had then; its own counts as soon as it has one.
+        due: pbt: the round from which on its next turn is due; 0 where it had none yet.
         confirms: the packed trial that this run trains again, by itself.
         confirmed: of a trial that is trained again so, the first run that does so; it is not recorded.
         packed: its score before; score, state and the others are then those of the training by itself. It is not recorded.
@@ -66,6 +68,8 @@ class TrialRecord:
     request: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
+    inherited: float | None = None
+    due: int = 0
     confirms: int | None = None
     confirmed: int | None = None
     packed: float | None = None

@@ -39,7 +39,7 @@ def planned(tmp_path, monkeypatch):
 def control(planned):
     """control() → one of the sweep as its folder is now."""
     plan, sweep = planned
-    return lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune.seed, plan.tune.trials)
+    return lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune)
 
 
 def left(sweep):
