@@ -128,9 +128,9 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
         return None
     if found[:2] == ["tune", "space"] and len(found) > 2:
         found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
-    if form["sign"] == "" and len(found) > 2 and found[0] == "tune" and found[1] in _ENTRIES and value.typed and value.value is None:
-        return Override(text, "~", form["path"], found, value)
-    return Override(text, form["sign"], form["path"], found, value)
+    entry = len(found) > 2 and found[0] == "tune" and found[1] in _ENTRIES
+    removed = entry and not form["sign"] and value.typed is not None and value.value is None
+    return Override(text, "~" if removed else form["sign"], form["path"], found, value)
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
@@ -196,8 +196,8 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
 def _in_space(root: Node, path: list[str | int]) -> list[str | int]:
     """The path of a key of the space, which may be written in sections, as the recipe's keys are."""
     found, rest, node = path[:2], steps(str(path[2])) or [], root
-    for step in found:
-        node = node.value.get(step) if isinstance(node.value, dict) and step in node.value else Node(None, COMMAND_LINE)
+    for step in map(str, found):
+        node = node.value[step] if isinstance(node.value, dict) and step in node.value else Node(None, COMMAND_LINE)
     while rest:
         name, rest = longest_key(node.value, rest) if isinstance(node.value, dict) else ("", rest)
         if not name:

@@ -232,7 +232,8 @@ class Tune:
             rule = f"tune.concurrency is {self.concurrency}; use as many, or less in a pack"
             problems.append(("pack", f"{self.pack} trials train together, and {rule}"))
         if self.confirmed > 1 and self.pack == 1:
-            text = "trials that are not packed have the scores that they have by themselves; leave it out (tune.confirm=null), or set tune.pack"
+            how = f"{_without('confirm')}, or set tune.pack"
+            text = f"trials that are not packed have the scores that they have by themselves; {how}"
             problems.append(("confirm", text))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
@@ -283,7 +284,7 @@ class Tune:
         if several and self.scheduler == "pbt":
             problems.append(("seeds", "pbt copies one trial's weights to another, which a mean over seeds has none of; use 1"))
         if self.quantile is not None and not several:
-            problems.append(("quantile", "it is one of several seeds' scores; set tune.seeds, or leave it out (tune.quantile=null)"))
+            problems.append(("quantile", f"it is one of several seeds' scores; set tune.seeds, or {_without('quantile')}"))
         if several and self.scheduler != "none" and self.resources.get("gpus", 0) > 1:
             text = f"with {self.scheduler} a trial's seeds train in one process; give it one GPU, or use scheduler: none"
             problems.append(("seeds", text))
@@ -307,7 +308,7 @@ class Tune:
         if self.population_size == 1:
             yield "population_size", "a generation has two trials or more; 0 chooses"
         if self.population_size and self.search in SEARCHERS and self.search != "nsga2":
-            yield "population_size", f"{self.search} has no generations; leave it out (tune.population_size=null), or use search: nsga2"
+            yield "population_size", f"{self.search} has no generations; {_without('population_size')}, or use search: nsga2"
 
     def _budget_problems(self, gpus: float) -> Iterator[str]:
         for name, limit in self.budget.items():
@@ -316,4 +317,10 @@ class Tune:
             elif not limit > 0 or (name == "failures" and limit != int(limit)):
                 yield f"{limit:g} {name} are no budget; use a {'whole ' if name == 'failures' else ''}number above 0"
         if "gpu_hours" in self.budget and not gpus:
-            yield "gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or use hours (tune.budget.gpu_hours=null)"
+            how = f"set tune.resources.gpus, or {_without('budget.gpu_hours')} and use hours"
+            yield f"gpu_hours are not used by trials without a GPU; {how}"
+
+
+def _without(name: str) -> str:
+    """Advice that works in a file and on the command line."""
+    return f"leave it out (tune.{name}=null)"

@@ -132,7 +132,7 @@ def check_joins(scheduler: str, trials: Iterable[TrialRecord], instead: str) -> 
     """
     ended = next((trial.number for trial in trials if trial.state == "finished"), None)
     if scheduler == "pbt" and ended is not None:
-        why = f"trial {ended} has played to its end, and one that begins now would be compared with those alone that begin with it"
+        why = f"trial {ended} has played to its end, and one that begins now would be compared with later ones alone"
         raise Refused(f"pbt trains one population, which takes no more trials: {why}; {instead}")
 
 

@@ -153,8 +153,10 @@ def go(
         records = folder.mended()
         trials = plan.repeats.trials(records.values())
         keys, total = list(plan.space.keys), total_of(plan.space.count(plan.tune), trials)
-        about = {"rounds": before.rounds, "objectives": plan.objectives, "stop": plan.tune.stop}
-        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, quiet=quiet, **about)
+        every, stop = plan.objectives, plan.tune.stop
+        display = Display(
+            folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, objectives=every, stop=stop, quiet=quiet
+        )
         stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None

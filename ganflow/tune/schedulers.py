@@ -230,8 +230,7 @@ class Population(InTurn):
         return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
 
     def _copy(self, number: int, source: int, at: int, rng: random.Random) -> None:
-        """Record that a trial becomes a copy of another's checkpoint of a round. Its next turn is an interval after that, or more,
-        so that it has played one with its values before it is judged again."""
+        """Record that a trial becomes a copy of another's checkpoint of a round. It is judged again an interval later."""
         config = self.space.mutate(self.table.trials[source].config, self.tune, rng)
         copied = [*self.table.trials[number].copied, [source, at]]
         self._scores[number] = self._scores[source]
