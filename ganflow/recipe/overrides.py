@@ -153,7 +153,7 @@ def _value(text: str, problems: Problems, path: str, line: int) -> Node | None:
         return node
     if not isinstance(node.value, (dict, list)) and isinstance(scalar(text.strip()), str):  # a YAML comment would be cut off
         return Node(text, line, text)
-    node.typed = Typed(text) if text.strip() else None
+    node.typed = Typed(text)
     return node
 
 
@@ -249,6 +249,8 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
             raise Refused(f"~{last}: every recipe needs {last}")
         _child(parent, last, above, create)
         del parent.value[last if isinstance(parent.value, list) else str(last)]
+        if path[:2] == ["tune", "space"] and len(path) > 3 and not parent.value:  # an empty section would be no domain
+            _change(root, override, path[:-1])
     if path == ["critic"] and not _has_critic(root):
         for section in PER_PART:
             keys = root.value[section].value if section in root.value else None

@@ -53,7 +53,7 @@ def convert(settings: type, key: Key, node: Node) -> Any:
     """
     if any("${" in text for text in _texts(node)):
         raise Refused("a value cannot contain '${' as plain text")
-    typed = [one.typed for one in _all(node) if one.typed is not None and "${" not in one.typed.text]
+    typed = [one.typed for one in _all(node) if one.typed is not None and one.typed.text.strip() and "${" not in one.typed.text]
     for meant in (False, True) if typed else (False,):
         for one in typed:
             one.meant = meant

@@ -115,6 +115,7 @@ def test_an_added_trial_takes_nothing_from_the_searcher_and_has_its_number_in_th
     """Of the searcher's trials each is the one that it would have been; those added have the numbers that come next."""
     plan, sweep = planned
     table, study = control().table, Study(plan.space, plan.mode, "s", tmp_path / "optuna.journal")
+    table.template = {"recipe": "r.yaml", "about": {}, "metric": "m", "mode": "min", "stop": {}}
     searcher = make_searcher(plan.tune, plan.space, "min", study)
     room = SimpleNamespace(admits=lambda: True)
     proposals = Proposals(table, plan.space, searcher, [], room)
@@ -322,6 +323,29 @@ def test_time_is_counted_over_all_sessions(planned, monkeypatch):
     clock.now += 5
     third.count(running=2)
     assert third.spent(0) == Spent("gpu_hours", 2, 2)
+
+
+def test_how_long_a_budget_lasts(planned, monkeypatch):
+    _, sweep = planned
+    limits = {"hours": 1, "gpu_hours": 2}
+    clock = Clock(monkeypatch)
+    budget = Budget(SimpleNamespace(budget=limits, resources={"gpus": 0.5}), sweep)
+    assert budget.left() == 3600
+    clock.now += 600
+    budget.count(running=8)
+    assert budget.left() == 3600 * 2 / 4 - 600  # by four GPUs
+    assert Budget(SimpleNamespace(budget={}, resources={}), sweep).left() == math.inf
+
+
+def test_a_trial_that_goes_on_is_as_far_as_its_checkpoint(planned):
+    """Who is furthest behind, and how long the sweep will last, follow from it: at once, and not only from its next report on."""
+    plan, sweep = planned
+    sweep.record(0, config={LR: 0.001}, state="running")
+    sweep.record(1, config={LR: 0.002}, state="waiting")
+    folders.make(sweep.trial(0)).update(status="interrupted", round=50)
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    assert remember(table, plan.metric, make_searcher(plan.tune, plan.space, "min"), None) == [0, 1]
+    assert [trial.round for trial in table.trials.values()] == [50, 0]
 
 
 def test_failures_are_counted(planned):

@@ -168,16 +168,16 @@ def test_a_searched_number_of_rounds_is_the_trials_own(time):
 def test_trials_that_are_ended_at_a_value_last_no_longer(stop, left, time):
     """After 10 of 100 rounds, which took 10 s, of one trial of two."""
     _, display = shown(total=2, rounds=100, stop=stop)
-    one = trial(0, "running")
+    time.now, one = 0, trial(0, "running")
     display.update([one])
     time.now, one.round = 10, 10
     display.update([one])
     assert display.left == pytest.approx(left)
 
 
-def test_a_sweep_lasts_no_longer_than_its_budget(time, tmp_path):
+def test_a_sweep_lasts_no_longer_than_its_budget(time):
     _, display = shown(total=9, rounds=100)
-    one = trial(0, "running")
+    time.now, one = 0, trial(0, "running")
     display.update([one])
     time.now, one.round = 10, 10
     display.update([one])

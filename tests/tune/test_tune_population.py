@@ -202,7 +202,8 @@ def test_a_sweep_that_goes_on_knows_what_one_knows_that_was_never_interrupted(pl
     assert went.population.remember(own) == set()
     assert went.population._scores == whole.population._scores
     assert [trial.due for trial in went.table.trials.values()] == [20] * 8
-    assert whole.copies(6) and whole.copies(7)
+    assert whole.copies(6)
+    assert whole.copies(7)
     for number in range(8):
         assert went.report(number, 10, 99.0) == TrialScheduler.CONTINUE
 
