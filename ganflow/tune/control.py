@@ -122,7 +122,7 @@ def check_values(values: dict[str, Any], space: Space) -> Config:
 
 
 def check_joins(scheduler: str, trials: Iterable[TrialRecord], instead: str) -> None:
-    """Check that a sweep takes further trials.
+    """Check that further trials can join a sweep.
 
     Args:
         instead: what to do where it does not.

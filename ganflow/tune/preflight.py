@@ -60,7 +60,7 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
 
 
 def rehearse(plan: Plan, runs: Path, address: Address | str = "local", name: str | None = None) -> list[str]:
-    """Check what a start under `runs` checks, the cluster's address included, as far as that takes seconds and makes no folder;
+    """Check what a start under `runs` checks, the cluster's address included, as far as seconds are enough and no folder is made;
     returns the notes that it would show.
 
     Raises:

@@ -381,7 +381,8 @@ def test_what_is_used_up_and_what_would_do(spent, text, more, planned):
         ("{hours: 0}", "tune.budget: 0 hours are no budget; use a number above 0"),
         ("{hours: .nan}", "tune.budget.hours: .nan is not a finite number"),
         ("{failures: 2.5}", "tune.budget: 2.5 failures are no budget; use a whole number above 0"),
-        ("{gpu_hours: 3}", "tune.budget: gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or leave it out (tune.budget.gpu_hours=null) and use hours"),
+        ("{gpu_hours: 3}", "tune.budget: gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or leave it "
+         "out (tune.budget.gpu_hours=null) and use hours"),
         ("8", "tune.budget: "),
     ],
 )

@@ -82,7 +82,7 @@ def test_what_would_change_no_trial_is_refused(fixed: Any) -> None:
         "'~tune.space.optimizer.lr' 'tune.space.optimizer.critic.lr={…}'"
     )
     assert list(fixed(advice, LR, BETA)[0].keys) == ["optimizer.beta1", "optimizer.critic.lr"]
-    with pytest.raises(GanflowError, match=r"^optimizer\.lr=0\.1: tune\.space\.optimizer\.lr=\{choice: \[1, 2\]\} searches this key"):
+    with pytest.raises(GanflowError, match=r"^optimizer\.lr=0\.1: tune\.space\.optimizer\.lr=\{choice: \[1, 2\]\} searches"):
         fixed(["optimizer.lr=0.1", "tune.space.optimizer.lr={choice: [1, 2]}"], LR, BETA)
     with pytest.raises(GanflowError) as refused:
         fixed(["optimizer.lr=0.1", "tune.trials=9", "train.rounds=9"], LR)
@@ -103,9 +103,8 @@ def test_the_sweep_keeps_what_was_typed(sweep: Sweep, command: Any) -> None:
     assert "population_size" not in folder.recipe.read_text()
     assert make_plan(folder.recipe, new=False).recipe.notes == []
     for typed in ("optimizer.beta1=0.5", "optimizer.beta1=0.25"):
-        assert "cannot change in a sweep that has begun" in command.refused("tune", "--resume", "s", "tune.trials=3", typed) or (
-            "nothing else is searched" in command.refused("tune", "--resume", "s", "tune.trials=3", typed)
-        )
+        said = command.refused("tune", "--resume", "s", "tune.trials=3", typed)
+        assert "cannot change in a sweep that has begun" in said
 
 
 def test_data_are_examined_where_something_can_still_be_changed(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +121,8 @@ def test_data_are_examined_where_something_can_still_be_changed(sweep: Sweep, mo
         ("search: grid\ngrid_samples: 2", ["tune.search=random", "tune.trials=2"], "tune.grid_samples=null"),
         ("seeds: 3\nquantile: 0.5", ["tune.seeds=1"], "tune.quantile=null"),
         ("pack: 2\nconfirm: 2", ["tune.pack=1"], "tune.confirm=null"),
-        ("resources: {cpus: 1, gpus: 1}\nbudget: {gpu_hours: 3, hours: 1}", ["tune.resources.gpus=0"], "tune.budget.gpu_hours=null"),
+        ("resources: {cpus: 1, gpus: 1}\nbudget: {gpu_hours: 3, hours: 1}", ["tune.resources.gpus=0"],
+         "tune.budget.gpu_hours=null"),
     ],
 )  # fmt: skip
 def test_the_advice_works_when_typed(tune: str, overrides: list[str], advice: str, sweep: Sweep) -> None:
@@ -146,7 +146,7 @@ def test_a_dry_run_refuses_a_folder_that_is_there(sweep: Sweep, command: Any) ->
     said = command.refused("tune", "r.yaml", "--dry-run", "--name", "s")
     assert said.startswith(f"ganflow: there is already a folder {Path('runs/s').absolute()}; go on with it: ")
     assert said == command.refused("tune", "r.yaml", "--name", "s")
-    assert command.refused("tune", "r.yaml", "--dry-run", "--name", "a/b").startswith("ganflow: --name: 'a/b' cannot name a folder")
+    assert "--name: 'a/b' cannot name a folder" in command.refused("tune", "r.yaml", "--dry-run", "--name", "a/b")
     Path("file").touch()
     assert "it is no folder; choose another with --runs" in command.refused("tune", "r.yaml", "--dry-run", "--runs", "file/x")
     assert not list(Path("runs/s").iterdir())
