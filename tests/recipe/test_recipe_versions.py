@@ -86,7 +86,7 @@ def test_a_password_that_was_kept_is_left_out(tmp_path):
         ("{pack: 2, scheduler: asha}", "tune.pack: packed trials play to their end together, which asha does not allow; use scheduler: none"),
         ("{confirm: -1}", "tune.confirm: -1 is below 0"),
         ("{confirm: 2}", "tune.confirm: trials that are not packed have the scores that they have by themselves; leave it out (tune.confirm=null), or set tune.pack"),
-        ("{search: bayes}", "tune.search: unknown searcher 'bayes' (searchers: random, grid, tpe, gp, cmaes, nsga2, hyperopt, optuna)"),
+        ("{search: bayes}", "tune.search: unknown searcher 'bayes'; did you mean 'cmaes'? (searchers: random, grid, tpe, gp, cmaes, nsga2, hyperopt, optuna)"),
         ("{grace: 0}", "tune.grace: 0 is not above 0"),
         ("{grace: 1.01}", "tune.grace: 1.01 is above 1"),
         ("{interval: 0}", "tune.interval: 0 is not above 0"),
