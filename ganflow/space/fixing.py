@@ -29,13 +29,14 @@ def read_fixed(
         GanflowError: an override would change no trial, or leaves nothing to search.
     """
     overrides, recipe = list(overrides), read_recipe(source, overrides, catalogue)
-    domains, when = (read_domains(recipe), read_conditions(recipe)) if recipe.tune else ({}, {})
+    if recipe.tune is None:
+        return recipe, overrides
     typed = [override for override in parsed(overrides) if not override.sign]
-    fixed = [key for key in domains if any(_sets(override, key) for override in typed)]
+    domains, fixed = read_domains(recipe), fixed_keys(recipe, overrides)
     _check(domains, fixed, typed)
     if not fixed:
         return recipe, overrides
-    values = recipe.resolved()
+    when, values = read_conditions(recipe), recipe.resolved()
     gone = [key for key in when if key not in fixed and _never(when[key], fixed, values)]
     if not set(domains) - {*fixed, *gone}:
         alone = f"ganflow run {source} {' '.join(override.text for override in typed if override.steps[0] != 'tune')}"
@@ -45,6 +46,12 @@ def read_fixed(
     recipe = read_recipe(source, overrides, catalogue)
     recipe.notes.append(f"{' and '.join(fixed)}: set on the command line, and not searched{without}")
     return recipe, overrides
+
+
+def fixed_keys(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
+    """The keys that the recipe searches and that overrides set."""
+    typed = [override for override in parsed(overrides) if not override.sign]
+    return [key for key in read_domains(recipe) if any(_sets(override, key) for override in typed)] if recipe.tune else []
 
 
 def _check(domains: Mapping[str, Any], fixed: Sequence[str], typed: Sequence[Override]) -> None:

@@ -12,7 +12,7 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders
-from ganflow.space.fixing import read_fixed
+from ganflow.space.fixing import fixed_keys
 from ganflow.space.reading import read_space
 from ganflow.sweeps.records import SweepFolder
 from ganflow.sweeps.repeats import Repeats
@@ -35,11 +35,8 @@ WHY = {
 """Key → why it cannot change; those that are not in `tune` change what is trained."""
 
 
-def amend(folder: SweepFolder, typed: Sequence[str]) -> list[str]:
+def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
     """Change the recipe of a sweep that nobody runs, and note the change in its record.
-
-    Args:
-        typed: overrides.
 
     Returns:
         The changes: "tune.trials: 16 → 20".
@@ -48,9 +45,10 @@ def amend(folder: SweepFolder, typed: Sequence[str]) -> list[str]:
         GanflowError: a change would make the trials incomparable, or cannot be; or the sweep runs. Nothing is changed then.
     """
     with folders.locked(folder):
-        before, (after, overrides) = read_recipe(folder.recipe), read_fixed(folder.recipe, typed)
+        before, after = read_recipe(folder.recipe), read_recipe(folder.recipe, overrides)
         changed = differences(before, after)
-        _check(folder, before, after, [line.partition(": ")[0] for line in changed], typed)
+        fixed = [f"tune.space.{key}" for key in fixed_keys(before, overrides)]
+        _check(folder, before, after, [*fixed, *(line.partition(": ")[0] for line in changed)], overrides)
         if not changed:
             return []
         read_space(after, folder.recipe, overrides)  # whose points may not fit any more

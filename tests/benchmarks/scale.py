@@ -106,13 +106,14 @@ def show(name: str, spans: list[tuple[float, float]], rooms: list[tuple[float, i
 
     tenths = [start + (end - start) * (i + 0.5) / 10 for i in range(10)]
     moments = [start + (end - start) * i / 1000 for i in range(1001)]
-    full = next((moment for moment in moments if at_once(spans, moment) >= FULL * room(moment)), start)
+    full = next((moment for moment in moments if at_once(spans, moment) >= FULL * room(moment)), None)
     last = max(begin for begin, _ in spans)
-    shares = [at_once(spans, moment) / room(moment) for moment in moments if full <= moment <= last]
+    shares = [at_once(spans, moment) / room(moment) for moment in moments if (full or start) <= moment <= last]
     print(f"{name}: {len(spans)} trials in {end - start:.0f} s, {moved} of them begun again; at once, of the room then:")
     print("  " + " ".join(f"{at_once(spans, moment)}/{room(moment)}" for moment in tenths))
     cost = f"driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial"
-    print(f"  full after {full - start:.0f} s, filled then to {mean(shares or [0]):.0%}; {cost}")
+    since = f"full after {full - start:.0f} s, then" if full else "never full,"
+    print(f"  {since} filled to {mean(shares or [0]):.0%}; {cost}")
 
 
 def play(name: str, trials: int, address: str, changes: list[str], rooms: list[tuple[float, int]], real: bool,

@@ -104,7 +104,10 @@ def test_the_sweep_keeps_what_was_typed(sweep: Sweep, command: Any) -> None:
     assert make_plan(folder.recipe, new=False).recipe.notes == []
     for typed in ("optimizer.beta1=0.5", "optimizer.beta1=0.25"):
         said = command.refused("tune", "--resume", "s", "tune.trials=3", typed)
-        assert "cannot change in a sweep that has begun" in said
+        assert said == (
+            "ganflow: tune.space.optimizer.beta1 cannot change in a sweep that has begun: trials of another space are another search; "
+            f"begin a new sweep from it: ganflow tune runs/s/recipe.yaml tune.trials=3 {typed}"
+        )
 
 
 def test_data_are_examined_where_something_can_still_be_changed(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
