@@ -121,24 +121,29 @@ def _add(folder: SweepFolder, more: list[str]) -> int:
     from ganflow.recipe import read_recipe
     from ganflow.recipe.overrides import assignments
     from ganflow.space.reading import read_space
-    from ganflow.tune.control import Control, ask, check_values
+    from ganflow.tune.control import Control, again, ask, check_joins, check_new, check_values, requests
     from ganflow.tune.trials import TrialTable
 
     if not more:
         raise GanflowError(f"which values? e.g. ganflow sweeps add {folder.reference()} optimizer.lr=1e-3")
-    values = assignments(more)
     recipe = read_recipe(folder.recipe)
     if recipe.tune is None:
         raise GanflowError(f"{folder.recipe} has no section 'tune'")
     space = read_space(recipe, folder.recipe)
-    check_values(values, space)
+    values = assignments(more, lambda key, value: key not in space.keys or space.keys[key].contains(value))
+    point = check_values(values, space)
     if _runs(folder):
+        trials = Repeats.of(folder.read()).searched(folder.trials().values())
+        check_joins(recipe.tune.scheduler, trials, again(folder))
+        check_new(point, trials)
+        if any(request and request.add == values for _, request in requests(folder)):
+            raise GanflowError(f"{folder.sweep} was asked already to try these values")
         ask(folder, add=values)
         say(f"{folder.sweep} will try it next")
         return 0
     with locked(folder):
         table = TrialTable(folder, {}, [], folder.mended(), repeats=Repeats.of(folder.read()))
-        number = Control(table, space, recipe.tune.seed, space.count(recipe.tune)).add(values)
+        number = Control(table, space, recipe.tune).add(values)
     say(f"trial {number} of {folder.sweep} is added; try it with: ganflow tune --resume {folder.reference()}")
     return 0
 

@@ -195,7 +195,7 @@ def tune_command(args: argparse.Namespace) -> int:
         known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
         from ganflow.tune.preflight import rehearse
 
-        for note in rehearse(plan, args.runs, address):
+        for note in rehearse(plan, args.runs, address, args.name):
             if not args.quiet:
                 say(note, err=True)
         return _dry_run(plan, known, used)
@@ -211,7 +211,7 @@ def tune_command(args: argparse.Namespace) -> int:
         folder = find(args.resume, args.runs)
         for change in amend(folder, overrides) if overrides else ():
             say(change, err=True)
-        plan = make_plan(folder.recipe)
+        plan = make_plan(folder.recipe, new=False)
     else:
         assert name is not None
         plan = make_plan(name, overrides)

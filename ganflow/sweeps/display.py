@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -49,6 +50,7 @@ class Display(Shown):
         total: trials that there will be; None or 0 where that is not known.
         rounds: of a trial; 0 where that is not known.
         objectives: with several metrics: these; a Pareto front is then shown in place of a best trial.
+        stop: values at which a trial is ended, "seconds" and "round" among them.
         quiet: show nothing but warnings.
         stream: where to, instead of stderr.
     """
@@ -63,6 +65,7 @@ class Display(Shown):
         *,
         rounds: int = 0,
         objectives: Objectives | None = None,
+        stop: Mapping[str, float] | None = None,
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
@@ -71,7 +74,9 @@ class Display(Shown):
         self.total, self.rounds, self.objectives = total or 0, rounds, several(objectives or {})
         self.trials: list[TrialRecord] = []
         self._announced: dict[int, tuple[str, int, bool]] = {}  # trial → what its last line was about, see `_news`
-        self._durations = Durations(rounds)
+        ends = stop or {}
+        self._durations = Durations(int(min(rounds, ends.get("round", rounds))), ends.get("seconds", math.inf))
+        self._ends = math.inf  # when the sweep's budget will be used up
         self._updated = False
         self._finished: Mapping[int, object] = {}
         self._fronts: list[TrialRecord] = []
@@ -115,13 +120,18 @@ class Display(Shown):
         """Expect another number of trials: some were added."""
         self.total = total
 
+    def expect_end(self, seconds: float) -> None:
+        """Expect that the sweep's budget is used up in so many seconds."""
+        self._ends = time.monotonic() + seconds
+
     @property
     def left(self) -> float | None:
-        """Seconds until the last trial's end, by how long those took that are over (see `Durations`); None where that is not
-        known yet."""
-        every = _trainings(self.trials)
+        """Seconds until the last trial's end, by how long those took that are over (see `Durations`), or until the budget is used
+        up; None where that is not known yet."""
+        now, every = time.monotonic(), _trainings(self.trials)
         total = self.total + len(every) - len(self.trials)
-        return self._durations.left(every, total, time.monotonic()) if self.total else None
+        left = self._durations.left(every, total, now) if self.total else None
+        return None if left is None else min(left, max(0.0, self._ends - now))
 
     def _announce(self, trial: TrialRecord) -> None:
         """Print a line about news of a trial, if they are worth one."""

@@ -45,7 +45,9 @@ class TrialRecord:
         crashes: how often its process died, or raised what is no sentence, over all resumes.
         request: id of the request that added it, or "by hand"; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
-        copied: pbt: (trial, round) that it was last copied from.
+        copied: pbt: (trial, round of its checkpoint) that it was copied from, each time.
+        inherited: pbt: the score that its source had then; its own counts as soon as it has one.
+        due: pbt: the round from which on its next turn is due; 0 where it had none yet.
         confirms: the packed trial that this run trains again, by itself.
         in_pack: of a run of a packed sweep that is over: it was trained together with others; None where that is not known.
         again: of a packed trial: its training by itself, until that is over. This and the next two are not recorded.
@@ -65,6 +67,8 @@ class TrialRecord:
     request: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
+    inherited: float | None = None
+    due: int = 0
     confirms: int | None = None
     in_pack: bool | None = None
     again: TrialRecord | None = None

@@ -65,6 +65,9 @@ def remember(
             if other not in table.trials:
                 table.record(other, config=record.config, state="waiting", confirms=record.confirms)
     unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
+    for number in unfinished:  # who is furthest behind, and how long the sweep will last, follow from it
+        if (run := table.folder.trial(number)).is_run():
+            table.update(number, round=run.read().round)
     histories = {number: scored(table.folder.trial(number), metric) for number in table.trials} if scheduler is not None else {}
     for trial in [*table.folder.trials(table.folder.earlier).values(), *table.searched()]:
         searcher.tell(trial)
@@ -150,8 +153,10 @@ def go(
         records = folder.mended()
         trials = plan.repeats.trials(records.values())
         keys, total = list(plan.space.keys), total_of(plan.space.count(plan.tune), trials)
-        of = plan.objectives
-        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet, objectives=of)
+        every, stop = plan.objectives, plan.tune.stop
+        display = Display(
+            folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, objectives=every, stop=stop, quiet=quiet
+        )
         stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
@@ -263,7 +268,7 @@ def _tune(
     rule: Stopping | Population | None = make_scheduler(plan.tune, plan.mode, rounds, room)
     if population:
         rule = Population(table, plan.space, plan.tune, plan.mode, rounds, room)
-    control = Control(table, plan.space, plan.tune.seed, plan.space.count(plan.tune))
+    control = Control(table, plan.space, plan.tune)
     control.settle(display.note)
     folder.update(trials=control.total)
     display.expect(control.total)

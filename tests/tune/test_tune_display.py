@@ -1,6 +1,7 @@
 """What a sweep shows of itself: plain lines, and the live table on a terminal of our own making."""
 
 import io
+import math
 import os
 import pty
 import re
@@ -161,6 +162,33 @@ def test_a_searched_number_of_rounds_is_the_trials_own(time):
     display.update([one])
     assert display.left == pytest.approx(9)  # 6 s for 4 of 10 rounds
     assert table.played(one, 100) == "4/10"
+
+
+@pytest.mark.parametrize(
+    ("stop", "left"), [({}, 90 + 100), ({"seconds": 40}, 30 + 40), ({"seconds": 5}, 0 + 5), ({"round": 50}, 40 + 50)]
+)
+def test_trials_that_are_ended_at_a_value_last_no_longer(stop, left, time):
+    """After 10 of 100 rounds, which took 10 s, of one trial of two."""
+    _, display = shown(total=2, rounds=100, stop=stop)
+    time.now, one = 0, trial(0, "running")
+    display.update([one])
+    time.now, one.round = 10, 10
+    display.update([one])
+    assert display.left == pytest.approx(left)
+
+
+def test_a_sweep_lasts_no_longer_than_its_budget(time):
+    _, display = shown(total=9, rounds=100)
+    time.now, one = 0, trial(0, "running")
+    display.update([one])
+    time.now, one.round = 10, 10
+    display.update([one])
+    display.expect_end(60)
+    assert display.left == pytest.approx(60)
+    time.now = 30
+    assert display.left == pytest.approx(40)
+    display.expect_end(math.inf)
+    assert display.left > 400
 
 
 class Sweeping:

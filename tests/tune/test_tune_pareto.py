@@ -348,7 +348,8 @@ SPACE = "space: {optimizer.lr: {loguniform: [1e-5, 1e-1]}}\n"
            f"2: tune.search: {name} searches by one score, and tune.metric names 2; use random, grid, tpe, gp, nsga2, "
            "or one metric")
           for name in ("cmaes", "hyperopt")),
-        ("population_size: 5\n", "1: tune.population_size: random has no generations; leave it out, or use search: nsga2"),
+        ("population_size: 5\n",
+         "1: tune.population_size: random has no generations; leave it out (tune.population_size=null), or use search: nsga2"),
         ("search: nsga2\npopulation_size: 1\n", "2: tune.population_size: a generation has two trials or more; 0 chooses"),
     ],
 )  # fmt: skip
