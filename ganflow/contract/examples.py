@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-PIECE = 2**26
+PIECE = 2**24
 """Bytes that are read at once where all examples are gone through."""
 
 
@@ -88,7 +88,7 @@ def numbers(rows: Any, count: int) -> Tensor:
 
 
 def pieces(examples: Examples) -> Iterator[Tensor]:
-    """All examples in their sequence, so many at once that they take 64 MiB."""
+    """All examples in their sequence, so many at once that they take 16 MiB."""
     if isinstance(examples, Tensor):
         yield examples
         return

@@ -11,7 +11,6 @@ from ganflow_layers.streams import Sample, Source
 
 from ganflow import open_regular
 
-
 BLOCK = 512  # a header, and what contents are filled up to
 
 
