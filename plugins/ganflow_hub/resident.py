@@ -47,27 +47,24 @@ class Rows:
 
     def example(self, row: int, rng: torch.Generator | None = None) -> Example | None:
         """Row `row` of the table, augmented with draws from `rng`; None where it is left out."""
-        transform = self.transform.still() if rng is None else self.transform
-        if {"a", "b"} == set(self.table.columns):
-            return self._domains(row, transform, rng)
-        return self._read(row, self.table, transform, rng)
+        return self._domains(row, rng) if {"a", "b"} == set(self.table.columns) else self._read(row, self.table, rng)
 
-    def _domains(self, row: int, transform: Transform, rng: torch.Generator | None) -> Example | None:
+    def _domains(self, row: int, rng: torch.Generator | None) -> Example | None:
         """An image of a and another row's of b."""
         chosen = 0 if rng is None else int(torch.randint(len(self.numbers), (), generator=rng))
         rows = {"a": row, "b": row if rng is None else self.numbers[chosen]}
         made: dict[str, Tensor] = {}
         for field, number in rows.items():
             one = replace(self.table, columns={field: self.table.columns[field]})
-            read = self._read(number, one, transform, rng)
+            read = self._read(number, one, rng)
             if read is None:
                 return None
             made |= read
         return made
 
-    def _read(self, row: int, table: Table, transform: Transform, rng: torch.Generator | None) -> Example | None:
+    def _read(self, row: int, table: Table, rng: torch.Generator | None) -> Example | None:
         try:
-            return table.example(self.table.rows[row], transform, self.classes, rng)
+            return table.example(self.table.rows[row], self.transform, self.classes, rng)
         except IMAGE_ERRORS as error:
             what = f"row {row} of {table.name}: {image_error_text(error)}"
         if not self._skip:

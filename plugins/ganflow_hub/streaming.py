@@ -40,7 +40,7 @@ def streamed(table: Table, transform: Transform, shuffle: int, seed: int, held_o
                            "cannot be counted; leave label out, or streaming")  # fmt: skip
 
     def make(sample: Sample, rng: torch.Generator | None) -> Example:
-        return table.example(sample.parts, transform.still() if rng is None else transform, table.classes, rng)
+        return table.example(sample.parts, transform, table.classes, rng)
 
     about = repr((table.name, sorted(table.columns.items()), transform, held_out, str(table.rows.info.version)))
     return Streamed(

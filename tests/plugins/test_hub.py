@@ -12,8 +12,11 @@ from PIL import Image
 from ganflow.contract.data import IterableData, StreamData, TensorData
 from ganflow.engine.feed import feed
 from ganflow.errors import GanflowError, SettingsError
+from ganflow.plugins import load_catalogue
+from ganflow.testing import check_component
 
 COUNT = 40
+STREAM = {"streaming": True, "held_out": 4}
 
 
 def test_without_the_library_one_sentence_says_what_to_install(monkeypatch):
@@ -66,7 +69,8 @@ def table(datasets):
     })  # fmt: skip
     columns = {
         "img": [picture(i) for i in range(COUNT)], "kind": [i % 2 for i in range(COUNT)],
-        "number": [i % 3 * 10 for i in range(COUNT)], "says": [f"a picture of {i}" for i in range(COUNT)], "several": [[f"level {i}", "grey"] for i in range(COUNT)],
+        "number": [i % 3 * 10 for i in range(COUNT)], "says": [f"a picture of {i}" for i in range(COUNT)],
+        "several": [[f"level {i}", "grey"] for i in range(COUNT)],
     }  # fmt: skip
     return datasets.Dataset.from_dict(columns, features=features)
 
@@ -235,3 +239,56 @@ def test_the_hub_is_away(datasets, monkeypatch):
         built("uoft-cs/cifar10")
     assert "load_dataset('uoft-cs/cifar10')" in str(error.value)
     assert "second line" not in str(error.value)
+
+
+def test_it_keeps_the_contract(table, tmp_path):
+    path = str(parquet(table, tmp_path / "there"))
+    hub = load_catalogue().find("data", "hub")
+    encoder = BagOfWords(words=64)
+    for keys in (
+        {"budget": 0, "flip": True},
+        {"streaming": True, "held_out": 8},
+        {"columns": {"real": "img", "text": "says"}, "encoder": encoder},
+    ):
+        check_component(hub, None, {}, path=path, size=8, **keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "beside"),
+    [
+        ({"columns": {"real": "img"}}, {}), ({"split": "test"}, {}), ({"held_out_split": "test"}, {}), ({"shuffle": 0}, STREAM),
+        ({"streaming": True}, {"held_out": 4}), ({"seed": 1}, STREAM), ({"size": 9}, {}), ({"resize": 11}, {}),
+        ({"crop": "random"}, {"resize": 11}), ({"flip": True}, {}), ({"channels": 3}, {}), ({"held_out": 0.5}, {}),
+        ({"budget": 0}, {}),
+    ],
+)  # fmt: skip
+def test_every_key_does_something(table, tmp_path, keys, beside):
+    """`config` and `revision` are handed to the library; `on_error` and `encoder` have tests of their own."""
+    noise = [{"img": {"bytes": noisy(i), "path": None}} for i in range(COUNT)]
+    path = parquet(table.map(lambda row, i: noise[i], with_indices=True), tmp_path / "there")
+
+    def outcome(**more):
+        data = built(path, **{**beside, **more})
+        source = feed(data, 8, 0)
+        drawn = source.draw(1)
+        source.close()
+        kept = {name: t[:].numpy().tobytes() for name, t in data.held_out.items()}
+        return type(data), data.fields, kept, {name: t.numpy().tobytes() for name, t in drawn.items()}
+
+    assert outcome() == outcome()
+    assert outcome(**keys) != outcome()
+
+
+def noisy(seed):
+    import numpy as np
+
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (12, 14, 3), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_config_and_revision_reach_the_library(datasets, monkeypatch, table):
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: (asked.append((a, k)), table)[1])
+    built("owner/name", config="small", revision="abc", split="train")
+    assert asked == [(("owner/name", "small"), {"split": "train", "revision": "abc", "streaming": False})]
