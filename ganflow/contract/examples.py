@@ -88,7 +88,7 @@ def numbers(rows: Any, count: int) -> Tensor:
 
 
 def pieces(examples: Examples) -> Iterator[Tensor]:
-    """All examples in their sequence, so many at once that they take 16 MiB."""
+    """All examples in their sequence, 16 MiB of them at once."""
     if isinstance(examples, Tensor):
         yield examples
         return

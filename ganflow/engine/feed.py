@@ -176,8 +176,8 @@ class ResidentFeed(Feed):
         return made.view(k, len(rows) // k, *made.shape[1:])
 
     def _has_room(self, stored: Tensor) -> bool:
-        """True where a GPU has twice the room that a tensor takes; what it has no room for is picked on the CPU. What is on the
-        CPU stays where it is, in a file if it is mapped from one."""
+        """True where a GPU has room for a tensor twice; for others rows are picked on the CPU. What is on the CPU stays where it
+        is, in a file if it is mapped from one."""
         return self.device.type == "cuda" and 2 * stored.nbytes <= torch.cuda.mem_get_info(self.device)[0]
 
     def reseed(self, seed: int) -> None:

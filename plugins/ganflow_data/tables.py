@@ -36,7 +36,7 @@ class Tables(Source):
         self.files, self.shards = files, len(files)
         self.columns: list[str] = []
 
-    def samples(self, shard: int, place: int) -> Iterator[Sample]:
+    def samples(self, shard: int, position: int) -> Iterator[Sample]:
         file = self.files[shard]
         try:
             with open_regular(file) as opened:
@@ -44,23 +44,23 @@ class Tables(Source):
                 first = 0
                 for group in range(table.num_row_groups):
                     count = table.metadata.row_group(group).num_rows
-                    if first + count > place:
-                        yield from self._rows(table, group, first, place, shard)
+                    if first + count > position:
+                        yield from self._rows(table, group, first, position, shard)
                     first += count
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors, too
             self.leave_out(f"the rest of {file.name}: {error}")
 
-    def _rows(self, table: Any, group: int, first: int, place: int, shard: int) -> Iterator[Sample]:
+    def _rows(self, table: Any, group: int, first: int, position: int, shard: int) -> Iterator[Sample]:
         row = first
         for batch in table.iter_batches(ROWS, row_groups=[group], columns=self.columns or None):
-            if row + len(batch) > place:
+            if row + len(batch) > position:
                 for i, parts in enumerate(batch.to_pylist(), row):
-                    if i >= place:
+                    if i >= position:
                         yield Sample(shard, i, i + 1, f"{self.files[shard].name}: row {i}", parts)
             row += len(batch)
 
     def schema(self) -> tuple[list[str], dict[str, list[str]]]:
-        """The columns of the first file, and names of classes where its writer, such as `datasets`, has said them."""
+        """The columns of the first file, and names of classes where its schema has them, as `datasets` writes them."""
         try:
             with open_regular(self.files[0]) as opened:
                 schema = self._parquet.ParquetFile(opened).schema_arrow

@@ -44,10 +44,10 @@ class Tars(Source):
         super().__init__()
         self.files, self.shards = files, len(files)
 
-    def samples(self, shard: int, place: int) -> Iterator[Sample]:
-        file, key, first = self.files[shard], "", place
+    def samples(self, shard: int, position: int) -> Iterator[Sample]:
+        file, key, first = self.files[shard], "", position
         parts: dict[str, Extent] = {}
-        for member in self._members(file, place):
+        for member in self._members(file, position):
             name, _, ending = member.name.rpartition("/")[2].partition(".")
             if name and ending and member.isreg() and not member.issparse():
                 this = f"{member.name.rpartition('/')[0]}/{name}"
@@ -60,18 +60,18 @@ class Tars(Source):
         if parts:
             yield Sample(shard, first, end, f"{file.name}: {key.lstrip('/')}", parts)
 
-    def _members(self, file: Path, place: int) -> Iterator[tarfile.TarInfo]:
-        """The members whose headers stand at a place or after it, one after the other; none is kept."""
+    def _members(self, file: Path, position: int) -> Iterator[tarfile.TarInfo]:
+        """The members whose headers stand at a position or after it, one after the other; none is kept."""
         try:
             with open_regular(file) as opened:
-                opened.seek(place)
+                opened.seek(position)
                 with tarfile.TarFile(fileobj=opened) as archive:
                     while (member := archive.next()) is not None:
                         archive.members = []  # type: ignore[attr-defined]  # of a million there would be a gigabyte
                         yield member
-                        place = after(member)
-                    opened.seek(place)
+                        position = after(member)
+                    opened.seek(position)
                     if opened.read(BLOCK).strip(b"\0"):  # for tarfile, a damaged header is the end
-                        self.leave_out(f"the rest of {file.name}: no header at byte {place}")
+                        self.leave_out(f"the rest of {file.name}: no header at byte {position}")
         except (OSError, tarfile.TarError) as error:
             self.leave_out(f"the rest of {file.name}: {error}")

@@ -166,7 +166,7 @@ def prepare(tensor: Tensor, layout: str, range: str, where: str) -> StoredExampl
 
 
 def maker(layout: str, range: str, eight_bits: bool) -> Callable[[Tensor], Tensor]:
-    """What makes float32 examples of rows of a tensor, on any device."""
+    """A function from rows of a tensor to float32 examples, on any device."""
 
     def make(rows: Tensor) -> Tensor:
         values = rows.float()

@@ -129,7 +129,7 @@ def opened(
 
 
 def _local(datasets: Any, path: Path, split: str, streaming: bool) -> Any:
-    """A folder or file of this machine, by one of the library's own readers."""
+    """A folder or file of this machine, by one of the library's readers."""
     if not path.exists():
         raise GanflowError(f"data.path: there is no {path}; a data set of the hub is called OWNER/NAME")
     below = sorted(path.rglob("*")) if path.is_dir() else [path]

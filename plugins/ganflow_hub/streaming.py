@@ -23,9 +23,9 @@ class Stream(Source):
         super().__init__()
         self._table = table
 
-    def samples(self, shard: int, place: int) -> Iterator[Sample]:
-        rows = self._table.rows.skip(place) if place else self._table.rows
-        for number, row in enumerate(rows, place):
+    def samples(self, shard: int, position: int) -> Iterator[Sample]:
+        rows = self._table.rows.skip(position) if position else self._table.rows
+        for number, row in enumerate(rows, position):
             yield Sample(shard, number, number + 1, f"row {number} of {self._table.name}", row)
 
 

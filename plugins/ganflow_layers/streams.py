@@ -26,14 +26,14 @@ class Sample:
     """A sample of a shard.
 
     Attributes:
-        shard, place: where it begins; together they are its reference.
+        shard, position: where it begins; together they are its reference.
         after: where the next one begins.
         name: for messages.
         parts: what it is made of, by name.
     """
 
     shard: int
-    place: int
+    position: int
     after: int
     name: str
     parts: Mapping[str, Any]
@@ -62,11 +62,11 @@ class Source(ABC):
                     print_lines(f"ganflow: left out {what}", err=True)
 
     @abstractmethod
-    def samples(self, shard: int, place: int) -> Iterator[Sample]:
-        """The samples of a shard from a place on; 0 is its beginning. A broken shard ends where it breaks."""
+    def samples(self, shard: int, position: int) -> Iterator[Sample]:
+        """The samples of a shard from a position on; 0 is its beginning. A broken shard ends where it breaks."""
 
     def found(self, references: Sequence[tuple[int, int]]) -> list[Sample]:
-        """The samples of these shards and places, each shard gone through once at most.
+        """The samples of these shards and positions, each shard gone through once at most.
 
         Raises:
             GanflowError: some are no longer there.
@@ -74,11 +74,11 @@ class Source(ABC):
         there: dict[tuple[int, int], Sample] = {}
         wanted = set(references)
         for shard in sorted({shard for shard, _ in wanted}):
-            places = sorted(place for each, place in wanted if each == shard)
-            for sample in self.samples(shard, places[0]):
-                if (shard, sample.place) in wanted:
-                    there[shard, sample.place] = sample
-                if sample.place >= places[-1]:
+            positions = sorted(position for each, position in wanted if each == shard)
+            for sample in self.samples(shard, positions[0]):
+                if (shard, sample.position) in wanted:
+                    there[shard, sample.position] = sample
+                if sample.position >= positions[-1]:
                     break
         if missing := wanted - there.keys():
             raise GanflowError(f"data: {len(missing)} samples that were read before the checkpoint are gone; the shards have "
@@ -94,7 +94,7 @@ class Walk:
 
     Args:
         size: samples in the buffer; 0 or 1 for none.
-        start: shard and place before which samples are left alone: they are held out.
+        start: shard and position before which samples are left alone: they are held out.
     """
 
     def __init__(self, source: Source, size: int, seed: int, start: tuple[int, int]) -> None:
@@ -102,7 +102,7 @@ class Walk:
         self._begin(0)
 
     def _begin(self, epoch: int) -> None:
-        self.epoch, self._drawn, self._turn, self._place = epoch, 0, 0, -1
+        self.epoch, self._drawn, self._turn, self._position = epoch, 0, 0, -1
         self._buffer: list[Sample] = []
         self._reading: Iterator[Sample] | None = None
         there = np.arange(self._start[0], self._source.shards)
@@ -111,15 +111,15 @@ class Walk:
 
     def state(self) -> dict[str, Any]:
         """The position, and references to what is in the buffer."""
-        buffered = [(sample.shard, sample.place) for sample in self._buffer]
-        return {"epoch": self.epoch, "drawn": self._drawn, "turn": self._turn, "place": self._place,
+        buffered = [(sample.shard, sample.position) for sample in self._buffer]
+        return {"epoch": self.epoch, "drawn": self._drawn, "turn": self._turn, "position": self._position,
                 "buffer": torch.tensor(buffered, dtype=torch.int64).view(-1, 2)}  # fmt: skip
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken."""
         self._begin(int(state["epoch"]))
-        self._drawn, self._turn, self._place = int(state["drawn"]), int(state["turn"]), int(state["place"])
-        references = [(int(shard), int(place)) for shard, place in state["buffer"].tolist()]
+        self._drawn, self._turn, self._position = int(state["drawn"]), int(state["turn"]), int(state["position"])
+        references = [(int(shard), int(position)) for shard, position in state["buffer"].tolist()]
         self._buffer = self._source.found(references) if references else []
 
     def epoch_samples(self) -> Iterator[Sample]:
@@ -144,13 +144,13 @@ class Walk:
         while self._turn < len(self._shards):
             shard = self._shards[self._turn]
             if self._reading is None:
-                place = self._place if self._place >= 0 else self._start[1] if shard == self._start[0] else 0
-                self._reading = self._source.samples(shard, place)
+                position = self._position if self._position >= 0 else self._start[1] if shard == self._start[0] else 0
+                self._reading = self._source.samples(shard, position)
             sample = next(self._reading, None)
             if sample is not None:
-                self._place = sample.after
+                self._position = sample.after
                 return sample
-            self._turn, self._place, self._reading = self._turn + 1, -1, None
+            self._turn, self._position, self._reading = self._turn + 1, -1, None
         return None
 
 
@@ -196,7 +196,7 @@ class Streamed(IterableData):
 
         def made(each: tuple[int, int, Sample]) -> tuple[int, Example | None]:
             step, epoch, sample = each
-            return step, self._example(sample, generator(self._seed, epoch, sample.shard, sample.place))
+            return step, self._example(sample, generator(self._seed, epoch, sample.shard, sample.position))
 
         based = 0
         for step, example in in_threads(made, walked()):
@@ -228,12 +228,12 @@ class Streamed(IterableData):
 
 
 def first_samples(source: Source, count: int) -> tuple[list[Sample], tuple[int, int]]:
-    """The first so many samples, and the shard and place where the others begin."""
+    """The first so many samples, and the shard and position where the others begin."""
     kept: list[Sample] = []
     for shard in range(source.shards):
         for sample in source.samples(shard, 0):
             if len(kept) == count:
-                return kept, (shard, sample.place)
+                return kept, (shard, sample.position)
             kept.append(sample)
     return kept, (source.shards, 0)
 
