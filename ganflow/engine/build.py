@@ -70,11 +70,12 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
                 raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
     if cuts:
         key, cut, advice = cuts[0]
-        together = group_size(game.critic)
-        rows = 2 * math.gcd(recipe.train.batch_size // (parts * workers), together) if together > 1 else 4
-        for what in differences_of_halves(game, rows):
-            also = f", or make pieces of a multiple of {together} examples, which the critic compares" if together > 1 else ""
-            raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}{also}")
+        piece, together = recipe.train.batch_size // (parts * workers), group_size(game.critic)
+        if piece % together:
+            raise GanflowError(f"{key}: the critic compares {together} examples with each other, and of a batch {cut} a piece has "
+                               f"{piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
+        for what in differences_of_halves(game, rows=2 * max(2, together)):
+            raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
 
 
 def group_size(critic: nn.Module | None) -> int:

@@ -85,7 +85,7 @@ class ModulatedConv(nn.Module):
         self, inputs: int, outputs: int, kernel: int, code: int, demodulate: bool = True, double: bool = False
     ) -> None:
         super().__init__()
-        self.demodulate, self.double, self.gain = demodulate, double, 1 / math.sqrt(inputs * kernel**2)
+        self.demodulate, self.doubles, self.gain = demodulate, double, 1 / math.sqrt(inputs * kernel**2)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.scales = EqualLinear(code, inputs, start=1.0)
         self.blur = Blurred(1, gain=4.0) if double else nn.Identity()  # three of four pixels before it are zeros
@@ -94,7 +94,7 @@ class ModulatedConv(nn.Module):
         scales = self.scales(style)
         weight = self.weight if self.demodulate else self.weight * self.gain
         x = x * scales[:, :, None, None]
-        if self.double:
+        if self.doubles:
             x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
         else:
             x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)

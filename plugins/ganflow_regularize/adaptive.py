@@ -60,7 +60,7 @@ class Adaptive(nn.Module, AddedTerms):
         """None: r and p are logged beside the loss's terms."""
         signs = [sign for domain in step.domains for sign in self._signs(*step.scores(domain))]
         step.log("ada_sign", torch.stack(signs).mean())
-        step.log("ada_p", self.p)
+        step.log("ada_p", self.p.clone())  # that of this step, which changes p
         return {}
 
     def _signs(self, real: Any, fake: Any) -> list[Tensor]:
