@@ -72,15 +72,15 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
         key, cut, advice = cuts[0]
         piece, together = recipe.train.batch_size // (parts * workers), group_size(game.critic)
         if piece % together:
-            raise GanflowError(f"{key}: the critic compares {together} examples with each other, and of a batch {cut} a piece has "
-                               f"{piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
+            raise GanflowError(f"{key}: the critic compares {together} examples with each other, and of a batch {cut} a piece "
+                               f"has {piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
         for what in differences_of_halves(game, rows=2 * max(2, together)):
             raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
 
 
 def group_size(critic: nn.Module | None) -> int:
-    """The number of examples in a row that a critic compares with each other: the attribute `group_size` of one of its modules."""
-    return max((int(getattr(module, "group_size", 1)) for module in (critic.modules() if critic is not None else ())), default=1)
+    """The number of examples in a row that a critic compares with each other: an attribute of one of its modules."""
+    return max((int(getattr(m, "group_size", 1)) for m in (critic.modules() if critic is not None else ())), default=1)
 
 
 def differences_of_halves(game: Game, rows: int = 4) -> list[str]:

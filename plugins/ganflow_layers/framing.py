@@ -10,9 +10,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganflow_layers.sizes import Size, shorter, sides
-
 from ganflow import IMAGE_ERRORS, image_tensor, open_image, to_eight_bits
+from ganflow_layers.sizes import Size, shorter, sides
 
 
 @dataclass(frozen=True)

@@ -201,8 +201,8 @@ class R3GANGenerator:
 
 @settings
 class R3GANCritic:
-    """The mirror image of generator `r3gan`, from an image to one score: R3GAN (Huang et al. 2024, arXiv:2501.05441), for any size
-    from 16 to 512 pixels a side. With the loss `relativistic` and the modifiers `r1` and `r2` it needs no other trick."""
+    """The mirror image of generator `r3gan`, from an image to one score: R3GAN (Huang et al. 2024, arXiv:2501.05441), for any
+    size from 16 to 512 pixels a side. With the loss `relativistic` and the modifiers `r1` and `r2` it needs no other trick."""
 
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
@@ -230,8 +230,8 @@ class StyleGenerator:
     """A mapping network from z to styles, and modulated convolutions that draw an image by them: StyleGAN2 (Karras et al. 2019,
     arXiv:1912.04958) without kernels of its own, for any size from 16 to 512 pixels a side.
 
-    The defaults are the paper's at 256 pixels with a prior of 512 numbers, 24.8 million weights (30.3 million at 512 pixels with
-    base 32768). Ends with tanh, by which samples are in the data's range; the paper's is linear. `path_length` smooths the way from
+    The defaults are the paper's at 256 pixels with a prior of 512 numbers, 24.8 million weights (30.3 million at 512 pixels
+    with base 32768). Ends with tanh, by which samples are in the data's range; the paper's is linear. `path_length` smooths the way from
     styles to images.
     """
 

@@ -1,5 +1,5 @@
-"""Layers with equalized rates, of which StyleGAN2's networks are made (Karras et al. 2018, arXiv:1710.10196, section 4.1; Karras et
-al. 2019, arXiv:1912.04958).
+"""Layers with equalized rates, of which StyleGAN2's networks are made (Karras et al. 2017, arXiv:1710.10196, section 4.1; Karras
+et al. 2019, arXiv:1912.04958).
 
 All weights are drawn from N(0, 1), and divided by the root of the number of inputs when they are used: Adam, whose steps do not
 depend on the gradient's size, then changes what each layer does at the same rate.

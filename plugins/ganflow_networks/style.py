@@ -50,8 +50,8 @@ class MappingNetwork(nn.Module):
 class StyledLayer(nn.Module):
     """A modulated convolution, noise, biases, activation.
 
-    The noise is drawn anew for each image in training. In evaluation it is always the same: an image then follows from z, and only
-    what z changes moves between two of them.
+    The noise is drawn anew for each image in training. In evaluation it is always the same: an image then follows from z, and
+    only what z changes moves between two of them.
 
     Args:
         size: of what it makes.
@@ -126,7 +126,8 @@ class StyleGenerator(nn.Module):
         self.mapping, self.embeddings, self.blocks = mapping, embeddings, nn.ModuleList(blocks)
         self.constant = nn.Parameter(start)
         self.bounded = nn.Sequential(*output(data.main))
-        self.prior, self.mixing, self.count = prior, mixing, 2 * len(blocks)  # a style for each layer, and the last image's
+        self.prior, self.mixing = prior, mixing
+        self.count = 2 * len(blocks)  # a style for each layer, and the last image's
         main, asked = next(iter(data.fields)), {"z": "z", **{name: name for name in condition}}
         self.signatures = {
             "sample": Signature(asked, main),
@@ -153,6 +154,7 @@ class StyleGenerator(nn.Module):
         each, used = list(styles.unbind(1)), 0
         x, image = self.constant.to(styles.dtype).expand(len(styles), -1, -1, -1), None
         for block in self.blocks:
+            assert isinstance(block, StyledBlock)
             x, image = block(x, image, each[used : used + len(block.layers) + 1])
             used += len(block.layers)
         bounded: Tensor = self.bounded(image)

@@ -21,7 +21,8 @@ class Adaptive(nn.Module, AddedTerms):
 
     r = E sign f(x) of real examples x is 0 where the critic cannot tell them, and 1 where it knows them all (Karras et al. 2020,
     arXiv:2006.06676, eq. 1). After every step of the critic p goes up where r is above the target, else down. Scores of a loss
-    that has no such zero (wasserstein, lsgan, relativistic) are compared with those of generated examples: r = E sign (f(x) − f(G(z))).
+    that has no such zero (wasserstein, lsgan, relativistic) are compared with those of generated examples:
+    r = E sign (f(x) − f(G(z))).
 
     Args:
         target: of r.
@@ -49,8 +50,8 @@ class Adaptive(nn.Module, AddedTerms):
             raise GanflowError(f"modifier 'ada' alters images (channels, height, width); data '{game.data.name}' has shape "
                                f"{game.data.shape}: take the modifier out")  # fmt: skip
         if beside := [name for name in game.condition if name in fields]:
-            raise GanflowError(f"modifier 'ada' would move an image and not '{beside[0]}', with which the critic compares it; take "
-                               "the modifier out")  # fmt: skip
+            raise GanflowError(f"modifier 'ada' would move an image and not '{beside[0]}', with which the critic compares it; "
+                               "take the modifier out")  # fmt: skip
         self.compares = getattr(game.loss, "name", "") not in DIVIDED_BY_ZERO
 
     def alter(self, x: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ class PathLength(nn.Module, AddedTerms):
         if len(game.domains) > 1 or not (codes_of(game.signatures, game.domains[0]) or "z" in inputs):
             raise GanflowError("modifier 'path_length' needs a generator that makes one field from a prior's draws; take it out")
         if mixes_examples(game.generator):
-            raise GanflowError("modifier 'path_length' takes the slope at each example's codes, and in a generator with batch norm "
-                               "that depends on the rest of the batch: set generator.norm=none, or take another generator"
+            raise GanflowError("modifier 'path_length' takes the slope at each example's codes, and in a generator with batch "
+                               "norm that depends on the rest of the batch: set generator.norm=none, or take another generator"
                                )  # fmt: skip
 
     def generator_terms(self, step: Step) -> Terms:

@@ -1,8 +1,8 @@
 """Alterations of images with a probability, differentiable as often as wanted: those of adaptive discriminator augmentation
 (Karras et al. 2020, arXiv:2006.06676, appendix B), by its code's names and numbers, but for its image-space filtering and noise.
 
-Geometry is one map of coordinates for each image, however many alterations it is made of, and one bilinear interpolation; beyond
-the border the image is mirrored. Interpolation is by `gather`: torch's `grid_sample` has no second derivative, which the slopes of
+Geometry is one map of coordinates for each image, however many alterations it is made of, and one bilinear interpolation;
+beyond the border the image is mirrored. Interpolation is by `gather`: torch's `grid_sample` has no second derivative, which the slopes of
 `r1` need.
 """
 

@@ -45,7 +45,8 @@ def test_about_a_share_p_is_altered_in_each_way(policy):
     x = images(400, 1, 16, 16).float()
     torch.manual_seed(0)
     changed = (alter(x, policy, torch.tensor(0.3)) != x).flatten(1).any(1).float().mean().item()
-    ways = {"blit": 1 - (1 - 0.15) * (1 - 0.225) * (1 - 0.3 * 15 / 16), "geometry": 1 - 0.7**4, "color": 1 - 0.7**2 * 0.85}[policy[0]]
+    blit = 1 - (1 - 0.15) * (1 - 0.225) * (1 - 0.3 * 15 / 16)
+    ways = {"blit": blit, "geometry": 1 - 0.7**4, "color": 1 - 0.7**2 * 0.85}[policy[0]]
     assert changed == pytest.approx(ways, abs=0.08)
 
 
@@ -236,7 +237,7 @@ def test_what_it_does_not_fit_is_refused():
     conditional.critic = None
     with pytest.raises(GanflowError, match="works on a critic"):
         term.check(conditional)
-    with pytest.raises(ValueError, match="start: 0.9 is above highest"):
+    with pytest.raises(ValueError, match=r"start: 0\.9 is above highest"):
         regularize.ADA(start=0.9)
 
 

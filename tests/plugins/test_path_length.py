@@ -167,7 +167,8 @@ def test_penalties_are_lazy_where_they_are_asked_to_be(modifier):
             return self.w * x.square().sum(1) / 2
 
     data = TensorData("toy", {"real": x})
-    games = [Game(data, NormalPrior(3), nn.Identity(), Square(), NonSaturatingLoss(), [modifier(every=e).terms()]) for e in (1, 16)]
+    parts = (data, NormalPrior(3), nn.Identity(), Square(), NonSaturatingLoss())
+    games = [Game(*parts, [modifier(every=every).terms()]) for every in (1, 16)]
     name = modifier.__name__.lower()
     once, lazy = (game.terms_of(game.step("critic", {"real": x, "z": x}))[name] for game in games)
     torch.testing.assert_close(lazy, 16 * once)

@@ -1,6 +1,7 @@
 """R3GAN's networks: parameters as the public code has them, the residual block by hand, its start, sizes and conditions."""
 
 import math
+from itertools import pairwise
 
 import ganflow_networks as networks
 import pytest
@@ -41,15 +42,15 @@ def count(network):
     ids=["CIFAR10", "FFHQ-64", "FFHQ-256"],
 )
 def test_the_papers_networks_have_its_codes_parameters(side, widths, groups, generated, criticized):
-    """The presets of brownvc/R3GAN, train.py: WidthPerStage, CardinalityPerStage, two blocks to a stage, ExpansionFactor 2; counted
-    by the layers of its R3GAN/Networks.py."""
+    """The presets of brownvc/R3GAN, train.py: WidthPerStage, CardinalityPerStage, two blocks to a stage, ExpansionFactor 2;
+    counted by the layers of its R3GAN/Networks.py."""
 
     def block(width, cardinality):
         inside = 2 * width
         return width * inside + inside * (inside // cardinality) * 9 + inside * width + 2 * inside  # biases of two activations
 
     shared = sum(2 * block(*stage) for stage in zip(widths, groups, strict=True))
-    shared += sum(a * b for a, b in zip(widths, widths[1:], strict=False) if a != b) + 3 * widths[-1]  # between stages, and colours
+    shared += sum(a * b for a, b in pairwise(widths) if a != b) + 3 * widths[-1]  # between stages, and colours
     data = data_of(3, side, side)
     g, c = networks.R3GANGenerator().generator(data, Sixty4, ()), networks.R3GANCritic().critic(data, ())
     assert count(g) == shared + widths[0] * 16 + 64 * widths[0] == generated
@@ -120,7 +121,8 @@ def test_resampling_is_bilinear_in_the_inside():
 def test_every_size(size):
     torch.manual_seed(0)
     data = data_of(1, *size)
-    g, c = networks.R3GANGenerator(width=8, blocks=1).generator(data, Prior, ()), networks.R3GANCritic(width=8, blocks=1).critic(data, ())
+    g = networks.R3GANGenerator(width=8, blocks=1).generator(data, Prior, ())
+    c = networks.R3GANCritic(width=8, blocks=1).critic(data, ())
     fake = g(torch.randn(2, 5))
     assert fake.shape == (2, 1, *size)
     assert fake.abs().max() <= 1

@@ -255,6 +255,6 @@ def test_other_data_are_refused():
         networks.StyleCritic().critic(data_of(3, 520, 16), ())
     with pytest.raises(GanflowError, match="generator 'style' starts from a prior's draws"):
         networks.StyleGenerator().generator(data_of(3, 16, 16), None, ())
+    data = TensorData("toy", {"real": torch.zeros(2, 3, 16, 16), "source": torch.zeros(2, 3, 16, 16)})
     with pytest.raises(GanflowError, match="generator 'style' accepts classes or embeddings"):
-        data = TensorData("toy", {"real": torch.zeros(2, 3, 16, 16), "source": torch.zeros(2, 3, 16, 16)})
         networks.StyleGenerator().generator(data, NormalPrior(5), ("source",))

@@ -40,7 +40,7 @@ class Folder(CaptionedData):
         held_out: float,
         encoder: TextEncoder,
     ) -> None:
-        self._root, self._transform, size = user_path("data.path", path), transform, transform.size
+        self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
         found = captioned(self._root, captions, extensions)
         files = list(found)
         train, kept = split(len(files), held_out, str(self._root))
@@ -71,7 +71,7 @@ class Folder(CaptionedData):
     def _every(self, files: list[str], transform: Transform) -> Tensor:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             found = list(pool.map(lambda file: self._decode(file, transform), files))
-        return torch.stack(found) if found else torch.empty(0, 3, transform.size, transform.size)
+        return torch.stack(found) if found else torch.empty(0, 3, *transform.sides)
 
     def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:
         try:
