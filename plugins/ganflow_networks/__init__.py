@@ -231,8 +231,8 @@ class StyleGenerator:
     arXiv:1912.04958) without kernels of its own, for any size from 16 to 512 pixels a side.
 
     The defaults are the paper's at 256 pixels with a prior of 512 numbers, 24.8 million weights (30.3 million at 512 pixels
-    with base 32768). Ends with tanh, by which samples are in the data's range; the paper's is linear. `path_length` smooths the way from
-    styles to images.
+    with base 32768). Ends with tanh, by which samples are in the data's range; the paper's is linear. `path_length` smooths
+    the way from styles to images.
     """
 
     width: int = key(512, "most channels at any size", ge=1, le=4096)

@@ -119,8 +119,8 @@ class StyleGenerator(nn.Module):
     """
 
     def __init__(
-        self, data: Data, prior: Prior, mapping: MappingNetwork, blocks: list[StyledBlock], start: Tensor, embeddings: Embeddings | None,
-        mixing: float, condition: tuple[str, ...],
+        self, data: Data, prior: Prior, mapping: MappingNetwork, blocks: list[StyledBlock], start: Tensor,
+        embeddings: Embeddings | None, mixing: float, condition: tuple[str, ...],
     ) -> None:  # fmt: skip
         super().__init__()
         self.mapping, self.embeddings, self.blocks = mapping, embeddings, nn.ModuleList(blocks)

@@ -2,8 +2,8 @@
 (Karras et al. 2020, arXiv:2006.06676, appendix B), by its code's names and numbers, but for its image-space filtering and noise.
 
 Geometry is one map of coordinates for each image, however many alterations it is made of, and one bilinear interpolation;
-beyond the border the image is mirrored. Interpolation is by `gather`: torch's `grid_sample` has no second derivative, which the slopes of
-`r1` need.
+beyond the border the image is mirrored. Interpolation is by `gather`: torch's `grid_sample` has no second derivative, which the
+slopes of `r1` need.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Draws:
         return self.where((torch.rand(self.shape, **self.like) * count).floor(), 0.0)  # type: ignore[call-overload]
 
 
-class Place:
-    """A map of pixels to the places that they come from: place = matrix · pixel + offset, measured in pixels from the middle.
+class Affine:
+    """An affine map of pixels to the coordinates that they come from, matrix · pixel + offset, in pixels from the middle.
 
     Attributes:
         rows: of the matrix, two lists of two numbers (n, 1, 1, 1).
@@ -68,46 +68,46 @@ class Place:
         self.times(cos, -sin, sin, cos)
 
 
-def blit(place: Place, draws: Draws, height: int, width: int) -> None:
+def blit(affine: Affine, draws: Draws, height: int, width: int) -> None:
     """Mirror left and right, turn by quarters, shift by whole pixels: nothing is interpolated."""
     mirrored = 1 - 2 * draws.whole(2)
     one, none = torch.ones_like(mirrored), torch.zeros_like(mirrored)
-    place.times(mirrored, none, none, one)
+    affine.times(mirrored, none, none, one)
     quarters = draws.whole(4)
     cos = (quarters == 0).to(one) - (quarters == 2).to(one)
     sin = (quarters == 1).to(one) - (quarters == 3).to(one)
-    place.times(cos, -sin, sin, cos)
+    affine.times(cos, -sin, sin, cos)
     chosen = draws.where(one, 0.0)
     x, y = ((torch.rand_like(one) * 2 - 1) * SHIFT for _ in range(2))
-    place.shift((chosen * x * width).round(), (chosen * y * height).round())
+    affine.shift((chosen * x * width).round(), (chosen * y * height).round())
 
 
-def geometry(place: Place, draws: Draws, height: int, width: int) -> None:
+def geometry(affine: Affine, draws: Draws, height: int, width: int) -> None:
     """Scale, turn, stretch in any direction, shift."""
     scale = torch.exp2(draws.normal(STRETCH))
     none = torch.zeros_like(scale)
-    place.times(scale, none, none, scale)
+    affine.times(scale, none, none, scale)
     turned = 1 - (1 - draws.p).sqrt()  # of the two turns: so a share p is turned at all
-    place.turn(draws.uniform(math.pi, turned))
+    affine.turn(draws.uniform(math.pi, turned))
     stretch = torch.exp2(draws.normal(STRETCH))
-    place.times(stretch, none, none, 1 / stretch)
-    place.turn(draws.uniform(math.pi, turned))
+    affine.times(stretch, none, none, 1 / stretch)
+    affine.turn(draws.uniform(math.pi, turned))
     chosen = draws.where(torch.ones_like(scale), 0.0)
     x, y = (torch.randn_like(scale) * SHIFT for _ in range(2))
-    place.shift(chosen * x * width, chosen * y * height)
+    affine.shift(chosen * x * width, chosen * y * height)
 
 
-MAPS: dict[str, Callable[[Place, Draws, int, int], None]] = {"blit": blit, "geometry": geometry}
+MAPS: dict[str, Callable[[Affine, Draws, int, int], None]] = {"blit": blit, "geometry": geometry}
 
 
-def interpolated(x: Tensor, place: Place) -> Tensor:
-    """Images whose pixels come from these places of x, bilinearly."""
+def interpolated(x: Tensor, affine: Affine) -> Tensor:
+    """Images whose pixels come from these coordinates of x, bilinearly."""
     height, width = x.shape[2:]
     right = torch.arange(width, dtype=x.dtype, device=x.device) - (width - 1) / 2
     down = (torch.arange(height, dtype=x.dtype, device=x.device) - (height - 1) / 2)[:, None]
     columns, rows = (
         p * right + q * down + offset + (side - 1) / 2
-        for (p, q), offset, side in zip(place.rows, place.offset, (width, height), strict=True)
+        for (p, q), offset, side in zip(affine.rows, affine.offset, (width, height), strict=True)
     )
     left, from_left = _between(columns, width)
     top, from_top = _between(rows, height)
@@ -122,10 +122,10 @@ def interpolated(x: Tensor, place: Place) -> Tensor:
     return upper * (1 - from_top) + lower * from_top
 
 
-def _between(place: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The pixel before a place, mirrored into 0 … side − 1, and the distance from it."""
+def _between(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The pixel before a coordinate, mirrored into 0 … side − 1, and the distance from it."""
     last = side - 1
-    inside = last - (torch.remainder(place, 2 * last) - last).abs()
+    inside = last - (torch.remainder(coordinate, 2 * last) - last).abs()
     before = inside.floor().clamp(0, last - 1)
     return before.long(), inside - before
 
@@ -149,8 +149,8 @@ def alter(x: Tensor, policy: list[str], p: Tensor) -> Tensor:
     """Images x, (n, channels, height, width), each altered with probability p in every way of the policy."""
     draws, maps = Draws(x, p), [MAPS[name] for name in MAPS if name in policy]
     if maps:
-        place = Place(x)
+        affine = Affine(x)
         for change in maps:
-            change(place, draws, *x.shape[2:])
-        x = interpolated(x, place)
+            change(affine, draws, *x.shape[2:])
+        x = interpolated(x, affine)
     return color(x, draws) if "color" in policy else x

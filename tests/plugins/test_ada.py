@@ -10,7 +10,7 @@ import pytest
 import torch
 from ganflow_regularize import pipeline
 from ganflow_regularize.adaptive import Adaptive, Altering
-from ganflow_regularize.pipeline import Draws, Place, alter, interpolated
+from ganflow_regularize.pipeline import Affine, Draws, alter, interpolated
 from ganflow_vanilla.losses import HingeLoss, LeastSquaresLoss, NonSaturatingLoss, RelativisticLoss
 from ganflow_vanilla.priors import NormalPrior
 from torch import nn
@@ -50,21 +50,21 @@ def test_about_a_share_p_is_altered_in_each_way(policy):
     assert changed == pytest.approx(ways, abs=0.08)
 
 
-def placed(x, *changes):
-    place = Place(x)
+def warped(x, *changes):
+    affine = Affine(x)
     for name, *numbers in changes:
-        getattr(place, name)(*(torch.full((len(x), 1, 1, 1), float(number), dtype=x.dtype) for number in numbers))
-    return interpolated(x, place)
+        getattr(affine, name)(*(torch.full((len(x), 1, 1, 1), float(number), dtype=x.dtype) for number in numbers))
+    return interpolated(x, affine)
 
 
-def test_places_against_torchs_operations():
+def test_maps_against_torchs_operations():
     x = images(height=9, width=9)
-    assert torch.equal(placed(x, ("times", -1, 0, 0, 1)), x.flip(3))
-    assert torch.equal(placed(x, ("times", 0, -1, 1, 0)), x.rot90(1, (2, 3)))
-    shifted = placed(x, ("shift", 2, -1))
+    assert torch.equal(warped(x, ("times", -1, 0, 0, 1)), x.flip(3))
+    assert torch.equal(warped(x, ("times", 0, -1, 1, 0)), x.rot90(1, (2, 3)))
+    shifted = warped(x, ("shift", 2, -1))
     assert torch.equal(shifted[:, :, 1:, :-2], x[:, :, :-1, 2:])
-    assert torch.equal(shifted[:, :, :, -1], placed(x, ("shift", 0, -1))[:, :, :, -3])  # mirrored at the border
-    half = placed(x, ("shift", 0.5, 0))
+    assert torch.equal(shifted[:, :, :, -1], warped(x, ("shift", 0, -1))[:, :, :, -3])  # mirrored at the border
+    half = warped(x, ("shift", 0.5, 0))
     torch.testing.assert_close(half[:, :, :, :-1], (x[:, :, :, :-1] + x[:, :, :, 1:]) / 2)
 
 
@@ -72,7 +72,7 @@ def test_turns_and_scales_against_grid_sample():
     """torch's own sampling, whose second derivative there is not; inside, where the borders play no part."""
     x = images(2, 3, 17, 17)
     angle, scale = 0.4, 1.3
-    made = placed(x, ("turn", angle), ("times", scale, 0, 0, 1 / scale))
+    made = warped(x, ("turn", angle), ("times", scale, 0, 0, 1 / scale))
     matrix = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
     matrix = matrix @ torch.diag(torch.tensor([scale, 1 / scale], dtype=torch.float64))
     theta = torch.cat((matrix, torch.zeros(2, 1, dtype=torch.float64)), 1).expand(2, 2, 3)
@@ -84,7 +84,7 @@ def test_turns_and_scales_against_grid_sample():
 def test_rectangles_are_altered_in_their_pixels():
     """A quarter turn of a rectangle shows its middle, turned, and mirrors what is missing."""
     x = images(1, 1, 8, 16)
-    made = placed(x, ("times", 0, -1, 1, 0))
+    made = warped(x, ("times", 0, -1, 1, 0))
     assert torch.equal(made[0, 0, :, 4:12], x[0, 0, :, 4:12].rot90(1))
 
 
