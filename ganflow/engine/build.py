@@ -35,6 +35,9 @@ def check_fit(recipe: Recipe, game: Game) -> None:
     if game.one_pass and game.critic is not None and mixes_examples(game.critic):
         remedy = "give the critic another norm (critic.norm=layer, instance or none), or set train.one_pass=false"
         raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
+    if game.one_pass and (size := group_size(game.critic)) > 1:
+        raise GanflowError(f"train.one_pass: the critic compares {size} examples with each other, which would mix real and fake "
+                           "ones; set train.one_pass=false")  # fmt: skip
     if game.critic is None:
         for chosen in recipe.modifiers:
             if {hook.name for hook in hooks_of(type(chosen.settings))} <= {"critic", "critic_stepped"}:
@@ -67,16 +70,25 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
                 raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
     if cuts:
         key, cut, advice = cuts[0]
-        for what in differences_of_halves(game):
+        piece, together = recipe.train.batch_size // (parts * workers), group_size(game.critic)
+        if piece % together:
+            raise GanflowError(f"{key}: the critic compares {together} examples with each other, and of a batch {cut} a piece "
+                               f"has {piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
+        for what in differences_of_halves(game, rows=2 * max(2, together)):
             raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
 
 
-def differences_of_halves(game: Game) -> list[str]:
-    """Signs that terms are no means over examples: those that are not, on a batch of four, the mean of two halves' terms, and
-    state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
+def group_size(critic: nn.Module | None) -> int:
+    """The number of examples in a row that a critic compares with each other: an attribute of one of its modules."""
+    return max((int(getattr(m, "group_size", 1)) for m in (critic.modules() if critic is not None else ())), default=1)
+
+
+def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
+    """Signs that terms are no means over examples: those that are not, on a batch of so many rows, the mean of two halves' terms,
+    and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
-    whole = {name: _varied(t) for name, t in tried.blank(4).items()}
+    whole = {name: _varied(t) for name, t in tried.blank(rows).items()}
     halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
     players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
     found: list[str] = []

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from ganflow_layers.files import BUDGET, EXTENSIONS
+from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, settings
 
@@ -129,9 +130,9 @@ class ImageFolder:
     """
 
     path: str = key(doc="the folder")
-    size: int = key(64, "height and width in pixels", ge=4)
+    size: int | list[int] = key(64, SIZE, ge=4)
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`. pix2pix: 286 for size 256", ge=4)
-    crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
+    crop: Literal["centre", "random", "none"] = key("centre", "which piece is cut out; none: both sides are squeezed to `size`")
     flip: bool = key(False, "mirror left and right at random")
     channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
     range: list[float] = key([], "numbers of black and white, [0, 4095] of 12 bits in files of 16; empty: those of a file's type")
@@ -146,7 +147,8 @@ class ImageFolder:
     budget: int = key(256, BUDGET, ge=0)
 
     def __post_init__(self) -> None:
-        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+        sides(self.size)
+        if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
         if self.range and (len(self.range) != 2 or self.range[0] == self.range[1]):
             raise ValueError("range: two different numbers, those of black and of white: [0, 4095]")

@@ -38,7 +38,7 @@ def image_folder(
     path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
     in_memory: str, frames: str = "first", budget: int = RESIDENT_BYTES,
 ) -> Data:  # fmt: skip
-    """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
+    """Field "real", (channels, height, width) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
     Args:
         skip: leave out what cannot be read.
@@ -91,7 +91,7 @@ class Images(StreamData):
         self._pages = pages
         self._train, kept_images = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
         self.size = len(self._train)
-        self.fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
+        self.fields = {"real": Field((transform.channels, *transform.sides), *IMAGE_RANGE)}
         self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
         if self._classes:
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))

@@ -58,7 +58,7 @@ def shards(
                            "'data.classes=[cat, dog]'")  # fmt: skip
     if isinstance(source, Tables):
         source.columns = [image, label] if label else [image]
-    fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
+    fields = {"real": Field((transform.channels, *transform.sides), *IMAGE_RANGE)}
     if label:
         fields["label"] = Field((), classes=tuple(names))
     folder = files[0].parent

@@ -40,7 +40,7 @@ class Table:
 
     def fields(self, transform: Transform, classes: Sequence[str]) -> dict[str, Field]:
         """Those of images and labels."""
-        shape = (transform.channels, transform.size, transform.size)
+        shape = (transform.channels, *transform.sides)
         made = {field: Field(shape, *IMAGE_RANGE) for field in self.columns if field in IMAGES}
         return {**made, "label": Field((), classes=tuple(classes))} if "label" in self.columns else made
 

@@ -113,10 +113,9 @@ class HubCaptions(CaptionedData):
     def __init__(self, train: Rows, held_out: Rows, encoder: TextEncoder) -> None:
         self._rows, self._kept_rows = train, held_out
         self._image = train.table.fields(train.transform, ())
-        side = train.transform.size
         sentences, others = (_sentences(rows) for rows in (train, held_out))
         super().__init__(
-            f"hub ({train.table.name})", train.table.name, (train.transform.channels, side, side), sentences, others, encoder,
+            f"hub ({train.table.name})", train.table.name, (train.transform.channels, *train.transform.sides), sentences, others, encoder,
             digest_of(train),
         )  # fmt: skip
         self.skipped = train.skipped

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ganflow import Data, Field, Prior
 
 Network = TypeVar("Network", bound=nn.Module)
-SMALLEST, LARGEST = 16, 128  # sides of images in pixels
+SMALLEST, LARGEST = 16, 512  # sides of images in pixels
+MOST_GROWTH = 16  # factor on a width: that of 128 pixels a side, so that the weights of smaller images are as they were
 
 
 def size_of_z(prior: Prior | None, name: str) -> int:
@@ -66,6 +67,12 @@ def pyramid(height: int, width: int, count: int) -> list[tuple[int, int]]:
         height, width = (height + 1) // 2, (width + 1) // 2
         sizes.append((height, width))
     return sizes[::-1]
+
+
+def widths(first: int, growth: int, count: int) -> list[int]:
+    """Channels at so many sizes, each half of the one before: `growth` times as many, up to MOST_GROWTH times the first. Without
+    that bound 512 pixels would ask for 64 times the width, and a single layer of DCGAN's for 134 million weights."""
+    return [first * min(growth**i, MOST_GROWTH) for i in range(count)]
 
 
 def normalization(norm: str, channels: int) -> list[nn.Module]:

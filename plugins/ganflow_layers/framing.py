@@ -11,11 +11,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, image_tensor, open_image, to_eight_bits
+from ganflow_layers.sizes import Size, shorter, sides
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A square piece of a picture: what the picture is scaled to, (width, height), the box that is then cut out, and whether
+    """A rectangular piece of a picture: what the picture is scaled to, (width, height), the box that is then cut out, and whether
     that is mirrored. Pictures of the same size that belong together are given the same one."""
 
     scaled: tuple[int, int]
@@ -31,19 +32,30 @@ class Cut:
 
 @dataclass(frozen=True)
 class Framing:
-    """Crop of a square from pictures of any size.
+    """Crop of a square or another rectangle from pictures of any size.
 
     Attributes:
-        size: of the square, in pixels.
-        resize: what the shorter side is scaled to first; not where `crop` is "none".
+        size: in pixels: of a square, or (height, width).
+        resize: what the shorter side is scaled to first, so that a square of so many pixels has room in it; of a rectangle, one
+            of its proportions whose shorter side this is. Not where `crop` is "none".
         crop: "random" or "centre"; "none" squeezes both sides.
         flip: mirror half of the pictures.
     """
 
-    size: int
-    resize: int
+    size: Size
+    resize: Size
     crop: str
     flip: bool
+
+    def __post_init__(self) -> None:
+        height, width = sides(self.size)
+        object.__setattr__(self, "size", height if height == width else (height, width))
+        object.__setattr__(self, "resize", shorter(self.resize))
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width."""
+        return sides(self.size)
 
     @property
     def augmented(self) -> bool:
@@ -51,23 +63,26 @@ class Framing:
         return self.flip or self.crop == "random"
 
     def still(self) -> Self:
-        """For evaluation: as much of the picture as a square can hold, never mirrored."""
+        """For evaluation: as much of the picture as the piece can hold, never mirrored."""
         return replace(self, resize=self.size, crop="none" if self.crop == "none" else "centre", flip=False)
 
     def cut(self, width: int, height: int, rng: torch.Generator | None = None) -> Cut:
         """For a picture of width × height, with draws from `rng`; without it, at the centre and not mirrored."""
+        down, across = self.sides
         if self.crop == "none":
-            scaled = (self.size, self.size)
+            scaled = (across, down)
         else:
-            shorter = min(width, height)
-            scaled = (round(width * self.resize / shorter), round(height * self.resize / shorter))
-        spare = (scaled[0] - self.size, scaled[1] - self.size)
+            least, resize = min(down, across), shorter(self.resize)
+            room = (resize * across / least, resize * down / least)  # of the same proportions as the piece
+            most, side = max((room[0], width), (room[1], height), key=lambda pair: pair[0] / pair[1])
+            scaled = (max(across, round(width * most / side)), max(down, round(height * most / side)))
+        spare = (scaled[0] - across, scaled[1] - down)
         if self.crop == "random" and rng is not None:
             left, top = (int(torch.randint(s + 1, (), generator=rng)) for s in spare)
         else:
             left, top = (s // 2 for s in spare)
         mirrored = self.flip and rng is not None and bool(torch.rand((), generator=rng) < 0.5)
-        return Cut(scaled, (left, top, left + self.size, top + self.size), mirrored)
+        return Cut(scaled, (left, top, left + across, top + down), mirrored)
 
 
 def frames_in(file: Path) -> int:
@@ -81,7 +96,7 @@ def frames_in(file: Path) -> int:
 
 @dataclass(frozen=True)
 class Transform(Framing):
-    """From a picture of any size and mode to a tensor (channels, size, size) in [-1, 1].
+    """From a picture of any size and mode to a tensor (channels, *sides) in [-1, 1].
 
     Attributes:
         channels: 3 for colour, 1 for grey.

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from ganflow_layers.blocks import halvings, normalization
+from ganflow_layers.blocks import halvings, normalization, widths
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -38,7 +38,7 @@ def halving(shape: tuple[int, int, int], width: int, norm: str, outputs: int) ->
     """
     colors, height, width_px = shape
     count = halvings(height, width_px)
-    channels = [width * 2**i for i in range(count)]
+    channels = widths(width, 2, count)
 
     made: list[nn.Module] = [nn.Conv2d(colors, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for before, after in pairwise(channels):

@@ -130,8 +130,8 @@ class ClassifyingCritic(nn.Module):
 
 
 def _size(layer: nn.Linear | nn.Conv2d) -> float:
-    """Root mean square of a layer's weights."""
-    return float(layer.weight.detach().square().mean().sqrt())
+    """Root mean square of a layer's weights, as they are used: an equalized layer multiplies them by its `gain` first."""
+    return float(layer.weight.detach().square().mean().sqrt()) * float(getattr(layer, "gain", 1.0))
 
 
 def generator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganflow_layers.blocks import halvings, image_shape, initialize, normalization, output, pyramid, size_of_z
+from ganflow_layers.blocks import halvings, image_shape, initialize, normalization, output, pyramid, size_of_z, widths
 from ganflow_layers.stacks import halving
 from torch import nn
 
@@ -22,7 +22,7 @@ def generator(data: Data, prior: Prior | None, width: int, norm: str, further: i
     colors, height, width_px = image_shape(data, "generator", "dcgan")
     count = halvings(height, width_px)
     sizes = pyramid(height, width_px, count)
-    channels = [width * 2**i for i in range(count)][::-1]
+    channels = widths(width, 2, count)[::-1]
     bias = norm == "none"  # a norm's shift would make it idle
 
     made = [nn.Flatten(), nn.Unflatten(1, (inputs, 1, 1)), nn.ConvTranspose2d(inputs, channels[0], sizes[0], bias=bias)]

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ganflow_layers.blocks import Conditioned, halvings, image_shape, normalization, output, pyramid, size_of_z, through
+from ganflow_layers.blocks import (
+    Conditioned,
+    halvings,
+    image_shape,
+    normalization,
+    output,
+    pyramid,
+    size_of_z,
+    through,
+    widths,
+)
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -83,7 +93,7 @@ def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: st
     colors, height, width_px = image_shape(data, "generator", "resnet")
     count = halvings(height, width_px)
     coarsest, *finer = pyramid(height, width_px, count)
-    channels = [width * growth**i for i in range(count)][::-1]
+    channels = widths(width, growth, count)[::-1]
     channels = [channels[0], *channels]  # the first block keeps their number
 
     start = (channels[0], *coarsest)
@@ -96,7 +106,7 @@ def generator(data: Data, prior: Prior | None, width: int, growth: int, norm: st
 def critic(data: Data, width: int, growth: int, norm: str, pool: str, further: int = 0) -> nn.Sequential:
     """Images, shape (n, *data.shape), with `further` channels, to scores, shape (n,)."""
     colors, height, width_px = image_shape(data, "critic", "resnet")
-    channels = [width * growth**i for i in range(halvings(height, width_px) - 1)]
+    channels = widths(width, growth, halvings(height, width_px) - 1)
 
     made: list[nn.Module] = [first_block(colors + further, width)]
     made += [down_block(before, after, norm) for before, after in pairwise(channels)]

@@ -12,11 +12,14 @@ class SquaredSlope(SlopePenalty):
 
     Args:
         final, rounds: after t rounds γ = weight^(1 − s) · final^s, with s = t / rounds, at most 1; None: `weight` throughout.
+        every: see AddedTerms.
     """
 
-    def __init__(self, weight: float, allow_batch_norm: bool = False, final: float | None = None, rounds: int = 0) -> None:
+    def __init__(
+        self, weight: float, allow_batch_norm: bool = False, final: float | None = None, rounds: int = 0, every: int = 1
+    ) -> None:
         super().__init__(weight, allow_batch_norm)
-        self.final, self.rounds = final, rounds
+        self.final, self.rounds, self.every = final, rounds, every
 
     def critic_terms(self, step: Step) -> Terms:
         terms = super().critic_terms(step)

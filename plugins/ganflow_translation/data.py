@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ganflow_layers.files import BUDGET, EXTENSIONS
+from ganflow_layers.sizes import SIZE as FOLDER_SIZE
+from ganflow_layers.sizes import shorter, sides
 
 from ganflow import hookimpl, key, settings
 
@@ -100,7 +102,6 @@ def _to_needs_paired(paired: bool, to: str, usual: str) -> None:
         raise ValueError(f"to: {to} says which of a pair is the target, and needs paired: true")
 
 
-FOLDER_SIZE = "height and width in pixels"
 RESIZE = "length of the shorter side before a random crop; default: size × 286 / 256, as in the papers. Otherwise: size"
 CROP = "which square is cut out, for training; none: both sides are squeezed to `size`"
 FLIP = "mirror left and right at random, for training"
@@ -132,7 +133,7 @@ class PairedFolder:
     source_classes: int | None = key(
         None, "sources are label maps, of one channel or a palette, whose values 0 … N − 1 become N channels", ge=2, le=256
     )
-    size: int = key(256, FOLDER_SIZE, ge=4)
+    size: int | list[int] = key(256, FOLDER_SIZE, ge=4)
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
@@ -175,7 +176,7 @@ class UnpairedFolder:
     path: str = key(doc="the folder")
     a_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
     b_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    size: int = key(256, FOLDER_SIZE, ge=4)
+    size: int | list[int] = key(256, FOLDER_SIZE, ge=4)
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
@@ -203,7 +204,8 @@ class UnpairedFolder:
 
 
 def _check_framing(chosen: PairedFolder | UnpairedFolder) -> None:
-    if chosen.resize is not None and (chosen.crop == "none" or chosen.resize < chosen.size):
+    sides(chosen.size)
+    if chosen.resize is not None and (chosen.crop == "none" or chosen.resize < shorter(chosen.size)):
         raise ValueError("resize: needs a crop, and at least the size that is cropped")
     if chosen.in_memory == "always" and (chosen.flip or chosen.crop == "random"):
         raise ValueError("in_memory: images that are augmented (flip, crop: random) are loaded anew each time")

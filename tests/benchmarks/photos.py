@@ -1,4 +1,4 @@
-"""What recipe `photos` makes of 200 house fronts, drawn by the scenes of pix2pix_facades, after a minute and after ten of two cores.
+"""What recipe `photos` makes of 200 house fronts, drawn by the scenes of pix2pix_facades, after a minute and after ten.
 
     python tests/benchmarks/photos.py [--folder build/photos] [--rounds 450 …] [key=value …]
 

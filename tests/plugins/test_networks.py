@@ -66,6 +66,52 @@ def test_dcgan_and_resnet_at_every_size_between(size):
             assert critic.critic(data, ()).eval()(fake).shape == (2,)
 
 
+@pytest.mark.parametrize("size", [(512, 512), (256, 256), (64, 96), (72, 40), (136, 512)])
+@pytest.mark.parametrize("kind", ["dcgan", "resnet"])
+def test_rectangles_and_sizes_to_512(kind, size):
+    generator, critic = SMALL[kind]
+    with torch.no_grad():
+        fake = generator.generator(data_of(3, *size), prior_of(2), ()).eval()(torch.randn(1, 2))
+        assert fake.shape == (1, 3, *size)
+        assert critic.critic(data_of(3, *size), ()).eval()(fake).shape == (1,)
+
+
+BEFORE = {  # of generator and critic: parameters, and the sum of their sizes at the start
+    ("dcgan", 16, 16): [(1371, 33.2357), (853, 20.6655)],
+    ("dcgan", 64, 64): [(13627, 276.8674), (11573, 236.9571)],
+    ("dcgan", 64, 96): [(14907, 296.8598), (11829, 241.7746)],
+    ("dcgan", 128, 128): [(49083, 904.6961), (44981, 834.3013)],
+    ("resnet growing", 16, 16): [(911, 172.8201), (257, 68.5352)],
+    ("resnet growing", 64, 64): [(9135, 1076.2723), (3603, 560.7375)],
+    ("resnet growing", 64, 96): [(9903, 1106.7001), (3603, 551.4729)],
+    ("resnet growing", 128, 128): [(32943, 2857.5231), (14187, 1569.7772)],
+}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_networks_to_128_pixels_are_what_they_were_before_there_were_larger_ones(case):
+    kind, height, width = case
+    generator, critic = {
+        "dcgan": (networks.DCGANGenerator(width=4), networks.DCGANCritic(width=4)), "resnet growing": SMALL["resnet growing"]
+    }[kind]
+    torch.manual_seed(0)
+    made = (generator.generator(data_of(3, height, width), prior_of(5), ()), critic.critic(data_of(3, height, width), ()))
+    found = [(count(n), sum(p.detach().double().abs().sum().item() for p in n.parameters())) for n in made]
+    assert [parameters for parameters, _ in found] == [parameters for parameters, _ in BEFORE[case]]
+    assert [total for _, total in found] == pytest.approx([total for _, total in BEFORE[case]], rel=1e-5)
+
+
+def test_channels_grow_sixteenfold_at_most():
+    """As many as at 128 pixels, whose networks stay what they were: at 512 the paper's rule would give 4,096 of width 64."""
+    for size, wanted in ((64, 8), (128, 16), (256, 16), (512, 16)):
+        g = networks.DCGANGenerator(width=2).generator(data_of(3, size, size), prior_of(5), ())
+        c = networks.DCGANCritic(width=2).critic(data_of(3, size, size), ())
+        growing = networks.ResNetGenerator(width=2, growth=2).generator(data_of(3, size, size), prior_of(5), ())
+        for network in (g, c, growing):
+            layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+            assert max(layer.out_channels for layer in layers) == 2 * wanted
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
 @pytest.mark.parametrize("kind", ["dcgan", "resnet"])
 def test_every_norm(kind, norm):
@@ -282,13 +328,13 @@ def test_data_that_are_not_images_are_refused(kind):
         SMALL[kind][1].critic(ring, ())
 
 
-@pytest.mark.parametrize("size", [8, 15, 129, 1024])
+@pytest.mark.parametrize("size", [8, 15, 513, 1024])
 @pytest.mark.parametrize("kind", ["dcgan", "resnet"])
 def test_sizes_out_of_range_are_refused(kind, size):
-    message = f"critic '{kind}' scores images of 16 to 128 pixels a side; data 'toy' has {size} × {size}: change"
+    message = f"critic '{kind}' scores images of 16 to 512 pixels a side; data 'toy' has {size} × {size}: change"
     with pytest.raises(GanflowError, match=message):
         SMALL[kind][1].critic(data_of(3, size, size), ())
-    with pytest.raises(GanflowError, match=rf"generator '{kind}' makes images of 16 to 128"):
+    with pytest.raises(GanflowError, match=rf"generator '{kind}' makes images of 16 to 512"):
         SMALL[kind][0].generator(data_of(3, size, size), prior_of(3), ())
 
 

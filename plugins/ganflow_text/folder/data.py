@@ -41,7 +41,7 @@ class Folder(CaptionedData):
         encoder: TextEncoder,
         budget: int = RESIDENT_BYTES,
     ) -> None:
-        self._root, self._transform, size = user_path("data.path", path), transform, transform.size
+        self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
         found = captioned(self._root, captions, extensions)
         files = list(found)
         train, kept = split(len(files), held_out, str(self._root))
@@ -67,7 +67,7 @@ class Folder(CaptionedData):
         return self._every(self._files, replace(self._still, size=side, resize=side))
 
     def held_out_pictures(self) -> Examples:
-        picture = {"real": Field((3, self._still.size, self._still.size), *IMAGE_RANGE)}
+        picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}
         return HeldOut(lambda file: {"real": self._decode(file, self._still)}, self._kept_files, picture).examples()["real"]
 
     @property
@@ -75,7 +75,7 @@ class Folder(CaptionedData):
         return super().resident_bytes + (0 if self._decoded is None else self._decoded.nbytes)
 
     def _every(self, files: list[str], transform: Transform) -> Tensor:
-        picture = {"real": Field((3, transform.size, transform.size), *IMAGE_RANGE)}
+        picture = {"real": Field((3, *transform.sides), *IMAGE_RANGE)}
         return stacked(lambda file: {"real": self._decode(file, transform)}, files, picture)[0]["real"]
 
     def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ganflow_layers.framing import Framing
+from ganflow_layers.sizes import Size, shorter
 
 JITTER = 286 / 256  # Isola et al. 2016, section 6.2: resized to 286, then cropped to 256 at random
 
 
-def framing(size: int, resize: int | None, crop: str, flip: bool) -> Framing:
+def framing(size: Size, resize: int | None, crop: str, flip: bool) -> Framing:
     """For training."""
-    return Framing(size, resize or (round(size * JITTER) if crop == "random" else size), crop, flip)
+    return Framing(size, resize or (round(shorter(size) * JITTER) if crop == "random" else size), crop, flip)
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,8 @@ class Pairs(StreamData):
         self._framing, self._still = framing, framing.still()
         self._direction, self._classes = sides.direction, sides.classes
         self._channels = (sides.classes or sides.channels[0], sides.channels[1])
-        side = framing.size
         self.fields = {
-            name: Field((channels, side, side), *IMAGE_RANGE)
+            name: Field((channels, *framing.sides), *IMAGE_RANGE)
             for name, channels in zip(("source", "target"), self._channels, strict=True)
         }
         self._kept = kept

@@ -68,8 +68,7 @@ class Unpaired(StreamData):
         self._framing, self._still = framing, framing.still()
         self._larger, self._other = ("a", "b") if len(train["a"]) >= len(train["b"]) else ("b", "a")
         self.size = len(train[self._larger])
-        side = framing.size
-        self.fields = {name: Field((channels[name], side, side), *IMAGE_RANGE) for name in ("a", "b")}
+        self.fields = {name: Field((channels[name], *framing.sides), *IMAGE_RANGE) for name in ("a", "b")}
         count = min(map(len, kept.values()))
         self.held_out = {
             name: HeldOut(partial(self._held_out_image, name), files, {name: self.fields[name]}).examples(count)[name]
