@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
-from ganflow_layers.framing import Transform, frames_in
+from ganflow_layers.framing import Transform, further_frames
 from ganflow_layers.split import split
 from torch import Tensor
 
@@ -23,16 +23,11 @@ from ganflow import (
     GanflowError,
     StreamData,
     TensorData,
-    UnknownRange,
     class_field,
     image_error_text,
     print_lines,
     user_path,
 )
-
-_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
-"""Endings of files that may have several pages or frames."""
-COUNTED = 1000
 
 
 def image_folder(
@@ -51,8 +46,7 @@ def image_folder(
     """
     folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
-    pages = count_frames(folder, files, frames == "all")
-    pages = pages if frames == "all" else {}
+    pages = further_frames(folder, files, frames == "all")
     data = Images(folder, files, transform, skip, labelled, held_out, pages)
     small = (len(files) + sum(pages.values())) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
@@ -62,20 +56,6 @@ def classes_of(files: Sequence[str]) -> list[str]:
     """The names of the sub-folders that the images lie in, sorted, where all of them do and there are two or more; else none."""
     folders = {file.partition("/")[0] for file in files}
     return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
-
-
-def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
-    """Pages or frames after the first, by file. Where they are not used, print how many there are in up to COUNTED files."""
-    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked_at = several if used else several[:COUNTED]
-        counts = pool.map(lambda file: frames_in(folder / file) - 1, looked_at)
-        more = {file: count for file, count in zip(looked_at, counts, strict=True) if count > 0}
-    if more and not used:
-        files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
-        left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
-        print_lines(f"ganflow: {files_have} several: {left}", err=True)
-    return more
 
 
 class Images(StreamData):
@@ -144,9 +124,6 @@ class Images(StreamData):
     def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
         try:
             return self._transform(self._folder / file, rng, frame)
-        except UnknownRange as error:
-            raise GanflowError(f"data.range: {self._folder / file} has {error}; say which numbers are black and white: "
-                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
         except IMAGE_ERRORS as error:
             if not self._skip:
                 raise GanflowError(

@@ -9,7 +9,7 @@ import torch
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import GanflowError, TensorData, open_regular, user_path
+from ganflow import GanflowError, TensorData, open_regular, print_lines, user_path
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
@@ -139,6 +139,11 @@ def prepare(tensor: Tensor, layout: str, range: str, where: str) -> Tensor:
 
 def _signed(values: Tensor, range: str, where: str) -> Tensor:
     low, high = float(values.min()), float(values.max())
+    if range == "auto":
+        range = "signed" if low < -SLACK else "unit"
+        if range == "unit" and high <= 1 + SLACK:
+            taken = "taken as [0, 1]; data.range=signed takes it as [-1, 1]"
+            print_lines(f"ganflow: {where} has no number below 0: {taken}", err=True)
     if low < (-1 if range == "signed" else 0) - SLACK or high > 1 + SLACK:
         raise GanflowError(
             f"{where} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] (range: signed) or [0, 1] (range: unit)"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
@@ -10,7 +13,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, image_tensor, open_image, to_eight_bits
+from ganflow import IMAGE_ERRORS, GanflowError, UnknownRange, image_tensor, open_image, print_lines, to_eight_bits
+
+_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
+"""Endings of files that may have several pages or frames."""
+COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,67 @@ class Framing:
         return Cut(scaled, (left, top, left + self.size, top + self.size), mirrored)
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """Meaning of the numbers in image files.
+
+    Attributes:
+        limits: the numbers of black and white; None for those of a file's type.
+        background: colour that transparent pixels lie over.
+    """
+
+    limits: tuple[float, float] | None = None
+    background: str = "white"
+
+    def eight_bits(self, image: Image.Image, channels: int, file: Path) -> Image.Image:
+        """The image of `file` with these channels, 8 bits each.
+
+        Raises:
+            GanflowError: its numbers do not say what is black and what is white.
+            one of IMAGE_ERRORS: it is damaged.
+        """
+        try:
+            return to_eight_bits(image, channels, self.limits, self.background)
+        except UnknownRange as error:
+            raise GanflowError(f"data.range: {file} has {error}; say which numbers are black and white: "
+                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
+
+    def treatment(self, frames: bool) -> str:
+        """Part of a fingerprint: what is as it always was is not in it."""
+        return (repr(self) if self != Pixels() else "") + (" of all frames" if frames else "")
+
+
+def upright(file: Path, frame: int = 0) -> Image.Image:
+    """The image in `file`, decoded and turned as the camera was held.
+
+    Args:
+        frame: of several in the file, which one.
+
+    Raises:
+        one of IMAGE_ERRORS: it is no image, or a damaged one.
+    """
+    with open_image(file) as opened:
+        if frame:
+            opened.seek(frame)
+        return ImageOps.exif_transpose(opened)
+
+
+def further_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
+    """Pages or frames after the first, by file; none where they are not used: then a line is printed that says how many there
+    are in up to COUNTED files."""
+    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
+    examined = several if used else several[:COUNTED]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        counts = pool.map(lambda file: frames_in(folder / file) - 1, examined)
+        more = {file: count for file, count in zip(examined, counts, strict=True) if count > 0}
+    if not more or used:
+        return more
+    files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
+    left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
+    print_lines(f"ganflow: {files_have} several: {left}", err=True)
+    return {}
+
+
 def frames_in(file: Path) -> int:
     """The number of pages or frames in an image file; 1 where it cannot be read: that shows when it is."""
     try:
@@ -93,6 +161,11 @@ class Transform(Framing):
     limits: tuple[float, float] | None = None
     background: str = "white"
 
+    @property
+    def pixels(self) -> Pixels:
+        """The meaning of the numbers in the files."""
+        return Pixels(self.limits, self.background)
+
     def __repr__(self) -> str:
         """Part of a data set's fingerprint: what is as it always was is not in it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -106,10 +179,8 @@ class Transform(Framing):
             frame: of several in the file, which one.
 
         Raises:
+            GanflowError: its numbers do not say what is black and what is white.
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
-        with open_image(file) as opened:
-            if frame:
-                opened.seek(frame)
-            image = to_eight_bits(ImageOps.exif_transpose(opened), self.channels, self.limits, self.background)
+        image = self.pixels.eight_bits(upright(file, frame), self.channels, file)
         return image_tensor(self.cut(image.width, image.height, rng).of(image))

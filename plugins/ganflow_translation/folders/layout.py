@@ -18,10 +18,11 @@ Example = TypeVar("Example")
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of a pair; where they lie side by side in one file, `b` is None."""
+    """Files of a pair; where they lie side by side in one file, `b` is None. Of several frames in each, which one."""
 
     a: str
     b: str | None = None
+    frame: int = 0
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from ganflow_layers.framing import Cut
-from PIL import Image, ImageMode, ImageOps
+from ganflow_layers.framing import Cut, Pixels, further_frames, upright
+from PIL import Image, ImageMode
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, open_image, print_lines, to_eight_bits
+from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, open_image, print_lines
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -63,10 +63,12 @@ class Reader:
     Attributes:
         root: the folder; files are named relative to it.
         skipped: files that were left out, as far as they are known by now.
+        treatment: part of a data set's fingerprint, of what its numbers mean.
     """
 
-    def __init__(self, root: Path, skip: bool) -> None:
-        self.root, self._skip = root, skip
+    def __init__(self, root: Path, skip: bool, pixels: Pixels = Pixels(), frames: str = "first") -> None:  # noqa: B008  (frozen)
+        self.root, self._skip, self._pixels, self._all = root, skip, pixels, frames == "all"
+        self.treatment = pixels.treatment(self._all)
         self.skipped: list[str] = []
         self._lock = threading.Lock()
 
@@ -90,15 +92,30 @@ class Reader:
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 
-    def open(self, file: str) -> Image.Image:
+    def frames(self, files: Sequence[str]) -> dict[str, int]:
+        """Pages or frames after the first, by file, as far as they are used; else a line is printed that counts them."""
+        return further_frames(self.root, files, self._all)
+
+    def open(self, file: str, frame: int = 0) -> Image.Image:
         """The image, decoded and upright.
 
         Raises:
             Unusable: it is no image, or a damaged one.
         """
         try:
-            with open_image(self.root / file) as opened:
-                return ImageOps.exif_transpose(opened)
+            return upright(self.root / file, frame)
+        except IMAGE_ERRORS as error:
+            raise Unusable(file, image_error_text(error)) from error
+
+    def numbers(self, image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
+        """(channels, size, size) in [-1, 1].
+
+        Raises:
+            GanflowError: its numbers do not say what is black and what is white.
+            Unusable: it is damaged.
+        """
+        try:
+            return image_tensor(cut.of(self._pixels.eight_bits(image, channels, self.root / file)))
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 
@@ -161,14 +178,6 @@ def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> 
     if grey:
         count = "1 grey image is" if len(grey) == 1 else f"{len(grey)} grey images are"
         print_lines(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
-
-
-def pixels(image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
-    """(channels, size, size) in [-1, 1]."""
-    try:
-        return image_tensor(cut.of(to_eight_bits(image, channels)))
-    except IMAGE_ERRORS as error:
-        raise Unusable(file, image_error_text(error)) from error
 
 
 def classes(image: Image.Image, file: str, count: int, cut: Cut) -> Tensor:
