@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.keys import ImageFiles
+from ganflow_layers.keys import CHANNELS, ImageFiles
 
 from ganflow import hookimpl, key, settings
 
@@ -129,7 +129,7 @@ class ImageFolder(ImageFiles):
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`. pix2pix: 286 for size 256", ge=4)
     crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
     flip: bool = key(False, "mirror left and right at random")
-    channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     recursive: bool = key(True, "look into the folders below, too")
     on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
     labels: Literal["auto", "none"] = key("auto", "auto: the folder below that an image lies in, if all lie in such; none: none")
@@ -139,6 +139,7 @@ class ImageFolder(ImageFiles):
     def __post_init__(self) -> None:
         if self.resize is not None and (self.crop == "none" or self.resize < self.size):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
+        self.check_background(self.channels)
         if self.in_memory == "always" and self.augmented:
             raise ValueError("in_memory: images that are augmented (flip, crop: random) are loaded anew each time")
 

@@ -122,7 +122,7 @@ def upright(file: Path, frame: int = 0) -> Image.Image:
         return ImageOps.exif_transpose(opened)
 
 
-def further_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
+def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
     """Pages or frames after the first, by file; none where they are not used: then a line is printed that says how many there
     are in up to COUNTED files."""
     several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
@@ -133,7 +133,7 @@ def further_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, 
     if not more or used:
         return more
     files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
-    left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
+    left = f"{sum(more.values())} pages or frames after the first are left out; {remedy} uses them"
     print_lines(f"ganflow: {files_have} several: {left}", err=True)
     return {}
 

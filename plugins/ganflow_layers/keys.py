@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ganflow_layers.framing import Pixels
 
 GROUNDS = ("white", "black", "grey")
+CHANNELS = "1: grey, 2: grey and alpha, 3: colour, 4: colour and alpha; images are converted"
 
 
 @settings
@@ -29,6 +30,15 @@ class ImageFiles:
             raise ValueError("range: two different numbers, those of black and of white: [0, 4095]")
         if self.background not in GROUNDS and not re.fullmatch("#[0-9a-fA-F]{6}", self.background):
             raise ValueError(f"background: {', '.join(GROUNDS)}, or red, green and blue as '#8080ff'")
+
+    def check_background(self, *channels: int) -> None:
+        """Refuse a background of images whose transparency is a channel of theirs.
+
+        Raises:
+            ValueError: it is not the default, and all images have so many channels.
+        """
+        if self.background != "white" and all(n in (2, 4) for n in channels):
+            raise ValueError("background: with 2 or 4 channels transparency is one of them, and nothing lies under it")
 
     @property
     def pixels(self) -> Pixels:

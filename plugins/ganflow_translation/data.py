@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.keys import ImageFiles
+from ganflow_layers.keys import CHANNELS, ImageFiles
 
 from ganflow import hookimpl, key, settings
 
@@ -125,8 +125,8 @@ class PairedFolder(ImageFiles):
     a: str | None = key(None, "folder of the A images, below path; default: A or trainA")
     b: str | None = key(None, "folder of the B images, below path; default: B or trainB")
     direction: Literal["AtoB", "BtoA"] = key("AtoB", "which of the two is the source")
-    source_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    target_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    source_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
+    target_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     source_classes: int | None = key(
         None, "sources are label maps, of one channel or a palette, whose values 0 … N − 1 become N channels", ge=2, le=256
     )
@@ -140,6 +140,7 @@ class PairedFolder(ImageFiles):
 
     def __post_init__(self) -> None:
         _check_framing(self)
+        self.check_background(self.source_channels, self.target_channels)
         if (self.a is None) != (self.b is None):
             raise ValueError("a: and b: are given together, or neither")
         if self.a is not None and self.layout == "side_by_side":
@@ -169,8 +170,8 @@ class UnpairedFolder(ImageFiles):
     both domains' are cut to the same number. The defaults are the paper's jitter: 256 out of 286, mirrored.
     """
 
-    a_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    b_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    a_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
+    b_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     size: int = key(256, FOLDER_SIZE, ge=4)
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
@@ -183,6 +184,7 @@ class UnpairedFolder(ImageFiles):
 
     def __post_init__(self) -> None:
         _check_framing(self)
+        self.check_background(self.a_channels, self.b_channels)
 
     @hookimpl
     def data(self) -> Data:
