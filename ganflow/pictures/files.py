@@ -52,6 +52,19 @@ def save_png(image: Image.Image, path: Path) -> None:
         image.save(scratch, format="PNG", compress_level=3)  # half the time of level 6, a tenth more bytes
 
 
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a PNG, or a JPEG where the path ends so, atomically.
+
+    Raises:
+        GanflowError: the file cannot be written.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        save_png(image, path)
+        return
+    with replacing_file(path) as scratch:
+        image.convert("L" if image.mode == "L" else "RGB").save(scratch, format="JPEG", quality=95, subsampling=0)
+
+
 def read_image(
     path: Path, channels: int, limits: tuple[float, float] | None = None, background: str = "white", *,
     frame: int = 0, labels: bool | None = None,

@@ -163,10 +163,10 @@ class ImageFolder(ImageFiles):
 
 @settings
 class TensorFile:
-    """Tensors from a .npy or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
+    """Tensors from a .npy, .npz or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
 
     uint8 images are scaled to [-1, 1]. Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class,
-    the field `label`.
+    the field `label`. Of a .npz of `ganflow sample` that is its samples, with their labels where it has some.
     """
 
     path: str = key(doc="the file")

@@ -13,7 +13,7 @@ from ganflow import GanflowError, TensorData, open_regular, print_lines, user_pa
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
-LABEL, SUFFIXES = "label", (".npy", ".safetensors")
+LABEL, SUFFIXES = "label", (".npy", ".npz", ".safetensors")
 SLACK = 1e-3  # rounding of half-precision pixels
 
 
@@ -29,6 +29,8 @@ def tensor_file(
     found = read(file)
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
+    if file.suffix == ".npz" and {"samples", "z"} <= found.keys() and not fields:  # of ganflow sample
+        fields, labels = {"real": "samples"}, labels or (LABEL if LABEL in found else None)
     numbers = labels_in(found, file, labels) if labels is not None else None
     if not found:
         raise GanflowError(f"data.path: {file} holds nothing but the labels")
@@ -101,13 +103,16 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
     try:
         if file.suffix == ".npy":
             return {"": _tensor(np.load(file, allow_pickle=False))}
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: _tensor(arrays[name]) for name in arrays}
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
     except Exception as error:  # safetensors' and numpy's errors have no base in common
         raise GanflowError(f"{key}: cannot read {file}: {error}") from error
-    raise GanflowError(f"{key}: {file} is neither .npy nor .safetensors; pickles (.pt, .pkl) are never read")
+    raise GanflowError(f"{key}: {file} is neither .npy, .npz nor .safetensors; pickles (.pt, .pkl) are never read")
 
 
 def _tensor(array: np.ndarray) -> Tensor:
