@@ -30,7 +30,9 @@ def tensor_file(
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
     if file.suffix == ".npz" and {"samples", "z"} <= found.keys() and not fields:  # of ganflow sample
-        fields, labels = {"real": "samples"}, labels or (LABEL if LABEL in found else None)
+        fields = {"real": "samples"}
+        if LABEL in found and len(found[LABEL].unique()) > 1:
+            labels = labels or LABEL
     numbers = labels_in(found, file, labels) if labels is not None else None
     if not found:
         raise GanflowError(f"data.path: {file} holds nothing but the labels")

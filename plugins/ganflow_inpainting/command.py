@@ -21,9 +21,8 @@ from ganflow import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
     from ganflow_layers.of_runs import Reading
+    from torch import Tensor
 
     from ganflow import Game, RunFolder
     from ganflow_inpainting.search import Found, Search

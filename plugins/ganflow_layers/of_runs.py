@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ganflow import resolved_recipe
 from ganflow_layers.files import EXTENSIONS
 from ganflow_layers.framing import Pixels
-
-from ganflow import resolved_recipe
 
 if TYPE_CHECKING:
     from ganflow import RunFolder

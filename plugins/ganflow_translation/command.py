@@ -11,9 +11,8 @@ from ganflow import add_run_arguments, check_output_path, data_of_run, print_lin
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
     from ganflow_layers.of_runs import Reading
+    from torch import Tensor
 
     from ganflow import Game, RunFolder
     from ganflow_translation.files import Input

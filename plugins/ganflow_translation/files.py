@@ -125,7 +125,7 @@ def read_numbers(file: Path, channels: int) -> Tensor:
         raise GanflowError(f"{file} is {array.dtype}; images are uint8 or floating-point")
     values = torch.from_numpy(array.astype(np.float32))
     low, high = float(values.min()), float(values.max())
-    if not (-1 - SLACK <= low and high <= 1 + SLACK):  # nor not a number
+    if not (low >= -1 - SLACK and high <= 1 + SLACK):  # nor not a number
         raise GanflowError(f"{file} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] or [0, 1]")
     return values if low < -SLACK else values * 2 - 1
 

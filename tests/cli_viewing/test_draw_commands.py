@@ -87,7 +87,7 @@ def test_samples_are_read_back(make_run, trained, ganflow, tidy, condition):
 
     make_run()
     trained((1, 4, 4), condition=condition)
-    assert ganflow("sample", "wgan", "-n", "6", "-o", "s.npz")[0] == 0
+    assert ganflow("sample", "wgan", "-n", "6", "--balanced", "-o", "s.npz")[0] == 0
     with np.load("s.npz") as file:
         arrays = {name: torch.from_numpy(file[name]) for name in file}
     if float(arrays["samples"].max()) > 1:  # this generator has no bounds

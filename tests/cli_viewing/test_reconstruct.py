@@ -4,8 +4,8 @@ import ganflow_autoencoder.command
 import numpy as np
 import pytest
 import torch
-from ganflow_layers.of_runs import Reading
 from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
+from ganflow_layers.of_runs import Reading
 from PIL import Image
 from torch import nn
 
