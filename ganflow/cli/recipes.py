@@ -75,8 +75,8 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
     parser.add_argument("--build", action="store_true",
-                        help="also build the data and the networks, and try them on blank examples: mistakes that only show then, "
-                             "such as folders that are missing, shapes that do not fit, a batch too small")  # fmt: skip
+                        help="also build the data and the networks, and try them on blank examples: finds folders that are "
+                             "missing, shapes that do not fit, a batch that is too small")  # fmt: skip
 
 
 def check_command(args: argparse.Namespace) -> int:
@@ -95,7 +95,8 @@ def check_command(args: argparse.Namespace) -> int:
                 from ganflow.space.reading import read_space
 
                 read_space(read, recipe, overrides)
-            built = [_built(each) for each in ([read] if isinstance(read, Recipe) else read.recipes)] if args.build else []
+            recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            built = [_built(each) for each in recipes_of] if args.build else []
         except GanflowError as error:
             say_text(f"{error}\n", err=True)
             code = error.exit_code
@@ -124,7 +125,8 @@ def _built(recipe: Recipe) -> str:
     data = composition.build("data")
     game = build_game(recipe, composition, data)
     networks = {"generator": game.generator, "critic": game.critic}
-    sizes = [f"{name} {sum(p.numel() for p in network.parameters()):,} parameters" for name, network in networks.items() if network]
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
+    sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]
     examples = f"{data.size} examples" if data.size is not None else "examples"
     return f"{examples} of shape {'×'.join(map(str, data.shape))}, {', '.join(sizes)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # what Pillow raises for bad files
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+# Up to twice Pillow's limit, 179 million pixels, is read without a word; beyond, Pillow raises an error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
 
@@ -135,6 +138,10 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 def image_error_text(error: BaseException) -> str:
     """The message of one of IMAGE_ERRORS."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
 
 

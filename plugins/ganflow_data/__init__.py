@@ -132,7 +132,9 @@ class ImageFolder(ImageFiles):
     channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     recursive: bool = key(True, "look into the folders below, too")
     on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
-    labels: Literal["auto", "none"] = key("auto", "auto: the folder below that an image lies in, if all lie in such; none: none")
+    labels: str = key(
+        "auto", "auto: the folder below that an image lies in, if all lie in such; none; or a .csv with the columns file, label"
+    )
     held_out: float = key(0.1, HELD_OUT, ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and below 256 MiB")
 
@@ -155,9 +157,9 @@ class ImageFolder(ImageFiles):
 
         framing = (self.size, self.resize or self.size, self.crop, self.flip)
         transform = Transform(*framing, self.channels, self.pixels.limits, self.pixels.background)
-        skip, labelled = self.on_error == "skip", self.labels == "auto"
+        skip = self.on_error == "skip"
         return image_folder(
-            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory, self.frames
+            self.path, self.extensions, self.recursive, transform, skip, self.labels, self.held_out, self.in_memory, self.frames
         )
 
 

@@ -28,17 +28,18 @@ from ganflow import (
     print_lines,
     user_path,
 )
+from ganflow_data.labels import class_of_each
 
 
 def image_folder(
-    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
+    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labels: str, held_out: float,
     in_memory: str, frames: str = "first",
 ) -> Data:  # fmt: skip
-    """Field "real", (channels, size, size) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
+    """Field "real", (channels, size, size) in [-1, 1], and "label", where there are such: see `ganflow_data.labels`.
 
     Args:
         skip: leave out what cannot be read.
-        labelled: whether sub-folders are classes.
+        labels: see `ganflow_data.labels.class_of_each`.
         frames: "all" for an image of every page or frame, "first" for one of each file.
 
     Raises:
@@ -47,23 +48,17 @@ def image_folder(
     folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
     pages = further_frames(folder, files, frames == "all")
-    data = Images(folder, files, transform, skip, labelled, held_out, pages)
+    data = Images(folder, files, transform, skip, class_of_each(labels, folder, files), held_out, pages)
     small = (len(files) + sum(pages.values())) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
-
-
-def classes_of(files: Sequence[str]) -> list[str]:
-    """The names of the sub-folders that the images lie in, sorted, where all of them do and there are two or more; else none."""
-    folders = {file.partition("/")[0] for file in files}
-    return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
 
 
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
 
     def __init__(
-        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float,
-        pages: Mapping[str, int],
+        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, class_of: Mapping[str, str],
+        held_out: float, pages: Mapping[str, int],
     ) -> None:  # fmt: skip
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
         self._folder, self._skip, self._transform = folder, skip, transform
@@ -72,7 +67,9 @@ class Images(StreamData):
         self._train, self._kept = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
         self.size = len(self._train)
         self.fields = {"real": Field((transform.channels, transform.size, transform.size), *IMAGE_RANGE)}
-        self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
+        self._class_of = class_of
+        self._classes = {name: label for label, name in enumerate(sorted(set(class_of.values())))}
+        self._by_table = any(name != file.partition("/")[0] for file, name in class_of.items())
         if self._classes:
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
         self.skipped: list[str] = []
@@ -99,14 +96,15 @@ class Images(StreamData):
         train = self._decoded(self._train)
         if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
-        # Of the labels nothing in the fingerprint: the pictures' sequence, by folder, is in it.
+        # Of labels by folder nothing in the fingerprint: the pictures' sequence, by folder, is in it.
         classes = {"label": list(self._classes)} if self._classes else {}
-        data = TensorData(self.name, train, self.held_out, source=self.source, classes=classes, derived=classes)
+        derived = () if self._by_table else classes
+        data = TensorData(self.name, train, self.held_out, source=self.source, classes=classes, derived=derived)
         data.skipped = self.skipped
         return data
 
     def _label(self, file: str) -> int:
-        return self._classes[file.partition("/")[0]]
+        return self._classes[self._class_of[file]]
 
     def _frames(self, files: Iterable[str]) -> list[tuple[str, int]]:
         """Files and their frames, in this sequence."""
@@ -139,4 +137,5 @@ class Images(StreamData):
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
         files = list(dict.fromkeys(file for file, _ in self._train))
-        return digest_of_files(self._folder, files, repr(self._transform) + (" of all frames" if self._pages else ""))
+        labels = str([self._class_of[file] for file in files]) if self._by_table else ""
+        return digest_of_files(self._folder, files, repr(self._transform) + (" of all frames" if self._pages else "") + labels)

@@ -106,7 +106,7 @@ def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
     by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
     sha = hashlib.sha256(treatment.encode())
     for file, stat in zip(files, stats, strict=True):
-        sha.update(f"\0{file}\0{stat.st_size}\0".encode())
+        sha.update(b"\0" + os.fsencode(file) + f"\0{stat.st_size}\0".encode())  # a name may be no text
         sha.update(_content(folder / file) if by_content else str(stat.st_mtime_ns).encode())
     return sha.hexdigest()[:16]
 

@@ -18,6 +18,8 @@ from ganflow import IMAGE_ERRORS, GanflowError, UnknownRange, image_tensor, open
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp")
 """Endings of files that may have several pages or frames."""
 COUNTED = 1000
+LONG = 64
+"""A picture that is so many times as long as the square cut out of it is cut before it is scaled."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,15 @@ class Cut:
     mirrored: bool
 
     def of(self, image: Image.Image, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
-        if image.size != self.scaled:
-            image = image.resize(self.scaled, resampling)  # antialiased by Pillow, where not NEAREST
-        image = image.crop(self.box)
+        left, top, right, bottom = self.box
+        wanted = (right - left, bottom - top)
+        if max(self.scaled) > LONG * max(wanted):  # as a whole it would take gigabytes
+            x, y = image.width / self.scaled[0], image.height / self.scaled[1]
+            image = image.resize(wanted, resampling, box=(left * x, top * y, right * x, bottom * y))
+        else:
+            if image.size != self.scaled:
+                image = image.resize(self.scaled, resampling)  # antialiased by Pillow, where not NEAREST
+            image = image.crop(self.box)
         return ImageOps.mirror(image) if self.mirrored else image
 
 

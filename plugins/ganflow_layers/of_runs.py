@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ganflow import resolved_recipe
@@ -21,7 +21,7 @@ class Reading:
     classes: number of classes of the field "source", where its files are label maps.
     """
 
-    pixels: Pixels = Pixels()
+    pixels: Pixels = field(default_factory=Pixels)
     extensions: tuple[str, ...] = EXTENSIONS
     classes: int | None = None
 

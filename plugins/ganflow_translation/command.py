@@ -28,13 +28,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                       "(default: NAME-to-DOMAIN)",
                       seed="for a network that is random when it translates")  # fmt: skip
     parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path,
-                        help="images, .npy files, or folders of such; without any, held-out examples of the run's data")  # fmt: skip
+                        help="images, .npy files, or folders of such; without any, held-out examples of the run's "
+                             "data")  # fmt: skip
     parser.add_argument("--to", metavar="DOMAIN", help="which way, by the domain that is made: target; b (the default) or a")
     parser.add_argument("--compare", action="store_true",
                         help="write sheets: input, output, what comes back of it, and the truth where it is known")  # fmt: skip
     parser.add_argument("--truth", metavar="PATH", type=Path, help="for --compare: the true image, or a folder of them")
     parser.add_argument("--format", choices=("png", "npy"),
-                        help="of what is written: npy for numbers in [-1, 1] (default: npy for .npy files, else png)")  # fmt: skip
+                        help="of what is written: npy for numbers in [-1, 1] (default: npy for .npy, else png)")  # fmt: skip
     parser.add_argument("--frames", choices=("first", "all"), default="first",
                         help="of files with several pages or frames (default: first)")  # fmt: skip
     parser.add_argument("--tile", type=whole_number(16), metavar="N",
@@ -119,7 +120,8 @@ def main(args: argparse.Namespace) -> int:
         print_lines(f"wrote {written} image{'s' if written > 1 else ''}: {shown_path(where)}")
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
-        print_lines(f"ganflow: {len(broken)} of {len(inputs)} images cannot be translated: {'; '.join(broken[:10])}{more}", err=True)
+        listed = "; ".join(broken[:10])
+        print_lines(f"ganflow: {len(broken)} of {len(inputs)} images cannot be translated: {listed}{more}", err=True)
     return 1 if broken else 0
 
 

@@ -186,10 +186,10 @@ def test_tiles_fade_into_each_other():
 def test_spans_cover_and_weights_add_up(length, multiple):
     found = list(spans(length, 64, multiple))
     assert (found[0][0], found[-1][1]) == (0, length)
-    assert all(start % multiple == 0 and end - start <= 64 for start, end in found)
+    assert all(first % multiple == 0 and end - first <= 64 for first, end in found)
     weights = torch.zeros(length)
-    for start, end in found:
-        weights[start:end] += fade(start, end, length, 64)
+    for first, end in found:
+        weights[first:end] += fade(first, end, length, 64)
     assert (weights > 0).all()
 
 

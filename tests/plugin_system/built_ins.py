@@ -120,5 +120,7 @@ def write_files(root):
                 if kind == "captioned ":
                     for page in (clear, pages):
                         (page / f"{i}.txt").write_text(f"a {'red' if i % 2 else 'blue'} bird\n")
+    rows = [f"{'even' if i % 2 == 0 else 'odd'}/{i}.png,{'low' if i < 6 else 'high'}" for i in range(12)]
+    (root / "images" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     np.save(root / "tensors.npy", numbers.integers(0, 255, (20, 1, 16, 16), dtype=np.uint8))
     np.save(root / "labels.npy", np.arange(20) % 2)

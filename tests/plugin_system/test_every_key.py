@@ -67,6 +67,7 @@ SECOND: dict[str, typing.Any] = {
     "data image_folder.range": [[0.0, 100.0]],
     "data image_folder.background": At("black", {"path": "clear"}),
     "data image_folder.frames": At("all", {"path": "pages"}),
+    "data image_folder.labels": ["none", "labels.csv"],
     "data image_folder.on_error": At("skip", {"path": "broken"}),
     "data image_folder.in_memory": [At("always", {"flip": False}), At("auto", {"flip": False})],
     "data tensor_file.path": "floats.npy",

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from ganflow_layers.files import find_images
 from ganflow_layers.split import split
+from ganflow_layers.tables import listed
 
 from ganflow import GanflowError, user_path
-from ganflow_translation.folders.reading import listed
 
 Example = TypeVar("Example")
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.tables import listed
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
 from ganflow_translation.folders.augmentation import resident
 from ganflow_translation.folders.layout import Pair, divided, pairs
-from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, listed, say_grey
+from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, say_grey
 
 
 @dataclass(frozen=True)

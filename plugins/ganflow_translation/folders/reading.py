@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from ganflow_layers.framing import Cut, Pixels, further_frames, upright
+from ganflow_layers.tables import listed
 from PIL import Image, ImageMode
 from torch import Tensor
 
@@ -21,7 +22,6 @@ from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values where height and width change places
-MOST = 10  # offenders that an error names
 
 
 class Unusable(Exception):
@@ -164,12 +164,6 @@ class Reader:
                 if b.file not in self.skipped:
                     self.skipped.append(b.file)
                     print_lines(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b, c and 4 more."""
-    more = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> None:

@@ -39,9 +39,9 @@ class CycleLoss(TranslationLoss):
         (one, other), fields = game.domains, game.data.fields
         if self.keeps and fields[one].shape != fields[other].shape:
             raise GanflowError(
-                f"loss.identity: '{one}' has {fields[one].shape[0]} channels and '{other}' {fields[other].shape[0]}, and an image of "
-                "one is no input of the network that makes it: set loss.identity=0 to leave that term out, or give both domains "
-                "the same channels"
+                f"loss.identity: '{one}' has {fields[one].shape[0]} channels and '{other}' {fields[other].shape[0]}, and an "
+                "image of one is no input of the network that makes it: set loss.identity=0 to leave that term out, or give both "
+                "domains the same channels"
             )
 
     def generate(self, step: Step, domain: str) -> Tensor:
