@@ -31,7 +31,7 @@ def test_the_catalogue_imports_nothing_heavy():
 def test_every_component_is_offered():
     offered = []
     ganflow_data.register(lambda role, name, settings: offered.append((role, name)))
-    names = ("digits", "stacked_digits", "gaussians", "swiss_roll", "image_folder", "tensor_file")
+    names = ("digits", "stacked_digits", "gaussians", "swiss_roll", "image_folder", "tensor_file", "shards")
     assert offered == [("data", name) for name in names]
 
 
