@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         save_png,
         to_eight_bits,
     )
-    from ganflow.pictures.images import coloured_images, image_grid, image_sheet, latent_map
+    from ganflow.pictures.images import coloured_images, image_grid, image_sheet, latent_map, picture_of
     from ganflow.pictures.samples import image_pairs, real_examples
     from ganflow.printing import print_lines
     from ganflow.runs.folders import ENCODER_FILE, RunFolder, find_run
@@ -74,7 +74,7 @@ __all__ = [
     "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating",
     "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
     "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples",
-    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "play", "print_lines", "read_image",
+    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "picture_of", "play", "print_lines", "read_image",
     "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path", "shuffled", "to_eight_bits",
     "user_path", "whole_number", "write_output",
 ]  # fmt: skip
@@ -101,7 +101,7 @@ _ROOMS = {
         "IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "
         "replacing_file save_png to_eight_bits"
     ),
-    "pictures.images": "coloured_images image_grid image_sheet latent_map",
+    "pictures.images": "coloured_images image_grid image_sheet latent_map picture_of",
     "pictures.samples": "image_pairs real_examples",
     "printing": "print_lines",
     "runs.folders": "ENCODER_FILE RunFolder find_run",

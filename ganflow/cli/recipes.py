@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ganflow.printing import escaped, say, say_json, say_text
+
+if TYPE_CHECKING:
+    from ganflow.recipe import Recipe
+
+UNBUILT = "read, and not built: ganflow check --build also tries data and networks, on blank examples"
 
 
 def recipes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +74,11 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+    parser.add_argument("--build", action="store_true",
+                        help="also build the data and the networks, and try them on blank examples: finds folders that are "
+                             "missing, shapes that do not fit, a batch that is too small")  # fmt: skip
+
+
 def check_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
     from ganflow.recipe import Recipe, read_recipe, split
@@ -84,14 +95,40 @@ def check_command(args: argparse.Namespace) -> int:
                 from ganflow.space.reading import read_space
 
                 read_space(read, recipe, overrides)
+            recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            built = [_built(each) for each in recipes_of] if args.build else []
         except GanflowError as error:
             say_text(f"{error}\n", err=True)
             code = error.exit_code
         else:
             for note in read.notes:
                 say(f"{recipe}: {note}", err=True)
-            say(f"{recipe}: ok")
+            say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
+    if not args.build and not code:
+        say(UNBUILT, err=True)
     return code
+
+
+def _built(recipe: Recipe) -> str:
+    """The sizes of a recipe's networks, built for its data as a run would build them, on the CPU. Nothing is trained.
+
+    Raises:
+        GanflowError: they cannot be built, or do not fit each other.
+    """
+    from ganflow.engine.build import build_game
+    from ganflow.runs.run import check_shares
+
+    recipe = recipe.copied()
+    recipe.train.device = "cpu"
+    check_shares(recipe, 1)
+    composition = recipe.composition()
+    data = composition.build("data")
+    game = build_game(recipe, composition, data)
+    networks = {"generator": game.generator, "critic": game.critic}
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
+    sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]
+    examples = f"{data.size} examples" if data.size is not None else "examples"
+    return f"{examples} of shape {'×'.join(map(str, data.shape))}, {', '.join(sizes)}"
 
 
 def show_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,16 +42,19 @@ def sample_arguments(parser: argparse.ArgumentParser) -> None:
                         help="of a class-conditional run: which class, by name or number; may be given again")  # fmt: skip
     parser.add_argument("--balanced", action="store_true",
                         help="with -n, without --label: all classes equally often, not as often as in the data")  # fmt: skip
-    add_run_arguments(parser, "a .png picture; .npz with `samples`, their latents `z` and labels; or .npy "
-                              "(default: NAME-samples.png)")  # fmt: skip
+    add_run_arguments(parser, "a .png or .jpg picture; a folder, for a .png each; .npz with `samples`, their latents `z` and "
+                              "labels, which data tensor_file reads; or .npy (default: NAME-samples.png)")  # fmt: skip
 
 
 def sample_command(args: argparse.Namespace) -> int:
     from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
-    output = check_output_path(args.output or Path(f"{folder.name}-samples.png"), (".png", ".npz", ".npy"))
-    drawn = output.suffix.lower() == ".png"
+    output = args.output or Path(f"{folder.name}-samples.png")
+    apart = not output.suffix or output.is_dir()
+    if not apart:
+        check_output_path(output, (".png", ".jpg", ".jpeg", ".npz", ".npy"))
+    drawn = not apart and output.suffix.lower() not in (".npz", ".npy")
     game = open_game(folder, args.checkpoint)
     images = game.data.main.is_image
     classes = classes_of(game, args.label, folder)
@@ -81,8 +84,13 @@ def sample_command(args: argparse.Namespace) -> int:
     names = [classes.field.classes[label] for label in labels] if classes else []
     of = f", {each} of each of {', '.join(names)}" if len(names) > 1 else f" of class {names[0]}" if names else ""
     what = f"{n} sample{'s' if n > 1 else ''} of {folder.name} ({folder.id}){of}, seed {args.seed}"
-    if drawn:
-        from ganflow.pictures import image_sheet, sample_picture, save_png
+    if apart:
+        if not images or samples.shape[1] > 4:
+            raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture each; {as_numbers}")
+        _save_apart(output, samples, arrays["label"].tolist() if classes else [], classes.field.classes if classes else ())
+        say(f"wrote {n} file{'s' if n > 1 else ''} in {shown_path(output)}/: {what}")
+    elif drawn:
+        from ganflow.pictures import image_sheet, sample_picture, save_picture
 
         picture: Image | None
         if len(names) > 1 and images:
@@ -91,12 +99,28 @@ def sample_command(args: argparse.Namespace) -> int:
             picture = sample_picture(None if samples.dim() == 4 else data_of_run(folder), samples)
         if picture is None:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; {as_numbers}")
-        write_output(output, lambda path: save_png(picture, path), what)
+        write_output(output, lambda path: save_picture(picture, path), what)
     else:
         write_output(output, lambda path: _save_arrays(path, samples, arrays), what)
     if "encode" in game.signatures and "posterior" not in game.signatures:
         say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
+
+
+def _save_apart(folder: Path, samples: Tensor, labels: Sequence[int], classes: Sequence[str]) -> None:
+    """A .png for each image; those of a class in a folder below, as data image_folder reads them: by its name, or by its number
+    where names are no names of folders."""
+    from ganflow.pictures import picture_of, save_png
+
+    plain = all(re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}", name) for name in classes)
+    below = [(classes[label] if plain else str(label)) for label in labels] or [""] * len(samples)
+    try:
+        for name in dict.fromkeys(below):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GanflowError(f"cannot make the folder {folder}: {error.strerror}") from error
+    for i, (image, name) in enumerate(zip(samples, below, strict=True)):
+        save_png(picture_of(image), folder / name / f"{i:05}.png")
 
 
 def _save_arrays(path: Path, samples: Tensor, others: dict[str, Tensor]) -> None:

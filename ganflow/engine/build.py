@@ -86,8 +86,7 @@ def group_size(critic: nn.Module | None) -> int:
 def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
     """Signs that terms are no means over examples: those that are not, on a batch of so many rows, the mean of two halves' terms,
     and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
-    shared = [part for part in (game.data, game.prior) if part is not None]
-    tried: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}}).double()
+    tried = _copied(game).double()
     whole = {name: _varied(t) for name, t in tried.blank(rows).items()}
     halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
     players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
@@ -105,6 +104,39 @@ def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
                 if not torch.equal(t, state[name]):
                     found.append(f"the loss's state {name} changes while the {player}'s terms are computed, not after the step")
     return found
+
+
+def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
+    """See that the networks can be trained on the examples that they get at a time, where that is one. Tried on a copy.
+
+    Raises:
+        GanflowError: they normalize over the examples of a batch.
+    """
+    train = recipe.train
+    if train.batch_size > train.accumulate * workers or (workers > 1 and train.batch_norm == "sync"):
+        return
+    tried = _copied(game).train()
+    players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
+    try:
+        with fork_rng(tried.device), torch.enable_grad():
+            for player in players:
+                tried.terms_of(tried.step(player, tried.blank(1)))
+    except ValueError as error:
+        if "more than 1 value" not in str(error):
+            raise
+        key, remedy = "train.batch_size", "set train.batch_size=2 or more"
+        if train.batch_size > 1:
+            key = "train.accumulate" if train.accumulate > 1 else "--workers"
+            remedy = f"set train.batch_size={2 * train.accumulate * workers} or more"
+        raise GanflowError(f"{key}: the networks get one example at a time, and batch norm of vectors normalizes over several: "
+                           f"{remedy}, or take a norm that needs no batch") from error  # fmt: skip
+
+
+def _copied(game: Game) -> Game:
+    """A game of its own, which shares data and prior and has no players."""
+    shared = [part for part in (game.data, game.prior) if part is not None]
+    made: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
+    return made
 
 
 class Alike(DispatchMode):
@@ -136,7 +168,7 @@ class _Fit:
         inputs: Mapping[str, str] = self.game.signatures[self.game.makers[domain]].inputs
         try:
             fake = step.fake(domain)
-        except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+        except (RuntimeError, TypeError, KeyError, AttributeError, ValueError) as error:
             if self.game.prior is not None and set(inputs.values()) == {"z"}:
                 what = f"latents of shape {self.game.prior.shape} from {self.prior}"
             else:
@@ -152,7 +184,7 @@ class _Fit:
         x = step.real(domain)
         try:
             scores = step.score(x, domain)
-        except (RuntimeError, TypeError, KeyError) as error:
+        except (RuntimeError, TypeError, KeyError, ValueError) as error:
             besides = f" with {_listed(self.game.condition)}" if self.game.condition else ""
             raise GanflowError(
                 f"{self.critic} does not take examples of shape {tuple(x.shape[1:])}{besides}, which {self.data} has: {error}"
@@ -233,6 +265,7 @@ def build_game(
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if players:
         check_cut(recipe, game, group.size if group else 1)
+        check_alone(recipe, game, group.size if group else 1)
         game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
     return game
 

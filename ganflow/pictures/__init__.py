@@ -4,8 +4,8 @@ Images need Pillow alone and take milliseconds. What needs matplotlib (a second 
 """
 
 from ganflow.pictures.curves import loss_curves
-from ganflow.pictures.files import captioned, gif, replacing_file, save_png
-from ganflow.pictures.images import image_grid, image_sheet, latent_map
+from ganflow.pictures.files import captioned, gif, replacing_file, save_picture, save_png
+from ganflow.pictures.images import image_grid, image_sheet, latent_map, picture_of
 from ganflow.pictures.samples import density, image_pairs, sample_picture, ways
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "image_sheet",
     "latent_map",
     "loss_curves",
+    "picture_of",
     "replacing_file",
     "sample_picture",
+    "save_picture",
     "save_png",
     "ways",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 
 # what Pillow raises for bad files
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+# Up to twice Pillow's limit, 179 million pixels, is read without a word; beyond, Pillow raises an error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
+
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Pillow's names for pictures of so many channels."""
 
 
 @contextmanager
@@ -49,17 +56,42 @@ def save_png(image: Image.Image, path: Path) -> None:
         image.save(scratch, format="PNG", compress_level=3)  # half the time of level 6, a tenth more bytes
 
 
-def read_image(path: Path, channels: int) -> Tensor:
-    """Read an image file at its original size, as (channels, height, width) in [-1, 1]: grey (1 channel), colour (3), or, with
-    more channels, a label map whose pixels' numbers 0 … channels − 1 become a channel each.
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a PNG, or a JPEG where the path ends so, atomically.
+
+    Raises:
+        GanflowError: the file cannot be written.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        save_png(image, path)
+        return
+    with replacing_file(path) as scratch:
+        image.convert("L" if image.mode == "L" else "RGB").save(scratch, format="JPEG", quality=95, subsampling=0)
+
+
+def read_image(
+    path: Path, channels: int, limits: tuple[float, float] | None = None, background: str = "white", *,
+    frame: int = 0, labels: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """Read an image file at its original size, as (channels, height, width) in [-1, 1]: see `to_eight_bits`.
+
+    Args:
+        limits, background: as of `to_eight_bits`.
+        frame: of several in the file, which one.
+        labels: the file is a label map whose pixels' numbers 0 … channels − 1 become a channel each; None: where there are more
+            than four channels.
 
     Raises:
         GanflowError: there is no such file, it is no image, or not one of labels.
     """
     try:
         with open_image(path) as opened:
+            if frame:
+                opened.seek(frame)
             upright = ImageOps.exif_transpose(opened)
-            return image_tensor(to_eight_bits(upright, channels)) if channels in (1, 3) else label_map(upright, channels)
+            if channels > 4 if labels is None else labels:
+                return label_map(upright, channels)
+            return image_tensor(to_eight_bits(upright, channels, limits, background))
     except FileNotFoundError:
         raise GanflowError(f"there is no image {path}") from None
     except IMAGE_ERRORS as error:
@@ -107,6 +139,10 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 def image_error_text(error: BaseException) -> str:
     """The message of one of IMAGE_ERRORS."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
 
 
@@ -137,16 +173,20 @@ def open_image(path: Path | bytes) -> Iterator[Image.Image]:
 def to_eight_bits(
     image: Image.Image, channels: int, limits: tuple[float, float] | None = None, background: str = "white"
 ) -> Image.Image:
-    """In colour (3 channels) or grey (1), 8 bits a channel.
+    """In grey (1 channel), grey with alpha (2), colour (3) or colour with alpha (4), 8 bits a channel.
 
     Args:
         limits: the numbers of black and white in the file; None for the lowest and the highest of its type.
-        background: colour that transparent pixels lie over, as Pillow names it: "white", "#8080ff".
+        background: colour that transparent pixels lie over where there is no channel for alpha, as Pillow names it: "white",
+            "#8080ff".
 
     Raises:
         UnknownRange: (a ValueError) pixels of 32 bits, or floating-point ones, whose limits are not known.
+        ValueError: there are no pictures of so many channels.
     """
-    mode = "RGB" if channels == 3 else "L"
+    if channels not in _MODES:
+        raise ValueError(f"{channels} channels, which no image file has: such are read from .npy")
+    mode, alpha = _MODES[channels], channels in (2, 4)
     if image.mode == "F" or image.mode.startswith("I"):  # one channel of grey, which convert() would clip
         values = np.asarray(image)
         low, high = limits or (0.0, 65535.0)
@@ -154,10 +194,16 @@ def to_eight_bits(
             raise UnknownRange(values.min(), values.max())
         return Image.fromarray(_scaled(values, low, high)).convert(mode)
     if image.has_transparency_data:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", over.size, background), over)
+        image = image.convert("RGBA")
+        if not alpha:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
+    elif alpha or image.mode == "LAB":
+        image = image.convert("RGB")  # Pillow does not turn CMYK into RGBA, or LAB into grey, at once
     image = image.convert(mode)
-    return image.point(_scaled(np.arange(256), *limits).tolist() * channels) if limits else image
+    if limits is None:
+        return image
+    table = _scaled(np.arange(256), *limits).tolist() * (channels - alpha)
+    return image.point(table + list(range(256)) * alpha)
 
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

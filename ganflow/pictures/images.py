@@ -27,7 +27,8 @@ def image_grid(images: Tensor, columns: int | None = None, scale: int | None = N
 
     Args:
         images: (n, C, H, W) in [-1, 1]; what lies outside is clipped, and not-a-number is drawn mid-grey. One channel
-            is grey, three are RGB; of more than three, the first three are RGB; two are drawn beside each other.
+            is grey, three are RGB, four are RGB and alpha, drawn over white; of more than four, the first three are RGB; two are
+            drawn beside each other.
         columns: tiles in a row; by default as many as rows, or a few more where that fills every row.
         scale: the whole factor by which every pixel is enlarged; by default what brings tiles to about 64 pixels.
         gap: pixels between tiles and around them.
@@ -37,7 +38,8 @@ def image_grid(images: Tensor, columns: int | None = None, scale: int | None = N
     """
     if images.dim() != 4 or 0 in images.shape:
         raise ValueError(f"images have shape (n, C, H, W), not {tuple(images.shape)}")
-    pixels = (images.detach().float().nan_to_num(0.0).clamp(-1, 1) + 1).mul(127.5).round().cpu().numpy().astype(np.uint8)
+    images = over_white(images) if images.shape[1] == 4 else images
+    pixels = _bytes(images)
     channels = pixels.shape[1]
     if channels == 2:
         pixels = np.concatenate((pixels[:, :1], pixels[:, 1:]), axis=3)
@@ -56,6 +58,24 @@ def image_grid(images: Tensor, columns: int | None = None, scale: int | None = N
     return Image.fromarray(canvas if depth == 3 else canvas[:, :, 0])
 
 
+def picture_of(image: Tensor) -> Image.Image:
+    """One image (channels, height, width) in [-1, 1] as Pillow has it, pixel by pixel: grey, grey and alpha, colour, or colour
+    and alpha.
+
+    Raises:
+        ValueError: it has more than four channels.
+    """
+    if not 1 <= len(image) <= 4:
+        raise ValueError(f"a picture has 1 to 4 channels, not {len(image)}")
+    pixels = _bytes(image[None])[0].transpose(1, 2, 0)
+    return Image.fromarray(pixels[:, :, 0] if len(image) == 1 else np.ascontiguousarray(pixels))
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    """Numbers in [-1, 1] as 8 bits; what lies outside is clipped, and not-a-number is mid-grey."""
+    return (images.detach().float().nan_to_num(0.0).clamp(-1, 1) + 1).mul(127.5).round().cpu().numpy().astype(np.uint8)
+
+
 def _columns(n: int) -> int:
     """From a square's side to twice that, the first number that divides n; else a square's side."""
     side = math.ceil(math.sqrt(n))
@@ -63,10 +83,7 @@ def _columns(n: int) -> int:
 
 
 def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
-    """One row of tiles per entry, (n, channels, height, width) in [-1, 1], under its name.
-
-    More than three channels are a label map: every pixel gets the colour of its greatest channel.
-    """
+    """One row of tiles per entry, (n, channels, height, width) in [-1, 1], under its name; see `coloured_images`."""
     strips = [(name, image_grid(coloured_images(images), columns=len(images)).convert("RGB")) for name, images in rows.items()]
     width = max(strip.width for _, strip in strips)
     canvas = Image.new("RGB", (width, sum(HEADING + strip.height for _, strip in strips)), (BACKGROUND,) * 3)
@@ -78,12 +95,19 @@ def image_sheet(rows: Mapping[str, Tensor]) -> Image.Image:
     return canvas
 
 
+def over_white(images: Tensor) -> Tensor:
+    """Pictures (n, 4, height, width) in [-1, 1], the last channel alpha, over white: (n, 3, height, width)."""
+    alpha = (images[:, 3:].clamp(-1, 1) + 1) / 2
+    return images[:, :3] * alpha + 1 - alpha
+
+
 def coloured_images(images: Tensor) -> Tensor:
-    """Label maps (n, more than 3 channels, height, width) as RGB in [-1, 1]; other images as they are."""
+    """Images (n, channels, height, width) in [-1, 1] as they can be shown: up to four channels as they are, more are a label map,
+    of which every pixel gets the colour of its greatest channel. So are four of which every pixel has exactly one above 0."""
     import torch
 
     classes = images.shape[1]
-    if classes <= 3:
+    if classes < 4 or (classes == 4 and not bool(((images > 0).sum(1) == 1).all())):
         return images
     # hues by the golden ratio, so that neighbouring labels differ; two brightnesses, so that many labels do
     colours = [colorsys.hsv_to_rgb(0.58 + i * 0.618034, 0.65, 0.95 if i % 2 else 0.6) for i in range(classes)]

@@ -76,6 +76,7 @@ def _examples(x: Tensor, kind: str) -> str:
 def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
     """Image files as examples of the run's data, (n, channels, height, width)."""
     import torch
+    from ganflow_layers.of_runs import reading_of
 
     from ganflow import GanflowError, is_grey, read_image
 
@@ -83,9 +84,9 @@ def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
         raise GanflowError(f"run {folder.name} {folder.id} is about examples of shape {game.data.shape}, not images; "
                            "leave the files out to see held-out examples")  # fmt: skip
     channels, height, width = game.data.shape
-    images = []
+    images, pixels = [], reading_of(folder).pixels
     for path in paths:
-        image = read_image(path, channels)
+        image = read_image(path, channels, pixels.limits, pixels.background)
         if tuple(image.shape[1:]) != (height, width):
             raise GanflowError(f"{path} has {image.shape[2]} × {image.shape[1]} pixels; run {folder.name} {folder.id} is about "
                                f"images of {width} × {height}: scale it first")  # fmt: skip

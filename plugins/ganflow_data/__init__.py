@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.files import BUDGET, EXTENSIONS
+from ganflow_layers.files import BUDGET
+from ganflow_layers.keys import CHANNELS, ImageFiles
 from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, settings
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 GANFLOW_CONTRACT = 2
 
-GROUNDS = ("white", "black", "grey")
 HELD_OUT = "examples kept from training, for metrics: below 1 a share, from 1 on a number"
 
 
@@ -120,7 +119,7 @@ class SwissRoll:
 
 
 @settings
-class ImageFolder:
+class ImageFolder(ImageFiles):
     """The images below a folder, resized, cropped and, if asked, augmented.
 
     Kept in memory when they are few and not augmented; otherwise decoded by background threads, each once per epoch. Held-out
@@ -129,19 +128,16 @@ class ImageFolder:
     `label`. `ganflow data FOLDER` shows what is there.
     """
 
-    path: str = key(doc="the folder")
     size: int | list[int] = key(64, SIZE, ge=4)
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`. pix2pix: 286 for size 256", ge=4)
     crop: Literal["centre", "random", "none"] = key("centre", "which piece is cut out; none: both sides are squeezed to `size`")
     flip: bool = key(False, "mirror left and right at random")
-    channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    range: list[float] = key([], "numbers of black and white, [0, 4095] of 12 bits in files of 16; empty: those of a file's type")
-    background: str = key("white", "what transparent pixels lie over: white, black, grey, or a colour as '#8080ff'")
-    frames: Literal["first", "all"] = key("first", "of files with several pages or frames; all: an image each")
-    extensions: list[str] = key(list(EXTENSIONS), "files that count, any case")
+    channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     recursive: bool = key(True, "look into the folders below, too")
     on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
-    labels: Literal["auto", "none"] = key("auto", "auto: the folder below that an image lies in, if all lie in such; none: none")
+    labels: str = key(
+        "auto", "auto: the folder below that an image lies in, if all lie in such; none; or a .csv with the columns file, label"
+    )
     held_out: float = key(0.1, HELD_OUT, ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and within `budget`")
     budget: int = key(256, BUDGET, ge=0)
@@ -150,10 +146,7 @@ class ImageFolder:
         sides(self.size)
         if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
-        if self.range and (len(self.range) != 2 or self.range[0] == self.range[1]):
-            raise ValueError("range: two different numbers, those of black and of white: [0, 4095]")
-        if self.background not in GROUNDS and not re.fullmatch("#[0-9a-fA-F]{6}", self.background):
-            raise ValueError(f"background: {', '.join(GROUNDS)}, or red, green and blue as '#8080ff'")
+        self.check_background(self.channels)
         if self.in_memory == "always" and self.augmented:
             raise ValueError("in_memory: images that are augmented (flip, crop: random) are loaded anew each time")
 
@@ -167,22 +160,22 @@ class ImageFolder:
 
         from ganflow_data.images import image_folder
 
-        limits = (self.range[0], self.range[1]) if self.range else None
-        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels, limits, self.background)
-        skip, labelled = self.on_error == "skip", self.labels == "auto"
+        framing = (self.size, self.resize or self.size, self.crop, self.flip)
+        transform = Transform(*framing, self.channels, self.pixels.limits, self.pixels.background)
+        skip = self.on_error == "skip"
         return image_folder(
-            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory, self.frames,
+            self.path, self.extensions, self.recursive, transform, skip, self.labels, self.held_out, self.in_memory, self.frames,
             self.budget * 2**20,
         )
 
 
 @settings
 class TensorFile:
-    """Tensors from a .npy or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
+    """Tensors from a .npy, .npz or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
 
     uint8 images are scaled to [-1, 1], large files stay on the disk, mapped, and each example becomes float32 when it is drawn.
-    Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class,
-    the field `label`.
+    Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class, the field `label`. Of a .npz of
+    `ganflow sample` that is its samples, with their labels where it has some.
     """
 
     path: str = key(doc="the file")
@@ -190,7 +183,9 @@ class TensorFile:
     labels: str | None = key(None, "whole numbers, one per example: the name of a tensor in the file, or another .npy file")
     classes: list[str] = key([], "names of the labels 0, 1, …; empty: the numbers that there are")
     layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "the dimensions; auto: told by their number and size")
-    range: Literal["signed", "unit"] = key("signed", "of floating-point images: signed is [-1, 1], unit is [0, 1]")
+    range: Literal["auto", "signed", "unit"] = key(
+        "auto", "of floating-point images: signed is [-1, 1], unit is [0, 1]; auto: unit where no number is below 0"
+    )
     held_out: float = key(0.1, HELD_OUT, ge=0)
     budget: int = key(256, "MiB that examples may take in memory as float32; more stay in the file, in its type", ge=0)
 

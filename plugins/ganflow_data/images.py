@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
-from ganflow_layers.framing import Transform, frames_in
+from ganflow_layers.framing import Transform, further_frames
 from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
@@ -21,28 +21,23 @@ from ganflow import (
     GanflowError,
     StreamData,
     TensorData,
-    UnknownRange,
     class_field,
     image_error_text,
-    in_threads,
     print_lines,
     user_path,
 )
-
-_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
-"""Endings of files that may have several pages or frames."""
-COUNTED = 1000
+from ganflow_data.labels import class_of_each
 
 
 def image_folder(
-    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
+    path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labels: str, held_out: float,
     in_memory: str, frames: str = "first", budget: int = RESIDENT_BYTES,
 ) -> Data:  # fmt: skip
-    """Field "real", (channels, height, width) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
+    """Field "real", (channels, height, width) in [-1, 1], and "label", where there are such: see `ganflow_data.labels`.
 
     Args:
         skip: leave out what cannot be read.
-        labelled: whether sub-folders are classes.
+        labels: see `ganflow_data.labels.class_of_each`.
         frames: "all" for an image of every page or frame, "first" for one of each file.
         in_memory: "always" keeps decoded images, "never" does not, "auto" those that take `budget` bytes at most and are not
             augmented.
@@ -52,38 +47,18 @@ def image_folder(
     """
     folder = user_path("data.path", path)
     files = find_images(folder, extensions, recursive)
-    pages = count_frames(folder, files, frames == "all")
-    pages = pages if frames == "all" else {}
-    data = Images(folder, files, transform, skip, labelled, held_out, pages)
+    pages = further_frames(folder, files, frames == "all")
+    data = Images(folder, files, transform, skip, class_of_each(labels, folder, files), held_out, pages)
     small = (len(files) + sum(pages.values())) * data.image_bytes <= budget and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
-
-
-def classes_of(files: Sequence[str]) -> list[str]:
-    """The names of the sub-folders that the images lie in, sorted, where all of them do and there are two or more; else none."""
-    folders = {file.partition("/")[0] for file in files}
-    return sorted(folders) if len(folders) > 1 and all("/" in file for file in files) else []
-
-
-def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
-    """Pages or frames after the first, by file. Where they are not used, print how many there are in up to COUNTED files."""
-    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
-    examined = several if used else several[:COUNTED]
-    counts = in_threads(lambda file: frames_in(folder / file) - 1, examined)
-    more = {file: count for file, count in zip(examined, counts, strict=True) if count > 0}
-    if more and not used:
-        files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
-        left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
-        print_lines(f"ganflow: {files_have} several: {left}", err=True)
-    return more
 
 
 class Images(StreamData):
     """The images of a folder, decoded when they are drawn; the held-out ones when they are asked for."""
 
     def __init__(
-        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float,
-        pages: Mapping[str, int],
+        self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, class_of: Mapping[str, str],
+        held_out: float, pages: Mapping[str, int],
     ) -> None:  # fmt: skip
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
         self._folder, self._skip, self._transform = folder, skip, transform
@@ -92,7 +67,9 @@ class Images(StreamData):
         self._train, kept_images = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
         self.size = len(self._train)
         self.fields = {"real": Field((transform.channels, *transform.sides), *IMAGE_RANGE)}
-        self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
+        self._class_of = class_of
+        self._classes = {name: label for label, name in enumerate(sorted(set(class_of.values())))}
+        self._by_table = any(name != file.partition("/")[0] for file, name in class_of.items())
         if self._classes:
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
         self.skipped: list[str] = []
@@ -112,15 +89,16 @@ class Images(StreamData):
         train, _ = stacked(self._example, self._train, self.fields)
         if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
-        # Of the labels nothing in the fingerprint: the pictures' sequence, by folder, is in it.
+        # Of labels by folder nothing in the fingerprint: the pictures' sequence, by folder, is in it.
         classes = {"label": list(self._classes)} if self._classes else {}
+        derived = () if self._by_table else classes
         held_out = {name: examples[:] for name, examples in self.held_out.items()}
-        data = TensorData(self.name, train, held_out, source=self.source, classes=classes, derived=classes)
+        data = TensorData(self.name, train, held_out, source=self.source, classes=classes, derived=derived)
         data.skipped = self.skipped
         return data
 
     def _label(self, file: str) -> int:
-        return self._classes[file.partition("/")[0]]
+        return self._classes[self._class_of[file]]
 
     def _frames(self, files: Iterable[str]) -> list[tuple[str, int]]:
         """Files and their frames, in this sequence."""
@@ -136,9 +114,6 @@ class Images(StreamData):
     def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
         try:
             return self._transform(self._folder / file, rng, frame)
-        except UnknownRange as error:
-            raise GanflowError(f"data.range: {self._folder / file} has {error}; say which numbers are black and white: "
-                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
         except IMAGE_ERRORS as error:
             if not self._skip:
                 raise GanflowError(
@@ -154,4 +129,5 @@ class Images(StreamData):
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""
         files = list(dict.fromkeys(file for file, _ in self._train))
-        return digest_of_files(self._folder, files, repr(self._transform) + (" of all frames" if self._pages else ""))
+        labels = str([self._class_of[file] for file in files]) if self._by_table else ""
+        return digest_of_files(self._folder, files, repr(self._transform) + (" of all frames" if self._pages else "") + labels)

@@ -13,11 +13,11 @@ from ganflow_layers.files import RESIDENT_BYTES
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import GanflowError, StoredExamples, TensorData, open_regular, user_path
+from ganflow import GanflowError, StoredExamples, TensorData, open_regular, print_lines, user_path
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
-LABEL, SUFFIXES = "label", (".npy", ".safetensors")
+LABEL, SUFFIXES = "label", (".npy", ".npz", ".safetensors")
 SLACK = 1e-3  # rounding of half-precision pixels
 PIECE_BYTES = 2**25  # that are checked at once, in their type
 CONTENT_BYTES = 2**30
@@ -40,6 +40,10 @@ def tensor_file(
     found = read(file)
     if not found:
         raise GanflowError(f"data.path: {file} holds no tensors")
+    if file.suffix == ".npz" and {"samples", "z"} <= found.keys() and not fields:  # of ganflow sample
+        fields = {"real": "samples"}
+        if LABEL in found and len(found[LABEL].unique()) > 1:
+            labels = labels or LABEL
     numbers = labels_in(found, file, labels) if labels is not None else None
     if not found:
         raise GanflowError(f"data.path: {file} holds nothing but the labels")
@@ -135,13 +139,16 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
     try:
         if file.suffix == ".npy":
             return {"": _tensor(np.load(file, mmap_mode="c", allow_pickle=False))}
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: _tensor(arrays[name]) for name in arrays}
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
     except Exception as error:  # safetensors' and numpy's errors have no base in common
         raise GanflowError(f"{key}: cannot read {file}: {error}") from error
-    raise GanflowError(f"{key}: {file} is neither .npy nor .safetensors; pickles (.pt, .pkl) are never read")
+    raise GanflowError(f"{key}: {file} is neither .npy, .npz nor .safetensors; pickles (.pt, .pkl) are never read")
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -161,7 +168,7 @@ def prepare(tensor: Tensor, layout: str, range: str, where: str) -> StoredExampl
     if 0 in tensor.shape:
         raise GanflowError(f"{where} is empty: shape {tuple(tensor.shape)}")
     if tensor.dtype != torch.uint8:
-        _check_numbers(tensor, layout != "nd", range, where)
+        range = _checked_range(tensor, layout != "nd", range, where)
     return StoredExamples(tensor, None, maker(layout, range, tensor.dtype == torch.uint8))
 
 
@@ -189,8 +196,8 @@ def _pieces(tensor: Tensor) -> Iterator[Tensor]:
     return (rows.float() for rows in tensor.split(several))
 
 
-def _check_numbers(tensor: Tensor, images: bool, range: str, where: str) -> None:
-    """Refuse NaN, infinity and images out of their range."""
+def _checked_range(tensor: Tensor, images: bool, range: str, where: str) -> str:
+    """The range of images, auto decided. Refuse NaN, infinity and images out of it."""
     bad: list[int] = []
     low, high, first = float("inf"), float("-inf"), 0
     for values in _pieces(tensor):
@@ -200,10 +207,16 @@ def _check_numbers(tensor: Tensor, images: bool, range: str, where: str) -> None
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     if bad:
         raise GanflowError(f"{where} has NaN or infinite values in {len(bad)} examples, the first at index {bad[0]}")
+    if images and range == "auto":
+        range = "signed" if low < -SLACK else "unit"
+        if range == "unit" and high <= 1 + SLACK:
+            taken = "taken as [0, 1]; data.range=signed takes it as [-1, 1]"
+            print_lines(f"ganflow: {where} has no number below 0: {taken}", err=True)
     if images and (low < (-1 if range == "signed" else 0) - SLACK or high > 1 + SLACK):
         raise GanflowError(
             f"{where} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] (range: signed) or [0, 1] (range: unit)"
         )
+    return range
 
 
 def _guessed_layout(tensor: Tensor, where: str) -> str:

@@ -115,8 +115,8 @@ class HubCaptions(CaptionedData):
         self._image = train.table.fields(train.transform, ())
         sentences, others = (_sentences(rows) for rows in (train, held_out))
         super().__init__(
-            f"hub ({train.table.name})", train.table.name, (train.transform.channels, *train.transform.sides), sentences, others, encoder,
-            digest_of(train),
+            f"hub ({train.table.name})", train.table.name, (train.transform.channels, *train.transform.sides),
+            sentences, others, encoder, digest_of(train),
         )  # fmt: skip
         self.skipped = train.skipped
 

@@ -21,6 +21,7 @@ from ganflow import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ganflow_layers.of_runs import Reading
     from torch import Tensor
 
     from ganflow import Game, RunFolder
@@ -40,8 +41,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", type=whole_number(1), metavar="N",
                         help="held-out examples of the run's data instead (default: 8 if there is no IMAGE)")  # fmt: skip
     parser.add_argument("--mask", default="centre", metavar="WHAT",
-                        help="centre, left, right, top, bottom, random:SHARE, or a picture, white where the hole is "
-                             "(default: centre)")  # fmt: skip
+                        help="centre, left, right, top, bottom, random:SHARE, or a picture, white where the hole is, of "
+                             "the run's size or the photo's (default: centre)")  # fmt: skip
     parser.add_argument("-n", type=whole_number(1), default=3, metavar="N",
                         help="results for each image, best first (default: 3)")  # fmt: skip
     parser.add_argument("--blend", choices=("poisson", "paste"), default="poisson",
@@ -100,8 +101,9 @@ def main(args: argparse.Namespace) -> int:
     game = open_game(folder, args.checkpoint)
     check_game(game, folder)
     _, height, width = game.data.shape
-    known = make_mask(args.mask, height, width, args.seed)
-    inputs = Inputs(*_examples(args, folder, game), known)
+    names, images, photos = _examples(args, folder, game)
+    known = make_mask(args.mask, height, width, args.seed, photos)
+    inputs = Inputs(names, images, known)
     how = settings(args, game)
     found = _search(game, inputs, how, folder)
     keep = min(args.n, how.starts)
@@ -158,9 +160,10 @@ def defaults(game: Game) -> Search:
     return settings(parser.parse_args(["RUN"]), game)
 
 
-def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[list[str], Tensor]:
-    """Names and images: the files', or held-out ones."""
+def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[list[str], Tensor, dict[str, tuple[int, int]]]:
+    """Names and images: the files', or held-out ones; and of files, heights and widths by name."""
     import torch
+    from ganflow_layers.of_runs import reading_of
 
     from ganflow import GanflowError
 
@@ -168,13 +171,15 @@ def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[
     if args.images and args.held_out:
         raise GanflowError("give IMAGE files or --held-out, not both")
     if args.images:
-        if shape[0] not in (1, 3):
+        if shape[0] > 4:
             raise GanflowError(f"the run's images have {shape[0]} channels, which no image file has; use --held-out")
         names = [path.stem for path in args.images]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise GanflowError(f"several images are called {', '.join(twice)}; inpaint them one by one")
-        return names, torch.stack([_read(path, shape) for path in args.images])
+        reading = reading_of(folder)
+        read = [_read(path, shape, reading) for path in args.images]
+        return names, torch.stack([image for image, _ in read]), dict(zip(names, (size for _, size in read), strict=True))
     data = data_of_run(folder)
     kept = None if data is None else data.held_out.get("real")
     if kept is None or not len(kept):
@@ -183,26 +188,20 @@ def _examples(args: argparse.Namespace, folder: RunFolder, game: Game) -> tuple[
     wanted = args.held_out or min(8, len(kept))
     if wanted > len(kept):
         raise GanflowError(f"--held-out: the run's data keep {len(kept)} examples from training, not {wanted}")
-    return [f"held-out-{i:04}" for i in range(wanted)], kept[:wanted]
+    return [f"held-out-{i:04}" for i in range(wanted)], kept[:wanted], {}
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """An image file at the run's size."""
-    from torch.nn.functional import interpolate
-
+def _read(path: Path, shape: tuple[int, ...], reading: Reading) -> tuple[Tensor, tuple[int, int]]:
+    """An image file at the run's size, and the height and width that it has."""
     from ganflow import read_image
+    from ganflow_inpainting.photos import cut_to
 
-    image = read_image(path, shape[0])
+    image = read_image(path, shape[0], reading.pixels.limits, reading.pixels.background)
     height, width = image.shape[1:]
-    if (height, width) == shape[1:]:
-        return image
-    taken = f"its middle is taken, at the run's {shape[2]} × {shape[1]}"
-    print_lines(f"ganflow: {path} is {width} × {height} pixels; {taken}", err=True)
-    scale = max(shape[1] / height, shape[2] / width)
-    size = [max(shape[1], round(height * scale)), max(shape[2], round(width * scale))]
-    image = interpolate(image[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(-1, 1)
-    top, left = (size[0] - shape[1]) // 2, (size[1] - shape[2]) // 2
-    return image[:, top : top + shape[1], left : left + shape[2]].contiguous()
+    if (height, width) != shape[1:]:
+        taken = f"its middle is taken, at the run's {shape[2]} × {shape[1]}"
+        print_lines(f"ganflow: {path} is {width} × {height} pixels; {taken}", err=True)
+    return cut_to(image, shape[1], shape[2]).clamp(-1, 1), (height, width)
 
 
 def _search(game: Game, inputs: Inputs, how: Search, folder: RunFolder) -> Found:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ganflow import GanflowError
+from ganflow_inpainting.photos import cut_to
 
 HALVES = ("left", "right", "top", "bottom")
 MASKS = f"centre, random:SHARE, {', '.join(HALVES)}, or a picture that is white where the hole is"
 
 
-def make_mask(text: str, height: int, width: int, seed: int = 0) -> Tensor:
+def make_mask(text: str, height: int, width: int, seed: int = 0, photos: Mapping[str, tuple[int, int]] | None = None) -> Tensor:
     """The mask that `text` means for images of this size.
 
     centre: a hole of half the height and width in the middle. left, right, top, bottom: that half is missing. random:0.8:
-    80 % of the pixels are missing, chosen with `seed`, the same for all images. Anything else is a picture's path.
+    80 % of the pixels are missing, chosen with `seed`, the same for all images. Anything else is a picture's path. One that was
+    drawn on the photos, and so has their size, is cut as they are: a pixel that its hole touches is missing.
+
+    Args:
+        photos: names of the images to inpaint, and their heights and widths before they were cut.
 
     Raises:
         GanflowError: it means nothing, the picture has another size, or nothing or everything is missing.
@@ -34,7 +40,7 @@ def make_mask(text: str, height: int, width: int, seed: int = 0) -> Tensor:
         order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
         known.view(-1)[order[: round(_share(text, share) * height * width)]] = False
     else:
-        known = _read(text, height, width)
+        known = _read(text, height, width, photos or {})
     if known.all() or not known.any():
         raise GanflowError(f"--mask {text}: {'nothing' if known.all() else 'everything'} is missing of {width} × {height} pixels")
     return known
@@ -50,14 +56,20 @@ def _share(text: str, share: str) -> float:
     return value
 
 
-def _read(text: str, height: int, width: int) -> Tensor:
+def _read(text: str, height: int, width: int, photos: Mapping[str, tuple[int, int]]) -> Tensor:
     from ganflow import read_image
 
     path = Path(text)
     if not path.exists():
         raise GanflowError(f"--mask {text}: there is no such file, and masks are {MASKS}")
-    hole = read_image(path, 1)[0] > 0
-    if hole.shape != (height, width):
-        found = f"{hole.shape[1]} × {hole.shape[0]}"
-        raise GanflowError(f"--mask {text} is {found} pixels, and the run's images are {width} × {height}")
-    return ~hole
+    mask = read_image(path, 1)
+    size = (mask.shape[1], mask.shape[2])
+    if size == (height, width):
+        return mask[0] <= 0
+    found, wanted = f"{size[1]} × {size[0]}", f"{width} × {height}"
+    if not photos:
+        raise GanflowError(f"--mask {text} is {found} pixels, and the run's images are {wanted}")
+    if other := next((f"{name} is {photo[1]} × {photo[0]}" for name, photo in photos.items() if photo != size), None):
+        raise GanflowError(f"--mask {text} is {found} pixels, and {other}; a mask has the photo's size, or the run's, {wanted}")
+    hole = (mask > 0).float()
+    return cut_to(hole, height, width, "bilinear")[0] < 1e-3

@@ -24,9 +24,12 @@ BUDGET = "MiB that decoded examples for training may take in memory; more are de
 CONTENT_BYTES = 2**28  # files up to here are fingerprinted by every byte
 
 
-def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[str]:
+def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: str | None = "data.path") -> list[str]:
     """Relative paths of the images below `folder`, sorted, hidden ones left out, links followed. Others that seem images are
     counted in a line that is printed.
+
+    Args:
+        key: of a recipe, that names the folder; None where none does.
 
     Raises:
         GanflowError: the folder is missing, cannot be read, or has no images.
@@ -34,14 +37,15 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
     wanted = {"." + e.lower().lstrip(".") for e in extensions}
     unreadable = set(_HEIF) if wanted & set(_HEIF) and not _reads_heif() else set()
     found, seen, others = [], set(), Counter[str]()
+    says = f"{key}: " if key else ""
 
     def refuse(error: OSError) -> None:
-        raise GanflowError(f"data.path: cannot read the folder {error.filename or folder}: {error.strerror}") from error
+        raise GanflowError(f"{says}cannot read the folder {error.filename or folder}: {error.strerror}") from error
 
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise GanflowError(f"data.path: there is no folder {folder}") from error
+        raise GanflowError(f"{says}there is no folder {folder}") from error
     except OSError as error:  # a file, or no permission
         refuse(error)
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
@@ -62,10 +66,10 @@ def find_images(folder: Path, extensions: list[str], recursive: bool) -> list[st
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
         there = f"there are {_counted(others)}" if others else "there are no files"
-        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted)}"
-        raise GanflowError(f"data.path: no images {where}, {there}; {count}")
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, key)}"
+        raise GanflowError(f"{says}no images {where}, {there}; {count}")
     if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
-        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted)}", err=True)
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, key)}", err=True)
     return sorted(found)
 
 
@@ -74,13 +78,16 @@ def _counted(files: Counter[str]) -> str:
     return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
 
 
-def _how(files: Counter[str], wanted: set[str]) -> str:
+def _how(files: Counter[str], wanted: set[str], key: str | None) -> str:
     """Ways to use files that were left out, where there are any."""
     ways = []
     if any(suffix in wanted for suffix in files):
         ways.append("pip install 'ganflow[heif]' reads .heic")
-    if more := sorted(suffix for suffix in files if suffix in _OTHERS):
+    more = sorted(suffix for suffix in files if suffix in _OTHERS)
+    if more and key:
         ways.append(f"data.extensions=[{', '.join(more)}] takes these, if Pillow reads them")
+    elif more:
+        ways.append("named one by one, what Pillow reads of these is taken")
     return "".join(f"; {way}" for way in ways)
 
 
@@ -100,7 +107,7 @@ def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
     by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
     sha = hashlib.sha256(treatment.encode())
     for file, stat in zip(files, stats, strict=True):
-        sha.update(f"\0{file}\0{stat.st_size}\0".encode())
+        sha.update(b"\0" + os.fsencode(file) + f"\0{stat.st_size}\0".encode())  # a name may be no text
         sha.update(_content(folder / file) if by_content else str(stat.st_mtime_ns).encode())
     return sha.hexdigest()[:16]
 

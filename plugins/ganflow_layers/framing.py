@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
@@ -10,8 +11,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, image_tensor, open_image, to_eight_bits
+from ganflow import IMAGE_ERRORS, GanflowError, UnknownRange, image_tensor, in_threads, open_image, print_lines, to_eight_bits
 from ganflow_layers.sizes import Size, shorter, sides
+
+_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
+"""Endings of files that may have several pages or frames."""
+COUNTED = 1000
+LONG = 64
+"""A picture that is so many times as long as the piece cut out of it is cut before it is scaled."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +31,15 @@ class Cut:
     mirrored: bool
 
     def of(self, image: Image.Image, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
-        if image.size != self.scaled:
-            image = image.resize(self.scaled, resampling)  # antialiased by Pillow, where not NEAREST
-        image = image.crop(self.box)
+        left, top, right, bottom = self.box
+        wanted = (right - left, bottom - top)
+        if max(self.scaled) > LONG * max(wanted):  # as a whole it would take gigabytes
+            x, y = image.width / self.scaled[0], image.height / self.scaled[1]
+            image = image.resize(wanted, resampling, box=(left * x, top * y, right * x, bottom * y))
+        else:
+            if image.size != self.scaled:
+                image = image.resize(self.scaled, resampling)  # antialiased by Pillow, where not NEAREST
+            image = image.crop(self.box)
         return ImageOps.mirror(image) if self.mirrored else image
 
 
@@ -85,6 +98,66 @@ class Framing:
         return Cut(scaled, (left, top, left + across, top + down), mirrored)
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """Meaning of the numbers in image files.
+
+    Attributes:
+        limits: the numbers of black and white; None for those of a file's type.
+        background: colour that transparent pixels lie over.
+    """
+
+    limits: tuple[float, float] | None = None
+    background: str = "white"
+
+    def eight_bits(self, image: Image.Image, channels: int, file: Path) -> Image.Image:
+        """The image of `file` with these channels, 8 bits each.
+
+        Raises:
+            GanflowError: its numbers do not say what is black and what is white.
+            one of IMAGE_ERRORS: it is damaged.
+        """
+        try:
+            return to_eight_bits(image, channels, self.limits, self.background)
+        except UnknownRange as error:
+            raise GanflowError(f"data.range: {file} has {error}; say which numbers are black and white: "
+                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
+
+    def treatment(self, frames: bool) -> str:
+        """Part of a fingerprint: what is as it always was is not in it."""
+        return (repr(self) if self != Pixels() else "") + (" of all frames" if frames else "")
+
+
+def upright(file: Path | bytes, frame: int = 0) -> Image.Image:
+    """The image in `file`, decoded and turned as the camera was held.
+
+    Args:
+        frame: of several in the file, which one.
+
+    Raises:
+        one of IMAGE_ERRORS: it is no image, or a damaged one.
+    """
+    with open_image(file) as opened:
+        if frame:
+            opened.seek(frame)
+        return ImageOps.exif_transpose(opened)
+
+
+def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
+    """Pages or frames after the first, by file; none where they are not used: then a line is printed that says how many there
+    are in up to COUNTED files."""
+    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
+    examined = several if used else several[:COUNTED]
+    counts = in_threads(lambda file: frames_in(folder / file) - 1, examined)
+    more = {file: count for file, count in zip(examined, counts, strict=True) if count > 0}
+    if not more or used:
+        return more
+    files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
+    left = f"{sum(more.values())} pages or frames after the first are left out; {remedy} uses them"
+    print_lines(f"ganflow: {files_have} several: {left}", err=True)
+    return {}
+
+
 def frames_in(file: Path) -> int:
     """The number of pages or frames in an image file; 1 where it cannot be read: that shows when it is."""
     try:
@@ -108,6 +181,11 @@ class Transform(Framing):
     limits: tuple[float, float] | None = None
     background: str = "white"
 
+    @property
+    def pixels(self) -> Pixels:
+        """The meaning of the numbers in the files."""
+        return Pixels(self.limits, self.background)
+
     def __repr__(self) -> str:
         """Part of a data set's fingerprint: what is as it always was is not in it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -121,10 +199,9 @@ class Transform(Framing):
             frame: of several in the file, which one.
 
         Raises:
+            GanflowError: its numbers do not say what is black and what is white.
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
-        with open_image(file) as opened:
-            if frame:
-                opened.seek(frame)
-            image = to_eight_bits(ImageOps.exif_transpose(opened), self.channels, self.limits, self.background)
+        where = file if isinstance(file, Path) else Path("an image")
+        image = self.pixels.eight_bits(upright(file, frame), self.channels, where)
         return image_tensor(self.cut(image.width, image.height, rng).of(image))

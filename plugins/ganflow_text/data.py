@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganflow_layers.files import BUDGET, EXTENSIONS
+from ganflow_layers.files import BUDGET
+from ganflow_layers.keys import ImageFiles
 
 from ganflow import hookimpl, key, part, settings
 
@@ -36,7 +37,7 @@ class Birds:
 
 
 @settings
-class CaptionedFolder:
+class CaptionedFolder(ImageFiles):
     """Pictures with captions from a folder: a .txt file of the same name beside every picture, a caption in each line; or CUB's
     images/CLASS/x.jpg and text/CLASS/x.txt; or one table: .csv (a caption with a comma in quotes) or .jsonl, with the columns
     image and caption, Flickr8k's captions.txt, old or new, or COCO's captions_*.json. A line break in a caption is white space.
@@ -46,7 +47,6 @@ class CaptionedFolder:
     mirrored.
     """
 
-    path: str = key(doc="the folder")
     captions: str | None = key(None, "the table, or the folder of .txt files, seen from path; default: looked for there")
     size: int = key(64, "height and width in pixels", ge=16)
     resize: int | None = key(
@@ -56,7 +56,6 @@ class CaptionedFolder:
         "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
     )
     flip: bool = key(True, "mirror left and right at random, for training")
-    extensions: list[str] = key(list(EXTENSIONS), "pictures' files, any case")
     held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
     budget: int = key(256, BUDGET, ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
@@ -72,9 +71,9 @@ class CaptionedFolder:
         from ganflow_text.folder.data import Folder
 
         resize = self.resize or (round(self.size * 76 / 64) if self.crop == "random" else self.size)
-        transform = Transform(self.size, resize, self.crop, self.flip, 3)
-        encoder, budget = self.encoder.encoder(), self.budget * 2**20
-        return Folder(self.path, self.captions, self.extensions, transform, self.held_out, encoder, budget)
+        transform = Transform(self.size, resize, self.crop, self.flip, 3, self.pixels.limits, self.pixels.background)
+        encoder, every, budget = self.encoder.encoder(), self.frames == "all", self.budget * 2**20
+        return Folder(self.path, self.captions, self.extensions, transform, self.held_out, encoder, every, budget)
 
 
 OFFERS = [("data", "birds", Birds), ("data", "captioned_folder", CaptionedFolder)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,11 @@ from ganflow import add_run_arguments, check_output_path, data_of_run, print_lin
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ganflow_layers.of_runs import Reading
     from torch import Tensor
 
     from ganflow import Game, RunFolder
+    from ganflow_translation.files import Input
 
 HELP = "translate images by a run of pix2pix, CycleGAN or UNIT"
 HELD_OUT = 8
@@ -23,14 +24,23 @@ HELD_OUT = 8
 def arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    add_run_arguments(parser, "a .png for one image or for held-out examples, else a folder (default: NAME-to-DOMAIN)",
+    add_run_arguments(parser, "a .png or .npy for one image, a .png for held-out examples, else a folder "
+                      "(default: NAME-to-DOMAIN)",
                       seed="for a network that is random when it translates")  # fmt: skip
     parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path,
-                        help="images, or folders of images; without any, held-out examples of the run's data")  # fmt: skip
+                        help="images, .npy files, or folders of such; without any, held-out examples of the run's "
+                             "data")  # fmt: skip
     parser.add_argument("--to", metavar="DOMAIN", help="which way, by the domain that is made: target; b (the default) or a")
     parser.add_argument("--compare", action="store_true",
                         help="write sheets: input, output, what comes back of it, and the truth where it is known")  # fmt: skip
     parser.add_argument("--truth", metavar="PATH", type=Path, help="for --compare: the true image, or a folder of them")
+    parser.add_argument("--format", choices=("png", "npy"),
+                        help="of what is written: npy for numbers in [-1, 1] (default: npy for .npy, else png)")  # fmt: skip
+    parser.add_argument("--frames", choices=("first", "all"), default="first",
+                        help="of files with several pages or frames (default: first)")  # fmt: skip
+    parser.add_argument("--tile", type=whole_number(16), metavar="N",
+                        help="translate larger pictures in overlapping tiles, N pixels a side: for what does not fit in "
+                             "memory")  # fmt: skip
     parser.add_argument("-n", type=whole_number(1), default=HELD_OUT, metavar="N",
                         help=f"held-out examples (default: {HELD_OUT})")  # fmt: skip
 
@@ -42,6 +52,7 @@ class Way:
     Attributes:
         to, origin: the domains.
         back: whether the network also leads back.
+        tile: height and width of the largest picture that is translated at once; None for any.
     """
 
     game: Game
@@ -49,12 +60,31 @@ class Way:
     origin: str
     back: bool
     seed: int
+    tile: int | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._to(x, self.to)
 
     def _to(self, x: Tensor, domain: str) -> Tensor:
-        return self.game.call(self.game.makers[domain], x, seed=self.seed, batch=32)
+        from ganflow import GanflowError
+        from ganflow_translation.tiling import tiled
+
+        name = self.game.makers[domain]
+        multiple = self.game.signatures[name].multiple
+
+        def make(x: Tensor) -> Tensor:
+            return self.game.call(name, x, seed=self.seed, batch=32)
+
+        try:
+            if self.tile is None:
+                return make(x)
+            return tiled(make, x, max(1, self.tile // multiple) * multiple, multiple)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "allocate" not in str(error):
+                raise
+            smaller = (self.tile or 1024) // 2
+            size = f"{x.shape[3]} × {x.shape[2]}"
+            raise GanflowError(f"a picture of {size} does not fit in memory at once: --tile {smaller}") from None
 
     def rows(self, x: Tensor, made: Tensor, true: Tensor | None) -> dict[str, Tensor]:
         """Rows of a sheet of pictures."""
@@ -68,28 +98,64 @@ def main(args: argparse.Namespace) -> int:
     from ganflow import GanflowError, find_run
 
     folder = find_run(args.run, args.runs)
-    way = _way(folder, args.to, args.checkpoint, args.seed)
+    way = _way(folder, args.to, args.checkpoint, args.seed, args.tile)
     if args.truth and not args.compare:
         raise GanflowError("--truth is drawn by --compare: give both")
     if not args.inputs:
         if args.truth:
             raise GanflowError("--truth belongs to INPUT images; held-out examples bring their own")
         return _held_out(args, folder, way)
-    files = list(_files(args.inputs))
+    from ganflow_layers.of_runs import reading_of
+
+    from ganflow_translation.files import found
+
+    reading = reading_of(folder)
+    inputs = found(args.inputs, reading, args.frames == "all")
+    targets = _targets(args, f"{folder.name}-to-{way.to}", inputs)
+    _check_sizes(way, inputs)
+    broken = _translate(way, inputs, targets, reading, args.truth, args.compare)
+    written = len(inputs) - len(broken)
+    where = targets[0] if len(inputs) == 1 else _within(targets)
+    if written:
+        print_lines(f"wrote {written} image{'s' if written > 1 else ''}: {shown_path(where)}")
+    if broken:
+        more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
+        listed = "; ".join(broken[:10])
+        print_lines(f"ganflow: {len(broken)} of {len(inputs)} images cannot be translated: {listed}{more}", err=True)
+    return 1 if broken else 0
+
+
+def _within(targets: list[Path]) -> Path:
+    """The folder that all are in."""
+    import os
+    from pathlib import Path
+
+    return Path(os.path.commonpath([target.parent for target in targets]))
+
+
+def _targets(args: argparse.Namespace, default: str, inputs: list[Input]) -> list[Path]:
+    """A file for each input; the folders that they lie in are made."""
+    from pathlib import Path
+
+    from ganflow import GanflowError
+    from ganflow_translation.files import NUMBERS, outputs
+
+    wanted = {"png": ".png", "npy": NUMBERS, None: None}[args.format]
+    endings = [".png" if args.compare else wanted or (NUMBERS if each.numbers else ".png") for each in inputs]
     if args.output is not None and args.output.suffix:
-        if len(files) > 1:
-            raise GanflowError(f"{len(files)} images do not fit into {args.output}: let -o name a folder")
-        targets = [check_output_path(args.output, (".png",))]
-    else:
-        targets = _into(args.output, f"{folder.name}-to-{way.to}", files)
-    _check_sizes(way, files)
-    _translate(way, files, targets, args.truth, args.compare)
-    where = targets[0] if len(files) == 1 else targets[0].parent
-    print_lines(f"wrote {len(files)} image{'s' if len(files) > 1 else ''}: {shown_path(where)}")
-    return 0
+        if len(inputs) > 1:
+            raise GanflowError(f"{len(inputs)} images do not fit into {args.output}: let -o name a folder")
+        return [check_output_path(args.output, (".png",) if args.compare else (".png", NUMBERS))]
+    targets = outputs(args.output or Path(default), inputs, endings)
+    for folder in dict.fromkeys(target.parent for target in targets):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GanflowError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return targets
 
 
-def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int) -> Way:
+def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int, tile: int | None) -> Way:
     from ganflow import GanflowError, load_game
 
     game = load_game(folder, checkpoint)
@@ -102,7 +168,7 @@ def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int) -> Way:
     to = to or next(iter(ways))
     if to not in ways:
         raise GanflowError(f"--to {to}: run {folder.name} {folder.id} translates to {' or '.join(ways)}")
-    return Way(game, to, ways[to], ways[to] in ways, seed)
+    return Way(game, to, ways[to], ways[to] in ways, seed, tile)
 
 
 def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
@@ -124,55 +190,16 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
     return 0
 
 
-def _files(inputs: list[Path]) -> Iterator[Path]:
-    """The images that are meant, those of folders sorted by name."""
-    from ganflow import IMAGE_ENDINGS, GanflowError
-
-    for path in inputs:
-        if not path.is_dir():
-            if not path.exists():
-                raise GanflowError(f"there is no image {path}")
-            yield path
-            continue
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith("."))
-        if not found:
-            raise GanflowError(f"no images in {path}; files that count: {', '.join(IMAGE_ENDINGS)}")
-        yield from found
-
-
-def _into(output: Path | None, default: str, files: list[Path]) -> list[Path]:
-    """A file in a folder for each image, under the image's name."""
-    from pathlib import Path
-
-    from ganflow import GanflowError
-
-    folder = output or Path(default)
-    targets = [folder / f"{file.stem}.png" for file in files]
-    twice = sorted({t.name for t in targets if targets.count(t) > 1})
-    if twice:
-        raise GanflowError(f"several images would be written as {', '.join(twice[:5])}: translate one folder at a time")
-    overwritten = [file for file, target in zip(files, targets, strict=True) if target.exists() and target.samefile(file)]
-    if overwritten:
-        raise GanflowError(f"{overwritten[0]} would be written over: let -o name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GanflowError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return targets
-
-
-def _check_sizes(way: Way, files: list[Path]) -> None:
+def _check_sizes(way: Way, inputs: list[Input]) -> None:
     """All images that are too small, before any is translated."""
-    from PIL import Image
-
-    from ganflow import IMAGE_ERRORS, GanflowError
+    from ganflow import IMAGE_ERRORS, GanflowError, open_image
 
     least, small = way.game.signatures[way.game.makers[way.to]].smallest, []
-    for file in files:
+    for each in inputs:
         try:
-            with Image.open(file) as opened:
+            with open_image(each.file) as opened:
                 if min(opened.size) < least:
-                    small.append(f"{file} ({opened.width} × {opened.height})")
+                    small.append(f"{each.file} ({opened.width} × {opened.height})")
         except IMAGE_ERRORS:
             continue  # said when it is read
     if small:
@@ -180,43 +207,40 @@ def _check_sizes(way: Way, files: list[Path]) -> None:
         raise GanflowError(f"too small for the network, which takes {least} pixels or more: {', '.join(small[:5])}{more}")
 
 
-def _translate(way: Way, files: list[Path], targets: list[Path], true: Path | None, compare: bool) -> None:
+def _translate(
+    way: Way, inputs: list[Input], targets: list[Path], reading: Reading, true: Path | None, compare: bool
+) -> list[str]:
+    """Translate and write; what cannot be read is left out and returned, unless it is all there is."""
     import sys
 
     from rich.progress import track
 
-    from ganflow import coloured_images, image_grid, image_sheet, is_grey, read_image, save_png
+    from ganflow import GanflowError, image_sheet, is_grey, save_png
+    from ganflow_translation.files import read, true_image, write
 
     fields = way.game.data.fields
-    channels = {name: fields[name].shape[0] for name in (way.origin, way.to)}
-    grey = 0
-    pairs = list(zip(files, targets, strict=True))
-    for file, target in track(pairs, "translating", transient=True, disable=len(files) == 1 or not sys.stderr.isatty()):
-        x = read_image(file, channels[way.origin])[None]
-        grey += channels[way.origin] == 3 and is_grey(file)
+    channels, labels = fields[way.origin].shape[0], True if way.origin == "source" and reading.classes else None
+    grey, broken = 0, []
+    pairs = list(zip(inputs, targets, strict=True))
+    for each, target in track(pairs, "translating", transient=True, disable=len(inputs) == 1 or not sys.stderr.isatty()):
+        try:
+            x = read(each, channels, reading, labels)
+            if min(x.shape[2:]) < (least := way.game.signatures[way.game.makers[way.to]].smallest):
+                raise GanflowError(f"{each} is too small for the network, which takes {least} pixels or more")
+        except GanflowError as error:
+            if len(inputs) == 1:
+                raise
+            broken.append(str(error).removeprefix("cannot read the image "))
+            continue
+        grey += channels == 3 and not each.numbers and is_grey(each.file)
         made = way(x)
         if compare:
-            picture = image_sheet(way.rows(x, made, _true(true, file, made, channels[way.to]) if true else None))
+            save_png(image_sheet(way.rows(x, made, true_image(true, each, made, reading) if true else None)), target)
+        elif len(x) > 1 and target.suffix == ".png":
+            raise GanflowError(f"{each.file} holds {len(x)} images, which no .png does: --format npy")
         else:
-            picture = image_grid(coloured_images(made), scale=1, gap=0)
-        save_png(picture, target)
+            write(made, target)
     if grey:
         are = "is" if grey == 1 else "are"
-        print_lines(f"ganflow: {grey} of {len(files)} images {are} grey; read as colour, which the run was trained on", err=True)
-
-
-def _true(path: Path, file: Path, made: Tensor, channels: int) -> Tensor:
-    """The truth beside a translation."""
-    from ganflow import IMAGE_ENDINGS, GanflowError, read_image
-
-    if path.is_dir():
-        beside = [path / f"{file.stem}{ending}" for ending in (file.suffix, *IMAGE_ENDINGS)]
-        found = [image for image in beside if image.exists()]
-        if not found:
-            raise GanflowError(f"--truth: there is no {file.stem} in {path}")
-        path = found[0]
-    true = read_image(path, channels)[None]
-    if true.shape != made.shape:
-        sizes = " and ".join(f"{t.shape[3]} × {t.shape[2]}" for t in (true, made))
-        raise GanflowError(f"--truth: {path} and what is made from {file.name} differ in size: {sizes}")
-    return true
+        print_lines(f"ganflow: {grey} of {len(inputs)} images {are} grey; read as colour, which the run was trained on", err=True)
+    return broken

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.files import BUDGET, EXTENSIONS
+from ganflow_layers.files import BUDGET
+from ganflow_layers.keys import CHANNELS, ImageFiles
 from ganflow_layers.sizes import SIZE as FOLDER_SIZE
 from ganflow_layers.sizes import shorter, sides
 
@@ -105,13 +106,12 @@ def _to_needs_paired(paired: bool, to: str, usual: str) -> None:
 RESIZE = "length of the shorter side before a random crop; default: size × 286 / 256, as in the papers. Otherwise: size"
 CROP = "which square is cut out, for training; none: both sides are squeezed to `size`"
 FLIP = "mirror left and right at random, for training"
-COUNT = "files that count, any case"
 ON_ERROR = "what a file that cannot be read does: stop the run, or be left out"
 IN_MEMORY = "auto: when not augmented and within `budget`"
 
 
 @settings
-class PairedFolder:
+class PairedFolder(ImageFiles):
     """Pairs of images, for pix2pix (Isola et al. 2016, arXiv:1611.07004): its side-by-side files, or two folders with the same
     file names.
 
@@ -123,13 +123,12 @@ class PairedFolder:
     and never mirrored. The defaults are the paper's jitter: 256 out of 286, mirrored.
     """
 
-    path: str = key(doc="the folder")
     layout: Literal["auto", "side_by_side", "two_folders"] = key("auto", "auto: two folders where they are there")
     a: str | None = key(None, "folder of the A images, below path; default: A or trainA")
     b: str | None = key(None, "folder of the B images, below path; default: B or trainB")
     direction: Literal["AtoB", "BtoA"] = key("AtoB", "which of the two is the source")
-    source_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    target_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    source_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
+    target_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     source_classes: int | None = key(
         None, "sources are label maps, of one channel or a palette, whose values 0 … N − 1 become N channels", ge=2, le=256
     )
@@ -137,7 +136,6 @@ class PairedFolder:
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
-    extensions: list[str] = key(list(EXTENSIONS), COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(0.1, "kept from training: below 1 a share, from 1 a number; of val or test: all, or that number", ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
@@ -145,6 +143,7 @@ class PairedFolder:
 
     def __post_init__(self) -> None:
         _check_framing(self)
+        self.check_background(self.source_channels, self.target_channels)
         if (self.a is None) != (self.b is None):
             raise ValueError("a: and b: are given together, or neither")
         if self.a is not None and self.layout == "side_by_side":
@@ -153,18 +152,20 @@ class PairedFolder:
     @hookimpl
     def data(self) -> Data:
         from ganflow_translation.folders.augmentation import Memory, framing
+        from ganflow_translation.folders.layout import root
         from ganflow_translation.folders.paired import Sides, paired_folder
+        from ganflow_translation.folders.reading import Reader
 
         two = (self.a, self.b) if self.a is not None and self.b is not None else None
         sides = Sides(self.direction, (self.source_channels, self.target_channels), self.source_classes)
         framed = framing(self.size, self.resize, self.crop, self.flip)
-        skip = self.on_error == "skip"
+        reader = Reader(root(self.path), self.on_error == "skip", self.pixels, self.frames)
         memory = Memory(self.in_memory, self.budget * 2**20)
-        return paired_folder(self.path, two, self.layout, self.extensions, sides, framed, skip, self.held_out, memory)
+        return paired_folder(reader, two, self.layout, self.extensions, sides, framed, self.held_out, memory)
 
 
 @settings
-class UnpairedFolder:
+class UnpairedFolder(ImageFiles):
     """Images of two domains that do not belong together, for CycleGAN (Zhu et al. 2017, arXiv:1703.10593), laid out as there:
     trainA and trainB below `path`; testA and testB are held out, or where there are none, a share of the others.
 
@@ -173,14 +174,12 @@ class UnpairedFolder:
     both domains' are cut to the same number. The defaults are the paper's jitter: 256 out of 286, mirrored.
     """
 
-    path: str = key(doc="the folder")
-    a_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
-    b_channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    a_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
+    b_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     size: int | list[int] = key(256, FOLDER_SIZE, ge=4)
     resize: int | None = key(None, RESIZE, ge=4)
     crop: Literal["random", "centre", "none"] = key("random", CROP)
     flip: bool = key(True, FLIP)
-    extensions: list[str] = key(list(EXTENSIONS), COUNT)
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(
         0.1, "of either domain kept from training: below 1 a share, from 1 a number; of testA, testB: all, or that number", ge=0
@@ -190,17 +189,20 @@ class UnpairedFolder:
 
     def __post_init__(self) -> None:
         _check_framing(self)
+        self.check_background(self.a_channels, self.b_channels)
 
     @hookimpl
     def data(self) -> Data:
         from ganflow_translation.folders.augmentation import Memory, framing
+        from ganflow_translation.folders.layout import root
+        from ganflow_translation.folders.reading import Reader
         from ganflow_translation.folders.unpaired import unpaired_folder
 
         channels: dict[str, int] = {"a": self.a_channels, "b": self.b_channels}
         framed = framing(self.size, self.resize, self.crop, self.flip)
-        skip = self.on_error == "skip"
+        reader = Reader(root(self.path), self.on_error == "skip", self.pixels, self.frames)
         memory = Memory(self.in_memory, self.budget * 2**20)
-        return unpaired_folder(self.path, framed, channels, self.extensions, skip, self.held_out, memory)
+        return unpaired_folder(reader, framed, channels, self.extensions, self.held_out, memory)
 
 
 def _check_framing(chosen: PairedFolder | UnpairedFolder) -> None:

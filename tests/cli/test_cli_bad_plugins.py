@@ -2,6 +2,8 @@
 
 import pytest
 
+from ganflow.cli.recipes import UNBUILT
+
 SMALL = ("wgan", "-q", "generator.width=4", "train.rounds=2", "train.batch_size=4", "train.compile=never", "track.mlflow=false")
 PATCH = ("critic={use: acme/mosaic}",)
 
@@ -121,7 +123,7 @@ def test_one_that_fails_while_it_builds(acme, command, tmp_path):
 def test_a_plugin_may_offer_a_built_in_name_and_the_shipped_recipe_runs_as_before(acme, command):
     acme('offer("critic", "mosaic"', 'offer("critic", "dcgan"')
     note = "critic 'dcgan' means the built-in networks/dcgan; to have the other, write acme/dcgan (gf-acme 1.0)\n"
-    assert command("check", "wgan") == (0, "wgan: ok\n", f"wgan: {note}")
+    assert command("check", "wgan") == (0, "wgan: ok\n", f"wgan: {note}{UNBUILT}\n")
     code, out, err = command("show", "wgan")
     assert (code, err) == (0, note)
     assert "critic:\n  use: networks/dcgan\n" in out

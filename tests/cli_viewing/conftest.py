@@ -6,6 +6,7 @@ import socket
 
 import pytest
 import torch
+from ganflow_layers.of_runs import Reading
 from PIL import Image
 from torch import nn
 
@@ -42,7 +43,7 @@ class Spread(nn.Module):
         super().__init__()
         self.shape, self.weight = shape, nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, z):
+    def forward(self, z, label=None):
         return (self.weight * z).reshape(len(z), *self.shape)
 
 
@@ -106,6 +107,7 @@ def trained(monkeypatch):
             return game
 
         monkeypatch.setattr("ganflow.runs.loading.load_game", load_game)
+        monkeypatch.setattr("ganflow_layers.of_runs.reading_of", lambda folder: Reading())  # the recipe is no whole one
         monkeypatch.setattr("ganflow.cli.drawing.data_of_run", lambda folder: data)
         monkeypatch.setattr("ganflow.cli.sample.data_of_run", lambda folder: data)
         return asked

@@ -54,6 +54,72 @@ def test_sample_writes_arrays(make_run, trained, ganflow, tidy):
     assert np.array_equal(np.load("s.npy"), samples)
 
 
+def test_sample_writes_a_file_each(make_run, trained, ganflow, tidy):
+    make_run()
+    trained((4, 3, 2))
+    code, out = ganflow("sample", "wgan", "-n", "3", "-o", "faces", "--seed", "1")
+    assert code == 0
+    assert out.startswith("wrote 3 files in faces/: 3 samples of wgan")
+    ganflow("sample", "wgan", "-n", "3", "-o", "s.npy", "--seed", "1")
+    for i, sample in enumerate(np.load("s.npy")):
+        with Image.open(f"faces/{i:05}.png") as image:
+            assert image.mode == "RGBA"
+            expected = np.round((sample.clip(-1, 1) + 1) * 127.5).transpose(1, 2, 0)
+            assert np.array_equal(np.array(image), expected)
+
+
+def test_samples_of_classes_lie_in_their_folders(make_run, trained, ganflow, tidy):
+    from ganflow_data import ImageFolder
+
+    make_run()
+    trained((3, 8, 8), condition=("label",))
+    assert ganflow("sample", "wgan", "-n", "2", "--label", "no", "--label", "yes", "-o", "made")[0] == 0
+    assert sorted(p.relative_to(tidy / "made").as_posix() for p in (tidy / "made").rglob("*.png")) == [
+        "no/00000.png", "no/00001.png", "yes/00002.png", "yes/00003.png"
+    ]  # fmt: skip
+    data = ImageFolder(path="made", size=8, held_out=0).data()
+    assert data.fields["label"].classes == ("no", "yes")
+
+
+@pytest.mark.parametrize("condition", [(), ("label",)])
+def test_samples_are_read_back(make_run, trained, ganflow, tidy, condition):
+    from ganflow_data import TensorFile
+
+    make_run()
+    trained((1, 4, 4), condition=condition)
+    assert ganflow("sample", "wgan", "-n", "6", "--balanced", "-o", "s.npz")[0] == 0
+    with np.load("s.npz") as file:
+        arrays = {name: torch.from_numpy(file[name]) for name in file}
+    if float(arrays["samples"].max()) > 1:  # this generator has no bounds
+        np.savez("s.npz", **{**{name: t.numpy() for name, t in arrays.items()}, "samples": arrays["samples"].numpy() - 1})
+        arrays["samples"] = arrays["samples"] - 1
+    data = TensorFile(path="s.npz", held_out=0).data()
+    assert list(data.fields) == ["real", *condition]
+    assert torch.equal(data.train["real"], arrays["samples"])
+    if condition:
+        assert data.fields["label"].classes == ("0", "1")
+        assert torch.equal(data.train["label"], arrays["label"])
+
+
+def test_sample_writes_a_jpeg(make_run, trained, ganflow, tidy):
+    make_run()
+    trained((3, 8, 8))
+    assert ganflow("sample", "wgan", "-n", "4", "-o", "s.jpg")[0] == 0
+    ganflow("sample", "wgan", "-n", "4", "-o", "s.png")
+    with Image.open("s.jpg") as lossy, Image.open("s.png") as exact:
+        assert lossy.format == "JPEG"
+        assert np.abs(np.asarray(lossy, float) - np.asarray(exact.convert("RGB"), float)).mean() < 4
+
+
+def test_points_have_no_file_each(make_run, trained, ganflow, tidy):
+    make_run()
+    trained((2,))
+    code, err = ganflow("sample", "wgan", "-o", "points")
+    assert code == 2
+    assert "have no picture each; write them as numbers: -o points.npz" in err
+    assert not (tidy / "points").exists()
+
+
 def test_sample_of_points_draws_two_thousand_of_them_beside_the_truth(make_run, trained, ganflow, tidy):
     make_run()
     trained((2,))
@@ -67,7 +133,7 @@ def test_sample_of_points_draws_two_thousand_of_them_beside_the_truth(make_run, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-o", "s.csv"], "what should s.csv be? end its name in .png or .npz or .npy"),
+        (["-o", "s.csv"], "what should s.csv be? end its name in .png or .jpg or .jpeg or .npz or .npy"),
         (["-o", "nowhere/s.png"], "there is no folder nowhere/"),
         (["-n", "0"], "-n: 0 is not 1 or more"),
         (["-n", "many"], "'many' is not a whole number"),

@@ -96,6 +96,17 @@ def test_an_image_of_another_size_is_cut_and_scaled_and_that_is_said(digits, tid
         assert file["images"].max() < 0, "black, the middle"
 
 
+def test_a_mask_of_the_photos_size(digits, ganflow, tidy):
+    picture("photo.png", side=16)
+    hole = Image.new("L", (16, 16))
+    hole.paste(255, (5, 5, 7, 7))
+    hole.save("hole.png")
+    assert ganflow("inpaint", "wgan", "photo.png", "--mask", "hole.png", "-o", "o.npz", *QUICK)[0] == 0
+    with np.load("o.npz") as file:
+        assert not file["known"][1, 1]
+        assert file["known"][3, 3]
+
+
 def test_a_mask_file_and_a_random_one(digits, ganflow, tidy):
     hole = Image.new("L", (4, 4))
     hole.putpixel((2, 0), 255)

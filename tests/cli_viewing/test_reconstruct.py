@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from ganflow_autoencoder.base import Autoencoder, Gaussian, VariationalAutoencoder
+from ganflow_layers.of_runs import Reading
 from PIL import Image
 from torch import nn
 
@@ -78,6 +79,7 @@ def trained(monkeypatch, make_run):
         toy = TensorData("toy", {"real": torch.zeros(5, *shape)}, {"real": examples})
         game = Game(toy, Square(), network() if network is Generator else network(shape), None, Nothing())
         monkeypatch.setattr("ganflow.runs.loading.load_game", lambda folder, which="last": game)
+        monkeypatch.setattr("ganflow_layers.of_runs.reading_of", lambda folder: Reading())  # the recipe is no whole one
         monkeypatch.setattr("ganflow_autoencoder.command.data_of_run", lambda folder: toy if data else None)
         return folder, examples
 

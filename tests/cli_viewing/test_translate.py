@@ -60,7 +60,7 @@ def runs(tmp_path_factory):
         (root / f"{name}.yaml").write_text(f"name: {name}" + text.replace("PATH", str(root / "folder")) + REST)
         start(read_recipe(root / f"{name}.yaml"), root / "runs", quiet=True)
     facades = scenes.Facades(size=24, train=1, held_out=3).data()
-    for name in ("labels", "true", "wide"):
+    for name in ("labels", "true", "wide", "nothing"):
         (root / name).mkdir()
     for i in range(3):
         Image.fromarray(facades.held_out["source"][i].argmax(0).numpy().astype(np.uint8)).save(root / "labels" / f"{i}.png")
@@ -160,9 +160,9 @@ def test_a_grey_image_is_converted_and_that_is_said(runs, tmp_path, monkeypatch,
         ("paired", ["day.png"], "a label map has one channel whose pixels number 10 classes, or a palette; this is RGB"),
         ("paired", ["none.png"], "there is no image"),
         ("paired", ["paired.yaml"], "cannot read the image"),
-        ("paired", ["runs"], "no images in"),
+        ("paired", ["nothing"], "no images in"),
         ("paired", ["labels", "-o", "one.png"], "3 images do not fit into one.png: let -o name a folder"),
-        ("paired", ["labels/0.png", "-o", "one.jpg"], "end its name in .png"),
+        ("paired", ["labels/0.png", "-o", "one.jpg"], "end its name in .png or .npy"),
         ("both", ["tiny.png"], "too small for the network, which takes"),
         ("paired", ["labels", "labels"], "several images would be written as 0.png, 1.png, 2.png"),
         ("paired", ["labels", "--truth", "true"], "--truth is drawn by --compare"),

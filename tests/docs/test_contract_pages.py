@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from docs_helpers import DOCS, between, blocks, compare, prose, sentence
 
+from ganflow.cli.recipes import UNBUILT
 from ganflow.contract.hooks import BUILDERS, EVENTS, spec_of
 from ganflow.testing import check_plugin
 
@@ -72,7 +73,7 @@ def test_the_example_runs(page, command, workshop):
     workshop.install("example", plugin[1])
     workshop.catalogue()
     Path("example.yaml").write_text(recipe[1], encoding="utf-8")
-    assert command("check", "example.yaml") == (0, "example.yaml: ok\n", "")
+    assert command("check", "example.yaml") == (0, "example.yaml: ok\n", f"{UNBUILT}\n")
     if page not in CALLED:
         assert command("run", "example.yaml", "train.compile=never", "track.mlflow=false", "-q")[::2] == (0, "")
     exec(compile(afterwards[1], f"<afterwards of {page}>", "exec"), {"__name__": "afterwards"})

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganflow.cli.main import COMMANDS, load
+from ganflow.cli.recipes import UNBUILT
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.loading import load_game
@@ -58,7 +59,7 @@ def test_the_two_one_line_commands():
 
 def test_the_recipe_is_right_and_is_the_one_that_comes_along(command):
     Path("my.yaml").write_text(block("yaml"), encoding="utf-8")
-    assert command("check", "my.yaml") == (0, "my.yaml: ok\n", "")
+    assert command("check", "my.yaml") == (0, "my.yaml: ok\n", f"{UNBUILT}\n")
     assert read_recipe("my.yaml").resolved() == read_recipe("wgan").resolved()
 
 

@@ -100,7 +100,7 @@ def test_streams_and_iterables():
 
 
 RECIPE = """
-data: {use: tensor_file, path: x.npy}
+data: {use: tensor_file, path: x.npy, range: signed}
 prior: {use: normal, dim: 4}
 generator: {use: dcgan, width: 2}
 critic: {use: dcgan, width: 2}

@@ -130,15 +130,24 @@ def write_files(root):
         picture(f"paired/{i}.png", 40)
         picture(f"unpaired/trainA/{i}.png")
         picture(f"unpaired/trainB/{i}.png")
-    for name in ("clear", "pages"):
-        (root / name).mkdir()
+    places = {"": ["."], "captioned ": ["."], "unpaired ": ["trainA", "trainB"]}
     for i in range(12):
         frames = [Image.fromarray(numbers.integers(0, 255, (20, 20, 4), dtype=np.uint8)) for _ in range(2)]
-        frames[0].save(root / "clear" / f"{i}.png")
-        frames[0].convert("RGB").save(root / "pages" / f"{i}.tif", save_all=True, append_images=[frames[1].convert("RGB")])
+        for kind, below in places.items():
+            for folder in below:
+                clear, pages = (root / f"{kind}{name}" / folder for name in ("clear", "pages"))
+                clear.mkdir(parents=True, exist_ok=True)
+                pages.mkdir(parents=True, exist_ok=True)
+                frames[0].save(clear / f"{i}.png")
+                frames[0].convert("RGB").save(pages / f"{i}.tif", save_all=True, append_images=[frames[1].convert("RGB")])
+                if kind == "captioned ":
+                    for page in (clear, pages):
+                        (page / f"{i}.txt").write_text(f"a {'red' if i % 2 else 'blue'} bird\n")
     for folder in ("shards", "shards again", "broken shards"):
         (root / folder).mkdir()
         for shard in range(2):
             write_shard(root / folder / f"{shard}.tar", numbers, broken=folder == "broken shards")
+    rows = [f"{'even' if i % 2 == 0 else 'odd'}/{i}.png,{'low' if i < 6 else 'high'}" for i in range(12)]
+    (root / "images" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     np.save(root / "tensors.npy", numbers.integers(0, 255, (20, 1, 16, 16), dtype=np.uint8))
     np.save(root / "labels.npy", np.arange(20) % 2)

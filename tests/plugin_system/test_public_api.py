@@ -21,7 +21,7 @@ PUBLIC = {
     "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics",
     "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs",
     "image_sheet", "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples",
-    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "play", "print_lines", "read_image",
+    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "picture_of", "play", "print_lines", "read_image",
     "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path", "shuffled", "to_eight_bits",
     "user_path", "whole_number", "write_output",
 }  # fmt: skip

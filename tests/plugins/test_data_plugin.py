@@ -31,7 +31,7 @@ def test_the_catalogue_imports_nothing_heavy():
 def test_every_component_is_offered():
     offered = []
     ganflow_data.register(lambda role, name, settings: offered.append((role, name)))
-    names = ("digits", "stacked_digits", "gaussians", "swiss_roll", "image_folder", "tensor_file")
+    names = ("digits", "stacked_digits", "gaussians", "swiss_roll", "image_folder", "tensor_file", "shards")
     assert offered == [("data", name) for name in names]
 
 
@@ -463,12 +463,19 @@ def test_npy_of_bytes_in_every_layout(tmp_path):
     assert load(pixels.transpose(0, 3, 2, 1)).shape == (10, 3, 5, 6)
 
 
-def test_floats_by_range(tmp_path):
+def test_floats_by_range(tmp_path, capsys):
     file = tmp_path / "a.npy"
     values = np.random.default_rng(0).random((10, 1, 4, 4))
     np.save(file, values)
     unit = TensorFile(path=str(file), held_out=0, range="unit").data().train["real"]
-    signed = TensorFile(path=str(file), held_out=0).data().train["real"]
+    signed = TensorFile(path=str(file), held_out=0, range="signed").data().train["real"]
+    assert not capsys.readouterr().err
+    auto = TensorFile(path=str(file), held_out=0).data().train["real"]  # as x / max has them
+    assert torch.equal(auto, unit)
+    assert f"{file} has no number below 0: taken as [0, 1]; data.range=signed takes it as [-1, 1]" in capsys.readouterr().err
+    np.save(tmp_path / "s.npy", values * 2 - 1)
+    assert torch.allclose(TensorFile(path=str(tmp_path / "s.npy"), held_out=0).data().train["real"], unit)
+    assert not capsys.readouterr().err
     assert torch.allclose(unit, torch.from_numpy(values).float() * 2 - 1)
     assert torch.allclose(signed, torch.from_numpy(values).float())
     np.save(file, values * 3 - 1.5)
@@ -486,7 +493,7 @@ def test_points_and_split(tmp_path):
 
 def test_safetensors_fields(tmp_path):
     file = tmp_path / "t.safetensors"
-    a, b = torch.rand(6, 3, 4, 4), torch.rand(6, 3, 4, 4)
+    a, b = torch.rand(2, 6, 3, 4, 4) * 2 - 1
     save_file({"photos": a, "maps": b}, file)
     data = TensorFile(path=str(file), held_out=0).data()
     assert set(data.fields) == {"photos", "maps"}

@@ -149,3 +149,34 @@ def test_a_named_pipe_is_not_waited_for(folder, capsys):
     assert len(found) == 2
     assert found[0].skipped == ["a.png"]
     assert "a.png: " in capsys.readouterr().err
+
+
+def test_links_that_lead_in_a_circle(folder, capsys):
+    Image.fromarray((SLOPE * 255).astype(np.uint8)).save(folder / "x.png")
+    os.symlink("b.png", folder / "a.png")
+    os.symlink("a.png", folder / "b.png")
+    os.symlink(".", folder / "here")
+    with pytest.raises(GanflowError, match=r"cannot read .*/a.png: Too many levels of symbolic links; mend or remove it"):
+        built(folder)
+    data = built(folder, on_error="skip")
+    assert (data.size, data.skipped) == (1, ["a.png", "b.png"])  # x.png once, though it lies in here/, too
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the program does, which pytest undoes
+def test_huge_pictures(folder, monkeypatch):
+    Image.fromarray((SLOPE * 255).astype(np.uint8)).save(folder / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    assert torch.allclose(only(folder), EIGHT)  # 256 pixels: above the limit, below twice that
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(GanflowError, match=r"a.png: more than 200 pixels; mend or remove it"):
+        built(folder)
+
+
+def test_tiny_and_very_long_pictures(folder):
+    Image.new("L", (1, 1), 51).save(folder / "a.png")
+    assert torch.allclose(only(folder), torch.tensor(51 / 127.5 - 1))
+    long = np.zeros((2, 60_000), np.uint8)
+    long[:, 29_999:30_001] = 255  # scaled as a whole it would have 7.7 million pixels
+    Image.fromarray(long).save(folder / "a.png")
+    around = Image.fromarray(long[:, 29_990:30_010]).resize((160, 16), Image.Resampling.BICUBIC).crop((72, 0, 88, 16))
+    assert torch.allclose(only(folder), torch.from_numpy(np.array(around)).float() / 127.5 - 1, atol=0.01)

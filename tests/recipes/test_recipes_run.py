@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganflow.cli.recipes import UNBUILT
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import folder, shipped
 from ganflow.recipe.stages import read_stages
@@ -101,7 +102,7 @@ def test_it_opens_with_its_command_and_what_it_shows(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_is_right(name, command):
-    assert command("check", name) == (0, f"{name}: ok\n", "")
+    assert command("check", name) == (0, f"{name}: ok\n", f"{UNBUILT}\n")
 
 
 @pytest.mark.parametrize("name", STAGED)

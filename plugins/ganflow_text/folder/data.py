@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from ganflow_layers.cache import cache_key
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
-from ganflow_layers.framing import Transform
+from ganflow_layers.framing import Transform, further_frames
 from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
@@ -25,6 +25,7 @@ class Folder(CaptionedData):
         path, captions, extensions: see ganflow_text.folder.layout.captioned.
         transform: of a picture to train on.
         held_out: below 1 a share of the pictures, from 1 on a number.
+        every_frame: a file's captions are of each of its pages or frames, not of the first alone.
         budget: bytes that decoded pictures may take.
 
     Raises:
@@ -39,48 +40,54 @@ class Folder(CaptionedData):
         transform: Transform,
         held_out: float,
         encoder: TextEncoder,
+        every_frame: bool = False,
         budget: int = RESIDENT_BYTES,
     ) -> None:
         self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
         found = captioned(self._root, captions, extensions)
         files = list(found)
         train, kept = split(len(files), held_out, str(self._root))
-        self._files, self._kept_files = [files[i] for i in train], [files[i] for i in kept]
+        pages = further_frames(self._root, files, every_frame)
+        self._pictures, self._kept_pictures = (
+            [(files[i], frame) for i in rows.tolist() for frame in range(1 + pages.get(files[i], 0))] for rows in (train, kept)
+        )
         self._still = transform.still()
-        few = len(self._files) * 12 * size**2 <= budget
-        self._decoded = self._every(self._files, self._still) if few and not transform.augmented else None
-        self._digest_of = digest_of_files(self._root, self._files, "")
+        few = len(self._pictures) * 12 * size**2 <= budget
+        self._decoded = self._every(self._pictures, self._still) if few and not transform.augmented else None
+        meaning = transform.pixels.treatment(every_frame)
+        self._digest_of = digest_of_files(self._root, [file for file, frame in self._pictures if not frame], meaning)
         super().__init__(
             f"captioned ({self._root.resolve().name})",
             str(self._root),
             (3, size, size),
-            [found[file] for file in self._files],
-            [found[file] for file in self._kept_files],
+            [found[file] for file, _ in self._pictures],
+            [found[file] for file, _ in self._kept_pictures],
             encoder,
-            cache_key(self._digest_of, self._still.crop, *(sentence for file in self._files for sentence in found[file])),
+            cache_key(self._digest_of, self._still.crop, *(sentence for file, _ in self._pictures for sentence in found[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
-        return self._decode(self._files[index], self._transform, rng) if self._decoded is None else self._decoded[index]
+        return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
 
     def reduced(self, side: int) -> Tensor:
-        return self._every(self._files, replace(self._still, size=side, resize=side))
+        return self._every(self._pictures, replace(self._still, size=side, resize=side))
 
     def held_out_pictures(self) -> Examples:
         picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}
-        return HeldOut(lambda file: {"real": self._decode(file, self._still)}, self._kept_files, picture).examples()["real"]
+        return HeldOut(lambda each: {"real": self._decode(each, self._still)}, self._kept_pictures, picture).examples()["real"]
 
     @property
     def resident_bytes(self) -> int:
         return super().resident_bytes + (0 if self._decoded is None else self._decoded.nbytes)
 
-    def _every(self, files: list[str], transform: Transform) -> Tensor:
+    def _every(self, wanted: list[tuple[str, int]], transform: Transform) -> Tensor:
         picture = {"real": Field((3, *transform.sides), *IMAGE_RANGE)}
-        return stacked(lambda file: {"real": self._decode(file, transform)}, files, picture)[0]["real"]
+        return stacked(lambda each: {"real": self._decode(each, transform)}, wanted, picture)[0]["real"]
 
-    def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:
+    def _decode(self, wanted: tuple[str, int], transform: Transform, rng: torch.Generator | None = None) -> Tensor:
+        file, frame = wanted
         try:
-            return transform(self._root / file, rng)
+            return transform(self._root / file, rng, frame)
         except IMAGE_ERRORS as error:
             raise GanflowError(f"data.path: cannot read the image {self._root / file}: {image_error_text(error)}; mend it, or "
                                "remove it and its captions") from error  # fmt: skip

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganflow_layers.files import find_images
+from ganflow_layers.tables import listed, read_text
 
 from ganflow import GanflowError, user_path
-from ganflow_text.folder.tables import one_line, read_text, rows_of
+from ganflow_text.folder.tables import one_line, rows_of
 
 TABLES = (".csv", ".jsonl")
 NAMED_TABLES = (".txt", ".json")
 """Endings of tables that are looked for where their names say that they are of captions."""
-MOST = 10  # offenders that an error names
 
 Captioned = dict[str, list[str]]
 """Paths of pictures below the folder, sorted, and their captions."""
@@ -134,9 +134,3 @@ def _ends_alike(one: str, other: str) -> bool:
 
 def _count(names: Sequence[str], what: str) -> str:
     return f"1 {what} is" if len(names) == 1 else f"{len(names)} {what}s are"
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b, c and 4 more."""
-    more = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")

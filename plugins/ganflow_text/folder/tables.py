@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganflow import GanflowError, open_regular
+from ganflow_layers.tables import PICTURE_COLUMNS, csv_rows, read_text
 
-PICTURE_COLUMNS = ("image", "file", "file_name", "filename", "path")
+from ganflow import GanflowError
+
+KEY = "data.captions"
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
 _NUMBERED = re.compile(r"(?P<picture>[^\t]+)#\d+[ ]*\t(?P<caption>.*)")  # a line of Flickr8k's older layout
 
@@ -42,82 +42,30 @@ def rows_of(table: Path) -> list[Row]:
     return list(reader(table))
 
 
-def read_text(file: Path, key: str = "data.captions") -> str:
-    """The text of a file, its line ends as they are. `key` opens the errors."""
-    try:
-        with open_regular(file) as opened:
-            raw = opened.read()
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise GanflowError(f"{key}: {file} is not UTF-8 text (byte 0x{raw[error.start]:02x} in line {line}); save it as "
-                           "UTF-8") from None  # fmt: skip
-    except OSError as error:
-        raise GanflowError(f"{key}: cannot read {file}: {error.strerror}") from None
-
-
 def one_line(text: str) -> str:
     """A caption without line breaks: each is white space."""
     return " ".join(text.splitlines()).strip()
 
 
 def _csv(table: Path) -> Iterator[Row]:
-    return _rows_of_csv(table, read_text(table))
+    return _rows_of_csv(table, read_text(table, KEY))
 
 
 def _rows_of_csv(table: Path, text: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    header: list[str] | None = None
-    columns = (0, 0)
-    first = 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise _refused(table, first, _why(error)) from None
-        number, first = first, reader.line_num + 1
-        if not row:  # an empty line
-            continue
-        if header is None:
-            header = [name.strip() for name in row]
-            columns = (_column(header, PICTURE_COLUMNS, table, number), _column(header, CAPTION_COLUMNS, table, number))
-            continue
-        if len(row) > len(header):
-            raise _refused(table, number, f"has {len(row)} columns, and the first line names {len(header)}"
-                           + _quoted(row[len(header) - 1 :], columns[1] == len(header) - 1))  # fmt: skip
-        picture, caption = (row[i] if i < len(row) else "" for i in columns)
+    older = " (or, in every line, picture.jpg#0, a tab and a caption)" if table.suffix.lower() == ".txt" else ""
+    for number, (picture, caption) in csv_rows(table, text, (PICTURE_COLUMNS, CAPTION_COLUMNS), KEY, _quoted, older):
         yield Row(f"line {number}", picture.strip(), [one_line(caption)])
-
-
-def _why(error: csv.Error) -> str:
-    if "field limit" in str(error):
-        return f"has a field of more than {csv.field_size_limit()} characters; is a quote left open there?"
-    if "unexpected end" in str(error):
-        return "opens a quote that is never closed; write a quote within quotes twice"
-    return f"is not CSV ({error}); put a caption that holds a quote in quotes, and write this one twice"
 
 
 def _quoted(cells: list[str], caption: bool) -> str:
     advice = "put a caption that holds a comma in quotes"
     text = ", ".join(cells).replace('"', '""')
-    return f'; {advice}: "{text}"' if caption and len(text) <= 100 else f"; {advice}"
-
-
-def _column(header: list[str], names: tuple[str, ...], table: Path, line: int) -> int:
-    found = next((name for name in names if name in header), None)
-    if found is None:
-        older = " (or, in every line, picture.jpg#0, a tab and a caption)" if table.suffix.lower() == ".txt" else ""
-        raise _refused(table, line, f"names the columns, and none is called {', '.join(names)}; let it be: image,caption{older}")
-    if header.count(found) > 1:
-        raise _refused(table, line, f"names the column {found} {header.count(found)} times; leave one")
-    return header.index(found)
+    return f'{advice}: "{text}"' if caption and len(text) <= 100 else advice
 
 
 def _flickr(table: Path) -> Iterator[Row]:
     """Flickr8k's captions: CSV, or in its older layout a line "picture.jpg#0", a tab and the caption."""
-    text = read_text(table)
+    text = read_text(table, KEY)
     lines = text.replace("\r\n", "\n").split("\n")
     if not _NUMBERED.fullmatch(next((line for line in lines if line.strip()), "")):
         yield from _rows_of_csv(table, text)
@@ -133,7 +81,7 @@ def _flickr(table: Path) -> Iterator[Row]:
 
 def _json_lines(table: Path) -> Iterator[Row]:
     """Objects, one a line; only a line feed ends a line (U+2028 may be in a text)."""
-    for number, line in enumerate(read_text(table).split("\n"), 1):
+    for number, line in enumerate(read_text(table, KEY).split("\n"), 1):
         if not line.strip():
             continue
         row = _parsed(line, table, number)
@@ -145,7 +93,7 @@ def _json_lines(table: Path) -> Iterator[Row]:
 
 def _coco(table: Path) -> Iterator[Row]:
     """COCO's captions: images by id, and annotations that name their image's."""
-    found = _parsed(read_text(table), table, 1)
+    found = _parsed(read_text(table, KEY), table, 1)
     lists = [found.get(name) if isinstance(found, dict) else None for name in ("images", "annotations")]
     images, annotations = lists
     if not isinstance(images, list) or not isinstance(annotations, list):

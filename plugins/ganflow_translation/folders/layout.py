@@ -9,19 +9,20 @@ from typing import TypeVar
 
 from ganflow_layers.files import find_images
 from ganflow_layers.split import split
+from ganflow_layers.tables import listed
 
 from ganflow import GanflowError, user_path
-from ganflow_translation.folders.reading import listed
 
 Example = TypeVar("Example")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of a pair; where they lie side by side in one file, `b` is None."""
+    """Files of a pair; where they lie side by side in one file, `b` is None. Of several frames in each, which one."""
 
     a: str
     b: str | None = None
+    frame: int = 0
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
 from ganflow_layers.reading import HeldOut
+from ganflow_layers.tables import listed
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
 from ganflow_translation.folders.augmentation import Memory
-from ganflow_translation.folders.layout import Pair, divided, pairs, root
-from ganflow_translation.folders.reading import Header, Reader, classes, listed, pixels, say_grey
+from ganflow_translation.folders.layout import Pair, divided, pairs
+from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, say_grey
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,18 @@ class Sides:
 
 
 def paired_folder(
-    path: str, two: tuple[str, str] | None, layout: str, extensions: list[str], sides: Sides, framing: Framing, skip: bool,
+    reader: Reader, two: tuple[str, str] | None, layout: str, extensions: list[str], sides: Sides, framing: Framing,
     held_out: float, memory: Memory,
 ) -> Data:  # fmt: skip
     """Fields "source" and "target", (channels, size, size) in [-1, 1].
 
     Args:
-        two: the folders of A and B below `path`; None to look for them.
-        skip: leave out what cannot be read.
+        two: the folders of A and B below the reader's; None to look for them.
 
     Raises:
         GanflowError: a folder is missing or empty, names or sizes of pairs do not match, or images cannot be read.
     """
-    folder = root(path)
-    reader = Reader(folder, skip)
+    folder = reader.root
     train, kept = pairs(folder, layout, two, extensions)
     headers = reader.headers([file for pair in train + (kept or []) for file in pair.files])
 
@@ -50,13 +50,15 @@ def paired_folder(
     train, kept = readable(train), None if kept is None else readable(kept)
     if not train:
         raise GanflowError(f"data.path: none of the pairs in {folder} can be read")
-    check(train + (kept or []), headers, sides, path)
-    data = Pairs(reader, *divided(train, kept, held_out, str(folder)), sides, framing)
+    check(train + (kept or []), headers, sides, folder)
+    pages = reader.frames(list(headers))
+    train, kept = (each_frame(part, pages, folder) for part in divided(train, kept, held_out, str(folder)))
+    data = Pairs(reader, train, kept, sides, framing)
     numbers = data.size * sum(torch.Size(field.shape).numel() for field in data.fields.values())
     return data.resident() if memory.holds(framing, numbers) else data
 
 
-def check(found: list[Pair], headers: dict[str, Header], sides: Sides, path: str) -> None:
+def check(found: list[Pair], headers: dict[str, Header], sides: Sides, path: Path) -> None:
     """Sizes and channels of all pairs, as far as the files' headers tell."""
     odd = [f"{pair.a} ({headers[pair.a].size[0]} pixels)" for pair in found if pair.b is None and headers[pair.a].size[0] % 2]
     if odd:
@@ -85,6 +87,22 @@ def check(found: list[Pair], headers: dict[str, Header], sides: Sides, path: str
                 f"{path} these have more: {listed(coloured)}; leave source_classes out to take them as pictures"
             )
     say_grey(targets, sides.channels[1], "target_channels")
+
+
+def each_frame(found: list[Pair], pages: dict[str, int], folder: Path) -> list[Pair]:
+    """A pair for every page or frame of files that have several.
+
+    Args:
+        pages: after the first, by file.
+
+    Raises:
+        GanflowError: the files of a pair have not the same number.
+    """
+    counts = {pair: [1 + pages.get(file, 0) for file in pair.files] for pair in found}
+    if odd := [f"{pair.a} ({n[0]}) and {pair.b} ({n[1]})" for pair, n in counts.items() if len(set(n)) > 1]:
+        raise GanflowError(f"data.frames: the two files of a pair have not as many frames each in {folder}: {listed(odd)}; "
+                           "data.frames=first uses the first of each")  # fmt: skip
+    return [replace(pair, frame=frame) for pair in found for frame in range(counts[pair][0])]
 
 
 def _shown(header: Header) -> str:
@@ -123,21 +141,24 @@ class Pairs(StreamData):
         return data
 
     def _decode(self, pair: Pair, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        a, file_b = self._reader.open(pair.a), pair.b or pair.a
+        a, file_b = self._reader.open(pair.a, pair.frame), pair.b or pair.a
         if pair.b is None:
             half = a.width // 2
             a, b = a.crop((0, 0, half, a.height)), a.crop((half, 0, 2 * half, a.height))
         else:
-            b = self._reader.open(pair.b)
+            b = self._reader.open(pair.b, pair.frame)
+            if b.size != a.size:  # of frames after the first, whose sizes no header tells
+                raise Unusable(pair.b, f"{b.width} × {b.height}, where {pair.a} has {a.width} × {a.height}")
         cut = (self._still if rng is None else self._framing).cut(a.width, a.height, rng)
         sides = [(a, pair.a), (b, file_b)]
         source, target = sides if self._direction == "AtoB" else sides[::-1]
+        numbers = self._reader.numbers
         return {
-            "source": pixels(*source, self._channels[0], cut) if self._classes is None else classes(*source, self._classes, cut),
-            "target": pixels(*target, self._channels[1], cut),
+            "source": numbers(*source, self._channels[0], cut) if self._classes is None else classes(*source, self._classes, cut),
+            "target": numbers(*target, self._channels[1], cut),
         }
 
     def fingerprint(self) -> str:
         """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
-        treatment = repr((self._framing, self._direction, self._channels, self._classes))
-        return digest_of_files(self._reader.root, [file for pair in self._train for file in pair.files], treatment)
+        treatment = repr((self._framing, self._direction, self._channels, self._classes)) + self._reader.treatment
+        return digest_of_files(self._reader.root, [f for pair in self._train if not pair.frame for f in pair.files], treatment)

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from ganflow_layers.framing import Cut
+from ganflow_layers.framing import Cut, Pixels, further_frames, upright
 from ganflow_layers.reading import stacked
-from PIL import Image, ImageMode, ImageOps
+from ganflow_layers.tables import listed
+from PIL import Image, ImageMode
 from torch import Tensor
 
 from ganflow import (
@@ -26,13 +27,11 @@ from ganflow import (
     one_hot,
     open_image,
     print_lines,
-    to_eight_bits,
 )
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values where height and width change places
-MOST = 10  # offenders that an error names
 
 
 class Unusable(Exception):
@@ -74,10 +73,12 @@ class Reader:
     Attributes:
         root: the folder; files are named relative to it.
         skipped: files that were left out, as far as they are known by now.
+        treatment: part of a data set's fingerprint, of what its numbers mean.
     """
 
-    def __init__(self, root: Path, skip: bool) -> None:
-        self.root, self._skip = root, skip
+    def __init__(self, root: Path, skip: bool, pixels: Pixels = Pixels(), frames: str = "first") -> None:  # noqa: B008  (frozen)
+        self.root, self._skip, self._pixels, self._all = root, skip, pixels, frames == "all"
+        self.treatment = pixels.treatment(self._all)
         self.skipped: list[str] = []
         self._lock = threading.Lock()
 
@@ -101,15 +102,30 @@ class Reader:
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 
-    def open(self, file: str) -> Image.Image:
+    def frames(self, files: Sequence[str]) -> dict[str, int]:
+        """Pages or frames after the first, by file, as far as they are used; else a line is printed that counts them."""
+        return further_frames(self.root, files, self._all)
+
+    def open(self, file: str, frame: int = 0) -> Image.Image:
         """The image, decoded and upright.
 
         Raises:
             Unusable: it is no image, or a damaged one.
         """
         try:
-            with open_image(self.root / file) as opened:
-                return ImageOps.exif_transpose(opened)
+            return upright(self.root / file, frame)
+        except IMAGE_ERRORS as error:
+            raise Unusable(file, image_error_text(error)) from error
+
+    def numbers(self, image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
+        """(channels, size, size) in [-1, 1].
+
+        Raises:
+            GanflowError: its numbers do not say what is black and what is white.
+            Unusable: it is damaged.
+        """
+        try:
+            return image_tensor(cut.of(self._pixels.eight_bits(image, channels, self.root / file)))
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 
@@ -181,26 +197,12 @@ def _outcome(make: Callable[[Item], Made], item: Item) -> Made | Unusable:
         return error
 
 
-def listed(names: Sequence[str]) -> str:
-    """a, b, c and 4 more."""
-    more = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")
-
-
 def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> None:
     """Say which grey images are converted to colour; `key` would keep them grey."""
     grey = [file for file, header in headers if header.grey] if channels == 3 else []
     if grey:
         count = "1 grey image is" if len(grey) == 1 else f"{len(grey)} grey images are"
         print_lines(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
-
-
-def pixels(image: Image.Image, file: str, channels: int, cut: Cut) -> Tensor:
-    """(channels, size, size) in [-1, 1]."""
-    try:
-        return image_tensor(cut.of(to_eight_bits(image, channels)))
-    except IMAGE_ERRORS as error:
-        raise Unusable(file, image_error_text(error)) from error
 
 
 def classes(image: Image.Image, file: str, count: int, cut: Cut) -> Tensor:

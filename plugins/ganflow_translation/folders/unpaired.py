@@ -12,27 +12,27 @@ from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
 from ganflow_translation.folders.augmentation import Memory
-from ganflow_translation.folders.layout import divided, domain, root
-from ganflow_translation.folders.reading import Reader, pixels, say_grey
+from ganflow_translation.folders.layout import divided, domain
+from ganflow_translation.folders.reading import Reader, say_grey
+
+Image = tuple[str, int]
+"""File and frame."""
 
 
 def unpaired_folder(
-    path: str, framing: Framing, channels: dict[str, int], extensions: list[str], skip: bool, held_out: float, memory: Memory
+    reader: Reader, framing: Framing, channels: dict[str, int], extensions: list[str], held_out: float, memory: Memory
 ) -> Data:
     """Fields "a" and "b", (channels, size, size) in [-1, 1].
-
-    Args:
-        skip: leave out what cannot be read.
 
     Raises:
         GanflowError: a folder is missing or empty, or images cannot be read.
     """
-    folder = root(path)
-    reader = Reader(folder, skip)
+    folder = reader.root
     found = {field: domain(folder, field.upper(), extensions) for field in ("a", "b")}
     headers = reader.headers([file for train, kept in found.values() for file in train + (kept or [])])
-    trains: dict[str, list[str]] = {}
-    keeps: dict[str, list[str]] = {}
+    pages = reader.frames(list(headers))
+    trains: dict[str, list[Image]] = {}
+    keeps: dict[str, list[Image]] = {}
     for field, (train, kept) in found.items():
         train = [file for file in train if file in headers]
         kept = None if kept is None else [file for file in kept if file in headers]
@@ -40,7 +40,8 @@ def unpaired_folder(
         if not train:
             raise GanflowError(f"data.path: none of the images in {where} can be read")
         say_grey([(file, headers[file]) for file in train + (kept or [])], channels[field], f"{field}_channels")
-        trains[field], keeps[field] = divided(train, kept, held_out, str(where))
+        for files, images in zip(divided(train, kept, held_out, str(where)), (trains, keeps), strict=True):
+            images[field] = [(file, frame) for file in files for frame in range(1 + pages.get(file, 0))]
     data = Unpaired(reader, trains, keeps, channels, framing)
     numbers = sum(len(trains[name]) * torch.Size(field.shape).numel() for name, field in data.fields.items())
     return data.resident() if memory.holds(framing, numbers) else data
@@ -57,8 +58,8 @@ class Unpaired(StreamData):
     def __init__(
         self,
         reader: Reader,
-        train: dict[str, list[str]],
-        kept: dict[str, list[str]],
+        train: dict[str, list[Image]],
+        kept: dict[str, list[Image]],
         channels: dict[str, int],
         framing: Framing,
     ) -> None:
@@ -103,18 +104,21 @@ class Unpaired(StreamData):
     def _none(self, name: str) -> GanflowError:
         return GanflowError(f"data.path: none of the images in {self._reader.root / f'train{name.upper()}'} can be read")
 
-    def _decoded(self, name: str, files: list[str]) -> Tensor:
+    def _decoded(self, name: str, wanted: list[Image]) -> Tensor:
         field = {name: self.fields[name]}
-        return self._reader.stacked(lambda file: {name: self._decode(name, file)}, files, field)[name]
+        return self._reader.stacked(lambda each: {name: self._decode(name, each)}, wanted, field)[name]
 
-    def _held_out_image(self, name: str, file: str) -> dict[str, Tensor] | None:
-        return self._reader.one(lambda: {name: self._decode(name, file)})
+    def _held_out_image(self, name: str, wanted: Image) -> dict[str, Tensor] | None:
+        return self._reader.one(lambda: {name: self._decode(name, wanted)})
 
-    def _decode(self, name: str, file: str, rng: torch.Generator | None = None) -> Tensor:
-        image = self._reader.open(file)
+    def _decode(self, name: str, wanted: Image, rng: torch.Generator | None = None) -> Tensor:
+        file, frame = wanted
+        image = self._reader.open(file, frame)
         cut = (self._still if rng is None else self._framing).cut(image.width, image.height, rng)
-        return pixels(image, file, self._channels[name], cut)
+        return self._reader.numbers(image, file, self._channels[name], cut)
 
     def fingerprint(self) -> str:
         """Of the files and of what is done to them: see ganflow_layers.files.digest_of_files."""
-        return digest_of_files(self._reader.root, self._train["a"] + self._train["b"], repr((self._framing, self._channels)))
+        files = [file for name in ("a", "b") for file in dict.fromkeys(file for file, _ in self._train[name])]
+        treatment = repr((self._framing, self._channels)) + self._reader.treatment
+        return digest_of_files(self._reader.root, files, treatment)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ganflow import Game, Loss, Step, Terms
+from ganflow import Game, GanflowError, Loss, Step, Terms
 from ganflow_translation.systems.pool import Pools
 from ganflow_translation.systems.translation import TranslationLoss, check_cycles, distance, origin_of, translated
 
@@ -36,6 +36,13 @@ class CycleLoss(TranslationLoss):
 
     def check(self, game: Game) -> None:
         check_cycles(game, "cycle")
+        (one, other), fields = game.domains, game.data.fields
+        if self.keeps and fields[one].shape != fields[other].shape:
+            raise GanflowError(
+                f"loss.identity: '{one}' has {fields[one].shape[0]} channels and '{other}' {fields[other].shape[0]}, and an "
+                "image of one is no input of the network that makes it: set loss.identity=0 to leave that term out, or give both "
+                "domains the same channels"
+            )
 
     def generate(self, step: Step, domain: str) -> Tensor:
         """With `train.one_pass`, what is translated and what is to stay go through the generator together."""

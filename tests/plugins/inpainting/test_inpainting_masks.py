@@ -61,3 +61,23 @@ def test_what_is_no_mask_is_said(tmp_path):
         assert says in str(error.value)
     with pytest.raises(GanflowError, match=r"all.png is 6 × 4 pixels, and the run's images are 8 × 8"):
         make_mask(str(tmp_path / "all.png"), 8, 8)
+
+
+def test_a_mask_drawn_on_the_photo_is_cut_as_the_photo_is(tmp_path):
+    """Where the photo's cut shows any of what the hole covers, the mask has a hole; and nowhere else but at its edge."""
+    hole = torch.full((40, 100), False)
+    hole[10:21, 40:60] = True
+    hole[:, :20] = True  # beside the middle, which alone is used
+    Image.fromarray(hole.numpy().astype("uint8") * 255).save(tmp_path / "mask.png")
+    known = make_mask(str(tmp_path / "mask.png"), 8, 8, photos={"a": (40, 100), "b": (40, 100)})
+    expected = torch.full((8, 8), True)
+    expected[2:5, 2:6] = False  # rows 10 to 20 and columns 10 to 29 of the middle, by fives
+    inner = ~expected
+    assert not known[inner].any()
+    assert known[[0, 7], :].all()
+    assert known[:, [0, 7]].all()
+    same = make_mask(str(tmp_path / "mask.png"), 40, 100, photos={"a": (80, 200)})  # of the run's size
+    assert torch.equal(~same, hole)
+    says = "is 100 × 40 pixels, and b is 90 × 40; a mask has the photo's size, or the run's, 8 × 8"
+    with pytest.raises(GanflowError, match=says):
+        make_mask(str(tmp_path / "mask.png"), 8, 8, photos={"a": (40, 100), "b": (40, 90)})

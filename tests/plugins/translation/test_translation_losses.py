@@ -398,3 +398,18 @@ def test_estimates_are_the_adversarial_losss_however_its_terms_are_weighed(syste
     found = game.estimates(dict.fromkeys(names, 0.25 * -0.8) | {"generator/l1": 3.0})
     assert found
     assert list(found.values()) == pytest.approx([0.8] * len(found))
+
+
+def test_unequal_channels_have_no_identity_term(recipe, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    for side in "AB":
+        (tmp_path / f"train{side}").mkdir()
+        for i in range(4):
+            pixels = np.random.default_rng(i).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"train{side}" / f"{i}.png")
+    data = f"data={{use: unpaired_folder, path: {tmp_path}, size: 16, a_channels: 1}}"
+    with pytest.raises(GanflowError, match=r"loss.identity: 'b' has 3 channels and 'a' 1, .*: set loss.identity=0"):
+        made(recipe(CYCLE, data))
+    made(recipe(CYCLE, data, "loss.identity=0")).advance(1)
