@@ -105,8 +105,8 @@ def test_the_sweep_keeps_what_was_typed(sweep: Sweep, command: Any) -> None:
     for typed in ("optimizer.beta1=0.5", "optimizer.beta1=0.25"):
         said = command.refused("tune", "--resume", "s", "tune.trials=3", typed)
         assert said == (
-            "ganflow: tune.space.optimizer.beta1 cannot change in a sweep that has begun: trials of another space are another search; "
-            f"begin a new sweep from it: ganflow tune runs/s/recipe.yaml tune.trials=3 {typed}"
+            "ganflow: tune.space.optimizer.beta1 cannot change in a sweep that has begun: trials of another space are another "
+            f"search; begin a new sweep from it: ganflow tune runs/s/recipe.yaml tune.trials=3 {typed}"
         )
 
 
