@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         write_output,
     )
     from ganflow.contract.data import IMAGE_RANGE, Data, Field, IterableData, Prior, StreamData, TensorData, class_field
+    from ganflow.contract.examples import Examples, ReadExamples, StoredExamples
     from ganflow.contract.game import Game, Metric
     from ganflow.contract.hooks import build_part
     from ganflow.contract.loss import AddedTerms, Batch, Loss, Report, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from ganflow.contract.step import Step
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
+    from ganflow.engine.permutation import shuffled
     from ganflow.errors import GanflowError, SettingsError
     from ganflow.files import IMAGE_ENDINGS, open_regular, user_path
+    from ganflow.machine import in_threads
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
         IMAGE_ERRORS,
@@ -64,20 +67,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
-    "AddedTerms", "Batch", "Data", "Elementwise", "Executor", "Field", "Game", "GanflowError", "IterableData", "Loss",
-    "Metric", "Pictures", "Prior", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty",
-    "Step", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrialRun", "TrialSession",
-    "UnknownRange", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path",
-    "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating", "figure_image", "find_run",
-    "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "is_grey", "key",
-    "latent_map", "load_encoder", "load_game", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
-    "open_regular", "part", "play", "print_lines", "read_image", "real_examples", "replacing_file", "resolved_recipe",
-    "save_png", "settings", "shown_path", "to_eight_bits", "user_path", "whole_number", "write_output",
+    "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
+    "Loss", "Metric", "Pictures", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature",
+    "SlopePenalty", "Step", "StoredExamples", "StreamData", "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker",
+    "TrialRun", "TrialSession", "UnknownRange", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner",
+    "check_output_path", "class_field", "coloured_images", "data_of_run", "estimate_norm_statistics", "evaluating",
+    "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet",
+    "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load_encoder", "load_game", "mixes_examples",
+    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "play", "print_lines", "read_image",
+    "real_examples", "replacing_file", "resolved_recipe", "save_png", "settings", "shown_path", "shuffled", "to_eight_bits",
+    "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
     "cli.drawing": "MOST_TILES add_run_arguments check_output_path data_of_run open_game shown_path whole_number write_output",
     "contract.data": "Data Field IMAGE_RANGE IterableData Prior StreamData TensorData class_field",
+    "contract.examples": "Examples ReadExamples StoredExamples",
     "contract.game": "Game Metric",
     "contract.hooks": "build_part",
     "contract.loss": "AddedTerms Batch Loss Report ScoreLoss SlopePenalty Terms check_inner mixes_examples",
@@ -87,8 +92,10 @@ _ROOMS = {
     "contract.step": "Step",
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
+    "engine.permutation": "shuffled",
     "errors": "GanflowError SettingsError",
     "files": "IMAGE_ENDINGS open_regular user_path",
+    "machine": "in_threads",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (
         "IMAGE_ERRORS UnknownRange image_error_text image_tensor is_grey one_hot open_image read_image "

@@ -7,13 +7,18 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ganflow.errors import GanflowError
 
 ROOM = 512 * 2**20
 """Bytes of disk, of shared and of other memory with less of which Ray is not sure to start."""
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 _GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -21,6 +26,33 @@ def cores() -> int:
     """Cores that this process may use: its affinity, and what a container's limit leaves of it."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([allowed, *(math.ceil(limit) for limit in _limits(_GROUPS, _group()))]))
+
+
+def readers() -> int:
+    """Threads that read and decode files, 16 at most: Pillow lets go of Python's lock while it decodes, and what is left needs
+    it, so that more would wait for each other."""
+    return min(16, cores())
+
+
+def in_threads(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """Results of `make` for each item, in their sequence, made by several threads, which are a few items ahead at most.
+
+    Raises:
+        what `make` raises for the first item, in their sequence, for which it does.
+    """
+    count = readers()
+    ahead: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(count, thread_name_prefix="ganflow-read") as pool:
+        try:
+            for item in items:
+                ahead.append(pool.submit(make, item))
+                if len(ahead) > 4 * count:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def load() -> tuple[float, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
 from ganflow.cli.evaluate import score_of
-from ganflow.cli.listing import columns, last_entries
+from ganflow.cli.listing import columns
 from ganflow.cli.meant import all_meant
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, count, shared
@@ -23,6 +23,7 @@ from ganflow.evaluation.scores import grouped, protocol_difference
 from ganflow.printing import say, say_json
 from ganflow.runs import evaluations
 from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check
+from ganflow.runs.journal import last_entries
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from ganflow.runs.record import RunRecord
 
 NOT_COMPARED = ("lr/", "rounds_per_second")  # beginnings of what is reported beside terms and estimates
+UNKNOWN = (
+    "the score of one training does not say by how much another seed would change it: train with several (ganflow run RECIPE "
+    "--seeds 3, or tune.seeds=3), and compare their means"
+)
 LONGEST = 12  # digits of a fingerprint that are shown
 
 
@@ -68,6 +73,8 @@ def compare_command(args: argparse.Namespace) -> int:
         for name, row in found.rows.items():
             if count(row) > 1 and not any(m.protocol for m in row if m):
                 say(f"ganflow: {name}: no protocol is recorded, so nothing says that it was computed alike", err=True)
+        if any(d and d.error is not None and d.within_noise is None for d in map(difference_of, found.rows.values())):
+            say(f"ganflow: {UNKNOWN}", err=True)
     apart = {i for pair in found.apart for i in (pair.first, pair.second)}
     if alone := [i for i in range(len(runs)) if i not in found.compared | apart]:
         say(f"ganflow: {without_scores(alone, runs, args.runs)}", err=True)
@@ -131,7 +138,7 @@ def over_seeds(runs: Sequence[ComparedRun], named: str) -> ComparedRun:
         sweep, runs[0].record, min(run.round for run in runs),
         {name: mean(run.terms[name] for run in runs) for name in runs[0].terms if all(name in run.terms for run in runs)},
         [Measured(replace(over([m.score for m in row]), name=row[0].score.name), row[0].protocol, min(m.round for m in row),
-                  min(m.time for m in row), row[0].goal) for row in shared([run.measured for run in runs])],
+                  min(m.time for m in row), row[0].goal, len(row)) for row in shared([run.measured for run in runs])],
         next((run.example for run in runs if best is not None and run.folder.id.endswith(f"-t{best:04d}")), runs[0].example),
         len(runs), named,
     )  # fmt: skip
@@ -145,7 +152,7 @@ def read_run(folder: RunFolder) -> ComparedRun:
     """
     check(folder)
     record = folder.read()
-    report, evaluation = last_entries(folder)
+    report, evaluation = last_entries(folder.journal)
     measured = []
     if evaluation:
         for score in grouped(evaluation.values):

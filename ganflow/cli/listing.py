@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import RunFolder, check, status
+from ganflow.runs.folders import check, status
 
 if TYPE_CHECKING:
     from ganflow.evaluation.evaluate import Spread
-    from ganflow.runs.journal import Entry
     from ganflow.sweeps.records import SweepFolder
-
-TAIL = 65_536  # bytes of a journal that are read: hundreds of reports
 
 
 def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
@@ -32,59 +29,42 @@ def all_sweeps_facts(root: Path) -> list[dict[str, Any]]:
 
 def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     """Facts about a sweep, from its folder alone."""
-    from ganflow.sweeps.records import best_of, front_of
-    from ganflow.sweeps.repeats import Repeats
-    from ganflow.sweeps.table import counts
+    from ganflow.sweeps.ranking import best_facts, front_of
+    from ganflow.sweeps.repeats import Repeats, at_rest
+    from ganflow.sweeps.table import counts, over
 
     facts: dict[str, Any] = {"kind": "sweep", "name": folder.sweep, "id": "", "status": "damaged", "folder": str(folder.path)}
     facts |= {"trials": None, "over": 0, "created": None, "best": {}, "front": [], "alarms": [], "error": None}
     try:
         check(folder)
         record, alarms = folder.read(), folder.alarms()
-        trials = Repeats.of(record).trials(folder.trials().values())
+        trials, now = Repeats.of(record).trials(folder.trials().values()), status(folder, record)
     except GanflowError as error:
         return facts | {"error": str(error)}
+    trials = trials if now == "running" else at_rest(trials)
     front = front_of(trials, record.objectives)
-    best = None if record.objectives else best_of(trials, record.mode)
-    scored: dict[str, Any] = {"trial": best.number, "score": best.score, "config": best.config} if best else {}
-    scored |= {"packed": best.packed} if best and best.packed is not None else {}
-    if not best and record.best and "trial" in record.best:
+    scored = {} if record.objectives else best_facts(trials, record.mode)
+    if not scored and record.best and "trial" in record.best:
         scored = {**record.best}
     return facts | {
         "kind": record.kind,
         "id": record.id,
-        "status": status(folder, record),
+        "status": now,
         "recipe": record.recipe or None,
         "metric": record.metric,
         "mode": record.mode,
         "objectives": record.objectives,
         "trials": record.trials,
-        "over": sum(t.over for t in trials),
+        "over": over(trials),
         "rounds": record.rounds or None,
         "states": {state: count for state, count in counts(trials, record.trials).items() if count},
         "created": record.created or None,
         "best": {"metric": record.metric, **scored} if scored else {},
         "front": [{"trial": t.number, "scores": t.scores, "config": t.config} for t in front],
         "alarms": alarms,
+        "ended": record.ended,
         "error": record.error or None,
     }
-
-
-def last_entries(folder: RunFolder) -> tuple[Entry | None, Entry | None]:
-    """The last report of terms and the last evaluation, read from the journal's end."""
-    from ganflow.runs.journal import read
-
-    try:
-        with folder.journal.open("rb") as file:
-            start = max(0, file.seek(0, 2) - TAIL)
-            file.seek(start)
-            if start:
-                start += len(file.readline())
-        entries = read(folder.journal, start)[0]
-    except (OSError, GanflowError):
-        return None, None
-    reports: dict[bool, Entry] = {any(name.startswith(("critic/", "generator/")) for name in e.values): e for e in entries}
-    return reports.get(True), reports.get(False)
 
 
 def say_list(

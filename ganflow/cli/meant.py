@@ -58,16 +58,16 @@ def all_meant(name: str, root: Path) -> list[Meant]:
 
 def _of_trial(sweep: SweepFolder, number: int) -> list[Meant]:
     """The runs of a sweep's trial; those by themselves where it was confirmed."""
-    from ganflow.runs.folders import check
+    from ganflow.runs.folders import check, runs_of
     from ganflow.sweeps.repeats import Repeats
 
     repeats = Repeats.of(sweep.read())
-    trials = {trial.number: trial for trial in repeats.trials(sweep.trials().values())}
+    trials = [trial.number for trial in repeats.trials(sweep.trials().values())]
     if number not in trials:
         there = f"has the trials 0 to {max(trials)}" if trials else "has no trials yet"
         see = f"(ganflow sweeps show {sweep.reference()})"
         raise GanflowError(f"there is no trial {number} of {sweep.sweep}, which {there} {see}")
-    runs = repeats.runs_of(trials[number])
+    runs = runs_of(sweep, number)
     if repeats.seeds:
         seeds = {run: repeats.seeds[run % repeats.size] for run in runs}
         return _trained(sweep, seeds, f"{sweep.sweep}/{number}", f"ganflow tune --resume {sweep.reference()}")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
-from ganflow.cli.listing import age, all_sweeps_facts, columns, last_entries, row, say_list, trials_over
+from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, trials_over
 from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import RunFolder, all_runs, check, status
+from ganflow.runs.journal import last_entries
 
 BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in every run
 
@@ -59,7 +60,7 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
             raise
         damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
         return {"name": folder.name, "id": folder.id, **damaged}
-    report, evaluation = last_entries(folder)
+    report, evaluation = last_entries(folder.journal)
     best: Mapping[str, Any] = record.best or {}
     scores = evaluation.values if evaluation else {}
     facts: dict[str, Any] = {

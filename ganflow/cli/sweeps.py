@@ -16,7 +16,6 @@ from ganflow.cli.listing import (
     age,
     all_sweeps_facts,
     columns,
-    last_entries,
     row,
     say_list,
     spread_cells,
@@ -25,10 +24,12 @@ from ganflow.cli.listing import (
 )
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import all_sweeps, find_sweep, locked, status
-from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord, best_of, front_of, fronts, leading, ranking
-from ganflow.sweeps.repeats import Repeats
-from ganflow.sweeps.table import config_line, counted, describe, front_numbers, leader, lines, number
+from ganflow.runs.folders import all_sweeps, check, find_sweep, latest_sweep, locked, status
+from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
+from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import Repeats, current
+from ganflow.sweeps.table import best as best_words
+from ganflow.sweeps.table import config_line, confirmed, counted, describe, front_numbers, leader, left, lines, number
 
 
 def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def sweeps_arguments(parser: argparse.ArgumentParser) -> None:
         "trial, which keeps its checkpoint and is not begun again; 'add SWEEP key=value …' has a trial with these values tried "
         "next, other keys drawn at random",
     )
-    parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="its name, or its folder")
+    parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="its name, its folder, or 'latest'")
     parser.add_argument("more", nargs="*", metavar="TRIAL|key=value", help="with stop, or with add")
     parser.add_argument("--write", action="store_true", help="with show: write best.yaml, or pareto/, trials.csv and plots")
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -66,7 +67,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
 
         for missing in summarize(folder).missing:
             say(f"ganflow: {missing}", err=True)
-    sweep, trials = sweep_facts(folder), current_trials(folder)
+    sweep, trials = sweep_facts(folder), current(folder, _status(folder) == "running")
     if not args.json:
         say(*described(folder, sweep, trials))
         return 0
@@ -74,7 +75,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
     runs = Repeats.of(record).runs_of
     at = {t.number: {"front": rank} for rank, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
     results = [
-        {**asdict(t), **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
+        {**asdict(t), "trained": t.trained or None, **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
         for t in ranking(trials, record.mode, record.objectives)
     ]
@@ -120,24 +121,29 @@ def _add(folder: SweepFolder, more: list[str]) -> int:
     from ganflow.recipe import read_recipe
     from ganflow.recipe.overrides import assignments
     from ganflow.space.reading import read_space
-    from ganflow.tune.control import Control, ask, check_values
+    from ganflow.tune.control import Control, again, ask, check_joins, check_new, check_values, requests
     from ganflow.tune.trials import TrialTable
 
     if not more:
         raise GanflowError(f"which values? e.g. ganflow sweeps add {folder.reference()} optimizer.lr=1e-3")
-    values = assignments(more)
     recipe = read_recipe(folder.recipe)
     if recipe.tune is None:
         raise GanflowError(f"{folder.recipe} has no section 'tune'")
     space = read_space(recipe, folder.recipe)
-    check_values(values, space)
+    values = assignments(more, lambda key, value: key not in space.keys or space.keys[key].contains(value))
+    point = check_values(values, space)
     if _runs(folder):
+        trials = Repeats.of(folder.read()).searched(folder.trials().values())
+        check_joins(recipe.tune.scheduler, trials, again(folder))
+        check_new(point, trials)
+        if any(request and request.add == values for _, request in requests(folder)):
+            raise GanflowError(f"{folder.sweep} was asked already to try these values")
         ask(folder, add=values)
         say(f"{folder.sweep} will try it next")
         return 0
     with locked(folder):
         table = TrialTable(folder, {}, [], folder.mended(), repeats=Repeats.of(folder.read()))
-        number = Control(table, space, recipe.tune.seed, space.count(recipe.tune)).add(values)
+        number = Control(table, space, recipe.tune).add(values)
     say(f"trial {number} of {folder.sweep} is added; try it with: ganflow tune --resume {folder.reference()}")
     return 0
 
@@ -154,13 +160,14 @@ def _runs(folder: SweepFolder) -> bool:
 
 
 def find(name: str, root: Path) -> SweepFolder:
-    """The sweep of this name, or in this folder.
+    """The sweep of this name, or in this folder; "latest": the one that was begun last.
 
     Raises:
         GanflowError: there is none.
     """
-    found = find_sweep(name, root)
+    found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
     if found is not None:
+        check(found)
         return SweepFolder(found.path)
     if (root / name / "trials.jsonl").exists():
         SweepFolder(root / name).read()
@@ -170,19 +177,6 @@ def find(name: str, root: Path) -> SweepFolder:
     close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
     hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
     raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
-
-
-def current_trials(folder: SweepFolder) -> list[TrialRecord]:
-    """The trials; those that are not over with what their journals say since their last record."""
-    runs, record = list(folder.trials().values()), folder.read()
-    metric = record.metric
-    for trial in runs:
-        for entry in () if trial.over else filter(None, last_entries(folder.trial(trial.number))):
-            trial.round = max(trial.round, entry.round)
-            if entry.round > folder.since(trial):
-                trial.score = entry.values.get(metric, trial.score)
-                trial.scores |= {name: entry.values[name] for name in record.objectives if name in entry.values}
-    return Repeats.of(record).trials(runs)
 
 
 def files(folder: SweepFolder) -> list[Path]:
@@ -207,7 +201,10 @@ def table(sweeps: list[dict[str, Any]]) -> Iterator[str]:
 def _best(sweep: dict[str, Any]) -> str:
     if sweep["front"]:
         return f"front of {len(sweep['front'])}"
-    return f"{number(best['score'])} (trial {best['trial']})" if (best := sweep["best"]) else ""
+    if not (best := sweep["best"]):
+        return ""
+    of = f" {best['trained']}" if best.get("trained") in ("packed", "confirmed") else ""
+    return f"{number(best['score'])}{of} (trial {best['trial']})"
 
 
 def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialRecord]) -> Iterator[str]:
@@ -215,7 +212,8 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     record = folder.read()
     yield f"{sweep['name']}  {sweep['id']}  {sweep['status']}"
     yield row("folder", shown_path(folder.path))
-    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {counted(trials, sweep['trials'])}")
+    states = ", ".join(filter(None, [counted(trials, sweep["trials"]), confirmed(trials)]))
+    yield row("trials", f"{sweep['over']} of {sweep['trials'] or '?'} are over: {states}")
     if sweep["metric"]:
         if record.objectives:
             yield row("metrics", describe(record.objectives))
@@ -237,8 +235,7 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
             yield row("run one", f"ganflow run {shown_path(one)}")
     elif not record.objectives and (best := best_of(trials, sweep["mode"])):
         config = config_line(best.config, list(best.config), 60)
-        packed = f" ({number(best.packed)} when it was packed)" if best.packed is not None else ""
-        yield row("best", f"trial {best.number} with {number(best.score)}{packed}: {config}")
+        yield row("best", f"{best_words(trials, sweep['mode'])}: {config}")
         if folder.best.exists():
             yield row("run it", f"ganflow run {shown_path(folder.best)}")
     elif not record.objectives and (first := leading(trials, sweep["mode"])):
@@ -246,10 +243,15 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
         yield row("leading", f"{leader(first, sweep['metric'], sweep['rounds'] or 0)}: {config} (no trial is finished yet)")
     for alarm in sweep["alarms"]:
         yield row("alarm", f"seed {alarm['seed']}, round {alarm['round']}: {alarm['text']}")
-    if sweep["status"] in ("interrupted", "killed", "failed"):
-        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}")
-    if left := files(folder):
-        names = dict.fromkeys("pareto/" if path.parent == folder.pareto else str(path.relative_to(folder.path)) for path in left)
+    ended = record.ended if sweep["status"] == "stopped" else None
+    if ended:
+        yield row("stopped", f"{ended['why']}; {left(trials, sweep['trials'])}")
+    if ended or sweep["status"] in ("interrupted", "killed", "failed"):
+        more = f" {ended['more']}" if ended else ""
+        yield row("go on", f"ganflow {'run' if record.seeds else 'tune'} --resume {folder.reference()}{more}")
+    if written := files(folder):
+        paths = ("pareto/" if path.parent == folder.pareto else str(path.relative_to(folder.path)) for path in written)
+        names = dict.fromkeys(paths)
         yield row("files", f"in {shown_path(folder.path)}/: {', '.join(names)}")
     if trials:
         yield ""

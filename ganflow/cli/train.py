@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import alarm_lines, columns, spread_cells
-from ganflow.printing import say
+from ganflow.printing import plural, say
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -182,8 +182,9 @@ def tune_command(args: argparse.Namespace) -> int:
         raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
     from ganflow.cluster.address import parse_address
-    from ganflow.sweeps.records import front_of
-    from ganflow.sweeps.table import front_numbers, lines
+    from ganflow.sweeps.ranking import front_of
+    from ganflow.sweeps.repeats import current
+    from ganflow.sweeps.table import front_numbers, left, lines, over
     from ganflow.tune import driver
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
     from ganflow.tune.warm_start import earlier_trials
@@ -194,7 +195,7 @@ def tune_command(args: argparse.Namespace) -> int:
         known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
         from ganflow.tune.preflight import rehearse
 
-        for note in rehearse(plan, args.runs, address):
+        for note in rehearse(plan, args.runs, address, args.name):
             if not args.quiet:
                 say(note, err=True)
         return _dry_run(plan, known, used)
@@ -210,7 +211,7 @@ def tune_command(args: argparse.Namespace) -> int:
         folder = find(args.resume, args.runs)
         for change in amend(folder, overrides) if overrides else ():
             say(change, err=True)
-        plan = make_plan(folder.recipe)
+        plan = make_plan(folder.recipe, new=False)
     else:
         assert name is not None
         plan = make_plan(name, overrides)
@@ -237,7 +238,7 @@ def tune_command(args: argparse.Namespace) -> int:
     if outcome.status == "interrupted":
         say(f"stopped; go on with: {again}")
         return 128 + outcome.signal
-    trials = plan.repeats.trials(folder.trials().values())
+    trials, total = current(folder, running=False), folder.read().trials or 0
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
         say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, 20, plan.objectives))
@@ -245,9 +246,9 @@ def tune_command(args: argparse.Namespace) -> int:
     front = front_of(trials, plan.objectives)
     if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
         best = f"; the Pareto front has {front_numbers(front)}; train one of them in full, e.g.: ganflow run {shown_path(one)}"
-    say(f"{shown}: {sum(t.over for t in trials)} trials are over{best}")
+    say(f"{shown}: {over(trials)} of {plural(max(total, len(trials)), 'trial')} are over{best}")
     if outcome.spent:
-        say(f"{outcome.spent}; go on with more: {again} {outcome.spent.more}")
+        say(f"{outcome.spent}; {left(trials, total)}; go on with more: {again} {outcome.spent.more}")
     if outcome.failed:
         say(f"{outcome.failed} trial{'s' if outcome.failed > 1 else ''} failed; see: ganflow sweeps show {folder.reference()}")
         if outcome.retriable:

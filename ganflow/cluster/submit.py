@@ -165,14 +165,7 @@ def submit(
     Raises:
         GanflowError: nobody answers (within 5 seconds), the token is wrong, or there is no such folder as `runs` must be.
     """
-    if not Path(runs).is_absolute():
-        raise GanflowError(
-            f"a job needs the folder for its runs as the cluster's nodes see it: --runs /an/absolute/path on storage that all of "
-            f"them mount, not {str(runs)!r}"
-        )
-    if recipe and (uri := tracking_uri(recipe)):
-        check_address(uri)
-    check_dashboard(address.text)
+    check_job(address, recipe, runs)
     options = ["--resume", resume] if resume else [RECIPE, *(["--name", name] if name else [])]
     options += [*more, "--address", "auto", "--runs", str(runs), *(["-q"] if quiet else [])]
     command = ["python", "-P", "-m", "ganflow", "tune", *options]
@@ -191,6 +184,22 @@ def submit(
             raise GanflowError(f"{address} does not take the job: {_gist(str(error))}") from error
     say(f"{job} runs on {address}")
     return follow(client, job, address.text, say)
+
+
+def check_job(address: Address, recipe: Recipe | None, runs: str | Path) -> None:
+    """Check what can be found out before a job is sent.
+
+    Raises:
+        GanflowError: as `submit`.
+    """
+    if not Path(runs).is_absolute():
+        raise GanflowError(
+            f"a job needs the folder for its runs as the cluster's nodes see it: --runs /an/absolute/path on storage that all of "
+            f"them mount, not {str(runs)!r}"
+        )
+    if recipe and (uri := tracking_uri(recipe)):
+        check_address(uri)
+    check_dashboard(address.text)
 
 
 def runtime_env(recipe: Recipe | None, folder: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganflow.contract.examples import Examples, StoredExamples, bytes_in_memory, pieces
+
 
 class Prior(ABC):
     """A distribution over z.
@@ -101,7 +103,8 @@ class Data(ABC):
         name: short, for logs: "digits".
         fields: what a batch holds, by name. The unconditional field is called "real".
         size: the number of training examples; None where it is unknown.
-        held_out: examples never trained on, one CPU tensor (n, *shape) per field; may be empty.
+        held_out: examples never trained on, (n, *shape) per field: CPU tensors, or what is decoded when it is asked for
+            (`examples[:8]` is a tensor, `examples[:]` all of them); may be empty.
         aligned: whether the i-th held-out examples of all fields belong together, so that they can be compared.
         source: where the examples come from, for the record: a path, or "scikit-learn".
         skipped: files that were left out because they cannot be read, as far as they are known by now.
@@ -110,7 +113,7 @@ class Data(ABC):
     name: str
     fields: dict[str, Field]
     size: int | None
-    held_out: dict[str, Tensor]
+    held_out: Mapping[str, Examples]
     aligned: bool = True
     source: str = ""
     skipped: Sequence[str] = ()
@@ -124,6 +127,11 @@ class Data(ABC):
     def main(self) -> Field:
         """The first field: "real" where there is no other."""
         return next(iter(self.fields.values()))
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of memory that the examples keep as long as the data are used, those of mapped files included."""
+        return bytes_in_memory(self.held_out)
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -150,7 +158,8 @@ class TensorData(Data):
 
     Args:
         name: for logs.
-        train: one tensor (n, *shape) per field, int64 (n,) for classes, else float; all with the same n, where they are paired.
+        train: (n, *shape) per field, int64 (n,) for classes, else float; all with the same n, where they are paired. Each is a
+            tensor, or `StoredExamples`: rows of one that stays in its type, or in its file.
         held_out: the same fields, not trained on.
         ranges: (low, high) per field; image fields (3 dimensions) default to (-1, 1), others to unbounded.
         source: where they come from.
@@ -163,43 +172,50 @@ class TensorData(Data):
     """
 
     size: int
+    held_out: dict[str, Examples]
 
     def __init__(
         self,
         name: str,
-        train: Mapping[str, Tensor],
-        held_out: Mapping[str, Tensor] | None = None,
+        train: Mapping[str, Tensor | StoredExamples],
+        held_out: Mapping[str, Examples] | None = None,
         ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
         source: str = "",
         paired: bool = True,
         classes: Mapping[str, Sequence[str]] | None = None,
         derived: Collection[str] = (),
     ) -> None:
-        self.name, self.train, self.held_out, self.source = name, dict(train), dict(held_out or {}), source
+        self.name, self.source = name, source
+        self.train: dict[str, Tensor | StoredExamples] = dict(train)
+        self.held_out = dict(held_out or {})
         self.paired, self._derived = paired, frozenset(derived)
         sizes = {len(t) for t in self.train.values()}
         if paired and len(sizes) != 1:
             raise ValueError(f"fields of {name} differ in length: { {k: len(t) for k, t in self.train.items()} }")
         self.size = max(sizes) if min(sizes) else 0
         self.fields = {
-            field: Field(tuple(t.shape[1:]), *((ranges or {}).get(field) or (IMAGE_RANGE if t.dim() == 4 else (None, None))))
+            field: Field(tuple(t.shape[1:]), *((ranges or {}).get(field) or (IMAGE_RANGE if len(t.shape) == 4 else (None, None))))
             for field, t in self.train.items()
         }
         for field, names in (classes or {}).items():
             for part in (self.train, self.held_out):
-                labels = part.get(field)
-                if labels is not None and not (
-                    labels.dtype == torch.int64 and labels.dim() == 1 and ((labels >= 0) & (labels < len(names))).all()
-                ):
+                if field not in part:
+                    continue
+                labels = part[field][:]
+                if not (labels.dtype == torch.int64 and labels.dim() == 1 and ((labels >= 0) & (labels < len(names))).all()):
                     raise ValueError(f"field {field} of {name} is not int64 of shape (n,) between 0 and {len(names) - 1}")
-            self.fields[field] = class_field(names, self.train[field])
+            self.fields[field] = class_field(names, self.train[field][:])
+
+    @property
+    def resident_bytes(self) -> int:
+        return bytes_in_memory(self.train, self.held_out)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for name in sorted(self.train.keys() - self._derived):
-            t = self.train[name].contiguous()
-            digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
-            digest.update(t.view(torch.uint8).numpy().data)
+            digest.update(f"{name}{tuple(self.train[name].shape)}{self.train[name][:1].dtype}".encode())
+            for piece in pieces(self.train[name]):
+                digest.update(piece.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
 

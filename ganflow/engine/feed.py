@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from ganflow.contract.data import Data, IterableData, StreamData, TensorData
+from ganflow.contract.examples import StoredExamples
+from ganflow.engine.permutation import Permutation
 from ganflow.errors import GanflowError
-from ganflow.machine import cores
+from ganflow.machine import readers
 
 Item = Mapping[str, Tensor]
 
@@ -142,8 +144,13 @@ class ResidentFeed(Feed):
         self._permuted = {name for name, field in self.fields.items() if self.channels_last and field.is_image}
         self._sizes = {name: len(tensor) for name, tensor in data.train.items()}
         self._tensors: dict[str, Tensor] = {}
+        self._stored: dict[str, StoredExamples] = {}
         for name in self.fields:
-            moved = data.train[name].to(self.device, self.dtype if data.train[name].is_floating_point() else None)
+            train = data.train[name]
+            if isinstance(train, StoredExamples):
+                self._stored[name] = train.to(self.device) if self._has_room(train.stored) else train
+                continue
+            moved = train.to(self.device, self.dtype if train.is_floating_point() else None)
             # Stored with channels last as its last dimension: rows are picked whole, and a view turns them round.
             self._tensors[name] = (moved.permute(0, 2, 3, 1) if name in self._permuted else moved).contiguous()
 
@@ -152,11 +159,26 @@ class ResidentFeed(Feed):
         shared = self._rows(k, self._size) if self._paired else None
         for name, size in self._sizes.items():
             rows = self._rows(k, size) if shared is None else shared  # of fields that are not drawn, too: for the rest's sake
+            if (stored := self._stored.get(name)) is not None:
+                batches[name] = self._made(stored, rows, k)
             if (tensor := self._tensors.get(name)) is None:
                 continue
             picked = tensor.index_select(0, rows).view(k, len(rows) // k, *tensor.shape[1:])
             batches[name] = picked.permute(0, 1, 4, 2, 3) if name in self._permuted else picked
         return batches
+
+    def _made(self, stored: StoredExamples, rows: Tensor, k: int) -> Tensor:
+        """k batches of examples that stay in their type until they are drawn."""
+        made = stored.read(rows)
+        made = made.to(self.device, self.dtype if made.is_floating_point() else None)
+        if self.channels_last and made.dim() == 4:
+            made = made.contiguous(memory_format=torch.channels_last)
+        return made.view(k, len(rows) // k, *made.shape[1:])
+
+    def _has_room(self, stored: Tensor) -> bool:
+        """True where a GPU has room for a tensor twice; for others rows are picked on the CPU. What is on the CPU stays where it
+        is, in a file if it is mapped from one."""
+        return self.device.type == "cuda" and 2 * stored.nbytes <= torch.cuda.mem_get_info(self.device)[0]
 
     def reseed(self, seed: int) -> None:
         super().reseed(seed)
@@ -225,6 +247,7 @@ class IterableFeed(Feed):
 
 
 _AHEAD_BYTES = 2**28  # what items loaded in advance may take
+_BLOCK = 4096  # positions of an epoch whose examples are worked out at once
 
 
 class StreamFeed(Feed):
@@ -238,17 +261,17 @@ class StreamFeed(Feed):
     by another one of this worker's, not by the row's next.
 
     Args:
-        threads: how many load; by default one per core that this process may use, eight at most.
+        threads: how many load; by default one per core that this process may use, 16 at most.
     """
 
     def __init__(self, data: StreamData, *arguments: Any, threads: int | None = None, **named: Any) -> None:
         super().__init__(data, *arguments, **named)
         self._data = data
-        self._pool = ThreadPoolExecutor(threads or min(8, cores()), thread_name_prefix="ganflow-data")
+        self._pool = ThreadPoolExecutor(threads or readers(), thread_name_prefix="ganflow-data")
         self._position = self._began = 0  # of the next item to be drawn, and of a draw's first
         # (example, its item; None for another worker's) at _position, _position + 1, …
         self._ahead: deque[tuple[int, Future[Any] | None]] = deque()
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
+        self._epoch, self._permutation, self._block = -1, Permutation(0, torch.Generator()), (0, torch.empty(0))
         self._left_out: set[int] = set()  # examples that could not be loaded
         item_bytes = sum(field.blank(1).nbytes for field in data.fields.values())
         self._most_ahead = max(self.batch_size, _AHEAD_BYTES // max(item_bytes, 1))
@@ -281,8 +304,11 @@ class StreamFeed(Feed):
             epoch, row = divmod(position, self._data.size)
             if epoch != self._epoch:
                 self._epoch = epoch
-                self._permutation = torch.randperm(self._data.size, generator=keyed_generator(self.seed, epoch))
-            index, future = int(self._permutation[row]), None
+                self._permutation = Permutation(self._data.size, keyed_generator(self.seed, epoch))
+                self._block = (row, torch.empty(0))
+            if not self._block[0] <= row < self._block[0] + len(self._block[1]):
+                self._block = (row, self._permutation.part(row, row + _BLOCK))
+            index, future = int(self._block[1][row - self._block[0]]), None
             if (position - self._began) % self.batch_size in self._mine:
                 future = self._pool.submit(self._data.load, index, keyed_generator(self.seed, epoch, index))
             self._ahead.append((index, future))

@@ -20,6 +20,7 @@ class Measured:
 
     Attributes:
         goal: "min" where lower is better, or "max"; None where that is not known.
+        trainings: with several seeds, whose mean the score is; its error is then over these, else of the measurement alone.
     """
 
     score: Score
@@ -27,6 +28,7 @@ class Measured:
     round: int
     time: float
     goal: Goal | None = None
+    trainings: int = 1
 
     def is_like(self, other: Measured) -> bool:
         """Tell whether the two are the same score by the same protocol."""
@@ -149,6 +151,8 @@ class Difference:
         value: of the difference; not finite where a score is not.
         error: its standard error, √(a² + b²) of the scores' errors a and b; None where one is not known.
         words: what the two are, where there are more: ("best", "worst").
+        repeated: both are means over several trainings, so that the error has the noise of training in it. That of a single
+            training is the measurement's alone: another seed would have another score.
     """
 
     of: int
@@ -156,16 +160,23 @@ class Difference:
     value: float
     error: float | None
     words: tuple[str, str] | None = None
+    repeated: bool = False
 
     @property
     def within_noise(self) -> bool | None:
-        """Tell whether it is at most two standard errors; None where those are not known."""
+        """Tell whether it is at most two standard errors; None where that is not known: errors are missing, or it is more than
+        the measurement's, and the noise of training is not known."""
+        within = self._within()
+        return within if within or self.repeated else None
+
+    def _within(self) -> bool | None:
         if self.error is None or not math.isfinite(self.error) or not math.isfinite(self.value):
             return None
         return abs(self.value) <= 2 * self.error
 
     def described(self, names: Sequence[str]) -> str:
-        """In words: "+0.12 ± 0.05, beyond noise", "best wide, worst small: 0.02 ± 0.05, within noise".
+        """In words: "+0.12 ± 0.05, beyond noise", "best wide, worst small: 0.02 ± 0.05, within noise"; of single trainings
+        "+0.12 ± 0.05 of measurement, noise of training not known".
 
         Args:
             names: of the runs.
@@ -174,9 +185,12 @@ class Difference:
         if not math.isfinite(self.value):
             return "not finite"
         figure = named + (f"{abs(self.value):.3g}" if self.words else f"{self.value:+.3g}")
-        if self.error is None or self.within_noise is None:
+        within = self._within()
+        if self.error is None or within is None:
             return f"{figure}, noise not known"
-        return f"{figure} ± {self.error:.2g}, {'within' if self.within_noise else 'beyond'} noise"
+        if within or self.repeated:
+            return f"{figure} ± {self.error:.2g}, {'within' if within else 'beyond'} noise"
+        return f"{figure} ± {self.error:.2g} of measurement, noise of training not known"
 
 
 def difference(row: Row) -> Difference | None:
@@ -194,4 +208,5 @@ def difference(row: Row) -> Difference | None:
     sound = all(math.isfinite(m.score.value) for _, m in some)
     a, b = one.score.error, other.score.error
     error = None if a is None or b is None else math.hypot(a, b)
-    return Difference(of, less, other.score.value - one.score.value if sound else math.nan, error, words)
+    repeated = min(one.trainings, other.trainings) > 1
+    return Difference(of, less, other.score.value - one.score.value if sound else math.nan, error, words, repeated)

@@ -83,12 +83,14 @@ class Alarm:
         sign: its name, and where it was seen, if there are several such places.
         value: the number by which it was seen.
         text: one line: the sign, the number, and what people do about it.
+        final: see `Sign`.
     """
 
     sign: str
     round: int
     value: float
     text: str
+    final: bool = False
 
     def record(self) -> dict[str, Any]:
         """Values for the run's record."""
@@ -109,6 +111,8 @@ class Sign:
         begins, lasts: shares of the rounds: not judged before, and for how long it must be seen.
         sure: with a value under this one that falls, it need not last.
         checks: at which it must be seen.
+        final: it is of numbers with which nothing more is learnt: they exploded, or no gradient is left. From signs of what is
+            generated, and of what the critic makes of it, trainings recover: see docs/health.md.
     """
 
     name: str
@@ -117,6 +121,7 @@ class Sign:
     lasts: float = 0.0
     sure: float = -math.inf
     checks: int = IN_SUCCESSION
+    final: bool = False
 
 
 def _collapse(vitals: Vitals) -> Iterator[Seen]:
@@ -202,15 +207,15 @@ def _huge(vitals: Vitals) -> Iterator[Seen]:
 
 
 SIGNS = (
-    Sign("scores exploded", _huge),
-    Sign("gradient exploded", _exploded),
-    Sign("clip saturation", _clipped),
+    Sign("scores exploded", _huge, final=True),
+    Sign("gradient exploded", _exploded, final=True),
+    Sign("clip saturation", _clipped, final=True),
     Sign("collapse", _collapse, BEGINS),
     Sign("modes dropped", _dropped, checks=1),
     Sign("blank pictures", _blank, BEGINS),
     Sign("z ignored", _ignored, BEGINS),
     Sign("critic saturated", _saturated, lasts=LASTS, sure=SURE),
-    Sign("gradient vanished", _vanished),
+    Sign("gradient vanished", _vanished, final=True),
     Sign("critic under-trained", _chance, BEGINS, LASTS),
 )
 
@@ -311,7 +316,7 @@ class Health:
                 if course.lasted(vitals.round, sign, self.rounds) and not course.alarmed:
                     course.alarmed = True
                     advice = advise(sign.name, self.setup, where)
-                    found.append(Alarm(key, vitals.round, value, f"{key}: {words}; what helps: {advice}"))
+                    found.append(Alarm(key, vitals.round, value, f"{key}: {words}; what helps: {advice}", sign.final))
         return found
 
     def _with_history(self, vitals: Vitals) -> Vitals:

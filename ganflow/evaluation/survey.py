@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from ganflow.contract.data import Data, Field, IterableData, StreamData, TensorData
 from ganflow.errors import GanflowError
+from ganflow.machine import in_threads
 
 EXAMINED = 32
 """Examples that are looked at before a run begins."""
@@ -79,9 +78,8 @@ def survey(data: Data, most: int = EXAMINED, *, iterate: bool = False) -> dict[s
 def _loaded(data: Data, most: int) -> list[Mapping[str, Tensor]]:
     """Examples of a stream, by several threads: most are decoded."""
     assert isinstance(data, StreamData)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        rows = pool.map(lambda index: data.load(index, torch.Generator().manual_seed(index)), _spread(data.size, most).tolist())
-        return [row for row in rows if row is not None]
+    rows = in_threads(lambda index: data.load(index, torch.Generator().manual_seed(index)), _spread(data.size, most).tolist())
+    return [row for row in rows if row is not None]
 
 
 def _spread(size: int, most: int) -> Tensor:

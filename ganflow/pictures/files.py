@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -122,13 +123,14 @@ class UnknownRange(ValueError):
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file with Pillow, as it is. A named pipe or a device is not waited for.
+def open_image(path: Path | bytes) -> Iterator[Image.Image]:
+    """Open an image file, or the bytes of one, with Pillow, as it is. A named pipe or a device is not waited for.
 
     Raises:
         one of IMAGE_ERRORS: it is no image, a damaged one, or no regular file.
     """
-    with open_regular(path) as file, Image.open(file) as image:
+    opened: BinaryIO = BytesIO(path) if isinstance(path, bytes) else open_regular(path)
+    with opened as file, Image.open(file) as image:
         yield image
 
 

@@ -108,13 +108,16 @@ def real_examples(data: Data | None) -> Points | None:
         return _array(data.held_out[field][:KNOWN])
     if not isinstance(data, (TensorData, StreamData)):
         return None
-    chosen = np.random.default_rng(0).permutation(data.size)[:KNOWN]
-    if isinstance(data, TensorData):
-        return _array(data.train[field][chosen.tolist()])
     import torch
 
+    from ganflow.engine.permutation import LISTED, shuffled
+
+    listed = data.size <= LISTED
+    chosen = np.random.default_rng(0).permutation(data.size)[:KNOWN].tolist() if listed else shuffled(data.size, KNOWN).tolist()
+    if isinstance(data, TensorData):
+        return _array(data.train[field][chosen])
     rng = torch.Generator().manual_seed(0)
-    loaded = [data.load(int(i), rng) for i in chosen[:500]]
+    loaded = [data.load(i, rng) for i in chosen[:500]]
     return _array(torch.stack([item[field] for item in loaded if item is not None]))
 
 

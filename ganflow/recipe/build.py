@@ -12,8 +12,8 @@ from ganflow.plugins import Catalogue, Chosen, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.values import References, convert, longest_key, no_yaml, refers
-from ganflow.recipe.yaml import Node, Problems, Refused, join, lines, node_of, shown
+from ganflow.recipe.values import References, can_unset, convert, longest_key, no_yaml, refers
+from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, lines, node_of, shown
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
@@ -201,7 +201,10 @@ class RecipeBuilder:
     def _fill_in(self, node: Node, settings: type, path: str, depth: int, within: Mapping[str, Any] = _NONE) -> None:
         """Fill in the defaults of absent keys, where `within` the component's, and find the components that go into keys."""
         for key in keys(settings):
-            role = key.notes.role
+            role, there = key.notes.role, node.value.get(key.name)
+            if there is not None and there.typed and there.value is None and there.line == COMMAND_LINE and can_unset(key):
+                there.typed.unset = True
+                del node.value[key.name]
             if key.name not in node.value and not key.required:
                 default = key.default_in(self.version, within)
                 from_class = default is key.default  # which the settings class fills in by itself

@@ -5,6 +5,7 @@
     critic={use: mlp, width: 64}           replace a whole section
     +modifiers={use: ema}  +metrics=swd  +trackers=tensorboard    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
+    tune.pack=null                         a key that cannot be null has its default again
     tune.space.optimizer.lr={…}            the domain of optimizer.lr
 
 A value is text as it was typed (data.path=photos #1), unless it is in quotes, or is a YAML mapping, list, number, boolean or
@@ -23,7 +24,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +37,15 @@ from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, 
 
 _QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
+_ENTRIES = ("space", "budget", "stop", "resources")  # mappings in tune: null is none of their values, and takes an entry out
 _WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
 
 
 @dataclass
 class Override:
-    """One `key=value`, `+key=value` or `~key`."""
+    """One `key=value`, `+key=value` or `~key`; `text` as it was typed."""
 
+    text: str
     sign: str
     path: str
     steps: list[str | int]
@@ -67,22 +70,29 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [a for a in arguments if not is_override(a)], [a for a in arguments if is_override(a)]
 
 
-def assignments(arguments: Sequence[str]) -> dict[str, Any]:
-    """The values of `key=value` arguments, by their keys as they are written.
+def assignments(arguments: Sequence[str], fits: Callable[[str, Any], bool] = lambda key, value: True) -> dict[str, Any]:
+    """The values of `key=value` arguments, by their keys in their one form.
+
+    Args:
+        fits: returns true if a key can have a value: 2024 is text where the key takes that and no number.
 
     Raises:
         RecipeError: one is not of that form, or its value is not YAML.
     """
     problems = Problems("")
-    parsed = [override for text in arguments if (override := _parse(text, problems, COMMAND_LINE))]
-    for override in parsed:
+    understood = [override for text in arguments if (override := _parse(text, problems, COMMAND_LINE))]
+    for override in understood:
         if override.sign:
             problems.add(COMMAND_LINE, f"{shown(override.sign + override.path)} is not key=value")
         for trouble in override.value.trouble:
             problems.add(COMMAND_LINE, trouble)
     if problems:
         raise RecipeError(problems)
-    return {override.path: override.value.plain() for override in parsed}
+    found: dict[str, Any] = {}
+    for override in understood:
+        key, value, typed = functools.reduce(join, override.steps, ""), override.value.plain(), override.value.typed
+        found[key] = typed.text if typed is not None and not fits(key, value) and fits(key, typed.text) else value
+    return found
 
 
 def apply(
@@ -98,8 +108,8 @@ def apply(
         lines: of overrides that are not of the command line.
         catalogue: what is installed, if not everything that `load_catalogue` finds.
     """
-    parsed = [override for text in overrides if (override := _parse(text, problems, (lines or {}).get(text, COMMAND_LINE)))]
-    for override in sorted(parsed, key=lambda o: o.rank):
+    understood = [each for text in overrides if (each := _parse(text, problems, (lines or {}).get(text, COMMAND_LINE)))]
+    for override in sorted(understood, key=lambda o: o.rank):
         try:
             for path in _targets(root, override, catalogue):
                 _change(root, override, path)
@@ -118,7 +128,14 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
         return None
     if found[:2] == ["tune", "space"] and len(found) > 2:
         found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
-    return Override(form["sign"], form["path"], found, value)
+    entry = len(found) > 2 and found[0] == "tune" and found[1] in _ENTRIES
+    removed = entry and not form["sign"] and value.typed is not None and value.value is None
+    return Override(text, "~" if removed else form["sign"], form["path"], found, value)
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """The overrides that can be understood."""
+    return [override for text in overrides if (override := _parse(text, Problems(""), COMMAND_LINE))]
 
 
 def _value(text: str, problems: Problems, path: str, line: int) -> Node | None:
@@ -136,7 +153,7 @@ def _value(text: str, problems: Problems, path: str, line: int) -> Node | None:
         return node
     if not isinstance(node.value, (dict, list)) and isinstance(scalar(text.strip()), str):  # a YAML comment would be cut off
         return Node(text, line, text)
-    node.typed = Typed(text) if text.strip() else None
+    node.typed = Typed(text)
     return node
 
 
@@ -144,6 +161,8 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
     """The paths that are meant: those of each part, where the recipe has one section for each and the path names none. A part
     that is not there is made: like what is above it, where a key of it is set."""
     section, *rest = override.steps
+    if override.steps[:2] == ["tune", "space"] and len(override.steps) == 3:
+        return [_in_space(root, override.steps)]
     node = root.value.get(section)
     keys = node.section() if node and section in PER_PART and rest else None
     if keys is None:
@@ -172,6 +191,19 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
             keys[part] = copy.deepcopy(above) if above and key and key != ["use"] else Node(None, COMMAND_LINE)
         left = key
     return [[section, *([part] if part else []), *left]]
+
+
+def _in_space(root: Node, path: list[str | int]) -> list[str | int]:
+    """The path of a key of the space, which may be written in sections, as the recipe's keys are."""
+    found, rest, node = path[:2], steps(str(path[2])) or [], root
+    for step in map(str, found):
+        node = node.value[step] if isinstance(node.value, dict) and step in node.value else Node(None, COMMAND_LINE)
+    while rest:
+        name, rest = longest_key(node.value, rest) if isinstance(node.value, dict) else ("", rest)
+        if not name:
+            return path
+        found, node = [*found, name], node.value[name]
+    return found
 
 
 def _has_key(node: Node, role: str, name: str | int, catalogue: Catalogue | None) -> bool:
@@ -217,6 +249,8 @@ def _change(root: Node, override: Override, path: list[str | int]) -> None:
             raise Refused(f"~{last}: every recipe needs {last}")
         _child(parent, last, above, create)
         del parent.value[last if isinstance(parent.value, list) else str(last)]
+        if path[:2] == ["tune", "space"] and len(path) > 3 and not parent.value:  # an empty section would be no domain
+            _change(root, override, path[:-1])
     if path == ["critic"] and not _has_critic(root):
         for section in PER_PART:
             keys = root.value[section].value if section in root.value else None

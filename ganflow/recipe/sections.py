@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ganflow.addresses import password_problem
 from ganflow.contract.settings import key, part, settings
-from ganflow.errors import SettingsError
+from ganflow.errors import SettingsError, did_you_mean
 
 PLAYERS = ("generator", "critic")
 ONE = ("data", "prior", "generator", "critic", "loss")  # sections with one component, whose role is the section's name
@@ -103,7 +103,8 @@ class Train:
     on_alarm: Literal["auto", "warn", "stop", "never"] = key(
         "auto",
         "what happens when training shows a sign of ill health (collapse, a saturated critic, …): warn: a line; stop: the end "
-        "of the run, with a checkpoint; never: it is not watched; auto: warn, in a sweep stop",
+        "of the run, with a checkpoint; never: it is not watched; auto: warn; in a sweep stop at those after which nothing more "
+        "is learnt",
     )
     best: str | None = key(
         None, "score by which the best checkpoint is chosen, or a metric, whose first score is meant; not given: the first metric"
@@ -210,7 +211,8 @@ class Tune:
             text = f"{self.search} is not supported: {UNSUPPORTED[self.search]}; use {', '.join(SEARCHERS)}"
             problems.append(("search", text))
         elif self.search not in SEARCHERS:
-            problems.append(("search", f"unknown searcher {self.search[:50]!r} (searchers: {', '.join(SEARCHERS)})"))
+            close = did_you_mean(self.search, SEARCHERS)
+            problems.append(("search", f"unknown searcher {self.search[:50]!r}{close} (searchers: {', '.join(SEARCHERS)})"))
         unknown = [name for name in self.resources if name not in ("cpus", "gpus")]
         if unknown:
             problems.append(("resources", f"unknown key {unknown[0]!r} in tune.resources (keys: cpus, gpus)"))
@@ -231,7 +233,8 @@ class Tune:
             rule = f"tune.concurrency is {self.concurrency}; use as many, or less in a pack"
             problems.append(("pack", f"{self.pack} trials train together, and {rule}"))
         if self.confirmed > 1 and self.pack == 1:
-            text = "trials that are not packed have the scores that they have by themselves; leave it out, or set tune.pack"
+            how = f"{_without('confirm')}, or set tune.pack"
+            text = f"trials that are not packed have the scores that they have by themselves; {how}"
             problems.append(("confirm", text))
         if self.pack > 1 and self.executor is not None:
             problems.append(("pack", "an executor decides by itself what trains together; remove one of the two"))
@@ -282,7 +285,7 @@ class Tune:
         if several and self.scheduler == "pbt":
             problems.append(("seeds", "pbt copies one trial's weights to another, which a mean over seeds has none of; use 1"))
         if self.quantile is not None and not several:
-            problems.append(("quantile", "it is one of several seeds' scores; set tune.seeds, or leave it out"))
+            problems.append(("quantile", f"it is one of several seeds' scores; set tune.seeds, or {_without('quantile')}"))
         if several and self.scheduler != "none" and self.resources.get("gpus", 0) > 1:
             text = f"with {self.scheduler} a trial's seeds train in one process; give it one GPU, or use scheduler: none"
             problems.append(("seeds", text))
@@ -305,8 +308,8 @@ class Tune:
             yield "search", f"{text}; use {', '.join(s for s in SEARCHERS if s not in (*BY_ONE, 'optuna'))}, or one metric"
         if self.population_size == 1:
             yield "population_size", "a generation has two trials or more; 0 chooses"
-        if self.population_size and self.search != "nsga2":
-            yield "population_size", f"{self.search} has no generations; leave it out, or use search: nsga2"
+        if self.population_size and self.search in SEARCHERS and self.search != "nsga2":
+            yield "population_size", f"{self.search} has no generations; {_without('population_size')}, or use search: nsga2"
 
     def _budget_problems(self, gpus: float) -> Iterator[str]:
         for name, limit in self.budget.items():
@@ -315,4 +318,10 @@ class Tune:
             elif not limit > 0 or (name == "failures" and limit != int(limit)):
                 yield f"{limit:g} {name} are no budget; use a {'whole ' if name == 'failures' else ''}number above 0"
         if "gpu_hours" in self.budget and not gpus:
-            yield "gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or use hours"
+            how = f"set tune.resources.gpus, or {_without('budget.gpu_hours')} and use hours"
+            yield f"gpu_hours are not used by trials without a GPU; {how}"
+
+
+def _without(name: str) -> str:
+    """Advice that works in a file and on the command line."""
+    return f"leave it out (tune.{name}=null)"

@@ -53,7 +53,7 @@ def convert(settings: type, key: Key, node: Node) -> Any:
     """
     if any("${" in text for text in _texts(node)):
         raise Refused("a value cannot contain '${' as plain text")
-    typed = [one.typed for one in _all(node) if one.typed is not None and "${" not in one.typed.text]
+    typed = [one.typed for one in _all(node) if one.typed is not None and one.typed.text.strip() and "${" not in one.typed.text]
     for meant in (False, True) if typed else (False,):
         for one in typed:
             one.meant = meant
@@ -153,6 +153,13 @@ def _items(types_: tuple[Any, ...]) -> str:
         return ", ".join(map(str, get_args(types_[0])))
     named = {_SEVERAL.get(type_) for type_ in types_}
     return named.pop() or "values" if len(named) == 1 else "values"
+
+
+def can_unset(key: Key) -> bool:
+    """Return whether null, on the command line, gives a key its default: it has one, and can be neither null nor text."""
+    if key.notes.role or key.required:
+        return not key.required and key.default is not None
+    return not any(type_ in (str, type(None), Any) for type_ in _alternatives(key.type))
 
 
 def _hint(node: Node, type_: Any) -> str:

@@ -27,10 +27,11 @@ class Typed:
 
     Attributes:
         meant: a key took it as this text, and not as the YAML that it also is.
+        unset: it is null, and its key cannot be: the key has its default.
     """
 
     def __init__(self, text: str) -> None:
-        self.text, self.meant = text, False
+        self.text, self.meant, self.unset = text, False, False
 
     def __deepcopy__(self, memo: object) -> Typed:
         return self
@@ -74,7 +75,8 @@ class Node:
         if self.typed is not None and self.typed.meant:
             return self.typed.text
         if isinstance(self.value, dict):
-            return {key: child.plain(leaf) for key, child in self.value.items()}
+            kept = {key: child for key, child in self.value.items() if not (child.typed and child.typed.unset)}
+            return {key: child.plain(leaf) for key, child in kept.items()}
         if isinstance(self.value, list):
             return [child.plain(leaf) for child in self.value]
         return leaf(self)

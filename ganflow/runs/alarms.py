@@ -21,13 +21,13 @@ class Alarms:
         trainer: of the run; of several workers the first one's, whose share of the batch is looked at.
         folder: in whose run.json alarms are recorded.
         say: shows a line.
-        stop: whether an alarm ends the run.
+        stop: which alarms end the run: "stop", all; "final", those after which nothing more is learnt; "warn", none.
 
     Attributes:
         stopped: the alarm that ended the run, in a sentence; empty where none did.
     """
 
-    def __init__(self, recipe: Recipe, trainer: Trainer, folder: RunFolder, say: Callable[[str], None], stop: bool) -> None:
+    def __init__(self, recipe: Recipe, trainer: Trainer, folder: RunFolder, say: Callable[[str], None], stop: str) -> None:
         self.health = Health(recipe.train.rounds, trainer.round, Setup.of(recipe, trainer.game))
         self.trainer, self.folder, self.stopped = trainer, folder, ""
         self._say, self._stop, self._watching = say, stop, True
@@ -52,8 +52,9 @@ class Alarms:
             self._say(f"round {round}: {alarm.text}")
         if found:
             record(self.folder, *(alarm.record() for alarm in found))
-            if self._stop:
-                self.stopped, self.trainer.stop = found[0].text, True
+            ending = [alarm for alarm in found if self._stop == "stop" or (self._stop == "final" and alarm.final)]
+            if ending:
+                self.stopped, self.trainer.stop = ending[0].text, True
 
     def state(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -65,8 +66,8 @@ class Alarms:
 
 
 def watched(train: Train, *, trial: bool) -> str:
-    """The effect of an alarm: "warn", "stop", or "never" where nothing is watched."""
-    return train.on_alarm if train.on_alarm != "auto" else "stop" if trial else "warn"
+    """The effect of alarms: "warn", "stop", "final" where only some end the run, or "never" where nothing is watched."""
+    return train.on_alarm if train.on_alarm != "auto" else "final" if trial else "warn"
 
 
 def record(folder: RunFolder, *alarms: dict[str, Any]) -> None:

@@ -71,6 +71,16 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, plain, header["digest"])
 
 
+def stored(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder by their rounds, without the best one."""
+    return sorted(folder.glob(f"round-{8 * '[0-9]'}.safetensors"))
+
+
+def round_of(path: Path) -> int:
+    """The round of a checkpoint, by its name."""
+    return int(path.stem.removeprefix("round-"))
+
+
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:
     """The newest checkpoint that is whole (the best one, where no other is), and what was wrong with newer ones."""
     wrong: list[Damaged] = []

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.files import foreign
-from ganflow.runs import lock
+from ganflow.runs import lock, trials
 from ganflow.runs import record as records
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
@@ -232,7 +232,7 @@ def is_sweep(folder: RunFolder) -> bool:
     try:
         return folder.read().kind == "sweep"
     except GanflowError:
-        return (folder.path / "trials.jsonl").exists()
+        return (folder.path / trials.FILE).exists()
 
 
 def all_sweeps(root: Path) -> list[RunFolder]:
@@ -253,6 +253,20 @@ def find_sweep(name: str, root: Path) -> RunFolder | None:
     return found
 
 
+def latest_sweep(root: Path, *, searched: bool = False) -> RunFolder | None:
+    """The sweep that was begun last, of those whose run.json can be read.
+
+    Args:
+        searched: of `ganflow tune` alone, and not of `ganflow run --seeds`.
+    """
+    found: dict[str, RunFolder] = {}
+    for sweep in all_sweeps(root):
+        with suppress(GanflowError):
+            record = sweep.read()
+            found |= {record.id: sweep} if not (searched and record.seeds) else {}
+    return found[max(found)] if found else None
+
+
 def find_trial(name: str, root: Path) -> tuple[RunFolder, int] | None:
     """The sweep, and the number of its trial, that "SWEEP/NUMBER" means; None where it means something else."""
     above, _, number = name.rpartition("/")
@@ -266,6 +280,15 @@ def trial(sweep: RunFolder, number: int) -> RunFolder:
     if not _ID.fullmatch(id):
         raise DamagedRecord(sweep.path / FILE, f"is damaged ({id!r} is not the id of a sweep)")
     return RunFolder(sweep.path / f"{id}-t{number:04d}")
+
+
+def runs_of(sweep: RunFolder, number: int) -> range:
+    """Numbers of the runs that a sweep's trial is, for every command: those by themselves once it was confirmed.
+
+    Raises:
+        GanflowError: the records of the trials are damaged.
+    """
+    return trials.runs_of(sweep.path, number, max(1, len(sweep.read().trial_seeds)))
 
 
 def best_trial(sweep: RunFolder) -> RunFolder:
@@ -288,7 +311,8 @@ def best_trial(sweep: RunFolder) -> RunFolder:
 
 def find_run(run: str, root: Path) -> RunFolder:
     """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
-    id means its best trial's run, and "SWEEP/3" its trial 3, of several seeds the first.
+    id means its best trial's run, and "SWEEP/3" its trial 3: of several seeds the first, of a packed one that was confirmed the
+    training by itself.
 
     Raises:
         GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
@@ -313,8 +337,8 @@ def _find(run: str, root: Path) -> RunFolder:
         return sweep
     if meant := find_trial(run, root):
         above, number = meant
-        first = trial(above, number * max(1, len(above.read().trial_seeds)))
-        if not first.is_run():
+        first = next((trial(above, run) for run in runs_of(above, number)), None)
+        if first is None or not first.is_run():
             raise GanflowError(f"no trial {number} of {above.path.name} was begun (ganflow sweeps show {above.reference()})")
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():

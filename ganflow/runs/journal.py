@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,10 @@ from ganflow.runs.folders import RunFolder
 if TYPE_CHECKING:
     from ganflow.contract.roles import Tracker
     from ganflow.recipe import Recipe
+
+
+TAIL = 65_536
+"""Bytes of a journal that are read at a time from its end: hundreds of reports."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,47 @@ def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
         return [], 0
     raw = raw[: _whole(raw)]
     return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
+
+
+def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
+    """The whole lines of a journal, the last first, read from its end as far as they are wanted.
+
+    Args:
+        most: bytes of it that are read, about; None for all.
+
+    Raises:
+        GanflowError: a line is not a journal's, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = end = file.seek(0, os.SEEK_END)
+            rest, whole = b"", False  # the beginning of what was read, whose line begins before; a torn end was left out
+            while begin and (most is None or end - begin < most):
+                size = min(TAIL, begin)
+                begin -= size
+                file.seek(begin)
+                lines = (file.read(size) + rest).split(b"\n")
+                if not whole and len(lines) > 1:
+                    whole, _ = True, lines.pop()
+                rest = lines[0]
+                yield from (_parse(line, path) for line in reversed(lines[1:]))
+            if whole and not begin:
+                yield _parse(rest, path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise GanflowError(f"cannot read the journal {path}: {error.strerror}") from error
+
+
+def last_entries(path: Path) -> tuple[Entry | None, Entry | None]:
+    """The last report of terms and the last evaluation, as far as the journal's end has them."""
+    found: dict[bool, Entry] = {}
+    with suppress(GanflowError):
+        for entry in backwards(path, TAIL):
+            found.setdefault(any(name.startswith(("critic/", "generator/")) for name in entry.values), entry)
+            if len(found) == 2:
+                break
+    return found.get(True), found.get(False)
 
 
 class Reader:

@@ -64,7 +64,11 @@ class Best(TypedDict):
     trial: NotRequired[int]
     run: NotRequired[int]
     config: NotRequired[dict[str, Any]]
+    trained: NotRequired[Literal["packed", "confirmed", "alone"]]
     packed: NotRequired[float]
+    mean: NotRequired[float]
+    sd: NotRequired[float]
+    n: NotRequired[int]
 
 
 class FrontTrial(TypedDict):
@@ -126,6 +130,13 @@ class Amendment(TypedDict):
     changed: list[str]
 
 
+class Ended(TypedDict):
+    """End of a sweep before its last trial: "the sweep's budget of 8 hours is used up", and "tune.budget.hours=12"."""
+
+    why: str
+    more: str
+
+
 class Git(TypedDict):
     commit: str
     dirty: NotRequired[bool | None]
@@ -170,6 +181,7 @@ class RunRecord:
             of its Pareto front so far, which has them in place of `best`.
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
+        ended: of a sweep whose budget ended it: why, and the change with which it goes on.
         amended: changes of a sweep's recipe after it was begun.
         seconds, gpu_seconds: that a sweep has used, over all its sessions.
     """
@@ -224,6 +236,7 @@ class RunRecord:
     trials: int | None = None
     over: int = 0
     address: str = ""
+    ended: Ended | None = None
     amended: list[Amendment] = field(default_factory=list)
     seconds: float = 0.0
     gpu_seconds: float = 0.0

@@ -254,7 +254,7 @@ class Run(Parts):
         what = watched(self.recipe.train, trial=trial)
         if what == "never":
             return None
-        alarms = Alarms(self.recipe, self.trainer, folder, progress.note if trial else progress.warn, what == "stop")
+        alarms = Alarms(self.recipe, self.trainer, folder, progress.note if trial else progress.warn, what)
         if position.checkpoint and (state := position.checkpoint.plain.get("health")):
             with suppress(KeyError, TypeError, ValueError):  # of another version, or damaged: it begins anew
                 alarms.load_state(state)

@@ -68,6 +68,13 @@ def read_domains(recipe: Recipe) -> dict[str, Domain]:
     return reader.domains
 
 
+def read_conditions(recipe: Recipe) -> dict[str, Any]:
+    """The conditions of a space's keys, as they are written."""
+    reader = _Reader(recipe)
+    reader.read()
+    return reader.when
+
+
 def _raise(problems: Problems) -> None:
     if problems:
         raise RecipeError(problems)

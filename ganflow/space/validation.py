@@ -138,7 +138,7 @@ def _written(domain: Domain) -> str:
 def check_grid(tune: Tune, space: Space, problem: Note) -> None:
     if tune.search != "grid":
         if tune.grid_samples > 1:
-            problem("tune.grid_samples", f"{tune.search} has no grid; use search: grid, or leave it out")
+            problem("tune.grid_samples", f"{tune.search} has no grid; use search: grid, or leave it out (tune.grid_samples=null)")
         return
     if not any(isinstance(domain, Choice) for domain in space.keys.values()):
         problem("tune.search", "grid needs a key with grid or choice; or use search: random")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from ganflow.sweeps.records import TrialRecord, rounds_of
@@ -17,10 +18,11 @@ class Durations:
 
     Args:
         rounds: of a trial; 0 where that is not known.
+        longest: seconds after which a trial is ended.
     """
 
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: int, longest: float = math.inf) -> None:
+        self._rounds, self._longest = rounds, longest
         self._since: dict[int, float] = {}  # running trial → when it began
         self._spent: dict[int, float] = {}  # trial → seconds for which it ran before
         self._first: dict[int, int] = {}  # trial → its rounds when it began here: a sweep that goes on has some in the middle
@@ -47,8 +49,9 @@ class Durations:
         known = [*took, *(seconds for seconds in expected.values() if seconds is not None)]
         if not known or not ran or self._began is None:
             return None
-        mean = sum(known) / len(known)
+        mean = min(self._longest, sum(known) / len(known))
         left = [max(0.0, (mean if (whole := expected[n]) is None else whole) - by_now) for n, by_now in alive.items()]
+        left = [min(seconds, max(0.0, self._longest - self._ran(n, now))) for n, seconds in zip(alive, left, strict=True)]
         waiting = [1 - self._share(trial) for trial in trials if not trial.over and trial.number not in alive]
         work = sum(left) + mean * (sum(waiting) + max(0, total - len(trials)))
         at_a_time = ran / (now - self._began)

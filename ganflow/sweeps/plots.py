@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -14,9 +14,10 @@ from ganflow.pictures.figure import INK
 from ganflow.printing import plural
 from ganflow.space.domains import Choice, Domain, LogUniform, RandInt, Uniform, is_number
 from ganflow.space.space import Config
-from ganflow.sweeps.records import Objectives, TrialRecord, crowding, fronts, score_of, several
-from ganflow.sweeps.study import directions, frozen, quietly
-from ganflow.sweeps.table import counted, cut, exact, short_names, value
+from ganflow.sweeps.ranking import score_of
+from ganflow.sweeps.records import TrialRecord
+from ganflow.sweeps.study import frozen, quietly
+from ganflow.sweeps.table import counted, cut, exact, number, short_names, value
 
 # isort: split
 import matplotlib  # after the figures, which import it safely
@@ -27,7 +28,6 @@ from matplotlib.category import StrCategoryLocator
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
-from mpl_toolkits.mplot3d import proj3d
 from optuna.visualization import matplotlib as optuna_plots
 
 MOST = 8  # keys that are drawn: the most important
@@ -35,7 +35,10 @@ COLUMNS = 4  # slices beside each other
 WIDE = 50.0  # the largest by the smallest, from which on scores, and numbers of an unknown kind, are shown by their logarithms
 LETTERS, CATEGORY = 19, 15  # of the name of a key, which Optuna would cut, and of a category
 LETTER = 6.6  # pixels, about
-NUMBERED, NUMBER = 20, (20, 12)  # trials of a front with their numbers beside them at most, and pixels of a number
+FENCE = 3.0  # interquartile ranges from the worse quartile on which a score is far out (Tukey 1977)
+LEAST = 5  # scores by which that is judged
+MARGIN = 0.1  # of the range of the others, beyond which it is drawn
+POINT, CONFIRMED = "tab:blue", "tab:green"
 BAR = "<colorbar>"  # matplotlib's label of one
 SHADES = LinearSegmentedColormap.from_list("scores", ["#08306b", "#4a90c4", "#cfe1f0"])  # Optuna's blues, the palest left out
 
@@ -44,11 +47,12 @@ class SweepPlots:
     """Figures of a sweep.
 
     Trials that the scheduler stopped have no score that compares, and those that diverged or failed have none: they count among
-    the trials of the history, and are not drawn.
+    the trials of the history, and are not drawn. Scores that are far worse than the others are drawn nearer, which is said.
 
     Args:
-        trials: those that are over in the order in which they ended, and the others.
+        trials: those that are over in the order in which they ended, and the others, with the scores that the search knew.
         mode: "min" or "max".
+        confirmed: number of a packed trial → its score by itself, where it was confirmed.
         domains: by key, for their scales; those of other keys follow from the values that were tried.
 
     Attributes:
@@ -57,22 +61,39 @@ class SweepPlots:
     """
 
     def __init__(
-        self, trials: Sequence[TrialRecord], metric: str, mode: str, sweep: str = "", domains: Mapping[str, Domain] | None = None
+        self,
+        trials: Sequence[TrialRecord],
+        metric: str,
+        mode: str,
+        sweep: str = "",
+        domains: Mapping[str, Domain] | None = None,
+        confirmed: Mapping[int, float] | None = None,
     ) -> None:
         finished = {t.number: t for t in trials if t.state == "finished" and score_of(t) is not None}
         scores = [t.score for t in finished.values() if t.score is not None]
         self.metric, self.sweep, self.less = cut(metric, 30), cut(sweep, 40), mode == "min"
-        self.logs = bool(scores) and _wide(scores)
+        at, known = fence(scores, self.less), scores
+        scores = [fenced(score, at, self.less) for score in scores]
+        self.logs = bool(scores) and wide(scores)
+        over = [trial.number for trial in trials if trial.over]
+        again = {n: fenced(score, at, self.less) for n, score in (confirmed or {}).items() if n in finished}
+        again = {n: log10(score) if self.logs else score for n, score in again.items() if score > 0 or not self.logs}
+        self.packed = any(trial.trained == "packed" for trial in finished.values())
+        self.confirmed = {over.index(n): score for n, score in again.items()}
         left = [t for t in trials if t.number not in finished]
         self.note = f"{len(finished)} of {plural(len(trials), 'trial')}; not drawn: {counted(left)}" if left else ""
-        self.note = self.note or plural(len(trials), "trial")
+        notes = [self.note or plural(len(trials), "trial"), "packed scores" if self.packed else "", beyond(known, at, self.less)]
+        self.note = "; ".join(filter(None, notes))
         configs, shown = _relabelled([t.config for t in finished.values()], domains or {})
         labels = dict(zip(finished, configs, strict=True))
         with quietly():
             self.study = optuna.create_study(direction="minimize" if self.less else "maximize")
             for trial in trials:
                 if trial.over:
-                    score = log10(trial.score) if self.logs and trial.number in finished and trial.score else trial.score
+                    score = trial.score
+                    if trial.number in finished and score is not None:
+                        score = fenced(score, at, self.less)
+                        score = log10(score) if self.logs else score
                     self.study.add_trial(frozen(replace(trial, config=labels.get(trial.number, {}), score=score), shown))
         self.missing = "it takes two finished trials at least" if len(finished) < 2 else ""
         self.missing = self.missing or ("" if shown else "no key has different values in the finished trials")
@@ -114,13 +135,19 @@ class SweepPlots:
         return {**made, "contour.png": self.unordered or self.contour()} if len(self.keys) != 1 else made
 
     def history(self) -> Figure:
-        """Every trial's score, and the best so far, by the number of trials that are over."""
-        with _styled(900, 450):
+        """Every trial's score, and the best so far, by the number of trials that are over; of packed trials that were confirmed
+        their scores by themselves, too."""
+        with styled(900, 450):
             axes = optuna_plots.plot_optimization_history(self.study, target_name=self.metric)
             figure = self._headed(axes.figure, "history of", self.note)
             figure.set_layout_engine("constrained")
             points, best = axes.get_legend_handles_labels()[0]
-            axes.legend([points, best], ["a trial", "best so far"], loc="best")
+            of = " packed" if self.packed else ""
+            drawn = {f"a{of} trial": points, f"best{of} so far": best}
+            if self.confirmed:
+                style: dict[str, Any] = {"marker": "D", "s": 50, "facecolors": "none", "edgecolors": CONFIRMED, "linewidths": 2}
+                drawn["confirmed: trained by itself"] = axes.scatter(list(self.confirmed), list(self.confirmed.values()), **style)
+            axes.legend(drawn.values(), drawn.keys(), loc="best")
             best.set(alpha=1.0, drawstyle="steps-post")
             count = len(self.study.trials)
             ticks = [t for t in MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(1, count) if 1 <= t <= count]
@@ -131,7 +158,7 @@ class SweepPlots:
 
     def importance(self) -> Figure:
         """Share of each key in what a random forest makes of the scores: the mean decrease of impurity."""
-        with _styled(900, 160 + 34 * len(self.keys)):
+        with styled(900, 160 + 34 * len(self.keys)):
             axes = optuna_plots.plot_param_importances(self.filled, evaluator=self.evaluator, target_name=self.metric)
             figure = self._headed(axes.figure, "importance for", self.note)
             axes.legend().remove()
@@ -141,7 +168,7 @@ class SweepPlots:
     def parallel(self) -> Figure:
         """A line for each trial, through its values and its score."""
         keys = self.keys[:MOST]
-        with _styled(max(900, 240 + 120 * len(keys)), 520):
+        with styled(max(900, 240 + 120 * len(keys)), 520):
             base = optuna_plots.plot_parallel_coordinate(self.study, params=keys, target_name=self.metric)
             figure = self._headed(base.figure, "values and", self._chosen())
             base.tick_params("x", labelsize=9)
@@ -161,7 +188,7 @@ class SweepPlots:
         """Score by each key's values."""
         keys = self.keys[:MOST]
         rows = -(-len(keys) // COLUMNS)
-        with _styled(1000, 110 + 340 * rows):
+        with styled(1000, 110 + 340 * rows):
             made = optuna_plots.plot_slice(self.study, params=keys, target_name=self.metric)
             panels = [made] if isinstance(made, Axes) else list(made)
             figure = self._headed(panels[0].figure, "slices of", self._chosen())
@@ -184,7 +211,7 @@ class SweepPlots:
         keys = next((list(pair) for pair in ranked if self._together(*pair)), None)
         if keys is None:
             return "no two keys have different values in trials that have both"
-        with _styled(900, 560):
+        with styled(900, 560):
             axes: Any = optuna_plots.plot_contour(self.study, params=keys, target_name=self.metric)
             both = sum(set(keys) <= trial.params.keys() for trial in self.study.trials)
             note = f"{self.note}; {both} have both keys" if both < len(self.filled.trials) else self.note
@@ -229,88 +256,6 @@ class SweepPlots:
                 scale.set_major_formatter(lambda score, _: f"{10**score:.3g}")
 
 
-class ParetoPlots:
-    """Figures of the finished trials over the metrics that a sweep is judged by together, the Pareto front marked.
-
-    Args:
-        trials: as for `SweepPlots`, with the scores that the study has.
-    """
-
-    def __init__(self, trials: Sequence[TrialRecord], objectives: Objectives, sweep: str = "") -> None:
-        self.objectives, self.sweep = several(objectives), cut(sweep, 40)
-        self.ranked = fronts(trials, objectives)
-        finished = sum(map(len, self.ranked))
-        self.note = f"{finished} of {plural(len(trials), 'trial')}" if finished < len(trials) else plural(finished, "trial")
-        self.note += "; numbers: trials of the front"
-
-    def figures(self) -> dict[str, Figure | str]:
-        """By their files' names; or why one cannot be drawn."""
-        if not self.ranked:
-            missing = "no trial has finished with a score of every metric"
-            return {"pareto.png" if len(self.objectives) < 4 else "pareto-pairs.png": missing}
-        made: dict[str, Figure | str] = {"pareto.png": self.pareto()} if len(self.objectives) < 4 else {}
-        return {**made, "pareto-pairs.png": self.pairs()} if len(self.objectives) > 2 else made
-
-    def pareto(self) -> Figure:
-        """Optuna's picture of two metrics, or three."""
-        names = list(self.objectives)
-        with _styled(900, 620):
-            study = optuna.create_study(directions=directions(self.objectives.values()))
-            study.add_trials([frozen(trial, {}, names) for front in self.ranked for trial in front])
-            axes: Any = optuna_plots.plot_pareto_front(study, target_names=[self._label(name) for name in names])
-            if len(names) == 3:  # whose labels lie outside of the axes
-                axes.set_box_aspect(None, zoom=0.8)
-                for scale in (axes.xaxis, axes.yaxis, axes.zaxis):
-                    scale.label.set_fontsize(9)
-                    scale.set_tick_params(labelsize=8)
-            self._numbered(axes, names)
-            points, labels = axes.get_legend_handles_labels()
-            axes.legend(points, ["a trial" if label == "Trial" else "Pareto front" for label in labels], loc="best")
-            axes.set_title("")
-            return self._headed(axes.figure)
-
-    def pairs(self) -> Figure:
-        """The metrics two by two; the front is that of all of them together."""
-        pairs = list(combinations(self.objectives, 2))
-        with _styled(1050, 80 + 360 * (rows := -(-len(pairs) // 3))):
-            figure, panels = pyplot.subplots(rows, 3, squeeze=False)
-            for (x, y), axes in zip(pairs, panels.flat, strict=True):
-                for which, colour, label in (("others", "tab:blue", "a trial"), ("front", "tab:red", "Pareto front")):
-                    trials = [t for each in (self.ranked[:1] if which == "front" else self.ranked[1:]) for t in each]
-                    axes.scatter([t.scores[x] for t in trials], [t.scores[y] for t in trials], color=colour, label=label, s=18)
-                axes.set(xlabel=self._label(x), ylabel=self._label(y))
-                axes.grid(alpha=0.3)
-                self._numbered(axes, [x, y])
-            panels.flat[0].legend(loc="best", fontsize=8)
-            return self._headed(figure)
-
-    def _label(self, metric: str) -> str:
-        return f"{cut(metric, 30)} ({'less' if self.objectives[metric] == 'min' else 'more'} is better)"
-
-    def _numbered(self, axes: Any, metrics: Sequence[str]) -> None:
-        """Logarithmic scales where scores are far apart, and the numbers of the front's trials."""
-        for name, scale in zip(metrics, "xy" if len(metrics) == 2 else "", strict=False):
-            scores = [score for front in self.ranked for trial in front if (score := trial.scores[name]) is not None]
-            if _wide(scores):
-                axes.set(**{f"{scale}scale": "log"})
-        drawn: list[Any] = []  # pixels at which there is a number
-        distances = crowding(self.ranked[0], self.objectives)
-        for trial in sorted(self.ranked[0], key=lambda trial: -distances[trial.number])[:NUMBERED]:
-            at = [trial.scores[name] for name in metrics]
-            flat = at if len(at) == 2 else proj3d.proj_transform(*at, axes.get_proj())[:2]
-            x, y = axes.transData.transform(flat)
-            if all(abs(x - left) > NUMBER[0] or abs(y - below) > NUMBER[1] for left, below in drawn):
-                drawn.append((x, y))
-                axes.annotate(str(trial.number), flat, xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
-
-    def _headed(self, figure: Any) -> Figure:
-        figure.set_layout_engine("constrained")
-        heading = f"{self.sweep}: Pareto front of {plural(len(self.ranked[0]), 'trial')}\n{self.note}"
-        figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=INK)
-        made: Figure = figure
-        return made
-
-
 def _relabelled(configs: Sequence[Config], domains: Mapping[str, Domain]) -> tuple[list[Config], dict[str, Domain]]:
     """Configs as they are drawn: only the keys that have different values, by short names; numbers, or categories as short texts.
 
@@ -335,7 +280,41 @@ def _relabelled(configs: Sequence[Config], domains: Mapping[str, Domain]) -> tup
     return drawn, shown
 
 
-def _wide(scores: Sequence[float]) -> bool:
+def fence(scores: Sequence[float], less: bool) -> float | None:
+    """The score at which those are drawn that are so much worse than the others that these would be squeezed together; None
+    where there are none.
+
+    Args:
+        less: is better.
+    """
+    import numpy as np
+
+    if len(scores) < LEAST:
+        return None
+    logs = min(scores) > 0
+    sign = 1.0 if less else -1.0
+    known = sign * (np.log10(scores) if logs else np.asarray(scores, dtype=float))
+    low, high = np.quantile(known, [0.25, 0.75])
+    near = known[known <= high + FENCE * (high - low)]
+    if low == high or len(near) == len(known):
+        return None
+    at = sign * float(near.max() + MARGIN * (near.max() - near.min()))
+    return float(10.0**at) if logs else at
+
+
+def fenced(score: float, at: float | None, less: bool) -> float:
+    """A score, or the fence that it lies beyond."""
+    return score if at is None else min(score, at) if less else max(score, at)
+
+
+def beyond(scores: Iterable[float], at: float | None, less: bool) -> str:
+    """Sentence on scores that are drawn at a fence; nothing where there are none."""
+    count = 0 if at is None else sum(fenced(score, at, less) != score for score in scores)
+    return f"{plural(count, 'score')} worse than {number(at)} drawn there" if count else ""
+
+
+def wide(scores: Sequence[float]) -> bool:
+    """Return whether scores are shown by their logarithms."""
     return min(scores) > 0 and max(scores) >= WIDE * min(scores)
 
 
@@ -371,7 +350,7 @@ def _bars(figure: Figure) -> list[Any]:
 
 
 @contextmanager
-def _styled(width: int, height: int) -> Iterator[None]:
+def styled(width: int, height: int) -> Iterator[None]:
     """Pyplot, which Optuna draws with, as it is where nobody has changed it; nothing of what is changed stays."""
     before: Any = dict.get(matplotlib.rcParams, "backend")  # as it is: asking matplotlib would choose one
     opened = set(pyplot.get_fignums())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,8 @@ from ganflow.errors import GanflowError
 from ganflow.files import append_line
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.record import mistyped
+from ganflow.runs.trials import FILE, OVER, lines
 
-OVER = ("finished", "stopped", "diverged", "failed")
-"""States in which a trial is over. "stopped": early, by the scheduler, by hand or with the sweep's budget; "failed": died more
-often than it may be retried."""
 MACHINE, BUDGET = "machine", "budget"
 
 Mode = Literal["min", "max"]
@@ -48,10 +45,14 @@ class TrialRecord:
         crashes: how often its process died, or raised what is no sentence, over all resumes.
         request: id of the request that added it, or "by hand"; "" where the searcher proposed it.
         place: its machine: "node3, GPU 0".
-        copied: pbt: (trial, round) that it was last copied from.
+        copied: pbt: (trial, round of its checkpoint) that it was copied from, each time.
+        inherited: pbt: the score that its source had then; its own counts as soon as it has one.
+        due: pbt: the round from which on its next turn is due; 0 where it had none yet.
         confirms: the packed trial that this run trains again, by itself.
-        confirmed: of a trial that is trained again so, the first run that does so; it is not recorded.
-        packed: its score before; score, state and the others are then those of the training by itself. It is not recorded.
+        in_pack: of a run of a packed sweep that is over: it was trained together with others; None where that is not known.
+        again: of a packed trial: its training by itself, until that is over. This and the next two are not recorded.
+        confirmed: once that is over, its first run; score, state and the others are then those of the training by itself.
+        packed: the score of before.
         scores: of a sweep by several metrics: the last value of each, None where there is none, or none that is finite.
     """
 
@@ -66,7 +67,11 @@ class TrialRecord:
     request: str = ""
     place: str = ""
     copied: list[tuple[int, int]] = field(default_factory=list)
+    inherited: float | None = None
+    due: int = 0
     confirms: int | None = None
+    in_pack: bool | None = None
+    again: TrialRecord | None = None
     confirmed: int | None = None
     packed: float | None = None
     scores: dict[str, float | None] = field(default_factory=dict)
@@ -74,6 +79,14 @@ class TrialRecord:
     @property
     def over(self) -> bool:
         return self.state in OVER
+
+    @property
+    def trained(self) -> Literal["", "packed", "confirmed", "alone"]:
+        """The training that the score is of: in a pack, the one by itself that confirms it, or by itself from the start in a
+        packed sweep; "" where that is not known, or no trial is packed."""
+        if self.confirmed is not None:
+            return "confirmed"
+        return "" if self.in_pack is None else "packed" if self.in_pack else "alone"
 
 
 @dataclass
@@ -110,7 +123,7 @@ class SweepFolder(RunFolder):
 
     @property
     def records(self) -> Path:
-        return self.path / "trials.jsonl"
+        return self.path / FILE
 
     @property
     def study(self) -> Path:
@@ -231,155 +244,11 @@ def _append(path: Path, values: dict[str, Any]) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return
-    known = get_type_hints(TrialRecord)
-    for row, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            values = json.loads(line)
-            number, values = int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
-            if wrong := next(filter(None, (mistyped(name, value, known[name]) for name, value in values.items())), None):
-                raise ValueError(wrong)
-            yield number, values
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise GanflowError(f"{path}:{row} is damaged: not a trial's record; delete that line and resume") from None
+    hints = get_type_hints(TrialRecord)
+    return lines(path, {name: of for name, of in hints.items() if name not in ("again", "confirmed", "packed")})
 
 
 WRONG = ("diverged", "failed")
-
-
-def score_of(trial: TrialRecord) -> float | None:
-    """Score by which a trial is ranked; None where there is none, or none that can be trusted. With several metrics it is the
-    first one's, and there is none unless all of them have one."""
-    every = (trial.score, *trial.scores.values())
-    sound = trial.state not in WRONG and all(score is not None and math.isfinite(score) for score in every)
-    return trial.score if sound else None
-
-
-def ranking(trials: Iterable[TrialRecord], mode: str, objectives: Objectives | None = None) -> list[TrialRecord]:
-    """The best first: trials that were confirmed, and then other finished ones, by their scores; then the others with a score,
-    those of more rounds before those of fewer, by which scores are comparable; then those that have none yet, then those that
-    ended without one, then what went wrong.
-
-    Args:
-        objectives: with several metrics finished trials are ranked by their fronts, and those of one front by the first metric.
-    """
-    trials = list(trials)
-    at = {trial.number: index for index, front in enumerate(fronts(trials, objectives or {})) for trial in front}
-    return sorted(trials, key=lambda trial: (at.get(trial.number, len(at)), _rank(trial, mode)))
-
-
-def _rank(trial: TrialRecord, mode: str) -> tuple[int, int, float, int]:
-    score = score_of(trial)
-    if score is None:
-        return (5 if trial.state in WRONG else 4 if trial.over else 3), 0, 0.0, trial.number
-    finished = trial.state == "finished"
-    place = 2 if not finished else 1 if trial.packed is None else 0
-    return place, (0 if finished else -trial.round), (score if mode == "min" else -score), trial.number
-
-
-def best_of(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
-    """The best trial so far: the one with the best score of those that are finished; None where none is.
-
-    The score of a trial that runs, or that a scheduler stopped, is one after fewer rounds: it is not comparable with those at the
-    end, and may get worse. So the best so far never does. Display, tables, run.json, MLflow, plots and best.yaml all ask here;
-    with several metrics they ask `fronts`.
-    """
-    return min(_comparable(trials), key=lambda trial: _rank(trial, mode), default=None)
-
-
-def _comparable(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The finished trials that have a score."""
-    return [trial for trial in trials if trial.state == "finished" and score_of(trial) is not None]
-
-
-def fronts(trials: Iterable[TrialRecord], objectives: Objectives, most: int | None = None) -> list[list[TrialRecord]]:
-    """The finished trials by fronts (Deb et al. 2002): of those in the first, the Pareto front, none is dominated by another
-    trial, that is, at least as good in every metric and better in one; of those in the second none is but by trials of the first;
-    and so on. In a front they are sorted by the first metric. Trials that were confirmed come before all others.
-
-    Args:
-        most: so many fronts are enough.
-
-    Returns:
-        No fronts where there are not several metrics.
-    """
-    found: list[list[TrialRecord]] = []
-    names = several(objectives).keys()
-    finished = [trial for trial in _comparable(trials) if names and names <= trial.scores.keys()]
-    for confirmed in (True, False):
-        these: list[list[tuple[TrialRecord, list[float]]]] = []
-        known = [(t, _losses(t, objectives)) for t in finished if (t.packed is not None) == confirmed]
-        for trial, losses in sorted(known, key=lambda pair: (pair[1], pair[0].number)):  # none is dominated by a later one
-            above = next((front for front in these if not any(_dominates(other, losses) for _, other in front)), None)
-            if above is None and (most is None or len(found) + len(these) < most):
-                these.append(above := [])
-            if above is not None:
-                above.append((trial, losses))
-        found += [[trial for trial, _ in front] for front in these]
-    return found
-
-
-def front_of(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
-    """The Pareto front so far, see `fronts`."""
-    return next(iter(fronts(trials, objectives, most=1)), [])
-
-
-def _losses(trial: TrialRecord, objectives: Objectives) -> list[float]:
-    """The trial's scores, of each of which less is better."""
-    scores = {name: trial.scores[name] for name in objectives}
-    return [(score if objectives[name] == "min" else -score) for name, score in scores.items() if score is not None]
-
-
-def _dominates(losses: Sequence[float], others: Sequence[float]) -> bool:
-    return losses != others and all(mine <= other for mine, other in zip(losses, others, strict=True))
-
-
-def spread_out(front: Sequence[TrialRecord], objectives: Objectives, most: int) -> list[TrialRecord]:
-    """At most so many trials of a front, in the same sequence: the most crowded ones are left out, one after the other. The best
-    in each metric have no neighbour on one side, and stay the longest."""
-    left = list(front)
-    while len(left) > most:
-        distances = crowding(left, objectives)
-        left.remove(min(left, key=lambda trial: (distances[trial.number], -trial.number)))
-    return left
-
-
-def crowding(front: Sequence[TrialRecord], objectives: Objectives) -> dict[int, float]:
-    """Crowding distance of a front's trials, by number: the sum over the metrics of the distance between the neighbours on both
-    sides, as a share of the front's width (Deb et al. 2002)."""
-    found = dict.fromkeys((trial.number for trial in front), 0.0)
-    for at in range(len(objectives)):
-        row = sorted((_losses(trial, objectives)[at], trial.number) for trial in front)
-        width = row[-1][0] - row[0][0]
-        if not width:
-            continue
-        for (before, _), (_, number), (after, _) in zip(row, row[1:], row[2:], strict=False):
-            found[number] += (after - before) / width
-        found[row[0][1]] = found[row[-1][1]] = math.inf
-    return found
-
-
-def leading(trials: Iterable[TrialRecord], mode: str) -> TrialRecord | None:
-    """The trial that leads while none is finished: the one with the best score of those that are not over, or, where there is
-    none, of those that were stopped; None where a trial is finished, or none has a score.
-
-    After how many rounds it had that score has to be said with it: unlike the best so far it is not comparable, and may change.
-    """
-    trials = list(trials)
-    scored = [trial for trial in trials if (score := latest_of(trial)) is not None and math.isfinite(score)]
-    if best_of(trials, mode) is not None:
-        return None
-    among = [trial for trial in scored if not trial.over] or [trial for trial in scored if trial.state == "stopped"]
-    sign = 1 if mode == "min" else -1
-    return min(among, key=lambda trial: (sign * (latest_of(trial) or 0.0), trial.number), default=None)
-
-
-def latest_of(trial: TrialRecord) -> float | None:
-    """The last score of a trial, also while it runs; of one with several seeds when all of them have one."""
-    return trial.latest if trial.score is None and isinstance(trial, Repeated) else trial.score
 
 
 def rounds_of(trial: TrialRecord, rounds: int) -> int:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
+from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import entries
+from ganflow.runs.journal import backwards, entries
 from ganflow.runs.record import RunRecord
-from ganflow.sweeps.records import WRONG, Objectives, Repeated, SweepFolder, TrialRecord
+from ganflow.runs.trials import confirmed
+from ganflow.sweeps.records import BUDGET, WRONG, Objectives, Repeated, SweepFolder, TrialRecord
 
 
 class Report(NamedTuple):
@@ -60,7 +64,7 @@ class Repeats:
         return range(trial * self.size, (trial + 1) * self.size)
 
     def runs_of(self, trial: TrialRecord) -> range:
-        """The runs whose scores a trial has: those by themselves where it was confirmed."""
+        """The runs whose scores a trial has: those by themselves where it was confirmed, as `ganflow.runs.folders.runs_of`."""
         return self.runs(trial.number if trial.confirmed is None else self.trial(trial.confirmed))
 
     def score(self, scores: Sequence[float], metric: str = "") -> float:
@@ -83,20 +87,22 @@ class Repeats:
     def confirmed(self, pooled: Sequence[TrialRecord]) -> list[TrialRecord]:
         """The trials, those that were trained again by themselves with the scores of that; none is such a training."""
         again = {trial.confirms: trial for trial in pooled if trial.confirms is not None}
-        return [self._confirmed(trial, again.get(trial.number)) for trial in pooled if trial.confirms is None]
+        runs = [run for t in again.values() for run in (t.runs if isinstance(t, Repeated) else [t])]
+        over = confirmed(((run.number, run.confirms, run.over) for run in runs if run.confirms is not None), self.size)
+        return [self._confirmed(t, again.get(t.number), over.get(t.number)) for t in pooled if t.confirms is None]
 
     def searched(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         """The trials as the searcher knows them: with scores that are all of the search, so that they can be compared."""
         return self._pooled(run for run in runs if run.confirms is None)
 
-    def _confirmed(self, trial: TrialRecord, again: TrialRecord | None) -> TrialRecord:
-        """A trial with the score of its training by itself; until that is over, with the one that it had."""
+    def _confirmed(self, trial: TrialRecord, again: TrialRecord | None, runs: range | None) -> TrialRecord:
+        """A trial with the score and the state of its training by itself; until that is over, with those that it had."""
         if again is None:
             return trial
-        first = self.runs(again.number)[0]
-        if again.over:
-            return replace(again, number=trial.number, confirms=None, confirmed=first, packed=trial.score)
-        return replace(trial, state=again.state, round=again.round, place=again.place, error=again.error, confirmed=first)
+        if runs is None:
+            return replace(trial, again=again)
+        same = replace(again, number=trial.number, request=trial.request)
+        return replace(same, confirms=None, confirmed=runs[0], packed=trial.score)
 
     def _pooled(self, runs: Iterable[TrialRecord]) -> list[TrialRecord]:
         if not self.seeds:
@@ -125,6 +131,7 @@ class Repeats:
             place=next((run.place for run in runs if run.state == "running"), runs[0].place),
             confirms=runs[0].confirms,
             request=runs[0].request,
+            in_pack=None if all(run.in_pack is None for run in runs) else any(run.in_pack for run in runs),
             runs=runs,
             mean=first[0],
             sd=first[1],
@@ -138,7 +145,8 @@ class Repeats:
         would be that of lucky seeds; but a run that the machine ended says nothing about the trial."""
         states = {run.state for run in runs if not (run.state == "failed" and run.cause)} or {"failed"}
         if len(runs) < self.size or not all(run.over for run in runs):
-            return "running" if states - {"waiting"} else "waiting"
+            left = any(run.cause == BUDGET for run in runs)  # the whole sweep ended
+            return "running" if "running" in states or (states - {"waiting"} and not left) else "waiting"
         return next(state for state in ("diverged", "failed", "stopped", "finished") if state in states)
 
 
@@ -160,17 +168,50 @@ def scores_of(run: RunFolder) -> dict[str, float]:
 
 
 def latest(folder: SweepFolder, trial: TrialRecord, metric: str, objectives: Objectives) -> dict[str, Any]:
-    """Round and scores of a run that is not over, where its journal knows more of them than its record: values for the record."""
-    run, since = folder.trial(trial.number), folder.since(trial)
+    """Round and scores of a run that is not over, where its journal knows more of them than its record: values for the record.
+    The journal is read from its end, as far back as the last score of each metric.
+
+    Raises:
+        GanflowError: the journal is damaged there.
+    """
+    since, names, known = folder.since(trial), {*filter(None, (metric, *objectives))}, dict[str, float]()
     found: dict[str, Any] = {}
-    for name in (metric, *objectives):
-        if reports := [report for report in scored(run, name, since) if math.isfinite(report.score)]:
-            found["round"] = max(trial.round, found.get("round", 0), reports[-1].round)
-            if name == metric:
-                found["score"] = reports[-1].score
-            if name in objectives:
-                found["scores"] = {**trial.scores, **found.get("scores", {}), name: reports[-1].score}
-    return found
+    for entry in backwards(folder.trial(trial.number).journal):
+        if entry.round <= since or names <= known.keys():
+            break
+        scores = {name: of for name, of in entry.values.items() if name in names and math.isfinite(of)}
+        if scores:
+            found.setdefault("round", max(trial.round, entry.round))
+        known = scores | known
+    found |= {"score": known[metric]} if metric in known else {}
+    scores = {name: known[name] for name in objectives if name in known}
+    return found | ({"scores": {**trial.scores, **scores}} if scores else {})
+
+
+def current(folder: SweepFolder, running: bool) -> list[TrialRecord]:
+    """The trials; those that are not over with what their journals say since their last record.
+
+    Args:
+        running: a driver runs the sweep.
+    """
+    record, runs = folder.read(), list(folder.trials().values())
+    for one in (run for run in runs if not run.over):
+        with suppress(GanflowError):  # a damaged journal tells nothing
+            known = latest(folder, one, record.metric, record.objectives)
+            last = islice(backwards(folder.trial(one.number).journal), 1)
+            known["round"] = max([one.round, *(entry.round for entry in last)])
+            for name, value in known.items():
+                setattr(one, name, value)
+    return at_rest(Repeats.of(record).trials(runs)) if not running else Repeats.of(record).trials(runs)
+
+
+def at_rest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The trials of a sweep that no driver runs: none runs, whatever the records of one that was killed say."""
+    def rest(trial: TrialRecord) -> TrialRecord:
+        again = rest(trial.again) if trial.again is not None else None
+        return replace(trial, state="waiting" if trial.state == "running" else trial.state, again=again)
+
+    return [rest(trial) for trial in trials]
 
 
 def scored(run: RunFolder, metric: str, since: float = -1) -> list[Report]:

@@ -19,20 +19,10 @@ from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
 from ganflow.printing import escaped, plural
 from ganflow.runs.folders import RunFolder, here
-from ganflow.sweeps.records import (
-    Mode,
-    Repeated,
-    SweepFolder,
-    TrialRecord,
-    best_of,
-    front_of,
-    fronts,
-    ranking,
-    score_of,
-    spread_out,
-)
+from ganflow.sweeps.ranking import best_of, front_of, fronts, ranking, score_of, spread_out
+from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, scores_of
-from ganflow.sweeps.table import config_line, differing, keys_of, number, scored
+from ganflow.sweeps.table import config_line, confirmed, differing, keys_of, number, scored
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -184,16 +174,19 @@ def _pictures(
     """
     from ganflow.pictures.figure import figure_image
     from ganflow.space.reading import read_domains
-    from ganflow.sweeps.plots import ParetoPlots, SweepPlots
+    from ganflow.sweeps.front_plots import ParetoPlots
+    from ganflow.sweeps.plots import SweepPlots
 
     ends = {number: at for at, number in enumerate(ended(folder))}
     by_end = sorted(searched, key=lambda trial: ends.get(trial.number, len(ends)))
     domains = read_domains(recipe) if recipe is not None and recipe.tune is not None else {}
     objectives = folder.read().objectives
-    figures = ParetoPlots(searched, objectives, folder.sweep).figures() if objectives else {}
+    again = [trial for trial in trials if trial.confirmed is not None and trial.state == "finished"]
+    figures = ParetoPlots(searched, objectives, folder.sweep, again).figures() if objectives else {}
     for of, which in (objectives or {metric: mode}).items():
         those = [replace(t, score=t.scores.get(of), scores={}) for t in by_end] if objectives else by_end
-        for name, figure in SweepPlots(those, of, which, folder.sweep, domains).figures().items():
+        alone = {t.number: score for t in again if (score := t.scores.get(of) if objectives else score_of(t)) is not None}
+        for name, figure in SweepPlots(those, of, which, folder.sweep, domains, alone).figures().items():
             figures[name.replace(".png", f"-{of.replace('/', '-')}.png") if objectives else name] = figure
     made = {name: figure if isinstance(figure, str) else figure_image(figure) for name, figure in figures.items()}
     return {**made, "samples.png": _samples(folder, trials, metric, mode) or "no trial has sample pictures"}
@@ -221,7 +214,8 @@ def ended(folder: SweepFolder) -> list[int]:
 
 def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode: str) -> str:
     """Every trial, every key and every score, exactly, the best first; of several seeds means and standard deviations, and in
-    `n` how many runs have a score. With several metrics `front` is the trial's, 1 for the Pareto front."""
+    `n` how many runs have a score. With several metrics `front` is the trial's, 1 for the Pareto front. In a sweep that confirms,
+    `trained` says what the score is of: see `TrialRecord.trained`."""
     record = folder.read()
     repeats, keys, objectives = Repeats.of(record), keys_of(trials), record.objectives
     runs = {trial.number: [folder.trial(n) for n in repeats.runs_of(trial)] for trial in trials}
@@ -232,11 +226,11 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     heads = [head for name in names for head in ([name, f"{name}_sd"] if several else [name])]
-    again = any(trial.packed is not None for trial in trials)
+    again = bool(confirmed(trials))
     at = {t.number: rank for rank, front in enumerate(fronts(trials, objectives), 1) for t in front}
     ns = [f"{name}_n" for name in judged] if objectives else ["n"]
     by = [head for name, n in zip(judged, ns, strict=True) for head in (name, *([f"{name}_sd", n] if several else []))]
-    by += [f"{metric}_packed"] if again else []
+    by += ["trained", f"{metric}_packed"] if again else []
     rows.writerow(["trial", "state", *(["front"] if objectives else []), *by, "round", *keys, *heads, "error", "place", "run"])
     for trial in ranking(trials, mode, objectives):
         found = scores[trial.number]
@@ -252,7 +246,7 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
             if isinstance(trial, Repeated):
                 _, sd, n = trial.spreads[name] if objectives else (trial.mean, trial.sd, trial.n)
                 cells += [_number(sd), n]
-        cells += [_number(trial.packed)] if again else []
+        cells += [trial.trained, _number(trial.packed)] if again else []
         ends = [" ".join(trial.error.split()), trial.place, " ".join(run.id for run in runs[trial.number])]
         rows.writerow([trial.number, trial.state, *cells, trial.round, *tried, *others, *ends])
     return text.getvalue()

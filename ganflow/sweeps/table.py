@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ganflow.sweeps.records import WRONG, Objectives, Repeated, TrialRecord, fronts, latest_of, ranking, rounds_of, several
+from ganflow.printing import plural
+from ganflow.sweeps.ranking import best_of, best_packed, fronts, latest_of, ranking
+from ganflow.sweeps.records import BUDGET, WRONG, Objectives, Repeated, TrialRecord, rounds_of, several
 
+CONFIRMING = "confirming"
 ABSENT = "–"  # of a key that a trial's recipe does not have
+INDENT = 7 * " "
 LONGEST = 24  # letters of a value in a table
 
 
@@ -114,11 +119,48 @@ def leader(trial: TrialRecord, metric: str, rounds: int) -> str:
     return f"trial {trial.number}, {metric} {number(latest_of(trial))} at round {played(trial, rounds)}"
 
 
+def state(trial: TrialRecord) -> str:
+    """The state of a trial, or CONFIRMING: it is over, and is being trained again by itself."""
+    return CONFIRMING if trial.again is not None and trial.again.state == "running" else trial.state
+
+
+def best(trials: Sequence[TrialRecord], mode: str) -> str:
+    """Score and number of the best trial so far: "0.12 (trial 1)". In a sweep that packs trials "0.11 packed (trial 1)", and once
+    one was confirmed both: "0.12 confirmed (trial 1), 0.11 packed (trial 4)". Nothing where there is none."""
+    found = best_of(trials, mode)
+    if found is None:
+        return ""
+    packed = best_packed(trials, mode) if any(trial.confirmed is not None for trial in trials) else None
+    of = f" {found.trained}" if found.trained in ("packed", "confirmed") else ""
+    beside = f", {number(packed[1])} packed (trial {packed[0]})" if packed and found.trained != "packed" else ""
+    return f"{number(found.score)}{of} (trial {found.number}){beside}"
+
+
+def confirmed(trials: Iterable[TrialRecord]) -> str:
+    """Progress of the trials that are trained again by themselves: "1/3 confirmed"; nothing where none is."""
+    again = [trial for trial in trials if trial.again is not None or trial.confirmed is not None]
+    return f"{sum(trial.confirmed is not None for trial in again)}/{len(again)} confirmed" if again else ""
+
+
+def over(trials: Iterable[TrialRecord]) -> int:
+    """Number of trials that are over; not of those that were stopped with the sweep's budget, and go on with it."""
+    return sum(trial.over and trial.cause != BUDGET for trial in trials)
+
+
+def left(trials: Sequence[TrialRecord], total: int | None) -> str:
+    """Trials that a sweep which ended early has left: "5 trials are left, 1 of them begun"; or that some are to be confirmed."""
+    begun = sum(trial.round > 0 and (not trial.over or trial.cause == BUDGET) for trial in trials)
+    count = max(total or 0, len(trials)) - over(trials)
+    if not count:
+        return "the best are not all confirmed yet"
+    return f"{plural(count, 'trial')} {'is' if count == 1 else 'are'} left" + (f", {begun} of them begun" if begun else "")
+
+
 def counts(trials: Iterable[TrialRecord], total: int | None = None) -> dict[str, int]:
     """Number of trials in each state; those that are still to be proposed are waiting, too."""
-    found = dict.fromkeys(("running", "waiting", "finished", "stopped", "diverged", "failed"), 0)
+    found = dict.fromkeys(("running", "waiting", CONFIRMING, "finished", "stopped", "diverged", "failed"), 0)
     for trial in trials:
-        found[trial.state] = found.get(trial.state, 0) + 1
+        found[state(trial)] = found.get(state(trial), 0) + 1
     found["waiting"] += max(0, (total or 0) - sum(found.values()))
     return found
 
@@ -150,9 +192,9 @@ def lines(
     ranked = ranking(trials, mode, objectives)
     at = {t.number: str(rank) for rank, front in enumerate(fronts(trials, objectives or {}), 1) for t in front}
     seeds = any(isinstance(trial, Repeated) for trial in trials)
-    again = any(trial.packed is not None for trial in trials)
+    again = bool(confirmed(trials))
     heads = [head for name in metrics or [metric] for head in (name, *(["± sd (n)"] if seeds else []))]
-    besides = [f"{metrics[0]} packed" if metrics else "packed"] if again else []
+    besides = ["trained", f"{metrics[0]} packed" if metrics else "packed"] if again else []
     rows = [["trial", "state", *(["front"] if metrics else []), *heads, *besides, "round", *(names[key] for key in keys)]]
     fixed = len(rows[0]) - len(keys)
     numbers = {0, *(i for i, head in enumerate(rows[0]) if head in (metrics or [metric]) and i < fixed)}
@@ -160,9 +202,11 @@ def lines(
         known = [(trial.scores.get(name), spread(trial, name)) for name in metrics] or [(latest_of(trial), spread(trial))]
         scores = [(number(score), "" if score is None else deviation) for score, deviation in known]
         cells = [cell for score, around in scores for cell in (score, *([around] if seeds else []))]
-        cells = [*([at.get(trial.number, "")] if metrics else []), *cells, *([number(trial.packed)] if again else [])]
-        values = [played(trial, rounds), *(shown(trial.config, key) for key in keys)]
-        rows.append([str(trial.number), trial.state, *cells, *values])
+        cells = [*([at.get(trial.number, "")] if metrics else []), *cells]
+        cells += [trial.trained, number(trial.packed)] if again else []
+        now = trial.again if trial.again is not None and state(trial) == CONFIRMING else trial
+        values = [played(now, rounds), *(shown(trial.config, key) for key in keys)]
+        rows.append([str(trial.number), state(trial), *cells, *values])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
@@ -172,10 +216,17 @@ def lines(
         line = "  ".join(f"{cell:>{size}}" if column in numbers else f"{cell:{size}}" for column, (cell, size) in sized)
         text.append(cut(line.rstrip(), width or 1000))
         if i and ranked[i - 1].error and ranked[i - 1].state in (*WRONG, "stopped"):
-            text.append(cut("       " + " ".join(ranked[i - 1].error.split()), width or 200))
+            text += reasons(ranked[i - 1].error, width)
     if most is not None and len(ranked) > most:
         text.append(f"and {len(ranked) - most} more")
     return text
+
+
+def reasons(error: str, width: int | None) -> list[str]:
+    """Lines, as long as a terminal allows, with the reason for which a trial ended, whole."""
+    words = " ".join(error.split())
+    longest = max(40, width - len(INDENT)) if width else max(1, len(words))
+    return [INDENT + line for line in textwrap.wrap(words, longest, break_on_hyphens=False)]
 
 
 def exact(of: Any) -> str:

@@ -37,7 +37,7 @@ def check_data(chosen: Chosen) -> None:
     for part, tensors in parts.items():
         for name, tensor in tensors.items():
             expect(component, name in data.fields, f"{part} '{name}' is no field (fields: {', '.join(data.fields)})")
-            expect_fit(component, f"{part} '{name}'", tensor, data.fields[name])
+            expect_fit(component, f"{part} '{name}'", tensor[:], data.fields[name])
     lengths = {len(t) for t in data.held_out.values()}
     expect(component, not data.aligned or len(lengths) < 2, "held-out fields differ in length; say aligned = False, or cut them")
     again = composition.build("data")

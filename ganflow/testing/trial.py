@@ -126,7 +126,7 @@ class Trial:
     def batch(self, seed: int = 0) -> dict[str, Tensor]:
         """Some held-out examples, and z."""
         first = 4 * seed
-        fields = {name: t.roll(-first, 0)[:BATCH] for name, t in self.data.held_out.items()}
+        fields = {name: t[:].roll(-first, 0)[:BATCH] for name, t in self.data.held_out.items()}
         return {**fields, "z": self.game.latents(BATCH, seed)}
 
     def draws(self, seed: int, count: int = 3) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import quote, unquote
@@ -22,7 +23,7 @@ from ganflow.runs import evaluations
 from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
 from ganflow.runs.journal import Entry
-from ganflow.runs.record import FILE, HERE, expanded, mistyped, portable
+from ganflow.runs.record import FILE, HERE, RunRecord, expanded, mistyped, portable
 
 ENDS = {
     "finished": "FINISHED",
@@ -51,8 +52,27 @@ _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
 # A run, or a sweep with its trials.
 
 
+class Snapshot(RunFolder):
+    """A folder at one moment: its record, and that of the sweep that it is in, are read and checked once. Sending asks for them
+    forty times."""
+
+    def read(self) -> RunRecord:
+        return self._record
+
+    @cached_property
+    def _record(self) -> RunRecord:
+        return RunFolder.read(self)
+
+    @cached_property
+    def sweep(self) -> RunFolder | None:
+        above = Snapshot(self.path.parent)
+        return above if is_sweep(above) else None
+
+
 def sweep_of(run: RunFolder) -> RunFolder | None:
     """The sweep that this run is a trial of."""
+    if isinstance(run, Snapshot):
+        return run.sweep
     above = RunFolder(run.path.parent)
     return above if is_sweep(above) else None
 

@@ -67,8 +67,7 @@ def sync(
         folder: the run, or the sweep.
         follow: go on until the run is over; a store that is away is tried again and again.
         uri: send to this store instead of the run's. The user named it: it gets his credentials, and is remembered.
-        over: set when the training process has ended: what is there is sent, and a store that is away is not waited for.
-            A run that still calls itself running then was killed.
+        over: set when the training process has ended (or was killed, as a run that calls itself running); no store is waited for.
         every: seconds between attempts.
         checkpoint: whose generator is logged as a model: "last", "best" or a file.
 
@@ -176,7 +175,7 @@ class Sender:
     def attempt(self, status: str) -> bool:
         """Send everything there is; return whether that failed for a reason outside the folder, such as a store that is away.
         The status "running" reopens the MLflow run, an end ends it."""
-        now = seen(self.folder)
+        now, self.folder = seen(self.folder), outbox.Snapshot(self.folder.path)
         try:
             whole = self._send(status, now)
             self._seen, self.result.error = now if whole else [], ""
@@ -193,6 +192,7 @@ class Sender:
             if self.result.error != self.state.error:
                 with suppress(OSError):  # a full disk, a deleted folder
                     self._note(error=self.result.error)
+            self.folder = RunFolder(self.folder.path)
 
     def _send(self, status: str, now: list[int]) -> bool:
         """Returns whether everything was whole; a picture that is still being written is not."""

@@ -12,9 +12,11 @@ from ganflow.printing import escaped
 from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders
+from ganflow.space.fixing import fixed_keys
 from ganflow.space.reading import read_space
 from ganflow.sweeps.records import SweepFolder
 from ganflow.sweeps.repeats import Repeats
+from ganflow.tune.control import again, check_joins
 from ganflow.tune.plan import destination
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
@@ -45,7 +47,8 @@ def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
     with folders.locked(folder):
         before, after = read_recipe(folder.recipe), read_recipe(folder.recipe, overrides)
         changed = differences(before, after)
-        _check(folder, before, after, [line.partition(": ")[0] for line in changed], overrides)
+        fixed = [f"tune.space.{key}" for key in fixed_keys(before, overrides)]
+        _check(folder, before, after, [*fixed, *(line.partition(": ")[0] for line in changed)], overrides)
         if not changed:
             return []
         read_space(after, folder.recipe, overrides)  # whose points may not fit any more
@@ -78,6 +81,8 @@ def _check(folder: SweepFolder, before: Recipe, after: Recipe, paths: Iterable[s
     if after.tune.trials < proposed:
         few = f"{proposed} trials have been proposed already, so {after.tune.trials} are too few"
         raise GanflowError(f"tune.trials: {few}; use {proposed} or more")
+    if after.tune.trials > before.tune.trials:
+        check_joins(before.tune.scheduler, trials, _instead(folder, after, overrides))
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:
@@ -87,8 +92,7 @@ def _within(path: str, keys: Iterable[str]) -> bool:
 def _instead(folder: SweepFolder, after: Recipe, overrides: Sequence[str]) -> str:
     """Advice to begin a new sweep; with the trials of this one where its searcher could learn from them."""
     changes = " ".join(map(shlex.quote, overrides))
-    recipe = shlex.quote(str(folders.here(folder.recipe)))
     learns = after.tune is not None and after.tune.search not in ("random", "grid")
     alike = all(change.startswith("tune.") and not change.startswith(JUDGED_BY) for change in overrides)
     known = f" --from {folder.reference()}" if learns and alike else ""
-    return f"begin a new sweep from it: ganflow tune {recipe} {changes}{known}"
+    return f"{again(folder)} {changes}{known}"

@@ -47,6 +47,14 @@ class Budget:
         record = folder.read()
         self.seconds, self.gpu_seconds = record.seconds, record.gpu_seconds
         self._at = self._noted = time.monotonic()
+        self._running = 0
+
+    def left(self) -> float:
+        """Seconds until the time or the GPU time is used up, with as many trials as at the last count."""
+        time_left = self.limits.get("hours", math.inf) * HOUR - self.seconds
+        gpus = self._running * self.gpus
+        gpu_left = (self.limits.get("gpu_hours", math.inf) * HOUR - self.gpu_seconds) / gpus if gpus else math.inf
+        return max(0.0, min(time_left, gpu_left))
 
     def count(self, running: int) -> None:
         """Count the time since the last call.
@@ -54,7 +62,7 @@ class Budget:
         Args:
             running: trials, or packs of trials, that had resources meanwhile.
         """
-        now = time.monotonic()
+        now, self._running = time.monotonic(), running
         self.seconds += now - self._at
         self.gpu_seconds += (now - self._at) * running * self.gpus
         self._at = now

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.machine import broken
+from ganflow.recipe import Tune
 from ganflow.runs import folders
 from ganflow.space.space import Config, Space
 from ganflow.space.validation import read_point
@@ -119,6 +121,37 @@ def check_values(values: dict[str, Any], space: Space) -> Config:
     return point
 
 
+def check_joins(scheduler: str, trials: Iterable[TrialRecord], instead: str) -> None:
+    """Check that further trials can join a sweep.
+
+    Args:
+        instead: what to do where it does not.
+
+    Raises:
+        Refused: they are one population, in which trials of the same time are compared, and one has ended.
+    """
+    ended = next((trial.number for trial in trials if trial.state == "finished"), None)
+    if scheduler == "pbt" and ended is not None:
+        why = f"trial {ended} has played to its end, and one that begins now would be compared with later ones alone"
+        raise Refused(f"pbt trains one population, which takes no more trials: {why}; {instead}")
+
+
+def check_new(config: Config, trials: Iterable[TrialRecord]) -> None:
+    """Check that no trial has this configuration.
+
+    Raises:
+        Refused: one does.
+    """
+    same = next((trial.number for trial in trials if trial.config == config), None)
+    if same is not None:
+        raise Refused(f"trial {same} has these values already")
+
+
+def again(folder: SweepFolder) -> str:
+    """Advice to begin a new sweep from one's recipe."""
+    return f"begin a new sweep from it: ganflow tune {shlex.quote(str(folders.here(folder.recipe)))}"
+
+
 def total_of(count: int, trials: Iterable[TrialRecord]) -> int:
     """Number of trials that there will be: those that the searcher proposes, and those that were added."""
     return count + sum(bool(trial.request) for trial in trials)
@@ -127,13 +160,12 @@ def total_of(count: int, trials: Iterable[TrialRecord]) -> int:
 class Control:
     """Control of a sweep none of whose trials runs.
 
-    Args:
-        seed: of the search.
+    Attributes:
         count: trials that the searcher proposes.
     """
 
-    def __init__(self, table: TrialTable, space: Space, seed: int, count: int) -> None:
-        self.table, self.space, self.seed, self.count = table, space, seed, count
+    def __init__(self, table: TrialTable, space: Space, tune: Tune) -> None:
+        self.table, self.space, self.tune, self.count = table, space, tune, space.count(tune)
         self._met: set[Path] = set()
 
     @property
@@ -145,14 +177,16 @@ class Control:
         stop(self.table, number)
 
     def add(self, values: dict[str, Any], request: str = BY_HAND) -> int:
-        """Add a trial with these values, others drawn at random; returns its number.
+        """Add a trial with these values, others drawn at random; returns its number, the next one.
 
         Raises:
-            Refused: they are not in the space.
+            Refused: they are not in the space, or a trial has them already, or the sweep takes no more.
         """
-        point = check_values(values, self.space)
-        number = max(self.count, 1 + max(map(self.table.repeats.trial, self.table.trials), default=-1))
-        config = self.space.sample(random.Random(f"{self.seed}/{number}"), point)
+        point, trials = check_values(values, self.space), self.table.searched()
+        check_joins(self.tune.scheduler, trials, again(self.table.folder))
+        number = 1 + max(map(self.table.repeats.trial, self.table.trials), default=-1)
+        config = self.space.sample(random.Random(f"{self.tune.seed}/{number}"), point)
+        check_new(config, trials)
         for run in self.table.repeats.runs(number):
             self.table.record(run, config=config, state="waiting", request=request)
         self.table.folder.update(trials=self.total)
@@ -225,7 +259,7 @@ class Live(Control, tune.Callback):
     def __init__(
         self, before: Control, watcher: Watcher, searcher: Searcher, budget: Budget, interruption: Interruption
     ) -> None:
-        super().__init__(before.table, before.space, before.seed, before.count)
+        super().__init__(before.table, before.space, before.tune)
         self.watcher, self.searcher, self.budget, self.interruption = watcher, searcher, budget, interruption
         self._next = 0.0
 
@@ -236,6 +270,7 @@ class Live(Control, tune.Callback):
         self._next = now + EVERY
         try:
             self.budget.count(sum(trial.status == RayTrial.RUNNING for trial in trials))
+            self.watcher.display.expect_end(self.budget.left())
             self.settle(self.watcher.display.note)
         except (GanflowError, OSError) as error:
             fault = broken(error, self.table.folder.path)

@@ -65,6 +65,9 @@ def remember(
             if other not in table.trials:
                 table.record(other, config=record.config, state="waiting", confirms=record.confirms)
     unfinished = [number for number, record in sorted(table.trials.items()) if not record.over]
+    for number in unfinished:  # who is furthest behind, and how long the sweep will last, follow from it
+        if (run := table.folder.trial(number)).is_run():
+            table.update(number, round=run.read().round)
     histories = {number: scored(table.folder.trial(number), metric) for number in table.trials} if scheduler is not None else {}
     for trial in [*table.folder.trials(table.folder.earlier).values(), *table.searched()]:
         searcher.tell(trial)
@@ -107,7 +110,7 @@ class Outcome:
     """End of a sweep.
 
     Attributes:
-        status: "finished" or "interrupted".
+        status: "finished", "interrupted", or "stopped" where its budget was used up before the last trial was over.
         signal: the number of the signal that interrupted it, else 0.
         failed: how many trials died more often than they may.
         retriable: how many of them for what the machine did: a sweep that goes on tries them again.
@@ -146,12 +149,14 @@ def go(
     with ExitStack() as stack:
         stack.enter_context(folders.locked(folder))
         before = folder.read()
-        folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address)
+        folder.update(status="running", pid=os.getpid(), host=socket.gethostname(), address=address, ended=None)
         records = folder.mended()
         trials = plan.repeats.trials(records.values())
         keys, total = list(plan.space.keys), total_of(plan.space.count(plan.tune), trials)
-        of = plan.objectives
-        display = Display(folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, quiet=quiet, objectives=of)
+        every, stop = plan.objectives, plan.tune.stop
+        display = Display(
+            folder.sweep, plan.metric, plan.mode, keys, total, rounds=before.rounds, objectives=every, stop=stop, quiet=quiet
+        )
         stack.enter_context(display)
         interruption = stack.enter_context(interruptible())
         follower = make_follower(folder) if make_follower else None
@@ -163,10 +168,11 @@ def go(
             if follower and (note := follower.start()):
                 display.note(note)
 
-        status = "failed"
+        status, spent = "failed", None
         try:
             spent = _tune(folder, plan, records, address, display, interruption, begins, retry_failed)
-            status = "interrupted" if interruption.signal else "finished"
+            spent = spent if spent and _left(plan, folder) else None
+            status = "interrupted" if interruption.signal else "stopped" if spent else "finished"
         except BaseException as error:
             fault = broken(error, folder.path) if isinstance(error, Exception) else None
             if fault or isinstance(error, (GanflowError, KeyboardInterrupt)):
@@ -176,8 +182,9 @@ def go(
             raise
         finally:
             with suppress(OSError, GanflowError):  # a full disk must not hide what was raised
-                folder.update(status=status)
-        if status == "finished":
+                ended = {"why": str(spent), "more": spent.more} if spent and status == "stopped" else None
+                folder.update(status=status, ended=ended)
+        if status in ("finished", "stopped"):
             for missing in summarize(folder, plan.recipe).missing:
                 display.note(missing)
         if follower:
@@ -186,6 +193,18 @@ def go(
                 display.note(str(unsent))
         failed = [t for t in plan.repeats.trials(folder.trials().values()) if t.state == "failed"]
         return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed), spent)
+
+
+def _left(plan: Plan, folder: SweepFolder) -> bool:
+    """Return true if the sweep has trials that are not over, or are to be confirmed."""
+    from ganflow.tune.control import total_of
+    from ganflow.tune.trials import TrialTable
+
+    table = TrialTable(folder, {}, [], folder.trials(), repeats=plan.repeats)
+    trials = table.pooled()
+    over = sum(trial.over and not trial.cause and trial.again is None for trial in trials)
+    left = over < total_of(plan.space.count(plan.tune), trials)
+    return left or bool(table.unconfirmed(plan.tune.confirmed, plan.mode))
 
 
 def _tune(
@@ -249,7 +268,7 @@ def _tune(
     rule: Stopping | Population | None = make_scheduler(plan.tune, plan.mode, rounds, room)
     if population:
         rule = Population(table, plan.space, plan.tune, plan.mode, rounds, room)
-    control = Control(table, plan.space, plan.tune.seed, plan.space.count(plan.tune))
+    control = Control(table, plan.space, plan.tune)
     control.settle(display.note)
     folder.update(trials=control.total)
     display.expect(control.total)

@@ -13,10 +13,11 @@ from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
 from ganflow.files import write_text
 from ganflow.printing import escaped
-from ganflow.recipe import Recipe, Tune, read_recipe
+from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
 from ganflow.runs import folders
 from ganflow.space.domains import Choice
+from ganflow.space.fixing import read_fixed
 from ganflow.space.reading import read_space
 from ganflow.space.space import Space
 from ganflow.sweeps.records import Mode, Objectives, SweepFolder, several
@@ -56,15 +57,18 @@ class Plan:
         return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile, several(self.objectives))
 
 
-def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
-    """Read a recipe with a tune section, and check every value that its space can yield.
+def make_plan(source: str | Path, overrides: Sequence[str] = (), *, new: bool = True) -> Plan:
+    """Read a recipe with a tune section, and check every value that its space can yield. What the overrides set is not searched.
+
+    Args:
+        new: it has not begun, so that what is odd about its data is worth a note.
 
     Raises:
         GanflowError: the recipe, its space or its objective is wrong.
     """
     from ganflow.tune.executors import executor_of
 
-    recipe = read_recipe(source, overrides)
+    recipe, overrides = read_fixed(source, overrides)
     if recipe.tune is None:
         raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
     space = read_space(recipe, source, overrides)
@@ -87,7 +91,8 @@ def make_plan(source: str | Path, overrides: Sequence[str] = ()) -> Plan:
     number = space.count(recipe.tune)
     if recipe.tune.search != "grid" and number < recipe.tune.trials:
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
-    recipe.notes += examined(reports.data, vars(recipe.data.settings).keys())
+    if new:
+        recipe.notes += examined(reports.data, vars(recipe.data.settings).keys())
     plan = Plan(recipe, recipe.tune, space, objectives)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)
@@ -151,11 +156,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     Raises:
         GanflowError: there is one of this name, or it cannot be written.
     """
-    if name is not None and not NAME.fullmatch(name):
-        raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    folder = free_folder(plan, root, name)
     check_recipe(plan.recipe, root)
-    numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
-    folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         folder.path.mkdir()
@@ -164,21 +166,46 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         write_text(folder.recipe, comment + plan.space.draft.to_yaml())  # with its references
         folder.update(**_values(plan, folder))
     except FileExistsError:
-        how = f"go on with it: ganflow tune --resume {folder.reference()}, or choose another --name"
-        raise GanflowError(f"there is already a folder {folder.path}; {how}") from None
+        raise _taken(folder) from None
     except OSError as error:
         how = f"{error.strerror}; choose another with --runs"
         raise GanflowError(f"cannot make the sweep's folder {folder.path}: {how}") from None
     return folder
 
 
+def free_folder(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
+    """The folder of a new sweep, which is not there yet.
+
+    Raises:
+        GanflowError: there is one of this name, or it cannot be one.
+    """
+    if name is not None and not NAME.fullmatch(name):
+        raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
+    folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
+    if os.path.lexists(folder.path):
+        raise _taken(folder)
+    above = next(path for path in folder.path.parents if os.path.lexists(path))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "it is no folder" if not above.is_dir() else "you may not write there"
+        raise GanflowError(f"cannot make the sweep's folder {folder.path} in {above}: {why}; choose another with --runs")
+    return folder
+
+
+def _taken(folder: SweepFolder) -> GanflowError:
+    how = f"go on with it: ganflow tune --resume {folder.reference()}, or choose another --name"
+    return GanflowError(f"there is already a folder {folder.path}; {how}")
+
+
 def find(name: str, root: Path) -> SweepFolder:
-    """The sweep of this name, or at this path.
+    """The sweep of this name, or at this path; "latest": the one that was begun last.
 
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
+    if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
+        found = [SweepFolder(newest.path)]
     there = [f for f in found if f.is_run()]
     if not there:
         if found and found[0].records.exists():

@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 from ganflow import machine
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
-from ganflow.cluster.joining import PATIENCE
+from ganflow.cluster.joining import PATIENCE, connect
 from ganflow.cluster.nodes import Node, alive_nodes, check_nodes
-from ganflow.cluster.submit import distributions
+from ganflow.cluster.submit import check_job, distributions
 from ganflow.engine.build import pick_device
 from ganflow.errors import GanflowError, Problem
 from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking.destination import check_recipe, tracking_uri
+from ganflow.tune.plan import free_folder
 
 if TYPE_CHECKING:
     from ganflow.recipe import Tune
@@ -58,14 +59,24 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     return notes
 
 
-def rehearse(plan: Plan, runs: Path, address: Address | str = "local") -> list[str]:
-    """Check what a start under `runs` checks, as far as that is known without Ray; returns the notes that it would show.
+def rehearse(plan: Plan, runs: Path, address: Address | str = "local", name: str | None = None) -> list[str]:
+    """Check what a start under `runs` checks, the cluster's address included, as far as seconds are enough and no folder is made;
+    returns the notes that it would show.
 
     Raises:
         GanflowError: the sweep would not start.
     """
+    address = parse_address(address) if isinstance(address, str) else address
     check_recipe(plan.recipe, runs)
+    if address.kind == "job":
+        check_job(address, plan.recipe, runs)
+    else:
+        free_folder(plan, runs, name)
     check_resources(plan, address)
+    if address.kind in ("auto", "cluster"):
+        with connect(address):
+            if short := _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes())):
+                raise GanflowError("\n".join(short))
     notes = list(plan.recipe.notes)
     pack_of(plan, notes.append)
     if uri := tracking_uri(plan.recipe):

@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ganflow.recipe import Tune
+from ganflow.runs.checkpoints import round_of, stored
 from ganflow.space.space import Space
 from ganflow.tune.trials import TrialTable
 
@@ -178,6 +179,9 @@ def make_scheduler(tune: Tune, mode: str, rounds: int, room: Room | None = None)
 class Population(InTurn):
     """Population based training. Where more trials live than fit on the cluster, they alternate.
 
+    A trial has a turn at its first score after each of the intervals. What the population knows follows from the records alone:
+    when a trial's next turn is due, and the score that a copy has from its source until it has its own.
+
     Args:
         rounds: of a trial.
     """
@@ -187,50 +191,70 @@ class Population(InTurn):
         self.table, self.space, self.tune, self.rounds = table, space, tune, rounds
         self.every = max(1, round(tune.interval * rounds))  # rounds between copies
         self.sign = 1 if mode == "min" else -1
-        self._turns: dict[int, int] = {}  # trial → round of its last turn
         self._scores: dict[int, float] = {}  # trial → the last score of the weights that it has: a copy has its source's
 
     def remember(self, reports: Iterable[tuple[int, int, float]]) -> set[int]:
         """Note the scores of an earlier session, (trial, round, score) in order of time; returns the trials that were stopped:
-        none. A copy that has no score of its own yet is not compared."""
-        since = {number: self.table.folder.since(trial) for number, trial in self.table.trials.items()}
-        self._scores |= {n: score for n, round, score in reports if round > since[n] and math.isfinite(score)}
+        none."""
+        trials = self.table.trials
+        since = {number: self.table.folder.since(trial) for number, trial in trials.items()}
+        self._scores = {number: trial.inherited for number, trial in trials.items() if trial.inherited is not None}
+        for number, round, score in reports:
+            if round > since[number] and math.isfinite(score):
+                self._scores[number] = score
+                if not trials[number].due:  # of an earlier version, which wrote none down
+                    self.table.update(number, due=self._due(round))
         return set()
+
+    def _due(self, round: int) -> int:
+        """The first turn after a round."""
+        return (round // self.every + 1) * self.every
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if result["state"] != "running":
             return TrialScheduler.CONTINUE
         number, round = result["trial"], result["round"]
-        turn = self._turns.setdefault(number, (round - 1) // self.every * self.every)
+        known = self.table.trials[number]
         if result.get("score") is not None:
             self._scores[number] = result["score"]
-        if "score" not in result or round - turn < self.every or round >= self.rounds:
+        if "score" not in result or round < (known.due or self.every) or round >= self.rounds:
             return TrialScheduler.CONTINUE
-        self._turns[number] = round
-        before = self.table.trials[number].copied
         # by what the records tell, so that a sweep that goes on draws on
-        rng = random.Random(f"population {self.tune.seed}/{number}/{len(before)}")
-        source = self._source(number, rng)
-        if source is not None:
-            config = self.space.mutate(self.table.trials[source].config, self.tune, rng)
-            copied = [*before, [source, self.table.trials[source].round]]
-            self.table.record(number, config=config, copied=copied, score=None)  # which was of other values
-            self._turns[number] = self.table.trials[source].round
-            self._scores[number] = self._scores[source]
+        rng = random.Random(f"population {self.tune.seed}/{number}/{len(known.copied)}")
+        if (source := self._source(number, rng)) is not None:
+            self._copy(number, *source, rng)
             tune_controller.pause_trial(trial, should_checkpoint=False)
             trial.set_config(self.table.specs([number], self.space.changes))
             return TrialScheduler.NOOP
+        self.table.record(number, due=self._due(round))
         return TrialScheduler.PAUSE if self._ready(tune_controller) else TrialScheduler.CONTINUE
 
-    def _source(self, number: int, rng: random.Random) -> int | None:
-        """The trial that this one becomes a copy of; None where it is not copied over."""
+    def _copy(self, number: int, source: int, at: int, rng: random.Random) -> None:
+        """Record that a trial becomes a copy of another's checkpoint of a round. It is judged again an interval later."""
+        config = self.space.mutate(self.table.trials[source].config, self.tune, rng)
+        copied = [*self.table.trials[number].copied, [source, at]]
+        self._scores[number] = self._scores[source]
+        due = self._due(at + self.every - 1)
+        self.table.record(number, config=config, copied=copied, score=None, inherited=self._scores[source], due=due)
+
+    def _source(self, number: int, rng: random.Random) -> tuple[int, int] | None:
+        """The trial that this one becomes a copy of, and the round of its checkpoint; None where it is not copied over."""
         trials = self.table.trials
         alive = [n for n in self._scores if trials[n].round < self.rounds and not trials[n].over]
         ranked = sorted(alive, key=lambda n: (self.sign * self._scores[n], n))
         share = min(math.ceil(QUARTER * len(ranked)), len(ranked) // 2)
         if not share or number not in ranked[-share:]:
             return None
-        return rng.choice(ranked[:share])
+        found = [(best, at) for best in ranked[:share] if (at := self._checkpoint(best)) is not None]
+        return rng.choice(found) if found else None
+
+    def _checkpoint(self, number: int) -> int | None:
+        """Round of the newest checkpoint from which a copy of a trial could go on; None where there is none: of one that is to
+        become a copy itself, those that are there are of other weights."""
+        trial, run = self.table.trials[number], self.table.folder.trial(number)
+        if trial.copied and (not run.is_run() or run.read().copies < len(trial.copied)):
+            return None
+        return max((round for round in map(round_of, stored(run.checkpoints)) if round < self.rounds), default=None)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that is furthest behind."""

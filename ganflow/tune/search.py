@@ -7,6 +7,7 @@ import math
 import random
 import warnings
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -285,14 +286,25 @@ class Proposals(RaySearcher):
     def _left_over(self) -> list[int]:
         """Runs to go on with: those that were packed together before are so again."""
         self._unfinished = [number for number in self._unfinished if not self.table.trials[number].over]
-        together = [n for n in self._unfinished if self._pack_of(n) == self._pack_of(self._unfinished[0])]
+        added = sorted(number for number, trial in self.table.trials.items() if trial.request)
+        packs = {number: self._pack_of(number, added) for number in self._unfinished}
+        together = [n for n in self._unfinished if packs[n] == packs[self._unfinished[0]]]
         self._unfinished = [n for n in self._unfinished if n not in together]
         return together
 
-    def _pack_of(self, number: int) -> tuple[bool, int]:
-        """Key that runs share which train together; those that confirm others are alone."""
-        alone = self.table.trials[number].confirms is not None
-        return alone, number if alone else number // self.pack
+    def _pack_of(self, number: int, added: list[int]) -> tuple[bool, int]:
+        """Key that runs share which train together: of those that were proposed. Others are alone, but for an added trial's runs
+        that take turns.
+
+        Args:
+            added: runs that were added by hand, by number.
+        """
+        trial = self.table.trials[number]
+        if trial.request and self.table.template.get("turns"):
+            return True, self.table.repeats.runs(self.table.repeats.trial(number))[0]
+        if trial.request or trial.confirms is not None:
+            return True, number
+        return False, (number - bisect_left(added, number)) // self.pack
 
     def _new(self) -> list[int]:
         """The next runs that nobody has begun."""

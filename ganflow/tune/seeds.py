@@ -23,7 +23,8 @@ from ganflow.recipe import Recipe
 from ganflow.recipe.sections import MOST_SEEDS
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
-from ganflow.sweeps.records import SweepFolder, best_of, ranking, score_of
+from ganflow.sweeps.ranking import best_of, ranking, score_of
+from ganflow.sweeps.records import SweepFolder
 from ganflow.sweeps.repeats import scores_of
 from ganflow.tracking.destination import check_recipe
 from ganflow.tune.driver import Outcome

@@ -21,7 +21,7 @@ from ganflow.files import replacing
 from ganflow.machine import Broken, broken
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
-from ganflow.runs.checkpoints import BEST, Damaged, read
+from ganflow.runs.checkpoints import BEST, Damaged, read, round_of, stored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.new import Copy
 from ganflow.runs.start import Session, open_trial
@@ -35,7 +35,6 @@ STEP = 1.0
 """Seconds that a step of Ray's lasts at least, unless there is a score: a report to Ray costs milliseconds."""
 PATIENCE = 60.0
 """Seconds to wait for the run's lock: a worker whose driver or node was lost may need a while to end."""
-_NAMES = f"round-{8 * '[0-9]'}.safetensors"
 
 
 class Trial(tune.Trainable):
@@ -124,7 +123,7 @@ class Trial(tune.Trainable):
         """Results of runs in turns that go on: one that is ahead of the others may be stopped before it plays again."""
         found = {}
         for i, trial in enumerate(self.trials):
-            if trial.spec.turns and i not in self.over and (scores := trial.state.recall()):
+            if trial.spec.turns and i not in self.over and (scores := trial.state.go_on(None)):
                 self._scores[i] = dict(scores)
                 found[i] = trial.state.result("running")
         return found
@@ -260,7 +259,7 @@ class SweepTrial:
         if spec.copy is not None:
             self._copy(spec.copy)
         at = folder.read().copied_at if spec.copy is not None else None
-        if checkpoints := [_round(path) for path in folder.checkpoints.glob(_NAMES)]:
+        if checkpoints := [round_of(path) for path in stored(folder.checkpoints)]:
             self.state.go_on(at, max(checkpoints))
         copy = None if at is None else Copy(at, spec.number, spec.copies)
         stop_workers()
@@ -274,7 +273,7 @@ class SweepTrial:
         if before.copies >= spec.copies:
             return
         at = copy_run(SweepFolder(self.folder.parent).trial(number), folder, spec.copy_at, self.recipe.train.rounds)
-        newest = max(map(_round, folder.checkpoints.glob(_NAMES)), default=None)
+        newest = max(map(round_of, stored(folder.checkpoints)), default=None)
         source = {} if at is None else {"trial": number}  # there was nothing to copy: it goes on with other values
         values = [*before.values, {**_values(spec.config or {}, newest or 0), **source}]
         folder.update(copied_at=newest, copies=spec.copies, values=values)
@@ -298,10 +297,6 @@ def wait_for(folder: RunFolder) -> None:
         time.sleep(0.2)
 
 
-def _round(path: Path) -> int:
-    return int(path.stem.removeprefix("round-"))
-
-
 def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int | None:
     """Copy a run's checkpoint, and its best one, to another run, which then goes on from there. The journal of that run up to the
     round stays as it is.
@@ -313,9 +308,9 @@ def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int 
     Returns:
         The checkpoint's round; None where there was none.
     """
-    paths = sorted(source.checkpoints.glob(_NAMES), key=_round)
-    for path in [p for p in reversed(paths) if _round(p) <= at] + [p for p in paths if _round(p) > at]:
-        round = _round(path)
+    paths = stored(source.checkpoints)
+    for path in [p for p in reversed(paths) if round_of(p) <= at] + [p for p in paths if round_of(p) > at]:
+        round = round_of(path)
         if round >= before:
             return None
         try:
@@ -323,8 +318,8 @@ def copy_run(source: RunFolder, target: RunFolder, at: int, before: int) -> int 
             _copy(path, target.checkpoints / path.name)
         except (FileNotFoundError, Damaged):  # the source goes on meanwhile, and removes what is old
             continue
-        for later in target.checkpoints.glob(_NAMES):
-            if _round(later) > round:
+        for later in stored(target.checkpoints):
+            if round_of(later) > round:
                 later.unlink()
         with suppress(FileNotFoundError, Damaged):
             if read(source.checkpoints / BEST).round <= round:

@@ -24,7 +24,8 @@ from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.recipe import anchored
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loop import Result
-from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord, front_of, ranking, score_of, spread_out
+from ganflow.sweeps.ranking import front_of, ranking, score_of, spread_out
+from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, scored
 
 
@@ -150,15 +151,9 @@ class TrialState:
         scores = {"scores": dict(self.scores)} if self.scores else {}
         return {**result, "score": self.score, **scores} if scored else result
 
-    def recall(self) -> dict[int, float | None]:
-        """Note the last score of the run's journal; returns all of them by round."""
-        scores = {report.round: _finite(report.score) for report in scored(self.spec.run, self.spec.metric)}
-        if scores:
-            self.round, self.score = max(scores), scores[max(scores)]
-        return scores
-
-    def go_on(self, copied_at: int | None, until: float = math.inf) -> None:
-        """Note the last scores of the run's journal: another process played until then.
+    def go_on(self, copied_at: int | None, until: float = math.inf) -> dict[int, float | None]:
+        """Note the last scores of the run's journal, and their round: another process played until then. Returns the scores by
+        round, with several metrics those of the first.
 
         Args:
             copied_at: scores up to there are other values'.
@@ -166,9 +161,11 @@ class TrialState:
         """
         since = -1 if copied_at is None else copied_at
         names = (self.spec.metric, *self.spec.objectives)
-        last = {name: [each for each in scored(self.spec.run, name, since) if each.round <= until][-1:] for name in names}
-        known = {name: _finite(reports[0].score) if reports else None for name, reports in last.items()}
+        reports = {name: [each for each in scored(self.spec.run, name, since) if each.round <= until] for name in names}
+        known = {name: _finite(every[-1].score) if every else None for name, every in reports.items()}
         self.score, self.scores = known[self.spec.metric], {name: known[name] for name in self.spec.objectives}
+        self.round = max([self.round, *(every[-1].round for every in reports.values() if every)])
+        return {report.round: _finite(report.score) for report in reports[self.spec.metric]}
 
     def finished(self) -> dict[str, Any]:
         """Result of a trial that has played to its end, or to an alarm, which may have been in another process: its folder

@@ -10,7 +10,8 @@ from ganflow.errors import GanflowError
 from ganflow.printing import plural
 from ganflow.recipe import differences, kept_recipe
 from ganflow.space.space import fixed_value
-from ganflow.sweeps.records import Objectives, SweepFolder, TrialRecord, score_of
+from ganflow.sweeps.ranking import score_of
+from ganflow.sweeps.records import Objectives, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.plan import Plan, in_common
 

@@ -17,8 +17,10 @@ from ganflow.evaluation.evaluate import spreads
 from ganflow.machine import broken
 from ganflow.runs.folders import RunFolder, is_running
 from ganflow.runs.journal import Journal, entries
+from ganflow.runs.trials import OVER
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.records import BUDGET, MACHINE, OVER, best_of, front_of
+from ganflow.sweeps.ranking import best_facts, best_of, front_of
+from ganflow.sweeps.records import BUDGET, MACHINE, Repeated, TrialRecord
 from ganflow.sweeps.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
@@ -45,6 +47,12 @@ def interrupting(method: Method) -> Method:
     return guarded
 
 
+def _figures(name: str, trial: TrialRecord) -> dict[str, float]:
+    """A trial's score for the journal, of several seeds with standard deviation and number."""
+    around = {f"{name}_sd": trial.sd, f"{name}_n": trial.n} if isinstance(trial, Repeated) else {}
+    return {key: float(value) for key, value in {name: trial.score, **around}.items() if value is not None}
+
+
 class Watcher(tune.Callback):
     """Records and displays the trials' results.
 
@@ -65,6 +73,7 @@ class Watcher(tune.Callback):
         self.spent: Spent | None = None
         self.leaving: dict[int, str] = {}
         self._noted: set[str] = set()
+        self._confirmed: float | None = None  # the best score by itself, as noted
         self._over = sum(t.over for t in table.searched())
         journal.rewind(max(0, self._over - 1))  # a sweep that was killed may have noted its last trial, or not
         self.note_course()
@@ -187,9 +196,11 @@ class Watcher(tune.Callback):
             show(text)
 
     def _is_over(self, number: int, state: str, error: str, cause: str = "") -> None:
-        known = self.table.update(number, state=state, error=error, cause=cause)
+        pack = self._packed(number)
+        known = self.table.update(number, state=state, error=error, cause=cause, in_pack=pack)
         several = ["scores"] if known.scores else []
-        names = ("score", *several, "round", "place", "state", "error", *(["cause"] if cause else []))
+        some = [name for name, value in (("cause", cause or None), ("in_pack", pack)) if value is not None]
+        names = ("score", *several, "round", "place", "state", "error", *some)
         self.table.folder.record(number, **{name: getattr(known, name) for name in names})
         self._warn(number)
         over = sum(t.over for t in self.table.searched())
@@ -200,6 +211,11 @@ class Watcher(tune.Callback):
         elif known.confirms is not None:
             self._note_over_seeds(number)
             self.note_best()
+
+    def _packed(self, number: int) -> bool | None:
+        """Return whether a run of a packed sweep was trained together with others; None of other sweeps."""
+        run = self.table.folder.trial(number)
+        return run.is_run() and run.read().packed if self.table.template.get("pack", 1) > 1 else None
 
     def _note_over_seeds(self, number: int) -> None:
         """Write the scores of the trial that a run belongs to in all its runs' records, for trackers."""
@@ -225,19 +241,19 @@ class Watcher(tune.Callback):
             self._once(self.display.warn, f"trial {number}: {text}")
 
     def note_course(self) -> None:
-        """Write the search's best so far in the journal, by the number of trials that are over; with several metrics the size of
-        the Pareto front and the best of each; and what `note_best` does."""
+        """Write the search's best so far in the journal, by the number of trials that are over, of several seeds with deviation
+        and number; with several metrics the size of the Pareto front and the best of each; and what `note_best` does."""
         searched, objectives = self.table.searched(), self.table.repeats.objectives
         if front := front_of(searched, objectives):
             every = {name: [score for t in front if (score := t.scores[name]) is not None] for name in objectives}
             best = {f"{name}_best": (min if mode == "min" else max)(every[name]) for name, mode in objectives.items()}
             self.journal.append(self._over, {"front": float(len(front)), **best})
         elif not objectives and (known := best_of(searched, self.mode)):
-            self.journal.append(self._over, {"best": float(known.score or 0.0)})
+            self.journal.append(self._over, _figures("best", known))
         self.note_best()
 
     def note_best(self) -> None:
-        """Write in run.json the best so far, once one was confirmed the best of those; or the Pareto front."""
+        """Write in run.json the best so far, or the Pareto front; once one was confirmed that of those, also in the journal."""
         trials, objectives = self.table.pooled(), self.table.repeats.objectives
         values: dict[str, Any] = {"over": self._over}
         if objectives:
@@ -246,8 +262,10 @@ class Watcher(tune.Callback):
             values["front"] = [{"trial": trial, "run": run, "scores": scores} for trial, run, scores in front]
         elif best := best_of(trials, self.mode):
             run = self.table.repeats.runs_of(best)[0]
-            more = {**({"run": run} if run != best.number else {}), **({} if best.packed is None else {"packed": best.packed})}
-            values["best"] = {"trial": best.number, "score": best.score, "config": best.config, **more}
+            values["best"] = best_facts(trials, self.mode) | ({"run": run} if run != best.number else {})
+            if best.confirmed is not None and best.score != self._confirmed:
+                self._confirmed = best.score
+                self.journal.append(self._over, _figures("best_confirmed", best))
         self.table.folder.update(**values)
 
 

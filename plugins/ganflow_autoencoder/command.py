@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ganflow import Data, Game, RunFolder
+    from ganflow import Data, Examples, Game, RunFolder
 
 HELP = "show what an autoencoder run makes of examples"
 IMAGES, POINTS, MAPPED = 16, 200, 200  # held-out examples shown
@@ -96,7 +96,7 @@ def _read(paths: list[Path], game: Game, folder: RunFolder) -> Tensor:
     return torch.stack(images)
 
 
-def _held_out(data: Data | None, folder: RunFolder) -> Tensor:
+def _held_out(data: Data | None, folder: RunFolder) -> Examples:
     """The held-out examples of the run's data."""
     from ganflow import GanflowError
 

@@ -1,11 +1,11 @@
-"""Data: digits, one or three to a picture, points in the plane, folders of images, and tensors in files."""
+"""Data: digits, one or three to a picture, points in the plane, folders and shards of images, and tensors in files."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.files import EXTENSIONS
+from ganflow_layers.files import BUDGET, EXTENSIONS
 from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, settings
@@ -123,7 +123,8 @@ class SwissRoll:
 class ImageFolder:
     """The images below a folder, resized, cropped and, if asked, augmented.
 
-    Kept in memory when they are few and not augmented; otherwise loaded by background threads, each once per epoch.
+    Kept in memory when they are few and not augmented; otherwise decoded by background threads, each once per epoch. Held-out
+    images are decoded when they are asked for.
     Camera orientation is honoured. Where all images lie in two or more folders below, these are their classes, by name: the field
     `label`. `ganflow data FOLDER` shows what is there.
     """
@@ -142,7 +143,8 @@ class ImageFolder:
     on_error: Literal["refuse", "skip"] = key("refuse", "what a file that cannot be read does: stop the run, or be left out")
     labels: Literal["auto", "none"] = key("auto", "auto: the folder below that an image lies in, if all lie in such; none: none")
     held_out: float = key(0.1, HELD_OUT, ge=0)
-    in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and below 256 MiB")
+    in_memory: Literal["auto", "always", "never"] = key("auto", "auto: when not augmented and within `budget`")
+    budget: int = key(256, BUDGET, ge=0)
 
     def __post_init__(self) -> None:
         sides(self.size)
@@ -169,7 +171,8 @@ class ImageFolder:
         transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels, limits, self.background)
         skip, labelled = self.on_error == "skip", self.labels == "auto"
         return image_folder(
-            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory, self.frames
+            self.path, self.extensions, self.recursive, transform, skip, labelled, self.held_out, self.in_memory, self.frames,
+            self.budget * 2**20,
         )
 
 
@@ -177,7 +180,8 @@ class ImageFolder:
 class TensorFile:
     """Tensors from a .npy or .safetensors file: images (n, C, H, W), (n, H, W, C) or (n, H, W), or points (n, d).
 
-    uint8 images are scaled to [-1, 1]. Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class,
+    uint8 images are scaled to [-1, 1], large files stay on the disk, mapped, and each example becomes float32 when it is drawn.
+    Pickles (.pt, .pkl, object arrays) are never read. With `labels` each example has a class,
     the field `label`.
     """
 
@@ -188,6 +192,7 @@ class TensorFile:
     layout: Literal["auto", "nchw", "nhwc", "nhw", "nd"] = key("auto", "the dimensions; auto: told by their number and size")
     range: Literal["signed", "unit"] = key("signed", "of floating-point images: signed is [-1, 1], unit is [0, 1]")
     held_out: float = key(0.1, HELD_OUT, ge=0)
+    budget: int = key(256, "MiB that examples may take in memory as float32; more stay in the file, in its type", ge=0)
 
     def __post_init__(self) -> None:
         if self.classes and self.labels is None:
@@ -199,7 +204,51 @@ class TensorFile:
     def data(self) -> Data:
         from ganflow_data.tensors import tensor_file
 
-        return tensor_file(self.path, self.fields, self.labels, self.classes, self.layout, self.range, self.held_out)
+        fields, budget = self.fields, self.budget * 2**20
+        return tensor_file(self.path, fields, self.labels, self.classes, self.layout, self.range, self.held_out, budget)
+
+
+@settings
+class Shards:
+    """Images out of tar files laid out as WebDataset's (members called KEY.jpg, KEY.cls, … are a sample), or out of parquet files
+    (a row is a sample), streamed: their number does not matter. Nothing is extracted, and only regular members count.
+
+    The shards come in another sequence every epoch, and samples out of a buffer at random; a run that is resumed goes on with the
+    same samples, bit for bit. `label` needs the names of the classes, which parquet files of Hugging Face's `datasets` hold.
+    """
+
+    path: str = key(doc="a folder of .tar or .parquet files, one of them, or a pattern: data/train-*.tar")
+    image: str | None = key(None, "a member's ending (jpg), or the column; default: the first that seems an image")
+    label: str | None = key(None, "a member's ending (cls), or the column; default: cls or label, where classes are known")
+    classes: list[str] = key([], "names of the labels 0, 1, …; a label may be such a name, too")
+    size: int | list[int] = key(64, SIZE, ge=4)
+    resize: int | None = key(None, "length of the shorter side before cropping; default: `size`", ge=4)
+    crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
+    flip: bool = key(False, "mirror left and right at random")
+    channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
+    shuffle: int = key(1000, "samples in the buffer that they are drawn from; 0: as they lie", ge=0, le=1_000_000)
+    seed: int = key(0, "of the shuffle, the crops and the mirror", ge=0)
+    held_out: int = key(256, "the first so many samples are kept from training, for metrics", ge=0)
+    on_error: Literal["refuse", "skip"] = key("skip", "what a broken sample does: stop the run, or be left out")
+
+    def __post_init__(self) -> None:
+        sides(self.size)
+        if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
+            raise ValueError("resize: needs a crop, and at least the size that is cropped")
+        if self.classes and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError("classes: two names or more, all different")
+
+    @hookimpl
+    def data(self) -> Data:
+        from ganflow_layers.framing import Transform
+
+        from ganflow_data.shards import shards
+
+        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels)
+        skip = self.on_error == "skip"
+        return shards(
+            self.path, self.image, self.label, self.classes, transform, self.shuffle, self.seed, self.held_out, skip
+        )
 
 
 @hookimpl
@@ -210,3 +259,4 @@ def register(offer):
     offer("data", "swiss_roll", SwissRoll)
     offer("data", "image_folder", ImageFolder)
     offer("data", "tensor_file", TensorFile)
+    offer("data", "shards", Shards)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
 from ganflow_layers.framing import Transform, frames_in
+from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
 
@@ -26,6 +24,7 @@ from ganflow import (
     UnknownRange,
     class_field,
     image_error_text,
+    in_threads,
     print_lines,
     user_path,
 )
@@ -37,7 +36,7 @@ COUNTED = 1000
 
 def image_folder(
     path: str, extensions: list[str], recursive: bool, transform: Transform, skip: bool, labelled: bool, held_out: float,
-    in_memory: str, frames: str = "first",
+    in_memory: str, frames: str = "first", budget: int = RESIDENT_BYTES,
 ) -> Data:  # fmt: skip
     """Field "real", (channels, height, width) in [-1, 1], and "label", its sub-folder, where there are such: see `classes_of`.
 
@@ -45,6 +44,8 @@ def image_folder(
         skip: leave out what cannot be read.
         labelled: whether sub-folders are classes.
         frames: "all" for an image of every page or frame, "first" for one of each file.
+        in_memory: "always" keeps decoded images, "never" does not, "auto" those that take `budget` bytes at most and are not
+            augmented.
 
     Raises:
         GanflowError: the folder is missing, not readable or without images; without `skip`, an image is damaged.
@@ -54,7 +55,7 @@ def image_folder(
     pages = count_frames(folder, files, frames == "all")
     pages = pages if frames == "all" else {}
     data = Images(folder, files, transform, skip, labelled, held_out, pages)
-    small = (len(files) + sum(pages.values())) * data.image_bytes <= RESIDENT_BYTES and not transform.augmented
+    small = (len(files) + sum(pages.values())) * data.image_bytes <= budget and not transform.augmented
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 
@@ -67,10 +68,9 @@ def classes_of(files: Sequence[str]) -> list[str]:
 def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, int]:
     """Pages or frames after the first, by file. Where they are not used, print how many there are in up to COUNTED files."""
     several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked_at = several if used else several[:COUNTED]
-        counts = pool.map(lambda file: frames_in(folder / file) - 1, looked_at)
-        more = {file: count for file, count in zip(looked_at, counts, strict=True) if count > 0}
+    examined = several if used else several[:COUNTED]
+    counts = in_threads(lambda file: frames_in(folder / file) - 1, examined)
+    more = {file: count for file, count in zip(examined, counts, strict=True) if count > 0}
     if more and not used:
         files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
         left = f"{sum(more.values())} pages or frames after the first are left out; data.frames=all uses them"
@@ -79,7 +79,7 @@ def count_frames(folder: Path, files: Sequence[str], used: bool) -> dict[str, in
 
 
 class Images(StreamData):
-    """The images of a folder, decoded when they are drawn; the held-out ones when they are first asked for."""
+    """The images of a folder, decoded when they are drawn; the held-out ones when they are asked for."""
 
     def __init__(
         self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, labelled: bool, held_out: float,
@@ -89,7 +89,7 @@ class Images(StreamData):
         self._folder, self._skip, self._transform = folder, skip, transform
         train, kept = split(len(files), held_out, str(folder))
         self._pages = pages
-        self._train, self._kept = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
+        self._train, kept_images = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
         self.size = len(self._train)
         self.fields = {"real": Field((transform.channels, *transform.sides), *IMAGE_RANGE)}
         self._classes = {name: label for label, name in enumerate(classes_of(files) if labelled else [])}
@@ -97,31 +97,25 @@ class Images(StreamData):
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
         self.skipped: list[str] = []
         self._lock = threading.Lock()
+        self.held_out = HeldOut(self._example, kept_images, self.fields).examples()
 
     @property
     def image_bytes(self) -> int:
         """Of one image in memory."""
         return 4 * torch.Size(self.shape).numel()
 
-    @cached_property
-    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
-        return self._decoded(self._kept)
-
-    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        file, frame = self._train[index]
-        image = self._decode(file, frame, rng)
-        if image is None:
-            return None
-        return {"real": image, "label": torch.tensor(self._label(file))} if self._classes else {"real": image}
+    def load(self, index: int, rng: torch.Generator | None) -> dict[str, Tensor] | None:
+        return self._example(self._train[index], rng)
 
     def resident(self) -> TensorData:
         """The same examples, not augmented, in memory."""
-        train = self._decoded(self._train)
+        train, _ = stacked(self._example, self._train, self.fields)
         if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
         # Of the labels nothing in the fingerprint: the pictures' sequence, by folder, is in it.
         classes = {"label": list(self._classes)} if self._classes else {}
-        data = TensorData(self.name, train, self.held_out, source=self.source, classes=classes, derived=classes)
+        held_out = {name: examples[:] for name, examples in self.held_out.items()}
+        data = TensorData(self.name, train, held_out, source=self.source, classes=classes, derived=classes)
         data.skipped = self.skipped
         return data
 
@@ -132,14 +126,12 @@ class Images(StreamData):
         """Files and their frames, in this sequence."""
         return [(file, frame) for file in files for frame in range(1 + self._pages.get(file, 0))]
 
-    def _decoded(self, wanted: list[tuple[str, int]]) -> dict[str, Tensor]:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            images = pool.map(lambda each: self._decode(*each), wanted)
-            read = [(image, file) for image, (file, _) in zip(images, wanted, strict=True) if image is not None]
-        made = {"real": torch.stack([image for image, _ in read]) if read else torch.empty(0, *self.shape)}
-        if self._classes:
-            made["label"] = torch.tensor([self._label(file) for _, file in read], dtype=torch.int64)
-        return made
+    def _example(self, wanted: tuple[str, int], rng: torch.Generator | None = None) -> dict[str, Tensor] | None:
+        """The image of a file's frame, and its class; None where it cannot be read."""
+        image = self._decode(*wanted, rng)
+        if image is None:
+            return None
+        return {"real": image, "label": torch.tensor(self._label(wanted[0]))} if self._classes else {"real": image}
 
     def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
         try:

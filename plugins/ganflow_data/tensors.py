@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from ganflow_layers.files import RESIDENT_BYTES
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import GanflowError, TensorData, open_regular, user_path
+from ganflow import GanflowError, StoredExamples, TensorData, open_regular, user_path
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
 LABEL, SUFFIXES = "label", (".npy", ".safetensors")
 SLACK = 1e-3  # rounding of half-precision pixels
+PIECE_BYTES = 2**25  # that are checked at once, in their type
+CONTENT_BYTES = 2**30
+"""Files up to here are fingerprinted by every number."""
 
 
 def tensor_file(
-    path: str, fields: dict[str, str], labels: str | None, classes: list[str], layout: str, range: str, held_out: float
-) -> TensorData:
+    path: str, fields: dict[str, str], labels: str | None, classes: list[str], layout: str, range: str, held_out: float,
+    budget: int = RESIDENT_BYTES,
+) -> TensorData:  # fmt: skip
     """One field per tensor: images (channels, height, width) in [-1, 1], or points (d,); and "label", where there are labels.
+
+    Args:
+        budget: bytes that they may take as float32. More stay in the file, mapped, in their type, until they are drawn.
 
     Raises:
         GanflowError: the file is missing, damaged or a pickle, or its tensors do not fit the keys.
@@ -44,10 +55,33 @@ def tensor_file(
     if numbers is not None:
         if LABEL in ready:
             raise GanflowError(f"data.fields: '{LABEL}' is the field of data.labels; call the tensor {wanted[LABEL]!r} otherwise")
-        ready[LABEL], names[LABEL] = classed(numbers, classes, n, f"data.labels: {labels}")
-    parts = [{field: t[rows] for field, t in ready.items()} for rows in split(n, held_out, str(file))]
-    train, held_out_part = parts
-    return TensorData(f"tensors ({file.name})", train, held_out_part, source=str(file), classes=names)
+        numbers, names[LABEL] = classed(numbers, classes, n, f"data.labels: {labels}")
+    small = 4 * sum(t.shape.numel() for t in ready.values()) <= budget
+    parts: list[dict[str, Tensor | StoredExamples]] = [{}, {}]
+    for part, rows in zip(parts, split(n, held_out, str(file)), strict=True):
+        for field, t in ready.items():
+            part[field] = t[rows] if small else StoredExamples(t.stored, rows, t.make)
+        if numbers is not None:
+            part[LABEL] = numbers[rows]
+    digest = digest_of_size(file, wanted, layout, range) if file.stat().st_size > CONTENT_BYTES else None
+    return FileData(f"tensors ({file.name})", *parts, source=str(file), classes=names, digest=digest)
+
+
+class FileData(TensorData):
+    """Tensors of a file; `digest` is the fingerprint where it is too large to be read for one."""
+
+    def __init__(self, *arguments: Any, digest: str | None, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._digest = digest
+
+    def fingerprint(self) -> str:
+        return self._digest or super().fingerprint()
+
+
+def digest_of_size(file: Path, *treatment: object) -> str:
+    """A short digest of a file's name, size and time, and of what is done to it."""
+    about = file.stat()
+    return hashlib.sha256(repr((file.name, about.st_size, about.st_mtime_ns, treatment)).encode()).hexdigest()[:16]
 
 
 def labels_in(found: dict[str, Tensor], file: Path, labels: str) -> Tensor:
@@ -100,7 +134,7 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
         raise GanflowError(f"{key}: {file} {what}") from None
     try:
         if file.suffix == ".npy":
-            return {"": _tensor(np.load(file, allow_pickle=False))}
+            return {"": _tensor(np.load(file, mmap_mode="c", allow_pickle=False))}
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
@@ -111,12 +145,13 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
+    """The array, mapped if it is; numbers in the other sequence of bytes, and single ones, are read."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(native))
+    return torch.from_numpy(native if native.ndim else np.array(native))
 
 
-def prepare(tensor: Tensor, layout: str, range: str, where: str) -> Tensor:
-    """float32, images (n, C, H, W) in [-1, 1], points (n, d); `where` opens the errors."""
+def prepare(tensor: Tensor, layout: str, range: str, where: str) -> StoredExamples:
+    """Images (n, C, H, W) in [-1, 1], points (n, d), float32 when they are asked for; `where` opens the errors."""
     if layout == "auto":
         layout = _guessed_layout(tensor, where)
     if tensor.dim() != DIMENSIONS[layout]:
@@ -125,25 +160,50 @@ def prepare(tensor: Tensor, layout: str, range: str, where: str) -> Tensor:
         raise GanflowError(f"{where} is {tensor.dtype}; images are uint8 or floating-point, points are floating-point")
     if 0 in tensor.shape:
         raise GanflowError(f"{where} is empty: shape {tuple(tensor.shape)}")
-    values = tensor.float()
-    bad = (~values.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+    if tensor.dtype != torch.uint8:
+        _check_numbers(tensor, layout != "nd", range, where)
+    return StoredExamples(tensor, None, maker(layout, range, tensor.dtype == torch.uint8))
+
+
+def maker(layout: str, range: str, eight_bits: bool) -> Callable[[Tensor], Tensor]:
+    """A function from rows of a tensor to float32 examples, on any device."""
+
+    def make(rows: Tensor) -> Tensor:
+        values = rows.float()
+        if layout == "nd":
+            return values
+        if eight_bits:  # divided by a tensor: a GPU would multiply by a rounded 1 / 127.5
+            values = values / torch.full((), 127.5, device=values.device) - 1
+        else:
+            values = (values if range == "signed" else values * 2 - 1).clamp(-1, 1)
+        if layout == "nhw":
+            return values[:, None].contiguous()
+        return (values.permute(0, 3, 1, 2) if layout == "nhwc" else values).contiguous()
+
+    return make
+
+
+def _pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """All rows in their sequence, float32."""
+    several = max(1, PIECE_BYTES // max(1, tensor[0].nbytes))
+    return (rows.float() for rows in tensor.split(several))
+
+
+def _check_numbers(tensor: Tensor, images: bool, range: str, where: str) -> None:
+    """Refuse NaN, infinity and images out of their range."""
+    bad: list[int] = []
+    low, high, first = float("inf"), float("-inf"), 0
+    for values in _pieces(tensor):
+        finite = values.flatten(1).isfinite().all(1)
+        bad += (first + (~finite).nonzero().flatten()).tolist()
+        first += len(values)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
     if bad:
         raise GanflowError(f"{where} has NaN or infinite values in {len(bad)} examples, the first at index {bad[0]}")
-    if layout == "nd":
-        return values
-    values = values / 127.5 - 1 if tensor.dtype == torch.uint8 else _signed(values, range, where)
-    if layout == "nhw":
-        return values[:, None].contiguous()
-    return (values.permute(0, 3, 1, 2) if layout == "nhwc" else values).contiguous()
-
-
-def _signed(values: Tensor, range: str, where: str) -> Tensor:
-    low, high = float(values.min()), float(values.max())
-    if low < (-1 if range == "signed" else 0) - SLACK or high > 1 + SLACK:
+    if images and (low < (-1 if range == "signed" else 0) - SLACK or high > 1 + SLACK):
         raise GanflowError(
             f"{where} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] (range: signed) or [0, 1] (range: unit)"
         )
-    return (values if range == "signed" else values * 2 - 1).clamp(-1, 1)
 
 
 def _guessed_layout(tensor: Tensor, where: str) -> str:

@@ -19,7 +19,8 @@ _OTHERS = {
 }  # fmt: skip
 """Files that seem to be images, and are left out where a recipe does not name them."""
 RESIDENT_BYTES = 2**28
-"""Images that take no more, and are not augmented, are kept in memory."""
+"""Examples that take no more in float32, and are not augmented, are kept in memory, where a recipe does not say otherwise."""
+BUDGET = "MiB that decoded examples for training may take in memory; more are decoded when they are drawn"
 CONTENT_BYTES = 2**28  # files up to here are fingerprinted by every byte
 
 

@@ -44,7 +44,7 @@ class AskedLabel(Metric):
         self._labels = torch.arange(samples) % len(digits)
         self._digits = torch.tensor(digits)
         assert isinstance(data, TensorData)
-        self._known = self._right(data.train[next(iter(data.fields))], data.train[LABEL]).double().mean().item()
+        self._known = self._right(data.train[next(iter(data.fields))][:], data.train[LABEL][:]).double().mean().item()
         if self._known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier reads {self._known:.0%} as their labels say")
         name = f"asked_label_{samples}"
@@ -124,7 +124,7 @@ class ClassFrechetMetric(Repeated):
                                f"{data.name} has none")  # fmt: skip
         self._extractor = extractor
         both = [part for part in (data.train, data.held_out) if part]
-        real, labels = (torch.cat([part[name] for part in both]) for name in (next(iter(data.fields)), LABEL))
+        real, labels = (torch.cat([part[name][:] for part in both]) for name in (next(iter(data.fields)), LABEL))
         counts = labels.bincount(minlength=len(field.classes))
         if counts.amin() < FEWEST:
             few = int(counts.argmin())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, StreamData, TensorData
+from ganflow import GanflowError, StreamData, TensorData, in_threads, shuffled
 from ganflow_metrics.extractors import Extractor, digest_of_state
 from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, turn_of, warn_once
 
@@ -24,7 +23,7 @@ def held_out_examples(data: Data, metric: str, at_least: int) -> Tensor:
     Raises:
         GanflowError: there are too few.
     """
-    examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))
+    examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))[:]
     if len(examples) < at_least:
         raise GanflowError(f"metric {metric} compares with held-out examples, and data {data.name} has {len(examples)}; "
                            f"raise data.held_out of a new run: it wants {at_least} at least")  # fmt: skip
@@ -38,19 +37,15 @@ def training_examples(data: Data, most: int) -> Tensor:
         return torch.empty(0, *field.shape)
     if isinstance(data, TensorData):
         examples = data.train[name]  # where fields are not paired, they differ in length
-        return examples if len(examples) <= most else examples[_chosen(len(examples), most)]
-    return _loaded(data, name, _chosen(data.size, most))
+        return examples[:] if len(examples) <= most else examples[shuffled(len(examples), most)]
+    return _loaded(data, name, shuffled(data.size, most))
 
 
 def _loaded(data: StreamData, name: str, rows: Tensor) -> Tensor:
     """The field `name` of those of the training examples that can be read, (n, *shape)."""
-    with ThreadPoolExecutor() as pool:  # the generators are of crops and flips
-        loaded = list(pool.map(lambda index: data.load(index, torch.Generator().manual_seed(index)), rows.tolist()))
+    generators = (torch.Generator().manual_seed(index) for index in rows.tolist())  # of crops and flips
+    loaded = in_threads(lambda each: data.load(*each), zip(rows.tolist(), generators, strict=True))
     return torch.stack([item[name] for item in loaded if item is not None])
-
-
-def _chosen(size: int, most: int) -> Tensor:
-    return torch.randperm(size, generator=torch.Generator().manual_seed(0))[:most]
 
 
 class RealParts:

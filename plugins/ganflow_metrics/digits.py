@@ -90,7 +90,7 @@ def every_example(data: Data) -> Tensor:
     if not (isinstance(data, TensorData) and data.main.is_image and data.shape[0] == 1):
         raise GanflowError(f"{MISFIT}; data {data.name} are none: use features: values")
     field = next(iter(data.fields))
-    real = torch.cat([part[field] for part in (data.train, data.held_out) if field in part])
+    real = torch.cat([part[field][:] for part in (data.train, data.held_out) if field in part])
     if len(real) < FEWEST:
         raise GanflowError(f"metric frechet with features: digits_classifier needs {FEWEST} digits, and data {data.name} has "
                            f"{len(real)}: use features: values")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +14,7 @@ from ganflow_metrics.compared import Compared
 from ganflow_metrics.repeats import Repeated, warn_once
 
 if TYPE_CHECKING:
-    from ganflow import Data, Game
+    from ganflow import Data, Examples, Game
 
 Z = "z"
 FEWEST = 10  # real examples
@@ -108,8 +108,8 @@ def data_spread(data: Data, made: str, *conditions: str) -> tuple[float, float]:
         drawn = redrawn(*REDRAWN)
         each = drawn.double().var(1).flatten(1).mean(1)
         return spread(drawn), float(each.std() / math.sqrt(len(each)) / (2 * each.mean().sqrt()))
-    parts = [data.held_out, data.train] if isinstance(data, TensorData) else [data.held_out]
-    found = {name: torch.cat([part[name] for part in parts if name in part]) for name in (made, *conditions)}
+    parts: list[Mapping[str, Examples]] = [data.held_out, data.train] if isinstance(data, TensorData) else [data.held_out]
+    found = {name: torch.cat([part[name][:] for part in parts if name in part]) for name in (made, *conditions)}
     if len({len(t) for t in found.values()}) > 1:
         raise GanflowError(f"metric z_diversity: the fields of data {data.name} do not belong together")
     examples = found[made].flatten(1).double()

@@ -115,7 +115,7 @@ class GridDivergence(Repeated):
 def real_points(data: Data) -> tuple[str, Tensor]:
     """The "training" or the "held-out" points (n, d), whichever are more."""
     parts = {"held-out": data.held_out, **({"training": data.train} if isinstance(data, TensorData) else {})}
-    found = {part: points(fields[field]) for part, fields in parts.items() for field in [*data.fields][:1] if field in fields}
+    found = {part: points(fields[field][:]) for part, fields in parts.items() for field in [*data.fields][:1] if field in fields}
     return max(found.items(), key=lambda pair: len(pair[1]), default=("", torch.empty(0, 1)))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, Metric, TensorData
+from ganflow import GanflowError, Metric, TensorData, shuffled
 from ganflow_metrics.extractors import digest_of_state
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Repeated(Metric):
             return {}
         how = json.dumps([self.names, dict(self.protocol), torch.get_num_threads()], sort_keys=True, default=str)
         data = self._compared
-        key = digest_of_state(data.held_out, data.name, data.fingerprint(), repr(type(self)), how)
+        held_out = {name: examples[:] for name, examples in data.held_out.items()}
+        key = digest_of_state(held_out, data.name, data.fingerprint(), repr(type(self)), how)
         if key not in _FLOORS:
             each = [self.floor(pair) for pair in range(self._pairs)]
             found: dict[str, float] = {}
@@ -166,7 +167,7 @@ class RealSamples:
         self, data: Data, metric: str, n: int, seed: int, repeats: int, strict: bool = True, most: int = PAIRS
     ) -> None:
         field = next(iter(data.fields))
-        held_out = data.held_out.get(field, torch.empty(0))
+        held_out = data.held_out.get(field, torch.empty(0))[:]
         there = len(held_out)
         if there < (n if strict else 1):
             many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", " of a new run")
@@ -252,7 +253,8 @@ def warn_once(text: str) -> None:
 
 def disjoint(count: int, n: int) -> list[Tensor]:
     """Disjoint samples of n of `count` rows, at random, the same at every call."""
-    return list(torch.randperm(count, generator=torch.Generator().manual_seed(0)).split(n))[: count // n]
+    rows = shuffled(count, count if count <= 2**24 else max(n, 2**20))  # of more there are samples enough
+    return list(rows.split(n))[: len(rows) // n]
 
 
 def points(examples: Tensor) -> Tensor:

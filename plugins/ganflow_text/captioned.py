@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from ganflow_layers.cache import cache_key, cached
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganflow import ENCODER_FILE, IMAGE_RANGE, Field, StreamData, TextEncoder
+from ganflow import ENCODER_FILE, IMAGE_RANGE, Examples, Field, StreamData, TextEncoder
 
 Captions = Sequence[Sequence[str]]
 VERSION = "1"
@@ -53,6 +52,7 @@ class CaptionedData(StreamData):
         self._firsts = (torch.tensor(self._counts).cumsum(0) - torch.tensor(self._counts)).tolist()
         self._learn()
         self.fields = {"real": Field(shape, *IMAGE_RANGE), "text": Field((encoder.dim,), kind="embedding")}
+        self.held_out = {"real": self.held_out_pictures(), "text": self._kept}
 
     def _learn(self) -> None:
         encoder, about = self.encoder, self.encoder.about()
@@ -79,12 +79,12 @@ class CaptionedData(StreamData):
         """All training pictures, not augmented, (n, channels, side, side)."""
 
     @abstractmethod
-    def held_out_pictures(self) -> Tensor:
-        """(n, channels, size, size)."""
+    def held_out_pictures(self) -> Examples:
+        """(n, channels, size, size), decoded when they are asked for."""
 
-    @cached_property
-    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]
-        return {"real": self.held_out_pictures(), "text": self._kept}
+    @property
+    def resident_bytes(self) -> int:
+        return self._train.nbytes + self._kept.nbytes
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         row = self._firsts[index] + int(torch.randint(self._counts[index], (), generator=rng))

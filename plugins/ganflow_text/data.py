@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganflow_layers.files import EXTENSIONS
+from ganflow_layers.files import BUDGET, EXTENSIONS
 
 from ganflow import hookimpl, key, part, settings
 
@@ -58,6 +58,7 @@ class CaptionedFolder:
     flip: bool = key(True, "mirror left and right at random, for training")
     extensions: list[str] = key(list(EXTENSIONS), "pictures' files, any case")
     held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
+    budget: int = key(256, BUDGET, ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
 
     def __post_init__(self) -> None:
@@ -72,7 +73,8 @@ class CaptionedFolder:
 
         resize = self.resize or (round(self.size * 76 / 64) if self.crop == "random" else self.size)
         transform = Transform(self.size, resize, self.crop, self.flip, 3)
-        return Folder(self.path, self.captions, self.extensions, transform, self.held_out, self.encoder.encoder())
+        encoder, budget = self.encoder.encoder(), self.budget * 2**20
+        return Folder(self.path, self.captions, self.extensions, transform, self.held_out, encoder, budget)
 
 
 OFFERS = [("data", "birds", Birds), ("data", "captioned_folder", CaptionedFolder)]

@@ -36,7 +36,7 @@ KEPT = {
 
 def pair(theta: float) -> tuple[Tensor, Tensor]:
     """Points of both lines, (EXAMPLES, 2) each, at the same heights: data `lines` at 0, an affine generator with b = (θ, 0)."""
-    real = lines([0.0], EXAMPLES, 0).train["real"].double()
+    real = lines([0.0], EXAMPLES, 0).train["real"][:].double()
     matrix, bias = torch.tensor([[0.0], [1.0]], dtype=real.dtype), torch.tensor([theta, 0.0], dtype=real.dtype)
     with torch.no_grad():
         return real, Affine(matrix, bias)(real[:, 1:])

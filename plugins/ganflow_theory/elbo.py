@@ -115,7 +115,7 @@ def show(changes: Sequence[str]) -> Shown:
     """Train the VAE, and follow both numbers."""
     rounds, bounds, exact = [], [], []
     for game, played in watched(RECIPE, changes, TIMES):
-        x = game.data.held_out.get("real", torch.empty(0))
+        x = game.data.held_out.get("real", torch.empty(0))[:]
         if not len(x):
             raise GanflowError(f"this is about held-out examples; data {game.data.name} has none: raise data.held_out")
         check_linear(game)

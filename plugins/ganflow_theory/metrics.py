@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
+
 from ganflow import GanflowError, Metric
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ class LinearELBOMetric(Metric):
     names = ("log_likelihood", "exact_elbo", "elbo_gap")
 
     def __init__(self, data: Data) -> None:
-        self._x = data.held_out.get("real")
-        if self._x is None or not len(self._x):
+        self._x = data.held_out.get("real", torch.empty(0))[:]
+        if not len(self._x):
             raise GanflowError(f"metric linear_elbo is of held-out examples, and data {data.name} has none; raise data.held_out")
         self.protocol = {"held_out": len(self._x), "compared": "ELBO with log N(x; b, W Wᵀ + s² I), in closed form"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ganflow_layers.files import EXTENSIONS
+from ganflow_layers.files import BUDGET, EXTENSIONS
 from ganflow_layers.sizes import SIZE as FOLDER_SIZE
 from ganflow_layers.sizes import shorter, sides
 
@@ -107,7 +107,7 @@ CROP = "which square is cut out, for training; none: both sides are squeezed to 
 FLIP = "mirror left and right at random, for training"
 COUNT = "files that count, any case"
 ON_ERROR = "what a file that cannot be read does: stop the run, or be left out"
-IN_MEMORY = "auto: when not augmented and below 256 MiB"
+IN_MEMORY = "auto: when not augmented and within `budget`"
 
 
 @settings
@@ -141,6 +141,7 @@ class PairedFolder:
     on_error: Literal["refuse", "skip"] = key("refuse", ON_ERROR)
     held_out: float = key(0.1, "kept from training: below 1 a share, from 1 a number; of val or test: all, or that number", ge=0)
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
+    budget: int = key(256, BUDGET, ge=0)
 
     def __post_init__(self) -> None:
         _check_framing(self)
@@ -151,14 +152,15 @@ class PairedFolder:
 
     @hookimpl
     def data(self) -> Data:
-        from ganflow_translation.folders.augmentation import framing
+        from ganflow_translation.folders.augmentation import Memory, framing
         from ganflow_translation.folders.paired import Sides, paired_folder
 
         two = (self.a, self.b) if self.a is not None and self.b is not None else None
         sides = Sides(self.direction, (self.source_channels, self.target_channels), self.source_classes)
         framed = framing(self.size, self.resize, self.crop, self.flip)
         skip = self.on_error == "skip"
-        return paired_folder(self.path, two, self.layout, self.extensions, sides, framed, skip, self.held_out, self.in_memory)
+        memory = Memory(self.in_memory, self.budget * 2**20)
+        return paired_folder(self.path, two, self.layout, self.extensions, sides, framed, skip, self.held_out, memory)
 
 
 @settings
@@ -184,19 +186,21 @@ class UnpairedFolder:
         0.1, "of either domain kept from training: below 1 a share, from 1 a number; of testA, testB: all, or that number", ge=0
     )
     in_memory: Literal["auto", "always", "never"] = key("auto", IN_MEMORY)
+    budget: int = key(256, BUDGET, ge=0)
 
     def __post_init__(self) -> None:
         _check_framing(self)
 
     @hookimpl
     def data(self) -> Data:
-        from ganflow_translation.folders.augmentation import framing
+        from ganflow_translation.folders.augmentation import Memory, framing
         from ganflow_translation.folders.unpaired import unpaired_folder
 
         channels: dict[str, int] = {"a": self.a_channels, "b": self.b_channels}
         framed = framing(self.size, self.resize, self.crop, self.flip)
         skip = self.on_error == "skip"
-        return unpaired_folder(self.path, framed, channels, self.extensions, skip, self.held_out, self.in_memory)
+        memory = Memory(self.in_memory, self.budget * 2**20)
+        return unpaired_folder(self.path, framed, channels, self.extensions, skip, self.held_out, memory)
 
 
 def _check_framing(chosen: PairedFolder | UnpairedFolder) -> None:

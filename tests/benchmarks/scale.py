@@ -3,11 +3,12 @@
     python tests/benchmarks/scale.py [--cpus 64] [--trials 1000]      trials that sleep and import no torch
     python tests/benchmarks/scale.py --real --cpus 8 --trials 48      real trials, on so many logical CPUs
     python tests/benchmarks/scale.py --gpus 8 --share 0.5             trials of half a GPU
-    python tests/benchmarks/scale.py --nodes                          nodes of 8 CPUs that join, and one that is killed
+    python tests/benchmarks/scale.py --nodes [--trials 400]           nodes of 8 CPUs that join, and one that is killed
 
 One machine plays the cluster: its CPUs and GPUs are logical, so trials that sleep show the driver's and Ray's part alone. Printed
 are the trials that ran at each tenth of the time, the share of the cluster's room that they filled between the first moment at
-which nine tenths of it were and the moment at which the last trial had begun, and CPU seconds of the driver per trial.
+which nine tenths of it were and the moment at which the last trial had begun, and CPU seconds of the driver per trial. The room
+is that of each moment: nodes may come and go.
 """
 
 from __future__ import annotations
@@ -21,21 +22,29 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
+
+if TYPE_CHECKING:
+    from ganflow.sweeps.records import SweepFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tune"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 STEPS = 4
+NODE = 8  # CPUs
+PAUSE = 15.0  # seconds between nodes that join or are lost
 FULL = 0.9  # of the room: from there on the cluster is full
 CHANGES = ("train.rounds=400", "train.device=cpu", "tune.retries=9")
 PATIENT = ("env", "RAY_health_check_timeout_ms=100000", "RAY_health_check_failure_threshold=50")
 """Words before a head's command. Many processes that start on a few cores keep Ray's node from answering its head, which soon
 holds it for dead."""
+SLOW = {"RAY_raylet_start_wait_time_s": "200"}
+"""Environment of a node that starts while others are busy: Ray gives it 30 s."""
 
 
 class Sleeper(tune.Trainable):
@@ -83,22 +92,37 @@ def at_once(spans: list[tuple[float, float]], moment: float) -> int:
     return sum(begin <= moment <= over for begin, over in spans)
 
 
-def show(name: str, spans: list[tuple[float, float]], room: int, cpu: float) -> None:
-    """Print how many ran at once, and the driver's cost."""
+def show(name: str, spans: list[tuple[float, float]], rooms: list[tuple[float, int]], cpu: float, moved: int) -> None:
+    """Print how many ran at once, and the driver's cost.
+
+    Args:
+        rooms: the cluster's room, from each of these moments on.
+        moved: trials that were begun again.
+    """
     start, end = min(begin for begin, _ in spans), max(over for _, over in spans)
 
-    tenths = [at_once(spans, start + (end - start) * (i + 0.5) / 10) for i in range(10)]
+    def room(moment: float) -> int:
+        return max([(since, size) for since, size in rooms if since <= moment], default=rooms[0])[1]
+
+    tenths = [start + (end - start) * (i + 0.5) / 10 for i in range(10)]
     moments = [start + (end - start) * i / 1000 for i in range(1001)]
-    full = next((moment for moment in moments if at_once(spans, moment) >= FULL * room), start)
+    full = next((moment for moment in moments if at_once(spans, moment) >= FULL * room(moment)), None)
     last = max(begin for begin, _ in spans)
-    filled = mean(at_once(spans, moment) for moment in moments if full <= moment <= last) / room if full < last else 0.0
-    print(f"{name}: {len(spans)} trials in {end - start:.0f} s, at once {' '.join(map(str, tenths))} of {room};")
+    shares = [at_once(spans, moment) / room(moment) for moment in moments if (full or start) <= moment <= last]
+    print(f"{name}: {len(spans)} trials in {end - start:.0f} s, {moved} of them begun again; at once, of the room then:")
+    print("  " + " ".join(f"{at_once(spans, moment)}/{room(moment)}" for moment in tenths))
     cost = f"driver {cpu / len(spans) * 1000:.0f} ms of CPU per trial"
-    print(f"  full after {full - start:.0f} s, filled then to {filled:.0%}; {cost}")
+    since = f"full after {full - start:.0f} s, then" if full else "never full,"
+    print(f"  {since} filled to {mean(shares or [0]):.0%}; {cost}")
 
 
-def play(name: str, trials: int, address: str, changes: list[str], room: int, real: bool) -> None:
-    """A sweep from its beginning to its end, in this process."""
+def play(name: str, trials: int, address: str, changes: list[str], rooms: list[tuple[float, int]], real: bool,
+         meanwhile: Callable[[SweepFolder], None] | None = None) -> None:  # fmt: skip
+    """A sweep from its beginning to its end, in this process.
+
+    Args:
+        meanwhile: called with the sweep in a thread.
+    """
     from sweep_helpers import recipe
 
     from ganflow.tune import driver, trial
@@ -109,6 +133,8 @@ def play(name: str, trials: int, address: str, changes: list[str], room: int, re
     sweep = begin(plan, folder / "runs", "many")
     if not real:
         trial.Trial = Sleeper  # type: ignore[assignment,misc]
+    if meanwhile:
+        threading.Thread(target=meanwhile, args=[sweep], daemon=True).start()
     before = resource.getrusage(resource.RUSAGE_SELF)
     outcome = driver.go(sweep, plan, address, quiet=True)
     after = resource.getrusage(resource.RUSAGE_SELF)
@@ -117,7 +143,7 @@ def play(name: str, trials: int, address: str, changes: list[str], room: int, re
     assert len(over) == trials, len(over)
     assert all(t.state == "finished" for t in over.values()), {t.state for t in over.values()}
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    show(name, spans_of(sweep.path), room, cpu)
+    show(name, spans_of(sweep.path), rooms, cpu, sum(t.crashes > 0 for t in over.values()))
 
 
 def main() -> None:
@@ -135,26 +161,28 @@ def main() -> None:
     with OwnCluster(cpus=0 if args.nodes else args.cpus, before=PATIENT, dashboard=False) as cluster:
         os.environ.update(cluster.environment())
         os.environ["RAY_ADDRESS"] = cluster.head
-        changes, room, name = ["tune.resources={cpus: 1}"], args.cpus, f"{args.cpus} CPUs"
+        changes, name = ["tune.resources={cpus: 1}"], f"{args.cpus} CPUs"
+        rooms, meanwhile = [(0.0, args.cpus)], None
         if args.gpus:
             cluster.add(*options)
-            changes, room = [f"tune.resources={{cpus: 0.1, gpus: {args.share}}}"], int(args.gpus / args.share)
+            changes, rooms = [f"tune.resources={{cpus: 0.1, gpus: {args.share}}}"], [(0.0, int(args.gpus / args.share))]
             name = f"{args.gpus} GPUs by {args.share}"
         if args.nodes:
-            cluster.add("--num-cpus", 8)
-            name, room = "nodes of 8 CPUs, 1 to 4, one lost", 8
+            name, rooms = "nodes of 8 CPUs: one, two more, one of them killed, another", [(0.0, NODE)]
+            cluster.add("--num-cpus", NODE, **SLOW)
 
-            def come_and_go() -> None:
-                for seconds in (10, 10):
-                    time.sleep(seconds)
-                    cluster.add("--num-cpus", 8)
-                time.sleep(10)
-                os.killpg(cluster.processes[-1].pid, signal.SIGKILL)
-                time.sleep(10)
-                cluster.add("--num-cpus", 8)
+            def meanwhile(sweep: SweepFolder) -> None:
+                while not any(trial.state == "running" for trial in sweep.trials().values()):
+                    time.sleep(0.5)
+                for change in (1, 1, -1, 1):
+                    time.sleep(PAUSE)
+                    if change > 0:
+                        cluster.add("--num-cpus", NODE, **SLOW)
+                    else:
+                        os.killpg(cluster.processes[-1].pid, signal.SIGKILL)
+                    rooms.append((time.time(), rooms[-1][1] + change * NODE))
 
-            threading.Thread(target=come_and_go, daemon=True).start()
-        play(name, args.trials, cluster.head, changes, room, args.real)
+        play(name, args.trials, cluster.head, changes, rooms, args.real, meanwhile)
 
 
 if __name__ == "__main__":

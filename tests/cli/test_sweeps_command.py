@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs.folders import RunFolder, find_run
+from ganflow.runs.folders import RunFolder, find_run, locked
 from ganflow.sweeps.records import SweepFolder
+from ganflow.tune.plan import find
 
 ROOT = Path("runs")
 
@@ -78,6 +79,23 @@ def test_a_table_with_the_newest_sweep_last(make_sweep, command):
     ]
 
 
+def test_latest_is_the_sweep_that_was_begun_last(make_sweep, command):
+    make_sweep("b-sweep", id="20260103-000000-0000", scores=(), trials=16, status="interrupted")
+    make_sweep("a-sweep", id="20260102-000000-0000")
+    make_sweep("seeds", id="20260104-000000-0000", seeds=[1, 2])
+    (make_sweep("broken", id="20260105-000000-0000").path / "run.json").write_text("{")
+    make_run("wgan", "20260106-000000-0000")
+    assert command("sweeps", "show", "latest")[1].startswith("seeds  20260104-000000-0000  ")
+    assert "b-sweep" in str(find("latest", ROOT).path)  # what `ganflow tune --resume latest` means
+    assert "b-sweep does not run (interrupted)" in command.refused("sweeps", "stop", "b-sweep")
+
+
+def test_a_sweep_that_is_called_latest_is_meant_by_its_name(make_sweep, command):
+    make_sweep("latest", id="20260101-000000-0000")
+    make_sweep("b-sweep")
+    assert command("sweeps", "show", "latest")[1].startswith("latest  20260101-000000-0000  ")
+
+
 def test_no_sweeps_is_said(command):
     assert command("sweeps") == (0, "no sweeps in runs/ yet; start one with: ganflow tune wgan\n", "")
     assert command("sweeps", "--json")[1] == "[]\n"
@@ -88,7 +106,7 @@ def test_a_sweep_whose_process_is_gone_was_killed(make_sweep, command):
     make_sweep(status="running", pid=dead_pid(), states=["finished", "running", "waiting"])
     (found,) = json.loads(command("sweeps", "--json")[1])
     assert (found["status"], found["over"], found["trials"]) == ("killed", 1, 3)
-    assert found["states"] == {"running": 1, "waiting": 1, "finished": 1}
+    assert found["states"] == {"waiting": 2, "finished": 1}  # nothing runs
     assert found["best"]["trial"] == 0  # not the one that runs, with a better score, which is of fewer rounds
     assert "go on       ganflow tune --resume wgan-sweep-1" in command("sweeps", "show", "wgan-sweep-1")[1]
 
@@ -121,7 +139,7 @@ def test_show_tells_all(make_sweep, command):
         "folder      runs/wgan-sweep-1",
         "trials      3 of 3 are over: 2 finished, 1 diverged",
         "metric      frechet_512, less is better",
-        "best        trial 1 with 1.5: lr 0.1, loss wasserstein",
+        "best        1.5 (trial 1): lr 0.1, loss wasserstein",
         "run it      ganflow run runs/wgan-sweep-1/best.yaml",
         "files       in runs/wgan-sweep-1/: best.yaml, recipe.yaml, plots/history.png",
     ):
@@ -145,9 +163,10 @@ def test_show_reads_the_journals_of_trials_that_run(make_sweep, command):
     folder.record(1, round=0)
     entries = [{"round": 50, "values": {"frechet_512": 0.5}}, {"round": 60, "values": {"critic/w": 1.0}}]
     folder.trial(1).journal.write_text("".join(json.dumps({"time": 0.0, **entry}) + "\n" for entry in entries))
-    out = command("sweeps", "show", "wgan-sweep-1")[1]
+    with locked(folder):
+        out = command("sweeps", "show", "wgan-sweep-1")[1]
     assert ["1", "running", "0.5", "60/200", "0.1"] in cells(out)
-    assert "trial 0 with 3:" in out  # the best of those that are finished
+    assert "best        3 (trial 0): " in out  # the best of those that are finished
 
 
 def test_show_says_who_leads_while_none_is_finished(make_sweep, command):

@@ -15,11 +15,11 @@ import pytest
 
 from ganflow import GanflowError
 from ganflow.cli.drawing import check_output_path, whole_number, write_output
-from ganflow.cli.listing import TAIL, age, last_entries
+from ganflow.cli.listing import age
 from ganflow.cli.sample import Classes
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import Journal
+from ganflow.runs.journal import TAIL, Journal, last_entries
 from ganflow.tracking import sync as syncing
 from ganflow.tracking.sync import SyncResult
 
@@ -183,11 +183,11 @@ def test_ages(seconds, text):
 
 def test_the_last_entries_of_a_long_journal(tmp_path):
     folder = folders.make(RunFolder(tmp_path / "ring" / "1"))
-    assert last_entries(folder) == (None, None)
+    assert last_entries(folder.journal) == (None, None)
     journal = Journal(folder.journal)
     for round in range(1, 2001):
         journal.append(round, {"critic/w": 1.0} if round % 2 else {"frechet": 2.0})
     journal.close()
     assert folder.journal.stat().st_size > TAIL
-    report, evaluation = last_entries(folder)
+    report, evaluation = last_entries(folder.journal)
     assert (report.round, evaluation.round) == (1999, 2000)

@@ -131,12 +131,12 @@ def test_of_several_checkpoints_it_is_the_last_rounds():
     ("scores", "text"),
     [
         ([(1.0, 0.3), (1.5, 0.4)], "+0.5 ± 0.5, within noise"),  # √(0.3² + 0.4²), and 0.5 ≤ 2 · 0.5
-        ([(2.1, 0.3), (1.0, 0.4)], "-1.1 ± 0.5, beyond noise"),
+        ([(2.1, 0.3), (1.0, 0.4)], "-1.1 ± 0.5 of measurement, noise of training not known"),
         ([(1.0, 0.0), (1.0, 0.0)], "+0 ± 0, within noise"),
         ([(1.0, None), (1.5, 0.4)], "+0.5, noise not known"),
         ([(1.0, math.nan), (1.5, 0.4)], "+0.5, noise not known"),
         ([(1.0, 0.1), (math.nan, 0.4)], "not finite"),
-        ([(1.0, 0.3), (1.2, 0.1), (2.1, 0.4)], "highest c, lowest a: 1.1 ± 0.5, beyond noise"),
+        ([(1.0, 0.3), (1.2, 0.1), (2.1, 0.4)], "highest c, lowest a: 1.1 ± 0.5 of measurement, noise of training not known"),
         ([(1.0, 0.3), None, (1.0, 0.4)], "highest c, lowest a: 0 ± 0.5, within noise"),
         ([(1.0, 0.3), (math.inf, 0.1), (2.1, 0.4)], "not finite"),
     ],
@@ -148,8 +148,21 @@ def test_differences_are_shown_with_their_noise(scores, text):
 
 @pytest.mark.parametrize(("goal", "text"), [("min", "best b, worst c: 5 ± 0.5"), ("max", "best c, worst b: 5 ± 0.5")])
 def test_the_goal_says_which_is_best(goal, text):
-    row = [Measured(Score("s", value, error), {}, 1, 0.0, goal) for value, error in ((3.0, 1.0), (1.0, 0.3), (6.0, 0.4))]
+    row = [Measured(Score("s", value, error), {}, 1, 0.0, goal, 3) for value, error in ((3.0, 1.0), (1.0, 0.3), (6.0, 0.4))]
     assert difference(row).described("abc") == f"{text}, beyond noise"
+
+
+@pytest.mark.parametrize(
+    ("second", "trainings", "within"),
+    [(1.5, (1, 1), True), (3.0, (1, 1), None), (3.0, (3, 1), None), (3.0, (1, 3), None), (3.0, (2, 3), False),
+     (1.5, (2, 3), True)],
+)
+def test_a_difference_beyond_the_measurements_error_takes_several_trainings_of_both(second, trainings, within):
+    """Errors 0.3 and 0.4: 0.5 together, so that 0.5 is within and 2 is beyond."""
+    measured = zip((1.0, second), (0.3, 0.4), trainings, strict=True)
+    found = difference([Measured(Score("s", value, error), {}, 1, 0.0, None, n) for value, error, n in measured])
+    assert found.within_noise is within
+    assert ("not known" in found.described("ab")) is (within is None)
 
 
 def test_a_score_that_one_has_alone_differs_from_nothing():

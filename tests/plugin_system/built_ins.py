@@ -1,5 +1,8 @@
 """Small settings, partners and files for the components that come with ganflow."""
 
+import io
+import tarfile
+
 import numpy as np
 from PIL import Image
 
@@ -60,6 +63,7 @@ VALUES = {
     "data horses": FEW,
     "data image_folder": {"path": "images", "size": 16, "in_memory": "never", "flip": True},
     "data tensor_file": {"path": "tensors.npy", "labels": "labels.npy"},
+    "data shards": {"path": "shards", "size": 16, "held_out": 4, "shuffle": 8, "flip": True, "classes": ["even", "odd"]},
     "data captioned_folder": {"path": "captioned", "size": 16, "encoder": WORDS},
     "data paired_folder": {"path": "paired", "size": 16, "in_memory": "never"},
     "data unpaired_folder": {"path": "unpaired", "size": 16, "in_memory": "never"},
@@ -96,6 +100,21 @@ DATA = {
 """Where they are made for one kind of data alone."""
 
 
+def write_shard(path, numbers, broken):
+    """A tar file of six samples: two pictures, and two labels."""
+    with tarfile.open(path, "w") as archive:
+        for i in range(6):
+            parts = {"cls": b"%d" % (i % 2), "kind": b"odd" if i < 3 else b"even"}
+            for name in ("png", "other.png"):
+                file = io.BytesIO()
+                Image.fromarray(numbers.integers(0, 255, (20, 26, 3), dtype=np.uint8)).save(file, "PNG")
+                parts[name] = b"junk" if broken and i == 5 else file.getvalue()
+            for name, content in parts.items():
+                member = tarfile.TarInfo(f"{i}.{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+
 def write_files(root):
     """Folders of pictures in every layout, and a file of tensors with labels."""
     numbers = np.random.default_rng(0)
@@ -117,5 +136,9 @@ def write_files(root):
         frames = [Image.fromarray(numbers.integers(0, 255, (20, 20, 4), dtype=np.uint8)) for _ in range(2)]
         frames[0].save(root / "clear" / f"{i}.png")
         frames[0].convert("RGB").save(root / "pages" / f"{i}.tif", save_all=True, append_images=[frames[1].convert("RGB")])
+    for folder in ("shards", "shards again", "broken shards"):
+        (root / folder).mkdir()
+        for shard in range(2):
+            write_shard(root / folder / f"{shard}.tar", numbers, broken=folder == "broken shards")
     np.save(root / "tensors.npy", numbers.integers(0, 255, (20, 1, 16, 16), dtype=np.uint8))
     np.save(root / "labels.npy", np.arange(20) % 2)

@@ -69,6 +69,18 @@ SECOND: dict[str, typing.Any] = {
     "data image_folder.frames": At("all", {"path": "pages"}),
     "data image_folder.on_error": At("skip", {"path": "broken"}),
     "data image_folder.in_memory": [At("always", {"flip": False}), At("auto", {"flip": False})],
+    "data image_folder.budget": At(0, {"in_memory": "auto", "flip": False}),
+    "data shards.path": "shards again",
+    "data shards.image": "other.png",
+    "data shards.label": "kind",
+    "data shards.classes": [["no", "yes"]],
+    "data shards.resize": 24,
+    "data shards.shuffle": 0,
+    "data shards.on_error": At("refuse", {"path": "broken shards"}),
+    "data tensor_file.budget": 0,
+    "data captioned_folder.budget": At(0, {"crop": "centre", "flip": False}),
+    "data paired_folder.budget": At(0, {"in_memory": "auto", **PLAIN}),
+    "data unpaired_folder.budget": At(0, {"in_memory": "auto", **PLAIN}),
     "data tensor_file.path": "floats.npy",
     "data tensor_file.fields": At({"real": "b"}, {"path": "several.safetensors", "labels": None}),
     "data tensor_file.labels": None,
@@ -111,6 +123,7 @@ SECOND: dict[str, typing.Any] = {
     "data image_folder.size": [24, At([16, 24])],
     "data paired_folder.size": [24, At([16, 24])],
     "data unpaired_folder.size": [24, At([16, 24])],
+    "data shards.size": [24, At([16, 24])],
     "generator resnet.embedding": At(17, CONCAT),
     "critic mlp.embedding": At(17, CONCAT),
     "critic dcgan.embedding": At(17, CONCAT),
@@ -180,6 +193,7 @@ SECOND: dict[str, typing.Any] = {
 }
 """Second values that do not follow from a key's type, first value and range, or need other values beside them; a list is
 several."""
+HUB = CATALOGUE.find("data", "hub").settings
 OF_FEATURES = ("frechet", "kernel_distance", "precision_recall", "diversity", "nearest_neighbours", "class_frechet")
 NOT_TRIED = {
     **{f"metric {name}.{key}": "needs a run: plugins/test_extractors.py" for name in OF_FEATURES for key in ("run", "layer")},
@@ -188,6 +202,7 @@ NOT_TRIED = {
         for name in (*OF_FEATURES, "inception_score", "class_balance")
     },
     "encoder sentence_transformer.path": "needs a model and an extra's package: tests/plugins/text/test_encoders.py",
+    **{f"data hub.{key.name}": "needs an extra's package: tests/plugins/test_hub.py" for key in keys(HUB)},
     "metric class_accuracy.samples": "trains a classifier for seconds: tests/plugins/test_class_accuracy.py",
     "metric class_accuracy.seed": "likewise",
     "metric bird_colours.seed": "needs a generator of birds: tests/plugins/text/test_asked_colours.py",
@@ -273,10 +288,10 @@ def in_a_game(trial) -> Found:
 
 def of_data(chosen) -> Found:
     data = Composition({"data": chosen}).build("data")
-    yield {"class": type(data).__name__, "fields": str(data.fields), **data.held_out}
+    yield {"class": type(data).__name__, "fields": str(data.fields), **{k: t[:] for k, t in data.held_out.items()}}
     source = feed(data, 8, 0)
     try:
-        yield {"size": data.size, **source.draw(2)}
+        yield {"size": data.size, "memory": data.resident_bytes, **source.draw(2)}
     finally:
         source.close()
 
@@ -388,7 +403,7 @@ def test_a_second_value_makes_a_difference(component, key, at, files, monkeypatc
 @pytest.mark.parametrize("component", COMPONENTS, ids=str)
 def test_the_same_values_make_none(component, files, monkeypatch):
     """Without this the other test could not fail."""
-    if component.name in ("sentence_transformer", "class_accuracy"):
+    if component.name in ("sentence_transformer", "class_accuracy", "hub"):
         pytest.skip("see NOT_TRIED")
     monkeypatch.chdir(files)
     for here in tried_on(component):

@@ -7,6 +7,7 @@ import pytest
 
 from ganflow.errors import RecipeError
 from ganflow.recipe.overrides import assignments, is_override, split
+from ganflow.recipe.sections import Train
 from ganflow.recipe.source import draft
 from ganflow.recipe.values import steps
 
@@ -28,6 +29,13 @@ def test_keys_are_set(read, good):
     assert lr(recipe) == {"generator": ("adam", 1e-4), "critic": ("adam", 1e-4)}
     assert recipe.optimizers["critic"].settings.betas == (0.0, 0.9)
     assert [recipe.modifiers[0].settings.c, recipe.modifiers[1].settings.decay] == [0.5, 0.9]
+
+
+def test_null_gives_a_key_its_default_again_where_it_can_be_no_null(read, good, catalogue):
+    recipe = read(good, "train.rounds=null", "generator.width=null", "train.clip_grad=null", "critic=null", "train.keep=")
+    assert (recipe.train.rounds, recipe.generator.settings.width) == (Train().rounds, read(good, "~generator.width").generator.settings.width)
+    assert (recipe.train.clip_grad, recipe.critic, recipe.train.keep) == (None, None, Train().keep)
+    assert "rounds" not in draft("r.yaml", ["train.rounds=null"], catalogue).to_yaml(catalogue)
 
 
 def test_a_switched_component_keeps_the_command_lines_keys_only(read, good):

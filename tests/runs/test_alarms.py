@@ -217,14 +217,23 @@ def test_alarms_after_the_checkpoint_come_again_once(points, ganflow):
     assert len(err.splitlines()) == len(expected)
 
 
-@pytest.mark.slow
-def test_a_trial_is_stopped_and_one_that_is_to_be_warned_of_is_not(points):
-    for mode, status in (("auto", "stopped"), ("warn", "finished")):
-        recipe = read_recipe("points.yaml", [*SICK["exploded"], f"train.on_alarm={mode}"])
-        session = open_trial(recipe, RunFolder(points / mode), {})
-        rounds = [step.round for step in session]
-        assert session.outcome.status == session.folder.read().status == status
-        assert rounds[-1] == (40 if status == "stopped" else 50)
+@pytest.mark.parametrize(
+    ("sick", "mode", "status"),
+    [
+        ("exploded", "auto", "stopped"),
+        ("exploded", "warn", "finished"),
+        ("collapse", "auto", "finished"),  # from which trainings recover
+        ("collapse", "stop", "stopped"),
+    ],
+)
+def test_a_trial_is_stopped_where_nothing_more_is_learnt_or_the_recipe_says_so(points, sick, mode, status):
+    recipe = read_recipe("points.yaml", [*SICK[sick], f"train.on_alarm={mode}"])
+    session = open_trial(recipe, RunFolder(points / "runs" / "s" / f"{mode}-t0000"), {"sweep": "s"})
+    rounds = [step.round for step in session]
+    about = session.folder.read()
+    assert session.outcome.status == about.status == status
+    assert (rounds[-1] < 50) == (status == "stopped")
+    assert about.alarms
 
 
 def test_a_part_that_cannot_be_looked_at_leaves_the_run_alone(points, ganflow, monkeypatch):

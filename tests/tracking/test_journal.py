@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs.journal import Journal, Reader, entries, read, rewind
+from ganflow.runs import journal as module
+from ganflow.runs.journal import Journal, Reader, backwards, entries, read, rewind
 
 
 def rounds(path: Path) -> list[int]:
@@ -176,3 +177,25 @@ def test_an_append_takes_less_than_50_microseconds(tmp_path: Path) -> None:
         journal.append(i, values)
         times.append(time.perf_counter() - start)
     assert sorted(times)[250] < 50e-6  # the median: others work on this machine, too
+
+
+@pytest.mark.parametrize("block", [1, 7, 60, 61, 62, 10_000])
+@pytest.mark.parametrize("torn", ["", '{"round": 6, "ti', "x" * 200])
+def test_a_journal_is_read_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, torn: str) -> None:
+    monkeypatch.setattr(module, "TAIL", block)
+    path = filled(tmp_path / "metrics.jsonl", 5)
+    path.write_text(path.read_text() + torn)
+    assert list(backwards(path)) == list(entries(path))[::-1]
+    assert list(backwards(tmp_path / "none")) == []
+
+
+def test_no_more_of_it_is_read_than_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged line further up does not matter to who needs the last, and is named to who comes to it."""
+    path = filled(tmp_path / "metrics.jsonl", 50)
+    path.write_text("nonsense\n" + path.read_text())
+    monkeypatch.setattr(module, "TAIL", 100)
+    assert next(backwards(path)).round == 50
+    assert [entry.round for entry in backwards(path, 200)] == [50, 49, 48][: len(list(backwards(path, 200)))]
+    assert 1 <= len(list(backwards(path, 200))) <= 3
+    with pytest.raises(GanflowError, match="nonsense"):
+        list(backwards(path))

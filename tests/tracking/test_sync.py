@@ -14,6 +14,7 @@ from PIL import Image
 from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
+from ganflow.runs import record
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import rewind
 from ganflow.runs.lock import locked
@@ -33,6 +34,21 @@ def all_runs(uri: str) -> list[Any]:
 def the_run(uri: str) -> Any:
     (run,) = all_runs(uri)
     return run
+
+
+def test_a_record_is_read_once_for_all_that_is_sent_of_it(make_run: Make, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading and checking it forty times was a third of the time that a trial's sending took."""
+    folder = make_run(points=3, pictures=(0, 2), status="finished")
+    reads: list[Path] = []
+    read = record._load
+    monkeypatch.setattr(record, "_load", lambda path: reads.append(path) or read(path))
+    assert sync(folder).error == ""
+    assert 1 <= reads.count(folder.path) <= 20
+    folder.update(status="running")  # what changes is read again
+    reads.clear()
+    folder.update(status="stopped")
+    assert sync(folder).error == ""
+    assert the_run(database).data.tags["ganflow.status"] == "stopped"
 
 
 def test_everything_is_there(make_run: Make, database: str) -> None:

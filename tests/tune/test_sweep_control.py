@@ -214,8 +214,9 @@ def test_a_budget_of_failures(exits, tmp_path):
     sweep = SweepFolder(tmp_path / "runs" / "f")
     assert code == 1, err
     assert [t.state for t in sweep.trials().values()][:2] == ["finished", "failed"]
-    assert sweep.read().status == "finished"
-    assert "the sweep's budget of 1 failure is used up; go on with more: ganflow tune --resume f tune.budget.failures=2\n" in out
+    assert sweep.read().status == "stopped"
+    assert "the sweep's budget of 1 failure is used up; 1 trial is left" in out
+    assert "; go on with more: ganflow tune --resume f tune.budget.failures=2\n" in out
     code, out, err = resume(tmp_path, "f", "tune.budget.failures=2", **env)
     assert code == 1
     assert [t.state for t in sweep.trials().values()] == ["finished", "failed", "finished"]
@@ -235,9 +236,11 @@ def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tm
     assert code == 0, err
     spent = f"the sweep's budget of {float(hours):g} hours is used up"
     assert f"stopping: {spent}; every trial keeps a checkpoint\n" in err
-    (again,) = re.findall(rf"^{spent}; go on with more: (.*)$", out, re.MULTILINE)
+    found = re.findall(rf"^{spent}; 3 trials are left(, \d of them begun)?; go on with more: (.*)$", out, re.MULTILINE)
+    ((begun, again),) = found
+    assert begun
     record, trials = sweep.read(), sweep.trials()
-    assert record.status == "finished"
+    assert record.status == "stopped"
     assert record.seconds >= 3600 * float(hours) > used
     assert {t.state for t in trials.values()} <= {"stopped", "waiting"}
     assert (trials[0].state, trials[0].error, trials[0].cause) == ("stopped", spent, "budget")
@@ -259,7 +262,8 @@ def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tm
         code, out, err = process.end()
     assert code == 0
     more = float(words[4].partition("=")[2])
-    assert f"the sweep's budget of {more:g} hours is used up; go on with more: ganflow tune --resume h tune.budget.hours=" in out
+    assert f"the sweep's budget of {more:g} hours is used up; 3 trials are left" in out
+    assert "go on with more: ganflow tune --resume h tune.budget.hours=" in out
     assert played(run)[-1] > max(before)
     assert rounds_played_again(before, run) == 0
     assert sweep.read().seconds > record.seconds

@@ -8,7 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 from sweep_helpers import TINY, Tuning, recipe, records, resume
 
 from ganflow.recipe import read_recipe
-from ganflow.sweeps.records import front_of
+from ganflow.sweeps.ranking import front_of
 from ganflow.sweeps.repeats import Repeats
 
 pytestmark = pytest.mark.slow

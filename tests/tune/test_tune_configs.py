@@ -108,7 +108,7 @@ def test_samples_of_a_grids_point_differ(sweep):
 @pytest.mark.parametrize(
     ("more", "lines", "said"),
     [
-        ("grid_samples: 2", (*GRID[1:], REST), "random has no grid; use search: grid, or leave it out"),
+        ("grid_samples: 2", (*GRID[1:], REST), "random has no grid; use search: grid, or leave it out (tune.grid_samples=null)"),
         ("search: grid\ngrid_samples: 2", GRID,
          "every key is one of the grid's, and its points would be the same trials again; remove it, or add a domain of another "
          "kind, like train.seed: {randint: [0, 9]}"),

@@ -1,16 +1,27 @@
 """Packed trials that are trained again by themselves: which, when, and the scores that are then shown."""
 
+import csv
+import io
 import json
+import re
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from ganflow.cli.meant import all_meant
+from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
-from ganflow.sweeps.repeats import Repeats
-from ganflow.sweeps.report import best_recipe, ended
+from ganflow.sweeps import table
+from ganflow.sweeps.display import Display
+from ganflow.sweeps.plots import SweepPlots
+from ganflow.sweeps.ranking import best_of, ranking
+from ganflow.sweeps.records import SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import Repeats, at_rest
+from ganflow.sweeps.report import as_csv, best_recipe, ended
 from ganflow.sweeps.table import lines
 from ganflow.tracking.contents import best_tags
 from ganflow.tune.plan import make_plan
@@ -168,19 +179,40 @@ def test_the_scores_by_themselves_are_reported(swept):
     assert swept.folder.read().over == 3
     tags = best_tags(swept.folder)
     assert (tags["ganflow.best.score"], tags["ganflow.best.packed"], tags["ganflow.best.trial"]) == ("2.2", "2.0", "2")
-    assert [(e.round, e.values["best"]) for e in entries(swept.folder.journal)] == [(1, 3.0), (2, 1.0), (3, 1.0)]
+    course = [(e.round, name, value) for e in entries(swept.folder.journal) for name, value in e.values.items()]
+    assert course[:3] == [(1, "best", 3.0), (2, "best", 1.0), (3, "best", 1.0)]
+    assert course[3:] == [(3, "best_confirmed", 2.5), (3, "best_confirmed", 2.2)]
     assert ended(swept.folder) == [0, 1, 2]
     text = lines(swept.table.pooled(), METRIC, "min", 2)
-    assert text[0].split()[:4] == ["trial", "state", METRIC, "packed"]
-    assert [line.split()[:4] for line in text[1:3]] == [["2", "finished", "2.2", "2"], ["1", "finished", "2.5", "1"]]
-    assert text[3].split()[:3] == ["0", "finished", "3"]
+    assert text[0].split()[:5] == ["trial", "state", METRIC, "trained", "packed"]
+    assert [line.split()[:5] for line in text[1:3]] == [
+        ["2", "finished", "2.2", "confirmed", "2"], ["1", "finished", "2.5", "confirmed", "1"]
+    ]  # fmt: skip
+    assert text[3].split()[:5] == ["0", "finished", "3", "packed", "2/2"]
+    assert tags["ganflow.best.trained"] == "confirmed"
+    rows = list(csv.DictReader(as_csv(swept.folder, swept.table.pooled(), METRIC, "min").splitlines()))
+    assert [(r["trial"], r["trained"], r[METRIC], r[f"{METRIC}_packed"]) for r in rows] == [
+        ("2", "confirmed", "2.2", "2.0"), ("1", "confirmed", "2.5", "1.0"), ("0", "packed", "3.0", "")
+    ]  # fmt: skip
 
 
 def test_on_the_way_the_packed_score_counts():
-    trial, other = (TrialRecord(n, {"a": n}, "finished", score, 9) for n, score in ((0, 1.0), (1, 2.0)))
+    """The trial stays over, and the best, until its training by itself is."""
+    trial, other = (TrialRecord(n, {"a": n}, "finished", score, 9, in_pack=True) for n, score in ((0, 1.0), (1, 2.0)))
     again = TrialRecord(2, {"a": 0}, "running", 7.0, 3, confirms=0)
-    (found, _) = Repeats().trials([trial, other, again])
-    assert (found.number, found.state, found.score, found.packed, found.round) == (0, "running", 1.0, None, 3)
+    (found, _) = trials = Repeats().trials([trial, other, again])
+    assert (found.number, found.state, found.score, found.packed, found.round) == (0, "finished", 1.0, None, 9)
+    assert found.again is again
+    assert (best_of(trials, "min"), table.best(trials, "min")) == (found, "1 packed (trial 0)")
+    assert (table.counted(trials), table.over(trials)) == ("1 confirming, 1 finished", 2)
+    assert [line.split()[:5] for line in lines(trials, "m", "min", 9)[1:]] == [
+        ["0", "confirming", "1", "packed", "3/9"], ["1", "finished", "2", "packed", "9/9"]
+    ]  # fmt: skip
+    (resting, _) = at_rest(trials)
+    assert (table.state(resting), table.confirmed([resting]), again.state) == ("finished", "0/1 confirmed", "running")
+    again.state, again.score = "finished", 4.0
+    confirmed = Repeats().trials([trial, other, again])
+    assert table.best(confirmed, "min") == "4 confirmed (trial 0), 1 packed (trial 0)"
     again.state = "diverged"
     found = Repeats().trials([trial, other, again])
     assert (found[0].state, found[0].packed) == ("diverged", 1.0)
@@ -212,7 +244,82 @@ def test_the_best_recipe_says_how_far_its_score_may_be_off(swept):
 
 
 def test_a_score_by_itself_counts_more_than_a_better_one_in_a_pack():
-    alone = TrialRecord(0, {}, "finished", 2.0, packed=1.0)
-    trials = [TrialRecord(1, {}, "finished", 1.5), TrialRecord(2, {}, "stopped", 0.5), alone]
+    confirmed = TrialRecord(0, {}, "finished", 2.0, packed=1.0, confirmed=4)
+    packed = [TrialRecord(n, {}, state, score, in_pack=True) for n, state, score in ((1, "finished", 1.5), (2, "stopped", 0.5))]
+    trials = [*packed, confirmed]
     assert [trial.number for trial in ranking(trials, "min")] == [0, 1, 2]
-    assert best_of(trials, "min") is alone
+    assert best_of(trials, "min") is confirmed
+    alone = TrialRecord(3, {}, "finished", 1.8, in_pack=False)  # for which no other was left to be packed with
+    assert [trial.number for trial in ranking([*trials, alone], "min")] == [3, 0, 1, 2]
+    assert [trial.number for trial in ranking([trials[0], alone], "min")] == [1, 3]  # while none is confirmed
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_every_command_means_the_same_runs_of_a_trial(tmp_path, monkeypatch, seeds):
+    """The packed ones until its training by itself is over, with all seeds, and then those."""
+    monkeypatch.chdir(tmp_path)
+    swept = Swept(tmp_path, seeds, pack=3 * seeds)
+    swept.ask()
+    for number in range(3 * seeds):
+        swept.end(number, float(number))
+    while isinstance(swept.ask(), list):
+        pass
+
+    packed, again = ([swept.folder.trial(n).id for n in range(at, at + seeds)] for at in (0, 3 * seeds))
+
+    def meant():
+        (trial, *_) = Repeats.of(swept.folder.read()).trials(swept.folder.trials().values())
+        shown = [swept.folder.trial(n).id for n in Repeats.of(swept.folder.read()).runs_of(trial)]
+        assert shown == [each.folder.id for each in all_meant("s/0", Path("runs"))]
+        assert shown[0] == folders.find_run("s/0", Path("runs")).id
+        assert folders.find_run("s", Path("runs")).id == shown[0]  # it is the best
+        return shown
+
+    assert meant() == packed
+    for number in range(3 * seeds, 4 * seeds):
+        assert meant() == packed
+        swept.end(number, 7.0, packed=False)
+    assert meant() == again
+    for find in (folders.find_run, all_meant):
+        with pytest.raises(GanflowError, match="no trial 3 of s"):  # which is the training by itself of trial 0
+            find("s/3", Path("runs"))
+
+
+def test_the_display_says_what_is_packed_and_what_is_confirmed():
+    """The best packed score, 1, stands while trial 0 is trained again, and beside the one by itself."""
+    stream = io.StringIO()
+    display = Display("s", METRIC, "min", ["a"], 2, rounds=9, stream=stream)
+    runs = [TrialRecord(n, {"a": n}, "running", None, 3) for n in (0, 1)]
+    with display:
+        display.update(Repeats().trials(runs))
+        for run, score in zip(runs, (1.0, 2.0), strict=True):
+            run.state, run.score, run.round, run.in_pack = "finished", score, 9, True
+            display.update(Repeats().trials(runs))
+        runs.append(TrialRecord(2, {"a": 0}, "waiting", confirms=0))
+        for state, score in (("waiting", None), ("running", 6.0), ("finished", 4.0)):
+            runs[2].state, runs[2].score, runs[2].round = state, score, 9 if state == "finished" else 3
+            display.update(Repeats().trials(runs))
+            drawn = Console(file=io.StringIO(), width=120)
+            drawn.print(display)
+            best = re.search(r"best +(.*\))", drawn.file.getvalue())[1]
+            after = "4 confirmed (trial 0), 1 packed (trial 0)" if state == "finished" else "1 packed (trial 0)"
+            assert best == f"{METRIC} {after}"
+    said = stream.getvalue().splitlines()
+    assert said[-4:-1] == [
+        f"trial 1 finished  {METRIC} 2  9/9 rounds  best 1 packed (trial 0)  2/2 over",
+        "trial 0 running  by itself  a 0",
+        f"trial 0 finished  by itself  {METRIC} 4  9/9 rounds  best 4 confirmed (trial 0), 1 packed (trial 0)  1/1 confirmed",
+    ]
+    assert said[-1].startswith("2 finished  1/1 confirmed  best 4 confirmed (trial 0), 1 packed (trial 0)")
+
+
+def test_the_history_marks_confirmed_trials():
+    """Trial 1, the second that was over, had 2 in its pack and 5 by itself."""
+    trials = [TrialRecord(n, {"a": n}, "finished", score, 9, in_pack=True) for n, score in ((0, 3.0), (1, 2.0), (2, 4.0))]
+    plots = SweepPlots(trials, METRIC, "min", "s", confirmed={1: 5.0})
+    figure = plots.figures()["history.png"]
+    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert words == ["a packed trial", "best packed so far", "confirmed: trained by itself"]
+    points, marked = (found for each in figure.axes[0].collections if (found := each.get_offsets().tolist()))
+    assert (points, marked) == ([[0.0, 3.0], [1.0, 2.0], [2.0, 4.0]], [[1.0, 5.0]])
+    assert "3 trials; packed scores" in figure.get_suptitle()

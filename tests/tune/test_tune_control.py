@@ -12,15 +12,17 @@ from sweep_helpers import TINY, recipe
 
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
+from ganflow.recipe.overrides import assignments
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.sweeps.records import BUDGET, MACHINE, TrialRecord
+from ganflow.sweeps.study import Study
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
 from ganflow.tune.control import BY_HAND, EVERY, Control, Live, Request, ask, requests, total_of
 from ganflow.tune.driver import remember, tried_again
 from ganflow.tune.plan import begin, make_plan
-from ganflow.tune.search import make_searcher
+from ganflow.tune.search import Proposals, make_searcher
 from ganflow.tune.trials import TrialTable
 
 LR = "optimizer.lr"
@@ -39,7 +41,7 @@ def planned(tmp_path, monkeypatch):
 def control(planned):
     """control() → one of the sweep as its folder is now."""
     plan, sweep = planned
-    return lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune.seed, plan.tune.trials)
+    return lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune)
 
 
 def left(sweep):
@@ -99,14 +101,99 @@ def test_a_trial_is_added_with_its_values_and_others_drawn(planned, control):
     ask(sweep, add={"optimizer": {"lr": 0.002}})
     made = control()
     made.settle(pytest.fail)
-    added = sweep.trials()[4]  # four are the searcher's
+    added = sweep.trials()[2]  # the next number, as in the study
     assert (added.config[LR], added.state) == (0.002, "waiting")
     assert added.config["optimizer.beta1"] in (0.0, 0.5)
     assert left(sweep) == []
     assert sweep.read().trials == made.total == 5
-    assert control().add({"optimizer.beta1": 0.5}) == 5
+    assert control().add({"optimizer.beta1": 0.5}) == 3
     table, searcher = TrialTable(sweep, {}, [], sweep.mended()), make_searcher(plan.tune, plan.space, "min")
-    assert remember(table, plan.metric, searcher, None) == [4, 5]
+    assert remember(table, plan.metric, searcher, None) == [2, 3]
+
+
+def test_an_added_trial_takes_nothing_from_the_searcher_and_has_its_number_in_the_study(tmp_path, planned, control):
+    """Of the searcher's trials each is the one that it would have been; those added have the numbers that come next."""
+    plan, sweep = planned
+    table, study = control().table, Study(plan.space, plan.mode, "s", tmp_path / "optuna.journal")
+    table.template = {"recipe": "r.yaml", "about": {}, "metric": "m", "mode": "min", "stop": {}}
+    searcher = make_searcher(plan.tune, plan.space, "min", study)
+    room = SimpleNamespace(admits=lambda: True)
+    proposals = Proposals(table, plan.space, searcher, [], room)
+    live = Live(Control(table, plan.space, plan.tune), SimpleNamespace(display=Silent()), searcher, None, None)
+    for id in "ab":
+        proposals.suggest(id)
+    assert live.add({LR: 0.002}) == 2
+    live.add({LR: 0.003})
+    for id in "cdefg":
+        proposals.suggest(id)
+    known = {number: trial.config for number, trial in sweep.trials().items()}
+    assert sorted(known) == list(range(6))
+    assert [known[n] for n in (0, 1, 4, 5)] == make_searcher(plan.tune, plan.space, "min").configs
+    assert [known[n][LR] for n in (2, 3)] == [0.002, 0.003]
+    assert [t.user_attrs["ganflow.trial"] for t in study.study.trials] == [t.number for t in study.study.trials] == list(range(6))
+    assert table.numbers == {id: [n] for n, id in enumerate("ab")} | {"c": [2], "d": [3], "e": [4], "f": [5]}
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+
+def test_trials_that_were_packed_together_are_so_again_whatever_was_added(planned, control):
+    plan, sweep = planned
+    for number in range(7):
+        sweep.record(number, config={LR: 0.001 + number / 1000}, state="waiting", request=BY_HAND if number in (2, 5) else "")
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    proposals = Proposals(table, plan.space, make_searcher(plan.tune, plan.space, "min"), list(range(7)), None, pack=2)
+    packs = [proposals._left_over() for _ in range(5)]
+    assert packs == [[0, 1], [2], [3, 4], [5], [6]]
+
+
+def test_the_same_point_is_not_tried_twice(planned, control, command):
+    _, sweep = planned
+    values = {"optimizer.beta1": 0.5, LR: 0.002}
+    control().add(values)
+    typed = [f"{key}={value}" for key, value in values.items()]
+    assert command.refused("sweeps", "add", "s", *typed) == "ganflow: trial 0 has these values already"
+    assert control().add({LR: 0.002, "optimizer.beta1": 0.0}) == 1
+    sweep.update(status="running", host="another-machine")
+    assert command.refused("sweeps", "add", "s", *typed) == "ganflow: trial 0 has these values already"
+    assert command("sweeps", "add", "s", f"{LR}=3e-3")[0] == 0
+    assert command.refused("sweeps", "add", "s", f"{LR}=0.003") == "ganflow: s was asked already to try these values"
+    assert len(left(sweep)) == 1
+
+
+def test_a_number_is_text_to_a_key_of_text():
+    """As everywhere on the command line: quotes are for a shell, and nobody types two pairs."""
+    takes_text = lambda key, value: key == "data.path" and value in ("2024", "x")  # noqa: E731
+    assert assignments(["data.path=2024", "optimizer.lr=1e-3"], takes_text) == {"data.path": "2024", LR: 0.001}
+    assert assignments(["data.path=x"], takes_text) == {"data.path": "x"}
+    assert assignments(["data.path=2024", "modifiers.0.c=1"]) == {"data.path": 2024, "modifiers[0].c": 1}
+
+
+def test_a_population_takes_no_more_trials_once_one_has_played_to_its_end(tmp_path, monkeypatch):
+    """They would be compared with none that began before them."""
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(recipe(tmp_path, TWO), ["tune.scheduler=pbt"])
+    sweep = begin(plan, tmp_path / "runs", "p")
+    for number in range(4):
+        sweep.record(number, config={LR: 0.001}, state="running")
+    assert amend(sweep, ["tune.trials=5"]) == ["tune.trials: 4 → 5"]
+    add = lambda: Control(TrialTable(sweep, {}, [], sweep.mended()), plan.space, plan.tune).add({LR: 0.002})  # noqa: E731
+    assert add() == 4
+    sweep.record(1, state="finished")
+    why = (
+        "pbt trains one population, which takes no more trials: trial 1 has played to its end, and one that begins now would be "
+        "compared with later ones alone; begin a new sweep from it: ganflow tune runs/p/recipe.yaml"
+    )
+    with pytest.raises(GanflowError) as refused:
+        add()
+    assert str(refused.value) == why
+    with pytest.raises(GanflowError) as refused:
+        amend(sweep, ["tune.trials=8"])
+    assert str(refused.value) == f"{why} tune.trials=8"
 
 
 def test_one_that_was_recorded_before_the_driver_was_killed_is_not_added_twice(planned, control):
@@ -238,6 +325,29 @@ def test_time_is_counted_over_all_sessions(planned, monkeypatch):
     assert third.spent(0) == Spent("gpu_hours", 2, 2)
 
 
+def test_how_long_a_budget_lasts(planned, monkeypatch):
+    _, sweep = planned
+    limits = {"hours": 1, "gpu_hours": 2}
+    clock = Clock(monkeypatch)
+    budget = Budget(SimpleNamespace(budget=limits, resources={"gpus": 0.5}), sweep)
+    assert budget.left() == 3600
+    clock.now += 600
+    budget.count(running=8)
+    assert budget.left() == 3600 * 2 / 4 - 600  # by four GPUs
+    assert Budget(SimpleNamespace(budget={}, resources={}), sweep).left() == math.inf
+
+
+def test_a_trial_that_goes_on_is_as_far_as_its_checkpoint(planned):
+    """Who is furthest behind, and how long the sweep will last, follow from it: at once, and not only from its next report on."""
+    plan, sweep = planned
+    sweep.record(0, config={LR: 0.001}, state="running")
+    sweep.record(1, config={LR: 0.002}, state="waiting")
+    folders.make(sweep.trial(0)).update(status="interrupted", round=50)
+    table = TrialTable(sweep, {}, [], sweep.mended())
+    assert remember(table, plan.metric, make_searcher(plan.tune, plan.space, "min"), None) == [0, 1]
+    assert [trial.round for trial in table.trials.values()] == [50, 0]
+
+
 def test_failures_are_counted(planned):
     _, sweep = planned
     budget = Budget(read_recipe(sweep.recipe, ["tune.budget={failures: 3}"]).tune, sweep)
@@ -271,7 +381,8 @@ def test_what_is_used_up_and_what_would_do(spent, text, more, planned):
         ("{hours: 0}", "tune.budget: 0 hours are no budget; use a number above 0"),
         ("{hours: .nan}", "tune.budget.hours: .nan is not a finite number"),
         ("{failures: 2.5}", "tune.budget: 2.5 failures are no budget; use a whole number above 0"),
-        ("{gpu_hours: 3}", "tune.budget: gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or use hours"),
+        ("{gpu_hours: 3}", "tune.budget: gpu_hours are not used by trials without a GPU; set tune.resources.gpus, or leave it "
+         "out (tune.budget.gpu_hours=null) and use hours"),
         ("8", "tune.budget: "),
     ],
 )
@@ -359,18 +470,18 @@ def test_a_sweep_that_runs_is_not_changed(planned):
 def test_the_command_line(planned, command):
     _, sweep = planned
     assert command("sweeps", "add", "s", f"{LR}=2e-3", "optimizer.beta1=0.5") == (
-        0, "trial 4 of s is added; try it with: ganflow tune --resume s\n", ""
+        0, "trial 0 of s is added; try it with: ganflow tune --resume s\n", ""
     )  # fmt: skip
-    assert sweep.trials()[4].config == {"optimizer.beta1": 0.5, LR: 0.002}
+    assert sweep.trials()[0].config == {"optimizer.beta1": 0.5, LR: 0.002}
     assert command.refused("sweeps", "add", "s", f"{LR}=5").startswith(f"ganflow: {LR}: 5 is not in the space (loguniform")
     assert command.refused("sweeps", "add", "s") == "ganflow: which values? e.g. ganflow sweeps add s optimizer.lr=1e-3"
     assert "is not key=value" in command.refused("sweeps", "add", "s", "~optimizer")
-    assert command("sweeps", "stop", "s", "4") == (
-        0, "trial 4 of s is stopped: ganflow tune --resume s does not go on with it\n", ""
+    assert command("sweeps", "stop", "s", "0") == (
+        0, "trial 0 of s is stopped: ganflow tune --resume s does not go on with it\n", ""
     )  # fmt: skip
-    assert command.refused("sweeps", "stop", "s", "4") == "ganflow: trial 4 of s is over already: it was stopped"
+    assert command.refused("sweeps", "stop", "s", "0") == "ganflow: trial 0 of s is over already: it was stopped"
     assert command.refused("sweeps", "stop", "s", "x") == (
-        "ganflow: stop takes the number of one trial of s, not 'x'; its trials have the numbers 0 to 4"
+        "ganflow: stop takes the number of one trial of s, not 'x'; its trials have the numbers 0 to 0"
     )
     assert command.refused("sweeps", "stop", "s") == (
         "ganflow: s does not run (waiting), so there is nothing to stop; to leave out a trial when it goes on: "
@@ -382,11 +493,11 @@ def test_the_command_line(planned, command):
     sweep.update(status="running", host="another-machine")  # which shares the folder: its driver meets the requests
     sweep.record(0, config={LR: 0.001}, state="running")
     assert command("sweeps", "stop", "s", "0")[:2] == (0, "trial 0 of s will stop at its next report, with a checkpoint\n")
-    assert command("sweeps", "add", "s", f"{LR}=1e-3")[:2] == (0, "s will try it next\n")
+    assert command("sweeps", "add", "s", f"{LR}=2e-3")[:2] == (0, "s will try it next\n")
     assert command("sweeps", "stop", "s")[:2] == (
         0, "s will stop, every trial with a checkpoint; go on with: ganflow tune --resume s\n"
     )  # fmt: skip
-    assert [json.loads(path.read_text()) for path, _ in requests(sweep)] == [{"stop": 0}, {"add": {LR: 0.001}}, {"stop": None}]
+    assert [json.loads(path.read_text()) for path, _ in requests(sweep)] == [{"stop": 0}, {"add": {LR: 0.002}}, {"stop": None}]
 
 
 def test_what_goes_with_resume(planned, command):
@@ -417,8 +528,9 @@ class Running:
         before = control()
         self.table = before.table
         self.table.numbers.update({"a": [0], "b": [1, 2]})
+        self.ends = []
         self.notes, self.totals, self.told, self.ended, self.stopped, self.now = [], [], [], [], [], 0.0
-        display = SimpleNamespace(note=self.notes.append, expect=self.totals.append)
+        display = SimpleNamespace(note=self.notes.append, expect=self.totals.append, expect_end=self.ends.append)
         self.watcher = SimpleNamespace(display=display, leaving={}, ends=self.ended.append, stopped=self.stop)
         searcher = SimpleNamespace(tell=lambda *arguments, **more: self.told.append((*arguments, more)))
         self.interruption = SimpleNamespace(signal=0)

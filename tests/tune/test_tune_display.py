@@ -1,6 +1,7 @@
 """What a sweep shows of itself: plain lines, and the live table on a terminal of our own making."""
 
 import io
+import math
 import os
 import pty
 import re
@@ -16,7 +17,9 @@ from ganflow.runs.journal import Journal
 from ganflow.sweeps import display as module
 from ganflow.sweeps import table
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, ranking
+from ganflow.sweeps.ranking import best_of, ranking
+from ganflow.sweeps.records import SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher
 
@@ -161,6 +164,33 @@ def test_a_searched_number_of_rounds_is_the_trials_own(time):
     assert table.played(one, 100) == "4/10"
 
 
+@pytest.mark.parametrize(
+    ("stop", "left"), [({}, 90 + 100), ({"seconds": 40}, 30 + 40), ({"seconds": 5}, 0 + 5), ({"round": 50}, 40 + 50)]
+)
+def test_trials_that_are_ended_at_a_value_last_no_longer(stop, left, time):
+    """After 10 of 100 rounds, which took 10 s, of one trial of two."""
+    _, display = shown(total=2, rounds=100, stop=stop)
+    time.now, one = 0, trial(0, "running")
+    display.update([one])
+    time.now, one.round = 10, 10
+    display.update([one])
+    assert display.left == pytest.approx(left)
+
+
+def test_a_sweep_lasts_no_longer_than_its_budget(time):
+    _, display = shown(total=9, rounds=100)
+    time.now, one = 0, trial(0, "running")
+    display.update([one])
+    time.now, one.round = 10, 10
+    display.update([one])
+    display.expect_end(60)
+    assert display.left == pytest.approx(60)
+    time.now = 30
+    assert display.left == pytest.approx(40)
+    display.expect_end(math.inf)
+    assert display.left > 400
+
+
 class Sweeping:
     """Trials that begin and end at seconds of ours, and the estimate of what is left at one of them."""
 
@@ -299,7 +329,7 @@ def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
 
 def test_counts_digits_and_columns():
     assert table.counts([trial(0), trial(1, "finished")], 5) == {
-        "running": 1, "waiting": 3, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0
+        "running": 1, "waiting": 3, "confirming": 0, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0
     }  # fmt: skip
     assert table.counted([trial(0, "waiting")], 0) == "1 waiting"
     assert table.counted([]) == "no trials"
@@ -315,6 +345,31 @@ def test_counts_digits_and_columns():
     assert table.lines(two, "m", "min", 10) == [
         "trial  state     m  round  lr", "    0  finished  1  10/10  0.001", "    1  diverged  5  3/10   2", "       nan"
     ]  # fmt: skip
+
+
+def test_reasons_are_shown_whole():
+    """In lines that fit a terminal, and in one where nothing is to fit."""
+    why = "modes dropped: 3% of real examples are near, and the distance rises; what helps: no momentum (optimizer.beta1=0)"
+    one = trial(0, "stopped", 1.0, 10, error=why)
+    wide = table.lines([one], "m", "min", 10)
+    assert wide[2:] == [f"       {why}"]
+    narrow = table.lines([one], "m", "min", 10, width=60)
+    assert len(narrow) > 3
+    assert max(map(len, narrow)) <= 60
+    assert " ".join(" ".join(narrow[2:]).split()) == why
+
+
+def test_the_live_table_has_deviation_and_number_of_seeds():
+    runs = [TrialRecord(n, {"optimizer.lr": 1.0}, "finished", score, 9) for n, score in enumerate((1.0, 3.0))]
+    _, display = shown(total=2)
+    with display:
+        display.update(Repeats((0, 1)).trials([*runs, TrialRecord(2, {"optimizer.lr": 2.0}, "running", 5.0, 3)]))
+        console = Console(file=io.StringIO(), width=120)
+        console.print(display)
+    head, first, second = console.file.getvalue().splitlines()[-3:]
+    assert head.split() == ["trial", "state", "frechet", "±", "sd", "(n)", "round", "lr", "where"]
+    assert first.split() == ["0", "finished", "2", "±", "1.4", "(2)", "9/100", "1"]
+    assert second.split() == ["1", "running", "3/100", "2"]
 
 
 def on_a_terminal(code, rows=14, columns=80):
@@ -365,7 +420,7 @@ def test_the_live_table_fits_the_terminal_and_tells_what_runs_and_what_is_best()
     for number in (60, 61, 62, 59, 58):
         assert re.search(rf"^ *{number} +(running|finished)", plain, re.M)
     assert not re.search(r"^ *20 +finished", plain, re.M)
-    assert re.search(r"best +frechet 41  trial 59", plain)
+    assert re.search(r"best +frechet 41 \(trial 59\)", plain)
     assert "trial 60 diverged  20/50 rounds  critic/hinge became nan  61/70 over" in plain
 
 

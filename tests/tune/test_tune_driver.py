@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from sweep_helpers import recipe
 
+from ganflow.cli import main
 from ganflow.cluster import joining
 from ganflow.cluster.nodes import Node
 from ganflow.errors import GanflowError
@@ -17,8 +18,9 @@ from ganflow.machine import Broken
 from ganflow.recipe import Tune
 from ganflow.runs import folders
 from ganflow.runs.loop import Interruption
-from ganflow.sweeps.records import MACHINE
+from ganflow.sweeps.records import BUDGET, MACHINE
 from ganflow.tune import driver, preflight
+from ganflow.tune.amend import amend
 from ganflow.tune.budget import Spent
 from ganflow.tune.plan import begin, find, in_common, make_plan, rounds_of
 from ganflow.tune.preflight import pack_of
@@ -61,6 +63,44 @@ def test_a_sweep_that_ends(go, planned):
     assert planned[1].read().raw["status"] == "finished"
     assert (planned[1].path / "trials.csv").exists()
     assert not folders.is_running(planned[1])
+
+
+def test_one_whose_budget_is_used_up_says_so_until_it_goes_on(go, planned, capsys):
+    """Of four trials one is finished and two were begun; the advice is accepted as it is."""
+    folder = planned[1]
+
+    def play(folder, interruption):
+        folder.record(0, config={"optimizer.lr": 1e-3}, state="finished", score=1.0, round=60)
+        folder.record(1, config={"optimizer.lr": 2e-3}, state="stopped", cause=BUDGET, round=20)
+        folder.record(2, config={"optimizer.lr": 3e-3}, state="waiting", round=20)
+        folder.update(trials=4)
+        return Spent("hours", 2, 2.01)
+
+    outcome = go(play)
+    assert (outcome.status, str(outcome.spent)) == ("stopped", "the sweep's budget of 2 hours is used up")
+    assert (folder.path / "trials.csv").exists()
+    assert main(["sweeps", "show", folder.sweep]) == 0
+    shown = capsys.readouterr().out
+    again = f"ganflow tune --resume {folder.sweep} tune.budget.hours=3"
+    for line in (
+        f"{folder.sweep}  {folder.id}  stopped\n",
+        "  trials      1 of 4 are over: 2 waiting, 1 finished, 1 stopped\n",
+        "  stopped     the sweep's budget of 2 hours is used up; 3 trials are left, 2 of them begun\n",
+        f"  go on       {again}\n",
+    ):
+        assert line in shown
+    assert amend(folder, again.split()[4:])
+    assert go(lambda folder, interruption: None).status == "finished"
+    assert folder.read().ended is None
+
+
+def test_a_budget_that_is_used_up_with_the_last_trial_ended_nothing(go, planned):
+    def play(folder, interruption):
+        for number in range(4):
+            folder.record(number, config={"optimizer.lr": 1e-3}, state="finished", score=1.0, round=60)
+        return Spent("hours", 2, 2.01)
+
+    assert go(play).status == planned[1].read().status == "finished"
 
 
 def test_one_that_is_interrupted_is_not_summed_up(go, planned):

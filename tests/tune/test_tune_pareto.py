@@ -21,8 +21,10 @@ from ganflow.recipe import read_recipe
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.plots import ParetoPlots
-from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord, best_of, crowding, front_of, fronts, ranking, spread_out
+from ganflow.sweeps.front_plots import ParetoPlots
+from ganflow.sweeps.plots import SweepPlots, fence
+from ganflow.sweeps.ranking import best_of, crowding, front_of, fronts, ranking, spread_out
+from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats
 from ganflow.sweeps.report import as_csv, summarize
 from ganflow.sweeps.study import Study, make_sampler
@@ -102,7 +104,7 @@ def test_only_what_is_finished_with_every_score_is_on_a_front():
 
 def test_trials_that_were_confirmed_come_first():
     """Their scores are of another kind of training; a packed one that looks better was not tried by itself."""
-    trials = [trial(0, 1.0, 9.0), trial(1, 2.0, 8.0, packed=1.5), trial(2, 3.0, 7.0, packed=1.0)]
+    trials = [trial(0, 1.0, 9.0), trial(1, 2.0, 8.0, packed=1.5, confirmed=7), trial(2, 3.0, 7.0, packed=1.0, confirmed=8)]
     assert [[one.number for one in front] for front in fronts(trials, TWO)] == [[1], [2], [0]]
 
 
@@ -346,7 +348,8 @@ SPACE = "space: {optimizer.lr: {loguniform: [1e-5, 1e-1]}}\n"
            f"2: tune.search: {name} searches by one score, and tune.metric names 2; use random, grid, tpe, gp, nsga2, "
            "or one metric")
           for name in ("cmaes", "hyperopt")),
-        ("population_size: 5\n", "1: tune.population_size: random has no generations; leave it out, or use search: nsga2"),
+        ("population_size: 5\n",
+         "1: tune.population_size: random has no generations; leave it out (tune.population_size=null), or use search: nsga2"),
         ("search: nsga2\npopulation_size: 1\n", "2: tune.population_size: a generation has two trials or more; 0 chooses"),
     ],
 )  # fmt: skip
@@ -694,3 +697,39 @@ def test_pictures_of_more_metrics(names, files):
     assert panels[0].get_xlabel() == "a (less is better)"
     why = ParetoPlots(trials[-1:], objectives).figures()
     assert list(why.values()) == ["no trial has finished with a score of every metric"]
+
+
+def test_one_outlier_does_not_squeeze_the_others():
+    """a: 1 to 6 and 90 (not of the front), which is drawn beyond 6 by a tenth of the others' range on a logarithmic scale."""
+    rows = [(1.0, 1.0), (2.0, 0.9), (3.0, 0.8), (4.0, 0.7), (5.0, 0.6), (6.0, 0.5), (90.0, 0.95)]
+    objectives = {"a": "min", "b": "min"}
+    trials = [TrialRecord(n, {}, "finished", a, 9, scores={"a": a, "b": b}) for n, (a, b) in enumerate(rows)]
+    figure = ParetoPlots(trials, objectives, "s").figures()["pareto.png"]
+    assert figure.axes[0].get_xlim()[1] < 9
+    assert "a: 1 score worse than 7.177 drawn there" in figure.get_suptitle()  # 6 · 6 ** 0.1
+    best = [*trials[:-1], replace(trials[-1], scores={"a": 90.0, "b": 0.1})]  # nothing of the front is moved
+    figure = ParetoPlots(best, objectives, "s").figures()["pareto.png"]
+    assert figure.axes[0].get_xlim()[1] > 90
+
+
+@pytest.mark.parametrize(
+    ("scores", "less", "at"),
+    [
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e6], True, 6 * 6**0.1),
+        ([-1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 100.0], True, 6.7),
+        ([-100.0, 2.0, 3.0, 4.0, 5.0, 6.0], False, 1.6),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e6], False, None),  # more is better: nothing is hidden of what is good
+        ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0], True, None),
+        ([1.0, 1.0, 1.0, 1.0, 1.0, 9.0], True, None),
+        ([1.0, 2.0, 3.0, 1e6], True, None),  # too few
+    ],
+)
+def test_where_the_far_out_are_drawn(scores, less, at):
+    assert fence(scores, less) == (None if at is None else pytest.approx(at))
+
+
+def test_the_other_plots_draw_it_there_too():
+    trials = [TrialRecord(n, {"lr": n}, "finished", score, 9) for n, score in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e6))]
+    plots = SweepPlots(trials, "a", "min", "s")
+    assert plots.note == "7 trials; 1 score worse than 7.177 drawn there"
+    assert [trial.value for trial in plots.study.trials][-2:] == [6.0, pytest.approx(7.177, abs=1e-3)]

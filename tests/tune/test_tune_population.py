@@ -54,11 +54,22 @@ class Play:
         for n, trial in enumerate(self.trials):
             self.table.record(n, config={"optimizer.lr": 10.0 ** -(n + 1)}, state="running")
             self.table.numbers[trial.trial_id] = [n]
+            self.stores(n, 1)
         self.room = Room()
         self.population = Population(self.table, space, Tune(scheduler="pbt", **tune), mode, 100, self.room)
         self.paused = []
         pause = lambda trial, should_checkpoint: self.paused.append((trial.number, should_checkpoint))  # noqa: E731
         self.controller = SimpleNamespace(get_trials=lambda: self.trials, pause_trial=pause)
+
+    def stores(self, number, round):
+        """A checkpoint of a trial; its name alone counts here."""
+        folder = self.table.folder.trial(number).checkpoints
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"round-{round:08d}.safetensors").touch()
+
+    def begins(self, number):
+        """A trial that is to become a copy does so."""
+        self.table.folder.trial(number).update(copies=len(self.table.trials[number].copied))
 
     def report(self, number, round, *score, state="running"):
         """What is decided when a trial reports this."""
@@ -90,14 +101,14 @@ def test_one_of_the_worst_quarter_becomes_a_copy_of_one_of_the_best(play):
     assert made.report(3, 10, 4.0) == TrialScheduler.NOOP
     assert made.paused == [(3, False)]
     record = made.table.folder.trials()[3]
-    assert record.copied == [[0, 5]]
+    assert (record.copied, record.inherited, record.due) == ([[0, 1]], 1.0, 20)
     new = record.config["optimizer.lr"]
     assert new != 1e-4
     assert new == pytest.approx(0.08) or new == pytest.approx(0.12)  # near its source's, 0.1; its seed draws no new one
     (order,) = json.loads(made.trials[3].config["specs"])
     assert order["number"] == 3
     assert order["folder"] == str(made.table.folder.trial(3).path)
-    assert (order["copy"], order["copy_at"], order["copies"]) == (0, 5, 1)
+    assert (order["copy"], order["copy_at"], order["copies"]) == (0, 1, 1)
     assert order["changes"] == [f"optimizer.lr={new!r}", "~tune"]
 
 
@@ -108,7 +119,7 @@ def test_what_is_worse_depends_on_the_mode(play, mode, loser, winner):
     for number in {0, 1, 2, 3} - {loser}:
         assert made.report(number, 10, number + 1.0) == TrialScheduler.CONTINUE
     assert made.report(loser, 10, loser + 1.0) == TrialScheduler.NOOP
-    assert made.copies(loser) == [[winner, 10]]
+    assert made.copies(loser) == [[winner, 1]]
 
 
 @pytest.mark.parametrize(("count", "losers"), [(1, []), (2, [1]), (3, [2]), (4, [3]), (5, [3, 4]), (8, [6, 7]), (9, [6, 7, 8])])
@@ -140,18 +151,74 @@ def test_a_copy_is_ranked_by_its_sources_score(play):
     assert made.copies(2)[-1][0] == 0
 
 
-def test_a_copys_next_turn_is_counted_from_its_sources_round(play):
+@pytest.mark.parametrize(("stored", "due"), [(10, 20), (15, 30), (20, 30)])
+def test_a_copys_next_turn_is_an_interval_after_the_checkpoint_that_it_goes_on_from(stored, due, play):
+    """And on the interval as all others are, however often it is asked before."""
     made = play()
     made.all_report(5, [1.0, 2.0, 3.0, 4.0])
-    made.report(0, 17, 1.0)
+    made.report(0, 23, 1.0)
+    made.stores(0, stored)
     assert made.report(3, 10, 4.0) == TrialScheduler.NOOP
-    assert made.copies(3) == [[0, 17]]
-    assert made.report(3, 26, 9.0) == TrialScheduler.CONTINUE
-    made.report(0, 21, 1.0)
-    assert made.report(3, 27, 9.0) == TrialScheduler.NOOP
-    assert made.copies(3) == [[0, 17], [0, 21]]  # both are kept, and the last is what is to be done
+    assert made.copies(3) == [[0, stored]]
+    made.begins(3)
+    for round in range(stored + 1, due):
+        assert made.report(3, round, 9.0) == TrialScheduler.CONTINUE
+    made.stores(0, 31)
+    assert made.report(3, due, 9.0) == TrialScheduler.NOOP
+    assert made.copies(3) == [[0, stored], [0, 31]]  # both are kept, and the last is what is to be done
     (order,) = json.loads(made.trials[3].config["specs"])
-    assert (order["copies"], order["copy_at"]) == (2, 21)
+    assert (order["copies"], order["copy_at"]) == (2, 31)
+
+
+def test_only_a_trial_with_a_checkpoint_of_its_weights_is_a_source(play):
+    """One that is to become a copy has checkpoints of what it was before; one that has none would give its values without the
+    weights that earned its score; and from the last round on there is nothing to play."""
+    made = play(8)
+    made.all_report(5, map(float, range(8)))
+    for path in made.table.folder.trial(0).checkpoints.glob("*"):
+        path.rename(path.with_name("round-00000100.safetensors"))
+    assert made.report(7, 10, 7.0) == TrialScheduler.NOOP
+    assert made.copies(7) == [[1, 1]]
+    made.report(1, 12, 99.0)
+    made.report(6, 10, 6.0)  # 0 and 7, which has the score of 1, are the best now
+    assert made.copies(6) == []
+    assert made.table.trials[6].due == 20
+    made.begins(7)
+    assert made.report(6, 20, 6.0) == TrialScheduler.NOOP
+    assert made.copies(6) == [[7, 1]]
+
+
+def test_a_sweep_that_goes_on_knows_what_one_knows_that_was_never_interrupted(play):
+    """Whoever has had a turn at a round has none there again, though it plays that round again; and one that is to become a copy
+    is ranked as its source, and is due when its copy is."""
+    whole = play(8)
+    reports = [(n, round, n + round / 100) for round in (5, 10, 15) for n in range(8)]
+    for number, round, score in reports:
+        if not whole.copies(number):
+            whole.report(number, round, score)
+    went = play(8)
+    went.table.trials.update(whole.table.folder.trials())
+    own = [(n, round, score) for n, round, score in reports if n not in (6, 7) or round <= 10]
+    assert went.population.remember(own) == set()
+    assert went.population._scores == whole.population._scores
+    assert [trial.due for trial in went.table.trials.values()] == [20] * 8
+    assert whole.copies(6)
+    assert whole.copies(7)
+    for number in range(8):
+        assert went.report(number, 10, 99.0) == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_whoever_joins_is_compared_with_all_that_still_play(share, play):
+    """By `ganflow sweeps add`, or where a sweep goes on with more trials."""
+    made = play(4, interval=share)
+    for number in range(4):
+        made.report(number, 60, number + 1.0)
+    made.trials.append(OfRay(4))
+    made.table.record(4, config={"optimizer.lr": 1e-6}, state="running")
+    made.table.numbers["ray4"] = [4]
+    assert made.report(4, round(100 * share), 9.0) == TrialScheduler.NOOP
+    assert made.copies(4)[0][0] in (0, 1)
 
 
 def test_turns_come_every_so_many_rounds(play):
@@ -170,14 +237,16 @@ def test_one_that_stays_waits_for_its_next_turn(play):
     assert made.report(1, 20, 9.0) == TrialScheduler.NOOP
 
 
-def test_a_sweep_that_goes_on_counts_turns_as_if_it_had_not_ended(play):
-    made = play()
-    made.all_report(31, [1.0, 2.0, 3.0, 4.0])
-    assert made.report(3, 39, 4.0) == TrialScheduler.CONTINUE
-    assert made.report(3, 40, 4.0) == TrialScheduler.NOOP
-    made = play()
-    made.all_report(35, [1.0, 2.0, 3.0])
-    assert made.report(3, 40, 4.0) == TrialScheduler.NOOP  # its first report since: of a turn that ends here
+def test_turns_stay_on_the_interval(play):
+    """Whatever rounds the scores come at."""
+    made, turns = play(), []
+    made.all_report(5, [4.0, 1.0, 2.0, 3.0])
+    for round in range(13, 100, 13):
+        before = made.table.trials[1].due
+        made.report(1, round, 1.0)
+        turns += [round] if made.table.trials[1].due != before else []
+    assert turns == [13, 26, 39, 52, 65, 78, 91]
+    assert made.table.trials[1].due == 100
 
 
 def test_who_is_over_or_has_played_all_is_neither_copied_nor_compared_with(play):
@@ -189,7 +258,7 @@ def test_who_is_over_or_has_played_all_is_neither_copied_nor_compared_with(play)
     assert made.copies(4)[-1][0] == 2
     assert made.report(3, 100, 9.0) == TrialScheduler.CONTINUE
     made = play()
-    made.all_report(95, [1.0, 2.0, 3.0, 4.0])
+    made.all_report(5, [1.0, 2.0, 3.0, 4.0])
     made.trials[0].status = RayTrial.PAUSED  # another waits for its process
     assert made.report(3, 100, 4.0) == TrialScheduler.CONTINUE  # the worst, at its last round
 
@@ -239,7 +308,7 @@ def draws(made, copies):
     made.all_report(5, map(float, range(8)))
     found = []
     for _ in range(copies):
-        assert made.report(7, 20, 7.0) == TrialScheduler.NOOP
+        assert made.report(7, 10 + 10 * len(made.table.trials[7].copied), 7.0) == TrialScheduler.NOOP
         found.append((made.copies(7)[-1][0], made.table.trials[7].config["optimizer.lr"]))
     return found
 
@@ -249,7 +318,7 @@ def test_a_sweep_that_goes_on_draws_on(play):
     drawn = {"resample_probability": 1.0}
     whole, killed, again = draws(play(8, **drawn), 6), play(8, **drawn), play(8, **drawn)
     assert draws(killed, 3) == whole[:3]
-    again.table.record(7, copied=killed.table.trials[7].copied, config=killed.table.trials[7].config)
+    again.table.trials[7] = killed.table.folder.trials()[7]
     assert draws(again, 3) == whole[3:]
     assert len(set(whole)) == 6
 
@@ -286,11 +355,13 @@ def test_a_sweep_that_goes_on_knows_the_scores_of_the_values_that_trials_have(pl
     made = play(5)
     for number, (copied, run) in {3: ([(0, 20)], {"copies": 1, "copied_at": 20}), 4: ([(0, 30)], {"copies": 0})}.items():
         made.table.record(number, copied=copied)
-        made.table.folder.trial(number).path.mkdir()
         made.table.folder.trial(number).update(**run)
     reports = [(0, 10, 1.0), (1, 10, 2.0), (2, 10, 3.0), (3, 10, 9.0), (4, 10, 0.1), (0, 20, 1.5), (2, 20, float("nan"))]
     assert made.population.remember([*reports, (4, 40, 0.2)]) == set()
     assert made.population._scores == {0: 1.5, 1: 2.0, 2: 3.0}
+    made.table.record(4, inherited=1.4)
+    made.population.remember(reports)
+    assert made.population._scores == {0: 1.5, 1: 2.0, 2: 3.0, 4: 1.4}  # that of the weights which it is to get
     made.population.remember([*reports, (3, 30, 1.2)])
     assert made.population._scores[3] == 1.2
     assert made.report(2, 20, 3.0) == TrialScheduler.NOOP  # the worst of four, of whom it was not asked in this session

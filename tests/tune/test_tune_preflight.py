@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -436,7 +437,27 @@ class TestADryRun:
         assert command.refused("tune", "r.yaml", "--dry-run") == (
             "ganflow: r.yaml:12: tune.resources: a trial wants 8 CPUs; this machine has 2"
         )
-        assert command("tune", "r.yaml", "--dry-run", "--address", "h:6379")[0] == 0  # where there may be more
+
+    def test_what_the_cluster_lacks(self, asking, command, monkeypatch):
+        """Where there may be more than here."""
+        asking(cpus=8)
+        monkeypatch.setattr(preflight, "connect", lambda address: nullcontext())
+        for cpus, code in ((4.0, 2), (8.0, 0)):
+            monkeypatch.setattr(preflight, "alive_nodes", lambda cpus=cpus: [Node("a", "h", cpus, 0.0)])
+            found = command("tune", "r.yaml", "--dry-run", "--address", "h:6379")
+            assert found[0] == code, found
+        monkeypatch.setattr(preflight, "alive_nodes", lambda: [Node("a", "h", 4.0, 0.0)])
+        assert command.refused("tune", "r.yaml", "--dry-run", "--address", "h:6379").startswith(
+            "ganflow: r.yaml:12: tune.resources: a trial wants 8 CPUs; this machine has 4"
+        )
+
+    def test_an_address_at_which_nobody_answers(self, asking, command):
+        asking(cpus=1)
+        dry = ("tune", "r.yaml", "--dry-run", "--address")
+        assert command.refused(*dry, "127.0.0.1:9").startswith("ganflow: no Ray cluster answers at 127.0.0.1:9: ")
+        job = "http://127.0.0.1:9"
+        assert command.refused(*dry, job).startswith("ganflow: a job needs the folder for its runs as the cluster's nodes see it")
+        assert command.refused(*dry, job, "--runs", "/shared").startswith(f"ganflow: no Ray dashboard answers at {job}: ")
 
     def test_a_space_of_fewer_configurations_than_trials(self, asking, command):
         asking(cpus=1)

@@ -9,8 +9,10 @@ import pytest
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
-from ganflow.sweeps.records import SweepFolder, TrialRecord, best_of, leading
-from ganflow.sweeps.repeats import Repeats, scored
+from ganflow.runs.journal import Journal
+from ganflow.sweeps.ranking import best_of, leading
+from ganflow.sweeps.records import BUDGET, SweepFolder, TrialRecord
+from ganflow.sweeps.repeats import Repeats, current, latest, scored
 from ganflow.sweeps.table import leader, lines, spread
 from ganflow.tune.driver import together
 from ganflow.tune.plan import make_plan
@@ -179,3 +181,47 @@ def test_a_trial_of_several_seeds_leads_when_all_of_them_have_a_score():
     trials = THREE.trials([*half, *whole])
     assert leading(trials, "min").number == 1
     assert leader(trials[1], "m", 100) == "trial 1, m 3 at round 13/100"
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A sweep whose driver was killed: its records have trial 0 finished, and trial 1 running, with 9 at round 10; its journal is
+    further, with a score that is no number last."""
+    folder = SweepFolder(tmp_path / "runs" / "s")
+    folder.path.mkdir(parents=True)
+    folder.update(kind="sweep", id="20260101-000000-0000", metric="m", mode="min", status="running")
+    folder.record(0, config={"a": 1}, state="finished", score=2.0, round=40)
+    folder.record(1, config={"a": 2}, state="running", score=9.0, round=10)
+    run = folder.trial(1)
+    run.path.mkdir()
+    run.update(status="running")
+    journal = Journal(run.journal)
+    for round, values in ((10, {"m": 9.0}), (20, {"m": 5.0}), (30, {"m": math.nan}), (35, {"critic/w": 1.0})):
+        journal.append(round, values)
+    return folder
+
+
+@pytest.mark.parametrize(("running", "state"), [(True, "running"), (False, "waiting")])
+def test_a_trial_is_as_its_journals_end_has_it(killed, running, state):
+    first, second = current(killed, running)
+    assert (first.state, first.score, first.round) == ("finished", 2.0, 40)
+    assert (second.state, second.score, second.round) == (state, 5.0, 35)
+
+
+def test_scores_of_before_a_copy_are_of_other_values(killed):
+    killed.record(1, copied=[(0, 20)])
+    killed.trial(1).update(copies=1, copied_at=20)
+    assert latest(killed, killed.trials()[1], "m", {}) == {}
+    assert [(trial.score, trial.round) for trial in current(killed, True)] == [(2.0, 40), (9.0, 35)]
+
+
+def test_a_damaged_journal_tells_nothing(killed):
+    with killed.trial(1).journal.open("a") as file:
+        file.write("nonsense\n")
+    assert [trial.score for trial in current(killed, True)] == [2.0, 9.0]
+
+
+def test_a_trial_whose_other_seeds_wait_for_a_larger_budget_waits():
+    stopped = runs("stopped", "waiting", "waiting", scores=(1.0,), cause=BUDGET)
+    assert [trial.state for trial in THREE.trials(stopped)] == ["waiting"]
+    assert [trial.state for trial in THREE.trials(runs("finished", "waiting", "waiting", scores=(1.0,)))] == ["running"]

@@ -10,7 +10,8 @@ import pytest
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.sweeps.display import Display
-from ganflow.sweeps.records import BUDGET, MACHINE, SweepFolder, best_of
+from ganflow.sweeps.ranking import best_of
+from ganflow.sweeps.records import BUDGET, MACHINE, SweepFolder
 from ganflow.tune.budget import Spent
 from ganflow.tune.trials import TrialTable
 from ganflow.tune.watcher import Watcher

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
 from ganflow_layers.cache import cache_key
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
 from ganflow_layers.framing import Transform
+from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, GanflowError, TextEncoder, image_error_text, user_path
+from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
 from ganflow_text.captioned import CaptionedData
 from ganflow_text.folder.layout import captioned
 
@@ -26,6 +25,7 @@ class Folder(CaptionedData):
         path, captions, extensions: see ganflow_text.folder.layout.captioned.
         transform: of a picture to train on.
         held_out: below 1 a share of the pictures, from 1 on a number.
+        budget: bytes that decoded pictures may take.
 
     Raises:
         GanflowError: see ganflow_text.folder.layout.captioned; or a picture cannot be read.
@@ -39,6 +39,7 @@ class Folder(CaptionedData):
         transform: Transform,
         held_out: float,
         encoder: TextEncoder,
+        budget: int = RESIDENT_BYTES,
     ) -> None:
         self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
         found = captioned(self._root, captions, extensions)
@@ -46,7 +47,7 @@ class Folder(CaptionedData):
         train, kept = split(len(files), held_out, str(self._root))
         self._files, self._kept_files = [files[i] for i in train], [files[i] for i in kept]
         self._still = transform.still()
-        few = len(self._files) * 12 * size**2 <= RESIDENT_BYTES
+        few = len(self._files) * 12 * size**2 <= budget
         self._decoded = self._every(self._files, self._still) if few and not transform.augmented else None
         self._digest_of = digest_of_files(self._root, self._files, "")
         super().__init__(
@@ -65,13 +66,17 @@ class Folder(CaptionedData):
     def reduced(self, side: int) -> Tensor:
         return self._every(self._files, replace(self._still, size=side, resize=side))
 
-    def held_out_pictures(self) -> Tensor:
-        return self._every(self._kept_files, self._still)
+    def held_out_pictures(self) -> Examples:
+        picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}
+        return HeldOut(lambda file: {"real": self._decode(file, self._still)}, self._kept_files, picture).examples()["real"]
+
+    @property
+    def resident_bytes(self) -> int:
+        return super().resident_bytes + (0 if self._decoded is None else self._decoded.nbytes)
 
     def _every(self, files: list[str], transform: Transform) -> Tensor:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(lambda file: self._decode(file, transform), files))
-        return torch.stack(found) if found else torch.empty(0, 3, *transform.sides)
+        picture = {"real": Field((3, *transform.sides), *IMAGE_RANGE)}
+        return stacked(lambda file: {"real": self._decode(file, transform)}, files, picture)[0]["real"]
 
     def _decode(self, file: str, transform: Transform, rng: torch.Generator | None = None) -> Tensor:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ganflow_layers.files import RESIDENT_BYTES
+from dataclasses import dataclass
+
 from ganflow_layers.framing import Framing
 from ganflow_layers.sizes import Size, shorter
 
@@ -14,7 +15,16 @@ def framing(size: Size, resize: int | None, crop: str, flip: bool) -> Framing:
     return Framing(size, resize or (round(shorter(size) * JITTER) if crop == "random" else size), crop, flip)
 
 
-def resident(framing: Framing, in_memory: str, numbers: int) -> bool:
-    """True where so many numbers of training images are kept in memory, by the same rule as image_folder."""
-    small = 4 * numbers <= RESIDENT_BYTES and not framing.augmented
-    return in_memory == "always" or (in_memory == "auto" and small)
+@dataclass(frozen=True)
+class Memory:
+    """Attributes:
+    when: "always", "never", or "auto": where images are not augmented and take `budget` bytes at most.
+    """
+
+    when: str
+    budget: int
+
+    def holds(self, framing: Framing, numbers: int) -> bool:
+        """True where so many numbers of training images are kept in memory, by the same rule as image_folder."""
+        small = 4 * numbers <= self.budget and not framing.augmented
+        return self.when == "always" or (self.when == "auto" and small)

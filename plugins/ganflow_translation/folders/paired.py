@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.reading import HeldOut
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
-from ganflow_translation.folders.augmentation import resident
+from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import Pair, divided, pairs, root
 from ganflow_translation.folders.reading import Header, Reader, classes, listed, pixels, say_grey
 
@@ -27,7 +28,7 @@ class Sides:
 
 def paired_folder(
     path: str, two: tuple[str, str] | None, layout: str, extensions: list[str], sides: Sides, framing: Framing, skip: bool,
-    held_out: float, in_memory: str,
+    held_out: float, memory: Memory,
 ) -> Data:  # fmt: skip
     """Fields "source" and "target", (channels, size, size) in [-1, 1].
 
@@ -52,7 +53,7 @@ def paired_folder(
     check(train + (kept or []), headers, sides, path)
     data = Pairs(reader, *divided(train, kept, held_out, str(folder)), sides, framing)
     numbers = data.size * sum(torch.Size(field.shape).numel() for field in data.fields.values())
-    return data.resident() if resident(framing, in_memory, numbers) else data
+    return data.resident() if memory.holds(framing, numbers) else data
 
 
 def check(found: list[Pair], headers: dict[str, Header], sides: Sides, path: str) -> None:
@@ -91,13 +92,13 @@ def _shown(header: Header) -> str:
 
 
 class Pairs(StreamData):
-    """Pairs, decoded when they are drawn; the held-out ones when they are first asked for. Both of a pair are cut and mirrored
+    """Pairs, decoded when they are drawn; the held-out ones when they are asked for. Both of a pair are cut and mirrored
     alike."""
 
     def __init__(self, reader: Reader, train: list[Pair], kept: list[Pair], sides: Sides, framing: Framing) -> None:
         self.name, self.source, self.size = f"pairs ({reader.root.resolve().name})", str(reader.root), len(train)
         self.skipped = reader.skipped
-        self._reader, self._train, self._kept = reader, train, kept
+        self._reader, self._train = reader, train
         self._framing, self._still = framing, framing.still()
         self._direction, self._classes = sides.direction, sides.classes
         self._channels = (sides.classes or sides.channels[0], sides.channels[1])
@@ -105,29 +106,21 @@ class Pairs(StreamData):
             name: Field((channels, *framing.sides), *IMAGE_RANGE)
             for name, channels in zip(("source", "target"), self._channels, strict=True)
         }
-
-    @cached_property
-    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
-        return self._decoded(self._kept)
+        self._kept = kept
+        self.held_out = HeldOut(lambda pair: reader.one(partial(self._decode, pair)), kept, self.fields).examples()
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         return self._reader.one(partial(self._decode, self._train[index], rng))
 
     def resident(self) -> TensorData:
         """The same pairs, not augmented, in memory."""
-        train = self._decoded(self._train)
+        train = self._reader.stacked(self._decode, self._train, self.fields)
         if not len(train["source"]):
             raise GanflowError(f"data.path: none of the {self.size} pairs in {self.source} can be read")
-        data = TensorData(self.name, train, self.held_out, source=self.source)
+        held_out = self._reader.stacked(self._decode, self._kept, self.fields)
+        data = TensorData(self.name, train, held_out, source=self.source)
         data.skipped = self.skipped
         return data
-
-    def _decoded(self, wanted: list[Pair]) -> dict[str, Tensor]:
-        made = self._reader.every(self._decode, wanted)
-        return {
-            name: torch.stack([item[name] for item in made]) if made else torch.empty(0, *field.shape)
-            for name, field in self.fields.items()
-        }
 
     def _decode(self, pair: Pair, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         a, file_b = self._reader.open(pair.a), pair.b or pair.a

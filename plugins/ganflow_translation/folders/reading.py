@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from ganflow_layers.framing import Cut
+from ganflow_layers.reading import stacked
 from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, GanflowError, image_error_text, image_tensor, one_hot, open_image, print_lines, to_eight_bits
+from ganflow import (
+    IMAGE_ERRORS,
+    Field,
+    GanflowError,
+    image_error_text,
+    image_tensor,
+    in_threads,
+    one_hot,
+    open_image,
+    print_lines,
+    to_eight_bits,
+)
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -109,16 +120,30 @@ class Reader:
             GanflowError: some are Unusable, and not to be skipped; it names them all.
         """
 
-        def outcome(item: Item) -> Made | Unusable:
-            try:
-                return make(item)
-            except Unusable as error:
-                return error
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            outcomes = list(pool.map(outcome, items))
+        outcomes = list(in_threads(partial(_outcome, make), items))
         self.settle([o for o in outcomes if isinstance(o, Unusable)])
         return [o for o in outcomes if not isinstance(o, Unusable)]
+
+    def stacked(
+        self, make: Callable[[Item], Mapping[str, Tensor]], items: Sequence[Item], fields: Mapping[str, Field]
+    ) -> dict[str, Tensor]:
+        """Examples that `make` makes of each item, (n, *shape) per field, without those that are left out.
+
+        Raises:
+            GanflowError: as `every`.
+        """
+        bad: list[Unusable] = []
+
+        def made(item: Item) -> Mapping[str, Tensor] | None:
+            outcome = _outcome(make, item)
+            if isinstance(outcome, Unusable):
+                bad.append(outcome)
+                return None
+            return outcome
+
+        found, _ = stacked(made, items, fields)
+        self.settle(sorted(bad, key=lambda b: b.file))
+        return found
 
     def one(self, make: Callable[[], Made]) -> Made | None:
         """The result of `make`; None where it is left out."""
@@ -147,6 +172,13 @@ class Reader:
                 if b.file not in self.skipped:
                     self.skipped.append(b.file)
                     print_lines(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
+
+
+def _outcome(make: Callable[[Item], Made], item: Item) -> Made | Unusable:
+    try:
+        return make(item)
+    except Unusable as error:
+        return error
 
 
 def listed(names: Sequence[str]) -> str:

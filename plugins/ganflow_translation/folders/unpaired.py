@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.reading import HeldOut
 from torch import Tensor
 
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
-from ganflow_translation.folders.augmentation import resident
+from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import divided, domain, root
 from ganflow_translation.folders.reading import Reader, pixels, say_grey
 
 
 def unpaired_folder(
-    path: str, framing: Framing, channels: dict[str, int], extensions: list[str], skip: bool, held_out: float, in_memory: str
+    path: str, framing: Framing, channels: dict[str, int], extensions: list[str], skip: bool, held_out: float, memory: Memory
 ) -> Data:
     """Fields "a" and "b", (channels, size, size) in [-1, 1].
 
@@ -42,11 +43,11 @@ def unpaired_folder(
         trains[field], keeps[field] = divided(train, kept, held_out, str(where))
     data = Unpaired(reader, trains, keeps, channels, framing)
     numbers = sum(len(trains[name]) * torch.Size(field.shape).numel() for name, field in data.fields.items())
-    return data.resident() if resident(framing, in_memory, numbers) else data
+    return data.resident() if memory.holds(framing, numbers) else data
 
 
 class Unpaired(StreamData):
-    """Images of "a" and "b", decoded when they are drawn; the held-out ones when they are first asked for.
+    """Images of "a" and "b", decoded when they are drawn; the held-out ones when they are asked for.
 
     Example i is the i-th image of the larger domain and one of the other, drawn at random, as in CycleGAN's code.
     """
@@ -68,12 +69,11 @@ class Unpaired(StreamData):
         self._larger, self._other = ("a", "b") if len(train["a"]) >= len(train["b"]) else ("b", "a")
         self.size = len(train[self._larger])
         self.fields = {name: Field((channels[name], *framing.sides), *IMAGE_RANGE) for name in ("a", "b")}
-
-    @cached_property
-    def held_out(self) -> dict[str, Tensor]:  # type: ignore[override]  # made when first asked for
-        decoded = {name: self._decoded(name, self._kept[name]) for name in self.fields}
-        count = min(map(len, decoded.values()))
-        return {name: images[:count] for name, images in decoded.items()}
+        count = min(map(len, kept.values()))
+        self.held_out = {
+            name: HeldOut(partial(self._held_out_image, name), files, {name: self.fields[name]}).examples(count)[name]
+            for name, files in kept.items()
+        }
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         # The order in which partners are tried is drawn first, so that nothing else depends on which of them can be read.
@@ -89,11 +89,14 @@ class Unpaired(StreamData):
 
     def resident(self) -> TensorData:
         """The same images, not augmented, in memory."""
-        train = {name: self._decoded(name, self._train[name]) for name in self.fields}
+        train = {name: self._decoded(name, files) for name, files in self._train.items()}
         for name, images in train.items():
             if not len(images):
                 raise self._none(name)
-        data = TensorData(self.name, train, self.held_out, source=self.source, paired=False)
+        kept = {name: self._decoded(name, files) for name, files in self._kept.items()}
+        count = min(map(len, kept.values()))
+        held_out = {name: images[:count] for name, images in kept.items()}
+        data = TensorData(self.name, train, held_out, source=self.source, paired=False)
         data.aligned, data.skipped = False, self.skipped
         return data
 
@@ -101,8 +104,11 @@ class Unpaired(StreamData):
         return GanflowError(f"data.path: none of the images in {self._reader.root / f'train{name.upper()}'} can be read")
 
     def _decoded(self, name: str, files: list[str]) -> Tensor:
-        images = self._reader.every(partial(self._decode, name), files)
-        return torch.stack(images) if images else torch.empty(0, *self.fields[name].shape)
+        field = {name: self.fields[name]}
+        return self._reader.stacked(lambda file: {name: self._decode(name, file)}, files, field)[name]
+
+    def _held_out_image(self, name: str, file: str) -> dict[str, Tensor] | None:
+        return self._reader.one(lambda: {name: self._decode(name, file)})
 
     def _decode(self, name: str, file: str, rng: torch.Generator | None = None) -> Tensor:
         image = self._reader.open(file)

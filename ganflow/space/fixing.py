@@ -1,0 +1,100 @@
+"""Keys of a space that the command line sets: they have that value in all trials, and are searched no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganflow.errors import GanflowError
+from ganflow.plugins import Catalogue
+from ganflow.recipe import Recipe, read_recipe
+from ganflow.recipe.overrides import Override, parsed
+from ganflow.recipe.sections import PARTS, PER_PART
+from ganflow.recipe.values import steps
+from ganflow.space.reading import read_conditions, read_domains
+from ganflow.space.space import canonical, fixed_value, matches
+
+
+def read_fixed(
+    source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+) -> tuple[Recipe, list[str]]:
+    """Read a recipe whose space has none of the keys that its overrides set, nor those whose conditions then never hold.
+
+    Returns:
+        The recipe, whose notes say so, and the overrides by which it is read.
+
+    Raises:
+        RecipeError: as `read_recipe`.
+        GanflowError: an override would change no trial, or leaves nothing to search.
+    """
+    overrides, recipe = list(overrides), read_recipe(source, overrides, catalogue)
+    if recipe.tune is None:
+        return recipe, overrides
+    typed = [override for override in parsed(overrides) if not override.sign]
+    domains, fixed = read_domains(recipe), fixed_keys(recipe, overrides)
+    _check(domains, fixed, typed)
+    if not fixed:
+        return recipe, overrides
+    when, values = read_conditions(recipe), recipe.resolved()
+    gone = [key for key in when if key not in fixed and _never(when[key], fixed, values)]
+    if not set(domains) - {*fixed, *gone}:
+        alone = f"ganflow run {source} {' '.join(override.text for override in typed if override.steps[0] != 'tune')}"
+        raise GanflowError(f"the command line sets {' and '.join(fixed)}, and nothing else is searched; train it with: {alone}")
+    overrides += [f"~tune.space.{key}" for key in (*fixed, *gone)]
+    without = f", nor {' and '.join(gone)}, whose conditions never hold then" if gone else ""
+    recipe = read_recipe(source, overrides, catalogue)
+    recipe.notes.append(f"{' and '.join(fixed)}: set on the command line, and not searched{without}")
+    return recipe, overrides
+
+
+def fixed_keys(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
+    """The keys that the recipe searches and that overrides set."""
+    typed = [override for override in parsed(overrides) if not override.sign]
+    return [key for key in read_domains(recipe) if any(_sets(override, key) for override in typed)] if recipe.tune else []
+
+
+def _check(domains: Mapping[str, Any], fixed: Sequence[str], typed: Sequence[Override]) -> None:
+    """Raises GanflowError: an override is of a key that every trial sets."""
+    spaces = {canonical(override.steps[2:]): override for override in typed if override.steps[:2] == ["tune", "space"]}
+    for override in typed:
+        if both := next((key for key in fixed if key in spaces and _sets(override, key)), None):
+            raise GanflowError(f"{override.text}: {spaces[both].text} searches this key; leave out one of the two")
+        section, *rest = override.steps
+        if section in PER_PART and rest and rest[0] in PARTS and (every := canonical([section, *rest[1:]])) in domains:
+            other = next(part for part in PARTS if part != rest[0])
+            how = f"search the other's alone: '~tune.space.{every}' 'tune.space.{canonical([section, other, *rest[1:]])}={{…}}'"
+            raise GanflowError(f"{override.text}: {every} is searched, and sets it in every trial; {how}")
+
+
+def _sets(override: Override, key: str) -> bool:
+    """Return whether an override sets a key of the space."""
+    path, wanted = override.steps, steps(key) or [key]
+    if path[0] == "tune":
+        return False
+    section, *rest = wanted
+    if section in PER_PART and rest and rest[0] in PARTS and not (len(path) > 1 and path[1] in PARTS):
+        wanted = [section, *rest[1:]]  # of one part, by a key of all
+    if path[-1] == "use" and path[:-1] == wanted:
+        return True
+    if wanted[: len(path)] != path:
+        return False
+    value = override.value.plain()
+    for step in wanted[len(path) :]:
+        if step == "use" and isinstance(value, str):
+            return True
+        if not isinstance(value, dict) or step not in value:
+            return False
+        value = value[step]
+    return True
+
+
+def _never(when: Any, fixed: Sequence[str], values: Mapping[str, Any]) -> bool:
+    """Return whether one of these conditions is on a key that is fixed to another value."""
+    for name, wanted in when.items() if isinstance(when, dict) else ():
+        key = canonical(steps(name) or [name])
+        if key in fixed:
+            value = fixed_value(values, key)
+            if not any(matches(value, each) for each in (wanted if isinstance(wanted, list) else [wanted])):
+                return True
+    return False

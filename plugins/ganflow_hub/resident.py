@@ -1,0 +1,216 @@
+"""Data sets whose rows are at hand, in the library's cache: images, pairs, two domains, captions."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from ganflow_layers.framing import Transform
+from ganflow_layers.reading import Example, HeldOut, stacked
+from ganflow_layers.split import split
+from ganflow_text.captioned import CaptionedData
+from torch import Tensor
+
+from ganflow import (
+    IMAGE_ERRORS,
+    Data,
+    Examples,
+    GanflowError,
+    StreamData,
+    TensorData,
+    TextEncoder,
+    class_field,
+    image_error_text,
+    print_lines,
+)
+from ganflow_hub.loading import Table
+
+HASHED = 2048
+"""Rows, at equal distances, whose bytes are in a fingerprint."""
+
+
+class Rows:
+    """Rows of a table as examples, in one part of it or in another table.
+
+    Attributes:
+        skipped: rows that were left out.
+    """
+
+    def __init__(self, table: Table, numbers: Sequence[int], transform: Transform, classes: Sequence[str], skip: bool) -> None:
+        self.table, self.numbers, self.transform, self.classes, self._skip = table, numbers, transform, classes, skip
+        self.skipped: list[str] = []
+        self._lock = threading.Lock()
+
+    def example(self, row: int, rng: torch.Generator | None = None) -> Example | None:
+        """Row `row` of the table, augmented with draws from `rng`; None where it is left out."""
+        return self._domains(row, rng) if {"a", "b"} == set(self.table.columns) else self._read(row, self.table, rng)
+
+    def _domains(self, row: int, rng: torch.Generator | None) -> Example | None:
+        """An image of a and another row's of b."""
+        chosen = 0 if rng is None else int(torch.randint(len(self.numbers), (), generator=rng))
+        rows = {"a": row, "b": row if rng is None else self.numbers[chosen]}
+        made: dict[str, Tensor] = {}
+        for field, number in rows.items():
+            one = replace(self.table, columns={field: self.table.columns[field]})
+            read = self._read(number, one, rng)
+            if read is None:
+                return None
+            made |= read
+        return made
+
+    def _read(self, row: int, table: Table, rng: torch.Generator | None) -> Example | None:
+        try:
+            return table.example(self.table.rows[row], self.transform, self.classes, rng)
+        except IMAGE_ERRORS as error:
+            what = f"row {row} of {table.name}: {image_error_text(error)}"
+        if not self._skip:
+            raise GanflowError(f"data.path: cannot read {what}; leave such rows out with on_error: skip")
+        with self._lock:
+            if what not in self.skipped:
+                self.skipped.append(what)
+                print_lines(f"ganflow: left out {what}", err=True)
+        return None
+
+
+class HubData(StreamData):
+    """Images of a table, decoded when they are drawn."""
+
+    def __init__(self, train: Rows, held_out: Rows, labels: Tensor | None) -> None:
+        self.name, self.source, self.size = f"hub ({train.table.name})", train.table.name, len(train.numbers)
+        self.fields = train.table.fields(train.transform, train.classes)
+        if labels is not None:
+            self.fields["label"] = class_field(train.classes, labels)
+        self.aligned = "a" not in self.fields
+        self._rows, self.skipped = train, train.skipped
+        self.held_out = HeldOut(held_out.example, held_out.numbers, self.fields).examples()
+
+    def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
+        made = self._rows.example(self._rows.numbers[index], rng)
+        return None if made is None else dict(made)
+
+    def resident(self) -> TensorData:
+        """The same examples in memory."""
+        train, _ = stacked(self._rows.example, self._rows.numbers, self.fields)
+        if not len(next(iter(train.values()))):
+            raise GanflowError(f"none of the {self.size} images of {self.source} can be read")
+        classes = {"label": list(self._rows.classes)} if "label" in self.fields else {}
+        held_out = {name: examples[:] for name, examples in self.held_out.items()}
+        data = TensorData(self.name, train, held_out, source=self.source, paired=self.aligned, classes=classes)
+        data.aligned, data.skipped = self.aligned, self.skipped
+        return data
+
+    def fingerprint(self) -> str:
+        return digest_of(self._rows)
+
+
+class HubCaptions(CaptionedData):
+    """Images of a table with captions."""
+
+    def __init__(self, train: Rows, held_out: Rows, encoder: TextEncoder) -> None:
+        self._rows, self._kept_rows = train, held_out
+        self._image = train.table.fields(train.transform, ())
+        sentences, others = (_sentences(rows) for rows in (train, held_out))
+        super().__init__(
+            f"hub ({train.table.name})", train.table.name, (train.transform.channels, *train.transform.sides), sentences, others,
+            encoder, digest_of(train),
+        )  # fmt: skip
+        self.skipped = train.skipped
+
+    def picture(self, index: int, rng: torch.Generator) -> Tensor | None:
+        made = self._rows.example(self._rows.numbers[index], rng)
+        return None if made is None else made["real"]
+
+    def reduced(self, side: int) -> Tensor:
+        still = self._rows.transform.still()
+        smaller = Rows(self._rows.table, self._rows.numbers, replace(still, size=side, resize=side), (), False)
+        return stacked(smaller.example, smaller.numbers, self._rows.table.fields(smaller.transform, ()))[0]["real"]
+
+    def held_out_pictures(self) -> Examples:
+        return HeldOut(self._kept_rows.example, self._kept_rows.numbers, self._image).examples()["real"]
+
+
+def built(
+    table: Table, other: Table | None, transform: Transform, held_out: float, skip: bool, budget: int, encoder: TextEncoder | None
+) -> Data:
+    """Fields of a table's columns.
+
+    Args:
+        other: what is held out; None for a part of the table.
+        held_out: how much of either; below 1 a share of the table, or all of `other`.
+        budget: bytes that decoded images may take in memory.
+        encoder: of captions, where there are such.
+    """
+    count = len(table.rows)
+    if not count:
+        raise GanflowError(f"data.path: {table.name} has no rows")
+    labels, classes = _classes(table)
+    if other is None:
+        numbers, kept = (part.tolist() for part in split(count, held_out, table.name))
+    else:
+        numbers, kept = list(range(count)), list(range(len(other.rows)))
+        kept = kept[: 0 if held_out == 0 else len(kept) if held_out < 1 else round(held_out)]
+    skip = skip and encoder is None  # a caption would stay behind without its image
+    train, rest = (Rows(*part, transform, classes, skip) for part in ((table, numbers), (other or table, kept)))
+    if encoder is not None:
+        return HubCaptions(train, rest, encoder)
+    data = HubData(train, rest, None if labels is None else labels[numbers])
+    small = 4 * count * sum(torch.Size(field.shape).numel() for field in data.fields.values()) <= budget
+    return data.resident() if small and not transform.augmented else data
+
+
+def _classes(table: Table) -> tuple[Tensor | None, Sequence[str]]:
+    """Labels of all rows, and the names of the classes: what the table says, or else all values that there are."""
+    if "label" not in table.columns:
+        return None, ()
+    column = table.columns["label"]
+    values = table.rows[column][:]
+    classes = list(table.classes)
+    if not classes:
+        there = {value for value in values if isinstance(value, int | str)}
+        classes = [str(value) for value in sorted(there, key=lambda value: (isinstance(value, str), value))]
+        if not 2 <= len(classes) <= 10_000:
+            raise GanflowError(f"data.columns: label: '{column}' has {len(classes)} different values, which are no classes")
+    known = {value: i for i, value in enumerate(classes)}
+    numbers = [known.get(str(value), -1) if not table.classes else value for value in values]
+    outside = sum(not isinstance(n, int) or not 0 <= n < len(classes) for n in numbers)
+    if outside:
+        raise GanflowError(f"data.columns: label: {outside} rows of {table.name} have none of the {len(classes)} classes")
+    return torch.tensor(numbers, dtype=torch.int64), classes
+
+
+def _sentences(rows: Rows) -> list[list[str]]:
+    """The captions of every row: one text, or a list of such.
+
+    Raises:
+        GanflowError: a row has none.
+    """
+    column = rows.table.columns["text"]
+    every = rows.table.rows[column][:]
+    found = []
+    for number in rows.numbers:
+        value = every[number]
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        sentences = [" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()]
+        if not sentences:
+            raise GanflowError(f"data.columns: text: row {number} of {rows.table.name} has no caption in '{column}'")
+        found.append(sentences)
+    return found
+
+
+def digest_of(rows: Rows) -> str:
+    """A short digest of what is done to a table's rows, of their number, and of the bytes of 2048 of them."""
+    digest = hashlib.sha256(repr((rows.transform, sorted(rows.table.columns.items()), len(rows.numbers))).encode())
+    count = len(rows.numbers)
+    for i in range(count) if count <= HASHED else (i * count // HASHED for i in range(HASHED)):
+        row: Mapping[str, Any] = rows.table.rows[rows.numbers[i]]
+        for column in sorted(row):
+            value = row[column]
+            try:
+                digest.update(rows.table.content(value, column))
+            except (ValueError, OSError):  # a label, a caption, or an image that is broken
+                digest.update(repr(value).encode(errors="replace"))
+    return digest.hexdigest()[:16]
