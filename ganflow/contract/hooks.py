@@ -64,7 +64,8 @@ class Builders:
         """A network from samples to scores, shape (batch,), or (batch, …) for patches, called `critic(x, **condition)`, and with
         `domain="a"` where several fields are generated. High means real. No sigmoid at the end. Several scores are a mapping
         name → tensor; an attribute `score_weights` may weigh them (1 each), and those that an attribute `auxiliary` names are
-        no scores. A modifier that alters what the critic sees registers a forward pre-hook on it, here or in `game_built`."""
+        no scores. A module that compares so many examples in a row with each other says so by an attribute `group_size`. A
+        modifier that alters what the critic sees registers a forward pre-hook on the critic, here or in `game_built`."""
 
     @hookspec(firstresult=True)
     def loss(self, data: Data, prior: Prior | None, condition: tuple[str, ...]) -> Loss:

@@ -133,7 +133,7 @@ def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
 
 
 def _copied(game: Game) -> Game:
-    """A game of its own, which shares data and prior and has no players."""
+    """A copy of a game, which shares data and prior and has no players."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     made: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
     return made

@@ -216,7 +216,7 @@ class Shards:
     image: str | None = key(None, "a member's ending (jpg), or the column; default: the first that seems an image")
     label: str | None = key(None, "a member's ending (cls), or the column; default: cls or label, where classes are known")
     classes: list[str] = key([], "names of the labels 0, 1, …; a label may be such a name, too")
-    size: int = key(64, "height and width in pixels", ge=4)
+    size: int | list[int] = key(64, SIZE, ge=4)
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`", ge=4)
     crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
     flip: bool = key(False, "mirror left and right at random")
@@ -227,7 +227,8 @@ class Shards:
     on_error: Literal["refuse", "skip"] = key("skip", "what a broken sample does: stop the run, or be left out")
 
     def __post_init__(self) -> None:
-        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+        sides(self.size)
+        if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
         if self.classes and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError("classes: two names or more, all different")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow_layers.files import BUDGET
+from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, part, settings
 
@@ -35,7 +36,7 @@ class Hub:
     streaming: bool = key(False, "read examples as they come, and keep none on the disk; their number is then unknown")
     shuffle: int = key(1000, "streaming: samples in the buffer that they are drawn from; 0: as they lie", ge=0, le=1_000_000)
     seed: int = key(0, "streaming: of the shuffle, the crops and the mirror", ge=0)
-    size: int = key(64, "height and width in pixels", ge=4)
+    size: int | list[int] = key(64, SIZE, ge=4)
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`", ge=4)
     crop: Literal["centre", "random", "none"] = key("centre", "which square is cut out; none: both sides are squeezed to `size`")
     flip: bool = key(False, "mirror left and right at random")
@@ -46,10 +47,11 @@ class Hub:
     encoder: Any = part("encoder", "matched", "with captions: what turns a sentence into numbers")
 
     def __post_init__(self) -> None:
+        sides(self.size)
         if self.columns and set(self.columns) not in FIELDS:
             known = "; ".join(" and ".join(sorted(fields)) for fields in FIELDS)
             raise ValueError(f"columns: {', '.join(self.columns)} are no fields that go together; those are {known}")
-        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+        if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
         if self.streaming and ("text" in self.columns or "a" in self.columns):
             raise ValueError("streaming: captions, and domains that do not belong together, need all examples at hand")

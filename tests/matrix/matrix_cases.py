@@ -17,6 +17,10 @@ CODES = """data: {use: digits, size: 16}
 prior: {use: normal, dim: 3}
 generator: {use: mlp_autoencoder, width: 6}"""
 JUDGED = f"{CODES}\ncritic: {{use: mlp, width: 6, depth: 2}}"
+DRAWN = """data: {use: digits, size: 16}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 6, depth: 1}
+critic: {use: mlp, width: 6, depth: 1}"""
 PATCH = "critic: {use: patch, receptive_field: 7, width: 2, norm: none}"
 PAIRS = f"""data: {{use: facades, size: 16, train: 16, held_out: 2}}
 generator: {{use: unet, width: 2, norm: instance, dropout: 0.5}}
@@ -70,6 +74,8 @@ CASES = {
     "relativistic": Case(POINTS, "relativistic", f"{R1}, {R2}"),
     "relativistic with average": Case(POINTS, "relativistic, average: true", whole=True),
     "auxiliary_classifier": Case(CLASSES, "hinge", "{use: auxiliary_classifier}, " + R1),
+    "path_length": Case(POINTS, "non_saturating", "{use: path_length, every: 2, decay: 0.5}"),
+    "ada": Case(DRAWN, "non_saturating", "{use: ada, steps: 8, start: 0.5, target: -0.9, policy: [blit, color]}"),
     "reconstruction": Case(CODES, "reconstruction"),
     "elbo": Case(CODES, "elbo, samples: 3"),
     "elbo with free_bits": Case(CODES, "elbo, free_bits: 0.1", whole=True),

@@ -87,7 +87,7 @@ def test_every_shipped_loss_and_added_term_is_played():
     losses = {c.name for c in shipped if c.role == "loss"}
     terms = {c.name for c in shipped if c.role == "modifier" and hasattr(getattr(c.settings, "terms", None), "ganflow_impl")}
     assert losses == {case.loss.partition(",")[0] for case in CASES.values()}
-    assert terms == {"gradient_penalty", "r1", "r2", "auxiliary_classifier"}
+    assert terms == {"gradient_penalty", "r1", "r2", "auxiliary_classifier", "path_length", "ada"}
     assert all(any(f"use: {term}" in case.modifiers for case in CASES.values()) for term in terms)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from matrix_cases import CASES, CLASSES, PLAIN, POINTS, Case, refused
+from matrix_cases import CASES, CLASSES, DRAWN, PLAIN, POINTS, Case, refused
 
 from ganflow.errors import GanflowError
 from ganflow.runs.run import Parts
@@ -22,9 +22,13 @@ NAMES = {
     "stackgan with match": "loss `stackgan`, `match` above 0",
 }
 BATCH_NORM = CLASSES.replace("critic: {use: mlp, width: 6, depth: 1", "critic: {use: dcgan, width: 2")
+GROUPS = DRAWN.replace("critic: {use: mlp, width: 6, depth: 1", "critic: {use: style, width: 4")
 OTHERS = [  # what, with, the recipe, its changes, workers
     ("any loss", "`--workers 2`, `train.compile`", Case(POINTS, "hinge"), ["train.compile=round"], 2),
     ("a critic with batch norm", "`train.one_pass=true`", Case(BATCH_NORM, "hinge"), ["train.one_pass=true"], 1),
+    ("critic `style`", "`train.one_pass=true`", Case(GROUPS, "hinge"), ["train.one_pass=true"], 1),
+    ("critic `style`", "`train.accumulate=4`", Case(GROUPS, "hinge"), ["train.accumulate=4"], 1),
+    ("critic `style`", "`--workers 4`", Case(GROUPS, "hinge"), [], 4),
     *((f"modifier `{name}`", "a critic with batch norm", Case(BATCH_NORM, "hinge", f"{{use: {name}}}"), [], 1)
       for name in ("gradient_penalty", "r1", "r2")),
     ("modifier `auxiliary_classifier`", "a critic without `classifier`",
