@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, one_hot
 
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loading import find_checkpoint, game_of
+from ganflow.runs.loading import load_game
 
 SIZE, PHOTOS, FURTHER, SEED = 64, 200, 3000, 0
 PIECES = 8  # pieces of a front along a side whose parts the network tells
@@ -112,7 +112,7 @@ def main() -> None:
     print(f"floor {floor:.3f}; the {PHOTOS} photos themselves {seen:.3f} ({seen / floor:.2f} × the floor)")
     for rounds in args.rounds:
         folder, seconds = train(args.folder, rounds, args.changes)
-        game = game_of(folder, find_checkpoint(folder, None))
+        game = load_game(folder)
         scores = sorted(score(teller, game.samples(SAMPLES, seed=seed), real) / floor for seed in range(3))
         print(f"{rounds} rounds, {seconds:.0f} CPU s: {scores[1]:.2f} × the floor; {folder.path}", flush=True)
 
