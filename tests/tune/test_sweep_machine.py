@@ -175,9 +175,8 @@ def assert_finished(folder, sweep, count, **env):
     assert sweep.read().status == "finished"
 
 
-@pytest.mark.parametrize("kib", [100, 1000])
-def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(kib, tmp_path, disk):
-    place = disk(f"size={kib}k")
+def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(tmp_path, disk):
+    place = disk("size=100k")
     recipe(tmp_path, WIDE)
     changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000")
     code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
@@ -223,7 +222,7 @@ def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
     assert_finished(tmp_path, process.sweep, 4)
 
 
-@pytest.mark.parametrize("name", ["EDQUOT", "ESTALE", "ENOTCONN"])
+@pytest.mark.parametrize("name", ["EDQUOT", "ENOTCONN"])
 def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
     changes, env = hog(name)
     code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
