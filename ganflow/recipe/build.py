@@ -202,7 +202,7 @@ class RecipeBuilder:
         """Fill in the defaults of absent keys, where `within` the component's, and find the components that go into keys."""
         for key in keys(settings):
             role, there = key.notes.role, node.value.get(key.name)
-            if there is not None and there.typed and there.value is None and there.line == COMMAND_LINE and can_unset(key):
+            if there is not None and there.typed and there.typed.says_null and there.line == COMMAND_LINE and can_unset(key):
                 there.typed.unset = True
                 del node.value[key.name]
             if key.name not in node.value and not key.required:

@@ -129,7 +129,7 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
     if found[:2] == ["tune", "space"] and len(found) > 2:
         found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
     entry = len(found) > 2 and found[0] == "tune" and found[1] in _ENTRIES
-    removed = entry and not form["sign"] and value.typed is not None and value.value is None
+    removed = entry and not form["sign"] and value.typed is not None and value.typed.says_null
     return Override(text, "~" if removed else form["sign"], form["path"], found, value)
 
 

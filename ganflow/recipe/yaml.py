@@ -33,6 +33,11 @@ class Typed:
     def __init__(self, text: str) -> None:
         self.text, self.meant, self.unset = text, False, False
 
+    @property
+    def says_null(self) -> bool:
+        """True of null in one of its spellings. Nothing at all is a slip, such as a shell's empty variable."""
+        return bool(self.text.strip()) and scalar(self.text.strip()) is None
+
     def __deepcopy__(self, memo: object) -> Typed:
         return self
 

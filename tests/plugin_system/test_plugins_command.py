@@ -94,7 +94,8 @@ def test_the_listing(ganflow_plugins):
 def test_brief(ganflow_plugins):
     _, out, _ = ganflow_plugins("--brief")
     assert "critic mosaic" in out
-    assert "width" not in out
+    assert "channels (≥ 1, < 100)" not in out  # keys
+    assert "width: int" not in out
 
 
 def test_json(ganflow_plugins):

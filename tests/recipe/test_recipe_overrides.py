@@ -32,7 +32,7 @@ def test_keys_are_set(read, good):
 
 
 def test_null_gives_a_key_its_default_again_where_it_can_be_no_null(read, good, catalogue):
-    recipe = read(good, "train.rounds=null", "generator.width=null", "train.clip_grad=null", "critic=null", "train.keep=")
+    recipe = read(good, "train.rounds=null", "generator.width=null", "train.clip_grad=null", "critic=null", "train.keep=null")
     assert (recipe.train.rounds, recipe.generator.settings.width) == (Train().rounds, read(good, "~generator.width").generator.settings.width)
     assert (recipe.train.clip_grad, recipe.critic, recipe.train.keep) == (None, None, Train().keep)
     assert "rounds" not in draft("r.yaml", ["train.rounds=null"], catalogue).to_yaml(catalogue)

@@ -294,7 +294,7 @@ def test_debug_shows_the_traceback(work, faulty):
     ("changes", "told"),
     [
         (["critic={use: broken}"], "plugin 'faulty' (gf-faulty 1.0) failed when the run was built: KeyError: 'width'; --"),
-        (["critic={use: strict}"], "plugin 'faulty' (gf-faulty 1.0) failed when the run was built: ValueError: 64 pixels, "),
+        (["critic={use: strict}"], "critic 'strict' does not take examples of shape (1, 32, 32), which data 'digits' has: 64 p"),
         (["critic={use: big}"], "critic 'big' does not take examples of shape (1, 32, 32), which data 'digits' has"),
         (["train.start_from=latest"], "no runs in"),
         (["train.batch_size=0"], "train.batch_size"),

@@ -76,7 +76,7 @@ def test_halving_is_still_the_critics():
     ("component", "data", "prior", "told"),
     [
         (plugin.ConvAutoencoder(), data_of(2), PRIOR, "makes images .* use generator mlp_autoencoder"),
-        (plugin.ConvAutoencoder(), data_of(1, 8, 8), PRIOR, "'conv_autoencoder' makes images of 16 to 128 pixels"),
+        (plugin.ConvAutoencoder(), data_of(1, 8, 8), PRIOR, "'conv_autoencoder' makes images of 16 to 512 pixels"),
         (plugin.ConvAutoencoder(), data_of(1, 16, 16), None, "'conv_autoencoder' starts from a prior's draws"),
         (plugin.MLPAutoencoder(), data_of(2), None, "'mlp_autoencoder' starts from a prior's draws"),
     ],
