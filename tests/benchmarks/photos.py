@@ -1,6 +1,6 @@
 """What recipe `photos` makes of 200 house fronts, drawn by the scenes of pix2pix_facades, after a minute and after ten.
 
-    python tests/benchmarks/photos.py [--folder build/photos] [--rounds 450 …] [key=value …]
+    python tests/benchmarks/photos.py [--folder build/photos] [--rounds 480 …] [-- key=value …]
 
 The Fréchet distance is of the features of a small network that was trained to tell which part of a house covers how much of each
 8 × 8 piece of a front, as the label maps know it: walls, windows, cornice, doors and so on. The floor is the distance between two
@@ -99,7 +99,7 @@ def train(folder: Path, rounds: int, changes: list[str]) -> tuple[RunFolder, flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/photos"))
-    parser.add_argument("--rounds", type=int, nargs="+", default=[450, 4800], help="of a training each")
+    parser.add_argument("--rounds", type=int, nargs="+", default=[480, 2400], help="of a training each")
     parser.add_argument("changes", nargs="*", help="key=value, of the recipe")
     args = parser.parse_args()
     (args.folder / "fronts").mkdir(parents=True, exist_ok=True)
