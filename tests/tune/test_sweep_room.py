@@ -58,7 +58,6 @@ def test_short_trials_run_on_both_cores(two_cores, tmp_path):
     ("changes", "packs"),
     [
         (("tune.pack=2", "tune.trials=8"), 4),
-        (("tune.concurrency=1", "tune.trials=4"), 4),
         (("tune.search=optuna", "tune.trials=8", "tune.scheduler=asha"), 8),
     ],
 )
