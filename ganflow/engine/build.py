@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,10 +89,9 @@ def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
     tried = _copied(game).double()
     whole = {name: _varied(t) for name, t in tried.blank(rows).items()}
     halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
-    players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
     found: list[str] = []
     with fork_rng(tried.device), evaluating(tried), torch.enable_grad(), Alike():  # type: ignore[no-untyped-call]
-        for player in players:
+        for player in game.stepping:
             state = {name: t.clone() for name, t in tried.extras.state_dict().items()}
             values, *parts = [tried.terms_of(tried.step(player, batch)) for batch in (whole, *halves)]
             for name, term in values.items():
@@ -116,10 +115,9 @@ def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
     if train.batch_size > train.accumulate * workers or (workers > 1 and train.batch_norm == "sync"):
         return
     tried = _copied(game).train()
-    players: list[Literal["critic", "generator"]] = ["critic", "generator"] if game.critic is not None else ["generator"]
     try:
         with fork_rng(tried.device), torch.enable_grad():
-            for player in players:
+            for player in game.stepping:
                 tried.terms_of(tried.step(player, tried.blank(1)))
     except ValueError as error:
         if "more than 1 value" not in str(error):

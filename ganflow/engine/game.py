@@ -167,15 +167,19 @@ class Game(nn.Module):
             found |= part.estimates({name: mean / weight for name, mean in means.items()})
         return found
 
+    @property
+    def stepping(self) -> list[Literal["critic", "generator"]]:
+        """Names of the players that step, the critic first."""
+        return ["critic", "generator"] if self.critic is not None else ["generator"]
+
     def discover(self) -> None:
         """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the
         added terms. Changes nothing else."""
         shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
         tried = copy.copy(self)
         tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
-        players: list[Literal["critic", "generator"]] = ["critic", "generator"] if self.critic is not None else ["generator"]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
-            for player in players:
+            for player in self.stepping:
                 step = tried.step(player, self.blank(2))
                 tried.terms_of(step)
                 self.needs[player] = step.fields.read - {Z}

@@ -31,8 +31,8 @@ def read_fixed(
     overrides, recipe = list(overrides), read_recipe(source, overrides, catalogue)
     if recipe.tune is None:
         return recipe, overrides
-    typed = [override for override in parsed(overrides) if not override.sign]
-    domains, fixed = read_domains(recipe), fixed_keys(recipe, overrides)
+    typed, domains = _typed(overrides), read_domains(recipe)
+    fixed = _fixed(domains, typed)
     _check(domains, fixed, typed)
     if not fixed:
         return recipe, overrides
@@ -50,8 +50,16 @@ def read_fixed(
 
 def fixed_keys(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
     """The keys that the recipe searches and that overrides set."""
-    typed = [override for override in parsed(overrides) if not override.sign]
-    return [key for key in read_domains(recipe) if any(_sets(override, key) for override in typed)] if recipe.tune else []
+    return _fixed(read_domains(recipe), _typed(overrides)) if recipe.tune else []
+
+
+def _typed(overrides: Sequence[str]) -> list[Override]:
+    """Those that set a key to a value."""
+    return [override for override in parsed(overrides) if not override.sign]
+
+
+def _fixed(domains: Mapping[str, Any], typed: Sequence[Override]) -> list[str]:
+    return [key for key in domains if any(_sets(override, key) for override in typed)]
 
 
 def _check(domains: Mapping[str, Any], fixed: Sequence[str], typed: Sequence[Override]) -> None:

@@ -137,7 +137,7 @@ class Trial:
     @property
     def players(self) -> list[Literal["critic", "generator"]]:
         """The critic first."""
-        return ["critic", "generator"] if self.game.critic is not None else ["generator"]
+        return self.game.stepping
 
     def numbers(self) -> list[int]:
         """Rounds that are played: the first two, and those in which a term begins, comes again or ends."""

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from group_helpers import Workers
 
 from ganflow.engine.build import group_size
 from ganflow.errors import GanflowError
@@ -18,18 +19,6 @@ loss: {use: non_saturating}
 optimizer: {use: sgd, lr: 1.0}
 train: {rounds: 4, batch_size: 8, precision: fp64, compile: never, threads: 1}
 """
-
-
-class Workers:
-    """As much of a group as the building of a game asks for."""
-
-    rank, device, threads = 0, None, 1
-
-    def __init__(self, size):
-        self.size = size
-
-    def share(self, n, parts=1):
-        return list(range(n // self.size))
 
 
 def parts(tmp_path, *changes, group=None):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from group_helpers import Workers
 
 from ganflow.contract.loss import Loss
 from ganflow.engine.build import build_game, differences_of_halves
@@ -365,15 +366,3 @@ def test_a_loss_that_looks_at_the_whole_batch_does_not_generate_row_by_row():
     assert not generates_row_by_row(Pairs())
     del Pairs.generate
     assert generates_row_by_row(Pairs())
-
-
-class Workers:
-    """As much of a group as the building of a game asks for."""
-
-    rank, device, threads = 0, None, 1
-
-    def __init__(self, size):
-        self.size = size
-
-    def share(self, n, parts=1):
-        return list(range(n // self.size))

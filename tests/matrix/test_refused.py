@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from group_helpers import Workers
 from matrix_cases import CASES, CLASSES, DRAWN, PLAIN, POINTS, Case, refused
 
 from ganflow.errors import GanflowError
@@ -36,18 +37,6 @@ OTHERS = [  # what, with, the recipe, its changes, workers
     ("modifier `auxiliary_classifier`", "no `condition`",
      Case(CLASSES.replace("condition: label\n", ""), "hinge", "{use: auxiliary_classifier}"), [], 1),
 ]  # fmt: skip
-
-
-class Workers:
-    """As much of a group as the building of a game asks for."""
-
-    rank, device, threads = 0, None, 1
-
-    def __init__(self, size):
-        self.size = size
-
-    def share(self, n, parts=1):
-        return list(range(n // self.size))
 
 
 def sentence(case, changes, workers, file):
