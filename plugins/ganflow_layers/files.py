@@ -45,7 +45,8 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise GanflowError(f"{says}there is no folder {folder}") from error
+        how = f"; name yours: {key}=FOLDER" if key else ""
+        raise GanflowError(f"{says}there is no folder {folder}{how}") from error
     except OSError as error:  # a file, or no permission
         refuse(error)
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):

@@ -39,7 +39,7 @@ def test_good_images_train(command, images):
 
 
 def test_no_folder(command, tmp_path):
-    assert command.refused("run", *SMALL) == "ganflow: data.path: there is no folder images"
+    assert command.refused("run", *SMALL) == "ganflow: data.path: there is no folder images; name yours: data.path=FOLDER"
     assert no_run(tmp_path)
 
 

@@ -47,7 +47,7 @@ def place(tmp_path_factory):
     (acme / "pyproject.toml").write_text(PACKAGE + blocks["toml"], encoding="utf-8")
     venv.create(place / "venv", with_pip=True)
     (wheel,) = place.glob("ganflow-*.whl")
-    install = [place / "venv" / "bin" / "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
+    install = [place / "venv" / "bin" / "pip", "install", "-q", "--no-compile", "-c", ROOT / "constraints.txt"]
     run(*install, wheel, cwd=place)
     run(*install, acme, cwd=place)
     return place

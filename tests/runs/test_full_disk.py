@@ -56,7 +56,7 @@ def test_a_disk_that_fills_up_and_is_given_room(work, ganflow, disk):
     assert run.read().status == "finished"
 
 
-@pytest.mark.parametrize("kib", [4, 16, 32, 64, 96, *(pytest.param(k, marks=pytest.mark.slow) for k in range(100, 420, 20))])
+@pytest.mark.parametrize("kib", [4, 16, 32, 64, 96, *(pytest.param(k, marks=pytest.mark.slow) for k in range(100, 420, 40))])
 def test_wherever_a_disk_is_full_it_is_said(work, ganflow, disk, kib):
     """The recipe, a picture, the journal, run.json, a plot, a checkpoint: something is the first that does not fit."""
     place = disk(f"size={kib}k")

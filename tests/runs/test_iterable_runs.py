@@ -111,7 +111,7 @@ def test_an_empty_iterable_is_one_sentence(walking, ganflow):
 @pytest.mark.slow
 def test_a_kill_and_two_workers_change_nothing(walking):
     work, site = walking
-    command = ("run", work / "walking.yaml", "train.rounds=300", "-q")
+    command = ("run", work / "walking.yaml", "train.rounds=90", "-q")
     with Process(work, *command, path=[site]) as process:
         process.until(lambda: process.reached(20))
         assert process.kill()

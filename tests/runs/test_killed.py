@@ -67,16 +67,9 @@ def check(folder, run, rounds, *changes):
 
 
 @pytest.mark.slow
-def test_three_kills_change_nothing(work):
-    run, hits = killed_again_and_again(work, 1, 3, "train.rounds=40")
-    assert hits["kills"] == 3
-    check(work, run, 40, "train.rounds=40")
-
-
-@pytest.mark.slow
-def test_twelve_kills_change_nothing(work):
+def test_eight_kills_change_nothing(work):
     changes = ("train.rounds=100", "generator.width=24", "critic.width=24")  # larger files: longer to write
-    run, hits = killed_again_and_again(work, 2, 12, *changes, torn=4)
-    assert hits["kills"] >= 12
-    assert hits["left a checkpoint unfinished"] >= 4
+    run, hits = killed_again_and_again(work, 2, 8, *changes, torn=3)
+    assert hits["kills"] >= 8
+    assert hits["left a checkpoint unfinished"] >= 3
     check(work, run, 100, *changes)

@@ -438,7 +438,7 @@ from ganflow.recipe import read_recipe
 from ganflow.packed.session import PackSession
 from ganflow.runs.folders import RunFolder
 recipe, root, *seeds = sys.argv[1:]
-trials = [(read_recipe(recipe, ["train.rounds=300", f"optimizer.lr={seed}e-4"]), RunFolder(Path(root) / f"t{i}"), {"trial": i})
+trials = [(read_recipe(recipe, ["train.rounds=160", f"optimizer.lr={seed}e-4"]), RunFolder(Path(root) / f"t{i}"), {"trial": i})
           for i, seed in enumerate(seeds)]
 for _ in PackSession(trials):
     pass
@@ -448,18 +448,18 @@ for _ in PackSession(trials):
 @pytest.mark.slow
 def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     trials = [[f"optimizer.lr={n}e-4"] for n in (5, 6, 7, 8)]
-    packed, undisturbed = (pack(name, "train.rounds=300", trials=trials) for name in ("packed", "undisturbed"))
+    packed, undisturbed = (pack(name, "train.rounds=160", trials=trials) for name in ("packed", "undisturbed"))
     command = [sys.executable, "-c", KILLED, work / "packed.yaml", work / "runs" / "packed", "5", "6", "7", "8"]
     process = subprocess.Popen(list(map(str, command)))
     deadline = time.monotonic() + 300
-    while not all(folder.is_run() and last_round(folder) >= 100 for folder in folders(packed)):
+    while not all(folder.is_run() and last_round(folder) >= 60 for folder in folders(packed)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     played = min(last_round(folder) for folder in folders(packed))
-    assert played < 300
+    assert played < 160
     again = PackSession(packed)
     first = next(iter(again))
     assert played - 20 - 10 <= first[0].round - 10 <= played  # one checkpoint interval, and one report
@@ -467,6 +467,6 @@ def test_a_killed_pack_goes_on_from_the_round_that_all_have(pack, work):
     play(packed)
     play(undisturbed)
     for run, other in zip(folders(packed), folders(undisturbed), strict=True):
-        assert about(run, "status", "round") == ["finished", 300]
+        assert about(run, "status", "round") == ["finished", 160]
         assert_same_bits(run, other)
         assert numbers(run) == numbers(other)

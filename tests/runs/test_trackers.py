@@ -234,11 +234,11 @@ def test_a_kill_loses_nothing(tracked):
     for _ in range(2):
         with Process(tracked, *command) as process:
             began = last_round(process.run) if process.run else 0
-            process.until(lambda process=process, began=began: process.reached(began + 150))
+            process.until(lambda process=process, began=began: process.reached(began + 40))
             assert process.kill()
         command = ["run", "--resume", "latest", "-q"]
     run = only_run(tracked / "runs")
-    assert finished(tracked, *command, "train.rounds=" + str(last_round(run) + 50))[0] == 0
+    assert finished(tracked, *command, "train.rounds=" + str(last_round(run) + 20))[0] == 0
     check(run)
 
 
