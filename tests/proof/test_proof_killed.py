@@ -1,4 +1,4 @@
-"""Runs of the examples that keep most state, killed by SIGKILL in the middle, goes on to what the undisturbed run comes to, bit for bit."""
+"""Runs of the examples that keep most, killed by SIGKILL in the middle, go on to what undisturbed ones come to, bit for bit."""
 
 import pytest
 from proof_helpers import PACKAGES, recipe_of

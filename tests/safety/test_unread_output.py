@@ -72,7 +72,9 @@ def test_a_training_goes_on_to_its_end(way: str, work: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("way", "more"), [("stderr full", ""), ("stdout closed", ""), ("nobody", ""), ("all closed", "--workers 2")])
+@pytest.mark.parametrize(
+    ("way", "more"), [("stderr full", ""), ("stdout closed", ""), ("nobody", ""), ("all closed", "--workers 2")]
+)
 def test_with_a_plugin_that_prints(way: str, more: str, work: Path) -> None:
     package = work / "site" / "gf_talker"
     package.mkdir(parents=True)
