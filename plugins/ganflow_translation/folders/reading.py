@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from ganflow_layers.framing import Cut, Pixels, further_frames, upright
+from ganflow_layers.framing import Cut, Pixels, further_frames, upright, upright_size
 from ganflow_layers.reading import stacked
 from ganflow_layers.tables import listed
 from PIL import Image, ImageMode
@@ -31,7 +31,6 @@ from ganflow import (
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values where height and width change places
 
 
 class Unusable(Exception):
@@ -96,9 +95,7 @@ class Reader:
     def _header(self, file: str) -> tuple[str, Header]:
         try:
             with open_image(self.root / file) as image:
-                known = "exif" in image.info or image.format == "TIFF"  # getexif() would decode the whole of a PNG
-                turned = known and image.getexif().get(_ORIENTATION) in _TURNED
-                return file, Header(image.size[::-1] if turned else image.size, image.mode)
+                return file, Header(upright_size(image), image.mode)
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 
