@@ -58,20 +58,6 @@ def said_by(seen):
     return {int(file.name): text for file in seen.iterdir() if (text := file.read_text())}
 
 
-def test_half_a_gpu_for_each_of_four_trials(four_gpus, tmp_path):
-    seen = tmp_path / "seen"
-    changes = ("tune.resources={cpus: 1, gpus: 0.5}", "train.rounds=1000000")
-    with on(four_gpus, tmp_path, "halves", seen, *changes) as process:
-        process.until(lambda: len(said_by(seen)) == 4)
-        process.send(signal.SIGTERM)
-        assert process.end()[0] == 143
-    gpus = sorted(said_by(seen).values())
-    assert len(gpus) == 4
-    assert len(set(gpus)) == 2
-    assert gpus[0] == gpus[1]
-    assert all(gpu in "0123" for gpu in gpus)
-
-
 def test_two_gpus_for_each_of_two_trials_and_a_rank_that_is_killed(four_gpus, tmp_path):
     seen = tmp_path / "seen"
     changes = ("tune.resources={cpus: 1, gpus: 2}", "tune.trials=2", "train.rounds=3000")

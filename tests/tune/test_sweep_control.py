@@ -13,7 +13,6 @@ from sweep_helpers import EVERY, REPORT, TINY, Tuning, clock, last, played, reci
 
 from ganflow.recipe import read_recipe
 from ganflow.sweeps.records import SweepFolder
-from ganflow.tracking import store
 
 pytestmark = [
     pytest.mark.slow,
@@ -205,23 +204,6 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up_and_tried_wh
     assert rounds_played_again(at, sweep.trial(1)) <= EVERY + REPORT  # from its last checkpoint
 
 
-def test_a_budget_of_failures(exits, tmp_path):
-    _, changes, env = exits
-    code, out, err = tune(
-        tmp_path, "f", *changes, "tune.retries=0", "tune.concurrency=1", "tune.budget={failures: 1}", **env
-    )
-    sweep = SweepFolder(tmp_path / "runs" / "f")
-    assert code == 1, err
-    assert [t.state for t in sweep.trials().values()][:2] == ["finished", "failed"]
-    assert sweep.read().status == "stopped"
-    assert "the sweep's budget of 1 failure is used up; 1 trial is left" in out
-    assert "; go on with more: ganflow tune --resume f tune.budget.failures=2\n" in out
-    code, out, err = resume(tmp_path, "f", "tune.budget.failures=2", **env)
-    assert code == 1
-    assert [t.state for t in sweep.trials().values()] == ["finished", "failed", "finished"]
-    assert "used up" not in out
-
-
 def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tmp_path):
     recipe(tmp_path, WIDE)
     with Tuning.new(tmp_path, "h", LONG, "tune.trials=3", "tune.concurrency=1") as process:
@@ -266,22 +248,3 @@ def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tm
     assert played(run)[-1] > max(before)
     assert rounds_played_again(before, run) == 0
     assert sweep.read().seconds > record.seconds
-
-
-def test_mlflow_follows_a_sweep_that_is_extended(tmp_path):
-    recipe(tmp_path, WIDE)
-    code, _, err = tune(tmp_path, "m", "track.mlflow=true", "train.rounds=500", "tune.trials=1")
-    assert code == 0, err
-    code, _, err = resume(tmp_path, "m", "tune.trials=2")
-    assert code == 0, err
-    client = store.client(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    experiment = client.get_experiment_by_name("ganflow")
-    runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([experiment.experiment_id])}
-    assert len(runs) == 3
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    parent = runs["m"]
-    assert [m.step for m in client.get_metric_history(parent.info.run_id, "best")] == [1, 2]
-    children = [run for name, run in runs.items() if name != "m"]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    path = client.download_artifacts(parent.info.run_id, "recipe.yaml", str(tmp_path))
-    assert read_recipe(path).tune.trials == 2

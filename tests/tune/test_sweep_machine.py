@@ -1,10 +1,8 @@
 """Sweeps on machines that fail, for real: full disks, disks with errors, mounts that are lost, too little memory."""
 
-import errno
 import fcntl
 import gc
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -38,15 +36,9 @@ class Hog:
             return
         if self.way == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif self.way == "kernel":
-            group = Path((Path(self.folder) / self.way).read_text())
-            (group / "cgroup.procs").write_text(str(os.getpid()))
-            kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(400)]
         elif self.way == "ray":
             kept = [bytearray(os.urandom(1 << 20) * 50) for _ in range(160)]
             time.sleep(60)
-        elif self.way == "memory":
-            raise MemoryError("Unable to allocate 3 GiB")
         elif self.way == "gpu":
             import torch
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
@@ -142,8 +134,8 @@ def hog(tmp_path):
     OwnCluster.site(None, site, gf_hog="1.0")
     (site / "gf_hog.py").write_text(HOG)
 
-    def fails(way, text=""):
-        (tmp_path / way).write_text(text)
+    def fails(way):
+        (tmp_path / way).touch()
         recipe(tmp_path, WIDE)
         more = f"+modifiers={{use: hog, folder: {tmp_path}}}"
         space = f"tune.space={{'modifiers[1].way': {{grid: ['', {way}, none]}}}}"
@@ -186,17 +178,6 @@ def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(tmp_
     assert_finished(tmp_path, sweep, 4)
 
 
-def test_packed_trials_too(tmp_path, disk):
-    place = disk("size=1500k")
-    recipe(tmp_path, WIDE)
-    changes = ("train.keep=100000", "train.checkpoint_every=20", "train.rounds=4000", "tune.pack=2")
-    code, out, err = tune(tmp_path, "full", *changes, options=["-q"])
-    sweep = SweepFolder(place / "full")
-    assert_interrupted(code, out, err, sweep, "No space left on device", "; make room, then", f"{place}")
-    remount(place, "size=500m")
-    assert_finished(tmp_path, sweep, 4)
-
-
 def test_a_disk_with_errors(tmp_path, errors):
     fail, mend = errors
     recipe(tmp_path, WIDE)
@@ -222,19 +203,7 @@ def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
     assert_finished(tmp_path, process.sweep, 4)
 
 
-@pytest.mark.parametrize("name", ["EDQUOT", "ENOTCONN"])
-def test_a_quota_and_mounts_of_other_machines(name, tmp_path, hog):
-    changes, env = hog(name)
-    code, out, err = tune(tmp_path, "net", *changes, options=["-q"], **env)
-    sweep = SweepFolder(tmp_path / "runs" / "net")
-    words = os.strerror(getattr(errno, name))
-    assert_interrupted(code, out, err, sweep, f"ganflow: mount/x: {words}; ")
-    (tmp_path / name).unlink()
-    assert_finished(tmp_path, sweep, 3, **env)
-
-
-@pytest.mark.parametrize("how", ["gone", "dead"])
-def test_data_on_a_mount_that_is_lost(how, tmp_path, disk, lose):
+def test_data_on_a_mount_that_is_lost(tmp_path, disk, lose):
     mount = disk("size=10m", "data")
     images = mount / "images"
     images.mkdir()
@@ -247,11 +216,10 @@ def test_data_on_a_mount_that_is_lost(how, tmp_path, disk, lose):
     with Tuning.new(tmp_path, "data", *changes, options=["-q"]) as process:
         process.playing(20)
         assert run("umount", "-l", str(mount)).returncode == 0
-        if how == "dead":
-            lose(mount)
+        lose(mount)
         code, out, err = process.end()
-    words = "No such file or directory" if how == "gone" else "Transport endpoint is not connected"
-    assert_interrupted(code, out, err, process.sweep, f"{images}", f": {words}; see to that disk or mount")
+    words = ": Transport endpoint is not connected; see to that disk or mount"
+    assert_interrupted(code, out, err, process.sweep, f"{images}", words)
 
 
 def assert_one_failed(code, out, sweep, error):
@@ -263,29 +231,14 @@ def assert_one_failed(code, out, sweep, error):
 
 REASONS = {
     "killed": "its process died at once; was it killed, for want of memory? (2 times)",
-    "kernel": "its process died at once; was it killed, for want of memory? (2 times)",
     "ray": "its process was ended: the node ran out of memory (2 times)",
-    "memory": "the machine had too little memory: Unable to allocate 3 GiB (2 times)",
 }
 
 
-@pytest.fixture
-def cgroup():
-    """A group of processes that may have no more memory than 700 MB."""
-    group = Path(f"/sys/fs/cgroup/memory/ganflow-{os.getpid()}")
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(700 << 20))
-    except OSError as error:
-        pytest.skip(f"no memory can be limited here: {error}")
-    yield group
-    group.rmdir()
-
-
 @pytest.mark.parametrize("way", REASONS)
-def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog, request):
+def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog):
     limit = {}
-    changes, env = hog(way, str(request.getfixturevalue("cgroup")) if way == "kernel" else "")
+    changes, env = hog(way)
     if way == "ray":
         total, free = (int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()[:3:2])
         if free < 10 << 20:
@@ -308,13 +261,3 @@ def test_a_gpu_that_is_too_small_is_the_trials_own_trouble(tmp_path, hog):
     (tmp_path / "gpu").unlink()
     code, out, _ = resume(tmp_path, "m", "-q", **env)
     assert_one_failed(code, out, sweep, "CUDA out of memory. Tried to allocate 20 GiB. (2 times)")
-
-
-def test_a_signal_is_still_a_signal(tmp_path, disk):
-    disk("size=50m")
-    recipe(tmp_path, WIDE)
-    with Tuning.new(tmp_path, "s", options=["-q"]) as process:
-        process.playing(600)
-        process.send(signal.SIGTERM)
-        code, out, _ = process.end()
-    assert (code, out) == (143, "stopped; go on with: ganflow tune --resume s\n")

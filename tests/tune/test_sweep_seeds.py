@@ -27,12 +27,12 @@ def alone(folder, config, seed):
     return RunFolder(run.parent)
 
 
-@pytest.fixture(scope="module", params=["none", "asha"])
-def seeded(request, tmp_path_factory):
-    """(scheduler's changes, its sweep)."""
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory):
+    """(changes, their sweep)."""
+    folder = tmp_path_factory.mktemp("seeded")
     recipe(folder)
-    changes = (*COMMON, f"tune.scheduler={request.param}", "tune.grace=0.4", "tune.reduction=2", "tune.concurrency=1")
+    changes = (*COMMON, "tune.scheduler=asha", "tune.grace=0.4", "tune.reduction=2", "tune.concurrency=1")
     with Tuning.new(folder, "seeded", *changes) as process:
         code, _, err = process.end()
         assert code == 0, err
@@ -52,7 +52,7 @@ def test_every_seed_trains_as_it_would_alone(seeded, tmp_path):
 
 
 def test_the_mean_is_what_is_shown_and_kept(seeded):
-    changes, sweep = seeded
+    _, sweep = seeded
     rows = {int(row["trial"]): row for row in csv.DictReader((sweep.path / "trials.csv").read_text().splitlines())}
     for trial, row in rows.items():
         own = [scores(sweep.trial(n))[-1][1] for n in (2 * trial, 2 * trial + 1)]
@@ -66,10 +66,9 @@ def test_the_mean_is_what_is_shown_and_kept(seeded):
     assert "over 2 seeds" in text
     assert "--seeds 5,2" in text
     assert read_recipe(sweep.best).train.seed == 0  # the recipe's own
-    if "tune.scheduler=asha" in changes:
-        assert {row["state"] for row in rows.values()} == {"finished", "stopped"}
-        for number, trial in sweep.trials().items():  # both seeds of a trial end together
-            assert (trial.state, trial.round) == (sweep.trials()[number ^ 1].state, sweep.trials()[number ^ 1].round)
+    assert {row["state"] for row in rows.values()} == {"finished", "stopped"}
+    for number, trial in sweep.trials().items():  # both seeds of a trial end together
+        assert (trial.state, trial.round) == (sweep.trials()[number ^ 1].state, sweep.trials()[number ^ 1].round)
 
 
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seeded, tmp_path):

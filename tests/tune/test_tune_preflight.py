@@ -2,10 +2,7 @@
 
 import http.server
 import json
-import os
 import subprocess
-import sys
-import tempfile
 import threading
 import uuid
 from contextlib import nullcontext
@@ -347,21 +344,6 @@ ray.shutdown()
 cluster.shutdown()
 print(json.dumps(told))
 """
-
-
-@pytest.mark.slow
-def test_what_the_nodes_have_together():
-    folder = f"{tempfile.gettempdir()}/gr-{os.getpid()}"
-    os.mkdir(folder)
-    env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run([sys.executable, "-c", SEVERAL], capture_output=True, text=True, env=env, timeout=400)
-    subprocess.run(["rm", "-r", folder], check=True)
-    assert done.returncode == 0, done.stderr
-    four, five, eight, after = json.loads(done.stdout.splitlines()[-1])
-    assert four == []
-    assert five == ["tune.resources: a trial wants 1 CPU and 1 GPU for each of 5 workers; the nodes have room for 4"]
-    assert eight == ["tune.resources: a trial wants 8 GPUs; the largest node has 4, the cluster 6"]
-    assert after == ["tune.resources: a trial wants 8 CPUs; this machine has 2"]
 
 
 @pytest.mark.slow
