@@ -151,6 +151,7 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
     Raises:
         GanflowError: there is no such checkpoint or metric, the data cannot be had, or a metric does not suit them.
     """
+    from ganflow.engine.build import build_metrics
     from ganflow.plugins.loading import plugins_fault
     from ganflow.runs.loading import find_checkpoint, game_of, load_data
 
@@ -161,9 +162,7 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
     try:
         data = load_data(folder, recipe)
         game = game_of(recipe, checkpoint, data)
-        made = recipe.composition().build_metrics(data)
-        for metric in made:
-            metric.check(game)
+        made = build_metrics(recipe.composition(), game)
     except (Exception, SystemExit) as error:
         raise plugins_fault(error, f"when run {folder.id} was to be evaluated", "--debug shows the traceback") or error from error
     return Prepared(folder, checkpoint, recipe, game, made, seeds)

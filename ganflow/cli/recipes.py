@@ -10,7 +10,7 @@ from ganflow.printing import escaped, say, say_json, say_text
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
 
-UNBUILT = "read, and not built: ganflow check --build also tries data and networks, on blank examples"
+UNBUILT = "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples"
 
 
 def recipes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +75,8 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
     parser.add_argument("--build", action="store_true",
-                        help="also build the data and the networks, and try them on blank examples: finds folders that are "
-                             "missing, shapes that do not fit, a batch that is too small")  # fmt: skip
+                        help="also build the data, the networks and the metrics, and try them on blank examples: finds folders "
+                             "that are missing, shapes that do not fit, a batch too small, data without labels")  # fmt: skip
 
 
 def check_command(args: argparse.Namespace) -> int:
@@ -110,20 +110,27 @@ def check_command(args: argparse.Namespace) -> int:
 
 
 def _built(recipe: Recipe) -> str:
-    """The sizes of a recipe's networks, built for its data as a run would build them, on the CPU. Nothing is trained.
+    """The sizes of a recipe's networks, built for its data as a run would build them, on the CPU, with its metrics. Nothing is
+    trained.
 
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
-    from ganflow.engine.build import build_game
-    from ganflow.runs.run import check_shares
+    from ganflow.engine.build import build_game, build_metrics
+    from ganflow.plugins.loading import plugins_fault
+    from ganflow.runs.run import check_best, check_shares
 
     recipe = recipe.copied()
     recipe.train.device = "cpu"
     check_shares(recipe, 1)
     composition = recipe.composition()
-    data = composition.build("data")
-    game = build_game(recipe, composition, data)
+    try:
+        data = composition.build("data")
+        game = build_game(recipe, composition, data)
+        check_best(recipe, build_metrics(composition, game))
+        composition.build_trackers()
+    except (Exception, SystemExit) as error:
+        raise plugins_fault(error, "when the recipe was built", "--debug shows the traceback") or error from error
     networks = {"generator": game.generator, "critic": game.critic}
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
     sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]

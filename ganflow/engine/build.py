@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganflow.contract.data import Data
+from ganflow.contract.game import Metric
 from ganflow.contract.hooks import hooks_of
 from ganflow.contract.loss import mixes_examples
 from ganflow.engine.batch_norm import synchronize
@@ -266,6 +267,18 @@ def build_game(
         check_alone(recipe, game, group.size if group else 1)
         game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
     return game
+
+
+def build_metrics(composition: Composition, game: Game) -> list[Metric]:
+    """The recipe's metrics, in its order, each of which can score the game.
+
+    Raises:
+        GanflowError: one cannot, or not with these data.
+    """
+    metrics: list[Metric] = composition.build_metrics(game.data)
+    for metric in metrics:
+        metric.check(game)
+    return metrics
 
 
 def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ganflow.contract.game import Metric
-from ganflow.engine.build import DTYPES, build_game, build_round, twin
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -186,9 +186,7 @@ class Run(Parts):
         self.interruption = Interruption()
         self._early = "interrupted"  # the status of a run that is stopped before its last round
         super().__init__(recipe, group, before, measure=not options.trial)
-        self.metrics = self.composition.build_metrics(self.data)
-        for metric in self.metrics:
-            metric.check(self.game)
+        self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
         self.trackers = self.composition.build_trackers()

@@ -34,6 +34,9 @@ class ImportanceWeightedMetric(Metric):
         if not len(self._examples):
             raise GanflowError(f"metric iwae is of held-out examples, and data {data.name} has none; raise data.held_out")
 
+    def check(self, game: Game) -> None:
+        likelihood_of(game)
+
     def evaluate(self, game: Game) -> dict[str, float]:
         weights = log_weights(game, self._examples, self._samples, self._seed).double()
         bound = (weights.logsumexp(0) - math.log(self._samples)).mean()
@@ -53,9 +56,7 @@ def log_weights(game: Game, x: Tensor, k: int, seed: int) -> Tensor:
     Raises:
         GanflowError: the game has no likelihood.
     """
-    network, loss = game.averaged, game.loss
-    if not isinstance(network, VariationalAutoencoder) or not isinstance(loss, ELBOLoss):
-        raise GanflowError("metric iwae needs the likelihood of examples, which only a VAE has: use loss elbo, or take it out")
+    network, loss = likelihood_of(game)
     like = next(network.parameters())
     pieces = []
     with evaluating(network), fork_rng(like.device, seed):
@@ -65,6 +66,18 @@ def log_weights(game: Game, x: Tensor, k: int, seed: int) -> Tensor:
             ratio = (_standard_normal(z) - q.log_prob(z)).flatten(2).sum(2)
             pieces.append((loss.log_likelihood(network, network.log_sigma, game.data, piece, z) + ratio).cpu())
     return torch.cat(pieces, dim=1)
+
+
+def likelihood_of(game: Game) -> tuple[VariationalAutoencoder, ELBOLoss]:
+    """The averaged network and the loss, which together say how likely an example is.
+
+    Raises:
+        GanflowError: the game has no likelihood.
+    """
+    network, loss = game.averaged, game.loss
+    if not isinstance(network, VariationalAutoencoder) or not isinstance(loss, ELBOLoss):
+        raise GanflowError("metric iwae needs the likelihood of examples, which only a VAE has: use loss elbo, or take it out")
+    return network, loss
 
 
 def _standard_normal(z: Tensor) -> Tensor:

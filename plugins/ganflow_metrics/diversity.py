@@ -65,13 +65,22 @@ class ZDiversityMetric(Repeated):
         self._floor = f"{names[1]}_floor"
         self.names += [self._floor, f"{self._floor}_error"]
 
-    def evaluate(self, game: Game) -> dict[str, float]:
+    def check(self, game: Game) -> None:
+        super().check(game)
+        self._measure_data(game)
+
+    def _measure_data(self, game: Game) -> None:
+        """Find the data's spread, once."""
         inputs = game.signatures[game.maker].inputs
         if Z not in inputs.values():
-            raise GanflowError("metric z_diversity: the generator takes no z, so that it makes one example of each condition")
+            raise GanflowError("metric z_diversity: the generator takes no z, so that it makes one example of each condition: "
+                               "take the metric out")  # fmt: skip
         fields = (game.domains[0], *(source for source in inputs.values() if source != Z))
         if math.isnan(self._usual):
             self._usual, self._usual_error = data_spread(self._data, *fields)
+
+    def evaluate(self, game: Game) -> dict[str, float]:
+        self._measure_data(game)
         return super().evaluate(game)
 
     def draw(self, game: Game, seed: int) -> Tensor:

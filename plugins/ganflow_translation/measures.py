@@ -43,6 +43,14 @@ class PairsMetric(Metric):
         """Of a score of one way; paired data have only one."""
         return score if self.ways == PAIRED else f"{score}_{to}"
 
+    def check(self, game: Game) -> None:
+        for to, origin in self.ways.items():
+            inputs = list(game.signatures[game.makers[to]].inputs.values()) if to in game.makers else []
+            if inputs != [origin]:
+                found = f"makes it from {' and '.join(inputs)}" if inputs else "makes no such field"
+                raise GanflowError(f"metric 'pairs' measures translations of '{origin}' to '{to}', and the generator {found}: "
+                                   "use a generator that translates (unet, resnet_translator), or take the metric out")  # fmt: skip
+
     def evaluate(self, game: Game) -> dict[str, float]:
         scores: dict[str, float] = {}
         cycles: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""ganflow check --build, and what a run refuses that no recipe shows: networks that do not fit, a batch of one."""
+"""ganflow check --build, and what a run refuses that no recipe shows: networks and metrics that do not fit, a batch of one."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def check(recipe, capsys):
 def test_what_is_read_is_not_built_and_that_is_said(check):
     code, out, err = check()
     assert (code, out) == (0, "small.yaml: ok\n")
-    assert err == "read, and not built: ganflow check --build also tries data and networks, on blank examples\n"
+    assert err == "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples\n"
 
 
 def test_without_torch(recipe):
@@ -76,6 +76,44 @@ def test_what_only_building_shows(check, changes, says):
     assert says in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("{use: frechet, features: inception, weights: nowhere.pth}", "nowhere.pth is no file that can be read; get pt_"),
+        ("{use: frechet, features: critic, run: runs/none}", "runs/none is not the folder of a run"),
+        ("jsd", "metric jsd compares with a known density, and that of data digits is not known: use data gaussians"),
+        ("modes", "metric modes needs data with known modes"),
+        ("emd", "metric emd measures distances between points, and data digits are images"),
+        ("{use: class_frechet, features: values}", "metric class_frechet asks for classes by the condition 'label'"),
+        ("iwae", "metric iwae needs the likelihood of examples, which only a VAE has"),
+        ("pairs", "metric 'pairs' measures translations; data 'digits' has only"),
+        ("bird_colours", "it needs data birds"),
+    ],
+)
+def test_a_metric_that_cannot_be_computed_is_refused_before_anything_is_trained(check, command, tmp_path, metric, says):
+    assert check(f"metrics=[{metric}]")[0] == 0
+    code, _, err = check("--build", f"metrics=[{metric}]")
+    assert (code, err.count("\n")) == (2, 1)
+    assert says in err
+    assert command.refused("run", "small.yaml", f"metrics=[{metric}]") == f"ganflow: {err.strip()}"  # by the same mechanism
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["data={use: gaussians, held_out: 5}", "metrics=[{use: frechet}]"], "raise data.held_out of a new run: it wants 10"),
+        (["data={use: gaussians}", "metrics=[{use: class_frechet, features: values}]"], "within the classes of a field"),
+        (["metrics=[sliced_wasserstein]", "train.best=frechet"], "train.best"),
+        (["data={use: street, size: 16, train: 8, held_out: 4}", "condition=[]", "metrics=[pairs]"], "measures translations of"),
+    ],
+)
+def test_metrics_that_these_data_or_networks_do_not_suit(check, changes, says):
+    code, _, err = check("--build", *changes)
+    assert (code, err.count("\n")) == (2, 1)
+    assert says in err
 
 
 def built(recipe, *changes):

@@ -25,6 +25,11 @@ class BirdColours(Metric):
         self._data, self._samples, self._seed = data, samples, seed
         self.names = (f"bird_colours_{samples}",)
 
+    def check(self, game: Game) -> None:
+        if "sample" not in game.signatures or set(game.signatures["sample"].inputs) != {"z", "text"}:
+            raise GanflowError("metric 'bird_colours' asks for birds by sentences, and the generator takes none: use condition: "
+                               "text, or take the metric out")  # fmt: skip
+
     def evaluate(self, game: Game) -> dict[str, float]:
         rows = torch.arange(self._samples) % len(self._data.held_out_colours)
         z, text = game.latents(self._samples, self._seed), self._data.held_out["text"][rows]

@@ -1,11 +1,14 @@
 """What is drawn for sentences about birds that were never seen: minutes of training; all of it: tests/benchmarks/gallery.py."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from ganflow_text.data import Birds
 from ganflow_text.encoders import BagOfWords
 from ganflow_text.metrics import BirdColours
 
+from ganflow import GanflowError, Signature
 from ganflow.recipe import read_recipe
 from ganflow.runs.start import start
 
@@ -34,3 +37,12 @@ def test_the_seed_is_of_the_priors_draws():
     data = Birds(size=32, train=4, held_out=8, encoder=BagOfWords()).data()
     BirdColours(samples=12, seed=3).metric(data).evaluate(Game())
     assert asked == [(12, 3)]
+
+
+def test_a_generator_that_takes_no_sentences_is_refused():
+    class Game:
+        signatures: ClassVar = {"sample": Signature({"z": "z"}, "real")}
+
+    data = Birds(size=32, train=4, held_out=8, encoder=BagOfWords()).data()
+    with pytest.raises(GanflowError, match="asks for birds by sentences, and the generator takes none: use condition: text"):
+        BirdColours(samples=12).metric(data).check(Game())
