@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,11 +11,10 @@ from torch import Tensor, nn
 
 from ganflow.contract.data import Data
 from ganflow.contract.game import Metric
-from ganflow.contract.hooks import hooks_of
-from ganflow.contract.loss import mixes_examples
 from ganflow.engine.batch_norm import synchronize
 from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
+from ganflow.engine.fit import check_fit, group_size
 from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
@@ -25,33 +23,6 @@ from ganflow.engine.state import game_state, load_game_state
 from ganflow.errors import GanflowError, did_you_mean
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
-
-
-def check_fit(recipe: Recipe, game: Game) -> None:
-    """Send two examples through the networks, and play each player's step on them.
-
-    Raises:
-        GanflowError: parts do not fit each other.
-    """
-    if game.one_pass and game.critic is not None and mixes_examples(game.critic):
-        remedy = "give the critic another norm (critic.norm=layer, instance or none), or set train.one_pass=false"
-        raise GanflowError(f"train.one_pass: the critic has batch norm, which would mix real and fake examples; {remedy}")
-    if game.one_pass and (size := group_size(game.critic)) > 1:
-        raise GanflowError(f"train.one_pass: the critic compares {size} examples with each other, which would mix real and fake "
-                           "ones; set train.one_pass=false")  # fmt: skip
-    if game.critic is None:
-        for chosen in recipe.modifiers:
-            if {hook.name for hook in hooks_of(type(chosen.settings))} <= {"critic", "critic_stepped"}:
-                raise GanflowError(f"modifier '{chosen.component.name}' works on a critic, and the recipe has none; take it out")
-    for part in losses_in(game.parts):
-        part.check(game)
-    fit = _Fit(recipe, game)
-    step = game.step("generator", game.blank(2))
-    with torch.no_grad(), fork_rng(torch.device("cpu")), evaluating(game):
-        for domain in game.domains:
-            fit.check_generator(step, domain)
-            fit.check_critic(step, domain)
-    game.discover()
 
 
 def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
@@ -77,11 +48,6 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
                                f"has {piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
         for what in differences_of_halves(game, rows=2 * max(2, together)):
             raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
-
-
-def group_size(critic: nn.Module | None) -> int:
-    """The number of examples in a row that a critic compares with each other: an attribute of one of its modules."""
-    return max((int(getattr(m, "group_size", 1)) for m in (critic.modules() if critic is not None else ())), default=1)
 
 
 def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
@@ -153,51 +119,6 @@ def _varied(t: Tensor) -> Tensor:
     if not t.is_floating_point():
         return t
     return torch.linspace(-1, 1, t.numel(), dtype=torch.float64).sin().mul(7).sin().reshape(t.shape).to(t.device)
-
-
-class _Fit:
-    def __init__(self, recipe: Recipe, game: Game) -> None:
-        self.game, self.data = game, f"data '{recipe.data.component.name}'"
-        self.generator = f"generator '{recipe.generator.component.name}'"
-        self.critic = f"critic '{recipe.critic.component.name}'" if recipe.critic else ""
-        self.prior = f"prior '{recipe.prior.component.name}'" if recipe.prior else ""
-
-    def check_generator(self, step: Any, domain: str) -> None:
-        wanted = (2, *self.game.data.fields[domain].shape)
-        inputs: Mapping[str, str] = self.game.signatures[self.game.makers[domain]].inputs
-        try:
-            fake = step.fake(domain)
-        except (RuntimeError, TypeError, KeyError, AttributeError, ValueError) as error:
-            if self.game.prior is not None and set(inputs.values()) == {"z"}:
-                what = f"latents of shape {self.game.prior.shape} from {self.prior}"
-            else:
-                what = _listed(inputs)
-            raise GanflowError(f"{self.generator} does not take {what}: {error}") from error
-        if tuple(fake.shape) != wanted:
-            made = tuple(fake.shape[1:])
-            raise GanflowError(f"{self.generator} makes examples of shape {made}; {self.data} has shape {wanted[1:]}")
-
-    def check_critic(self, step: Any, domain: str) -> None:
-        if self.game.critic is None:
-            return
-        x = step.real(domain)
-        try:
-            scores = step.score(x, domain)
-        except (RuntimeError, TypeError, KeyError, ValueError) as error:
-            besides = f" with {_listed(self.game.condition)}" if self.game.condition else ""
-            raise GanflowError(
-                f"{self.critic} does not take examples of shape {tuple(x.shape[1:])}{besides}, which {self.data} has: {error}"
-            ) from error
-        for one in scores.values() if isinstance(scores, Mapping) else [scores]:
-            if one.shape[:1] != (2,):
-                raise GanflowError(
-                    f"{self.critic} gives scores of shape {tuple(one.shape)} for a batch of 2; "
-                    "the first dimension must be the batch"
-                )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return " and ".join(f"'{name}'" for name in names)
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64, "auto": torch.float32}

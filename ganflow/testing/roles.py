@@ -16,7 +16,8 @@ from ganflow.contract.data import Field
 from ganflow.contract.game import Metric
 from ganflow.contract.loss import AddedTerms, Loss, mixes_examples
 from ganflow.contract.signature import Signature, Z
-from ganflow.engine.build import Alike, differences_of_halves, group_size
+from ganflow.engine.build import Alike, differences_of_halves
+from ganflow.engine.fit import group_size
 from ganflow.engine.game import Game, evaluating, fork_rng
 from ganflow.engine.losses import gives, losses_in, wrong_span
 from ganflow.testing.trial import BATCH, Trial

@@ -49,7 +49,7 @@ class PairsMetric(Metric):
             if inputs != [origin]:
                 found = f"makes it from {' and '.join(inputs)}" if inputs else "makes no such field"
                 raise GanflowError(f"metric 'pairs' measures translations of '{origin}' to '{to}', and the generator {found}: "
-                                   "use a generator that translates (unet, resnet_translator), or take the metric out")  # fmt: skip
+                                   "use one that translates (unet, resnet_translator), or leave the metric out")  # fmt: skip
 
     def evaluate(self, game: Game) -> dict[str, float]:
         scores: dict[str, float] = {}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from group_helpers import Workers
 
-from ganflow.engine.build import group_size
+from ganflow.engine.fit import group_size
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs.run import Parts
