@@ -204,8 +204,8 @@ class _Fit:
             inspect.signature(network.forward).bind("", **besides)
         except TypeError:
             made, inputs = _listed(self.game.domains), _listed(("x", *besides))
-            return (f"it is called with {inputs}, for the recipe generates {made}, and takes others: use another critic (patch "
-                    "and multiscale take several fields), or a generator for which it is made")  # fmt: skip
+            advice = "a critic of several fields (patch, multiscale)" if domains else "one that takes no more (dcgan, resnet, mlp)"
+            return f"it is called with {inputs}, for the recipe generates {made}, and takes other arguments: use {advice}"
         return None
 
 

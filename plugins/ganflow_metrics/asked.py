@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, Metric, TensorData
+from ganflow import Examples, GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import digits_classifier
 from ganflow_metrics.extractors import Extractor, digest_of_state
 from ganflow_metrics.frechet import Gaussian, Halves, check_covariance
+from ganflow_metrics.pieces import Joined, Reading
 from ganflow_metrics.repeats import Repeated, say_few
 
 if TYPE_CHECKING:
@@ -123,8 +124,9 @@ class ClassFrechetMetric(Repeated):
             raise GanflowError(f"metric class_frechet compares within the classes of a field 'label', of data in memory; data "
                                f"{data.name} has none")  # fmt: skip
         self._extractor = extractor
-        both = [part for part in (data.train, data.held_out) if part]
-        real, labels = (torch.cat([part[name][:] for part in both]) for name in (next(iter(data.fields)), LABEL))
+        both: list[Mapping[str, Examples]] = [part for part in (data.train, data.held_out) if part]
+        real = Joined([part[next(iter(data.fields))] for part in both])
+        labels = torch.cat([part[LABEL][:] for part in both])
         counts = labels.bincount(minlength=len(field.classes))
         if counts.amin() < FEWEST:
             few = int(counts.argmin())
@@ -136,12 +138,13 @@ class ClassFrechetMetric(Repeated):
         n = self._each * len(field.classes)
         name = f"class_frechet{extractor.label}_{n}"
         names = [name, *(f"{name}_{called}" for called in field.classes)]
+        reading = Reading()
+        features = reading.features("real", real, extractor.features_of_real)
         super().__init__(
             data, n, seed, repeats, names, names, features=extractor.about,
             reference=f"{len(real)} of training and held out, in halves of each class",
-            reference_digest=digest_of_state({"real": real}),
+            reference_digest=reading.digest,
         )  # fmt: skip
-        features = extractor.features_of_real(real)
         d, enough = features.shape[1], int(counts.amin()) // 2
         remedy = f"samples={(d + 1) * len(field.classes)}" if enough > d else f"the rarest class has two halves of {enough}"
         check_covariance("class_frechet", "samples of a class", self._each, d, remedy, floor=True)

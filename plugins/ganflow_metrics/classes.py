@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ganflow import GanflowError
 from ganflow_metrics.compared import RealParts, held_out_examples, training_examples
-from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow_metrics.extractors import Extractor
+from ganflow_metrics.pieces import Reading
 from ganflow_metrics.repeats import Repeated, turn_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class InceptionScoreMetric(Repeated):
         return [inception_score(self._extractor.probabilities(x))]
 
     def floor(self, pair: int) -> Sequence[float]:
-        return self.score(self._real_parts[pair], pair)
+        return [inception_score(Reading().features("real", self._real_parts[pair], self._extractor.probabilities))]
 
 
 class ClassBalanceMetric(Repeated):
@@ -74,12 +75,13 @@ class ClassBalanceMetric(Repeated):
         real = training_examples(data, MOST)
         if not len(real):
             real = held_out_examples(data, "class_balance", EACH * extractor.classes)
-        self._extractor, self._shares = extractor, shares(extractor.probabilities(real))
+        reading = Reading()
+        self._extractor, self._shares = extractor, shares(reading.features("real", real, extractor.probabilities))
         names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
         super().__init__(
             data, samples, seed, repeats, names, names, FLOORS, features=extractor.about,
             reference=f"{len(real)} training examples",
-            reference_digest=digest_of_state({"real": real}), floor=f"{FLOORS} × {samples} draws of the classes",
+            reference_digest=reading.digest, floor=f"{FLOORS} × {samples} draws of the classes",
         )  # fmt: skip
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:

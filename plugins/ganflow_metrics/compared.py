@@ -7,45 +7,46 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from ganflow_layers.reading import HeldOut
 from torch import Tensor
 
-from ganflow import GanflowError, StreamData, TensorData, in_threads, shuffled
-from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow import Examples, GanflowError, StreamData, TensorData, shuffled
+from ganflow_metrics.extractors import Extractor
+from ganflow_metrics.pieces import Chosen, Reading, at_hand, in_pieces
 from ganflow_metrics.repeats import PAIRS, Repeated, chosen_of, disjoint, turn_of, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data
 
 
-def held_out_examples(data: Data, metric: str, at_least: int) -> Tensor:
-    """The held-out examples of the main field, (n, *shape).
+def held_out_examples(data: Data, metric: str, at_least: int) -> Examples:
+    """The held-out examples of the main field, (n, *shape), which are read in pieces.
 
     Raises:
         GanflowError: there are too few.
     """
-    examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))[:]
+    examples: Examples = data.held_out.get(next(iter(data.fields)), torch.empty(0))
     if len(examples) < at_least:
         raise GanflowError(f"metric {metric} compares with held-out examples, and data {data.name} has {len(examples)}; "
                            f"raise data.held_out of a new run: it wants {at_least} at least")  # fmt: skip
     return examples
 
 
-def training_examples(data: Data, most: int) -> Tensor:
+def training_examples(data: Data, most: int) -> Examples:
     """Training examples of the main field, (n, *shape): all, or a fixed random choice of `most`; none of iterable data."""
     name, field = next(iter(data.fields.items()))
     if not isinstance(data, (TensorData, StreamData)):
         return torch.empty(0, *field.shape)
     if isinstance(data, TensorData):
         examples = data.train[name]  # where fields are not paired, they differ in length
-        return examples[:] if len(examples) <= most else examples[shuffled(len(examples), most)]
+        return at_hand(examples if len(examples) <= most else Chosen(examples, shuffled(len(examples), most)))
     return _loaded(data, name, shuffled(data.size, most))
 
 
-def _loaded(data: StreamData, name: str, rows: Tensor) -> Tensor:
-    """The field `name` of those of the training examples that can be read, (n, *shape)."""
-    generators = (torch.Generator().manual_seed(index) for index in rows.tolist())  # of crops and flips
-    loaded = in_threads(lambda each: data.load(*each), zip(rows.tolist(), generators, strict=True))
-    return torch.stack([item[name] for item in loaded if item is not None])
+def _loaded(data: StreamData, name: str, rows: Tensor) -> Examples:
+    """The field `name` of those of the training examples that can be read, (n, *shape); in memory where they are few."""
+    load = lambda index: data.load(index, torch.Generator().manual_seed(index))  # noqa: E731  (of crops and flips)
+    return at_hand(HeldOut(load, rows.tolist(), {name: data.fields[name]}).examples()[name])
 
 
 class RealParts:
@@ -71,7 +72,9 @@ class RealParts:
         if isinstance(data, StreamData):
             there, most = data.size, repeats
         else:
-            found = data.train[name] if isinstance(data, TensorData) else data.held_out[name] if held_out else torch.empty(0)
+            found: Examples = (
+                data.train[name] if isinstance(data, TensorData) else data.held_out[name] if held_out else torch.empty(0)
+            )
             there, most = len(found), PAIRS if cheap else repeats
         rows = disjoint(there, n)
         self._rows = [rows[i] for i in chosen_of(turn_of(seed, repeats), len(rows), most)]
@@ -79,6 +82,9 @@ class RealParts:
             self._examples = found
         elif self._rows:
             self._examples = _loaded(data, name, torch.cat(self._rows))
+            if not isinstance(self._examples, Tensor):
+                for _ in in_pieces(self._examples):  # leaves out what cannot be read
+                    pass
             there = len(self._examples)  # what can be read
             self._rows = list(torch.arange(there).split(n))[: there // n]
         if 0 < there < n:
@@ -90,15 +96,16 @@ class RealParts:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, i: int) -> Tensor:
-        return self._examples[self._rows[i]]
+    def __getitem__(self, i: int) -> Examples:
+        """The i-th of them, read in pieces."""
+        return Chosen(self._examples, self._rows[i])
 
 
-def part_of(examples: Tensor, n: int, seed: int, repeats: int) -> Tensor:
+def part_of(examples: Examples, n: int, seed: int, repeats: int) -> Examples:
     """n of the examples (m, *shape), the first ones for the seeds 0, 1, … `repeats` − 1, the next for those after them, as far as
     there are enough; all where there are fewer."""
     first = turn_of(seed, repeats) % max(1, len(examples) // n) * n
-    return examples[first : first + n]
+    return Chosen(examples, torch.arange(first, min(first + n, len(examples))))
 
 
 class Compared(Repeated):
@@ -127,13 +134,14 @@ class Compared(Repeated):
         self.extractor = extractor
         self._others = RealParts(data, self.metric, samples, seed, repeats, extractor.cheap, fewest=self.fewest)
         names = [f"{score}{extractor.label}_{samples}" for score in self.called]
+        reading = Reading()
+        features = reading.features("held_out", held_out, extractor.features_of_real)
         super().__init__(
             data, samples, seed, repeats, names, names if self._others else (), len(self._others),
-            features=extractor.about, reference=f"{len(held_out)} held-out examples",
-            reference_digest=digest_of_state({"held_out": held_out}),
+            features=extractor.about, reference=f"{len(features)} held-out examples",
+            reference_digest=reading.digest,
             floor=self._others.about, **protocol,
         )  # fmt: skip
-        features = extractor.features_of_real(held_out)
         self.real = self.prepare(features)
         self.check_counts(data, len(features), features.shape[1])
 
@@ -141,7 +149,7 @@ class Compared(Repeated):
         return self.compare(self.extractor.features(x))
 
     def floor(self, pair: int) -> Sequence[float]:
-        return self.compare(self.extractor.features_of_real(self._others[pair]))
+        return self.compare(Reading().features("real", self._others[pair], self.extractor.features_of_real))
 
     def prepare(self, features: Tensor) -> Any:
         """The held-out examples' features (n, d) as `compare` wants them; computed once."""

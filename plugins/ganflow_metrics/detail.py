@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from ganflow import GanflowError
 from ganflow_metrics.compared import RealParts, held_out_examples, part_of
-from ganflow_metrics.extractors import digest_of_state
+from ganflow_metrics.pieces import digest_of_examples
 from ganflow_metrics.repeats import Repeated
 from ganflow_metrics.transport import sliced_wasserstein
 
@@ -35,14 +35,14 @@ class DetailMetric(Repeated):
         if not data.main.is_image or min(data.shape[1:]) < COARSEST:
             raise GanflowError(f"metric detail compares pictures of {COARSEST} pixels a side at least, and data {data.name} have "
                                f"shape {data.shape}")  # fmt: skip
-        held_out = part_of(held_out_examples(data, "detail", FEWEST), samples, seed, repeats)
+        held_out = part_of(held_out_examples(data, "detail", FEWEST), samples, seed, repeats)[:]
         n = len(held_out)
         self._others = RealParts(data, "detail", n, seed, repeats)
         self.reference = Reference(held_out)
         names = [*(f"patches_{max(side)}_{n}" for side in self.reference.sides), f"sharpness_{n}"]
         super().__init__(
             data, n, seed, repeats, names, names if self._others else (), len(self._others), reference=f"{n} held-out examples",
-            reference_digest=digest_of_state({"held_out": held_out}), patches=PATCHES, projections=PROJECTIONS,
+            reference_digest=digest_of_examples({"held_out": held_out}), patches=PATCHES, projections=PROJECTIONS,
             floor=self._others.about,
         )  # fmt: skip
 
@@ -50,7 +50,7 @@ class DetailMetric(Repeated):
         return self.reference.compare(x, self._seed + repeat)
 
     def floor(self, pair: int) -> Sequence[float]:
-        return self.reference.compare(self._others[pair], pair)
+        return self.reference.compare(self._others[pair][:], pair)
 
 
 class Reference:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, Metric, TensorData
+from ganflow import Examples, GanflowError, Metric, TensorData
 from ganflow_metrics.classifier import FEATURES, digits_classifier
 from ganflow_metrics.extractors import digest_of_state
 from ganflow_metrics.frechet import Gaussian, Halves, check_covariance
+from ganflow_metrics.pieces import Joined, Reading
 from ganflow_metrics.repeats import check_field
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ class DigitsMetric(Metric):
     def __init__(self, data: Data, samples: int, seed: int, repeats: int) -> None:
         real = every_example(data)
         self._classifier, self._seed, self._draws = digits_classifier(), seed, max(DRAWS, repeats)
-        features, answers = self._classifier.judge(real)
+        reading = Reading()
+        judged = reading.features("real", real, lambda piece: torch.cat(self._classifier.judge(piece), 1))
+        features, answers = judged[:, :FEATURES], judged[:, FEATURES:]
         known = sure(answers)
         if known < 0.5:
             raise GanflowError(f"{MISFIT}; of data {data.name} the classifier recognises {known:.0%}: use features: values")
@@ -55,7 +59,7 @@ class DigitsMetric(Metric):
         self.protocol = {
             "samples": n, "seed": seed, "repeats": self._draws,
             "features": f"digits {digest_of_state(self._classifier.state_dict())}",
-            "reference": f"{len(real)} of training and held out, in halves", "reference_digest": digest_of_state({"real": real}),
+            "reference": f"{len(real)} of training and held out, in halves", "reference_digest": reading.digest,
         }  # fmt: skip
 
     def check(self, game: Game) -> None:
@@ -81,7 +85,7 @@ class DigitsMetric(Metric):
         }  # fmt: skip
 
 
-def every_example(data: Data) -> Tensor:
+def every_example(data: Data) -> Examples:
     """All examples of the main field, trained on and held out, (n, 1, height, width).
 
     Raises:
@@ -90,7 +94,8 @@ def every_example(data: Data) -> Tensor:
     if not (isinstance(data, TensorData) and data.main.is_image and data.shape[0] == 1):
         raise GanflowError(f"{MISFIT}; data {data.name} are none: use features: values")
     field = next(iter(data.fields))
-    real = torch.cat([part[field][:] for part in (data.train, data.held_out) if field in part])
+    parts: list[Mapping[str, Examples]] = [data.train, data.held_out]
+    real = Joined([part[field] for part in parts if field in part])
     if len(real) < FEWEST:
         raise GanflowError(f"metric frechet with features: digits_classifier needs {FEWEST} digits, and data {data.name} has "
                            f"{len(real)}: use features: values")  # fmt: skip

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganflow import GanflowError
 from ganflow_metrics.compared import Compared, held_out_examples, training_examples
-from ganflow_metrics.extractors import Extractor, digest_of_state
+from ganflow_metrics.extractors import Extractor
+from ganflow_metrics.pieces import Reading
 from ganflow_metrics.repeats import Repeated
 
 if TYPE_CHECKING:
@@ -72,14 +73,16 @@ class NearestMetric(Repeated):
                                "be chosen from: use data in memory or in a folder")  # fmt: skip
         if samples < FEWEST:
             raise GanflowError(f"metric nearest_neighbours wants {FEWEST} samples at least; raise samples")
-        self._extractor, self._trained = extractor, extractor.features_of_real(trained)
-        self._usual = float(nearest(extractor.features_of_real(held_out), self._trained).mean())
+        reading = Reading()
+        known = reading.features("held_out", held_out, extractor.features_of_real)
+        self._extractor, self._trained = extractor, reading.features("trained", trained, extractor.features_of_real)
+        self._usual = float(nearest(known, self._trained).mean())
         if not self._usual:
             raise GanflowError(f"metric nearest_neighbours: all held-out examples of data {data.name} are training examples, too")
         super().__init__(
             data, samples, seed, repeats, [f"{score}{extractor.label}_{samples}" for score in ("nearest_ratio", "copies")],
-            features=extractor.about, reference=f"{len(trained)} training examples, and {len(held_out)} held out",
-            reference_digest=digest_of_state({"held_out": held_out, "trained": trained}),
+            features=extractor.about, reference=f"{len(self._trained)} training examples, and {len(known)} held out",
+            reference_digest=reading.digest,
         )  # fmt: skip
 
     def score(self, x: Tensor, repeat: int) -> Sequence[float]:

@@ -6,15 +6,15 @@ import json
 import logging
 import math
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError, Metric, TensorData, shuffled
-from ganflow_metrics.extractors import digest_of_state
+from ganflow import Examples, GanflowError, Metric, TensorData, shuffled
+from ganflow_metrics.pieces import Chosen, at_hand, digest_of_examples
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -83,8 +83,7 @@ class Repeated(Metric):
             return {}
         how = json.dumps([self.names, dict(self.protocol), torch.get_num_threads()], sort_keys=True, default=str)
         data = self._compared
-        held_out = {name: examples[:] for name, examples in data.held_out.items()}
-        key = digest_of_state(held_out, data.name, data.fingerprint(), repr(type(self)), how)
+        key = digest_of_examples(self._uncovered(), data.name, data.fingerprint(), repr(type(self)), how)
         if key not in _FLOORS:
             each = [self.floor(pair) for pair in range(self._pairs)]
             found: dict[str, float] = {}
@@ -92,6 +91,14 @@ class Repeated(Metric):
                 found |= {f"{name}_floor": mean(values), f"{name}_floor_error": standard_error(values)}
             _FLOORS[key] = found
         return _FLOORS[key]
+
+    def _uncovered(self) -> Mapping[str, Examples]:
+        """Held-out examples that floors may depend on, and that neither the fingerprint nor the protocol knows."""
+        data = self._compared
+        names = [name for name, field in data.fields.items() if field.classes] if isinstance(data, TensorData) else []
+        if "reference_digest" not in self.protocol:
+            names.append(next(iter(data.fields)))
+        return {name: data.held_out[name] for name in names if name in data.held_out}
 
     def draw(self, game: Game, seed: int) -> Tensor:
         """Generated examples of one draw, (samples, *shape)."""
@@ -167,7 +174,7 @@ class RealSamples:
         self, data: Data, metric: str, n: int, seed: int, repeats: int, strict: bool = True, most: int = PAIRS
     ) -> None:
         field = next(iter(data.fields))
-        held_out = data.held_out.get(field, torch.empty(0))[:]
+        held_out = at_hand(data.held_out.get(field, torch.empty(0)))
         there = len(held_out)
         if there < (n if strict else 1):
             many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", " of a new run")
@@ -181,8 +188,9 @@ class RealSamples:
         else:
             say_few(metric, n, FEW, "most of a distance is then chance", there)
         self.n = n = min(n, there)
-        references = held_out[: there // n * n]
-        self._references = references.split(n)  # the first is the one of runs that have no repeats
+        references = Chosen(held_out, torch.arange(there // n * n))
+        self._references = [Chosen(held_out, rows) for rows in torch.arange(there // n * n).split(n)]
+        # the first is the one of runs that have no repeats
         self._train = data.train[field] if isinstance(data, TensorData) else None
         trained = 0 if self._train is None else len(self._train)
         self._trained = disjoint(trained, n)
@@ -199,7 +207,7 @@ class RealSamples:
         pairs = f"{self.pairs} disjoint pairs" if self.pairs > 1 else "a pair"
         self.protocol = {
             "reference": f"{len(self._references)} × {n} held-out examples",
-            "reference_digest": digest_of_state({"held_out": references}),
+            "reference_digest": digest_of_examples({"held_out": references}),
             "floor": f"{pairs} of {n} {whose}" if self.pairs else "none",
         }
 
@@ -221,7 +229,7 @@ class RealSamples:
         """The i-th of the samples, (n, d), the held-out ones first."""
         held_out = len(self._references)
         if i < held_out:
-            return points(self._references[i])
+            return points(self._references[i][:])
         assert self._train is not None
         return points(self._train[self._trained[i - held_out]])
 

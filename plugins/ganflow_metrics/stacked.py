@@ -16,6 +16,7 @@ from ganflow_metrics.classifier import SIDE, digits_classifier
 from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
+from ganflow_metrics.pieces import Chosen, digest_of_examples, in_pieces
 from ganflow_metrics.repeats import Repeated, chosen_of, say_few, turn_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class StackedModesMetric(Repeated):
             data, samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
             features=f"digits {digest_of_state(self._classifier.state_dict())}",
             floor=f"{count} × {samples} held-out pictures" if count else "none",
-            reference_digest=digest_of_state({"real": held_out}),
+            reference_digest=digest_of_examples({"real": held_out}),
         )  # fmt: skip
 
     def draw(self, game: Game, seed: int) -> Tensor:
@@ -80,7 +81,7 @@ class StackedModesMetric(Repeated):
     def _real_pictures(self, part: int) -> Iterator[Tensor]:
         """As many held-out pictures as samples, in pieces; other ones for another part."""
         if self._further is None:
-            yield from self._held_out[part * self._samples : (part + 1) * self._samples].split(PIECE)
+            yield from in_pieces(Chosen(self._held_out, torch.arange(part * self._samples, (part + 1) * self._samples)))
         else:
             pieces = torch.arange(self._samples).split(PIECE)
             for i, piece in enumerate(pieces):
