@@ -204,7 +204,7 @@ class _Fit:
             inspect.signature(network.forward).bind("", **besides)
         except TypeError:
             made, inputs = _listed(self.game.domains), _listed(("x", *besides))
-            advice = "a critic of several fields (patch, multiscale)" if domains else "one that takes no more (dcgan, resnet, mlp)"
+            advice = "one of several fields (patch, multiscale)" if domains else "one that takes no more (dcgan, resnet, mlp)"
             return f"it is called with {inputs}, for the recipe generates {made}, and takes other arguments: use {advice}"
         return None
 

@@ -304,7 +304,7 @@ def test_seeds_have_other_training_examples_for_the_floor_and_other_held_out_one
     first, second, third = (ganflow_metrics.PrecisionRecall(samples=100, seed=seed).metric(data) for seed in (0, 3, 6))
     assert len(torch.cat([first.real, second.real]).unique(dim=0)) == 200
     assert torch.equal(first.real, third.real)  # of 250 there are two samples
-    others = torch.cat([metric._others[i] for metric in (first, second, third) for i in range(16)])
+    others = torch.cat([metric._others[i][:] for metric in (first, second, third) for i in range(16)])
     assert len(others.unique(dim=0)) == 4800
 
 
@@ -350,7 +350,7 @@ def test_examples_of_folders_are_loaded_and_none_of_iterables():
     assert torch.equal(found, training_examples(Stream(), 100))
     assert len(training_examples(Stream(), 20)) in (19, 20)
     parts = RealParts(Stream(), "frechet", 9, 0, 3)  # read from files: as many as draws, of what can be read
-    indices = torch.cat([parts[i][:, 0] for i in range(len(parts))]).tolist()
+    indices = torch.cat([parts[i][:][:, 0] for i in range(len(parts))]).tolist()
     assert len(parts) in (2, 3)
     assert len(set(indices)) == 9 * len(parts)
     assert 7 not in indices
