@@ -140,7 +140,7 @@ def _resized(image: Image.Image, size: tuple[int, int], resampling: Image.Resamp
     By torch, which takes a third of Pillow's time and, unlike it, lets other threads go on; numbers differ by a level or
     two of 256. What shrinks more than twice REDUCED times is first averaged over squares of pixels, which Pillow is quick at.
     """
-    if resampling != Image.Resampling.BICUBIC or image.mode == "LA":  # no torch for two channels
+    if resampling != Image.Resampling.BICUBIC or image.mode not in ("L", "RGB"):  # Pillow weighs colours by their opacity
         return image.resize(size, resampling)
     if min(image.width // size[0], image.height // size[1]) >= 2 * REDUCED:
         return image.resize(size, resampling, reducing_gap=REDUCED)
@@ -234,7 +234,9 @@ class Transform(Framing):
         with open_image(file) as opened:
             if frame:
                 opened.seek(frame)
-            cut = self.cut(*upright_size(opened), rng)
-            opened.draft(None, (REDUCED * max(cut.scaled),) * 2)  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
+            size = upright_size(opened)
+            cut = self.cut(*size, rng)
+            width, height = cut.scaled if size == opened.size else cut.scaled[::-1]
+            opened.draft(None, (REDUCED * width, REDUCED * height))  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
             image = ImageOps.exif_transpose(opened)
         return image_tensor(cut.of(self.pixels.eight_bits(image, self.channels, where)))
