@@ -45,7 +45,7 @@ def test_it_does_all_three(ci):
     returned, said = ci(README.format(then=FAKE_VENV.format(code=0)))
     assert returned == 0
     *_, tested, _, slow, _, docs = said.splitlines()
-    assert (tested, slow) == ("tested", "-m pytest -q -m slow")
+    assert (tested, slow) == ("tested", "-m pytest -q -m slow and not rare")
     assert docs.startswith("-m properdocs build -f mkdocs.yml --strict --site-dir ")
 
 
@@ -54,7 +54,7 @@ def test_it_ends_as_the_slow_tests_do(ci, code):
     """They are run once: a test that passes only sometimes fails."""
     returned, said = ci(README.format(then=FAKE_VENV.format(code=code)))
     assert returned == code
-    assert said.splitlines()[-3:] == ["tested", "+ .venv/bin/python -m pytest -q -m slow", "-m pytest -q -m slow"]
+    assert said.splitlines()[-3:] == ["tested", "+ .venv/bin/python -m pytest -q -m slow and not rare", "-m pytest -q -m slow and not rare"]
 
 
 def test_it_fails_when_the_readmes_command_fails(ci):
