@@ -44,7 +44,6 @@ track: {mlflow: false}
 """
 WAYS = {
     "plain": [],
-    "one pass, one batch": ["train.one_pass=true", "train.one_batch=true"],
     "micro-batches, clipped": ["train.accumulate=2", "train.clip_grad=0.5"],
     "one pass, micro-batches, one critic step": ["train.one_pass=true", "train.accumulate=2", "train.n_critic=1"],
 }
