@@ -2,9 +2,9 @@
 
     python tests/benchmarks/image_reading.py [--images 1200] [--side 256] [--size 128] [--rounds 7]
 
-Both decode, crop and mirror by the same function, and end in batches of 64 on the CPU. The start is left out, a DataLoader's processes
-take seconds to begin, and so are each turn's first batches, which were made during the other's turn. Prints the median of each, and
-their ratio.
+Both decode, crop and mirror by the same function, and end in batches of 64 on the CPU. The start is left out, a DataLoader's
+processes take seconds to begin, and so are each turn's first batches, which were made during the other's turn. Prints the median
+of each, and their ratio.
 """
 
 from __future__ import annotations
