@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ganflow.printing import escaped, say, say_json, say_text
 
 if TYPE_CHECKING:
+    from ganflow.engine.game import Game
     from ganflow.recipe import Recipe
 
 UNBUILT = "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples"
@@ -96,7 +98,7 @@ def check_command(args: argparse.Namespace) -> int:
 
                 read_space(read, recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
-            built = [_built(each) for each in recipes_of] if args.build else []
+            built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             say_text(f"{error}\n", err=True)
             code = error.exit_code
@@ -109,33 +111,54 @@ def check_command(args: argparse.Namespace) -> int:
     return code
 
 
-def _built(recipe: Recipe) -> str:
-    """The sizes of a recipe's networks, built for its data as a run would build them, on the CPU, with its metrics. Nothing is
-    trained.
+def _built(recipes: Sequence[Recipe]) -> list[str]:
+    """The sizes of recipes' networks, built for their data as runs would build them, on the CPU, with their metrics and what they
+    start from. Nothing is trained.
+
+    Args:
+        recipes: stages, each of which starts from the one before it.
 
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
-    from ganflow.engine.build import build_game, build_metrics
     from ganflow.plugins.loading import plugins_fault
+    from ganflow.runs.folders import DEFAULT_ROOT
+    from ganflow.runs.loading import matched
+    from ganflow.runs.start import inherited
+
+    found: list[str] = []
+    before: Game | None = None
+    for number, recipe in enumerate(recipes):
+        try:
+            game = _game_of(recipe)
+            if before is None:
+                inherited(recipe, game, DEFAULT_ROOT)
+            else:
+                matched(game, {f"game.{name}": t for name, t in before.state_dict().items()}, recipes[number - 1].name)
+        except (Exception, SystemExit) as error:
+            raise plugins_fault(error, "when the recipe was built", "--debug shows the traceback") or error from error
+        networks = {"generator": game.generator, "critic": game.critic}
+        counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
+        sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]
+        examples = f"{game.data.size} examples" if game.data.size is not None else "examples"
+        found.append(f"{examples} of shape {'×'.join(map(str, game.data.shape))}, {', '.join(sizes)}")
+        before = game
+    return found
+
+
+def _game_of(recipe: Recipe) -> Game:
+    """A recipe's game on the CPU; its metrics and trackers are built, too."""
+    from ganflow.engine.build import build_game, build_metrics
     from ganflow.runs.run import check_best, check_shares
 
     recipe = recipe.copied()
     recipe.train.device = "cpu"
     check_shares(recipe, 1)
     composition = recipe.composition()
-    try:
-        data = composition.build("data")
-        game = build_game(recipe, composition, data)
-        check_best(recipe, build_metrics(composition, game))
-        composition.build_trackers()
-    except (Exception, SystemExit) as error:
-        raise plugins_fault(error, "when the recipe was built", "--debug shows the traceback") or error from error
-    networks = {"generator": game.generator, "critic": game.critic}
-    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
-    sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]
-    examples = f"{data.size} examples" if data.size is not None else "examples"
-    return f"{examples} of shape {'×'.join(map(str, data.shape))}, {', '.join(sizes)}"
+    game = build_game(recipe, composition, composition.build("data"))
+    check_best(recipe, build_metrics(composition, game))
+    composition.build_trackers()
+    return game
 
 
 def show_arguments(parser: argparse.ArgumentParser) -> None:

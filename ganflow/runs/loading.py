@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ganflow.contract.data import Data, Field
 from ganflow.contract.roles import TextEncoder
@@ -237,15 +237,30 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
         GanflowError: the networks differ.
     """
     check_encoder(game.data, source, name)
+    for network, theirs in matched(game, source.tensors, name):
+        network.load_state_dict(theirs)
+    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
+
+
+def matched(game: Game, tensors: Mapping[str, Tensor], name: str) -> list[tuple[nn.Module, dict[str, Tensor]]]:
+    """The networks that go on from an earlier run's, each with the earlier one's state; see `load_weights`.
+
+    Args:
+        tensors: of the earlier run, as its checkpoints have them.
+
+    Raises:
+        GanflowError: the networks differ.
+    """
+    found: list[tuple[nn.Module, dict[str, Tensor]]] = []
     networks: dict[str, nn.Module | None] = {"generator": game.generator, "critic": game.critic}
     earlier: Any = getattr(game.generator, "earlier", None)
-    if earlier is not None and not any(key.startswith("game.generator.earlier.") for key in source.tensors):
+    if earlier is not None and not any(key.startswith("game.generator.earlier.") for key in tensors):
         networks = {"generator": earlier}  # the critic of an earlier stage judged other pictures
     for player, network in networks.items():
         averaged = "game.extras.average."
-        within = network is not getattr(game, player) and any(key.startswith(averaged) for key in source.tensors)
+        within = network is not getattr(game, player) and any(key.startswith(averaged) for key in tensors)
         prefix = averaged if within else f"game.{player}."
-        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        theirs = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
         if network is None or not theirs:
             continue
         mine = network.state_dict()
@@ -253,6 +268,7 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
         wrong = [key for key in {**mine, **theirs} if shapes[0].get(key) != shapes[1].get(key)]
         if wrong:
             some = ", ".join(wrong[:4]) + (", …" if len(wrong) > 4 else "")
-            raise GanflowError(f"train.start_from: the {player} of run '{name}' is not this recipe's network: {some} differ")
-        network.load_state_dict(theirs)
-    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
+            raise GanflowError(f"train.start_from: the {player} of run '{name}' is not this recipe's network: {some} differ; "
+                               "give both the same keys")  # fmt: skip
+        found.append((network, theirs))
+    return found

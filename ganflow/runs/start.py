@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.engine.distributed import Group
+from ganflow.engine.game import Game
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.survey import examined
 from ganflow.files import user_path
@@ -93,7 +94,7 @@ def start(
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         check_data(run)
-        start_from = inherited(run, root)
+        start_from = inherited(run.recipe, run.game, root)
         folder = folders.create(root, recipe.name)
         fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
         if after:
@@ -107,17 +108,17 @@ def check_data(run: Run) -> None:
         print_lines(f"ganflow: {text}", err=True)
 
 
-def inherited(run: Run, root: Path) -> dict[str, Any] | None:
-    """Load the weights of the run that `train.start_from` names into a run that begins; returns where they came from.
+def inherited(recipe: Recipe, game: Game, root: Path) -> dict[str, Any] | None:
+    """Load the weights of the run that `train.start_from` names into the game of one that begins; returns where they came from.
 
     Raises:
         GanflowError: it names none, and the generator needs one; or the networks differ.
     """
-    source = run.recipe.train.start_from
+    source = recipe.train.start_from
     if source:
-        return load_weights(run.game, _source(source, root), source)
-    if hasattr(run.game.generator, "earlier"):
-        name = run.recipe.generator.component.name
+        return load_weights(game, _source(source, root), source)
+    if hasattr(game.generator, "earlier"):
+        name = recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
                            "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip
     return None
@@ -188,7 +189,7 @@ def prepare_trial(
     as_trial = RunOptions(quiet=True, trial=True, packed=packed, copy=copy, tracking=about.get("tracking", {}))
     run = built(recipe, options or as_trial, before, group)
     if not position.checkpoint:
-        inherited(run, folder.path.parent.parent)
+        inherited(run.recipe, run.game, folder.path.parent.parent)
     if not begun:
         clear_unfinished(folder)
         folders.make(folder)

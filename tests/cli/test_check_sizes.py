@@ -238,4 +238,24 @@ def test_sizes_that_differ_are_one_sentence_that_helps(recipe, command, tmp_path
         assert text in refused[2]
     assert command.refused("run", recipe, *changes) == f"ganflow: {refused[2].strip()}"
     assert not (tmp_path / "runs").exists()
-    assert command("check", "--build", recipe, *changes, mended)[::2] == (0, "")
+    code, _, err = command("check", "--build", recipe, *changes, mended)
+    assert (code, err) == (0, "") or "stands on an earlier run's generator, and the recipe names no such run" in err
+
+
+def test_stages_that_do_not_follow_each_other(recipe, command, tmp_path):
+    """The first would be trained for nothing."""
+    first = RECIPE.replace("name: small", "name: first").replace("\n", "\n    ").rstrip()
+    alike = first.replace("name: first", "name: second")
+    other = alike.replace("generator: {use: mlp, width: 8", "generator: {use: mlp, width: 9")
+    stages = "name: both\nstages:\n  - {}\n  - {}\n"
+    for name, last, wanted in (("alike", alike, 0), ("other", other, 2)):
+        (tmp_path / f"{name}.yaml").write_text(stages.format(first.strip(), last.strip()))
+        assert command("check", f"{name}.yaml")[0] == 0
+        code, _, err = command("check", "--build", f"{name}.yaml")
+        assert code == wanted
+    assert err == ("train.start_from: the generator of run 'first' is not this recipe's network: 1.weight, 1.bias, 3.weight "
+                   "differ; give both the same keys\n")  # fmt: skip
+
+
+def test_what_it_starts_from_is_looked_at(recipe, command):
+    assert "no runs in" in command("check", "--build", recipe, "train.start_from=latest")[2]
