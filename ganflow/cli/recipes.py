@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ganflow.printing import escaped, say, say_json, say_text
 
 if TYPE_CHECKING:
-    from ganflow.engine.game import Game
     from ganflow.recipe import Recipe
 
 UNBUILT = "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples"
@@ -112,8 +111,7 @@ def check_command(args: argparse.Namespace) -> int:
 
 
 def _built(recipes: Sequence[Recipe]) -> list[str]:
-    """The sizes of recipes' networks, built for their data as runs would build them, on the CPU, with their metrics and what they
-    start from. Nothing is trained.
+    """The sizes of recipes' networks, built for their data as runs would build them.
 
     Args:
         recipes: stages, each of which starts from the one before it.
@@ -121,44 +119,17 @@ def _built(recipes: Sequence[Recipe]) -> list[str]:
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
-    from ganflow.plugins.loading import plugins_fault
     from ganflow.runs.folders import DEFAULT_ROOT
-    from ganflow.runs.loading import matched
-    from ganflow.runs.start import inherited
+    from ganflow.runs.trying import tried
 
     found: list[str] = []
-    before: Game | None = None
-    for number, recipe in enumerate(recipes):
-        try:
-            game = _game_of(recipe)
-            if before is None:
-                inherited(recipe, game, DEFAULT_ROOT)
-            else:
-                matched(game, {f"game.{name}": t for name, t in before.state_dict().items()}, recipes[number - 1].name)
-        except (Exception, SystemExit) as error:
-            raise plugins_fault(error, "when the recipe was built", "--debug shows the traceback") or error from error
+    for game in tried(recipes, DEFAULT_ROOT):
         networks = {"generator": game.generator, "critic": game.critic}
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
         sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]
         examples = f"{game.data.size} examples" if game.data.size is not None else "examples"
         found.append(f"{examples} of shape {'×'.join(map(str, game.data.shape))}, {', '.join(sizes)}")
-        before = game
     return found
-
-
-def _game_of(recipe: Recipe) -> Game:
-    """A recipe's game on the CPU; its metrics and trackers are built, too."""
-    from ganflow.engine.build import build_game, build_metrics
-    from ganflow.runs.run import check_best, check_shares
-
-    recipe = recipe.copied()
-    recipe.train.device = "cpu"
-    check_shares(recipe, 1)
-    composition = recipe.composition()
-    game = build_game(recipe, composition, composition.build("data"))
-    check_best(recipe, build_metrics(composition, game))
-    composition.build_trackers()
-    return game
 
 
 def show_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.engine.distributed import Group
-from ganflow.engine.game import Game
-from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
-from ganflow.files import user_path
 from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders
-from ganflow.runs.checkpoints import Checkpoint, newest
+from ganflow.runs.checkpoints import newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import find_checkpoint, load_weights
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
+from ganflow.runs.trying import inherited, tried
 from ganflow.runs.workers import started_workers
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
@@ -106,38 +105,6 @@ def check_data(run: Run) -> None:
     """Examine some of the data before a run begins, and print what is doubtful; raises as `examined`."""
     for text in examined(run.data, vars(run.recipe.data.settings).keys()):
         print_lines(f"ganflow: {text}", err=True)
-
-
-def inherited(recipe: Recipe, game: Game, root: Path) -> dict[str, Any] | None:
-    """Load the weights of the run that `train.start_from` names into the game of one that begins; returns where they came from.
-
-    Raises:
-        GanflowError: it names none, and the generator needs one; or the networks differ.
-    """
-    source = recipe.train.start_from
-    if source:
-        return load_weights(game, _source(source, root), source)
-    if hasattr(game.generator, "earlier"):
-        name = recipe.generator.component.name
-        raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "
-                           "give train.start_from=RUN, or run a recipe with both stages")  # fmt: skip
-    return None
-
-
-def _source(source: str, root: Path) -> Checkpoint:
-    """The checkpoint that `train.start_from` means: a run's last, or a file.
-
-    Raises:
-        GanflowError: there is none, or it is damaged.
-    """
-    file = user_path("train.start_from", source)
-    if file.suffix == ".safetensors" and file.is_file():
-        return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
-    try:
-        return find_checkpoint(folders.find_run(str(file) if source.startswith("~") else source, root))
-    except NewestDamaged as error:
-        this = shlex.quote(f"train.start_from={folders.here(error.instead)}")
-        raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None
 
 
 def open_trial(
@@ -257,6 +224,8 @@ def start_stages(
         GanflowError: as `start`.
     """
     first, *rest = stages.recipes
+    for _ in tried(stages.recipes if rest else (), root):  # nothing is trained for a stage that cannot follow
+        pass
     outcome = start(first, root, quiet=quiet, workers=workers, send=send, then=[recipe.resolved() for recipe in rest])
     yield outcome
     yield from _follow(outcome, root, quiet, workers, send)

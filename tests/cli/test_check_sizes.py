@@ -255,6 +255,8 @@ def test_stages_that_do_not_follow_each_other(recipe, command, tmp_path):
         assert code == wanted
     assert err == ("train.start_from: the generator of run 'first' is not this recipe's network: 1.weight, 1.bias, 3.weight "
                    "differ; give both the same keys\n")  # fmt: skip
+    assert command.refused("run", "other.yaml") == f"ganflow: {err.strip()}"
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_it_starts_from_is_looked_at(recipe, command):
