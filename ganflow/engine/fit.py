@@ -76,7 +76,7 @@ class _Fit:
         """
         game, batch = self.game, self.game.blank(2)
         step, there, makers = game.step("generator", batch), dict(batch), dict.fromkeys(batch, "")
-        taken = {source for signature in game.signatures.values() for source in signature.inputs.values()}
+        wanted = {source for signature in game.signatures.values() for source in signature.inputs.values()}
         waiting, fakes = dict(game.signatures), dict[str, Tensor]()
         while name := next((n for n, s in waiting.items() if set(s.inputs.values()) <= there.keys()), None):
             signature = waiting.pop(name)
@@ -91,7 +91,7 @@ class _Fit:
             kept = signature.output
             if kept not in there:
                 there[kept], makers[kept] = made, name
-            elif kept in taken | {Z} and kept not in game.data.fields and made.shape != there[kept].shape:
+            elif kept in wanted | {Z} and kept not in game.data.fields and made.shape != there[kept].shape:
                 raise GanflowError(self._unequal(name, kept, tuple(made.shape[1:]), tuple(there[kept].shape[1:]), makers[kept]))
             if game.makers.get(kept) == name and type(game.loss).generate is Loss.generate:
                 fakes[kept] = made
@@ -152,13 +152,13 @@ class _Fit:
             raise GanflowError(f"{refusal}: {first_line(error)}{_layer(error, network)}; {advice()}") from error
 
     def _keys(self, *roles: str) -> str:
-        """What helps where two components differ in a size."""
+        """Advice for components that differ in a size."""
         chosen = {role: getattr(self.recipe, role) for role in roles}
         names = [f"{role}/{part.component.name}" for role, part in chosen.items() if part is not None]
         return f"make their sizes equal, by keys of either (ganflow plugins show {' '.join(names)}), or use another"
 
     def _refusal(self, name: str, of: Mapping[str, tuple[tuple[int, ...], str]]) -> str:
-        """The beginning of a sentence on a signature that does not take its inputs, whose shapes and makers these are."""
+        """The beginning of a sentence on a signature that refuses its inputs, whose shapes and makers these are."""
         if set(of) == {Z} and not of[Z][1]:
             what = f"latents of shape {of[Z][0]} from {self.prior}"
         else:
@@ -180,7 +180,7 @@ class _Fit:
         return self.recipe.prior is not None and hasattr(self.recipe.prior.settings, "dim")
 
     def _advice(self, signature: Signature, inputs: Mapping[str, Tensor]) -> str:
-        """What helps where another size of z does: the size that the first layer wants, which is tried."""
+        """Advice for a signature: the size of z with which it can be called, of those that layers want; each is tried."""
         z = next((t for argument, t in inputs.items() if signature.inputs[argument] == Z), None)
         sizes = [getattr(m, "in_features", getattr(m, "in_channels", 0)) for m in self.game.generator.modules()]
         for wanted in dict.fromkeys(sizes):
@@ -195,7 +195,7 @@ class _Fit:
         return self._keys("generator", "prior" if set(signature.inputs.values()) == {Z} else "data")
 
     def _called(self, network: nn.Module) -> str | None:
-        """A sentence's end on a critic that takes other arguments than it is called with; None where it takes them."""
+        """The end of a sentence on a critic that wants other arguments than it is called with; None for any other."""
         if network is not self.game.critic:
             return None
         domains = {"domain": ""} if len(self.game.domains) > 1 else {}
@@ -210,13 +210,13 @@ class _Fit:
 
 
 def _suits(signature: Signature, inputs: Iterable[Tensor]) -> bool:
-    """True where images have a size that a signature takes as it is; others are padded when it is called outside of training."""
+    """True where a signature needs no padding of the images among its inputs, which only calls outside of training have."""
     sides = [side for t in inputs if t.dim() == 4 for side in t.shape[2:]]
     return all(side >= signature.smallest and side % signature.multiple == 0 for side in sides)
 
 
 def _layer(error: BaseException, network: nn.Module) -> str:
-    """Which layer of a network an error was raised in, and what it got, for a sentence; nothing where that is not known."""
+    """The layer of a network in which an error was raised, with its input, for a sentence; nothing where that is not known."""
     names, found = {module: name for name, module in network.named_modules() if name}, ""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         arguments = frame.f_code.co_varnames[: frame.f_code.co_argcount]
