@@ -149,13 +149,14 @@ class _Fit:
         except errors as error:
             if isinstance(error, TypeError) and (calls := self._called(network)):
                 raise GanflowError(f"{refusal}: {calls}") from error
-            raise GanflowError(f"{refusal}: {first_line(error)}{_layer(error, network)}; {advice()}") from error
+            raise GanflowError(f"{refusal}: {first_line(error).rstrip('.')}{_layer(error, network)}; {advice()}") from error
 
     def _keys(self, *roles: str) -> str:
         """Advice for components that differ in a size."""
         chosen = {role: getattr(self.recipe, role) for role in roles}
         names = [f"{role}/{part.component.name}" for role, part in chosen.items() if part is not None]
-        return f"make their sizes equal, by keys of either (ganflow plugins show {' '.join(names)}), or use another"
+        where = "keys of either" if len(names) > 1 else "its keys"
+        return f"make the sizes equal, by {where} (ganflow plugins show {' '.join(names)}), or use another"
 
     def _refusal(self, name: str, of: Mapping[str, tuple[tuple[int, ...], str]]) -> str:
         """The beginning of a sentence on a signature that refuses its inputs, whose shapes and makers these are."""
@@ -192,7 +193,9 @@ class _Fit:
             except BOTH:
                 continue
             return f"set prior.dim={wanted}, or use another generator"
-        return self._keys("generator", "prior" if set(signature.inputs.values()) == {Z} else "data")
+        sources = set(signature.inputs.values())
+        others = ["prior"] if sources == {Z} else ["data"] if sources & self.game.data.fields.keys() else []
+        return self._keys("generator", *others)
 
     def _called(self, network: nn.Module) -> str | None:
         """The end of a sentence on a critic that wants other arguments than it is called with; None for any other."""
@@ -225,7 +228,7 @@ def _layer(error: BaseException, network: nn.Module) -> str:
         module, got = (frame.f_locals.get(argument) for argument in arguments[:2])
         if isinstance(module, nn.Module) and module in names and isinstance(got, Tensor):
             about = str(module) if "\n" not in str(module) else type(module).__name__
-            found = f" (in its layer {names[module]}, {about}, which gets {tuple(got.shape[1:])})"
+            found = f", in its layer {names[module]}, {about}, which gets {tuple(got.shape[1:])}"
     return found
 
 

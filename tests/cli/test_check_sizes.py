@@ -208,7 +208,8 @@ CASES = {
     ),
     "decoders": (
         [*TWO, "generator={use: shared, decoded: 5}"],
-        ["signature 'decode_a' does not take 'code' of shape (8,), as its signature 'encode_a' makes it", "layer decoders.a.0"],
+        ["signature 'decode_a' does not take 'code' of shape (8,), as its signature 'encode_a' makes it", "layer decoders.a.0",
+         "by its keys (ganflow plugins show generator/shared)"],
         "generator.decoded=8",
     ),
     "a critic's code": (
