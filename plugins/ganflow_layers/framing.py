@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
@@ -170,10 +171,16 @@ def upright(file: Path | bytes, frame: int = 0) -> Image.Image:
     Raises:
         one of IMAGE_ERRORS: it is no image, or a damaged one.
     """
+    with _opened(file, frame) as opened:
+        return ImageOps.exif_transpose(opened)
+
+
+@contextmanager
+def _opened(file: Path | bytes, frame: int) -> Iterator[Image.Image]:
     with open_image(file) as opened:
         if frame:
             opened.seek(frame)
-        return ImageOps.exif_transpose(opened)
+        yield opened
 
 
 def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
@@ -236,9 +243,7 @@ class Transform(Framing):
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
         where = file if isinstance(file, Path) else Path("an image")
-        with open_image(file) as opened:
-            if frame:
-                opened.seek(frame)
+        with _opened(file, frame) as opened:
             size = upright_size(opened)
             cut = self.cut(*size, rng)
             width, height = cut.scaled if size == opened.size else cut.scaled[::-1]
