@@ -39,8 +39,10 @@ class Birds:
 @settings
 class CaptionedFolder(ImageFiles):
     """Pictures with captions from a folder: a .txt file of the same name beside every picture, a caption in each line; or CUB's
-    images/CLASS/x.jpg and text/CLASS/x.txt; or one table: .csv (a caption with a comma in quotes) or .jsonl, with the columns
-    image and caption, Flickr8k's captions.txt, old or new, or COCO's captions_*.json. A line break in a caption is white space.
+    images/CLASS/x.jpg and text/CLASS/x.txt; or one table: .csv (a caption with a comma in quotes), .tsv (tabs for commas) or
+    .jsonl, with the columns image and caption, Flickr8k's captions.txt, old or new, Flickr30k's results.csv or .token, COCO's
+    captions_*.json, or dataset_coco.json of Karpathy's splits, whose val and test are held out and never trained on. A line break
+    in a caption is white space.
 
     A picture may have several captions, and one of them is drawn each time. Held-out pictures are resized so that the shorter
     side is `size`, cropped at the centre and never mirrored. The defaults are StackGAN's jitter: `size` out of 76/64 of it,
@@ -56,7 +58,9 @@ class CaptionedFolder(ImageFiles):
         "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
     )
     flip: bool = key(True, "mirror left and right at random, for training")
-    held_out: float = key(0.1, "pictures kept from training: below 1 a share, from 1 on a number", ge=0)
+    held_out: float = key(
+        0.1, "pictures kept from training: below 1 a share, or all that a table's split keeps; from 1 on a number", ge=0
+    )
     budget: int = key(256, BUDGET, ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
 from ganflow_text.captioned import CaptionedData
-from ganflow_text.folder.layout import captioned
+from ganflow_text.folder.layout import Captioned, captioned
 
 
 class Folder(CaptionedData):
@@ -24,7 +24,8 @@ class Folder(CaptionedData):
     Args:
         path, captions, extensions: see ganflow_text.folder.layout.captioned.
         transform: of a picture to train on.
-        held_out: below 1 a share of the pictures, from 1 on a number.
+        held_out: below 1 a share of the pictures, from 1 on a number; of a table with a split, below 1 all that it keeps from
+            training.
         every_frame: a file's captions are of each of its pages or frames, not of the first alone.
         budget: bytes that decoded pictures may take.
 
@@ -44,12 +45,12 @@ class Folder(CaptionedData):
         budget: int = RESIDENT_BYTES,
     ) -> None:
         self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
-        found = captioned(self._root, captions, extensions)
-        files = list(found)
-        train, kept = split(len(files), held_out, str(self._root))
-        pages = further_frames(self._root, files, every_frame)
+        laid_out = captioned(self._root, captions, extensions)
+        found = laid_out.captions
+        parts = parted(laid_out, held_out, str(self._root))
+        pages = further_frames(self._root, list(found), every_frame)
         self._pictures, self._kept_pictures = (
-            [(files[i], frame) for i in rows.tolist() for frame in range(1 + pages.get(files[i], 0))] for rows in (train, kept)
+            [(file, frame) for file in part for frame in range(1 + pages.get(file, 0))] for part in parts
         )
         self._still = transform.still()
         few = len(self._pictures) * 12 * size**2 <= budget
@@ -91,3 +92,21 @@ class Folder(CaptionedData):
         except IMAGE_ERRORS as error:
             raise GanflowError(f"data.path: cannot read the image {self._root / file}: {image_error_text(error)}; mend it, or "
                                "remove it and its captions") from error  # fmt: skip
+
+
+def parted(laid_out: Captioned, held_out: float, where: str) -> tuple[list[str], list[str]]:
+    """The pictures to train on, and those that are held out: by the table's split where it has one, of which `held_out` says how
+    many are held out (none, all below 1, or a number), else by chance.
+
+    Raises:
+        GanflowError: nothing is left to train on.
+    """
+    files = list(laid_out.captions)
+    if not laid_out.split:
+        train, kept = split(len(files), held_out, where)
+        return [files[i] for i in train.tolist()], [files[i] for i in kept.tolist()]
+    chosen, others = ([file for file in files if laid_out.split[file] is training] for training in (True, False))
+    if not chosen:
+        raise GanflowError(f"data.captions: the table's split leaves none of the {len(files)} pictures in {where} for training "
+                           "(train, restval); give them captions in another layout")  # fmt: skip
+    return chosen, others[: 0 if held_out == 0 else len(others) if held_out < 1 else round(held_out)]
