@@ -77,6 +77,8 @@ SECOND: dict[str, typing.Any] = {
     "data shards.classes": [["no", "yes"]],
     "data shards.resize": 24,
     "data shards.shuffle": 0,
+    "data shards.range": [[0.0, 100.0]],
+    "data shards.background": At("black", {"path": "clear shards"}),
     "data shards.on_error": At("refuse", {"path": "broken shards"}),
     "data tensor_file.budget": 0,
     "data captioned_folder.budget": At(0, {"crop": "centre", "flip": False}),
