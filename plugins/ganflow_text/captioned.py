@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from ganflow_layers.cache import cache_key, cached
+from ganflow_layers.framing import Transform
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,8 +21,8 @@ VERSION = "1"
 
 
 class CaptionedData(StreamData):
-    """Fields "real", (channels, size, size) in [-1, 1], and "text", the vector of one of the picture's sentences, drawn anew each
-    time. A held-out picture has its first sentence.
+    """Fields "real", (channels, height, width) in [-1, 1], and "text", the vector of one of the picture's sentences, drawn anew
+    each time. A held-out picture has its first sentence.
 
     Attributes:
         encoder: it has learnt from the training part.
@@ -29,7 +31,7 @@ class CaptionedData(StreamData):
 
     Args:
         name, source: see ganflow.Data.
-        shape: (channels, size, size).
+        shape: (channels, height, width).
         sentences, held_out_sentences: of every picture.
         encoder: learns here, unless that was done before with the same examples.
         digest: of the examples; the key under which what is learnt of them is kept.
@@ -76,11 +78,11 @@ class CaptionedData(StreamData):
 
     @abstractmethod
     def reduced(self, side: int) -> Tensor:
-        """All training pictures, not augmented, (n, channels, side, side)."""
+        """All training pictures, not augmented, (n, channels, side, side); rectangles are squeezed."""
 
     @abstractmethod
     def held_out_pictures(self) -> Examples:
-        """(n, channels, size, size), decoded when they are asked for."""
+        """(n, channels, height, width), decoded when they are asked for."""
 
     @property
     def resident_bytes(self) -> int:
@@ -97,3 +99,10 @@ class CaptionedData(StreamData):
 
     def keep(self, folder: Path) -> None:
         save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER_FILE)
+
+
+def smaller(still: Transform, side: int) -> Transform:
+    """A transform of the same pieces, whose shorter side has so many pixels."""
+    least = min(still.sides)
+    size = tuple(round(pixels * side / least) for pixels in still.sides)
+    return replace(still, size=size, resize=size)

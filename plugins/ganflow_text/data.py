@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow_layers.files import BUDGET
 from ganflow_layers.keys import ImageFiles
+from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, part, settings
 
@@ -50,12 +51,12 @@ class CaptionedFolder(ImageFiles):
     """
 
     captions: str | None = key(None, "the table, or the folder of .txt files, seen from path; default: looked for there")
-    size: int = key(64, "height and width in pixels", ge=16)
+    size: int | list[int] = key(64, SIZE, ge=16)
     resize: int | None = key(
         None, "length of the shorter side before a random crop; default: size × 76 / 64. Otherwise: size", ge=16
     )
     crop: Literal["random", "centre", "none"] = key(
-        "random", "which square is cut out, for training; none: both sides are squeezed to `size`"
+        "random", "which piece is cut out, for training; none: both sides are squeezed to `size`"
     )
     flip: bool = key(True, "mirror left and right at random, for training")
     held_out: float = key(
@@ -65,7 +66,8 @@ class CaptionedFolder(ImageFiles):
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")
 
     def __post_init__(self) -> None:
-        if self.resize is not None and (self.crop == "none" or self.resize < self.size):
+        sides(self.size)
+        if self.resize is not None and (self.crop == "none" or self.resize < shorter(self.size)):
             raise ValueError("resize: needs a crop, and at least the size that is cropped")
 
     @hookimpl
@@ -74,7 +76,7 @@ class CaptionedFolder(ImageFiles):
 
         from ganflow_text.folder.data import Folder
 
-        resize = self.resize or (round(self.size * 76 / 64) if self.crop == "random" else self.size)
+        resize = self.resize or (round(shorter(self.size) * 76 / 64) if self.crop == "random" else self.size)
         transform = Transform(self.size, resize, self.crop, self.flip, 3, self.pixels.limits, self.pixels.background)
         encoder, every, budget = self.encoder.encoder(), self.frames == "all", self.budget * 2**20
         return Folder(self.path, self.captions, self.extensions, transform, self.held_out, encoder, every, budget)

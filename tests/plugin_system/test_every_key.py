@@ -127,6 +127,7 @@ SECOND: dict[str, typing.Any] = {
     "data paired_folder.size": [24, At([16, 24])],
     "data unpaired_folder.size": [24, At([16, 24])],
     "data shards.size": [24, At([16, 24])],
+    "data captioned_folder.size": [24, At([16, 24])],
     "generator resnet.embedding": At(17, CONCAT),
     "critic mlp.embedding": At(17, CONCAT),
     "critic dcgan.embedding": At(17, CONCAT),

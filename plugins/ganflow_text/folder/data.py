@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from ganflow_layers.cache import cache_key
@@ -14,7 +13,8 @@ from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
-from ganflow_text.captioned import CaptionedData
+from ganflow_text.captioned import CaptionedData, smaller
+from ganflow_text.encoding.matching import squeezed
 from ganflow_text.folder.layout import Captioned, captioned
 
 
@@ -44,7 +44,8 @@ class Folder(CaptionedData):
         every_frame: bool = False,
         budget: int = RESIDENT_BYTES,
     ) -> None:
-        self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
+        self._root, self._transform = user_path("data.path", path), transform
+        height, width = transform.sides
         laid_out = captioned(self._root, captions, extensions)
         found = laid_out.captions
         parts = parted(laid_out, held_out, str(self._root))
@@ -53,14 +54,14 @@ class Folder(CaptionedData):
             [(file, frame) for file in part for frame in range(1 + pages.get(file, 0))] for part in parts
         )
         self._still = transform.still()
-        few = len(self._pictures) * 12 * size**2 <= budget
+        few = len(self._pictures) * 12 * height * width <= budget
         self._decoded = self._every(self._pictures, self._still) if few and not transform.augmented else None
         meaning = transform.pixels.treatment(every_frame)
         self._digest_of = digest_of_files(self._root, [file for file, frame in self._pictures if not frame], meaning)
         super().__init__(
             f"captioned ({self._root.resolve().name})",
             str(self._root),
-            (3, size, size),
+            (3, height, width),
             [found[file] for file, _ in self._pictures],
             [found[file] for file, _ in self._kept_pictures],
             encoder,
@@ -71,7 +72,7 @@ class Folder(CaptionedData):
         return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
 
     def reduced(self, side: int) -> Tensor:
-        return self._every(self._pictures, replace(self._still, size=side, resize=side))
+        return squeezed(self._every(self._pictures, smaller(self._still, side)), side)
 
     def held_out_pictures(self) -> Examples:
         picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}

@@ -147,7 +147,7 @@ def _karpathy(table: Path, images: list[Any]) -> Iterator[Row]:
         name, folder, part = (about.get(key, "") for key in ("filename", "filepath", "split"))
         sentences = about.get("sentences")
         several = sentences if isinstance(sentences, list) else [None]
-        raw = [sentence.get("raw") if isinstance(sentence, dict) else None for sentence in several]
+        raw: list[Any] = [sentence.get("raw") if isinstance(sentence, dict) else None for sentence in several]
         if not name or not all(isinstance(text, str) for text in (name, folder, part, *raw)):
             raise GanflowError(f'data.captions: {position} of {table} is not as in Karpathy\'s splits: {{"filename", "split", '
                                '"sentences": [{"raw"}]}, all of them text; COCO\'s layout has "annotations" beside '
