@@ -13,7 +13,6 @@ from ganflow_layers.framing import Transform
 from ganflow_layers.reading import Example, HeldOut, stacked
 from ganflow_layers.split import split
 from ganflow_text.captioned import CaptionedData, smaller
-from ganflow_text.encoding.matching import squeezed
 from torch import Tensor
 
 from ganflow import (
@@ -128,7 +127,7 @@ class HubCaptions(CaptionedData):
     def reduced(self, side: int) -> Tensor:
         transform = smaller(self._rows.transform.still(), side)
         rows = Rows(self._rows.table, self._rows.numbers, transform, (), False)
-        return squeezed(stacked(rows.example, rows.numbers, rows.table.fields(transform, ()))[0]["real"], side)
+        return stacked(rows.example, rows.numbers, rows.table.fields(transform, ()))[0]["real"]
 
     def held_out_pictures(self) -> Examples:
         return HeldOut(self._kept_rows.example, self._kept_rows.numbers, self._image).examples()["real"]

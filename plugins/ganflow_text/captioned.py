@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganflow import ENCODER_FILE, IMAGE_RANGE, Examples, Field, StreamData, TextEncoder
+from ganflow_text.encoding.matching import squeezed
 
 Captions = Sequence[Sequence[str]]
 VERSION = "1"
@@ -60,7 +61,7 @@ class CaptionedData(StreamData):
         encoder, about = self.encoder, self.encoder.about()
 
         def learnt() -> dict[str, Tensor]:
-            encoder.learn(self.sentences, self.reduced)
+            encoder.learn(self.sentences, lambda side: squeezed(self.reduced(side), side))
             return encoder.state()
 
         encoder.load_state(cached("encoder", cache_key(VERSION, about, self.digest), learnt))
@@ -78,7 +79,7 @@ class CaptionedData(StreamData):
 
     @abstractmethod
     def reduced(self, side: int) -> Tensor:
-        """All training pictures, not augmented, (n, channels, side, side); rectangles are squeezed."""
+        """All training pictures, not augmented, (n, channels, height, width), whose shorter side has so many pixels."""
 
     @abstractmethod
     def held_out_pictures(self) -> Examples:

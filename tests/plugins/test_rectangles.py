@@ -10,6 +10,7 @@ import torch
 from ganflow_layers.framing import Framing, Transform
 from ganflow_text.data import CaptionedFolder
 from ganflow_text.encoders import BagOfWords, Matched
+from ganflow_text.encoding.matched import Matched as Learner
 from PIL import Image
 
 SIZES = [(32, 32), (33, 80), (64, 48), (100, 101), (640, 427), (37, 37)]
@@ -89,10 +90,6 @@ def test_a_folder_with_captions_gives_rectangles(photos, tmp_path, monkeypatch):
         if crop != "random":
             assert (picture[0, :, :19] > 0.9).all()
             assert (picture[1, :, 21:] > 0.9).all()
-    seen = data.reduced(16)  # all of the piece, squeezed
-    assert seen.shape == (10, 3, 16, 16)
-    assert (seen[:, 0, :, :7] > 0.9).all()
-    assert (seen[:, 1, :, 9:] > 0.9).all()
     with pytest.raises(ValueError, match="resize: needs a crop, and at least the size"):
         CaptionedFolder(encoder=BagOfWords(), **{**keys, "resize": 20})
 
@@ -101,8 +98,18 @@ def test_an_encoder_of_pictures_knows_any_size(photos, tmp_path, monkeypatch):
     monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path / "cache"))
     for i in range(12):
         (photos / f"photos/{i:02}.txt").write_text(f"number {i} is red and green\n")
-    encoder = Matched(steps=2, batch=4, dim=8, side=16)
-    data = CaptionedFolder(path=str(photos / "photos"), size=[16, 40], held_out=0, encoder=encoder).data()
+    encoder, seen, learn = Matched(steps=2, batch=4, dim=8, side=16), [], Learner.learn
+
+    def learnt(self, captions, pictures):
+        seen.append(pictures(16))
+        learn(self, captions, pictures)
+
+    monkeypatch.setattr(Learner, "learn", learnt)
+    data = CaptionedFolder(path=str(photos / "photos"), size=[20, 48], crop="none", held_out=0, encoder=encoder).data()
+    assert seen[0].shape == (12, 3, 16, 16)
+    assert (seen[0][:, 0, :, :7] > 0.9).all()  # it learns from all of the piece, squeezed
+    assert (seen[0][:, 1, :, 9:] > 0.9).all()
+    assert (seen[0][:, 0, :, 9:] < -0.9).all()
     text = data.encoder.encode([several[0] for several in data.sentences])
     for height, width in ((16, 16), (16, 40), (40, 16), (8, 8), (8, 40), (100, 30)):
         pictures = torch.zeros(12, 3, height, width, requires_grad=True)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
 from ganflow_text.captioned import CaptionedData, smaller
-from ganflow_text.encoding.matching import squeezed
 from ganflow_text.folder.layout import Captioned, captioned
 
 
@@ -72,7 +71,7 @@ class Folder(CaptionedData):
         return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
 
     def reduced(self, side: int) -> Tensor:
-        return squeezed(self._every(self._pictures, smaller(self._still, side)), side)
+        return self._every(self._pictures, smaller(self._still, side))
 
     def held_out_pictures(self) -> Examples:
         picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}

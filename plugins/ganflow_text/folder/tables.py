@@ -63,7 +63,7 @@ def _csv(table: Path) -> Iterator[Row]:
 
 
 def _tabs(table: Path) -> Iterator[Row]:
-    """CSV with tabs in place of commas, as spreadsheets write it, quotes included."""
+    """CSV with tabs for commas, quotes included: what spreadsheets write."""
     return _rows_of_csv(table, read_text(table, KEY), "\t")
 
 
