@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,6 +101,13 @@ class CaptionedData(StreamData):
 
     def keep(self, folder: Path) -> None:
         save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER_FILE)
+
+
+def cut_as(still: Transform) -> str:
+    """What of pictures an encoder learns from, whatever their size: part of the key under which what it learns is kept."""
+    height, width = still.sides
+    common = math.gcd(height, width)
+    return still.crop if height == width else f"{still.crop} {height // common}:{width // common}"
 
 
 def smaller(still: Transform, side: int) -> Transform:

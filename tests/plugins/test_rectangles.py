@@ -113,6 +113,9 @@ def test_an_encoder_of_pictures_knows_any_size(tmp_path, monkeypatch):
     assert seen[0].shape == (12, 3, 16, 16)
     assert (seen[0][..., :2] > 0.9).all()  # it learns from all of the piece, squeezed: white is at its edge
     assert (seen[0][..., 4:] < -0.9).all()
+    for size, learns in (([40, 96], 1), ([48, 20], 2), (48, 3), (20, 3)):  # again for other proportions
+        CaptionedFolder(path=str(tmp_path / "edge"), size=size, crop="centre", held_out=0, encoder=encoder).data()
+        assert len(seen) == learns
     text = data.encoder.encode([several[0] for several in data.sentences])
     for height, width in ((16, 16), (16, 40), (40, 16), (8, 8), (8, 40), (100, 30)):
         pictures = torch.zeros(12, 3, height, width, requires_grad=True)

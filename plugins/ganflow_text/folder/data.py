@@ -13,7 +13,7 @@ from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
-from ganflow_text.captioned import CaptionedData, smaller
+from ganflow_text.captioned import CaptionedData, cut_as, smaller
 from ganflow_text.folder.layout import Captioned, captioned
 
 
@@ -64,7 +64,7 @@ class Folder(CaptionedData):
             [found[file] for file, _ in self._pictures],
             [found[file] for file, _ in self._kept_pictures],
             encoder,
-            cache_key(self._digest_of, self._still.crop, *(sentence for file, _ in self._pictures for sentence in found[file])),
+            cache_key(self._digest_of, cut_as(self._still), *(text for file, _ in self._pictures for text in found[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
