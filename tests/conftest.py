@@ -41,7 +41,7 @@ def register(offer):
 def pytest_collection_modifyitems(items):
     """Slow tests start several processes, and two tests run at a time."""
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+        if (item.get_closest_marker("slow") or item.get_closest_marker("rare")) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+SLOW = "-m pytest -q -m slow and not rare"
 SCRIPT = Path(__file__).parents[1] / ".ci" / "run"
 README = "<!-- run -->\n```\npython3 -c 'wrong one'\n```\n<!-- test -->\n```\npython3 -c 'print(\"tested\")' && {then}\n```\n"
 FAKE_VENV = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho \"$@\"; exit {code}' > .venv/bin/python && chmod +x .venv/bin/python"
@@ -45,7 +46,7 @@ def test_it_does_all_three(ci):
     returned, said = ci(README.format(then=FAKE_VENV.format(code=0)))
     assert returned == 0
     *_, tested, _, slow, _, docs = said.splitlines()
-    assert (tested, slow) == ("tested", "-m pytest -q -m slow")
+    assert (tested, slow) == ("tested", SLOW)
     assert docs.startswith("-m properdocs build -f mkdocs.yml --strict --site-dir ")
 
 
@@ -54,7 +55,7 @@ def test_it_ends_as_the_slow_tests_do(ci, code):
     """They are run once: a test that passes only sometimes fails."""
     returned, said = ci(README.format(then=FAKE_VENV.format(code=code)))
     assert returned == code
-    assert said.splitlines()[-3:] == ["tested", "+ .venv/bin/python -m pytest -q -m slow", "-m pytest -q -m slow"]
+    assert said.splitlines()[-3:] == ["tested", f"+ .venv/bin/python {SLOW}", SLOW]
 
 
 def test_it_fails_when_the_readmes_command_fails(ci):

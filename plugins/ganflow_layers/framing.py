@@ -37,6 +37,7 @@ class Cut:
     mirrored: bool
 
     def of(self, image: Image.Image, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+        """The piece, as Pillow has it."""
         left, top, right, bottom = self.box
         wanted = (right - left, bottom - top)
         if max(self.scaled) > LONG * max(wanted):  # as a whole it would take gigabytes
@@ -44,9 +45,28 @@ class Cut:
             image = image.resize(wanted, resampling, box=(left * x, top * y, right * x, bottom * y))
         else:
             if image.size != self.scaled:
-                image = _resized(image, self.scaled, resampling)
+                image = image.resize(self.scaled, resampling, reducing_gap=REDUCED)  # antialiased, where not NEAREST
             image = image.crop(self.box)
         return ImageOps.mirror(image) if self.mirrored else image
+
+    def tensor(self, image: Image.Image) -> Tensor:
+        """The piece of an image of 8 bits as (channels, height, width) in [-1, 1].
+
+        By torch, which takes a third of Pillow's time and, unlike it, lets other threads go on; numbers differ from Pillow's by a
+        level or two of 256. Transparent pictures are Pillow's, which weighs colours by their opacity, and so are much larger
+        ones, which it first averages over squares of pixels.
+        """
+        much_larger = min(image.width // self.scaled[0], image.height // self.scaled[1]) >= 2 * REDUCED
+        too_long = max(self.scaled) > LONG * max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+        if image.mode not in ("L", "RGB") or much_larger or too_long:
+            return image_tensor(self.of(image))
+        pixels = torch.from_numpy(np.array(image)).view(1, image.height, image.width, -1).permute(0, 3, 1, 2)
+        if image.size != self.scaled:
+            pixels = functional.interpolate(pixels, self.scaled[::-1], mode="bicubic", antialias=True)
+        left, top, right, bottom = self.box
+        piece = pixels[0, :, top:bottom, left:right]
+        piece = piece.flip(2) if self.mirrored else piece
+        return (piece.float() / 127.5 - 1).contiguous()
 
 
 @dataclass(frozen=True)
@@ -132,21 +152,6 @@ class Pixels:
     def treatment(self, frames: bool) -> str:
         """Part of a fingerprint: what is as it always was is not in it."""
         return (repr(self) if self != Pixels() else "") + (" of all frames" if frames else "")
-
-
-def _resized(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
-    """The image at another (width, height), antialiased where not NEAREST.
-
-    By torch, which takes a third of Pillow's time and, unlike it, lets other threads go on; numbers differ by a level or
-    two of 256. What shrinks more than twice REDUCED times is first averaged over squares of pixels, which Pillow is quick at.
-    """
-    if resampling != Image.Resampling.BICUBIC or image.mode == "LA":  # no torch for two channels
-        return image.resize(size, resampling)
-    if min(image.width // size[0], image.height // size[1]) >= 2 * REDUCED:
-        return image.resize(size, resampling, reducing_gap=REDUCED)
-    pixels = torch.from_numpy(np.array(image)).view(1, image.height, image.width, -1).permute(0, 3, 1, 2)
-    found = functional.interpolate(pixels, (size[1], size[0]), mode="bicubic", antialias=True)
-    return Image.fromarray(found[0].permute(1, 2, 0).squeeze(2).numpy(), image.mode)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -237,7 +242,9 @@ class Transform(Framing):
         with open_image(file) as opened:
             if frame:
                 opened.seek(frame)
-            cut = self.cut(*upright_size(opened), rng)
-            opened.draft(None, (REDUCED * max(cut.scaled),) * 2)  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
+            size = upright_size(opened)
+            cut = self.cut(*size, rng)
+            width, height = cut.scaled if size == opened.size else cut.scaled[::-1]
+            opened.draft(None, (REDUCED * width, REDUCED * height))  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
             image = ImageOps.exif_transpose(opened)
-        return image_tensor(cut.of(self.pixels.eight_bits(image, self.channels, where)))
+        return cut.tensor(self.pixels.eight_bits(image, self.channels, where))

@@ -3,11 +3,13 @@
 import shlex
 from pathlib import Path
 
+import pytest
 from docs_helpers import blocks, pages
 
 BLOCKS = blocks(pages()["evaluation.md"])
 
 
+@pytest.mark.slow
 def test_the_commands_run(command):
     (recipe,) = [text for language, text in BLOCKS if language == "yaml"]
     Path("small.yaml").write_text(recipe, encoding="utf-8")

@@ -358,7 +358,7 @@ def test_a_picture_is_made_small(tmp_path):
         assert (small.mode, max(small.size)) == ("P", 240)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_killed_between_and_within_seeds(work):
     """SIGKILL of the command: its training ends as well, and the command goes on where that was."""
     Path("recipes/tiny.yaml").write_text(TINY.replace("rounds: 6", "rounds: 1000").replace("every: 2", "every: 20"))

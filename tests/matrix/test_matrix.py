@@ -12,7 +12,7 @@ from matrix_play import played, start
 from ganflow.plugins import load_catalogue
 
 FULL = ("wasserstein", "cycle")
-"""Cases that are played with every combination of switches; in graphs with every pair of them."""
+"""Cases that are played with more: every combination of switches (the first), every pair of them in graphs (slow)."""
 FAMILIES = ("wasserstein", "elbo", "cycle with a full pool")
 """One case of each kind of game (against a critic, without one, with pools that are kept), to be compiled."""
 EAGER = {**SWITCHES, "traced": ("",)}
@@ -32,7 +32,7 @@ def rows(case, switches, cover=pairwise):
     return [(case, row) for row in found if any(row[name] != PLAIN[name] for name in others)]
 
 
-QUICK = [pair for case in CASES for pair in rows(case, EAGER, every if case in FULL else pairwise)]
+QUICK = [pair for case in CASES for pair in rows(case, EAGER, every if case == FULL[0] else pairwise)]
 QUICK += [(row.pop("case"), row) for row in pairwise({"case": list(CASES), **GRAPHS}, lambda row: compared(row["case"], row))]
 SLOW = [pair for case in FULL for pair in rows(case, GRAPHS) if pair not in QUICK]
 

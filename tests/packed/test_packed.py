@@ -195,7 +195,7 @@ def test_streamed_data(build, tmp_path):
 IMAGES = ["data={use: digits, size: 16}", "prior.dim=8", "train.n_critic=1", "optimizer=adam"]
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("network", ["dcgan", "resnet"])
 def test_images(build, network):
     """Convolutions gain nothing on a CPU, and are right."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ganflow_data import ImageFolder
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ganflow.errors import GanflowError
 
@@ -180,3 +181,37 @@ def test_tiny_and_very_long_pictures(folder):
     Image.fromarray(long).save(folder / "a.png")
     around = Image.fromarray(long[:, 29_990:30_010]).resize((160, 16), Image.Resampling.BICUBIC).crop((72, 0, 88, 16))
     assert torch.allclose(only(folder), torch.from_numpy(np.array(around)).float() / 127.5 - 1, atol=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", [(40, 50), (130, 120)])
+def test_scaled_as_pillow_scales(folder, channels, size):
+    """Smaller, antialiased, and larger: to a level or two of 256."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (90, 100, channels), dtype=np.uint8)
+    picture = Image.fromarray(pixels.squeeze())
+    picture.save(folder / "a.png")
+    found = ImageFolder(path=str(folder), size=size, crop="none", channels=channels, held_out=0).data().train["real"][0]
+    pillows = np.asarray(picture.resize(size[::-1], Image.Resampling.BICUBIC)).reshape(*size, channels)
+    levels = (found.permute(1, 2, 0) + 1) * 127.5
+    assert (levels - torch.tensor(pillows)).abs().max() <= 2.01
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_large_photo_is_decoded_small(folder, monkeypatch, turned):
+    """A JPEG at an eighth, in what is left of 1,600 × 1,200 pixels; the same picture but for a level on average."""
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    photo, exif = coarse.resize((1600, 1200), Image.Resampling.BICUBIC), Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    photo.save(folder / "a.jpg", quality=95, exif=exif)
+    decoded = []
+    load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: (load(self), decoded.append(self.size))[0])
+    found = ImageFolder(path=str(folder), size=48, held_out=0).data().train["real"][0]
+    assert set(decoded) == {(200, 150)}
+    upright = photo.rotate(270, expand=True) if turned else photo
+    scaled = upright.resize((48, 64) if turned else (64, 48), Image.Resampling.BICUBIC)
+    square = scaled.crop((0, 8, 48, 56) if turned else (8, 0, 56, 48))
+    off = ((found.permute(1, 2, 0) + 1) * 127.5 - torch.tensor(np.asarray(square))).abs()
+    assert off.mean() < 1
+    assert off.max() < 8

@@ -44,7 +44,6 @@ track: {mlflow: false}
 """
 WAYS = {
     "plain": [],
-    "one pass, one batch": ["train.one_pass=true", "train.one_batch=true"],
     "micro-batches, clipped": ["train.accumulate=2", "train.clip_grad=0.5"],
     "one pass, micro-batches, one critic step": ["train.one_pass=true", "train.accumulate=2", "train.n_critic=1"],
 }
@@ -112,7 +111,7 @@ def test_packs_without_what_takes_part_in_some_rounds_only(recipe):
             assert_close(states(trainer), states(alone.trainer), 1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_kill_changes_nothing(recipe, tmp_path):
     changes = ["train.rounds=400", "train.checkpoint_every=7"]
     with Process(tmp_path, "run", "together.yaml", *changes, "-q") as process:

@@ -149,7 +149,7 @@ def test_every_trial_is_a_complete_run(pack, by_themselves, work):
     assert_same_checkpoint(last(folders(packed)[0]), last(single))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_packed_trial_goes_on_by_itself(pack, by_themselves):
     packed = pack("packed", "train.rounds=50")
     play(packed)
@@ -189,7 +189,7 @@ def test_an_interrupted_pack_keeps_the_round_in_hand(pack, undisturbed):
         assert numbers(run) == numbers(other)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_trial_can_be_finished_early(pack, by_themselves):
     packed, early = pack("packed"), pack("early")[0]
     session = PackSession(packed)
@@ -365,7 +365,7 @@ def test_what_a_report_changes_ends_a_packed_trial(pack, plugin):
     assert play(rest)[-1] == [None, None]
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_leader_of_shared_draws_may_end(pack):
     """Trials of one seed share their draws: those of a trial that is over go on."""
     trials = [["optimizer.lr=1e200", "modifiers[0].c=1e200"], *(own[:2] for own in TRIALS)]
@@ -415,7 +415,7 @@ def test_a_checkpoint_that_one_trial_lacks_is_played_again(pack, undisturbed):
         assert numbers(run) == numbers(other)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_trials_without_a_common_checkpoint_catch_up(pack, by_themselves):
     packed = pack("packed")
     for (recipe, folder, told), until in zip(packed[:2], (60, 20), strict=True):

@@ -187,7 +187,7 @@ def test_a_seed_that_an_alarm_stops_is_not_trained_but_evaluated(recipe, ganflow
     assert any(line.startswith("sliced_w1_32 ") and line.endswith(" noise") for line in out.splitlines())
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_seeds_that_failed_and_were_stopped_are_counted_apart(recipe, ganflow, plugin):
     plugin("acts", METRIC)
     changes = (*STOPPED, "metrics=[{use: acts, what: fails}]", "train.evaluate_every=10")

@@ -250,7 +250,7 @@ def test_a_signal_to_everybody_keeps_the_round_in_hand(work):
     assert last(run).round == round + 2
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_ctrl_c_twice_ends_workers_that_hang(work, plugin):
     site = plugin("faulty", FAULTY)
     with Process(work, "run", "tiny.yaml", *ENDLESS, "+modifiers={use: faulty, how: sleep}", "--workers", "2", path=[site]) as p:
@@ -311,7 +311,7 @@ except Lost as error:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_trials_workers_come_from_anywhere(plain):
     """What a sweep does: it makes the processes itself, steps through the trial, and stops it when it likes."""
     recipe = read_recipe(plain / "plain.yaml")

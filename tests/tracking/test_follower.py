@@ -188,7 +188,7 @@ def test_without_mlflow(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None
         Follower(make_run()).start()
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_server_that_is_killed_and_comes_back(make_run: Make, database: str, port: int, tmp_path: Path) -> None:
     """All points are there afterwards, none twice; the run had an appointment with none of it."""
     folder = make_run(points=50, pictures=(0,), uri=f"http://127.0.0.1:{port}")

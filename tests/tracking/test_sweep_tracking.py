@@ -335,7 +335,7 @@ def test_what_is_left_of_a_sweep_is_said(tmp_path: Path, port: int) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("apart", [False, True])
 def test_four_trials_at_once_on_a_fresh_store(tmp_path: Path, apart: bool) -> None:
     """Four processes, each for a trial of one sweep, or each for a whole sweep."""
@@ -358,7 +358,7 @@ def test_four_trials_at_once_on_a_fresh_store(tmp_path: Path, apart: bool) -> No
     assert [steps(uri, run) for run in children] == [list(range(1, 21))] * 4
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_server_that_stops_in_the_middle_of_a_sweep(database: str, port: int, tmp_path: Path) -> None:
     by_hand = ByHand(tmp_path / "runs" / "rings-1", uri=f"http://127.0.0.1:{port}")
     trials = [by_hand.trial(number, points=50) for number in range(4)]
@@ -416,7 +416,7 @@ def test_a_follower_that_is_killed_again_and_again(sweep: ByHand, database: str)
     assert [steps(database, found[t.id]) for t in trials] == [list(range(1, 401))] * 4
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
 def test_a_hundred_trials_cost_next_to_nothing(sweep: ByHand, database: str) -> None:
     """What is over costs a look at some files' times: no requests, no open files."""

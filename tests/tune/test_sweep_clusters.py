@@ -58,6 +58,7 @@ def said_by(seen):
     return {int(file.name): text for file in seen.iterdir() if (text := file.read_text())}
 
 
+@pytest.mark.rare
 def test_two_gpus_for_each_of_two_trials_and_a_rank_that_is_killed(four_gpus, tmp_path):
     seen = tmp_path / "seen"
     changes = ("tune.resources={cpus: 1, gpus: 2}", "tune.trials=2", "train.rounds=3000")

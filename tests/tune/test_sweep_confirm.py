@@ -61,6 +61,7 @@ def confirming(process, number):
     return process.playing(400, number) if number in process.sweep.trials() else None
 
 
+@pytest.mark.rare
 def test_a_packed_sweep_confirms_its_best_trial_with_every_seed(tmp_path):
     """By default."""
     recipe(tmp_path)

@@ -169,6 +169,7 @@ def exits(tmp_path):
     return file, changes, {"PYTHONPATH": f"{plugin}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
 
 
+@pytest.mark.rare
 def test_a_trial_that_kills_its_process_again_and_again_is_given_up_and_tried_when_asked(exits, tmp_path):
     file, changes, env = exits
     died = "its process died"
@@ -204,6 +205,7 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up_and_tried_wh
     assert rounds_played_again(at, sweep.trial(1)) <= EVERY + REPORT  # from its last checkpoint
 
 
+@pytest.mark.rare
 def test_a_budget_of_hours_ends_the_sweep_and_with_more_it_goes_on_from_there(tmp_path):
     recipe(tmp_path, WIDE)
     with Tuning.new(tmp_path, "h", LONG, "tune.trials=3", "tune.concurrency=1") as process:

@@ -217,6 +217,7 @@ def test_asha_knows_after_a_kill_what_it_decided_and_a_trial_that_may_not_be_ret
     assert rungs == {600: {0, 2, 3, 5}, 1800: {0, 2, 3, 5} & rungs[1800], 5400: {0}}
 
 
+@pytest.mark.rare
 def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not_make_it_again(tmp_path):
     recipe(tmp_path)
     changes = ("tune.scheduler=pbt", "tune.interval=0.2", "train.keep=1000", "train.evaluate_every=400")
@@ -270,6 +271,7 @@ def copied(sweep):
     return next(((n,) for n, run in runs.items() if run.is_run() and run.read().copies), None)
 
 
+@pytest.mark.rare
 def test_mlflows_server_goes_and_comes_back(tmp_path):
     recipe(tmp_path)
     (tmp_path / "runs").mkdir()

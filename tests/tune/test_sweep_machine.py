@@ -191,6 +191,7 @@ def test_a_disk_with_errors(tmp_path, errors):
     assert_finished(tmp_path, process.sweep, 4)
 
 
+@pytest.mark.rare
 def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
     recipe(tmp_path, WIDE)
     with Tuning.new(tmp_path, "gone", options=["-q"]) as process:
@@ -203,6 +204,7 @@ def test_runs_on_a_mount_that_is_lost(tmp_path, lose):
     assert_finished(tmp_path, process.sweep, 4)
 
 
+@pytest.mark.rare
 def test_data_on_a_mount_that_is_lost(tmp_path, disk, lose):
     mount = disk("size=10m", "data")
     images = mount / "images"
@@ -235,6 +237,7 @@ REASONS = {
 }
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("way", REASONS)
 def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_the_sweep_goes_on(way, tmp_path, hog):
     limit = {}
@@ -252,6 +255,7 @@ def test_a_trial_that_is_killed_for_memory_fails_alone_and_is_tried_again_when_t
     assert_finished(tmp_path, sweep, 3, **env)
 
 
+@pytest.mark.rare
 def test_a_gpu_that_is_too_small_is_the_trials_own_trouble(tmp_path, hog):
     changes, env = hog("gpu")
     code, out, _ = tune(tmp_path, "m", *changes, options=["-q"], **env)

@@ -91,6 +91,7 @@ def test_an_interrupted_sweep_ends_with_the_last_configurations_everywhere(tmp_p
     assert {part["lr"] for part in read_recipe(sweep.best).resolved()["optimizer"].values()} == {last["optimizer.lr"]}
 
 
+@pytest.mark.rare
 def test_a_copy_with_the_same_values_repeats_none_of_its_sources_rounds(tmp_path: Path) -> None:
     recipe(tmp_path)
     code, _, err = tune(tmp_path, "same", *PBT, "tune.resample_probability=0", "tune.perturbation_factors=[1]")

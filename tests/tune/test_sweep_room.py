@@ -41,7 +41,7 @@ def two_cores():
         yield cluster
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_short_trials_run_on_both_cores(two_cores, tmp_path):
     recipe(tmp_path)
     changes = ("tune.trials=10", "tune.resources={cpus: 1}", "train.rounds=600")
@@ -53,7 +53,7 @@ def test_short_trials_run_on_both_cores(two_cores, tmp_path):
     assert len(processes_of(sweep)) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_packed_ones_too(two_cores, tmp_path):
     recipe(tmp_path)
     changes = ("tune.resources={cpus: 1}", "tune.pack=2", "tune.trials=8", "train.rounds=1500")

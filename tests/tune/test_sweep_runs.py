@@ -38,6 +38,7 @@ def test_what_is_over_is_not_begun_again(undisturbed):
     assert undisturbed.read().status == "finished"
 
 
+@pytest.mark.rare
 def test_values_at_which_a_trial_ends_and_one_that_cannot_be_trained(tmp_path):
     recipe(tmp_path)
     space = "tune.space={optimizer.lr: {choice: [3.0e-3, 1.0e+30, 1.0e-3]}}"
@@ -61,6 +62,7 @@ def test_values_at_which_a_trial_ends_and_one_that_cannot_be_trained(tmp_path):
     read_recipe(sweep.best)
 
 
+@pytest.mark.rare
 def test_what_no_machine_has_is_refused_before_anything_is_begun(tmp_path):
     recipe(tmp_path)
     code, out, err = tune(tmp_path, "greedy", "tune.resources={gpus: 8}", options=["-q"])

@@ -87,6 +87,7 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seeded, tmp_path)
         assert values(process.sweep.trial(number)) == values(sweep.trial(number))
 
 
+@pytest.mark.rare
 def test_a_pack_of_seeds(tmp_path):
     recipe(tmp_path)
     code, _, err = tune(tmp_path, "packed", *COMMON, "tune.pack=4", "train.rounds=500")

@@ -67,6 +67,7 @@ ASHA = ("tune.scheduler=asha", "tune.grace=0.1", "tune.reduction=2", "tune.trial
         "train.evaluate_every=100")  # fmt: skip
 
 
+@pytest.mark.rare
 def test_the_best_so_far_never_gets_worse_where_trials_are_stopped_early(tmp_path):
     recipe(tmp_path)
     code, _, err = tune(tmp_path, "a", *TRACKED, *ASHA)

@@ -522,7 +522,7 @@ def test_seeds_of_copies_differ_from_each_other_and_from_their_recipes():
     assert Copy(20, 3, 1).seed(0) == Copy(40, 3, 1).seed(0)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_copy_that_two_workers_play_goes_on_with_one_seed(trial):
     """The second worker's random numbers follow from the first one's seed: a penalty's points on the way, here."""
     penalty = "modifiers=[{use: gradient_penalty, weight: 1}]"

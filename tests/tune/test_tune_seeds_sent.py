@@ -14,6 +14,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.rare
 def test_runs_have_their_trials_means(tmp_path):
     recipe(tmp_path)
     changes = ("tune.seeds=[5, 2]", "tune.trials=2", "train.rounds=500", "track.mlflow=true")

@@ -22,7 +22,6 @@ from ganflow import (
     Field,
     GanflowError,
     image_error_text,
-    image_tensor,
     in_threads,
     one_hot,
     open_image,
@@ -122,7 +121,7 @@ class Reader:
             Unusable: it is damaged.
         """
         try:
-            return image_tensor(cut.of(self._pixels.eight_bits(image, channels, self.root / file)))
+            return cut.tensor(self._pixels.eight_bits(image, channels, self.root / file))
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
 

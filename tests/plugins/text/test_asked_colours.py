@@ -10,7 +10,7 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.start import start
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.timeout(1200)
 def test_birds_have_the_colours_that_are_asked_for(tmp_path):
     """Half of the recipe's rounds; with all of them it is nine in ten."""
