@@ -104,7 +104,7 @@ class CaptionedData(StreamData):
 
 
 def cut_as(still: Transform) -> str:
-    """What of pictures an encoder learns from, whatever their size: part of the key under which what it learns is kept."""
+    """Crop and proportions of pictures, whatever their size: part of the key under which an encoder of them is kept."""
     height, width = still.sides
     common = math.gcd(height, width)
     return still.crop if height == width else f"{still.crop} {height // common}:{width // common}"
