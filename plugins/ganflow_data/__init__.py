@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ganflow_layers.files import BUDGET
-from ganflow_layers.keys import CHANNELS, ImageFiles
+from ganflow_layers.keys import CHANNELS, EncodedImages, ImageFiles
 from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, settings
@@ -204,7 +204,7 @@ class TensorFile:
 
 
 @settings
-class Shards:
+class Shards(EncodedImages):
     """Images out of tar files laid out as WebDataset's (members called KEY.jpg, KEY.cls, … are a sample), or out of parquet files
     (a row is a sample), streamed: their number does not matter. Nothing is extracted, and only regular members count.
 
@@ -239,7 +239,8 @@ class Shards:
 
         from ganflow_data.shards import shards
 
-        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels)
+        framing = (self.size, self.resize or self.size, self.crop, self.flip)
+        transform = Transform(*framing, self.channels, self.pixels.limits, self.pixels.background)
         skip = self.on_error == "skip"
         return shards(
             self.path, self.image, self.label, self.classes, transform, self.shuffle, self.seed, self.held_out, skip

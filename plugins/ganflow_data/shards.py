@@ -65,7 +65,7 @@ def shards(
     digest = digest_of_files(folder, [file.name for file in files], repr((transform, image, label, names, held_out)))
 
     def make(sample: Sample, rng: torch.Generator | None) -> dict[str, Tensor]:
-        made = {"real": transform(content(sample.parts, image), rng)}
+        made = {"real": transform(content(sample.parts, image), rng, name=sample.name)}
         return {**made, "label": torch.tensor(class_of(sample.parts, label, names))} if label else made
 
     return Streamed(f"shards ({folder.resolve().name})", path, source, make, fields, shuffle, seed, held_out, skip, digest)

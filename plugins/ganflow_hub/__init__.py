@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganflow_layers.files import BUDGET
+from ganflow_layers.keys import EncodedImages
 from ganflow_layers.sizes import SIZE, shorter, sides
 
 from ganflow import hookimpl, key, part, settings
@@ -17,7 +18,7 @@ FIELDS = ({"real"}, {"real", "label"}, {"real", "text"}, {"source", "target"}, {
 
 
 @settings
-class Hub:
+class Hub(EncodedImages):
     """An image data set of the Hugging Face hub by its name, or a local folder of images, of .parquet or of .arrow files. Needs
     `pip install 'ganflow[hub]'`; what comes from the hub is downloaded once, by the library `datasets`, into its cache.
 
@@ -66,7 +67,8 @@ class Hub:
         from ganflow_hub.resident import built
         from ganflow_hub.streaming import streamed
 
-        transform = Transform(self.size, self.resize or self.size, self.crop, self.flip, self.channels)
+        framing = (self.size, self.resize or self.size, self.crop, self.flip)
+        transform = Transform(*framing, self.channels, self.pixels.limits, self.pixels.background)
         skip = self.on_error == "skip"
         table = opened(self.path, self.config, self.split, self.revision, self.columns, self.streaming)
         if self.streaming:

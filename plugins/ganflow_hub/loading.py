@@ -62,7 +62,7 @@ class Table:
         for field, content in contents.items():
             if rng is not None and state is not None:
                 rng.set_state(state)
-            made[field] = transform(content, rng)
+            made[field] = transform(content, rng, name=f"an image in column '{self.columns[field]}'")
         if "label" in self.columns:
             made["label"] = torch.tensor(self.label(row[self.columns["label"]], classes))
         return made

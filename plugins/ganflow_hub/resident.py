@@ -12,7 +12,7 @@ import torch
 from ganflow_layers.framing import Transform
 from ganflow_layers.reading import Example, HeldOut, stacked
 from ganflow_layers.split import split
-from ganflow_text.captioned import CaptionedData
+from ganflow_text.captioned import CaptionedData, smaller
 from torch import Tensor
 
 from ganflow import (
@@ -125,9 +125,9 @@ class HubCaptions(CaptionedData):
         return None if made is None else made["real"]
 
     def reduced(self, side: int) -> Tensor:
-        still = self._rows.transform.still()
-        smaller = Rows(self._rows.table, self._rows.numbers, replace(still, size=side, resize=side), (), False)
-        return stacked(smaller.example, smaller.numbers, self._rows.table.fields(smaller.transform, ()))[0]["real"]
+        transform = smaller(self._rows.transform.still(), side)
+        rows = Rows(self._rows.table, self._rows.numbers, transform, (), False)
+        return stacked(rows.example, rows.numbers, rows.table.fields(transform, ()))[0]["real"]
 
     def held_out_pictures(self) -> Examples:
         return HeldOut(self._kept_rows.example, self._kept_rows.numbers, self._image).examples()["real"]

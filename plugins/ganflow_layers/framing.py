@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
@@ -136,7 +137,7 @@ class Pixels:
     limits: tuple[float, float] | None = None
     background: str = "white"
 
-    def eight_bits(self, image: Image.Image, channels: int, file: Path) -> Image.Image:
+    def eight_bits(self, image: Image.Image, channels: int, file: Path | str) -> Image.Image:
         """The image of `file` with these channels, 8 bits each.
 
         Raises:
@@ -170,10 +171,16 @@ def upright(file: Path | bytes, frame: int = 0) -> Image.Image:
     Raises:
         one of IMAGE_ERRORS: it is no image, or a damaged one.
     """
+    with _opened(file, frame) as opened:
+        return ImageOps.exif_transpose(opened)
+
+
+@contextmanager
+def _opened(file: Path | bytes, frame: int) -> Iterator[Image.Image]:
     with open_image(file) as opened:
         if frame:
             opened.seek(frame)
-        return ImageOps.exif_transpose(opened)
+        yield opened
 
 
 def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
@@ -225,20 +232,21 @@ class Transform(Framing):
         changed = [f.name for f in fields(self) if f.default is MISSING or values[f.name] != f.default]
         return f"Transform({', '.join(f'{name}={values[name]!r}' for name in changed)})"
 
-    def __call__(self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0) -> Tensor:
+    def __call__(
+        self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0, name: str = "an image"
+    ) -> Tensor:
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.
 
         Args:
             frame: of several in the file, which one.
+            name: of what is not a file, for errors.
 
         Raises:
             GanflowError: its numbers do not say what is black and what is white.
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
-        where = file if isinstance(file, Path) else Path("an image")
-        with open_image(file) as opened:
-            if frame:
-                opened.seek(frame)
+        where = file if isinstance(file, Path) else name
+        with _opened(file, frame) as opened:
             size = upright_size(opened)
             cut = self.cut(*size, rng)
             width, height = cut.scaled if size == opened.size else cut.scaled[::-1]

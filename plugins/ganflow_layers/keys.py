@@ -16,14 +16,12 @@ CHANNELS = "1: grey, 2: grey and alpha, 3: colour, 4: colour and alpha; images a
 
 
 @settings
-class ImageFiles:
-    """Image files below a folder: which of them count, and what their numbers, their transparency and their pages mean."""
+class EncodedImages:
+    """Images as files have them, wherever these are: what their numbers and their transparency mean."""
 
-    path: str = key(doc="the folder")
+    path: str = key(doc="the file or folder")
     range: list[float] = key([], "numbers of black and white, [0, 4095] of 12 bits in files of 16; empty: those of a file's type")
     background: str = key("white", "what transparent pixels lie over: white, black, grey, or a colour as '#8080ff'")
-    frames: Literal["first", "all"] = key("first", "of files with several pages or frames; all: an image each")
-    extensions: list[str] = key(list(EXTENSIONS), "files that count, any case")
 
     def __post_init__(self) -> None:
         if self.range and (len(self.range) != 2 or self.range[0] == self.range[1]):
@@ -46,3 +44,12 @@ class ImageFiles:
         from ganflow_layers.framing import Pixels
 
         return Pixels((self.range[0], self.range[1]) if self.range else None, self.background)
+
+
+@settings
+class ImageFiles(EncodedImages):
+    """Image files below a folder: which of them count, and what their numbers, their transparency and their pages mean."""
+
+    path: str = key(doc="the folder")
+    frames: Literal["first", "all"] = key("first", "of files with several pages or frames; all: an image each")
+    extensions: list[str] = key(list(EXTENSIONS), "files that count, any case")

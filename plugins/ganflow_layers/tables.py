@@ -34,8 +34,9 @@ def read_text(file: Path, key: str) -> str:
 
 
 def csv_rows(
-    table: Path, text: str, columns: Sequence[Sequence[str]], key: str, surplus: Callable[[list[str], bool], str], more: str = ""
-) -> Iterator[tuple[int, list[str]]]:
+    table: Path, text: str, columns: Sequence[Sequence[str]], key: str, surplus: Callable[[list[str], bool], str], more: str = "",
+    separator: str = ",",
+) -> Iterator[tuple[int, list[str]]]:  # fmt: skip
     """Line and cells of each row of a CSV table, whose first line names the columns.
 
     Args:
@@ -43,11 +44,12 @@ def csv_rows(
         key: opens the errors.
         surplus: advice on a row of too many cells, by those from the last column on, and whether that one is the last wanted.
         more: advice on a first line that names no such column.
+        separator: a comma, or a tab.
 
     Raises:
         GanflowError: it is no CSV, lacks a column, or has a row with more cells than columns; with the line, and what to do.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     header: list[str] | None = None
     wanted: list[int] = []
     first = 1
@@ -64,7 +66,7 @@ def csv_rows(
         where = f"{key}: line {number} of {table}"
         if header is None:
             header = [name.strip() for name in row]
-            wanted = [_column(header, names, columns, where, more) for names in columns]
+            wanted = [_column(header, names, columns, where, more, separator) for names in columns]
             continue
         if len(row) > len(header):
             advice = surplus(row[len(header) - 1 :], wanted[-1] == len(header) - 1)
@@ -77,13 +79,16 @@ def _why(error: csv.Error) -> str:
         return f"has a field of more than {csv.field_size_limit()} characters; is a quote left open there?"
     if "unexpected end" in str(error):
         return "opens a quote that is never closed; write a quote within quotes twice"
-    return f"is not CSV ({error}); put a caption that holds a quote in quotes, and write this one twice"
+    what = str(error).replace("'\t'", "a tab")
+    return f"is not CSV ({what}); put a caption that holds a quote in quotes, and write this one twice"
 
 
-def _column(header: list[str], names: Sequence[str], columns: Sequence[Sequence[str]], where: str, more: str) -> int:
+def _column(
+    header: list[str], names: Sequence[str], columns: Sequence[Sequence[str]], where: str, more: str, separator: str
+) -> int:
     found = next((name for name in names if name in header), None)
     if found is None:
-        as_it_should = ",".join(several[0] for several in columns)
+        as_it_should = (", a tab, " if separator == "\t" else separator).join(several[0] for several in columns)
         raise GanflowError(f"{where} names the columns, and none is called {', '.join(names)}; let it be: {as_it_should}{more}")
     if header.count(found) > 1:
         raise GanflowError(f"{where} names the column {found} {header.count(found)} times; leave one")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from ganflow_layers.cache import cache_key, cached
+from ganflow_layers.framing import Transform
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ganflow import ENCODER_FILE, IMAGE_RANGE, Examples, Field, StreamData, TextEncoder
+from ganflow_text.encoding.matching import squeezed
 
 Captions = Sequence[Sequence[str]]
 VERSION = "1"
 
 
 class CaptionedData(StreamData):
-    """Fields "real", (channels, size, size) in [-1, 1], and "text", the vector of one of the picture's sentences, drawn anew each
-    time. A held-out picture has its first sentence.
+    """Fields "real", (channels, height, width) in [-1, 1], and "text", the vector of one of the picture's sentences, drawn anew
+    each time. A held-out picture has its first sentence.
 
     Attributes:
         encoder: it has learnt from the training part.
@@ -29,7 +33,7 @@ class CaptionedData(StreamData):
 
     Args:
         name, source: see ganflow.Data.
-        shape: (channels, size, size).
+        shape: (channels, height, width).
         sentences, held_out_sentences: of every picture.
         encoder: learns here, unless that was done before with the same examples.
         digest: of the examples; the key under which what is learnt of them is kept.
@@ -58,7 +62,7 @@ class CaptionedData(StreamData):
         encoder, about = self.encoder, self.encoder.about()
 
         def learnt() -> dict[str, Tensor]:
-            encoder.learn(self.sentences, self.reduced)
+            encoder.learn(self.sentences, lambda side: squeezed(self.reduced(side), side))
             return encoder.state()
 
         encoder.load_state(cached("encoder", cache_key(VERSION, about, self.digest), learnt))
@@ -76,11 +80,11 @@ class CaptionedData(StreamData):
 
     @abstractmethod
     def reduced(self, side: int) -> Tensor:
-        """All training pictures, not augmented, (n, channels, side, side)."""
+        """All training pictures, not augmented, (n, channels, height, width), whose shorter side has so many pixels."""
 
     @abstractmethod
     def held_out_pictures(self) -> Examples:
-        """(n, channels, size, size), decoded when they are asked for."""
+        """(n, channels, height, width), decoded when they are asked for."""
 
     @property
     def resident_bytes(self) -> int:
@@ -97,3 +101,17 @@ class CaptionedData(StreamData):
 
     def keep(self, folder: Path) -> None:
         save_file({name: t.contiguous() for name, t in self.encoder.state().items()}, folder / ENCODER_FILE)
+
+
+def cut_as(still: Transform) -> str:
+    """Crop and proportions of pictures, whatever their size: part of the key under which an encoder of them is kept."""
+    height, width = still.sides
+    common = math.gcd(height, width)
+    return still.crop if height == width else f"{still.crop} {height // common}:{width // common}"
+
+
+def smaller(still: Transform, side: int) -> Transform:
+    """A transform of the same pieces, whose shorter side has so many pixels."""
+    least = min(still.sides)
+    size = tuple(round(pixels * side / least) for pixels in still.sides)
+    return replace(still, size=size, resize=size)

@@ -100,14 +100,14 @@ DATA = {
 """Where they are made for one kind of data alone."""
 
 
-def write_shard(path, numbers, broken):
+def write_shard(path, numbers, broken, channels=3):
     """A tar file of six samples: two pictures, and two labels."""
     with tarfile.open(path, "w") as archive:
         for i in range(6):
             parts = {"cls": b"%d" % (i % 2), "kind": b"odd" if i < 3 else b"even"}
             for name in ("png", "other.png"):
                 file = io.BytesIO()
-                Image.fromarray(numbers.integers(0, 255, (20, 26, 3), dtype=np.uint8)).save(file, "PNG")
+                Image.fromarray(numbers.integers(0, 255, (20, 26, channels), dtype=np.uint8)).save(file, "PNG")
                 parts[name] = b"junk" if broken and i == 5 else file.getvalue()
             for name, content in parts.items():
                 member = tarfile.TarInfo(f"{i}.{name}")
@@ -147,6 +147,8 @@ def write_files(root):
         (root / folder).mkdir()
         for shard in range(2):
             write_shard(root / folder / f"{shard}.tar", numbers, broken=folder == "broken shards")
+    (root / "clear shards").mkdir()
+    write_shard(root / "clear shards" / "0.tar", np.random.default_rng(1), broken=False, channels=4)
     rows = [f"{'even' if i % 2 == 0 else 'odd'}/{i}.png,{'low' if i < 6 else 'high'}" for i in range(12)]
     (root / "images" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     np.save(root / "tensors.npy", numbers.integers(0, 255, (20, 1, 16, 16), dtype=np.uint8))

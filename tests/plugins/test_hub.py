@@ -258,12 +258,13 @@ def test_it_keeps_the_contract(table, tmp_path):
     [
         ({"columns": {"real": "img"}}, {}), ({"split": "test"}, {}), ({"held_out_split": "test"}, {}), ({"shuffle": 0}, STREAM),
         ({"streaming": True}, {"held_out": 4}), ({"seed": 1}, STREAM), ({"size": 9}, {}), ({"resize": 11}, {}),
-        ({"crop": "random"}, {"resize": 11}), ({"flip": True}, {}), ({"channels": 3}, {}), ({"held_out": 0.5}, {}),
+        ({"crop": "random"}, {"resize": 11}), ({"flip": True}, {}),
+        ({"range": [0.0, 100.0]}, {}), ({"range": [0.0, 100.0]}, STREAM), ({"channels": 3}, {}), ({"held_out": 0.5}, {}),
         ({"budget": 0}, {}),
     ],
 )  # fmt: skip
 def test_every_key_does_something(table, tmp_path, keys, beside):
-    """`config` and `revision` are handed to the library; `on_error` and `encoder` have tests of their own."""
+    """`config` and `revision` are handed to the library; `on_error`, `background` and `encoder` have tests of their own."""
     noise = [{"img": {"bytes": noisy(i), "path": None}} for i in range(COUNT)]
     path = parquet(table.map(lambda row, i: noise[i], with_indices=True), tmp_path / "there")
 
@@ -277,6 +278,20 @@ def test_every_key_does_something(table, tmp_path, keys, beside):
 
     assert outcome() == outcome()
     assert outcome(**keys) != outcome()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_transparent_pixels_lie_over(datasets, tmp_path, streaming):
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(file, "PNG")
+    rows = {"img": [{"bytes": file.getvalue(), "path": None}] * 6}
+    schema = datasets.Features({"img": datasets.Image()})
+    datasets.Dataset.from_dict(rows, features=schema).to_parquet(str(tmp_path / "clear.parquet"))
+    for background, level in (("white", 255), ("black", 0), ("#040404", 4)):
+        data = built(tmp_path / "clear.parquet", background=background, held_out=2, streaming=streaming)
+        assert levels(data.held_out["real"]) == [level] * 2
+    with pytest.raises(ValueError, match="background: white, black, grey"):
+        Hub(path="x/y", background="nowhere")
 
 
 def noisy(seed):

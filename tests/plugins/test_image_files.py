@@ -199,9 +199,9 @@ def test_scaled_as_pillow_scales(folder, channels, size):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_large_photo_is_decoded_small(folder, monkeypatch, turned):
-    """A JPEG at an eighth, in what is left of 1,600 × 1,200 pixels; the same picture but for a level on average."""
-    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8))
-    photo, exif = coarse.resize((1600, 1200), Image.Resampling.BICUBIC), Image.Exif()
+    """A JPEG of 800 × 600 pixels at a fourth, which is three times what it is scaled to; the same picture but for a level."""
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    photo, exif = coarse.resize((800, 600), Image.Resampling.BICUBIC), Image.Exif()
     exif[0x0112] = 6 if turned else 1
     photo.save(folder / "a.jpg", quality=95, exif=exif)
     decoded = []

@@ -1,9 +1,13 @@
 """Keys range, background and frames: the same of every component that reads image files."""
 
+import tarfile
+
 import numpy as np
 import pytest
 import torch
-from ganflow_data import ImageFolder
+from ganflow_data import ImageFolder, Shards
+from ganflow_hub import Hub
+from ganflow_hub.loading import Table
 from ganflow_text.data import CaptionedFolder
 from ganflow_text.encoders import BagOfWords
 from ganflow_translation.data import PairedFolder, UnpairedFolder
@@ -43,8 +47,25 @@ def captioned(root, **keys):
     return CaptionedFolder(path=str(root / "A"), encoder=BagOfWords(), **STILL, **keys).data()
 
 
+def in_tars(root, **keys):
+    with tarfile.open(root / "0.tar", "w") as archive:
+        for file in (root / "A").glob("*.*"):
+            archive.add(file, f"there/{file.name}")
+    return Shards(path=str(root / "0.tar"), **STILL, **keys).data()
+
+
+def of_the_hub(root, **keys):
+    """Rows as the library gives them, without it."""
+    rows = [{"img": {"bytes": file.read_bytes(), "path": None}} for file in (root / "A").glob("*.*")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganflow_hub.loading.opened", lambda *asked: Table(rows, "owner/name", {"real": "img"}, (), ()))
+        return Hub(path="owner/name", budget=0, encoder=BagOfWords(), **STILL, **keys).data()
+
+
 COMPONENTS = {plain: ["real"], two: ["source", "target"], side_by_side: ["source", "target"], apart: ["a", "b"],
               captioned: ["real"]}  # fmt: skip
+ALL = {**COMPONENTS, in_tars: ["real"], of_the_hub: ["real"]}
+"""Those that find no files by themselves, and have no key frames, included."""
 
 
 def laid_out(tmp_path, ending, frames):
@@ -62,33 +83,37 @@ def laid_out(tmp_path, ending, frames):
 
 
 def examples(data, fields):
-    rows = [data.load(i, torch.Generator().manual_seed(0)) for i in range(data.size)] if hasattr(data, "load") else None
+    rows = None
+    if hasattr(data, "load"):
+        rows = [data.load(i, torch.Generator().manual_seed(0)) for i in range(data.size)]
+    elif data.size is None:
+        rows = list(data)
     return {name: torch.stack([row[name] for row in rows]) if rows else data.train[name] for name in fields}
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", ALL)
 def test_range(tmp_path, component):
     root = laid_out(tmp_path, ".png", [Image.fromarray((SLOPE * 4095).astype(np.uint16))])
-    for images in examples(component(root, range=[0, 4095]), COMPONENTS[component]).values():
+    for images in examples(component(root, range=[0, 4095]), ALL[component]).values():
         assert torch.allclose(images[0, 0], EIGHT, atol=0.02)
     assert component(root, range=[0, 4095]).fingerprint() != component(root).fingerprint()
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", ALL)
 def test_a_range_that_must_be_named(tmp_path, component):
     root = laid_out(tmp_path, ".tif", [Image.fromarray((SLOPE * 0.5).astype(np.float32))])
     with pytest.raises(GanflowError, match=r"pixels of 32 bits between 0 and 0.5.*'data.range=\[0, 0.5\]'"):
-        examples(component(root), COMPONENTS[component])
-    for images in examples(component(root, range=[0, 0.5]), COMPONENTS[component]).values():
+        examples(component(root), ALL[component])
+    for images in examples(component(root, range=[0, 0.5]), ALL[component]).values():
         assert torch.allclose(images[0, 0], EIGHT, atol=0.02)
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", ALL)
 def test_background(tmp_path, component):
     clear = np.full((16, 16, 4), 255, np.uint8)
     clear[:, :8, 3] = 0  # white on transparency
     root = laid_out(tmp_path, ".png", [Image.fromarray(clear)])
-    for images in examples(component(root, background="black"), COMPONENTS[component]).values():
+    for images in examples(component(root, background="black"), ALL[component]).values():
         assert images[0, :, 0, 0].tolist() == [-1, -1, -1]
         assert images[0, :, 0, 15].tolist() == [1, 1, 1]
 
@@ -97,7 +122,7 @@ def test_background(tmp_path, component):
 def test_frames(tmp_path, component, capsys):
     frames = [Image.new("L", (16, 16), level) for level in (0, 102, 204)]
     root = laid_out(tmp_path, ".tif", frames)
-    name = COMPONENTS[component][0]
+    name = ALL[component][0]
     assert component(root, frames="first").size == 1
     assert "2 pages or frames after the first" in (said := capsys.readouterr().err) or "4 pages or frames" in said
     data = component(root, frames="all")
@@ -122,9 +147,9 @@ def test_frames_of_a_pair_belong_together(tmp_path):
         two(root, frames="all")
 
 
-@pytest.mark.parametrize("component", [ImageFolder, PairedFolder, UnpairedFolder, CaptionedFolder])
+@pytest.mark.parametrize("component", [ImageFolder, PairedFolder, UnpairedFolder, CaptionedFolder, Shards, Hub])
 def test_mistakes(component):
-    beside = {"encoder": BagOfWords()} if component is CaptionedFolder else {}
+    beside = {"encoder": BagOfWords()} if component in (CaptionedFolder, Hub) else {}
     with pytest.raises(ValueError, match="two different numbers"):
         component(path="x", range=[1.0], **beside)
     with pytest.raises(ValueError, match="background: white, black, grey"):

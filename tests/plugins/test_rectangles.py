@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from ganflow_layers.framing import Framing, Transform
+from ganflow_text.data import CaptionedFolder
+from ganflow_text.encoders import BagOfWords, Matched
+from ganflow_text.encoding.matched import Matched as Learner
 from PIL import Image
 
 SIZES = [(32, 32), (33, 80), (64, 48), (100, 101), (640, 427), (37, 37)]
@@ -72,6 +75,52 @@ def test_every_folder_of_images_gives_rectangles(photos):
     picture = alone.train["real"][0]
     assert (picture[0, :, :19] > 0.9).all()  # nothing is turned: red is on the left, green on the right
     assert (picture[1, :, 21:] > 0.9).all()
+
+
+def test_a_folder_with_captions_gives_rectangles(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path / "cache"))
+    for i in range(12):
+        (photos / f"photos/{i:02}.txt").write_text("a picture that is red and green\n")
+    keys = {"path": str(photos / "photos"), "size": [24, 40], "flip": False, "held_out": 2}
+    for crop, budget in (("centre", 256), ("centre", 0), ("random", 256), ("none", 256)):
+        data = CaptionedFolder(crop=crop, budget=budget, encoder=BagOfWords(), **keys).data()
+        picture = data.load(0, torch.Generator().manual_seed(0))["real"]
+        assert data.fields["real"].shape == picture.shape == (3, 24, 40)
+        assert data.held_out["real"][:].shape == (2, 3, 24, 40)
+        if crop != "random":
+            assert (picture[0, :, :19] > 0.9).all()
+            assert (picture[1, :, 21:] > 0.9).all()
+    with pytest.raises(ValueError, match="resize: needs a crop, and at least the size"):
+        CaptionedFolder(encoder=BagOfWords(), **{**keys, "resize": 20})
+
+
+def test_an_encoder_of_pictures_knows_any_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANFLOW_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "edge").mkdir()
+    edge = Image.new("L", (48, 20))
+    edge.paste(255, (0, 0, 9, 20))
+    for i in range(12):
+        edge.save(tmp_path / f"edge/{i}.png")
+        (tmp_path / f"edge/{i}.txt").write_text(f"number {i} has a white edge\n")
+    encoder, seen, learn = Matched(steps=2, batch=4, dim=8, side=16), [], Learner.learn
+
+    def learnt(self, captions, pictures):
+        seen.append(pictures(16))
+        learn(self, captions, pictures)
+
+    monkeypatch.setattr(Learner, "learn", learnt)
+    data = CaptionedFolder(path=str(tmp_path / "edge"), size=[20, 48], crop="centre", held_out=0, encoder=encoder).data()
+    assert seen[0].shape == (12, 3, 16, 16)
+    assert (seen[0][..., :2] > 0.9).all()  # it learns from all of the piece, squeezed: white is at its edge
+    assert (seen[0][..., 4:] < -0.9).all()
+    for size, learns in (([40, 96], 1), ([48, 20], 2), (48, 3), (20, 3)):  # again for other proportions
+        CaptionedFolder(path=str(tmp_path / "edge"), size=size, crop="centre", held_out=0, encoder=encoder).data()
+        assert len(seen) == learns
+    text = data.encoder.encode([several[0] for several in data.sentences])
+    for height, width in ((16, 16), (16, 40), (40, 16), (8, 8), (8, 40), (100, 30)):
+        pictures = torch.zeros(12, 3, height, width, requires_grad=True)
+        data.encoder.match(pictures, text).backward()
+        assert pictures.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("component", [ganflow_data.ImageFolder, translation.PairedFolder, translation.UnpairedFolder])

@@ -226,6 +226,18 @@ def test_mistakes(tmp_path, change, message):
         built(write_tars(tmp_path), **change)
 
 
+def test_numbers_whose_meaning_must_be_named(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(np.linspace(0, 2, 64, dtype=np.float32).reshape(8, 8)).save(file, "TIFF")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("b", "c"):
+            add(archive, f"{name}.tif", file.getvalue())
+    with pytest.raises(GanflowError, match=r"data.range: a.tar: c has pixels of 32 bits.*'data.range=\[0, 2\]'$"):
+        epoch(built(tmp_path, held_out=1, on_error="skip"))
+    assert epoch(built(tmp_path, held_out=1, range=[0, 2])) == [0]
+    assert epoch(built(tmp_path, held_out=1, range=[2, 0])) == [255]
+
+
 def test_a_pattern_one_file_and_a_compressed_one(tmp_path):
     write_tars(tmp_path)
     assert sorted(epoch(built(tmp_path / "train-[12].tar"))) == list(range(24, 60))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganflow import GanflowError, Pictures, TextEncoder
-from ganflow_text.encoding.matching import PictureNet, SentenceNet, matching_loss
+from ganflow_text.encoding.matching import PictureNet, SentenceNet, matching_loss, squeezed
 from ganflow_text.encoding.words import Vocabulary
 
 SCALE = 16.0  # of cosines, where they are scores
@@ -79,8 +79,8 @@ class Matched(TextEncoder):
         return self.vocabulary.unknown(sentence)
 
     def match(self, pictures: Tensor, text: Tensor) -> Tensor:
-        small = F.adaptive_avg_pool2d(pictures.float(), self.side) if pictures.shape[-1] > self.side else pictures.float()
-        return matching_loss(self.pictures.to(pictures.device)(small), F.normalize(text.float(), dim=1), SCALE)
+        known = squeezed(pictures.float(), self.side)
+        return matching_loss(self.pictures.to(pictures.device)(known), F.normalize(text.float(), dim=1), SCALE)
 
     def state(self) -> dict[str, Tensor]:
         networks: dict[str, nn.Module] = {"sentences": self.sentences, "pictures": self.pictures}

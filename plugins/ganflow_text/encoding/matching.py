@@ -46,6 +46,16 @@ class PictureNet(nn.Module):
         return F.normalize(self.layers(pictures), dim=1)
 
 
+def squeezed(pictures: Tensor, side: int) -> Tensor:
+    """Squares of pictures of any size, (n, channels, side, side), for a PictureNet: larger ones are averaged."""
+    height, width = pictures.shape[2:]
+    if height == width == side:
+        return pictures
+    if min(height, width) >= side:
+        return F.adaptive_avg_pool2d(pictures, side)
+    return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
+
+
 def matching_loss(pictures: Tensor, sentences: Tensor, scale: float) -> Tensor:
     """Matching loss of pictures and sentences, unit vectors (n, dim) that belong together row by row and are to find each other
     among all n: the mean of both ways' cross-entropies, the cosines times `scale` being the scores.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from ganflow_layers.cache import cache_key
@@ -14,8 +13,8 @@ from ganflow_layers.split import split
 from torch import Tensor
 
 from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
-from ganflow_text.captioned import CaptionedData
-from ganflow_text.folder.layout import captioned
+from ganflow_text.captioned import CaptionedData, cut_as, smaller
+from ganflow_text.folder.layout import Captioned, captioned
 
 
 class Folder(CaptionedData):
@@ -24,7 +23,8 @@ class Folder(CaptionedData):
     Args:
         path, captions, extensions: see ganflow_text.folder.layout.captioned.
         transform: of a picture to train on.
-        held_out: below 1 a share of the pictures, from 1 on a number.
+        held_out: below 1 a share of the pictures, from 1 on a number; of a table with a split, below 1 all that it keeps from
+            training.
         every_frame: a file's captions are of each of its pages or frames, not of the first alone.
         budget: bytes that decoded pictures may take.
 
@@ -43,34 +43,35 @@ class Folder(CaptionedData):
         every_frame: bool = False,
         budget: int = RESIDENT_BYTES,
     ) -> None:
-        self._root, self._transform, size = user_path("data.path", path), transform, transform.sides[0]
-        found = captioned(self._root, captions, extensions)
-        files = list(found)
-        train, kept = split(len(files), held_out, str(self._root))
-        pages = further_frames(self._root, files, every_frame)
+        self._root, self._transform = user_path("data.path", path), transform
+        height, width = transform.sides
+        laid_out = captioned(self._root, captions, extensions)
+        found = laid_out.captions
+        parts = parted(laid_out, held_out, str(self._root))
+        pages = further_frames(self._root, list(found), every_frame)
         self._pictures, self._kept_pictures = (
-            [(files[i], frame) for i in rows.tolist() for frame in range(1 + pages.get(files[i], 0))] for rows in (train, kept)
+            [(file, frame) for file in part for frame in range(1 + pages.get(file, 0))] for part in parts
         )
         self._still = transform.still()
-        few = len(self._pictures) * 12 * size**2 <= budget
+        few = len(self._pictures) * 12 * height * width <= budget
         self._decoded = self._every(self._pictures, self._still) if few and not transform.augmented else None
         meaning = transform.pixels.treatment(every_frame)
         self._digest_of = digest_of_files(self._root, [file for file, frame in self._pictures if not frame], meaning)
         super().__init__(
             f"captioned ({self._root.resolve().name})",
             str(self._root),
-            (3, size, size),
+            (3, height, width),
             [found[file] for file, _ in self._pictures],
             [found[file] for file, _ in self._kept_pictures],
             encoder,
-            cache_key(self._digest_of, self._still.crop, *(sentence for file, _ in self._pictures for sentence in found[file])),
+            cache_key(self._digest_of, cut_as(self._still), *(text for file, _ in self._pictures for text in found[file])),
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
         return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
 
     def reduced(self, side: int) -> Tensor:
-        return self._every(self._pictures, replace(self._still, size=side, resize=side))
+        return self._every(self._pictures, smaller(self._still, side))
 
     def held_out_pictures(self) -> Examples:
         picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}
@@ -91,3 +92,21 @@ class Folder(CaptionedData):
         except IMAGE_ERRORS as error:
             raise GanflowError(f"data.path: cannot read the image {self._root / file}: {image_error_text(error)}; mend it, or "
                                "remove it and its captions") from error  # fmt: skip
+
+
+def parted(laid_out: Captioned, held_out: float, where: str) -> tuple[list[str], list[str]]:
+    """The pictures to train on, and those that are held out: by the table's split where it has one, of which `held_out` says how
+    many are held out (none, all below 1, or a number), else by chance.
+
+    Raises:
+        GanflowError: nothing is left to train on.
+    """
+    files = list(laid_out.captions)
+    if not laid_out.split:
+        train, kept = split(len(files), held_out, where)
+        return [files[i] for i in train.tolist()], [files[i] for i in kept.tolist()]
+    chosen, others = ([file for file in files if laid_out.split[file] is training] for training in (True, False))
+    if not chosen:
+        raise GanflowError(f"data.captions: the table's split leaves none of the {len(files)} pictures in {where} for training "
+                           "(train, restval); give them captions in another layout")  # fmt: skip
+    return chosen, others[: 0 if held_out == 0 else len(others) if held_out < 1 else round(held_out)]

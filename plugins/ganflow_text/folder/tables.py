@@ -1,10 +1,11 @@
-"""Tables of captions: CSV, JSON Lines, Flickr8k's text and COCO's JSON."""
+"""Tables of captions: CSV, tabs, JSON Lines, Flickr8k's text, Flickr30k's bars, COCO's JSON and that of Karpathy's splits."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,11 @@ from ganflow import GanflowError
 KEY = "data.captions"
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
 _NUMBERED = re.compile(r"(?P<picture>[^\t]+)#\d+[ ]*\t(?P<caption>.*)")  # a line of Flickr8k's older layout
+_BARS = re.compile(r"\s*image_name\s*\|\s*comment_number\s*\|\s*comment\s*")  # the first line of Flickr30k's results.csv
+# One line of the file that people have lacks the second bar: "2199200615.jpg| 4   A dog runs across the grass ."
+_COMMENT = re.compile(r"(?P<picture>[^|]+)\|\s*\d+(?:\s*\||\s+(?=[^\s|]))(?P<caption>[^|]*)")
+TRAINING = ("train", "restval")
+"""Parts of Karpathy's splits that are trained on."""
 
 
 class Row(NamedTuple):
@@ -23,11 +29,13 @@ class Row(NamedTuple):
     Attributes:
         position: in the table, "line 3".
         captions: each on one line; empty ones where the table has nothing.
+        training: False where the table keeps the picture from training; None where it does not say.
     """
 
     position: str
     picture: str
     captions: list[str]
+    training: bool | None = None
 
 
 def rows_of(table: Path) -> list[Row]:
@@ -48,26 +56,60 @@ def one_line(text: str) -> str:
 
 
 def _csv(table: Path) -> Iterator[Row]:
-    return _rows_of_csv(table, read_text(table, KEY))
+    """CSV, or Flickr30k's results.csv by its first line."""
+    text = read_text(table, KEY)
+    lines = _lines(text)
+    return _bars(table, lines) if _BARS.fullmatch(next(filter(str.strip, lines), "")) else _rows_of_csv(table, text)
 
 
-def _rows_of_csv(table: Path, text: str) -> Iterator[Row]:
-    older = " (or, in every line, picture.jpg#0, a tab and a caption)" if table.suffix.lower() == ".txt" else ""
-    for number, (picture, caption) in csv_rows(table, text, (PICTURE_COLUMNS, CAPTION_COLUMNS), KEY, _quoted, older):
+def _tabs(table: Path) -> Iterator[Row]:
+    """CSV with tabs for commas, quotes included: what spreadsheets write."""
+    return _rows_of_csv(table, read_text(table, KEY), "\t")
+
+
+def _rows_of_csv(table: Path, text: str, separator: str = ",") -> Iterator[Row]:
+    older = " (or, in every line, picture.jpg#0, a tab and a caption)" if table.suffix.lower() in (".txt", ".token") else ""
+    columns = (PICTURE_COLUMNS, CAPTION_COLUMNS)
+    for number, (picture, caption) in csv_rows(table, text, columns, KEY, partial(_quoted, separator), older, separator):
         yield Row(f"line {number}", picture.strip(), [one_line(caption)])
 
 
-def _quoted(cells: list[str], caption: bool) -> str:
+def _quoted(separator: str, cells: list[str], caption: bool) -> str:
+    if separator == "\t":
+        return "put a caption that holds a tab in quotes, or a space in the tab's place"
     advice = "put a caption that holds a comma in quotes"
     text = ", ".join(cells).replace('"', '""')
     return f'{advice}: "{text}"' if caption and len(text) <= 100 else advice
 
 
+def _lines(text: str) -> list[str]:
+    """Those of a text where only a line feed, or one after a carriage return, ends a line (U+2028 may be in a caption)."""
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _bars(table: Path, lines: list[str]) -> Iterator[Row]:
+    """Flickr30k's captions: a line "picture.jpg| 0| caption", in which quotes mean nothing."""
+    named = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if not named:  # the first line
+            named = True
+            continue
+        if (cells := line.count("|") + 1) > 3:
+            raise _refused(table, number, f"has {cells} columns, and the first line names 3; a caption cannot hold the bar |")
+        found = _COMMENT.fullmatch(line)
+        if not found:
+            raise _refused(table, number, "is not like Flickr30k's: picture.jpg| 0| a caption")
+        yield Row(f"line {number}", found["picture"].strip(), [one_line(found["caption"])])
+
+
 def _flickr(table: Path) -> Iterator[Row]:
-    """Flickr8k's captions: CSV, or in its older layout a line "picture.jpg#0", a tab and the caption."""
+    """Flickr8k's captions: CSV, or in its older layout, which Flickr30k's .token has too, a line "picture.jpg#0", a tab and the
+    caption."""
     text = read_text(table, KEY)
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not _NUMBERED.fullmatch(next((line for line in lines if line.strip()), "")):
+    lines = _lines(text)
+    if not _NUMBERED.fullmatch(next(filter(str.strip, lines), "")):
         yield from _rows_of_csv(table, text)
         return
     for number, line in enumerate(lines, 1):
@@ -91,9 +133,31 @@ def _json_lines(table: Path) -> Iterator[Row]:
         yield Row(f"line {number}", *_checked(picture, captions, f"line {number}", table))
 
 
-def _coco(table: Path) -> Iterator[Row]:
-    """COCO's captions: images by id, and annotations that name their image's."""
+def _json(table: Path) -> Iterator[Row]:
+    """COCO's captions, or a file of Karpathy's splits."""
     found = _parsed(read_text(table, KEY), table, 1)
+    images = found.get("images") if isinstance(found, dict) and "annotations" not in found else None
+    return _karpathy(table, images) if images and isinstance(images, list) else _coco(table, found)
+
+
+def _karpathy(table: Path, images: list[Any]) -> Iterator[Row]:
+    """Karpathy's splits of Flickr8k, Flickr30k and COCO: images with their sentences and the part that each is in."""
+    for number, image in enumerate(images, 1):
+        position, about = f"image {number}", image if isinstance(image, dict) else {}
+        name, folder, part = (about.get(key, "") for key in ("filename", "filepath", "split"))
+        sentences = about.get("sentences")
+        several = sentences if isinstance(sentences, list) else [None]
+        raw: list[Any] = [sentence.get("raw") if isinstance(sentence, dict) else None for sentence in several]
+        if not name or not all(isinstance(text, str) for text in (name, folder, part, *raw)):
+            raise GanflowError(f'data.captions: {position} of {table} is not as in Karpathy\'s splits: {{"filename", "split", '
+                               '"sentences": [{"raw"}]}, all of them text; COCO\'s layout has "annotations" beside '
+                               '"images"')  # fmt: skip
+        where = f"{folder}/{name}" if folder else name
+        yield Row(position, where, [one_line(text) for text in raw], not part or part in TRAINING)
+
+
+def _coco(table: Path, found: Any) -> Iterator[Row]:
+    """COCO's captions: images by id, and annotations that name their image's."""
     lists = [found.get(name) if isinstance(found, dict) else None for name in ("images", "annotations")]
     images, annotations = lists
     if not isinstance(images, list) or not isinstance(annotations, list):
@@ -148,7 +212,9 @@ def _refused(table: Path, line: int, why: str) -> GanflowError:
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _csv,
+    ".tsv": _tabs,
     ".jsonl": _json_lines,
     ".txt": _flickr,
-    ".json": _coco,
+    ".token": _flickr,
+    ".json": _json,
 }

@@ -28,7 +28,8 @@ def shapes(data: Data, who: str) -> tuple[int, int, int]:
         raise GanflowError(f"{who} needs pictures with sentences; data '{data.name}' has shape {data.shape}")
     channels, height, width = data.shape
     if height != width or halvings(height) < 2 or COARSEST << halvings(height) != height:
-        raise GanflowError(f"{who} needs square pictures of 16, 32, 64, … pixels; data '{data.name}' has {height} × {width}")
+        raise GanflowError(f"{who} needs square pictures of 16, 32, 64, … pixels; data '{data.name}' has {height} × {width}; "
+                           "choose such a data.size, or dcgan, which makes rectangles")  # fmt: skip
     (numbers,) = data.fields[TEXT].shape
     return channels, height, numbers
 

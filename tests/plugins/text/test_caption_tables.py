@@ -26,7 +26,7 @@ def write(file, lines):
 
 
 def found(root, table=None):
-    return captioned(root, table, PNG)
+    return captioned(root, table, PNG).captions
 
 
 def not_found(root, table=None):
@@ -58,7 +58,19 @@ def as_coco(root, names):
     (root / "captions_train2017.json").write_text(json.dumps({"info": {}, "images": images, "annotations": annotations[::-1]}, indent=1))
 
 
-@pytest.mark.parametrize("write_table", [as_csv, as_json_lines, as_flickr, as_coco])
+def as_tabs(root, names):
+    with open(root / "captions.tsv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, "excel-tab")
+        writer.writerows([["image", "caption"], *zip(names, SENTENCES, strict=True)])
+
+
+def as_karpathy(root, names):
+    images = [{"filename": name, "imgid": i, "split": "train", "sentences": [{"tokens": ["a"], "raw": text}]}
+              for i, (name, text) in enumerate(zip(names, SENTENCES, strict=True))]  # fmt: skip
+    (root / "dataset_flickr8k.json").write_text(json.dumps({"images": images[::-1], "dataset": "flickr8k"}))
+
+
+@pytest.mark.parametrize("write_table", [as_csv, as_tabs, as_json_lines, as_flickr, as_coco, as_karpathy])
 def test_a_table_says_what_was_written_into_it(tmp_path, write_table):
     names = [f"p{i}.png" for i in range(4)]
     empty_pictures(tmp_path, names)
@@ -74,6 +86,32 @@ def test_flickr8ks_older_layout(tmp_path):
     write(tmp_path / "tokens.txt", ["p0.png#0\ta red bird", "p1.png#0 a blue bird"])
     assert not_found(tmp_path, "tokens.txt").endswith("line 2 of " + str(tmp_path / "tokens.txt")
                                                       + " is not like the first: picture.jpg#0, a tab and a caption")  # fmt: skip
+
+
+def test_flickr30ks_results(tmp_path):
+    empty_pictures(tmp_path, ["all/1.png", "all/2.png"])
+    published = ["image_name| comment_number| comment", '1.png| 0| A man in a " T " , red .', "1.png| 1| Two dogs\u2028run .", "",
+                 "2.png| 4   A dog runs across the grass ."]  # fmt: skip
+    write(tmp_path / "results.csv", published)
+    assert found(tmp_path) == {"all/1.png": ['A man in a " T " , red .', "Two dogs run ."], "all/2.png": ["A dog runs across the grass ."]}
+    (tmp_path / "results.csv").write_bytes("\r\n".join(published).encode())
+    assert found(tmp_path)["all/2.png"] == ["A dog runs across the grass ."]
+    (tmp_path / "results.csv").unlink()
+    write(tmp_path / "results_20130124.token", ["1.png#0\tTwo dogs .", "2.png#0\tA dog ."])
+    assert found(tmp_path) == {"all/1.png": ["Two dogs ."], "all/2.png": ["A dog ."]}
+
+
+def test_karpathys_split(tmp_path):
+    empty_pictures(tmp_path, names := [f"val2014/{i}.png" for i in range(4)])
+    about = [{"filepath": "val2014", "filename": f"{i}.png", "sentences": [{"raw": f"one {i}"}, {"raw": f"two {i}"}],
+              **({"split": part} if part else {})} for i, part in enumerate(["restval", "val", "test", None])]  # fmt: skip
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"dataset": "coco", "images": about}))
+    laid_out = captioned(tmp_path, None, PNG)
+    assert laid_out.captions == {name: [f"one {i}", f"two {i}"] for i, name in enumerate(names)}
+    assert laid_out.split == dict(zip(names, [True, False, False, True], strict=True))
+    (tmp_path / "dataset_coco.json").rename(tmp_path / "mine.json")
+    assert captioned(tmp_path / "val2014", "../mine.json", PNG).split["0.png"]
+    assert captioned(tmp_path / "val2014", "../mine.json", PNG).split["1.png"] is False
 
 
 def test_a_text_beside_its_picture_is_no_table(tmp_path):
@@ -115,6 +153,19 @@ TABLES = [
     ("c.csv", "p.png,a red bird", "line 1 of {} names the columns, and none is called image, file, file_name, filename, path; let it be: "
      "image,caption"),
     ("c.csv", "image,caption,caption\n", "line 1 of {} names the column caption 2 times; leave one"),
+    ("c.tsv", 'image\tcaption\np.png\ta "red" bird\tflying', "line 2 of {} has 3 columns, and the first line names 2; put a caption that "
+     "holds a tab in quotes, or a space in the tab's place"),
+    ("c.tsv", 'image\tcaption\np.png\t"a red" bird', "line 2 of {} is not CSV (a tab expected after '\"'); put a caption that holds a "
+     "quote in quotes, and write this one twice"),
+    ("c.tsv", "image,caption\np.png,a", "line 1 of {} names the columns, and none is called image, file, file_name, filename, path; let it "
+     "be: image, a tab, caption"),
+    ("results.csv", "image_name| comment_number| comment\np.png| 0| a red|bird", "line 2 of {} has 4 columns, and the first line names "
+     "3; a caption cannot hold the bar |"),
+    ("results.csv", "image_name| comment_number| comment\np.png| 0" + " " * 10**5, "line 2 of {} is not like Flickr30k's: picture.jpg| 0| a "
+     "caption"),
+    ("results.csv", "image_name| comment_number| comment\np.png| one| a bird", "line 2 of {} is not like Flickr30k's: picture.jpg| 0| a "
+     "caption"),
+    ("results.csv", "image_name| comment_number| comment\np.png| 0| ", "empty captions in {}: line 2"),
     ("captions.txt", "a red bird", "line 1 of {} names the columns, and none is called image, file, file_name, filename, path; let it "
      "be: image,caption (or, in every line, picture.jpg#0, a tab and a caption)"),
     ("c.jsonl", "\n" + DEEP, "line 2 of {} holds JSON that is nested too deep to be read; take out what is no caption"),
@@ -132,6 +183,12 @@ TABLES = [
      "COCO's captions are in the files captions_*.json"),
     ("captions.json", '{"images": [], "annotations": [{"image_id": 3, "caption": "a"}]}', "annotation 1 of {} is about the image 3, which "
      "is none of its images"),
+    *[("captions.json", '{"images": [{"filename": "p.png", "sentences": [{"raw": "a"}]}, ' + image + "]}", "image 2 of {} is not as in "
+       'Karpathy\'s splits: {{"filename", "split", "sentences": [{{"raw"}}]}}, all of them text; COCO\'s layout has "annotations" beside '
+       '"images"') for image in ("7", '{"sentences": []}', '{"filename": "p.png"}', '{"filename": "p.png", "sentences": {}}',
+                                '{"filename": "p.png", "sentences": ["a"]}', '{"filename": "p.png", "split": 1, "sentences": []}',
+                                '{"filename": ["p.png"], "sentences": []}')],
+    ("captions.json", '{"images": [{"filename": "p.png", "sentences": []}]}', "empty captions in {}: image 1"),
     ("captions.json", '{"images": [], "annotations": []}', "there is no caption in {}"),
 ]  # fmt: skip
 
@@ -147,8 +204,8 @@ def test_tables_that_are_no_text_or_no_tables(tmp_path):
     empty_pictures(tmp_path, ["p.png"])
     (tmp_path / "c.csv").write_bytes(b"image,caption\np.png,gr\xfcn")
     assert not_found(tmp_path) == f"data.captions: {tmp_path / 'c.csv'} is not UTF-8 text (byte 0xfc in line 2); save it as UTF-8"
-    (tmp_path / "c.csv").rename(tmp_path / "c.tsv")
-    assert not_found(tmp_path, "c.tsv").endswith("is no table of captions, by its name; those end in .csv, .jsonl, .txt, .json")
+    (tmp_path / "c.csv").rename(tmp_path / "c.xls")
+    assert not_found(tmp_path, "c.xls").endswith("is no table of captions, by its name; those end in .csv, .tsv, .jsonl, .txt, .token, .json")
     for captions in ("x" * 300, "a\0b", "~nobody2/x"):
         assert not_found(tmp_path, captions).startswith("data.captions: '")
 

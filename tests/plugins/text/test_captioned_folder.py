@@ -166,3 +166,19 @@ def test_other_things_that_are_wrong(tmp_path):
     assert "cannot read the image" in refused(tmp_path / "set", crop="centre", flip=False)
     with pytest.raises(ValueError, match="resize: needs a crop, and at least the size that is cropped"):
         folder(tmp_path / "set", resize=16, size=32)
+
+
+def test_a_tables_split_is_kept(tmp_path):
+    parts = ["train", "test", "restval", "val", "val"]
+    for i in range(5):
+        picture(tmp_path / f"{i}.png")
+    about = [{"filename": f"{i}.png", "split": part, "sentences": [{"raw": f"bird {i}"}]} for i, part in enumerate(parts)]
+    (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": about}))
+    for held_out, kept in ((0.1, ["bird 1", "bird 3", "bird 4"]), (2, ["bird 1", "bird 3"]), (0, [])):
+        data = folder(tmp_path, held_out=held_out)
+        assert data.sentences == [["bird 0"], ["bird 2"]]
+        assert data.held_out_sentences == kept
+        assert len(data.held_out["real"]) == len(kept)
+    held_out = [{**image, "split": "test"} for image in about]
+    (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": held_out}))
+    assert "the table's split leaves none of the 5 pictures in" in refused(tmp_path)

@@ -35,9 +35,9 @@ class Latents(Numbers):
         super().__init__(4)
 
 
-def pictures(side=32, fields=("real", "text")):
+def pictures(side=32, fields=("real", "text"), width=None):
     rng = torch.Generator().manual_seed(0)
-    every = {"real": torch.rand(9, 3, side, side, generator=rng) * 2 - 1, "text": torch.randn(9, NUMBERS, generator=rng)}
+    every = {"real": torch.rand(9, 3, side, width or side, generator=rng) * 2 - 1, "text": torch.randn(9, NUMBERS, generator=rng)}
     return TensorData("toy", {name: every[name] for name in fields}, {name: every[name] for name in fields})
 
 
@@ -291,6 +291,7 @@ def test_the_critic_looks_at_picture_and_sentence():
     [
         (pictures(fields=("real",)), "has no field 'text'"),
         (pictures(side=48), "needs square pictures of 16, 32, 64, … pixels; data 'toy' has 48 × 48"),
+        (pictures(side=32, width=64), "data 'toy' has 32 × 64; choose such a data.size, or dcgan, which makes rectangles"),
         (pictures(side=8), "needs square pictures of 16, 32, 64, … pixels; data 'toy' has 8 × 8"),
     ],
 )
