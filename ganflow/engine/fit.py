@@ -194,8 +194,8 @@ class _Fit:
                 continue
             return f"set prior.dim={wanted}, or use another generator"
         sources = set(signature.inputs.values())
-        others = ["prior"] if sources == {Z} else ["data"] if sources & self.game.data.fields.keys() else []
-        return self._keys("generator", *others)
+        besides = ["prior"] if sources == {Z} else ["data"] if sources & self.game.data.fields.keys() else []
+        return self._keys("generator", *besides)
 
     def _called(self, network: nn.Module) -> str | None:
         """The end of a sentence on a critic that wants other arguments than it is called with; None for any other."""
