@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,24 @@ def own_cache(tmp_path_factory):
         patch.setenv("GANFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("GANFLOW_STATE", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+UNSEEN = ("cli", "engine", "evaluation", "matrix", "packed", "proof", "runs", "tracking", "tune")
+"""Folders of tests that are not about pictures."""
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Figures are laid out and stay empty where no test sees them: drawing is most of a run of a few rounds."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] in UNSEEN and "drawn" not in request.fixturenames:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        monkeypatch.setattr(FigureCanvasAgg, "draw", lambda canvas: canvas.get_renderer().clear())
+
+
+@pytest.fixture
+def drawn():
+    """Figures are drawn, for a test in one of the folders UNSEEN that sees them."""
 
 
 class Workshop:

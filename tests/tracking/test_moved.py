@@ -237,7 +237,7 @@ def test_absolute_paths_of_earlier_versions_are_found(tmp_path: Path) -> None:
     assert moved(str(run), tmp_path / "x") == run
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_moved_project(tmp_path: Path, database: str, port: int) -> None:
     """Real runs, a sweep and a store; the folder is moved, all of it goes on, and MLflow's server shows one history."""
     old, new = tmp_path / "old", tmp_path / "new"

@@ -31,7 +31,7 @@ modifiers:
   - {use: ema, decay: 0.9}
 metrics:
   - {use: sliced_wasserstein, samples: 256}
-train: {rounds: 3000, batch_size: 16, compile: never, report_every: 20, checkpoint_every: 200, evaluate_every: 500,
+train: {rounds: 6000, batch_size: 16, compile: never, report_every: 20, checkpoint_every: 200, evaluate_every: 500,
         sample_every: 100000}
 track: {mlflow: false}
 tune:

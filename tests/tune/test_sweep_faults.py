@@ -252,7 +252,7 @@ def test_a_copy_is_the_sources_checkpoint_with_other_numbers_and_a_kill_does_not
         assert run.read().copies == len(trial.copied)
         rounds = played(run)
         assert rounds == sorted(set(rounds))
-        assert rounds[-1] == 3000
+        assert rounds[-1] == 6000
         lr = trial.config["optimizer.lr"]
         assert 1e-4 <= lr <= 1e-2
         assert rates(run) == {lr}, f"trial {n}"

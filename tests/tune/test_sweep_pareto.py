@@ -22,8 +22,9 @@ def study_of(sweep):
     return optuna.load_study(study_name=sweep.sweep, storage=storage)
 
 
+@pytest.mark.rare
 def test_a_sweep_by_two_metrics_that_is_killed_goes_on_to_its_front(tmp_path):
-    recipe(tmp_path, TINY.replace("evaluate_every: 500", "evaluate_every: 200").replace("rounds: 3000", "rounds: 200"))
+    recipe(tmp_path, TINY.replace("evaluate_every: 500", "evaluate_every: 200").replace("rounds: 6000", "rounds: 200"))
     changes = ["tune.metric=[sliced_wasserstein, critic/non_saturating]", "tune.mode=[min, max]", "tune.trials=3"]
     changes += ["tune.search=nsga2", "tune.population_size=2", "tune.seeds=2", "train.on_alarm=never"]
     with Tuning.new(tmp_path, "two", *changes) as process:

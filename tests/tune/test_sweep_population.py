@@ -44,6 +44,7 @@ def shown(sweep: SweepFolder) -> dict[int, dict[str, Any]]:
     return {trial["number"]: trial for trial in said["results"]}
 
 
+@pytest.mark.rare
 def test_an_interrupted_sweep_ends_with_the_last_configurations_everywhere(tmp_path: Path) -> None:
     recipe(tmp_path)
     with Tuning.new(tmp_path, "pop", *PBT, "track.mlflow=true") as process:

@@ -110,10 +110,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_what_optuna_knows_when_it_is_asked(two_cores, tmp_path):
     """A proposal is made as soon as all trials before it have got resources or are over: all but those that play are known."""
-    recipe(tmp_path, TINY.replace("rounds: 3000", "rounds: 600"))
+    recipe(tmp_path, TINY.replace("rounds: 6000", "rounds: 600"))
     script = tmp_path / "asked.py"
     script.write_text(ASKED)
     slots = 4

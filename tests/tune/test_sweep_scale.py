@@ -18,7 +18,7 @@ import scale
 ROOM = 12
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_all_room_is_used(tmp_path, monkeypatch):
     from ray import cloudpickle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.rare
 
 # Everything in one process, the namespace's first: its end is the end of all that it started.
 SEVERAL = '''

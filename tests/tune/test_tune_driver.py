@@ -206,14 +206,14 @@ def changes(tmp_path, *overrides):
 
 def test_what_trials_have_in_common(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert changes(tmp_path) == (3000, ["train.threads=1"])  # its pictures and checkpoints are the recipe's
+    assert changes(tmp_path) == (6000, ["train.threads=1"])  # its pictures and checkpoints are the recipe's
     assert changes(tmp_path, "tune.rounds=300") == (300, ["train.rounds=300", "train.threads=1"])
     auto = ["tune.resources={cpus: 3}", "train.sample_every=0", "train.checkpoint_every=0"]
     pbt = ["tune.scheduler=pbt", "tune.interval=0.2", "train.evaluate_every=60"]
     assert changes(tmp_path, *auto, *pbt, "tune.rounds=300") == (
         300, ["train.checkpoint_every=60", "train.rounds=300", "train.sample_every=300", "train.threads=3"]
     )  # fmt: skip
-    assert changes(tmp_path, *auto)[1] == ["train.sample_every=3000", "train.threads=3"]
+    assert changes(tmp_path, *auto)[1] == ["train.sample_every=6000", "train.threads=3"]
     searched = "tune.space={train.sample_every: {choice: [10, 20]}}"
     written = recipe(tmp_path)
     written.write_text(written.read_text().replace("sample_every: 100000", "sample_every: 0"))

@@ -140,7 +140,7 @@ def test_a_sentence_transformer_that_is_not_there(tmp_path, monkeypatch):
         SentenceTransformer(path=str(tmp_path)).encoder()
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_matched_learns_which_colour_belongs_to_which_region(birds):
     """A linear map from a sentence's vector finds all colours of combinations that it has never seen."""
     data = birds(Matched(), train=4000, held_out=200)
