@@ -13,6 +13,7 @@ from ganflow import IMAGE_ENDINGS, GanflowError, open_regular, print_lines
 _HEIF = (".heic", ".heif")  # of telephones; Pillow reads them by a package of its own
 EXTENSIONS = (*IMAGE_ENDINGS, *_HEIF)
 """Files that count as images where a recipe does not say which."""
+_DRAWN = ".svg"  # which Pillow does not read
 _OTHERS = {
     ".apng", ".arw", ".cr2", ".dds", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pcx", ".pgm",
     ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
@@ -36,7 +37,7 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
     """
     wanted = {"." + e.lower().lstrip(".") for e in extensions}
     unreadable = set(_HEIF) if wanted & set(_HEIF) and not _reads_heif() else set()
-    found, seen, others = [], set(), Counter[str]()
+    found, seen, others, endings = [], set(), Counter[str](), set()
     says = f"{key}: " if key else ""
 
     def refuse(error: OSError) -> None:
@@ -62,15 +63,16 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
                 continue
             if suffix in wanted - unreadable:
                 found.append((here / name).as_posix())
+                endings.add(suffix)
             else:
                 others[suffix] += 1
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
         there = f"there are {_counted(others)}" if others else "there are no files"
-        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, key)}"
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, set(), key)}"
         raise GanflowError(f"{says}no images {where}, {there}; {count}")
     if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
-        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, key)}", err=True)
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, endings, key)}", err=True)
     return sorted(found)
 
 
@@ -79,14 +81,14 @@ def _counted(files: Counter[str]) -> str:
     return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
 
 
-def _how(files: Counter[str], wanted: set[str], key: str | None) -> str:
-    """Ways to use files that were left out, where there are any."""
+def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None) -> str:
+    """Ways to use files that were left out, where there are any, beside those with the endings `used`."""
     ways = []
     if any(suffix in wanted for suffix in files):
         ways.append("pip install 'ganflow[heif]' reads .heic")
-    more = sorted(suffix for suffix in files if suffix in _OTHERS)
+    more = sorted(suffix for suffix in files if suffix in _OTHERS and suffix != _DRAWN)
     if more and key:
-        ways.append(f"data.extensions=[{', '.join(more)}] takes these, if Pillow reads them")
+        ways.append(f"data.extensions=[{', '.join([*sorted(used), *more])}] takes {', '.join(more)}, too, if Pillow reads it")
     elif more:
         ways.append("named one by one, what Pillow reads of these is taken")
     return "".join(f"; {way}" for way in ways)

@@ -18,7 +18,7 @@ def tiled(make: Callable[[Tensor], Tensor], x: Tensor, tile: int, multiple: int 
     Args:
         make: of images (n, channels, height, width) such of the same height and width, in whose last rows and columns it may
             differ where these are no multiple.
-        tile: height and width of the largest piece.
+        tile: height and width of a piece; the last one in a row or column may be longer by less than `multiple`.
         multiple: tiles begin at multiples of this.
     """
     height, width = x.shape[2:]
@@ -37,9 +37,10 @@ def tiled(make: Callable[[Tensor], Tensor], x: Tensor, tile: int, multiple: int 
 
 
 def spans(length: int, tile: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of overlapping tiles that cover a length."""
+    """Begin and end of overlapping tiles that cover a length. The last one is longer than a tile, by less than `multiple`, rather
+    than shorter: a network may have a least size."""
     step = max(multiple, int(tile * (1 - OVERLAP)) // multiple * multiple)
-    last = max(0, -(-(length - tile) // multiple) * multiple)
+    last = max(0, (length - tile) // multiple * multiple)
     yield from ((start, start + tile) for start in range(0, last, step))
     yield last, length
 
