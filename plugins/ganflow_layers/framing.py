@@ -37,13 +37,23 @@ class Cut:
     box: tuple[int, int, int, int]
     mirrored: bool
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the piece."""
+        left, top, right, bottom = self.box
+        return right - left, bottom - top
+
+    @property
+    def long(self) -> bool:
+        """True where the whole picture, scaled, would be gigabytes."""
+        return max(self.scaled) > LONG * max(self.size)
+
     def of(self, image: Image.Image, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
         """The piece, as Pillow has it."""
         left, top, right, bottom = self.box
-        wanted = (right - left, bottom - top)
-        if max(self.scaled) > LONG * max(wanted):  # as a whole it would take gigabytes
+        if self.long:
             x, y = image.width / self.scaled[0], image.height / self.scaled[1]
-            image = image.resize(wanted, resampling, box=(left * x, top * y, right * x, bottom * y))
+            image = image.resize(self.size, resampling, box=(left * x, top * y, right * x, bottom * y))
         else:
             if image.size != self.scaled:
                 image = image.resize(self.scaled, resampling, reducing_gap=REDUCED)  # antialiased, where not NEAREST
@@ -58,8 +68,7 @@ class Cut:
         ones, which it first averages over squares of pixels.
         """
         much_larger = min(image.width // self.scaled[0], image.height // self.scaled[1]) >= 2 * REDUCED
-        too_long = max(self.scaled) > LONG * max(self.box[2] - self.box[0], self.box[3] - self.box[1])
-        if image.mode not in ("L", "RGB") or much_larger or too_long:
+        if image.mode not in ("L", "RGB") or much_larger or self.long:
             return image_tensor(self.of(image))
         pixels = torch.from_numpy(np.array(image)).view(1, image.height, image.width, -1).permute(0, 3, 1, 2)
         if image.size != self.scaled:
