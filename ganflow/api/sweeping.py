@@ -45,6 +45,7 @@ def sweep(
     Raises:
         GanflowError: the recipe, its space or its objective is wrong, or Ray does not start.
     """
+    check_address(address)
     plan = read(recipe, changes)
     return played(begin(plan, Path(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
 
@@ -217,6 +218,15 @@ def read(recipe: str | Path | Mapping[str, Any], changes: Changes = ()) -> Plan:
     return make_plan(recipe, as_typed(changes))
 
 
+def check_address(address: str) -> None:
+    """Check that a sweep can run there from this process; raises GanflowError."""
+    from ganflow.cluster.address import parse_address
+
+    if parse_address(address).kind == "job":
+        raise GanflowError(f"{address} takes jobs, which a command sends: ganflow tune --address {address}; "
+                           "from Python, run this on a machine of the cluster with address='auto'")  # fmt: skip
+
+
 def begin(
     plan: Plan, runs: Path, name: str | None = None, earlier: str | Path | None = None, *, quiet: bool = False
 ) -> SweepFolder:
@@ -236,13 +246,9 @@ def played(
     folder: SweepFolder, plan: Plan, address: str = "local", *, quiet: bool = False, retry_failed: bool = False, new: bool = False
 ) -> Sweep:
     """Run a sweep to its end. Nothing is left of a new one that cannot begin. Arguments as of `sweep` and `resume_sweep`."""
-    from ganflow.cluster.address import parse_address
     from ganflow.machine import Broken
     from ganflow.tune import driver
 
-    if parse_address(address).kind == "job":
-        raise GanflowError(f"{address} takes jobs, which a command sends: ganflow tune --address {address}; "
-                           "from Python, run this on a machine of the cluster with address='auto'")  # fmt: skip
     for note in [] if quiet else plan.recipe.notes:
         say(note, err=True)
     try:

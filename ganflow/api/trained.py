@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -178,9 +179,10 @@ class TrainedRun:
         from ganflow.api.scoring import prepare, scored
 
         rows = scored(prepare(self.folder, self.checkpoint, metrics_typed(metrics or ()), seeds))
-        names = ("value", "error", "floor", "floor_error", "seeds", "round")
-        return frame([{name: row.get(name) for name in names} for row in rows], index=[row["score"] for row in rows],
-                     index_name="score")  # fmt: skip
+        names = ("value", "error", "floor", "floor_error")
+        table = [dict(row) for row in rows]
+        numbers = [{name: math.nan if row.get(name) is None else float(str(row[name])) for name in names} for row in table]
+        return frame(numbers, index=[row["score"] for row in rows], index_name="score")
 
 
 def which_run(name: str, runs: Path) -> RunFolder:

@@ -46,7 +46,7 @@ class Live:
 
     @property
     def console(self) -> Live:
-        """Where lines are printed: here, below what is drawn."""
+        """What prints lines: this display, below what is drawn."""
         return self
 
     def start(self) -> None:

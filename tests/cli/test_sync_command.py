@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from ganflow import GanflowError
+from ganflow.api.drawing import Classes
 from ganflow.cli.drawing import check_output_path, whole_number, write_output
 from ganflow.cli.listing import age
-from ganflow.cli.sample import Classes
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import TAIL, Journal, last_entries
