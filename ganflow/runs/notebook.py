@@ -46,7 +46,7 @@ class Live:
 
     @property
     def console(self) -> Live:
-        """What prints lines: this display, below what is drawn."""
+        """This display, which prints lines below what is drawn."""
         return self
 
     def start(self) -> None:
