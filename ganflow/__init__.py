@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ganflow.contract.hooks import build_part
     from ganflow.contract.loss import AddedTerms, Batch, Loss, Report, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
     from ganflow.contract.optim import Elementwise
+    from ganflow.contract.preview import Original, Preview, range_advice, spread_indices
     from ganflow.contract.roles import Executor, Pictures, TextEncoder, TrackedRun, Tracker, TrialRun, TrialSession
     from ganflow.contract.signature import Signature
     from ganflow.contract.step import Step
@@ -87,6 +88,7 @@ _ROOMS = {
     "contract.hooks": "build_part",
     "contract.loss": "AddedTerms Batch Loss Report ScoreLoss SlopePenalty Terms check_inner mixes_examples",
     "contract.optim": "Elementwise",
+    "contract.preview": "Original Preview range_advice spread_indices",
     "contract.roles": "Executor Pictures TextEncoder TrackedRun Tracker TrialRun TrialSession",
     "contract.signature": "Signature",
     "contract.step": "Step",

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from ganflow_layers.framing import Transform
+from ganflow_layers.originals import original
 from torch import Tensor
 
-from ganflow import IMAGE_ENDINGS, IMAGE_RANGE, Field, GanflowError, open_image, open_regular, user_path
+from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, open_image, open_regular, user_path
 
 LOCAL = ("/", "./", "../", "~", ".")
 IMAGES = ("real", "source", "target", "a", "b")
@@ -66,6 +67,16 @@ class Table:
         if "label" in self.columns:
             made["label"] = torch.tensor(self.label(row[self.columns["label"]], classes))
         return made
+
+    def original(self, row: Mapping[str, Any], field: str, transform: Transform) -> Original | None:
+        """The picture of a field as the row has it; None where it is none."""
+        if field not in IMAGES:
+            return None
+        try:
+            content = self.content(row[self.columns[field]], self.columns[field])
+        except IMAGE_ERRORS:
+            return None
+        return original(content, transform.pixels, transform.channels)
 
     def content(self, value: Any, column: str) -> bytes:
         """The bytes of an image: those in the table, or of a file that belongs to the data set. No other path is followed."""
