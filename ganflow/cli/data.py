@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,9 @@ SIZES = 8
 
 
 def data_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="RECIPE|FOLDER|FILE", help="a recipe, a folder of images or shards, or a file of arrays")
+    parser.add_argument(
+        "source", metavar="RECIPE|FOLDER|FILE", help="a recipe, a folder of images or shards, or a file of arrays"
+    )
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to it: data.size=128")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the picture (default: NAME-data.png)")
     parser.add_argument("--examine", type=whole_number(1), default=1000, metavar="N", help="examples to look at (default: 1000)")
@@ -62,7 +64,8 @@ def data_command(args: argparse.Namespace) -> int:
         say(row("looked at", _most(seen)))
         for field in fields:
             if field["files"]:
-                say(row("files" if _alone(fields) else f"files of {field['field']}", _files_line(field["files"])))
+                of = "" if _alone(fields) else f"{field['field']}: "
+                say(row("files", f"{of}{_files_line(field['files'])}"))
         for file in sorted(data.skipped):
             say(row("left out", file))
         say("", *columns([_cells(field) for field in fields]))
@@ -70,7 +73,7 @@ def data_command(args: argparse.Namespace) -> int:
             say("", doubt.text)
     if args.output or not args.json:
         _draw(data, seen, output, recipe.name)
-    if trained and not args.json and not any(doubt.certain for doubt in doubtful):
+    if trained and data.main.is_image and not args.json and not any(doubt.certain for doubt in doubtful):
         say(f"to train on them: {trained}")
     return 0
 
@@ -78,22 +81,19 @@ def data_command(args: argparse.Namespace) -> int:
 def _recipe(source: str, overrides: list[str]) -> tuple[Recipe, str]:
     """The recipe of that name, or one of a folder's or a file's examples alone; and the command that trains on those."""
     from ganflow.recipe import read_recipe
+    from ganflow.recipe.yaml import to_flow
 
     section, recipe = found_data(source)
     if section is None:
         return read_recipe(source, overrides), ""
     name = Path(source).expanduser().resolve().stem or "data"
-    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={_flow(section)}"
-    trained = f"ganflow run {recipe} {shlex.quote(path)}" if recipe else ""
+    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={to_flow(section)}"
+    trained = f"ganflow run {recipe} {shlex.join([path, *overrides])}"
     return read_recipe("wgan", [f"name={json.dumps(name)}", f"data={json.dumps(section)}", *overrides]), trained
 
 
 _READY = ("image_folder", "paired_folder", "unpaired_folder")
 """Data of recipes that need no more than a path."""
-
-
-def _flow(section: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in section.items()) + "}"
 
 
 def _held_out(data: Data) -> int:
@@ -111,8 +111,9 @@ def _alone(fields: Sequence[dict[str, Any]]) -> bool:
 def _about(name: str, part: Seen) -> dict[str, Any]:
     """Facts as JSON has them: numbers as numbers, None for what a field of this kind does not have."""
     field = part.field
-    about: dict[str, Any] = {"field": name, "kind": field.kind, "shape": list(field.shape), "low": None, "high": None,
-                             "levels": None, "flat": None, "repeated": None, "clipped": None, "classes": {}, "files": {}}  # fmt: skip
+    about: dict[str, Any] = {"field": name, "kind": field.kind, "shape": list(field.shape)}
+    about |= dict.fromkeys(("low", "high", "levels", "flat", "repeated", "clipped"))
+    about |= {"classes": {}, "files": {}}
     if field.kind == "class":
         counts = part.examples.bincount(minlength=len(field.classes)).tolist()
         return about | {"classes": dict(zip(field.classes, counts, strict=True))}
@@ -120,9 +121,7 @@ def _about(name: str, part: Seen) -> dict[str, Any]:
     if field.is_image:
         about |= {"levels": part.levels, "flat": part.flat}
     if part.originals:
-        about |= {"files": _files(part.originals)}
-        if any(original.numbers for original in part.originals):
-            about |= {"clipped": part.clipped}
+        about |= {"files": _files(part.originals), "clipped": part.clipped}
     return about
 
 
@@ -148,8 +147,17 @@ def _files_line(files: dict[str, Any]) -> str:
         often = f"{sizes[0]['width']}×{sizes[0]['height']}"
         most = f", most often {often} ({sizes[0]['count']})" if sizes[0]["count"] > 1 else ""
         shown = f"{left} to {right} pixels wide, {low} to {high} high{most}"
-    kinds = [(f"{plural(each['channels'], 'channel')} ({each['mode']})", each["count"]) for each in pixels]
+    kinds = [
+        (f"{plural(each['channels'], 'channel')} ({_KINDS.get(each['mode'], each['mode'])})", each["count"]) for each in pixels
+    ]
     return f"{shown}; {_counted(kinds)}"
+
+
+_KINDS = {
+    "1": "1 bit", "L": "grey", "LA": "grey and alpha", "P": "a palette", "RGB": "colour", "RGBA": "colour and alpha",
+    "I": "32 bits", "I;16": "16 bits", "I;16B": "16 bits", "F": "floating-point",
+}  # fmt: skip
+"""Words for some of Pillow's modes."""
 
 
 def _counted(named: Sequence[tuple[str, int]]) -> str:
@@ -188,7 +196,9 @@ def _picture(data: Data, seen: dict[str, Seen]) -> tuple[Image | None, int]:
     images = {field: part.examples for field, part in seen.items() if part.field.is_image}
     first = next(iter(seen.values()))
     if len(images) > 1:
-        return image_sheet({field: examples[:ROW] for field, examples in images.items()}), min(ROW, max(map(len, images.values())))
+        return image_sheet({field: examples[:ROW] for field, examples in images.items()}), min(
+            ROW, max(map(len, images.values()))
+        )
     if images and (texts := _texts(seen)):
         count = min(SENTENCES, len(first.examples))
         return sentence_sheet(first.examples[:count], texts[:count]), count

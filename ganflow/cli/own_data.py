@@ -15,8 +15,8 @@ TWO = (("trainA", "trainB"), ("A", "B"))
 
 
 def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
-    """A recipe's section for the data at a path, and the recipe that trains on such ("" where none does by that alone); None
-    where it is no path of data, and so a recipe's.
+    """A recipe's section for the data at a path, and a recipe that trains on such; None where it is no path of data, and so a
+    recipe's.
 
     Raises:
         GanflowError: there is nothing of that name, or it is a single picture.
@@ -40,8 +40,8 @@ def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
         where = shlex.quote(str(path.parent))
         raise GanflowError(f"{source} is a picture; name the folder that it lies in: ganflow data {where}")
     if not there and find_shipped(source) is None:
-        raise GanflowError(f"there is no recipe, no folder and no file called {source!r}{near_matches(source)} (`ganflow recipes` "
-                           "lists the recipes that come with ganflow)")  # fmt: skip
+        raise GanflowError(f"there is no recipe, no folder and no file called {source!r}{near_matches(source)} "
+                           "(`ganflow recipes` lists the recipes that come with ganflow)")  # fmt: skip
     return None, ""
 
 

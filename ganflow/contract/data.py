@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,7 @@ class TensorData(Data):
         for name, part in self.train.items():
             rows, originals = spread_indices(len(part), most), []
             if self._original:
-                original = self._original
-                originals = [each for each in in_threads(lambda row, name=name: original(name, row), rows) if each]
+                originals = [each for each in in_threads(partial(self._original, name), rows) if each]
             found[name] = Preview(part[torch.tensor(rows, dtype=torch.int64)].cpu(), originals)
         return found
 

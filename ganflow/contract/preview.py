@@ -1,4 +1,4 @@
-"""Training examples as they are before anyone trains: not augmented, with their pictures as files have them, and their sentences."""
+"""Training examples as they are before anyone trains: not augmented, with what files have of them, and their sentences."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Original:
         size: (width, height), upright.
         channels: the number of them.
         mode: Pillow's name for its kind of pixels: "RGB", "I;16".
-        numbers: the lowest and the highest, where a recipe says which of them are black and white; else None.
-        outside: the share of numbers beyond those, which become black or white.
+        numbers: the lowest and the highest, where they are known: a range is for them, or they have more than 8 bits.
+        outside: the share of numbers beyond a recipe's black and white, which become black or white; None without such.
     """
 
     size: tuple[int, int]
     channels: int
     mode: str
     numbers: tuple[float, float] | None = None
-    outside: float = 0.0
+    outside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def likely_range(low: float, high: float) -> tuple[float, float]:
     """The numbers of black and white of pictures whose numbers lie between these: those of a usual depth where they fill it, else
     a little more than these."""
     depth = next((depth for depth in _DEPTHS if high <= depth), None)
-    if depth is not None and 0 <= low and (low == high or (low < depth / 4 and high > depth / 2)):
+    if depth is not None and low >= 0 and (low == high or (low < depth / 4 and high > depth / 2)):
         return 0.0, float(depth)
     if low == high:
         return low, low + 1
     step = 10.0 ** (math.floor(math.log10(high - low)) - 2)
-    return math.floor(low / step) * step, math.ceil(high / step) * step
+    return 0.0 if 0 <= low < (high - low) / 20 else math.floor(low / step) * step, math.ceil(high / step) * step
 
 
 def range_advice(low: float, high: float) -> str:

@@ -67,10 +67,16 @@ class Seen:
         return _repeated(self.examples[~self._one_colour()], self.field)
 
     @property
-    def clipped(self) -> float:
-        """Share of the originals' numbers beyond black and white."""
-        pixels = [(one.size[0] * one.size[1], one.outside) for one in self.originals]
-        return sum(n * outside for n, outside in pixels) / max(1, sum(n for n, _ in pixels))
+    def clipped(self) -> float | None:
+        """Share of the originals' numbers beyond black and white; None where no range is for them."""
+        pixels = [(one.size[0] * one.size[1], one.outside) for one in self.originals if one.outside is not None]
+        return sum(n * outside for n, outside in pixels) / sum(n for n, _ in pixels) if pixels else None
+
+    @property
+    def holds(self) -> str:
+        """A range that holds all of the originals' numbers, where they are known, as an override; else empty."""
+        ends = [original.numbers for original in self.originals if original.numbers]
+        return range_advice(min(low for low, _ in ends), max(high for _, high in ends)) if ends else ""
 
     def _one_colour(self) -> Tensor:
         channels = self.examples.flatten(2) if self.field.is_image else self.examples.flatten(1)
@@ -151,7 +157,8 @@ def _of_images(name: str, part: Seen, keys: Collection[str]) -> Iterator[Doubt]:
         return
     if high - low < 2 * CORNER or low > -0.01 or high < 0.01:
         corner = f"the pixels of {n} images lie between {low:.2f} and {high:.2f}, and could be anything from −1 to 1"
-        yield Doubt(f"{what}: {corner}{'' if clipped else _helps(keys)}")
+        holds = f"; {part.holds} holds what is in the files"
+        yield Doubt(f"{what}: {corner}{'' if clipped else holds if part.holds else _helps(keys)}")
     if many := _blank_or_copied(part):
         everything = part.flat == n and not clipped
         yield Doubt(f"{what}: {many}{_helps(keys) if everything else ''}")
@@ -171,12 +178,10 @@ def _blank_or_copied(part: Seen) -> str:
 
 def _clipped(part: Seen) -> str:
     """Empty where few pixels lie beyond black and white."""
-    numbers = [original.numbers for original in part.originals if original.numbers]
-    if not numbers or part.clipped < CLIPPED:
+    if part.clipped is None or part.clipped < CLIPPED:
         return ""
-    holds = range_advice(min(low for low, _ in numbers), max(high for _, high in numbers))
     share = f"{100 * part.clipped:.0f} % of the pixels of {len(part.originals)} files lie outside data.range"
-    return f"{share}, and become black or white; {holds} holds all of them"
+    return f"{share}, and become black or white; {part.holds} holds all of them"
 
 
 def examined(data: Data, keys: Collection[str]) -> list[str]:

@@ -116,9 +116,7 @@ def library() -> Any:
     return datasets
 
 
-def opened(
-    path: str, config: str | None, split: str, revision: str | None, columns: Mapping[str, str], streaming: bool
-) -> Table:
+def opened(path: str, config: str | None, split: str, revision: str | None, columns: Mapping[str, str], streaming: bool) -> Table:
     """A split of a data set; from the hub it is downloaded, unless it is in the library's cache.
 
     Raises:
@@ -204,9 +202,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _columns(
-    datasets: Any, features: Mapping[str, Any], columns: dict[str, str], path: str, streaming: bool
-) -> dict[str, str]:
+def _columns(datasets: Any, features: Mapping[str, Any], columns: dict[str, str], path: str, streaming: bool) -> dict[str, str]:
     """Columns by field, those that are wanted or the only ones that can be meant."""
     for field, column in columns.items():
         if features and column not in features:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from functools import partial
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch

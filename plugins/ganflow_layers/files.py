@@ -80,10 +80,10 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
         there = f"there are {_counted(others)}" if others else "there are no files"
-        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, set(), key)}"
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, set(), key, folder)}"
         raise GanflowError(f"{says}no images {where}, {there}; {count}")
     if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
-        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, endings, key)}", err=True)
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, endings, key, folder)}", err=True)
     return sorted(found)
 
 
@@ -97,14 +97,14 @@ def _counted(files: Counter[str]) -> str:
     return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
 
 
-def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None) -> str:
+def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None, folder: Path) -> str:
     """Ways to use files that were left out, where there are any, beside those with the endings `used`."""
     ways = []
     if any(suffix in wanted for suffix in files):
         ways.append("pip install 'ganflow[heif]' reads .heic")
     more = sorted(suffix for suffix in files if suffix in _OTHERS and suffix != _DRAWN)
     if key and (shards := sorted(_SHARDS & set(files))):
-        ways.append(f"'data={{use: shards, path: FOLDER}}' streams {' or '.join(shards)}")
+        ways.append(f"{_other('shards', folder)} streams {' or '.join(shards)}")
     if key and (arrays := sorted(_ARRAYS & set(files))):
         ways.append(f"'data={{use: tensor_file, path: FILE}}' reads {' or '.join(arrays)}")
     if more and key:

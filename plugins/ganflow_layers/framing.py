@@ -280,9 +280,7 @@ class Transform(Framing):
         changed = [f.name for f in fields(self) if f.default is MISSING or values[f.name] != f.default]
         return f"Transform({', '.join(f'{name}={values[name]!r}' for name in changed)})"
 
-    def __call__(
-        self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0, name: str = "an image"
-    ) -> Tensor:
+    def __call__(self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0, name: str = "an image") -> Tensor:
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.
 
         Args:

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 def original(file: Path | bytes, pixels: Pixels, channels: int, frame: int = 0) -> Original | None:
-    """The picture in `file`; None where it cannot be read. It is decoded only where `pixels` says what is black and white.
+    """The picture in `file`; None where it cannot be read. It is decoded only where its numbers matter.
 
     Args:
         channels: that are made of it.
@@ -25,17 +25,24 @@ def original(file: Path | bytes, pixels: Pixels, channels: int, frame: int = 0) 
     try:
         with opened(file, frame) as image:
             about = Original(upright_size(image), len(image.getbands()), image.mode)
-            if pixels.limits is None or channels > 4:
+            if channels > 4:
                 return about
             if image.mode == "F" or image.mode.startswith("I"):
                 values = np.asarray(image)
+                values = values[np.isfinite(values)]
+            elif pixels.limits is None:
+                return about
             else:
                 values = np.asarray(replace(pixels, limits=None).eight_bits(image, channels, "an image"))
                 values = values[..., :-1] if channels in (2, 4) else values  # without alpha
     except IMAGE_ERRORS:
         return None
-    outside = (values < min(pixels.limits)) | (values > max(pixels.limits))
-    return replace(about, numbers=(float(values.min()), float(values.max())), outside=float(outside.mean()))
+    if not values.size:
+        return about
+    about = replace(about, numbers=(float(values.min()), float(values.max())))
+    if pixels.limits is None:
+        return about
+    return replace(about, outside=float(((values < min(pixels.limits)) | (values > max(pixels.limits))).mean()))
 
 
 def originals(make: Callable[[Item], Original | None], items: Iterable[Item]) -> list[Original]:

@@ -15,7 +15,18 @@ from ganflow_layers.framing import Transform
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganflow import ENCODER_FILE, IMAGE_RANGE, Examples, Field, Original, Preview, StreamData, TextEncoder, in_threads, spread_indices
+from ganflow import (
+    ENCODER_FILE,
+    IMAGE_RANGE,
+    Examples,
+    Field,
+    Original,
+    Preview,
+    StreamData,
+    TextEncoder,
+    in_threads,
+    spread_indices,
+)
 from ganflow_text.encoding.matching import squeezed
 
 Captions = Sequence[Sequence[str]]
