@@ -147,13 +147,13 @@ def _files_line(files: dict[str, Any]) -> str:
         often = f"{sizes[0]['width']}×{sizes[0]['height']}"
         most = f", most often {often} ({sizes[0]['count']})" if sizes[0]["count"] > 1 else ""
         shown = f"{left} to {right} pixels wide, {low} to {high} high{most}"
-    kinds = [
-        (f"{plural(each['channels'], 'channel')} ({_KINDS.get(each['mode'], each['mode'])})", each["count"]) for each in pixels
+    channels = [
+        (f"{plural(each['channels'], 'channel')} ({_MODES.get(each['mode'], each['mode'])})", each["count"]) for each in pixels
     ]
-    return f"{shown}; {_counted(kinds)}"
+    return f"{shown}; {_counted(channels)}"
 
 
-_KINDS = {
+_MODES = {
     "1": "1 bit", "L": "grey", "LA": "grey and alpha", "P": "a palette", "RGB": "colour", "RGBA": "colour and alpha",
     "I": "32 bits", "I;16": "16 bits", "I;16B": "16 bits", "F": "floating-point",
 }  # fmt: skip

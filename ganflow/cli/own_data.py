@@ -46,7 +46,11 @@ def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _of_folder(folder: Path) -> tuple[dict[str, Any], str]:
-    below = {entry.name: entry.is_dir() for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    images = {"use": "image_folder", "path": str(folder), "on_error": "skip"}
+    try:
+        below = {entry.name: entry.is_dir() for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    except OSError:  # which is said where the images are read
+        return images, "photos"
     for names in TWO:
         if all(below.get(name) for name in names):
             paired = names == ("A", "B") or _stems(folder / names[0]) == _stems(folder / names[1])
@@ -55,8 +59,8 @@ def _of_folder(folder: Path) -> tuple[dict[str, Any], str]:
     endings = {Path(name).suffix.lower() for name in below}
     if endings & set(SHARDS) and not any(below.values()):
         return {"use": "shards", "path": str(folder)}, "photos"
-    return {"use": "image_folder", "path": str(folder), "on_error": "skip"}, "photos"
+    return images, "photos"
 
 
 def _stems(folder: Path) -> set[str]:
-    return {Path(entry.name).stem for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    return {Path(name).stem for name in os.listdir(folder) if not name.startswith(".")}

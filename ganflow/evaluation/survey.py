@@ -85,7 +85,7 @@ class Seen:
 
 
 def _repeated(examples: Tensor, field: Field) -> int:
-    """Where a picture and its mirror image are both there, or pictures are seen mirrored at random, they count as the same."""
+    """The number of examples that equal one before them. A mirror image counts as the same: some data are mirrored at random."""
     mirrored = examples.flip(-1) if field.is_image else examples
     sides = zip(examples, mirrored, strict=True)
     return len(examples) - len({min(one.numpy().tobytes(), other.numpy().tobytes()) for one, other in sides})

@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_asked_for(command, tmp_path):
 
 def test_a_file_in_place_of_a_folder(command, tmp_path):
     (tmp_path / "images").write_text("")
-    assert command.refused("run", *SMALL) == "ganflow: data.path: cannot read the folder images: Not a directory"
+    assert command.refused("run", *SMALL) == "ganflow: data.path: images is a file; name the folder of the images"
     assert no_run(tmp_path)
 
 
