@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Plan:
     tune: Tune
     space: Space
     objectives: Objectives
+    reports: Reports = field(repr=False, compare=False)
 
     @property
     def metric(self) -> str:
@@ -94,7 +95,7 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
     if new:
         recipe.notes += examined(reports.data, vars(recipe.data.settings).keys())
-    plan = Plan(recipe, recipe.tune, space, objectives)
+    plan = Plan(recipe, recipe.tune, space, objectives, reports)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)
     return plan
