@@ -99,13 +99,11 @@ def available() -> int | None:
 
 def size(count: float) -> str:
     """Bytes in words: "3.5 GB"."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB", "EB"):
         if count < 999.5:
-            break
+            return f"{count:.3g} {unit}"
         count /= 1000
-    else:
-        return f"{count:.3g} EB" if count < 1e6 else "more than any machine has"
-    return f"{count:.3g} {unit}"
+    return "more than any machine has"
 
 
 def _group(controller: str = "") -> str:

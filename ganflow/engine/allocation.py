@@ -16,7 +16,6 @@ from ganflow.engine.compat import DispatchMode, tree_leaves
 from ganflow.errors import GanflowError
 from ganflow.machine import size
 
-
 LARGE = 2**26
 """Bytes: of one tensor, or of several together, for which the memory that is free is read."""
 
@@ -106,8 +105,8 @@ class _Guard(DispatchMode):
             self._since = 0
             room = machine.available()
             if room is not None and wanted > room - machine.ROOM // 4:
-                raise GanflowError(f"{self._what} would take {size(wanted)} of memory for one of its tensors, and this machine has "
-                                   f"{size(room)} free; {self._advice}")  # fmt: skip
+                what = f"{self._what} would take {size(wanted)} of memory for one of its tensors"
+                raise GanflowError(f"{what}, and this machine has {size(room)} free; {self._advice}")
         return func(*args, **kwargs)
 
 

@@ -24,7 +24,6 @@ from ganflow.engine.step import PlayedStep
 from ganflow.errors import GanflowError, KeyTaken, StepError, did_you_mean
 from ganflow.recipe.sections import RECIPE_VERSION
 
-
 FEWER = "ask for fewer at a time"
 
 

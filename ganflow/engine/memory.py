@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 import torch
 
 from ganflow.contract.signature import Z
@@ -24,9 +25,11 @@ TRIED = (4, 8, 12)
 OF_PARAMETERS = 4
 """Bytes per byte of parameters besides these and what the round makes: two moments, a gradient, an update."""
 
+STEPS = 8
+"""Critic steps that are played at most: of others the draws are counted, and what is generated for them."""
 MARGIN = 1.75
-"""For what the allocator and the kernels of a round need besides its tensors: 5 to 60 percent where they were measured. A round is
-refused whose tensors alone do not fit."""
+"""For what the allocator and the kernels of a round need besides its tensors: 5 to 60 percent where they were measured. A round
+is refused whose tensors alone do not fit."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Estimate:
         return math.ceil(MARGIN * (self.fixed + self.drawn * examples + self._played(piece)))
 
     def _played(self, piece: int) -> int:
-        (first, line), *more = self.lines
+        (_, line), *more = self.lines
         if not more or any(len(other) != len(line) for _, other in more):  # other operations: no way from one to the other
             return math.ceil(max(max(line) / n for n, line in self.lines) * piece)
         xs, rows = [n for n, _ in self.lines], [torch.tensor(row, dtype=torch.float64) for _, row in self.lines]
@@ -69,8 +72,8 @@ class Estimate:
 
 
 def bound(recipe: Recipe, game: Game, piece: int, batch: int) -> float:
-    """Bytes that a round takes at most, from what the game's steps made on two examples: as if all of that grew with the batch, the
-    way back took as much again, and so did what is generated for each of the critic's steps."""
+    """Bytes that a round takes at most, from what the game's steps made on two examples: as if all of that grew with the batch,
+    backward passes needed as much again, and so did what is generated for each of the critic's steps."""
     wide = torch.finfo(DTYPES[recipe.train.precision]).bits / 32
     each = wide * game.made / 2 * (2 + recipe.train.n_critic)
     drawn = (recipe.train.n_critic + 1) * sum(t[0].numel() * t.element_size() for t in game.blank(1).values())
@@ -97,15 +100,18 @@ def estimate(recipe: Recipe, game: Game) -> Estimate:
 
 
 def _played(recipe: Recipe, game: Game, probe: Game) -> Estimate:
-    train, lines, drawn = recipe.train, [], 0
+    train, lines, drawn, more = recipe.train, [], 0, max(0, recipe.train.n_critic - STEPS)
     for n in TRIED:
-        round = Gradients(probe, train.n_critic, precision=settled(train.precision, game.device), one_batch=train.one_batch)
+        precision, steps = settled(train.precision, game.device), min(train.n_critic, STEPS)
+        round = Gradients(probe, steps, precision=precision, one_batch=train.one_batch)
         with Meter([*probe.parameters(), *probe.buffers()]) as meter:
             batch = probe.blank(n)
             counts = {name: round.prior_draws if name == Z else round.data_draws for name in batch}
             draws = {name: t.expand(counts[name], *t.shape) for name, t in batch.items() if counts[name]}
             round(draws)
-        drawn = sum(counts[name] * t[0].numel() * t.element_size() for name, t in batch.items())
+        sizes = {name: t[0].numel() * t.element_size() for name, t in batch.items()}
+        made = sum(sizes[domain] for domain in probe.domains)
+        drawn = sum((counts[name] + more) * sizes[name] for name in sizes) + more * made
         lines.append((n, meter.line))
     return Estimate(OF_PARAMETERS * _trained(game), lines, drawn)
 
@@ -138,11 +144,12 @@ def check_memory(recipe: Recipe, game: Game, *, workers: int = 1, alike: int = 1
     largest, cut = found.largest(room / together, pieces) * workers, _pieces(found, batch, room / together) if pieces == 1 else 0
     ways = [f"tune.concurrency={many}"] if alike > 1 and (many := int(alike * room / wanted)) else []
     ways += [f"train.batch_size={largest} or less"] if largest else []
+    ways += [f"train.n_critic={STEPS} or less"] if train.n_critic > STEPS else []
     ways += [f"the same batch in pieces, train.accumulate={cut}"] if cut else []
     what = f"{alike} trials at a time, each with rounds on" if alike > 1 else "a round on"
     where = "this machine" if game.device.type == "cpu" else str(game.device)
-    raise GanflowError(f"train.batch_size: {what} {train.batch_size} examples would take about {size(wanted)} of memory, and {where} "
-                       f"has {size(room)} free; use {', or '.join(ways) or 'smaller networks, or smaller examples'}")  # fmt: skip
+    raise GanflowError(f"train.batch_size: {what} {train.batch_size} examples would take about {size(wanted)} of memory, and "
+                       f"{where} has {size(room)} free; use {', or '.join(ways) or 'smaller networks, or smaller examples'}")  # fmt: skip
 
 
 def _pieces(found: Estimate, batch: int, room: float) -> int:

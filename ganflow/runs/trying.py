@@ -60,6 +60,7 @@ def _game_of(recipe: Recipe) -> Game:
         check_memory(recipe, game)
     check_best(recipe, build_metrics(composition, game))
     composition.build_trackers()
+    composition.begin(game)
     return game
 
 

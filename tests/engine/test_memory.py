@@ -101,8 +101,8 @@ def test_a_batch_that_does_not_fit(command, room):
     room(20 * GB)
     for begin in (["run"], ["check", "--build"]):
         said = command.refused(*begin, "wgan", "train.batch_size=1000000000")
-        found = re.search(r"train.batch_size: a round on 1000000000 examples would take about ([\d.]+) TB of memory, and this machine "
-                          r"has 20 GB free; use train.batch_size=(\d+) or less", said)  # fmt: skip
+        found = re.search(r"train.batch_size: a round on 1000000000 examples would take about ([\d.]+) TB of memory, and this "
+                          r"machine has 20 GB free; use train.batch_size=(\d+) or less", said)  # fmt: skip
         assert 20 < float(found[1]) < 500
         assert 50_000 < int(found[2]) < 2_000_000
     assert command("check", "--build", "wgan", f"train.batch_size={found[2]}")[0] == 0
@@ -112,7 +112,7 @@ def test_trials_at_a_time(room):
     recipe, game = built("wgan", "train.batch_size=4096")
     room(GB)
     check_memory(recipe, game)
-    with pytest.raises(GanflowError, match=r"8 trials at a time, each with rounds on 4096 examples .* use tune.concurrency=[1-7],"):
+    with pytest.raises(GanflowError, match=r"8 trials at a time, each with rounds on 4096 examples .* use tune.concurrency=\d,"):
         check_memory(recipe, game, alike=8)
     with pytest.raises(GanflowError, match=r"in pieces, train.accumulate=\d"):
         check_memory(read_recipe("wgan", ["train.batch_size=32768"]), game)
@@ -121,7 +121,7 @@ def test_trials_at_a_time(room):
 def test_a_network_is_refused_before_it_is_made(command, room):
     room(2 * GB)
     said = command.refused("check", "--build", "wgan", "generator={use: mlp, width: 60000, depth: 2}")
-    assert said.startswith("generator 'mlp' would take 14.4 GB of memory for one of its tensors, and this machine has 2 GB free; make")
+    assert said.startswith("generator 'mlp' would take 14.4 GB of memory for one of its tensors, and this machine has 2 GB free;")
     assert said.endswith("ganflow plugins show generator/mlp")
     with pytest.raises(GanflowError, match="it would take 4 GB"), counted_memory("it", "no"):
         torch.zeros(10**9)
