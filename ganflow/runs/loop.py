@@ -87,6 +87,16 @@ class Cadence:
         intervals = (report, self.sample, self.evaluate, self.checkpoint)
         return min(self.rounds, *((round // every + 1) * every for every in intervals))
 
+    def next_report(self, round: int) -> int:
+        """The first round after this one in which there is a report."""
+        while not self.reported(round := self.next_stop(round)):
+            pass
+        return round
+
+    def reported(self, round: int) -> bool:
+        """Return true where what was played is reported: not at every stop."""
+        return self.due(self.first if round <= BEGINNING else self.report, round)
+
     def due(self, every: int, round: int) -> bool:
         return round % every == 0 or round == self.rounds
 
@@ -201,9 +211,10 @@ class Loop:
         """Train until the last round, or until the trainer is stopped."""
         self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
-            report = self.trainer.advance(self.cadence.next_stop(self.trainer.round))
+            before = self.trainer.round
+            report = self.trainer.advance(self.cadence.next_stop(before), self.cadence.reported)
             self._check_unchanged(True if self.trainer.round >= self.cadence.rounds else None)
-            if report.terms:  # or it was stopped before a round was played
+            if report.round > before:  # or it was stopped before a round was played
                 yield self.process(report)
             self._check_unchanged(False)  # after what events changed
 
@@ -254,7 +265,7 @@ class Loop:
 
     def needs_game(self, round: int) -> bool:
         """Tell whether anything is due in this round for which the game's weights are read."""
-        if self.trainer.stop or self.composition.listeners("round_reported"):
+        if self.trainer.stop or (self.cadence.reported(round) and self.composition.listeners("round_reported")):
             return True
         due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics.metrics else []))
         return any(self.cadence.due(every, round) for every in due)
@@ -262,11 +273,12 @@ class Loop:
     def process(self, report: Report) -> Result:
         """Do everything that is due after these rounds."""
         cadence, round = self.cadence, report.round
-        self._call("round_reported", report=report)  # which may add numbers
-        self._log(round, report.values)
-        self.progress.update(report)
-        if self.alarms:
-            self._write("run.json", self.alarms.report)
+        if report.terms:
+            self._call("round_reported", report=report)  # which may add numbers
+            self._log(round, report.values)
+            self.progress.update(report)
+            if self.alarms:
+                self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
             self._draw(round)
         scores: dict[str, float] = {}
@@ -280,7 +292,7 @@ class Loop:
                 self.best["error"] = rule.score.error
         if cadence.due(cadence.checkpoint, round) or self.trainer.stop or best:
             self._keep(round, best)
-        return Result(round, {**report.values, **scores})
+        return Result(round, {**(report.values if report.terms else {}), **scores})
 
     def _draw(self, round: int) -> None:
         """Draw what the loss shows of held-out examples, or the fixed latents' samples."""
@@ -317,7 +329,8 @@ class Loop:
         round, known = report.round, len(self.metrics.renamed)
         found = self.metrics.evaluate(self.game)
         scores = {name: score for each in found for name, score in each.items()}
-        if alike := [name for name in scores if name in report.values]:
+        terms = report.terms or self.trainer.unreported.means()
+        if alike := [name for name in scores if name in {**report.values, **terms, **self.game.estimates(terms)}]:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
         for text in self.metrics.renamed[known:]:
             self.progress.note(text)
