@@ -28,7 +28,10 @@ from ganflow.recipe import Recipe, kept_recipe
 from ganflow.runs.alarms import against_not_finite, diverged
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
-from ganflow.runs.record import FILE, DamagedRecord, DataRecord
+from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
+
+AVERAGE = ("average", "average_rounds")
+"""Keys of the extras in which the generator's average is kept."""
 
 
 class DescribedData(Data):
@@ -223,15 +226,12 @@ def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
                            "use the same data.encoder, and the same training examples")  # fmt: skip
 
 
-def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+def load_weights(game: Game, source: Checkpoint, name: str) -> None:
     """Load the players' weights of an earlier run; a player that it had not is left as it is. Into a generator that stands on
     an earlier stage's that one is loaded, averaged where the run kept an average.
 
     Args:
         name: of the earlier run, for messages.
-
-    Returns:
-        Where the weights came from, for run.json.
 
     Raises:
         GanflowError: the networks differ.
@@ -239,6 +239,22 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     check_encoder(game.data, source, name)
     for network, theirs in matched(game, source.tensors, name):
         network.load_state_dict(theirs)
+
+
+def load_average(game: Game, source: Checkpoint) -> None:
+    """Load the generator's average of an earlier run whose weights were loaded, with the number of rounds that it is over, where
+    both runs keep one of the same network. There must be one, which the modifier makes when the game is built."""
+    for name in AVERAGE:
+        prefix = f"game.extras.{name}."
+        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        mine = game.extras[name].state_dict() if name in game.extras else {}
+        if not theirs or {key: t.shape for key, t in mine.items()} != {key: t.shape for key, t in theirs.items()}:
+            return
+        game.extras[name].load_state_dict(theirs)
+
+
+def origin_of(source: Checkpoint) -> StartFrom:
+    """A checkpoint whose weights a run begins with, for its run.json."""
     return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
 
 

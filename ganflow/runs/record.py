@@ -124,10 +124,11 @@ class AlarmRecord(TypedDict):
 
 
 class Amendment(TypedDict):
-    """A change of a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"."""
+    """A change of a run's or a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"; of a run after so many rounds."""
 
     time: str
     changed: list[str]
+    round: NotRequired[int]
 
 
 class Ended(TypedDict):
@@ -182,7 +183,7 @@ class RunRecord:
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
         ended: of a sweep whose budget ended it: why, and the change with which it goes on.
-        amended: changes of a sweep's recipe after it was begun.
+        amended: changes of the recipe after the run, or the sweep, was begun.
         seconds, gpu_seconds: that a sweep has used, over all its sessions.
     """
 
