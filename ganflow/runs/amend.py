@@ -1,4 +1,4 @@
-"""Changes of a run's recipe from a round on: which may be, what they do, how they are recorded, and the commands for all others."""
+"""Changes of a run's recipe from a round on: which may be, what they do, how they are recorded, and the commands for others."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Changes:
     @property
     def refused(self) -> tuple[str, ...]:
         """Those that may not be."""
-        return tuple(line for line in self.lines if not _MAY_CHANGE.fullmatch(_key_and_value(line)[0]) and line not in self.moves_data)
+        may = {line for line in self.lines if _MAY_CHANGE.fullmatch(_key_and_value(line)[0])}
+        return tuple(line for line in self.lines if line not in {*may, *self.moves_data})
 
 
 def _key_and_value(line: str) -> tuple[str, str]:
@@ -58,7 +59,7 @@ def _key_and_value(line: str) -> tuple[str, str]:
 
 
 def by_command(folder: RunFolder, change: str, kept: bool) -> str:
-    """The command by which a run goes on with overrides, or a new one begins with them: from its weights where they cannot change.
+    """The command by which a run goes on with overrides, or by which a new one begins from its weights with them.
 
     Args:
         change: overrides, as of `advice.typed`.
@@ -104,7 +105,7 @@ def same_data(before: RunRecord, fingerprint: str) -> bool:
 
 
 def rising(before: Recipe, after: Recipe, round: int) -> tuple[float, float, list[str]] | None:
-    """The learning rate of the last round that was played, of the next one, and the parts of which these are, where schedules that
+    """The learning rate of the last round that was played, of the next one, and the parts that have these, where schedules that
     nobody changed let it rise because they are over more rounds now; of several rates the first."""
     if before.schedules != after.schedules or not round:
         return None
@@ -133,7 +134,8 @@ def _factors(recipe: Recipe, round: int) -> dict[str, float]:
     """The factor on the learning rate of each part with an optimizer in a round."""
     composition, train = recipe.composition(), recipe.train
     slots = {part: next((f"schedule.{a}" for a in upwards(part) if a in recipe.schedules), "") for part in recipe.optimizers}
-    schedules = {slot: build_schedule(composition, slot, train.rounds, train.schedule_rounds) for slot in {*slots.values()} - {""}}
+    there = {slot for slot in slots.values() if slot}
+    schedules = {slot: build_schedule(composition, slot, train.rounds, train.schedule_rounds) for slot in there}
     return {part: float(schedules[slot](round)) if slot else 1.0 for part, slot in slots.items()}
 
 

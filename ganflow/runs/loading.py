@@ -23,9 +23,9 @@ from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
 from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.evaluation.advice import typed
 from ganflow.recipe import Recipe, kept_recipe
-from ganflow.runs.alarms import against_not_finite, diverged
+from ganflow.runs.alarms import diverged
+from ganflow.runs.amend import after_divergence
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
@@ -203,8 +203,7 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        change = typed(against_not_finite(kept_recipe(folder.recipe), alarm["text"]))
-        again = f"ganflow run {shlex.quote(str(here(folder.recipe)))} {change}"
+        again = after_divergence(folder, kept_recipe(folder.recipe), alarm["text"], kept=False)
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:
         until = f"train it: ganflow run --resume {folder.reference()}"

@@ -87,12 +87,6 @@ class Cadence:
         intervals = (report, self.sample, self.evaluate, self.checkpoint)
         return min(self.rounds, *((round // every + 1) * every for every in intervals))
 
-    def next_report(self, round: int) -> int:
-        """The first round after this one in which there is a report."""
-        while not self.reported(round := self.next_stop(round)):
-            pass
-        return round
-
     def reported(self, round: int) -> bool:
         """Return true where what was played is reported: not at every stop."""
         return self.due(self.first if round <= BEGINNING else self.report, round)
@@ -103,7 +97,7 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Result:
-    """A report after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
+    """What there is after `round` rounds: terms, estimates and rates where these are reported, scores where metrics were due."""
 
     round: int
     values: dict[str, float] = field(default_factory=dict)
@@ -292,7 +286,7 @@ class Loop:
                 self.best["error"] = rule.score.error
         if cadence.due(cadence.checkpoint, round) or self.trainer.stop or best:
             self._keep(round, best)
-        return Result(round, {**(report.values if report.terms else {}), **scores})
+        return Result(round, {**report.values, **scores} if report.terms else scores)
 
     def _draw(self, round: int) -> None:
         """Draw what the loss shows of held-out examples, or the fixed latents' samples."""

@@ -124,7 +124,7 @@ class AlarmRecord(TypedDict):
 
 
 class Amendment(TypedDict):
-    """A change of a run's or a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"; of a run after so many rounds."""
+    """A change of a recipe after its run, or its sweep, was begun: lines as "tune.trials: 16 → 20"; of a run after `round`."""
 
     time: str
     changed: list[str]
