@@ -23,12 +23,13 @@ from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
 from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.recipe import Recipe, kept_recipe
+from ganflow.recipe import Recipe
 from ganflow.runs.alarms import diverged
 from ganflow.runs.amend import after_divergence
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
+from ganflow.runs.versions import run_recipe
 
 AVERAGE = ("average", "average_rounds")
 """Keys of the extras in which the generator's average is kept."""
@@ -81,7 +82,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(kept_recipe(folder.recipe), find_checkpoint(folder, which), _data(folder))
+    return game_of(run_recipe(folder), find_checkpoint(folder, which), _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -104,14 +105,20 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     """While a checkpoint is loaded.
 
     Raises:
-        GanflowError: (in place of ValueError and KeyError) it is of another game: the recipe was changed.
+        GanflowError: (in place of what Python and torch raise) it is of another game: the recipe was changed. Or it is none that
+            ganflow has written.
     """
     try:
         yield
+    except (torch.OutOfMemoryError, GanflowError):
+        raise
     except (ValueError, KeyError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
                            f"{shorten(str(why), 300)}") from None  # fmt: skip
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise GanflowError(f"{checkpoint.path.name} holds what no run can go on from ({type(error).__name__}: "
+                           f"{shorten(str(error), 200)}); use another checkpoint, or start anew") from error  # fmt: skip
 
 
 def load_data(folder: RunFolder, recipe: Recipe) -> Data:
@@ -154,7 +161,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = run_recipe(folder).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -203,7 +210,7 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        again = after_divergence(folder, kept_recipe(folder.recipe), alarm["text"], kept=False)
+        again = after_divergence(folder, run_recipe(folder), alarm["text"], kept=False)
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:
         until = f"train it: ganflow run --resume {folder.reference()}"

@@ -24,7 +24,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.record import Amendment, RunRecord
+from ganflow.runs.record import Amendment, RunRecord, is_newer
 from ganflow.version import __version__
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -200,7 +200,8 @@ def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
             found.append(f"plugin '{name}' was {then}, is now {plugin['distribution']} {plugin['version']}")
     for name, version in before.versions.items():
         if (new := now["versions"].get(name, version)) != version:
-            found.append(f"{name} was {version}, is now {new}")
+            older = ", an older one, to which what is new in that is unknown" if name == "ganflow" and is_newer(version) else ""
+            found.append(f"{name} was {version}, is now {new}{older}")
     data, new = before.data, now["data"]
     if data and new["fingerprint"] != data["fingerprint"]:
         known = None not in (data["size"], new["size"])

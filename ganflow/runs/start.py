@@ -13,7 +13,7 @@ from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
 from ganflow.printing import print_lines
-from ganflow.recipe import Recipe, kept_recipe, read_recipe
+from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders
@@ -26,6 +26,7 @@ from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
 from ganflow.runs.trying import inherited, refused, tried
+from ganflow.runs.versions import run_recipe
 from ganflow.runs.workers import started_workers
 
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
@@ -186,8 +187,8 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
+    had = run_recipe(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
-    had = kept_recipe(folder.recipe)
     changes = Changes.between(had, wanted)
     if changes.refused:
         raise refused(folder, changes.refused, wanted, overrides)

@@ -15,11 +15,12 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.scores import rule
 from ganflow.files import user_path
 from ganflow.plugins.loading import plugins_fault
-from ganflow.recipe import Recipe, kept_recipe
+from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import find_checkpoint, load_weights, matched
+from ganflow.runs.versions import run_recipe
 
 
 def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
@@ -101,7 +102,7 @@ def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> s
     """
     root, reference = folder.path.parent.parent, folder.reference()
     new = shlex.join(["ganflow", "run", str(folders.here(Path(wanted.file).absolute())), *overrides])
-    if wanted.train.start_from != kept_recipe(folder.recipe).train.start_from:  # another's weights are asked for
+    if wanted.train.start_from != run_recipe(folder).train.start_from:  # another's weights are asked for
         return f"begin a new run: {new}"
     fresh = wanted.copied()
     fresh.train.start_from = str(folder.path)

@@ -198,7 +198,8 @@ def test_a_finished_run_is_left_alone(trained, ganflow):
     before = files(trained.path)
     code, out, err = ganflow("run", "--resume", "latest")
     assert code == 0  # a script that resumes until a run is through needs no special case
-    assert err.startswith(f"run {trained.id} has finished already; to train on: ganflow run --resume {trained.id} train.rounds=12")
+    more = f"ganflow run --resume {trained.id} train.rounds=12"
+    assert err.startswith(f"run {trained.id} has finished already; to train on: {more}")
     assert f"{trained.id}: 6 rounds" in out
     assert files(trained.path) == before
 
