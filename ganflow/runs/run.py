@@ -228,7 +228,8 @@ class Run(Parts):
             return None
         alarms = Alarms(self.recipe, self.trainer, folder, progress.note if trial else progress.warn, what)
         if position.checkpoint and (state := position.checkpoint.plain.get("health")):
-            with suppress(KeyError, TypeError, ValueError):  # of another version, or damaged: it begins anew
+            # of another version, or damaged: it begins anew
+            with suppress(LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
                 alarms.load_state(state)
         return alarms
 

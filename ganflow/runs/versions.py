@@ -45,21 +45,15 @@ def writers(folder: RunFolder) -> str:
     found = []
     version = record.versions.get("ganflow", "")
     if version != __version__ and _VERSION.fullmatch(version):
-        if is_newer(version):
-            how = "which is newer than this one: pip install --upgrade ganflow"
-        else:
-            how = f"an earlier one, which reads it: pip install ganflow=={version}, in an environment of its own"
-        found.append(f"the run was written by ganflow {version}, and this is {__version__}: {how}")
+        newer, older = "newer than this one: pip install --upgrade ganflow", f"pip install ganflow=={version}"
+        how = newer if is_newer(version) else f"earlier than this one; to read it: {older}, in an environment of its own"
+        found.append(f"the run was written by ganflow {version}, {how}")
     there = {plugin.name: plugin for plugin in load_catalogue().plugins}
     for name, was in record.plugins.items():
-        known = _DISTRIBUTION.fullmatch(was["distribution"]) and _VERSION.fullmatch(was["version"])
-        if not known or was["distribution"] == "ganflow":
-            continue
-        source = f"{was['distribution']}=={was['version']}"
-        if name not in there:
-            found.append(f"plugin '{name}' is not installed; it was of {was['distribution']} {was['version']}, for which you "
-                         f"answer yourself: pip install {source}")  # fmt: skip
-        elif there[name].version != was["version"]:
-            found.append(f"plugin '{name}' was {was['distribution']} {was['version']}, and is {there[name].version}: pip install "
-                         f"{source}, if the run is to be read as it was")  # fmt: skip
+        source, version = was["distribution"], was["version"]
+        known = _DISTRIBUTION.fullmatch(source) and _VERSION.fullmatch(version) and source != "ganflow"
+        if known and (name not in there or there[name].version != version):
+            now = f", and is {there[name].version} here" if name in there else ""
+            found.append(f"plugin '{name}' came with {source} {version}{now}; if you know it and want it: pip install "
+                         f"{source}=={version}")  # fmt: skip
     return "; ".join(found)

@@ -230,7 +230,7 @@ def test_every_difference_of_another_recipe_is_listed(trained, ganflow, work):
     for line in ("generator.width: 4 → 8", "train.n_critic: 2 → 3", "loss.use: wgan/wasserstein → vanilla/hinge"):
         assert f"\n  {line}\n" in err
     assert "modifiers[1].use: regularize/ema → (none)" in err
-    assert "train.rounds" not in err
+    assert "train.rounds: " not in err
     assert files(work) == before
 
 
@@ -250,12 +250,13 @@ def test_every_key_may_change_or_may_not(trained, ganflow):
     before = files(trained.path)
     for change in (
         *(f"train.{key}={value}" for key, value in MAY_NOT.items()),
-        *("name=other", "data.size=8", "prior.dim=8", "critic.width=8", "loss.use=hinge", "optimizer.beta1=0"),
+        *("name=other", "data.size=32", "prior.dim=8", "critic.width=8", "loss.use=hinge", "optimizer.beta1=0"),
         *("modifiers[1].decay=0.5", "+metrics=sliced_wasserstein", "condition=label"),
     ):
         code, out, err = ganflow("run", "--resume", "latest", change, "train.rounds=7")
         assert (code, out) == (2, ""), change
-        assert err.startswith(f"run {trained.id} cannot go on with these changes:\n  "), (change, err)
+        impossible = change == "train.best=frechet"  # in any run
+        assert err.startswith("ganflow: train.best: there is no" if impossible else f"run {trained.id} cannot go on with"), change
     assert files(trained.path) == before
 
     code, _, err = ganflow("run", "--resume", "latest", *(f"train.{key}={value}" for key, value in MAY.items()), *ELSE, "-q")
