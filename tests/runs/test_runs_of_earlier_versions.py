@@ -1,7 +1,7 @@
 """Runs that began under earlier code: kept folders of every kind, at round 2 of 4. `version_1` is from before recipes had a
-version, `version_2` of the last code with plugin contract 1, `version_3` of ganflow 0.1.0 as it was. `expected.json` holds what the
-code that began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas. And
-runs of other versions that cannot be opened here."""
+version, `version_2` of the last code with plugin contract 1, `version_3` of ganflow 0.1.0. `expected.json` holds what the code
+that began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas. And runs
+of other versions that cannot be opened here."""
 
 import json
 import shutil
