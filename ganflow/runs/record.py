@@ -19,7 +19,7 @@ from ganflow.runs.lock import locked
 from ganflow.version import __version__
 
 FILE = "run.json"
-SCHEMA = "1.3"
+SCHEMA = "1.4"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
