@@ -141,7 +141,7 @@ def _factors(recipe: Recipe, round: int) -> dict[str, float]:
 
 
 def first_lines(folder: RunFolder, before: RunRecord, changes: Changes, recipes: tuple[Recipe, Recipe], round: int) -> list[str]:
-    """What a run that goes on with changes, or should have some, says first.
+    """First lines of a run that goes on with changes, or should have some.
 
     Args:
         recipes: before and after.

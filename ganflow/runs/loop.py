@@ -96,7 +96,7 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Result:
-    """What there is after `round` rounds: terms, estimates and rates where these are reported, scores where metrics were due."""
+    """Figures after `round` rounds: terms, estimates and rates where these are reported, scores where metrics were due."""
 
     round: int
     values: dict[str, float] = field(default_factory=dict)
