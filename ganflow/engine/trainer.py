@@ -257,7 +257,7 @@ class Trainer:
 
     def reseed(self, seed: int) -> None:
         """Go on with another seed's random numbers: examples, latents and whatever is drawn from the generators of all."""
-        self.seed = seed
+        self.seed, self.unreported = seed, Unreported()
         self.feed.reseed(seed)
         self.prior_draws = self.game.stream("prior", seed, self.game.device)
         seed_random(self.game.device, seed)

@@ -160,9 +160,10 @@ def first_lines(folder: RunFolder, before: RunRecord, changes: Changes, recipes:
     return lines
 
 
-def to_train_on(folder: RunFolder, recipe: Recipe, round: int) -> str:
-    """The command by which a run that has finished is trained on, and what becomes of its rate then."""
-    command, after = f"ganflow run --resume {folder.reference()} train.rounds={2 * round}", recipe.copied()
+def to_train_on(folder: RunFolder, recipe: Recipe, round: int, overrides: Sequence[str] = ()) -> str:
+    """The command by which a run that has finished is trained on, with changes, and what becomes of its rate then."""
+    words = shlex.join([*(change for change in overrides if not change.startswith("train.rounds=")), f"train.rounds={2 * round}"])
+    command, after = f"ganflow run --resume {folder.reference()} {words}", recipe.copied()
     after.train.rounds = 2 * round
     rise = ""
     with suppress(Exception):  # a plugin's schedule

@@ -209,8 +209,8 @@ def resume(
         if found and found.round > wanted.train.rounds:
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
         if found and found.round == wanted.train.rounds and before.status == "finished":
-            hint = f"run {folder.id} has finished already; to train on: {to_train_on(folder, wanted, found.round)}"
-            Progress(found.round, found.round, quiet=quiet).note(hint)
+            hint = to_train_on(folder, wanted, found.round, () if recipe else overrides)
+            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; to train on: {hint}")
             return Outcome(folder, "finished", found.round)
         n = before.workers if workers is None else workers
         group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))

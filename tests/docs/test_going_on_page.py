@@ -33,7 +33,8 @@ def test_the_commands_run(command):
 
 
 def test_every_key_of_the_table_may_change():
-    rows = [line.split("|")[1] for line in PAGE.partition("## What may change")[2].partition("```")[0].splitlines()[4:] if "|" in line]
+    table = PAGE.partition("## What may change")[2].partition("```")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[4:] if "|" in line]
     named = [key.strip("` ") for row in rows for key in row.split(",") if "`" in key]
     assert len(named) > 10
     sections = {key if "." in key or not hasattr(Train(), key) else f"train.{key}" for key in named}

@@ -95,6 +95,7 @@ def test_more_rounds_raise_a_rate_that_has_decayed(work, ganflow):
     why = "for its schedule is over 12 rounds instead of 6"
     rise = f"the learning rate of generator and critic goes up again, from 0.000333 to 0.001, {why}"
     assert hint.endswith(f"--resume {run.id} train.rounds=12 ({rise}; with train.schedule_rounds=6 it stays)\n")
+    assert f"--resume {run.id} optimizer.lr=0.1 train.rounds=12 (" in ganflow("run", "--resume", "latest", "optimizer.lr=0.1")[2]
     said = resumed(ganflow, "train.rounds=12").splitlines()
     keep = f"{rise}; to keep it, stop and go on with: ganflow run --resume {run.id} train.schedule_rounds=6"
     assert said[2:4] == ["changed after round 6: train.rounds: 6 → 12", keep]
