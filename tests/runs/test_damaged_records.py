@@ -108,7 +108,7 @@ def see_all(capsys, folder, damaged):
         if command == ("runs",):
             assert "other" in out
             assert (" damaged " in out) == damaged
-            assert not damaged or re.search("run.json .* (restore it from a backup|put a copy in its place)", err)
+            assert not damaged or re.search("run.json .* (restore it from a backup|put a copy in its place|--upgrade ganflow)", err)
 
 
 @pytest.mark.parametrize("how", WHOLE)
@@ -134,7 +134,7 @@ def test_a_damaged_sweep(how, place, capsys):
         if command[0] in ("sweeps", "runs") and len(command) == 1:
             assert "search" in out
             assert "damaged" in out
-            assert re.search("run.json .* (restore it from a backup|put a copy in its place)", err)
+            assert re.search("run.json .* (restore it from a backup|put a copy in its place|--upgrade ganflow)", err)
 
 
 @pytest.mark.parametrize("kind", ["run", "sweep"])
