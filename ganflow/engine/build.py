@@ -19,7 +19,7 @@ from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
 from ganflow.engine.round import Round
-from ganflow.engine.state import game_state, load_game_state
+from ganflow.engine.state import game_state, load_game_state, scoring
 from ganflow.errors import GanflowError, did_you_mean
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
@@ -196,9 +196,10 @@ def build_metrics(composition: Composition, game: Game) -> list[Metric]:
     Raises:
         GanflowError: one cannot, or not with these data.
     """
-    metrics: list[Metric] = composition.build_metrics(game.data)
-    for metric in metrics:
-        metric.check(game)
+    with scoring(game.device):
+        metrics: list[Metric] = composition.build_metrics(game.data)
+        for metric in metrics:
+            metric.check(game)
     return metrics
 
 

@@ -25,6 +25,7 @@ from ganflow.engine.state import (
     flatten,
     game_state,
     gathered,
+    kept_random,
     load_game_state,
     load_random_state,
     load_rank,
@@ -219,7 +220,8 @@ class Trainer:
 
     def settle(self) -> None:
         """Make the game ready to be sampled from, scored or kept (`Game.settle`). Draws nothing that training would miss."""
-        self.game.settle(self._fresh)
+        with kept_random(self.game.device):
+            self.game.settle(self._fresh)
 
     def _fresh(self, k: int) -> list[Batch]:
         """k batches for the generator: z from a stream that depends on seed and round alone; data, where the loss reads them in

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,10 +18,13 @@ from ganflow.contract.game import Metric, Scores
 from ganflow.contract.loss import Report
 from ganflow.contract.roles import Tracker
 from ganflow.contract.signature import Z
+from ganflow.engine.feed import keyed_generator
 from ganflow.engine.rows import rows_of
+from ganflow.engine.state import kept_random
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.evaluate import score
 from ganflow.evaluation.health import BEGINNING, FIRST
 from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
@@ -179,7 +182,7 @@ class Loop:
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
-        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
+        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn, self._apart)
         self.best, self.follower, self.alarms, self._trial = best, follower, alarms, trial
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
@@ -315,7 +318,7 @@ class Loop:
         """All scores, and the one that decides what is best."""
         self._settle()
         round, known = report.round, len(self.metrics.renamed)
-        found = self.metrics.evaluate(self.game)
+        found = self.metrics.evaluate(lambda metric: score(metric, self.game))
         scores = {name: score for each in found for name, score in each.items()}
         if alike := [name for name in scores if name in report.values]:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
@@ -366,7 +369,15 @@ class Loop:
         self._call("checkpointed", round=round, path=path)
 
     def _call(self, event: str, **arguments: object) -> None:
-        self.composition.call(event, game=self.game, **arguments)
+        if self.composition.listeners(event):
+            with self._apart():
+                self.composition.call(event, game=self.game, **arguments)
+
+    def _apart(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside follow from seed and round, and are none of training's: a run that reports, draws or is
+        tracked more often has the same weights."""
+        stream = keyed_generator("apart", self.recipe.train.seed, self.trainer.round)
+        return kept_random(self.game.device, stream.initial_seed())
 
     def _log(self, round: int, values: dict[str, float]) -> None:
         self._write("metrics.jsonl", lambda: self.journal.append(round, values))

@@ -24,6 +24,7 @@ from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
+from ganflow.engine.state import kept_random
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import rule
@@ -189,7 +190,8 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        self.trackers = self.composition.build_trackers()
+        with kept_random(self.game.device):
+            self.trackers = self.composition.build_trackers()
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
