@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganflow.contract.loss import AddedTerms
 from ganflow.engine.distributed import Group
@@ -84,12 +84,13 @@ def make_optimizer(composition: Composition, slot: str, player: str, parameters:
     Raises:
         PluginError: it returns something else, or what no checkpoint can keep.
     """
-    made, component = composition.build("optimizer", slot, parameters=parameters, player=player), composition.components[slot].component
-    name = type(made).__name__
+    made = composition.build("optimizer", slot, parameters=parameters, player=player)
+    component, name = composition.components[slot].component, type(made).__name__
     if not isinstance(made, torch.optim.Optimizer):
         raise PluginError(f"{component}: its hook 'optimizer' gave {name}, not a torch.optim.Optimizer")
     try:
-        made.load_state_dict(unflatten(flatten(made.state_dict(), slot, tensors := {}), tensors))
+        tensors: dict[str, Tensor] = {}
+        made.load_state_dict(unflatten(flatten(made.state_dict(), slot, tensors), tensors))
     except Exception as error:
         why = f"{type(error).__name__}: {error}" if not isinstance(error, GanflowError) else str(error)
         how = "call super().__init__(parameters, defaults) and leave state_dict and load_state_dict to torch.optim.Optimizer"
