@@ -48,12 +48,13 @@ def run_command(args: argparse.Namespace) -> int:
     if args.seeds is not None and args.resume:
         raise GanflowError("--seeds begins new runs; to go on with those that there are: ganflow run --resume NAME")
     if args.resume:
+        from ganflow.runs.kept import recipe_of_run
         from ganflow.tune import seeds
 
         if seeded := seeds.find(args.resume, args.runs):
             if name or overrides or args.workers:
                 raise GanflowError(f"--resume goes on with {seeded.sweep} as it is; leave out recipe, changes and --workers")
-            return _seeds(seeded, read_recipe(seeded.recipe), args)
+            return _seeds(seeded, recipe_of_run(seeded), args)
     stages = read_stages(name, overrides) if name else None
     if args.seeds is not None and (stages or (args.workers or 1) > 1):
         alone = "no stages" if stages else "one worker"
@@ -206,12 +207,14 @@ def tune_command(args: argparse.Namespace) -> int:
         more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
         return submit(address, recipe, args.runs, name=args.name, resume=args.resume, more=more, quiet=args.quiet)
     if args.resume:
+        from ganflow.runs.kept import made_with
         from ganflow.tune.amend import amend
 
         folder = find(args.resume, args.runs)
-        for change in amend(folder, overrides) if overrides else ():
-            say(change, err=True)
-        plan = make_plan(folder.recipe, new=False)
+        with made_with(folder):
+            for change in amend(folder, overrides) if overrides else ():
+                say(change, err=True)
+            plan = make_plan(folder.recipe, new=False)
     else:
         assert name is not None
         plan = make_plan(name, overrides)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
-from ganflow.plugins import Catalogue
+from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.source import Draft, draft, locate
+from ganflow.recipe.source import Draft, draft, locate, warn_of_broken
 from ganflow.recipe.yaml import Node, Problems, shown, to_yaml
 
 STAGES = "stages"
@@ -81,6 +81,7 @@ def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
     ]
     if wrong:
         raise GanflowError("\n".join(wrong))
+    warn_of_broken(catalogue or load_catalogue())
     return Stages(_name(whole), recipes)
 
 
