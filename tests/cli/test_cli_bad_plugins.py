@@ -81,7 +81,7 @@ def test_a_broken_one_is_reported_when_its_name_is_asked_for(acme, command, tmp_
     assert code == 0
     assert trouble in out
     assert err.startswith("ganflow: 1 of ")
-    assert command.refused("plugins", "show", "acme").startswith("ganflow: nothing to show: plugin 'acme' (gf-acme 1.0)")
+    assert command.refused("plugins", "show", "acme").startswith("ganflow: nothing is offered: plugin 'acme' (gf-acme 1.0)")
     assert not (tmp_path / "runs").exists()
 
 

@@ -184,7 +184,7 @@ def test_broken_plugins_are_listed_and_said_on_stderr(ganflow_plugins, workshop)
     assert [p["name"] for p in json.loads(out) if p["error"]] == ["zeta"]
     assert "zeta" in err
     for name in ("zeta", "zeta/mosaic"):
-        with pytest.raises(GanflowError, match=r"nothing to show: plugin 'zeta' .* cannot be imported"):
+        with pytest.raises(GanflowError, match=r"nothing is offered: plugin 'zeta' .* cannot be imported"):
             ganflow_plugins("show", name)
 
 
