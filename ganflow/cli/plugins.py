@@ -19,6 +19,7 @@ Line = tuple[str, str]  # text and rich's style for it
 
 
 def plugins_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = f"examples: ganflow plugins show wgan/weight_clip, ganflow plugins test acme. {parser.epilog or ''}"
     what = "'show NAME…' tells all about some components, 'test NAME…' tries whether they keep the contract"
     parser.add_argument("action", nargs="?", choices=["show", "test"], help=what)
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")

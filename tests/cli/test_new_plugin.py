@@ -165,6 +165,7 @@ def test_help_lists_the_roles_and_an_example(capsys):
         load_help()
     text = " ".join(capsys.readouterr().out.split())
     assert all(role in text for role in ROLES)
+    assert "ganflow new-plugin acme --roles loss,critic" in text
 
 
 def load_help():
