@@ -22,7 +22,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from ganflow import printing
 from ganflow.errors import GanflowError, NewestDamaged, PluginError

@@ -25,7 +25,7 @@ ALL = "all"
 
 
 class Part(NamedTuple):
-    """A component of the template: its name, its settings class in plugin_template/roles/ROLE.py.txt, and its line of a recipe."""
+    """A component of the template: name, settings class in plugin_template/roles/ROLE.py.txt, and line of a recipe."""
 
     name: str
     settings: str
@@ -117,7 +117,8 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         guess = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_0123456789")
         hint = f": {guess}" if _NAME.fullmatch(guess) else ""
-        raise GanflowError(f"'{name}' cannot be a plugin's name: lower-case letters, digits and underscores, a letter first{hint}")
+        form = "lower-case letters, digits and underscores, a letter first"
+        raise GanflowError(f"'{name}' cannot be a plugin's name: {form}{hint}")
     if name in ROLES:
         raise GanflowError(f"'{name}' is the name of a role; give the plugin another name")
     for point in entry_points(group="ganflow", name=name):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganflow.contract.data import Data
 from ganflow.contract.game import Metric
+from ganflow.contract.roles import Tracker
 from ganflow.engine.batch_norm import synchronize
 from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
@@ -201,6 +202,12 @@ def build_metrics(composition: Composition, game: Game) -> list[Metric]:
         for metric in metrics:
             metric.check(game)
     return metrics
+
+
+def build_trackers(composition: Composition, game: Game) -> list[Tracker]:
+    """The recipe's trackers, in its order."""
+    with scoring(game.device):
+        return composition.build_trackers()
 
 
 def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:

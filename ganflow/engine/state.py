@@ -132,7 +132,7 @@ def kept_random(device: torch.device, seed: int | None = None) -> Iterator[None]
 
 
 def scoring(device: torch.device) -> AbstractContextManager[None]:
-    """Random numbers that metrics draw inside are the same at every evaluation, and none of training's."""
+    """Random numbers that metrics, or trackers as they are built, draw inside are the same every time, and none of training's."""
     return kept_random(device, seed=0)
 
 

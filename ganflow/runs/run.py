@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ganflow.contract.game import Metric
-from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
+from ganflow.contract.loss import Report
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -24,7 +25,6 @@ from ganflow.engine.game import Game
 from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
-from ganflow.engine.state import kept_random
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import rule
@@ -152,6 +152,7 @@ class RunOptions:
         copy: the checkpoint that it goes on from is not its own.
         tracking: values of its record's `tracking` besides the recipe's.
         follower: makes the process that sends its folder to a server; None where nothing is sent.
+        on_report: called with each report; if it returns False, the run ends after this round.
     """
 
     quiet: bool = False
@@ -160,6 +161,7 @@ class RunOptions:
     copy: Copy | None = None
     tracking: Mapping[str, Any] = field(default_factory=dict)
     follower: Callable[[RunFolder], Follower] | None = None
+    on_report: Callable[[Report], object] | None = None
 
 
 def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
@@ -190,8 +192,7 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        with kept_random(self.game.device):
-            self.trackers = self.composition.build_trackers()
+        self.trackers = build_trackers(self.composition, self.game)
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
@@ -204,6 +205,11 @@ class Run(Parts):
     def stop(self, status: str = "interrupted") -> None:
         """End the run after the round in hand, with this status where that is not its last."""
         self._early, self.trainer.stop = status, True
+
+    def _report(self, report: Report) -> None:
+        """Pass a report on."""
+        if self.options.on_report and self.options.on_report(report) is False:
+            self.stop("stopped")
 
     @contextmanager
     def opened(self, position: Position) -> Iterator[Loop]:
@@ -233,7 +239,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress),
+                    alarms=self._alarms(position, progress), on_report=self._report,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from runner_helpers import last
 
-from ganflow.cli.evaluate import prepare, scored
+from ganflow.api.scoring import prepare, scored
 from ganflow.recipe import read_recipe
 from ganflow.runs.journal import entries
 from ganflow.runs.start import resume, start
