@@ -166,7 +166,7 @@ def package(name: str, roles: Sequence[str]) -> dict[str, str]:
 
 
 def recipes_of(name: str, roles: Sequence[str]) -> dict[str, str]:
-    """Recipes that use the components: path → text. An encoder has one of its own, whose data are captioned pictures."""
+    """Recipes that use the components: path → text. An encoder is in one by itself, whose data are captioned pictures."""
     lines = {role: Template(PARTS[role].use).substitute(use=f"{name}/{PARTS[role].name}") for role in roles}
     found = {}
     played = {role: line for role, line in lines.items() if role not in ("executor", "encoder")}

@@ -85,12 +85,9 @@ def test_a_recipe_uses_the_component(made, command, role):
     assert f"{role} 'acme/{part.name}' (gf-acme 0.1.0)" in shown
 
 
-def test_its_tests_pass_and_the_command_tests_it(made, command, tmp_path):
-    folder = made("loss,critic")
-    assert passed([folder], [str(tmp_path / "site"), str(folder)], tmp_path).splitlines()[-1].startswith("3 passed")
-    code, out, err = command("plugins", "test", "acme")
-    assert (code, out) == (0, "critic acme/plain   ok\nloss acme/absolute  ok\n")
-    assert err == "ganflow: 2 ok\n"
+def test_the_command_tests_it(made, command):
+    made("schedule,prior")
+    assert command("plugins", "test", "acme") == (0, "prior acme/sphere   ok\nschedule acme/drop  ok\n", "ganflow: 2 ok\n")
 
 
 @pytest.mark.slow
@@ -103,7 +100,7 @@ def test_the_tests_of_all_roles_together_pass(made, tmp_path):
     assert said.splitlines()[-1].startswith(f"{len(ROLES) + 2} passed")
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_the_tests_of_each_role_alone_pass(made, tmp_path):
     folders = [made(role, f"only_{role}") for role in ROLES]
     said = passed(folders, [str(tmp_path / "site"), *map(str, folders)], tmp_path)
