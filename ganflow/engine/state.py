@@ -122,13 +122,17 @@ def kept_random(device: torch.device, seed: int | None = None) -> Iterator[None]
     Args:
         seed: of all of them inside.
     """
-    before = random_state(device)
+    before, python = torch_random(device), random.getstate()
+    arrays = sys.modules["numpy"].random.get_state() if "numpy" in sys.modules else None
     try:
         if seed is not None:
             seed_random(device, seed)
         yield
     finally:
-        load_random_state(device, *before)
+        load_torch_random(device, before)
+        random.setstate(python)
+        if arrays is not None:
+            sys.modules["numpy"].random.set_state(arrays)
 
 
 def scoring(device: torch.device) -> AbstractContextManager[None]:

@@ -175,7 +175,7 @@ class Loop:
         trial: bool,
         follower: Follower | None,
         alarms: Alarms | None = None,
-        on_report: Callable[[Report], None] = lambda report: None,
+        on_report: Callable[[Report], None] | None = None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -269,8 +269,9 @@ class Loop:
         self._call("round_reported", report=report)  # which may add numbers
         self._log(round, report.values)
         self.progress.update(report)
-        with self._apart():
-            self._on_report(report)
+        if self._on_report:
+            with self._apart():
+                self._on_report(report)
         if self.alarms:
             self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):

@@ -208,7 +208,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report and self.options.on_report(report) is False:
+        if self.options.on_report is not None and self.options.on_report(report) is False:
             self.stop("stopped")
 
     @contextmanager
@@ -239,7 +239,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress), on_report=self._report,
+                    alarms=self._alarms(position, progress), on_report=self._report if options.on_report else None,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:

@@ -1,5 +1,7 @@
 """Metrics, trackers and events that draw random numbers: training does not see it."""
 
+import random
+
 import pytest
 import torch
 from runner_helpers import last
@@ -116,10 +118,10 @@ def trained(plugin, work):
     """Trains the small recipe with changes, in a runs folder of its own, whole or stopped and resumed in between."""
     plugin("acme", DRAWS)
 
-    def train(name, *changes, until=None):
+    def train(name, *changes, until=None, on_report=None):
         recipe = read_recipe("tiny.yaml", ["train.sample_every=2", "train.evaluate_every=2", *changes])
         if not until:
-            return start(recipe, work / name, quiet=True).folder
+            return start(recipe, work / name, quiet=True, on_report=on_report).folder
         recipe.train.rounds = until
         run = start(recipe, work / name, quiet=True).folder
         return resume(run, quiet=True, overrides=["train.rounds=6"]).folder
@@ -139,6 +141,14 @@ def assert_same_training(run, other):
 @pytest.mark.parametrize("drawing", WITH)
 def test_training_is_what_it_is_without(trained, drawing):
     assert_same_training(trained("with", WITH[drawing]), trained("without"))
+
+
+def test_a_callback_may_draw(trained):
+    """What Python code draws at each report."""
+    heard = []
+    with_callback = trained("with", on_report=lambda report: heard.append(torch.rand(3) + random.random()))
+    assert heard
+    assert_same_training(with_callback, trained("without"))
 
 
 def test_a_metric_has_the_same_numbers_whenever_it_scores(trained):
