@@ -183,7 +183,7 @@ def tune_command(args: argparse.Namespace) -> int:
 
     from ganflow.cluster.address import parse_address
     from ganflow.sweeps.ranking import front_of
-    from ganflow.sweeps.repeats import current
+    from ganflow.sweeps.repeats import current, every_score
     from ganflow.sweeps.table import front_numbers, left, lines, over
     from ganflow.tune import driver
     from ganflow.tune.plan import begin, find, make_plan, rounds_of
@@ -241,7 +241,8 @@ def tune_command(args: argparse.Namespace) -> int:
     trials, total = current(folder, running=False), folder.read().trials or 0
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, 20, plan.objectives))
+        found = every_score(folder, trials)
+        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, 20, plan.objectives, found))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
     front = front_of(trials, plan.objectives)
     if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
