@@ -169,7 +169,7 @@ def scores_of(run: RunFolder) -> dict[str, float]:
 
 
 def every_score(folder: SweepFolder, trials: Iterable[TrialRecord]) -> dict[int, dict[str, Spread]]:
-    """Trial → name → mean, standard deviation and number of a score over the trial's runs. A run whose journal is damaged has none."""
+    """Trial → name → mean, standard deviation and number of a score over the trial's runs; a damaged journal has none."""
     repeats, found = Repeats.of(folder.read()), dict[int, dict[str, Spread]]()
     for trial in trials:
         known = list[Mapping[str, float]]()

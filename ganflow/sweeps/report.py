@@ -287,11 +287,14 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
             for name, (mean, sd, _) in (best.spreads or {metric: (best.mean, best.sd, best.n)}).items()
         )
         again = f"ganflow run {here(path)} --seeds {','.join(map(str, repeats.seeds))}"
-        lines.append(f"Mean and standard deviation over {best.n} seeds: {means}. To train with all of them: {again}")
+        by_quantile = repeats.quantile is not None and not objectives
+        judged = f"This score is the {repeats.quantile:g} quantile of its seeds'. " if by_quantile else ""
+        what = f"{judged}Mean and standard deviation over {plural(best.n, 'seed')}: {means}"
+        lines.append(f"{what}. To train with all of them: {again}")
     found = every_score(folder, [best])
     if besides := further_names(found, list(objectives) or [metric]):
-        known = (f"{name} {around(found[best.number][name], best)}" for name in besides)
-        lines.append(f"Its other scores: {', '.join(known)}.")
+        others = [f"{name} {around(found[best.number][name], best)}" for name in besides]
+        lines.append(f"Its other scores: {', '.join(others)}.")
     if best.packed is not None:
         lines += [
             f"Packed with other trials it had {metric} {number(best.packed)}; this score is of the same training by itself, as "

@@ -16,6 +16,7 @@ from ganflow.recipe.overrides import assignments
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.sweeps.records import BUDGET, MACHINE, TrialRecord
+from ganflow.sweeps.repeats import Repeats
 from ganflow.sweeps.study import Study
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
@@ -608,6 +609,18 @@ def test_a_budget_that_is_used_up_ends_the_sweep(running):
     made.table.record(0, state="failed")
     made.step()
     assert made.ended == [Spent("failures", 1, 1)]
+
+
+def test_a_trial_whose_seeds_failed_is_one_failure(running):
+    made = running(failures=2)
+    made.table.repeats = Repeats((0, 1))
+    for run in (0, 1):
+        made.table.record(run, state="failed")
+    made.step()
+    assert made.ended == []
+    made.table.record(2, state="failed")  # the next trial's first
+    made.step()
+    assert made.ended == [Spent("failures", 2, 2)]
 
 
 def test_a_disk_that_fails_interrupts_the_sweep(running, monkeypatch):

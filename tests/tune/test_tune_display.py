@@ -329,7 +329,7 @@ def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
 
 
 def test_scores_by_which_trials_are_not_judged_are_the_last_columns():
-    """Of several seeds with deviation and number. A trial without any leaves them empty, and in a narrow terminal they go first."""
+    """Of several seeds with deviation and number; in a narrow terminal they are left out before keys are."""
     runs = [TrialRecord(n, {"optimizer.lr": 0.1 + n // 2}, "finished", 1.0 + n, 10) for n in range(4)]
     trials = Repeats((0, 1)).trials(runs)
     found = {0: {s.name: s for s in spreads([{"m": 1.0, "modes": 6.0}, {"m": 2.0, "modes": 8.0}])}}

@@ -131,6 +131,16 @@ def test_scores_besides_those_that_are_searched_by(trained, summary, capsys):
     assert results[-1]["every_score"] == {}
 
 
+def test_the_best_recipe_says_that_its_score_is_a_quantile(trained, tmp_path):
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    said = "This score is the 0.9 quantile of its seeds'. Mean and standard deviation over 1 seed: 1."
+    for quantile, whole in ((None, False), (0.9, True)):
+        folder.update(trial_seeds=[0], trial_quantile=quantile)
+        summarize(folder)
+        assert (said in folder.best.read_text()) is whole
+
+
 def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):
     out = tmp_path / "x.png"
     assert main(["sample", "small-1", "--runs", str(trained.path.parent), "-n", "4", "-o", str(out)]) == 0
