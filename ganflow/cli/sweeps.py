@@ -257,9 +257,9 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        found = {} if record.seeds else every_score(folder, trials)
+        every = {} if record.seeds else every_score(folder, trials)
         rounds, objectives = sweep["rounds"] or 0, record.objectives
-        yield from lines(trials, sweep["metric"], sweep["mode"], rounds, width, objectives=objectives, found=found)
+        yield from lines(trials, sweep["metric"], sweep["mode"], rounds, width, objectives=objectives, found=every)
     if record.seeds:
         from ganflow.tune.seeds import summary
 
