@@ -224,7 +224,8 @@ def lines(
         cells += [trial.trained, number(trial.packed)] if again else []
         now = trial.again if trial.again is not None and state(trial) == CONFIRMING else trial
         values = [played(now, rounds), *(shown(trial.config, key) for key in keys)]
-        more = [around(own[name], trial) if name in own else "" for own in [every.get(trial.number, {})] for name in further]
+        its = every.get(trial.number, {})
+        more = [around(its[name], trial) if name in its else "" for name in further]
         rows.append([str(trial.number), state(trial), *cells, *values, *more])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
