@@ -209,7 +209,7 @@ def tune_command(args: argparse.Namespace) -> int:
         from ganflow.tune.amend import amend
 
         folder = find(args.resume, args.runs)
-        for change in amend(folder, overrides) if overrides else ():
+        for change in amend(folder, overrides, args.address) if overrides else ():
             say(change, err=True)
         plan = make_plan(folder.recipe, new=False)
     else:

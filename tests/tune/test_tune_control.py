@@ -509,6 +509,15 @@ def test_what_goes_with_resume(planned, command):
     assert "leave out the recipe" in command.refused("tune", "tiny.yaml", "--resume", "s")
 
 
+def test_resources_that_this_machine_has_not_got_change_nothing(planned, command):
+    """Else the sweep could not go on any more without another change."""
+    _, sweep = planned
+    before = sweep.recipe.read_text()
+    said = command.refused("tune", "--resume", "s", "tune.resources={cpus: 1000}")
+    assert said.startswith("ganflow: command line: tune.resources: a trial wants 1000 CPUs; this machine has ")
+    assert (sweep.recipe.read_text(), sweep.read().amended) == (before, [])
+
+
 def test_points_that_would_not_fit_are_known_before_anything_is_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     points = "".join(f"    - {{optimizer.lr: {lr}}}\n" for lr in ("1.0e-3", "2.0e-3", "3.0e-3"))
