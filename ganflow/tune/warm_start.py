@@ -67,6 +67,8 @@ def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -
     """Reason why a trial is of no use; "" where it is."""
     if score_of(trial) is None:
         return "it has no score"
+    if trial.copied:
+        return "it became a copy of another trial, so that its score is of several configurations"
     try:
         theirs = kept_recipe(old.trial(repeats.runs(trial.number)[0]).recipe)
     except (GanflowError, OSError) as error:
