@@ -55,7 +55,7 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
             used.append(replace(trial, number=-1 - trial.number))
     if not used:
         raise GanflowError(f"--from: no trial of {old.sweep} is one of this space; {why or 'none is over with a score'}")
-    left = f"; {len(over) - len(used)} are not of this space ({why})" if why else ""
+    left = f"; {len(over) - len(used)} are left out ({why})" if why else ""
     return used, f"the searcher knows {plural(len(used), 'trial')} of {old.sweep}{left}"
 
 
