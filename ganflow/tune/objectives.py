@@ -147,11 +147,11 @@ def _found(recipe: Recipe, variants: Iterable[Recipe], reports: Reports) -> Obje
             text = f"needed, for nothing says whether a smaller '{metric}' is better: {write}"
             raise wrong(recipe, "mode", text, "metric")
         found[metric] = mode
-    for name, at in tune.stop.items():
+    for name, limit in tune.stop.items():
         if name not in (*found, *ALWAYS) and name not in reports:
             raise wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
-        if name in ALWAYS and not at > 0:
-            raise wrong(recipe, "stop", f"every trial would end at its first report, for {name}: {at:g}; use a number above 0")
+        if name in ALWAYS and not limit > 0:
+            raise wrong(recipe, "stop", f"every trial would end at its first report, for {name}: {limit:g}; use a number above 0")
     for variant in variants:
         theirs = Reports(variant)
         if missing := next((metric for metric in found if metric not in theirs), None):
