@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ganflow.contract.hooks import build_part
     from ganflow.contract.loss import AddedTerms, Batch, Loss, Report, ScoreLoss, SlopePenalty, Terms, check_inner, mixes_examples
     from ganflow.contract.optim import Elementwise
+    from ganflow.contract.preview import Original, Preview, range_advice, spread_indices
     from ganflow.contract.roles import Executor, Pictures, TextEncoder, TrackedRun, Tracker, TrialRun, TrialSession
     from ganflow.contract.signature import Signature
     from ganflow.contract.step import Step
@@ -63,16 +64,16 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
     "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "Pictures", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss", "SettingsError", "Signature",
-    "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData", "Terms", "TextEncoder", "TrackedRun",
-    "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "__version__", "add_axes", "add_run_arguments",
-    "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
+    "Loss", "Metric", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss",
+    "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData", "Terms",
+    "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "__version__", "add_axes",
+    "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
     "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text",
     "image_grid", "image_pairs", "image_sheet", "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load",
     "load_encoder", "load_game", "load_sweep", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
-    "open_regular", "part", "picture_of", "play", "print_lines", "read_image", "real_examples", "replacing_file",
-    "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path", "shuffled",
-    "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
+    "open_regular", "part", "picture_of", "play", "print_lines", "range_advice", "read_image", "real_examples",
+    "replacing_file", "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path",
+    "shuffled", "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -87,6 +88,7 @@ _ROOMS = {
     "contract.hooks": "build_part",
     "contract.loss": "AddedTerms Batch Loss Report ScoreLoss SlopePenalty Terms check_inner mixes_examples",
     "contract.optim": "Elementwise",
+    "contract.preview": "Original Preview range_advice spread_indices",
     "contract.roles": "Executor Pictures TextEncoder TrackedRun Tracker TrialRun TrialSession",
     "contract.signature": "Signature",
     "contract.step": "Step",
