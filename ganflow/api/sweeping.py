@@ -83,7 +83,7 @@ def resumed(
     from ganflow.tune.plan import make_plan
 
     with made_with(folder):
-        for change in amend(folder, overrides) if overrides else ():
+        for change in amend(folder, overrides, address) if overrides else ():
             say(change, err=True)
         plan = make_plan(folder.recipe, new=False)
     return played(folder, plan, address, quiet=quiet, retry_failed=retry_failed)

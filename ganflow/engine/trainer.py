@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -217,6 +218,11 @@ class Trainer:
             )
             draws[Z] = self._mine(z)
         return draws
+
+    def apart(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside follow from seed and round, and are none of training's: a run that reports, draws or is
+        tracked more often has the same weights."""
+        return kept_random(self.game.device, keyed_generator("apart", self.seed, self.round).initial_seed())
 
     def settle(self) -> None:
         """Make the game ready to be sampled from, scored or kept (`Game.settle`). Draws nothing that training would miss."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,9 +17,7 @@ from ganflow.contract.game import Metric, Scores
 from ganflow.contract.loss import Report
 from ganflow.contract.roles import Tracker
 from ganflow.contract.signature import Z
-from ganflow.engine.feed import keyed_generator
 from ganflow.engine.rows import rows_of
-from ganflow.engine.state import kept_random
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
@@ -34,6 +32,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Trackers, entries
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
+from ganflow.runs.report import write_report
 
 LEAST = 20
 """Rounds between a trial's checkpoints, at least: each takes as long as half a round of a small game, and trials are many."""
@@ -183,7 +182,7 @@ class Loop:
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
-        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn, self._apart)
+        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn, self.trainer.apart)
         self.best, self.follower, self.alarms, self._trial, self._on_report = best, follower, alarms, trial, on_report
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
@@ -255,6 +254,8 @@ class Loop:
         if self.follower:
             self.follower.stop()
         self.journal.close()
+        with suppress(GanflowError, OSError):  # what ended the run has been said
+            self._write_report()
 
     def needs_game(self, round: int) -> bool:
         """Tell whether anything is due in this round for which the game's weights are read."""
@@ -270,7 +271,7 @@ class Loop:
         self._log(round, report.values)
         self.progress.update(report)
         if self._on_report:
-            with self._apart():
+            with self.trainer.apart():
                 self._on_report(report)
         if self.alarms:
             self._write("run.json", self.alarms.report)
@@ -307,8 +308,13 @@ class Loop:
         self._picture(save)
         self.progress.drawn(path)
         self.trackers.picture(round, path)
+        self._write_report()
 
-    def _picture(self, save: Callable[[Any], None]) -> None:
+    def _write_report(self) -> None:
+        if not self._trial:  # whose sweep has a report
+            self._picture(lambda _: write_report(self.folder))
+
+    def _picture(self, save: Callable[[Any], object]) -> None:
         """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
         try:
             from ganflow import pictures
@@ -337,7 +343,7 @@ class Loop:
         rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
         self._last = {score.name: score for score in shown}
-        self.progress.note(f"round {round}: " + "  ".join(map(str, shown)))
+        self.progress.scored(round, shown)
         self._call("evaluated", round=round, scores=scores)
         return scores, rule
 
@@ -375,14 +381,8 @@ class Loop:
 
     def _call(self, event: str, **arguments: object) -> None:
         if self.composition.listeners(event):
-            with self._apart():
+            with self.trainer.apart():
                 self.composition.call(event, game=self.game, **arguments)
-
-    def _apart(self) -> AbstractContextManager[None]:
-        """Random numbers drawn inside follow from seed and round, and are none of training's: a run that reports, draws or is
-        tracked more often has the same weights."""
-        stream = keyed_generator("apart", self.recipe.train.seed, self.trainer.round)
-        return kept_random(self.game.device, stream.initial_seed())
 
     def _log(self, round: int, values: dict[str, float]) -> None:
         self._write("metrics.jsonl", lambda: self.journal.append(round, values))
