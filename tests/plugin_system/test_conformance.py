@@ -219,7 +219,7 @@ class Sideways(Score):
 
 class Noisy(Score):
     def evaluate(self, game):
-        return {"score": super().evaluate(game)["score"] + float(torch.rand(()))}
+        return {name: score + float(torch.rand(())) for name, score in super().evaluate(game).items()}
 
 
 class Spoils(Score):
