@@ -17,8 +17,8 @@ from ganflow.recipe import Recipe, differences
 from ganflow.recipe.recipe import is_path
 from ganflow.runs.alarms import against_not_finite
 from ganflow.runs.folders import RunFolder, here
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import Amendment, RunRecord
-from ganflow.runs.versions import run_recipe
 
 _MAY_CHANGE = re.compile(
     r"train\.(rounds|schedule_rounds|report_every|sample_every|evaluate_every|checkpoint_every|keep|on_alarm)"
@@ -66,8 +66,8 @@ def by_command(folder: RunFolder, change: str, kept: bool) -> str:
         change: overrides, as of `advice.typed`.
         kept: it has a checkpoint.
     """
-    before, recipe = run_recipe(folder), shlex.quote(str(here(folder.recipe)))
-    after = run_recipe(folder, change.split())
+    before, recipe = recipe_of_run(folder), shlex.quote(str(here(folder.recipe)))
+    after = recipe_of_run(folder, change.split())
     if not kept:
         return f"ganflow run {recipe} {change}"
     if not Changes.between(before, after).refused:

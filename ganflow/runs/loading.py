@@ -28,8 +28,8 @@ from ganflow.runs.alarms import diverged
 from ganflow.runs.amend import after_divergence
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
-from ganflow.runs.versions import run_recipe
 
 AVERAGE = ("average", "average_rounds")
 """Keys of the extras in which the generator's average is kept."""
@@ -82,7 +82,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(run_recipe(folder), find_checkpoint(folder, which), _data(folder))
+    return game_of(recipe_of_run(folder), find_checkpoint(folder, which), _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -161,7 +161,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = run_recipe(folder).parts.get("data.encoder")
+    chosen = recipe_of_run(folder).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -210,7 +210,7 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        again = after_divergence(folder, run_recipe(folder), alarm["text"], kept=False)
+        again = after_divergence(folder, recipe_of_run(folder), alarm["text"], kept=False)
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:
         until = f"train it: ganflow run --resume {folder.reference()}"

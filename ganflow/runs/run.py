@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ganflow.contract.loss import Report
-from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -33,8 +33,9 @@ from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
 from ganflow.runs.amend import after_divergence, same_data, set_rates
 from ganflow.runs.folders import RunFolder, make_inner
+from ganflow.runs.interruption import Interruption, interruptible
 from ganflow.runs.loading import describe, fitting, load_average
-from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
+from ganflow.runs.loop import Follower, Loop, Result
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
@@ -162,7 +163,7 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        self.trackers = self.composition.build_trackers()
+        self.trackers = build_trackers(self.composition, self.game)
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
@@ -178,7 +179,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report and self.options.on_report(report) is False:
+        if self.options.on_report is not None and self.options.on_report(report) is False:
             self.stop("stopped")
 
     @contextmanager
@@ -202,9 +203,10 @@ class Run(Parts):
                     folder.update(amended=list(position.amended))
                 if position.changed:
                     write_recipe(folder, recipe)
-                for note in (_networks(recipe, self.game), *self.choice.notes):
-                    progress.note(note)
-                folder.update(**self._resumed_values(), compile=self._compile(progress.note))
+                progress.note(_networks(recipe, self.game))
+                for detail in self.choice.notes:
+                    progress.detail(detail)
+                folder.update(**self._resumed_values(), compile=self._compile(progress))
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
@@ -213,7 +215,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress), on_report=self._report,
+                    alarms=self._alarms(position, progress), on_report=self._report if options.on_report else None,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
@@ -283,7 +285,7 @@ class Run(Parts):
             begun["data"] = self.values["data"]
         return {name: self.values[name] for name in names} | begun
 
-    def _compile(self, say: Callable[[str], None]) -> Compiled:
+    def _compile(self, progress: Progress) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
         chosen: Compiled | None = self.before.compile if self.before else None
@@ -299,15 +301,16 @@ class Run(Parts):
             chosen = {"mode": mode, "why": why}
         if chosen["mode"] == "never":
             if train.compile == "auto":
-                say(f"eager rounds: {chosen['why']}")
+                progress.detail(f"eager rounds: {chosen['why']}")
             return chosen
-        say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
+        progress.note(f"compiling the {chosen['mode']} …")
+        progress.detail(chosen["why"])
         try:
             self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game), train.rounds)
         except NotCompilable as error:
             if train.compile != "auto":
                 raise GanflowError(f"train.compile: {error}; set compile: never") from error
-            say(f"eager rounds after all: {error}")
+            progress.note(f"eager rounds after all: {error}")
             chosen = {"mode": "never", "why": str(error)}
         return chosen
 

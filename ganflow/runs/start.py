@@ -21,13 +21,13 @@ from ganflow.runs import folders
 from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_train_on
 from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.loading import find_checkpoint, load_weights, origin_of
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
 from ganflow.runs.trying import inherited, refused, tried
-from ganflow.runs.versions import run_recipe
 from ganflow.runs.workers import started_workers
 
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
@@ -193,7 +193,7 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
-    had = run_recipe(folder)
+    had = recipe_of_run(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
     changes = Changes.between(had, wanted)
     if changes.refused:

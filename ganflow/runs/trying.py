@@ -19,8 +19,8 @@ from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.loading import find_checkpoint, load_weights, matched
-from ganflow.runs.versions import run_recipe
 
 
 def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
@@ -102,7 +102,7 @@ def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> s
     """
     root, reference = folder.path.parent.parent, folder.reference()
     new = shlex.join(["ganflow", "run", str(folders.here(Path(wanted.file).absolute())), *overrides])
-    if wanted.train.start_from != run_recipe(folder).train.start_from:  # another's weights are asked for
+    if wanted.train.start_from != recipe_of_run(folder).train.start_from:  # another's weights are asked for
         return f"begin a new run: {new}"
     fresh = wanted.copied()
     fresh.train.start_from = str(folder.path)

@@ -169,16 +169,6 @@ def test_an_older_run_that_cannot_be_read_says_who_wrote_it(old, command, monkey
     assert "the run was written by ganflow 0.0.9, earlier than this one; to read it: pip install ganflow==0.0.9, in an " in err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_run_of_a_plugin_that_is_gone_says_which(old, command, monkeypatch, capsys):
-    folder = old("version_3/ring")
-    folder.update(plugins={**folder.read().raw["plugins"], "acme": {"distribution": "gf-acme", "version": "1.2"}})
-    folder.recipe.write_text(folder.recipe.read_text().replace("vanilla/relativistic", "acme/relativistic"))
-    err = refused(folder, monkeypatch, capsys, *command)
-    assert "unknown loss 'acme/relativistic': no plugin 'acme'" in err
-    assert err.endswith("plugin 'acme' came with gf-acme 1.2; if you know it and want it: pip install gf-acme==1.2\n")
-
-
 def test_a_checkpoint_of_a_newer_format_says_so(old, monkeypatch, capsys):
     folder = old("version_3/ring")
     (path,) = folder.checkpoints.glob("*.safetensors")
