@@ -115,13 +115,14 @@ def test_the_state_is_references(folder):
 
 def test_a_walk_keeps_its_buffer_by_shard_and_position(tmp_path):
     from ganflow_data.tars import Tars
+    from ganflow_layers.omissions import Omissions
 
     files = sorted(write_tars(tmp_path).iterdir())
-    walk = Walk(Tars(files), 16, 0, (0, 0))
+    walk = Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     samples = walk.epoch_samples()
     for _ in range(25):
         next(samples)
-    kept, other = walk.state(), Walk(Tars(files), 16, 0, (0, 0))
+    kept, other = walk.state(), Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     other.load(kept)
     assert [s.name for s in samples] == [s.name for s in other.epoch_samples()]
     assert len(kept["buffer"]) == 15

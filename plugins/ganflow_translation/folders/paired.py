@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.omissions import Unusable
 from ganflow_layers.reading import HeldOut
 from ganflow_layers.tables import listed
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
 from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import Pair, divided, pairs
-from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, say_grey
+from ganflow_translation.folders.reading import Header, Reader, classes, say_grey
 
 
 @dataclass(frozen=True)
