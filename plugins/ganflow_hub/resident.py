@@ -39,7 +39,9 @@ class Rows:
         omissions: what becomes of rows that are broken.
     """
 
-    def __init__(self, table: Table, numbers: Sequence[int], transform: Transform, classes: Sequence[str], omissions: Omissions) -> None:
+    def __init__(
+        self, table: Table, numbers: Sequence[int], transform: Transform, classes: Sequence[str], omissions: Omissions
+    ) -> None:
         self.table, self.numbers, self.transform, self.classes, self.omissions = table, numbers, transform, classes, omissions
 
     def one(self, row: int, rng: torch.Generator | None = None) -> Example | None:

@@ -101,18 +101,19 @@ class Omissions:
             what = f"{count} in {self._where}: {listed(names)}" if self._what else f"{listed(names)} in {self._where}"
             raise GanflowError(f"data.path: cannot read {what}; {self._advice}")
         with self._lock:
+            before = len(self.skipped)
             for each in bad:
                 if each.name in self._known:
                     continue
                 self._known.add(each.name)
                 of_folder = isinstance(self._where, Path)
                 self.skipped.append(each.name if of_folder else f"{each.name}: {each.why}")
-                left = len(self.skipped)
-                if left <= _NAMED:
+                if len(self.skipped) <= _NAMED:
                     name = self._where / each.name if isinstance(self._where, Path) else each.name
                     print_lines(f"ganflow: left out {name}: {each.why}", err=True)
-                elif str(left).strip("0") == "1":  # 100, 1,000 …
-                    print_lines(f"ganflow: left out {left:,} by now", err=True)
+            left = len(self.skipped)
+            if left > _NAMED and left > before and (len(bad) > 1 or left % 100 == 0):
+                print_lines(f"ganflow: left out {left:,} by now", err=True)
 
 
 def unusable_files(folder: Path, files: Sequence[str]) -> list[Unusable]:

@@ -236,7 +236,8 @@ def _made(way: Way, each: Input, reading: Reading, several: bool) -> tuple[Tenso
     labels = True if way.origin == "source" and reading.classes else None
     x = read(each, way.game.data.fields[way.origin].shape[0], reading, labels)
     if min(x.shape[2:]) < (least := way.game.signatures[way.game.makers[way.to]].smallest):
-        raise GanflowError(f"{each} is {x.shape[3]} × {x.shape[2]}, too small for the network, which takes {least} pixels or more")
+        size = f"{x.shape[3]} × {x.shape[2]}"
+        raise GanflowError(f"{each} is {size}, too small for the network, which takes {least} pixels or more")
     if len(x) > 1 and not several:
         raise GanflowError(f"{each.file} holds {len(x)} images, which no .png does: --format npy")
     return x, way(x)

@@ -365,7 +365,7 @@ def test_truncated_image_is_refused_by_name(folder, in_memory):
         with closing(feed(ImageFolder(path=str(folder), size=16, held_out=0, in_memory=in_memory).data(), 12, seed=0)) as source:
             source.draw(1)
 
-    with pytest.raises(GanflowError, match=r"cannot read the image .*05\.png: .*on_error: skip"):
+    with pytest.raises(GanflowError, match=r"cannot read 1 image in .*: 05\.png \(.*data.on_error=skip"):
         draw_all()
 
 

@@ -218,7 +218,7 @@ def test_a_missing_sample_in_a_resume_is_refused(tmp_path):
     [
         ({"image": "pgn"}, "data.image: samples have no 'pgn'; did you mean 'png'?"),
         ({"label": "cls"}, "data.classes: 'cls' holds labels"),
-        ({"held_out": 60}, "leaves nothing"),
+        ({"held_out": 60}, "leaves nothing of the 60 samples in .* for training; keep fewer: data.held_out=6"),
         ({"path": "nowhere"}, "no .tar or .parquet files"),
     ],
 )
