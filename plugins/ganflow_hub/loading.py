@@ -197,9 +197,11 @@ def _of_hub(datasets: Any, path: str, config: str | None, split: str, revision: 
     try:
         return datasets.load_dataset(path, config, split=split, revision=revision, streaming=streaming)
     except Exception as error:  # the library's errors have no base in common
+        away = "OfflineModeIsEnabled" in str(error)
+        why = f"no connection, or {OFFLINE} is set" if away else _first_line(error)
         how = f"load_dataset('{path}'{f', {config!r}' if config else ''})"
         text = (
-            f"the data set {path} is not on this machine, and the hub does not give it ({_first_line(error)}): where there is a "
+            f"the data set {path} is not on this machine, and the hub does not give it ({why}): where there is a "
             f'network, run python -c "from datasets import load_dataset; {how}" once; or copy its .parquet files into a folder '
             "and give that: data.path=./FOLDER"
         )

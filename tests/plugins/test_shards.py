@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import tarfile
 
 import numpy as np
@@ -191,6 +192,26 @@ def test_a_tar_with_a_damaged_header_is_named(tmp_path, capsys):
     (tmp_path / "train-0.tar").write_bytes(whole)
     assert epoch(built(tmp_path, shuffle=0)) == list(range(4, 12))
     assert f"the rest of train-0.tar: no header at byte {at}" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_refused_before_anything_is_read(folder, capsys):
+    (file, *_) = folder.iterdir()
+    os.mkfifo(folder / f"pipe{file.suffix}")
+    with pytest.raises(GanflowError, match=r"cannot read pipe\.\w+ \(not a regular file\) in .*; mend it, or .*data.on_error=skip"):
+        built(folder, on_error="refuse")
+    assert sorted(epoch(built(folder))) == list(range(4, 60))
+    assert capsys.readouterr().err == f"ganflow: left out pipe{file.suffix}: not a regular file\n"
+    for shard in folder.glob("train-*"):
+        shard.unlink()
+    with pytest.raises(GanflowError, match="none of the 1 shards in"):
+        built(folder)
+
+
+def test_a_shard_that_breaks_off_is_refused_where_nothing_is_to_be_skipped(folder):
+    last = max(folder.iterdir())
+    last.write_bytes(last.read_bytes()[:700])
+    with pytest.raises(GanflowError, match=r"cannot read the rest of train-2\.\w+ \(.*\) in .*data.on_error=skip"):
+        epoch(built(folder, on_error="refuse", shuffle=0))
 
 
 def test_a_parquet_file_of_junk_is_refused(tmp_path):
