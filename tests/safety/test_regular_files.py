@@ -198,7 +198,7 @@ def test_paths_of_the_user(here, monkeypatch):
     home = pwd.getpwnam("root").pw_dir
     assert user_path("k", "~root") == Path(home)
     for text, says in {
-        "~root/nil": f"k: '~root/nil': it means {home}/nil, which is not there; for a folder here that is called so, write ./~root",
+        "~root/x": f"k: '~root/x': it means {home}/x, which is not there; for a folder here that is called so, write ./~root",
         "~nobody2/x": "k: '~nobody2/x': there is no user 'nobody2'; for a folder here that is called so, write ./~nobody2",
         "x" * 300: f"k: '{'x' * 50}' … (300 characters) cannot be a path: File name too long",
         "a\0b": r"k: 'a\x00b' cannot be a path: it holds a NUL, or half a character",
