@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -157,6 +156,7 @@ class Loop:
         trial: part of a sweep: fewer pictures, and no warnings.
         follower: sends the folder while the run lasts.
         alarms: watches the run's health; None where nothing does.
+        on_report: called with each report, after the modifiers.
     """
 
     def __init__(
@@ -172,6 +172,7 @@ class Loop:
         trial: bool,
         follower: Follower | None,
         alarms: Alarms | None = None,
+        on_report: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -180,7 +181,7 @@ class Loop:
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
-        self.best, self.follower, self.alarms, self._trial = best, follower, alarms, trial
+        self.best, self.follower, self.alarms, self._trial, self._on_report = best, follower, alarms, trial, on_report
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
         self._settled = -1  # the round in which the game was last prepared to be sampled from
@@ -265,6 +266,7 @@ class Loop:
         self._call("round_reported", report=report)  # which may add numbers
         self._log(round, report.values)
         self.progress.update(report)
+        self._on_report(report)
         if self.alarms:
             self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
@@ -298,6 +300,7 @@ class Loop:
                 pictures.save_png(picture, path)
 
         self._picture(save)
+        self.progress.drawn(path)
         self.trackers.picture(round, path)
 
     def _picture(self, save: Callable[[Any], None]) -> None:
@@ -381,8 +384,3 @@ class Loop:
         except OSError as error:
             kept = "earlier checkpoints are intact"
             raise GanflowError(f"cannot write {file} in {self.folder.path}: {error.strerror}; {kept}") from error
-
-
-def last_picture(folder: RunFolder) -> Path | None:
-    """The newest picture of a run."""
-    return max(folder.samples.glob("round-*.png"), default=None)

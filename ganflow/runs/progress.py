@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ganflow.printing import Unread, escaped, say
+from ganflow.runs import notebook
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,8 +28,8 @@ _log = logging.getLogger("ganflow")
 
 
 class Shown:
-    """A display on stderr, so that stdout is left to results: live on a terminal, with rich, which draws it; in plain lines
-    anywhere else. Its sentences are logged, too.
+    """A display on stderr, so that stdout is left to results: live on a terminal and in a notebook, with rich, which draws it; in
+    plain lines anywhere else. Its sentences are logged, too.
 
     Args:
         quiet: show nothing but warnings.
@@ -41,7 +43,9 @@ class Shown:
 
     def _go_live(self) -> bool:
         """Begin to draw where that is possible; whether it is."""
-        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+        if not self.quiet and notebook.in_notebook():
+            self._live = notebook.Live(self)
+        elif not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
             self._live = live(self, self.stream)
         if self._live is not None:
             self._live.start()
@@ -54,6 +58,10 @@ class Shown:
             self._live.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)
         else:
             self._print(text)
+
+    def _redrawn(self) -> None:
+        if isinstance(self._live, notebook.Live):
+            self._live.refresh()
 
     def warn(self, text: str) -> None:
         """Show a line that must not be missed, when quiet, too."""
@@ -88,6 +96,7 @@ class Progress(Shown):
         self.round, self.speed = start, 0.0
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
+        self.picture: Path | None = None
         self._reported = False
         self._began = self._updated = self._printed = time.monotonic()
         self._shown = -1  # the round of the last line
@@ -114,12 +123,19 @@ class Progress(Shown):
         self._updated = now
         self._reported = True
         if self._live is not None:  # draws itself, so many times a second
+            self._redrawn()
             return
         patience = min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS))
         entered = self._shown < 0 or self.round * PARTS // self.rounds > self._shown * PARTS // self.rounds
         if entered or self.round >= self.rounds or now - self._printed >= patience:
             self._print(self._line())
             self._shown, self._printed = self.round, now
+
+    def drawn(self, path: Path) -> None:
+        """Show that there is a new picture."""
+        if path.exists():
+            self.picture = path
+            self._redrawn()
 
     @property
     def left(self) -> float | None:
