@@ -183,7 +183,7 @@ def _hint(node: Node, type_: Any) -> str:
 
 
 def _as_list(node: Node, alternatives: Sequence[Any]) -> str:
-    """Advice to write a single value in brackets, for a key that takes nothing but a list."""
+    """Advice to write a single value in brackets, where a list is the one type of a key."""
     items = [get_args(a)[:1] for a in alternatives if get_origin(a) is list]
     if len(items) != 1 or len(alternatives) != 1 or isinstance(node.value, (list, dict)):
         return ""

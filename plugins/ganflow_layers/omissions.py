@@ -1,4 +1,4 @@
-"""What cannot be read in data: counted, named and left out, or refused."""
+"""Omission of what cannot be read in data, or its refusal."""
 
 from __future__ import annotations
 
