@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import tarfile
 
 import numpy as np
@@ -115,13 +116,14 @@ def test_the_state_is_references(folder):
 
 def test_a_walk_keeps_its_buffer_by_shard_and_position(tmp_path):
     from ganflow_data.tars import Tars
+    from ganflow_layers.omissions import Omissions
 
     files = sorted(write_tars(tmp_path).iterdir())
-    walk = Walk(Tars(files), 16, 0, (0, 0))
+    walk = Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     samples = walk.epoch_samples()
     for _ in range(25):
         next(samples)
-    kept, other = walk.state(), Walk(Tars(files), 16, 0, (0, 0))
+    kept, other = walk.state(), Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     other.load(kept)
     assert [s.name for s in samples] == [s.name for s in other.epoch_samples()]
     assert len(kept["buffer"]) == 15
@@ -192,6 +194,26 @@ def test_a_tar_with_a_damaged_header_is_named(tmp_path, capsys):
     assert f"the rest of train-0.tar: no header at byte {at}" in capsys.readouterr().err
 
 
+def test_what_is_no_file_is_refused_before_anything_is_read(folder, capsys):
+    (file, *_) = folder.iterdir()
+    os.mkfifo(folder / f"pipe{file.suffix}")
+    with pytest.raises(GanflowError, match=r"read pipe\.\w+ \(not a regular file\) in .*; mend it, or .*data.on_error=skip"):
+        built(folder, on_error="refuse")
+    assert sorted(epoch(built(folder))) == list(range(4, 60))
+    assert capsys.readouterr().err == f"ganflow: left out pipe{file.suffix}: not a regular file\n"
+    for shard in folder.glob("train-*"):
+        shard.unlink()
+    with pytest.raises(GanflowError, match="none of the 1 shards in"):
+        built(folder)
+
+
+def test_a_shard_that_breaks_off_is_refused_where_nothing_is_to_be_skipped(folder):
+    last = max(folder.iterdir())
+    last.write_bytes(last.read_bytes()[:700])
+    with pytest.raises(GanflowError, match=r"cannot read the rest of train-2\.\w+ \(.*\) in .*data.on_error=skip"):
+        epoch(built(folder, on_error="refuse", shuffle=0))
+
+
 def test_a_parquet_file_of_junk_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + b"x" * 500 + b"PAR1")
@@ -217,7 +239,7 @@ def test_a_missing_sample_in_a_resume_is_refused(tmp_path):
     [
         ({"image": "pgn"}, "data.image: samples have no 'pgn'; did you mean 'png'?"),
         ({"label": "cls"}, "data.classes: 'cls' holds labels"),
-        ({"held_out": 60}, "leaves nothing"),
+        ({"held_out": 60}, "leaves nothing of the 60 samples in .* for training; keep fewer: data.held_out=6"),
         ({"path": "nowhere"}, "no .tar or .parquet files"),
     ],
 )

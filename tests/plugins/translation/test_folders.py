@@ -200,7 +200,7 @@ def test_grey_and_colour(tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith("ganflow: 4 grey images are converted to colour (A/0.png, A/1.png")
-    assert "source_channels: 1" in said[0]
+    assert "data.source_channels=1" in said[0]
     red, green, _ = data.train["source"].unbind(1)
     assert torch.equal(red, green)
     kept = PairedFolder(**keys, source_channels=1, target_channels=1).data()
@@ -306,7 +306,7 @@ def test_all_unreadable_images_are_named(tmp_path):
     two_folders(tmp_path)
     (tmp_path / "A" / "01.png").write_text("no image")
     (tmp_path / "B" / "02.png").write_text("none either")
-    with pytest.raises(GanflowError, match=r"cannot read 2 images in .*A/01\.png \(not an image\), B/02\.png .*on_error: skip"):
+    with pytest.raises(GanflowError, match=r"cannot read 2 images in .*A/01\.png \(not an image\), B/02\.png .*\.on_error=skip"):
         PairedFolder(path=str(tmp_path)).data()
 
 
@@ -380,7 +380,7 @@ def test_channels_of_either_domain(tmp_path, capsys):
     data = UnpairedFolder(path=str(tmp_path), size=8, b_channels=1, **STILL).data()
     assert (data.fields["a"].shape, data.fields["b"].shape) == ((3, 8, 8), (1, 8, 8))
     said = capsys.readouterr().err
-    assert said == "ganflow: 1 grey image is converted to colour (trainA/0.png); a_channels: 1 makes all of them grey\n"
+    assert said == "ganflow: 1 grey image is converted to colour (trainA/0.png); data.a_channels=1 makes all of them grey\n"
 
 
 def test_domains_that_are_missing_or_empty(tmp_path):
