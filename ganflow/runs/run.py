@@ -26,7 +26,7 @@ from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, Unreadable
 from ganflow.evaluation.scores import rule
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
@@ -366,8 +366,9 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
             failure = GanflowError(f"{error}; {kept}. Try {advice}")
-        elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
+        elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
+            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
+            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
             rounds = f"after {self.trainer.round} rounds"
             failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
@@ -390,8 +391,7 @@ def _networks(recipe: Recipe, game: Game) -> str:
     """The networks and their sizes, in a sentence."""
     texts = []
     for role, network in {"generator": game.generator, "critic": game.critic}.items():
-        chosen = getattr(recipe, role)
-        if network is None or chosen is None:
+        if network is None or (chosen := getattr(recipe, role)) is None:
             continue
         text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
         if (pixels := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches

@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, Field, GanflowError, image_error_text, in_threads, open_image, print_lines
+from ganflow import IMAGE_ERRORS, Field, Unreadable, image_error_text, in_threads, open_image, print_lines
 from ganflow_layers.reading import stacked
 from ganflow_layers.tables import listed
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-SKIP = "leave {} out: data.on_error=skip"
+OVERRIDE = "data.on_error=skip"
+SKIP = f"leave {{}} out: {OVERRIDE}"
 _NAMED = 10  # of what is left out, printed one by one; of more, the count
 _OPENED = 20_000  # files of a folder that are opened before a run begins: a second or two
 
@@ -58,7 +59,7 @@ class Omissions:
         """Results of `make` for each item, in their order, without those that are left out.
 
         Raises:
-            GanflowError: some are Unusable, and not to be skipped; it names them all, of many the first ones.
+            Unreadable: some are Unusable, and not to be skipped; it names them all, of many the first ones.
         """
         outcomes = list(in_threads(partial(_outcome, make), items))
         self.settle([o for o in outcomes if isinstance(o, Unusable)])
@@ -70,7 +71,7 @@ class Omissions:
         """Examples that `make` makes of each item, (n, *shape) per field, without those that are left out; and their items.
 
         Raises:
-            GanflowError: as `every`.
+            Unreadable: as `every`.
         """
         bad: list[Unusable] = []
 
@@ -99,7 +100,7 @@ class Omissions:
             names = list(dict.fromkeys(map(str, bad)))
             count = f"1 {self._what}" if len(names) == 1 else f"{len(names)} {self._what}s"
             what = f"{count} in {self._where}: {listed(names)}" if self._what else f"{listed(names)} in {self._where}"
-            raise GanflowError(f"data.path: cannot read {what}; {self._advice}")
+            raise Unreadable(f"data.path: cannot read {what}; {self._advice}", OVERRIDE if OVERRIDE in self._advice else "")
         with self._lock:
             before = len(self.skipped)
             for each in bad:
