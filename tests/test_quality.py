@@ -14,7 +14,8 @@ from ganflow.cli.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     ".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md",
-    "Dockerfile", "LICENSE", "README.md", "constraints.txt", "docs", "ganflow", "mkdocs.yml", "plugins", "pyproject.toml", "recipes", "tests",
+    "Dockerfile", "LICENSE", "README.md", "constraints.txt", "docs", "ganflow", "mkdocs.yml", "plugins", "pyproject.toml",
+    "recipes", "tests",
 }  # fmt: skip
 HEAVY = ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]
 

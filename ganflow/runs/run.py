@@ -336,14 +336,13 @@ class Run(Parts):
     @cached_property
     def values(self) -> dict[str, Any]:
         """Values of the run's record when it begins."""
-        train = self.recipe.train
         return {
             "status": "running",
             **origin(self.recipe),
             "name": self.recipe.name,
             "round": 0,
-            "rounds": train.rounds,
-            "seed": train.seed,
+            "rounds": self.recipe.train.rounds,
+            "seed": self.recipe.train.seed,
             "device": str(self.game.device),
             "threads": self.choice.threads,
             "threads_to_build": self.threads_to_build,
@@ -372,8 +371,7 @@ class Run(Parts):
             again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
             failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            rounds = f"after {self.trainer.round} rounds"
-            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {folder.path / ERROR}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
