@@ -359,7 +359,7 @@ class Run(Parts):
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
-        failure, status, advice = error, "failed", ""
+        failure, status, advice, log = error, "failed", "", folder.path / ERROR
         if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
@@ -371,13 +371,13 @@ class Run(Parts):
             again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
             failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {folder.path / ERROR}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":
-                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+                log.write_text("".join(traceback.format_exception(error)))
         if self.loop:
             with suppress(OSError):
                 self.loop.trackers.end(status)

@@ -379,6 +379,8 @@ def test_truncated_image_is_left_out_by_name(folder, in_memory, capsys):
     source.close()
     assert drawn.isfinite().all()
     assert sorted(data.skipped) == ["03.png", "05.png"]
+    seen = data.preview(12)["real"]
+    assert len(seen.examples) == len(seen.originals) == 10
     said = sorted(line for line in capsys.readouterr().err.splitlines() if line)
     assert len(said) == 2  # once each, also over three epochs
     assert "03.png: not an image" in said[0]

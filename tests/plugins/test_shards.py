@@ -168,11 +168,15 @@ def test_broken_members_are_named_and_counted(tmp_path, capsys):
     assert len(epoch(data)) == 30 - 6 - 3
     assert levels(data.held_out["real"][:]) == [0, 1, 2, 3, 4]
     assert len(data.skipped) == 4
+    seen = data.preview(24)["real"]
+    assert len(seen.examples) == len(seen.originals) == 30 - 6 - 3
     said = capsys.readouterr().err
     assert "left out a.tar: 11: not an image" in said
     assert "left out a.tar: 6: 'cls' is 9, none of the 2 classes" in said
     with pytest.raises(GanflowError, match=r"a\.tar: "):
         epoch(built(tmp_path, on_error="refuse"))
+    with pytest.raises(GanflowError, match=r"cannot read .*a\.tar: "):
+        built(tmp_path, on_error="refuse").preview(30)
 
 
 def test_a_tar_that_was_cut_off_gives_what_it_has(tmp_path, capsys):

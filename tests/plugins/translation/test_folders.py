@@ -320,12 +320,17 @@ def test_unreadable_images_are_left_out_with_their_partners(tmp_path, in_memory,
     batches = drawn(data, 6, 3)
     assert all(torch.allclose(b["source"], -b["target"], atol=0.02) for b in batches)
     assert sorted(data.skipped) == ["A/01.png", "B/02.png"]
+    seen = data.preview(8)["source"]  # the files' sizes are those of the pairs that are there
+    assert len(seen.examples) == 6
+    assert [original.size for original in seen.originals] == [(40 + i, 30) for i in (0, 3, 4, 5, 6, 7)]
     said = capsys.readouterr().err.splitlines()
     assert sum("left out" in line for line in said) == 2
     (tmp_path / "A" / "01.png").unlink()
     (tmp_path / "B" / "01.png").unlink()
     with pytest.raises(GanflowError, match=r"cannot read 1 image in .*B/02\.png"):
         drawn(PairedFolder(**keys).data(), 7, 1)
+    with pytest.raises(GanflowError, match=r"cannot read 1 image in .*B/02\.png"):
+        PairedFolder(**keys).data().preview(7)
 
 
 def test_nothing_that_can_be_read(tmp_path):
