@@ -66,7 +66,7 @@ def test_layers():
 def test_overview_and_commands_agree():
     for module in {path.stem for path in (ROOT / "ganflow" / "cli").glob("*.py")} - {"__init__", "main"}:
         found = {name for name in vars(import_module(f"ganflow.cli.{module}")) if name.endswith("_command")}
-        assert found == {f"{name}_command" for name, (where, _) in COMMANDS.items() if where == module}
+        assert found == {f"{name.replace('-', '_')}_command" for name, (where, _) in COMMANDS.items() if where == module}
 
 
 @pytest.mark.parametrize(
