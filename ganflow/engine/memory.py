@@ -148,8 +148,8 @@ def check_memory(recipe: Recipe, game: Game, *, workers: int = 1, alike: int = 1
     ways += [f"the same batch in pieces, train.accumulate={cut}"] if cut else []
     what = f"{alike} trials at a time, each with rounds on" if alike > 1 else "a round on"
     where = "this machine" if game.device.type == "cpu" else str(game.device)
-    raise GanflowError(f"train.batch_size: {what} {train.batch_size} examples would take about {size(wanted)} of memory, and "
-                       f"{where} has {size(room)} free; use {', or '.join(ways) or 'smaller networks, or smaller examples'}")  # fmt: skip
+    text = f"{what} {train.batch_size} examples would take about {size(wanted)} of memory, and {where} has {size(room)} free"
+    raise GanflowError(f"train.batch_size: {text}; use {', or '.join(ways) or 'smaller networks, or smaller examples'}")
 
 
 def _pieces(found: Estimate, batch: int, room: float) -> int:

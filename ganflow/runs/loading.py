@@ -23,12 +23,16 @@ from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
 from ganflow.engine.state import load_networks
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.evaluation.advice import typed
-from ganflow.recipe import Recipe, kept_recipe
-from ganflow.runs.alarms import against_not_finite, diverged
+from ganflow.recipe import Recipe
+from ganflow.runs.alarms import diverged
+from ganflow.runs.amend import after_divergence
 from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
-from ganflow.runs.record import FILE, DamagedRecord, DataRecord
+from ganflow.runs.kept import recipe_of_run
+from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
+
+AVERAGE = ("average", "average_rounds")
+"""Keys of the extras in which the generator's average is kept."""
 
 
 class DescribedData(Data):
@@ -78,7 +82,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(kept_recipe(folder.recipe), find_checkpoint(folder, which), _data(folder))
+    return game_of(recipe_of_run(folder), find_checkpoint(folder, which), _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -101,14 +105,20 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     """While a checkpoint is loaded.
 
     Raises:
-        GanflowError: (in place of ValueError and KeyError) it is of another game: the recipe was changed.
+        GanflowError: (in place of what Python and torch raise) it is of another game: the recipe was changed. Or it is none that
+            ganflow has written.
     """
     try:
         yield
+    except (torch.OutOfMemoryError, GanflowError):
+        raise
     except (ValueError, KeyError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
                            f"{shorten(str(why), 300)}") from None  # fmt: skip
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise GanflowError(f"{checkpoint.path.name} holds what no run can go on from ({type(error).__name__}: "
+                           f"{shorten(str(error), 200)}); use another checkpoint, or start anew") from error  # fmt: skip
 
 
 def load_data(folder: RunFolder, recipe: Recipe) -> Data:
@@ -151,7 +161,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = recipe_of_run(folder).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -200,8 +210,7 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        change = typed(against_not_finite(kept_recipe(folder.recipe), alarm["text"]))
-        again = f"ganflow run {shlex.quote(str(here(folder.recipe)))} {change}"
+        again = after_divergence(folder, recipe_of_run(folder), alarm["text"], kept=False)
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:
         until = f"train it: ganflow run --resume {folder.reference()}"
@@ -223,15 +232,12 @@ def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
                            "use the same data.encoder, and the same training examples")  # fmt: skip
 
 
-def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+def load_weights(game: Game, source: Checkpoint, name: str) -> None:
     """Load the players' weights of an earlier run; a player that it had not is left as it is. Into a generator that stands on
     an earlier stage's that one is loaded, averaged where the run kept an average.
 
     Args:
         name: of the earlier run, for messages.
-
-    Returns:
-        Where the weights came from, for run.json.
 
     Raises:
         GanflowError: the networks differ.
@@ -239,6 +245,22 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     check_encoder(game.data, source, name)
     for network, theirs in matched(game, source.tensors, name):
         network.load_state_dict(theirs)
+
+
+def load_average(game: Game, source: Checkpoint) -> None:
+    """Load the generator's average of an earlier run whose weights were loaded, with the number of rounds that it is over, where
+    both runs keep one of the same network. There must be one, which the modifier makes when the game is built."""
+    for name in AVERAGE:
+        prefix = f"game.extras.{name}."
+        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        mine = game.extras[name].state_dict() if name in game.extras else {}
+        if not theirs or {key: t.shape for key, t in mine.items()} != {key: t.shape for key, t in theirs.items()}:
+            return
+        game.extras[name].load_state_dict(theirs)
+
+
+def origin_of(source: Checkpoint) -> StartFrom:
+    """A checkpoint whose weights a run begins with, for its run.json."""
     return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
 
 

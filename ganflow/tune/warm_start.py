@@ -8,7 +8,8 @@ from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.printing import plural
-from ganflow.recipe import differences, kept_recipe
+from ganflow.recipe import differences
+from ganflow.runs.kept import recipe_of_run
 from ganflow.space.space import fixed_value
 from ganflow.sweeps.ranking import score_of
 from ganflow.sweeps.records import Objectives, SweepFolder, TrialRecord
@@ -55,7 +56,7 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
             used.append(replace(trial, number=-1 - trial.number))
     if not used:
         raise GanflowError(f"--from: no trial of {old.sweep} is one of this space; {why or 'none is over with a score'}")
-    left = f"; {len(over) - len(used)} are not of this space ({why})" if why else ""
+    left = f"; {len(over) - len(used)} are left out ({why})" if why else ""
     return used, f"the searcher knows {plural(len(used), 'trial')} of {old.sweep}{left}"
 
 
@@ -67,8 +68,10 @@ def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -
     """Reason why a trial is of no use; "" where it is."""
     if score_of(trial) is None:
         return "it has no score"
+    if trial.copied:
+        return "it became a copy of another trial, so that its score is of several configurations"
     try:
-        theirs = kept_recipe(old.trial(repeats.runs(trial.number)[0]).recipe)
+        theirs = recipe_of_run(old.trial(repeats.runs(trial.number)[0]))
     except (GanflowError, OSError) as error:
         return str(error)
     resolved = theirs.resolved()

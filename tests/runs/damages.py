@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 
-KINDS = ("truncated", "emptied", "folder", "link", "pipe", "noise", "huge", "deep", "text", "gone", "null", "flip", "typed", "loop")
+KINDS = ("truncated emptied folder link pipe noise huge deep text gone null flip typed loop").split()
 
 
 def damage(folder, seed):
@@ -55,7 +55,7 @@ def _numbers(old, rng):
     pieces, last = [], ""
     for letter in text:
         if letter.isdigit() and not (last.isalnum() or last in "._-\"'") and rng.random() < 0.3:
-            letter = rng.choice(odd)  # noqa: PLW2901
+            letter = rng.choice(odd)
         pieces.append(letter)
         last = letter[-1]
     return "".join(pieces).encode()
