@@ -72,8 +72,10 @@ class Estimate:
 
 
 def bound(recipe: Recipe, game: Game, piece: int, batch: int) -> float:
-    """Bytes that a round takes at most, from what the game's steps made on two examples: as if all of that grew with the batch,
-    backward passes needed as much again, and so did what is generated for each of the critic's steps."""
+    """Upper bound of a round's bytes.
+
+    From the peak of the game's steps on two examples: as if all of it grew with the batch, a backward pass needed as much again,
+    and so did the examples that are generated for each of the critic's steps."""
     wide = torch.finfo(DTYPES[recipe.train.precision]).bits / 32
     each = wide * game.made / 2 * (2 + recipe.train.n_critic)
     drawn = (recipe.train.n_critic + 1) * sum(t[0].numel() * t.element_size() for t in game.blank(1).values())

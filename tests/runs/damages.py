@@ -5,7 +5,8 @@ import os
 import random
 import shutil
 
-KINDS = ("truncated emptied folder link pipe noise huge deep text gone null flip typed loop").split()
+KINDS = ("truncated", "emptied", "folder", "link", "pipe", "noise", "huge", "deep", "text", "gone", "null", "flip", "typed",
+         "loop")  # fmt: skip
 
 
 def damage(folder, seed):
