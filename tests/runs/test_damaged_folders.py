@@ -38,3 +38,15 @@ def test_no_command_ends_in_an_exception(source, tmp_path, monkeypatch, capsys, 
     assert code in (0, 1, 2), f"{what}: {command}"
     assert "Traceback" not in out + err
     shutil.rmtree(runs)
+
+
+def test_a_folder_whose_lock_cannot_be_made(source, tmp_path, command):
+    """Whatever holds it says which file, without a traceback; nothing is trained or sent."""
+    runs = copied(source, tmp_path / "runs")
+    run = next((runs / "wgan").iterdir())
+    sweep = next(path for path in runs.iterdir() if "seeds" in path.name)
+    for folder, lock in ((run, ".tracking.lock"), (sweep, ".lock")):
+        (folder / lock).unlink(missing_ok=True)
+        (folder / lock).mkdir()
+    assert f"cannot write {run / '.tracking.lock'}: " in command.refused("sync", run, "--runs", runs)
+    assert f"cannot write {sweep / '.lock'}: " in command.refused("run", "--resume", sweep, "--runs", runs)
