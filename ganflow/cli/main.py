@@ -12,7 +12,6 @@ for `ganflow --help`, so it imports what is heavy inside `main`.
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import re
 import shlex
@@ -24,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
-from ganflow import printing
+from ganflow import printing, synonyms
 from ganflow.errors import GanflowError, NewestDamaged, PluginError
 from ganflow.printing import say, say_text
 from ganflow.version import __version__
@@ -72,14 +71,19 @@ class Parser(argparse.ArgumentParser):
     """Errors are one sentence with a suggestion; no usage dump."""
 
     def error(self, message: str) -> NoReturn:
-        hints = []
+        hints: list[str] = []
+        changes = ""
         for word in message.split():
             if message.startswith("unrecognized") and word.startswith("-"):
-                hints += difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+                hints += synonyms.near(word.partition("=")[0], self._option_string_actions)
+                if any(action.dest in ("overrides", "recipes") for action in self._actions):
+                    from ganflow.recipe.build import elsewhere
+
+                    changes = changes or synonyms.option_hint(word, elsewhere)
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            hints += difflib.get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
-        hint = f"; did you mean {' and '.join(hints)}?" if hints else ""
+            hints += synonyms.near(choice[1], re.findall(r"'(.*?)'", choice[2]))
+        hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 
 
@@ -201,10 +205,18 @@ def load(name: str) -> Command:
     found = plugin_commands()
     if name not in found:
         known = [*COMMANDS, *(other for other in found if other not in COMMANDS)]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(known)})")
+        raise GanflowError(f"unknown command '{name}'{_command_hint(name, known)} (commands: {', '.join(known)})")
     return load_plugin_command(name, found[name])
+
+
+def _command_hint(name: str, known: Sequence[str]) -> str:
+    from ganflow.recipe import find_shipped
+
+    if name.startswith("-"):
+        return ""
+    if name.endswith((".yaml", ".yml")) or find_shipped(name):
+        return f"; did you mean '{shlex.join(['run', name])}'?"
+    return synonyms.command_hint(name, known)
 
 
 def plugin_commands() -> dict[str, list[tuple[str, str]]]:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ganflow import synonyms
 from ganflow.contract.hooks import BUILDERS, ROLES, hooks_of
 from ganflow.contract.settings import Key, keys, summary
-from ganflow.errors import GanflowError, did_you_mean
+from ganflow.errors import GanflowError
 from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
 from ganflow.printing import escaped, say, say_json
 
@@ -64,7 +65,7 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
         if plugin.name in (name, *within):
             raise GanflowError(f"nothing to show: {plugin.error}")
     known = {c.qualified if within and within[0] not in ROLES else f"{c.role}/{c.name}" if within else c.name for c in components}
-    hint = did_you_mean(name, known | {p.name for p in catalogue.plugins})
+    hint = synonyms.component_hint(name, known | {p.name for p in catalogue.plugins})
     raise GanflowError(f"no component or plugin '{name}'{hint} (ganflow plugins lists all)")
 
 
