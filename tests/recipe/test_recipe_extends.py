@@ -7,6 +7,7 @@ import pytest
 
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.recipe import read_recipe
+from ganflow.recipe.sections import SECTIONS
 from ganflow.recipe.stages import read_stages
 from ganflow.recipe.yaml import Line
 
@@ -84,11 +85,9 @@ def test_mistakes_are_where_they_were_made(files):
     assert problems("mine.yaml") == [
         "base.yaml:3: train.rounds: 0 is below 1",
         "mine.yaml:3: unknown key 'epochs' in train; did you mean 'rounds'?",
-        "mine.yaml:4: unknown section '~critic'; did you mean 'critic'? (sections: " + ", ".join(
-            "name recipe_version condition data prior generator critic loss optimizer schedule modifiers metrics trackers train track "
-            "tune".split()) + ")",
+        f"mine.yaml:4: unknown section '~critic'; did you mean 'critic'? (sections: {', '.join(SECTIONS)})",
         "mine.yaml:5: +train: only modifiers, metrics, trackers can be appended to",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
