@@ -47,7 +47,10 @@ def add_run_arguments(
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+    from ganflow.runs.folders import DEFAULT_ROOT
+
+    where = "where runs are kept (default: $GANFLOW_RUNS, else runs)"
+    parser.add_argument("--runs", default=DEFAULT_ROOT, metavar="DIR", type=Path, help=where)
 
 
 def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:

@@ -36,7 +36,7 @@ COMMANDS = {
     "data": ("data", "show what a recipe's data, or a folder's images, are"),
     "plugins": ("plugins", "list the installed plugins, their components and keys"),
     "tune": ("train", "search a recipe's keys over a Ray cluster"),
-    "runs": ("runs", "list the runs, or show one"),
+    "runs": ("runs", "list the runs, show one, or delete some"),
     "sweeps": ("sweeps", "list the sweeps, or show one"),
     "sample": ("sample", "draw samples from a run"),
     "interpolate": ("sample", "walk between latent points of a run"),

@@ -35,12 +35,14 @@ class Shipped:
         name: its path within the library, without ".yaml": "wgan", "translation/pix2pix".
         command: the one that runs it, from its first comment line.
         shows: what there is to see, the first sentence of the lines below it.
+        about: all of these lines.
     """
 
     name: str
     path: Path
     command: str = ""
     shows: str = ""
+    about: str = ""
 
 
 def folder() -> Path:
@@ -77,7 +79,7 @@ def _about(path: Path, root: Path) -> Shipped:
     comments = [line.strip("# ") for line in itertools.takewhile(lambda line: line.strip("# ") and line.startswith("#"), lines)]
     command, text = comments[0] if comments else "", " ".join(comments[1:])
     shows = re.split(r"(?<=[.?!])\s+(?=[A-Z`])", text)[0]
-    return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows)
+    return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows, text)
 
 
 LARGEST = 2**18  # bytes; recipes have hundreds
