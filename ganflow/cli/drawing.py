@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_TILES = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
+MOST_SAMPLES = 10_000_000
+"""Samples that are drawn at a time. More digits than that are a slip."""
 
 
 def whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
