@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ganflow.cli.helping import wrapped
 from ganflow.printing import escaped, say, say_json, say_text
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ def recipes_command(args: argparse.Namespace) -> int:
         return 0
     width = max((len(r.name) for r in recipes), default=0)
     for recipe in recipes:
-        say(f"{recipe.name:{width}}  {recipe.shows}".rstrip())
+        line = f"{recipe.name:{width}}  {recipe.shows}".rstrip()
+        room = shutil.get_terminal_size().columns - 1
+        say(*(wrapped(line, room, further=" " * (width + 2 if room > 2 * width else 4)) if sys.stdout.isatty() else [line]))
     return 0
 
 
@@ -72,7 +76,7 @@ def _shown(name: str, as_json: bool) -> int:
     if as_json:
         say_json({**facts, "about": found.about, "recipe": read.resolved()})
         return 0
-    say(found.name, *(f"  {line}" for line in textwrap.wrap(found.about, 78)), row("file", found.path))
+    say(found.name, *wrapped(found.about, shutil.get_terminal_size().columns - 1, "  "), row("file", found.path))
     for recipe in [read] if isinstance(read, Recipe) else read.recipes:
         say("" if read is recipe else f"  {recipe.name}:")
         named: dict[str, list[str]] = {}
@@ -193,8 +197,6 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_command(args: argparse.Namespace) -> int:
-    import sys
-
     from ganflow.recipe import read_recipe
     from ganflow.recipe.stages import read_stages
 

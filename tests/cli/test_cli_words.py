@@ -89,7 +89,7 @@ def test_the_installed_script(tmp_path):
         (("check", "train.rounds=3"), "ganflow: no recipe to check"),
         (("show",), "ganflow: the following arguments are required: RECIPE"),
         (("show", "no.yaml"), "ganflow: no recipe 'no.yaml'"),
-        (("recipes", "cpoy"), "ganflow: argument ACTION: invalid choice: 'cpoy' (choose from 'show', 'cat', 'copy'); did you mean copy?"),
+        (("recipes", "cpoy"), "ganflow: argument ACTION: invalid choice: 'cpoy' (choose from 'show', 'cat', 'copy')"),
         (("recipes", "copy", "wgn"), "ganflow: no recipe 'wgn' comes with ganflow; did you mean 'wgan'"),
         (("plugins", "shwo", "mlp"), "ganflow: argument action: invalid choice: 'shwo'"),
         (("plugins", "show"), "ganflow: show what?"),

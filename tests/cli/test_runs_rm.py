@@ -155,3 +155,16 @@ print(ganflow.load_sweep.__kwdefaults__["runs"], ganflow.run.__kwdefaults__["run
     assert [run["name"] for run in json.loads(f"{listed}]")] == ["a", "b", "s"]
     assert rest.split() == [a.name, "kept", "kept"]
     assert kept.is_dir()
+
+
+def test_training_for_a_script(command, tmp_path):
+    """On stdout there is JSON alone: of a run, and of three seeds."""
+    quick = ("ring", "train.rounds=2", "~metrics", "track.mlflow=false", "--json")
+    code, out, err = command("run", *quick)
+    (run,) = json.loads(out)
+    assert (code, run["status"], run["round"]) == (0, "finished", 2)
+    assert Path(run["folder"], "run.json").is_file()
+    assert f"runs/ring/{run['id']}: 2 rounds" in err
+    code, out, _ = command("run", *quick, "--seeds", "2")
+    (seeds,) = json.loads(out)
+    assert (code, seeds["kind"], seeds["status"], seeds["over"]) == (0, "sweep", "finished", 2)
