@@ -1,4 +1,4 @@
-"""What other programs and papers call things, and near matches: the hints that messages end with.
+"""Words of other programs and papers, and near matches: the hints that messages end with.
 
 Every target of the tables is something that can be typed, and tests/cli/test_synonyms.py asks of each whether it exists.
 """
@@ -140,7 +140,7 @@ def normal(word: str) -> str:
 
 
 def near(word: str, known: Iterable[str], n: int = 1) -> list[str]:
-    """What is known under nearly this name. Names that differ in a number are no near matches: fp64 is not fp16."""
+    """Known names that are nearly this one. Names that differ in a number are no near matches: fp64 is not fp16."""
     known = list(known)
     if same := [name for name in known if normal(name) == normal(word) != "" or name in FIELDS.get(normal(word), ())][:n]:
         return same

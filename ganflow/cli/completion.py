@@ -57,7 +57,7 @@ _ganflow_runs() {{
 """
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
-_KINDS = {
+_COMPLETED = {
     "RECIPE": {"bash": "_ganflow_recipes", "zsh": "_ganflow_recipes", "tcsh": "f"},
     "RUN": {"bash": "_ganflow_runs", "zsh": "_ganflow_runs", "tcsh": "d"},
     "NAME": {"bash": "_ganflow_shipped", "zsh": "_ganflow_shipped", "tcsh": "f"},
@@ -66,7 +66,7 @@ _KINDS = {
     "DIR": _FOLDERS,
 }
 """What an argument is, by its metavar → how each shell completes it."""
-_KINDS["SWEEP"] = _KINDS["RUN"]
+_COMPLETED["SWEEP"] = _COMPLETED["RUN"]
 
 
 def completion_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def completion_command(args: argparse.Namespace) -> int:
 
     recipes = " ".join(shlex.quote(recipe.name) for recipe in shipped())
     preamble = {"bash": _BASH.format(recipes=recipes), "zsh": _ZSH.format(recipes=recipes)}
-    say_text(shtab.complete(whole_parser(), args.shell, preamble=preamble) + "\n")
+    say_text(shtab.complete(whole_parser(), args.shell, preamble=preamble.get(args.shell, "")) + "\n")
     return 0
 
 
@@ -103,7 +103,7 @@ def whole_parser() -> argparse.ArgumentParser:
         for action in parser._actions:
             kind = action.metavar or action.dest.upper()
             if isinstance(kind, str) and not action.choices and (kind != "NAME" or parser.prog.startswith("ganflow recipes")):
-                vars(action).update({"complete": _KINDS[kind]} if kind in _KINDS else {})  # where shtab looks for it
+                vars(action).update({"complete": _COMPLETED[kind]} if kind in _COMPLETED else {})  # where shtab looks for it
     return whole
 
 

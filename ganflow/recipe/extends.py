@@ -29,7 +29,7 @@ def merged(base: Node, root: Node, file: str, problems: Problems, catalogue: Cat
     for node in list(_below(whole)):
         if node is not whole and not isinstance(node.line, Line):
             node.line = Line(node.line, file)
-    understood = []
+    understood: list[Override] = []
     for key, node in root.value.items():
         try:
             understood += _changes([key.removeprefix("+")], node, "+" if key.startswith("+") else "")
