@@ -32,8 +32,9 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "plugins": (
         ("ganflow plugins --brief", "what there is to name in a recipe"),
         ("ganflow plugins show critic/dcgan", "the keys of a component"),
+        ("ganflow plugins test wgan", "whether it keeps the contract"),
     ),
-    "new-plugin": (("ganflow new-plugin acme", "a package with its tests"),),
+    "new-plugin": (("ganflow new-plugin acme --roles loss,critic", "a package with its tests"),),
     "tune": (
         ("ganflow tune wgan", "search the space of the recipe"),
         ("ganflow tune wgan tune.trials=8 --dry-run", "what would be tried"),

@@ -17,7 +17,7 @@ import torch
 
 from ganflow.contract.game import Metric
 from ganflow.contract.loss import Report
-from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -26,7 +26,7 @@ from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, Unreadable
 from ganflow.evaluation.scores import rule
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
@@ -103,10 +103,8 @@ def check_shares(recipe: Recipe, workers: int) -> None:
     batch, parts = recipe.train.batch_size, recipe.train.accumulate
     if batch % (workers * parts):
         each = f" in {parts} micro-batches each" if parts > 1 else ""
-        raise GanflowError(
-            f"train.batch_size: {batch} examples cannot be shared evenly by {workers} workers{each}; "
-            f"use a multiple of {workers * parts}"
-        )
+        how = f"cannot be shared evenly by {workers} workers{each}; use a multiple of {workers * parts}"
+        raise GanflowError(f"train.batch_size: {batch} examples {how}")
     if workers > 1 and recipe.train.compile not in ("auto", "never"):
         raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
 
@@ -192,7 +190,7 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        self.trackers = self.composition.build_trackers()
+        self.trackers = build_trackers(self.composition, self.game)
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
@@ -208,7 +206,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report and self.options.on_report(report) is False:
+        if self.options.on_report is not None and self.options.on_report(report) is False:
             self.stop("stopped")
 
     @contextmanager
@@ -240,7 +238,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress), on_report=self._report,
+                    alarms=self._alarms(position, progress), on_report=self._report if options.on_report else None,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
@@ -336,14 +334,13 @@ class Run(Parts):
     @cached_property
     def values(self) -> dict[str, Any]:
         """Values of the run's record when it begins."""
-        train = self.recipe.train
         return {
             "status": "running",
             **origin(self.recipe),
             "name": self.recipe.name,
             "round": 0,
-            "rounds": train.rounds,
-            "seed": train.seed,
+            "rounds": self.recipe.train.rounds,
+            "seed": self.recipe.train.seed,
             "device": str(self.game.device),
             "threads": self.choice.threads,
             "threads_to_build": self.threads_to_build,
@@ -360,7 +357,7 @@ class Run(Parts):
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
-        failure, status, advice = error, "failed", ""
+        failure, status, advice, log = error, "failed", "", folder.path / ERROR
         if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
@@ -368,17 +365,17 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
             failure = GanflowError(f"{error}; {kept}. Try {advice}")
-        elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
+        elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
+            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
+            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            rounds = f"after {self.trainer.round} rounds"
-            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":
-                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+                log.write_text("".join(traceback.format_exception(error)))
         if self.loop:
             with suppress(OSError):
                 self.loop.trackers.end(status)
@@ -392,8 +389,7 @@ def _networks(recipe: Recipe, game: Game) -> str:
     """The networks and their sizes, in a sentence."""
     texts = []
     for role, network in {"generator": game.generator, "critic": game.critic}.items():
-        chosen = getattr(recipe, role)
-        if network is None or chosen is None:
+        if network is None or (chosen := getattr(recipe, role)) is None:
             continue
         text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
         if (pixels := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches
