@@ -119,7 +119,8 @@ def test_links_are_deleted_and_not_followed(command, runs, tmp_path):
     (a,) = (runs / "a").iterdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.png").write_bytes(b"x" * 50_000)
-    (a / "samples" / "out").symlink_to(tmp_path / "mine")
+    for at in (a, a / "samples"):
+        (at / "out").symlink_to(tmp_path / "mine")
     (a / "photo.png").symlink_to(tmp_path / "mine" / "photo.png")
     os.link(tmp_path / "mine" / "photo.png", a / "samples" / "hard.png")
     code, out, _ = command("runs", "rm", a.name, "--yes")
