@@ -44,6 +44,7 @@ COMMANDS = {
     "animate": ("sample", "a GIF of a run's samples over training"),
     "evaluate": ("evaluate", "score runs' checkpoints, with errors and floors"),
     "compare": ("compare", "terms, scores and samples of runs side by side"),
+    "export": ("export", "take a run's generator away: torch.export, ONNX, MLflow, Hugging Face"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
     "ui": ("tracking", "open MLflow on the runs"),
 }

@@ -22,6 +22,8 @@ from ganflow.files import open_regular, replacing
 
 FORMAT = 1
 BEST = "best.safetensors"
+WEIGHTS = "model.safetensors"
+"""In the folder of an exported run, in place of checkpoints: the generator's averaged weights, named as in the network."""
 Tensors = dict[str, Tensor]
 
 
@@ -68,7 +70,24 @@ def read(path: Path) -> Checkpoint:
     plain = json.loads(header["plain"])
     if plain["format"] != FORMAT:
         raise Damaged(path, f"is of format {plain['format']} (of another version of ganflow); this one reads format {FORMAT}")
+    if plain.get("exported"):
+        tensors = {f"game.generator.{name}": t for name, t in tensors.items()}
     return Checkpoint(path, tensors, plain, header["digest"])
+
+
+def write_weights(path: Path, network: torch.nn.Module, round: int) -> None:
+    """Write a generator's weights, as `read` reads them.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    tensors = {name: t.detach().clone().contiguous() for name, t in network.state_dict().items()}
+    plain = json.dumps({"format": FORMAT, "round": round, "exported": True})
+    header = {"format": "pt", "digest": _digest(tensors, plain), "plain": plain}
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def stored(folder: Path) -> list[Path]:

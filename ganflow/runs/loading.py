@@ -21,12 +21,12 @@ from ganflow.contract.data import Data, Field
 from ganflow.contract.roles import TextEncoder
 from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
-from ganflow.engine.state import load_networks
+from ganflow.engine.state import load_generator, load_networks
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.advice import typed
 from ganflow.recipe import Recipe, kept_recipe
 from ganflow.runs.alarms import against_not_finite, diverged
-from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
+from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord
 
@@ -78,7 +78,12 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(kept_recipe(folder.recipe), find_checkpoint(folder, which), _data(folder))
+    return game_of_checkpoint(folder, find_checkpoint(folder, which))
+
+
+def game_of_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> Game:
+    """As `load_game`, of a checkpoint that was found."""
+    return game_of(kept_recipe(folder.recipe), checkpoint, _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -92,7 +97,7 @@ def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
     with fitting(checkpoint):
-        load_networks(game, checkpoint.tensors)
+        (load_generator if checkpoint.plain.get("exported") else load_networks)(game, checkpoint.tensors)
     return game.eval()
 
 
@@ -169,6 +174,8 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
+    if which in ("last", "best") and is_exported(folder):
+        return _weights(folder)
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
@@ -193,6 +200,18 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"run {folder.id} has {best}, or a file of {folder.checkpoints}") from None
     except Damaged as error:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
+
+
+def is_exported(folder: RunFolder) -> bool:
+    """Tell whether a folder holds a generator's weights alone, as `ganflow export` writes them."""
+    return (folder.path / WEIGHTS).exists() and not folder.checkpoints.exists()
+
+
+def _weights(folder: RunFolder) -> Checkpoint:
+    try:
+        return read(folder.path / WEIGHTS)
+    except (OSError, Damaged) as error:
+        raise GanflowError(f"{error}; export the run once more, or fetch {folder.path} again") from None
 
 
 def _without(folder: RunFolder) -> str:
