@@ -83,12 +83,14 @@ def _beside(exported: Exported) -> str:
     examples = ("`examples.safetensors` holds a few inputs of each signature, `NAME.INPUT`, and what the network makes of them, "
                 "`NAME.output`.")  # fmt: skip
     how = {
-        "pt2": "A program is called with its inputs in the sequence of the table. It takes any number of examples.",
-        "onnx": "Inputs are called as in the table. A graph takes any number of examples.",
-        "mlflow": "`mlflow models serve -m . --env-manager local` serves it: requests are JSON, `{\"inputs\": …}`, an array or, "
+        "pt2": "Needs `pip install torch safetensors`. A program is called with its inputs in the sequence of the table; it takes "
+               "any number of examples.",
+        "onnx": "Needs `pip install onnxruntime safetensors`. Inputs are called as in the table; a graph takes any number of "
+                "examples.",
+        "mlflow": "Needs `pip install -r requirements.txt safetensors`. `mlflow models serve -m . --env-manager local` serves it: requests are JSON, `{\"inputs\": …}`, an array or, "
                   "of several inputs, arrays by name. Neither ganflow nor a plugin is needed.",
-        "safetensors": "The folder is read as a run: `ganflow sample .`, or `train.start_from=model.safetensors` in a recipe.",
-        "hub": "`huggingface_hub.snapshot_download(\"NAME/REPO\")` gives the folder's path. It is read as a run: "
+        "safetensors": "Needs `pip install ganflow`. The folder is read as a run: `ganflow sample .`, or `train.start_from=model.safetensors` in a recipe.",
+        "hub": "Needs `pip install 'ganflow[hub]'`. `huggingface_hub.snapshot_download(\"NAME/REPO\")` gives the folder's path. It is read as a run: "
                "`ganflow sample PATH`.",
     }  # fmt: skip
     if any(called.random for called in exported.called.values()):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ganflow.errors import GanflowError, first_line
 
+_CLIENTS = ("httpx", "httpx2", "requests")  # of huggingface_hub's versions: the packages whose errors mean that no hub answers
+
 
 def check_repository(name: str) -> None:
     """Check the name of a repository.
@@ -35,7 +37,6 @@ def push(folder: Path, name: str, *, private: bool = False, force: bool = False)
     Raises:
         GanflowError: the hub refuses, or is not reached.
     """
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
@@ -54,6 +55,8 @@ def push(folder: Path, name: str, *, private: bool = False, force: bool = False)
             raise GanflowError(f"the hub does not let you write to {name} ({status}): hf auth login, or another HF_TOKEN; "
                                f"{kept}") from None  # fmt: skip
         raise GanflowError(f"the hub refuses {name} ({first_line(error)}); {kept}") from None
-    except (httpx.HTTPError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
         raise GanflowError(f"the hub cannot be reached at {api.endpoint} ({first_line(error)}); {kept}") from None
     return f"{api.endpoint}/{name}"

@@ -260,12 +260,12 @@ def _program(game: Game, network: nn.Module, called: Called) -> Program:
                 exported = _export(game, module, name, larger)
                 odd = {argument: t[:, :, :-1, :-3] if t.dim() == 4 else t for argument, t in larger.items()}
                 for sized in (examples, larger, odd):
-                    _check(game, exported, called, sized)
+                    _check(game, exported, name, sized)
             except GanflowError:  # then it is made for images of one size
                 exported, called = None, _of_one_size(called)
         if exported is None:
             exported = _export(game, module, name, examples)
-            _check(game, exported, called, examples)
+            _check(game, exported, name, examples)
     exported.example_inputs = None  # pt2 would keep them
     return Program(called, exported)
 
@@ -313,13 +313,13 @@ def _export(game: Game, module: nn.Module, name: str, examples: Mapping[str, Ten
             raise GanflowError(f"{_who(game, name)} cannot be exported: {where}{why}") from error
 
 
-def _check(game: Game, exported: ExportedProgram, called: Called, examples: Mapping[str, Tensor]) -> None:
+def _check(game: Game, exported: ExportedProgram, name: str, examples: Mapping[str, Tensor]) -> None:
     """Compare a program with the network.
 
     Raises:
         GanflowError: it makes something else.
     """
-    program, name = exported.module(), called.name
+    program = exported.module()
     for n in CHECKED:
         few = {argument: t[:n] for argument, t in examples.items()}
         expected = game.call(name, **few)
@@ -329,7 +329,7 @@ def _check(game: Game, exported: ExportedProgram, called: Called, examples: Mapp
         except (RuntimeError, AssertionError, ValueError) as error:
             raise GanflowError(f"{_who(game, name)} cannot be exported: its program fails for {n} examples "
                                f"({_reason(error)}); {FROM_LENGTH}") from error  # fmt: skip
-        if not called.random and not torch.allclose(found, expected, **CLOSE, equal_nan=True):
+        if not torch.allclose(found, expected, **CLOSE, equal_nan=True):
             apart = f"{(found - expected).abs().max():.1g}" if found.shape == expected.shape else f"{tuple(found.shape)}"
             raise GanflowError(f"{_who(game, name)} cannot be exported: its program makes other numbers than the network of "
                                f"{n} examples ({apart} apart): they follow from more than inputs and weights")  # fmt: skip
@@ -366,8 +366,9 @@ class _Used(TorchFunctionMode):
 def _used(network: nn.Module, signature: Signature, examples: Mapping[str, Tensor]) -> Iterator[nn.Module]:
     """A network without the weights that a signature does not use (the other way's of a translator), so that no program keeps
     them. They are back afterwards."""
+    behind = _Behind(network, signature)
     with torch.no_grad(), fork_rng(torch.device("cpu")), _Used() as used:
-        _Behind(network, signature).called(*examples.values())
+        behind.called(*examples.values())
     taken: list[tuple[dict[str, Any], str, Tensor]] = []
     for module in network.modules():
         for tensors in (module._parameters, module._buffers):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 MODEL = "generator"
 SERVING = Path(__file__).with_name("serving.py")
 CONFIG, PROGRAM = "config.json", "program.pt2"  # as SERVING calls them, which imports nothing of ganflow
+_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 def save_program_model(program: Program, to: Path, model: Model | None = None) -> None:
@@ -58,7 +62,7 @@ def _save(
     (files / CONFIG).write_text(json.dumps(called.about, indent=2) + "\n")
     one = 1 if any(None in port.shape for port in called.inputs.values()) else 2
     examples = {name: t[:one].numpy() for name, t in called.examples.items()}
-    with warnings.catch_warnings():
+    with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of type hints: the signature says more than they could
         pyfunc.save_model(
             str(to),
@@ -69,6 +73,22 @@ def _save(
             pip_requirements=requirements(packages, plugins or {}),
             **({"mlflow_model": model} if model is not None else {}),
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow tells every step on stderr, with progress bars."""
+    logger, before = logging.getLogger("mlflow"), os.environ.get(_BARS)
+    level = logger.level
+    try:
+        logger.setLevel(logging.WARNING)
+        os.environ[_BARS] = "false"
+        yield
+    finally:
+        logger.setLevel(level)
+        os.environ.pop(_BARS)
+        if before is not None:
+            os.environ[_BARS] = before
 
 
 def signature(called: Called) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 CONFIG, PROGRAM, BATCH = "config.json", "program.pt2", 256
+NO_ARRAYS = ("text/csv", "application/vnd.apache.parquet")
 MOST = 20_000_000  # numbers in a request's answer: a gigabyte of memory, 400 MB of JSON
 
 
@@ -103,8 +105,11 @@ def answer_in_sentences(server: Any) -> None:
 
     @functools.wraps(answered)
     def invocations(data: Any, content_type: str | None, model: Any, input_schema: Any) -> Any:
+        kind = (content_type or "application/json").partition(";")[0].strip()
         try:
-            return answered(data, content_type or "application/json", model, input_schema)
+            if kind in NO_ARRAYS:
+                raise refused(f"the generator takes arrays, which {kind} does not hold: send application/json, {{\"inputs\": …}}")
+            return answered(data, content_type or kind, model, input_schema)
         except MlflowException as error:
             if error.get_http_status_code() >= 500:
                 raise
@@ -115,7 +120,7 @@ def answer_in_sentences(server: Any) -> None:
             reason = "the request's JSON is nested too deeply"
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             reason = f"the request cannot be read: {sentence(str(error))}"
-        text = json.dumps({"error_code": "BAD_REQUEST", "message": reason})
+        text = json.dumps({"error_code": "BAD_REQUEST", "message": reason}, ensure_ascii=False)
         return server.InvocationsResponse(response=text, status=400, mimetype="application/json")
 
     server.invocations = invocations
@@ -123,8 +128,10 @@ def answer_in_sentences(server: Any) -> None:
 
 def sentence(message: str) -> str:
     """The reason in a message of MLflow's, without the request and without what went before it."""
-    text = message.partition("\nInput:")[0].rpartition("Error: ")[2] or message
-    return " ".join(text.split())[:500]
+    if broken := re.search(r"DecodeError\((['\"])(.*?)\1[,)]", message):
+        return f"the request is no JSON: {broken[2]}"
+    text = message.partition("\nInput:")[0].partition(" IMPORTANT:")[0].rpartition("Error: ")[2] or message
+    return " ".join(text.removeprefix("Invalid input. ").split())[:500]
 
 
 # MLflow warns of a predict without type hints, from which it would make up another signature. It does so under a filter of its
