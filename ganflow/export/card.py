@@ -19,7 +19,7 @@ from ganflow.runs.journal import backwards
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
     from ganflow.export.formats import Exported
-    from ganflow.export.programs import Called, Port
+    from ganflow.export.tried import Called, Port
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.folders import RunFolder
 
@@ -83,15 +83,16 @@ def _beside(exported: Exported) -> str:
     examples = ("`examples.safetensors` holds a few inputs of each signature, `NAME.INPUT`, and what the network makes of them, "
                 "`NAME.output`.")  # fmt: skip
     how = {
-        "pt2": "Needs `pip install torch safetensors`. A program is called with its inputs in the sequence of the table; it takes "
-               "any number of examples.",
+        "pt2": "Needs `pip install torch safetensors`. A program is called with its inputs in the sequence of the table; it "
+               "takes any number of examples.",
         "onnx": "Needs `pip install onnxruntime safetensors`. Inputs are called as in the table; a graph takes any number of "
                 "examples.",
-        "mlflow": "Needs `pip install -r requirements.txt safetensors`. `mlflow models serve -m . --env-manager local` serves it: requests are JSON, `{\"inputs\": …}`, an array or, "
-                  "of several inputs, arrays by name. Neither ganflow nor a plugin is needed.",
-        "safetensors": "Needs `pip install ganflow`. The folder is read as a run: `ganflow sample .`, or `train.start_from=model.safetensors` in a recipe.",
-        "hub": "Needs `pip install 'ganflow[hub]'`. `huggingface_hub.snapshot_download(\"NAME/REPO\")` gives the folder's path. It is read as a run: "
-               "`ganflow sample PATH`.",
+        "mlflow": "Needs `pip install -r requirements.txt safetensors`. `mlflow models serve -m . --env-manager local` serves it: "
+                  "requests are JSON, `{\"inputs\": …}`, an array or, of several inputs, arrays by name. Neither ganflow nor a plugin is needed.",
+        "safetensors": "Needs `pip install ganflow`. The folder is read as a run: `ganflow sample .`, or "
+                       "`train.start_from=model.safetensors` in a recipe.",
+        "hub": "Needs `pip install 'ganflow[hub]'`. `huggingface_hub.snapshot_download(\"NAME/REPO\")` gives the "
+               "folder's path. It is read as a run: `ganflow sample PATH`.",
     }  # fmt: skip
     if any(called.random for called in exported.called.values()):
         examples += " The network draws random numbers by itself; torch.manual_seed(0) before the call gives that output."
@@ -122,9 +123,8 @@ def _signatures(exported: Exported, prior: str) -> str:
         file = exported.files[name]
         where = "this folder" if file in ("", ".") else f"`{file}`"
         for argument, port in called.inputs.items():
-            rows.append(f"| `{name}` | {where} | `{argument}`: {_what(port, prior)} | {port.dtype} | {_shape(port)} | {_range(port)} |")
-        output = called.output
-        rows.append(f"| | | → {_what(output, prior)} | {output.dtype} | {_shape(output)} | {_range(output)} |")
+            rows.append(f"| `{name}` | {where} | `{argument}`: {_what(port, prior)} | {_columns(port)} |")
+        rows.append(f"| | | → {_what(called.output, prior)} | {_columns(called.output)} |")
     return "\n".join(rows)
 
 
@@ -134,6 +134,10 @@ def _what(port: Port, prior: str) -> str:
     return {"class": "classes", "image": "images", "embedding": "embeddings", "points": "points"}.get(port.kind, "") + (
         f" `{_plain(port.source)}`"
     )
+
+
+def _columns(port: Port) -> str:
+    return f"{port.dtype} | {_shape(port)} | {_range(port)}"
 
 
 def _shape(port: Port) -> str:
@@ -155,7 +159,8 @@ def _range(port: Port) -> str:
 
 
 def _scores(folder: RunFolder, checkpoint: Checkpoint) -> str:
-    rows = [(score.name, score.figure, score.floor_figure, round, "in training") for round, score in _in_training(folder, checkpoint)]
+    trained = _in_training(folder, checkpoint)
+    rows = [(score.name, score.figure, score.floor_figure, round, "in training") for round, score in trained]
     for each in evaluations.read(folder):
         at, value = int(each["round"]), figure(float(each["value"]), _number(each.get("error")))
         floor = _number(each.get("floor"))

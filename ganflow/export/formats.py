@@ -20,7 +20,8 @@ from ganflow.version import __version__
 
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
-    from ganflow.export.programs import Called, Program
+    from ganflow.export.programs import Program
+    from ganflow.export.tried import Called
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.folders import RunFolder
 
@@ -203,10 +204,10 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
         finally:
             logging.disable(level)
         assert made is not None
-        axes = {}
+        axes: dict[Any, str] = {}
         for given in made.model.graph.inputs:
-            for axis, side in zip(("batch", *[None] * (len(given.shape or ()) - 3), "height", "width"), given.shape or (), strict=False):
-                if axis and not isinstance(side, int):
+            for axis, side in zip(("batch", "", "height", "width"), given.shape or (), strict=False):
+                if not isinstance(side, int):
                     axes.setdefault(side, axis)
         made.rename_axes(axes)
         made.save(to / f"{name}.onnx")
@@ -214,7 +215,7 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
 
 
 def _safetensors(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Written:
-    from ganflow.export.programs import signatures_called
+    from ganflow.export.tried import signatures_called
     from ganflow.export.weights import write_run
 
     write_run(folder, game, checkpoint.round, to)

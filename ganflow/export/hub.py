@@ -16,7 +16,7 @@ def check_repository(name: str) -> None:
         GanflowError: it cannot be one.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(name)

@@ -18,7 +18,8 @@ from ganflow.runs.folders import RunFolder
 if TYPE_CHECKING:
     from mlflow.models import Model
 
-    from ganflow.export.programs import Called, Program
+    from ganflow.export.programs import Program
+    from ganflow.export.tried import Called
 
 MODEL = "generator"
 SERVING = Path(__file__).with_name("serving.py")
@@ -101,7 +102,7 @@ def signature(called: Called) -> Any:
         return TensorSpec(np.dtype(port.dtype), (-1, *(-1 if side is None else side for side in port.shape)), name)
 
     several = len(called.inputs) > 1
-    inputs = [spec(port, name if several else None) for name, port in called.inputs.items()]
+    inputs: list[Any] = [spec(port, name if several else None) for name, port in called.inputs.items()]
     return ModelSignature(Schema(inputs), Schema([spec(called.output)]))
 
 

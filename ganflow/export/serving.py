@@ -1,6 +1,6 @@
-"""The code of an exported MLflow model: MLflow keeps this file in the model and runs it to load it ("models from code"). Beside it
-are a program of torch.export and config.json, so that it needs MLflow, NumPy and torch, and nothing else. A generator that could
-not be exported comes as a run's folder instead, which ganflow and the run's plugins load."""
+"""The code of an exported MLflow model: MLflow keeps this file in the model and runs it to load it ("models from code"). Beside
+it are a program of torch.export and config.json, so that it needs MLflow, NumPy and torch, and nothing else. A generator that
+could not be exported comes as a run's folder instead, which ganflow and the run's plugins load."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def refused(sentence: str) -> MlflowException:
 
 
 def answer_in_sentences(server: Any) -> None:
-    """Have MLflow's server answer what it cannot read with 400 and a sentence. By itself (3.17) it answers JSON that is nested too
-    deeply with 500, and has tracebacks and the whole request in what it says of others; no setting changes that."""
+    """Have MLflow's server answer what it cannot read with 400 and a sentence. By itself (3.17) it answers JSON that is nested
+    too deeply with 500, and has tracebacks and the whole request in what it says of others; no setting changes that."""
     answered = server.invocations
 
     @functools.wraps(answered)
@@ -111,7 +111,7 @@ def answer_in_sentences(server: Any) -> None:
                 raise refused(f"the generator takes arrays, which {kind} does not hold: send application/json, {{\"inputs\": …}}")
             return answered(data, content_type or kind, model, input_schema)
         except MlflowException as error:
-            if error.get_http_status_code() >= 500:
+            if error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]
                 raise
             if not str(error.message).strip() or "unexpected error" in str(error.message):
                 logging.getLogger("mlflow").exception("a request failed")

@@ -41,7 +41,8 @@ def log_generator(
     from mlflow.models import Model
 
     from ganflow.contract.signature import Z
-    from ganflow.export.programs import programs_of, signatures_called
+    from ganflow.export.programs import programs_of
+    from ganflow.export.tried import signatures_called
     from ganflow.export.weights import write_run
     from ganflow.runs.loading import find_checkpoint, game_of_checkpoint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -119,7 +119,7 @@ def called(program: Program, *inputs: Tensor) -> Tensor:
 class ManyWays(nn.Module):
     """Several signatures: one of what another makes, one that makes no tensor, one whose number is the whole batch's."""
 
-    signatures = {
+    signatures: ClassVar = {
         "code": Signature({"x": "real"}, "code", method="coded"),
         "sample": Signature({"z": "z"}, "real"),
         "decode": Signature({"code": "code"}, "real", method="decoded"),
@@ -176,7 +176,7 @@ def test_a_network_that_draws_makes_the_same_after_the_same_seed() -> None:
 class Statistics(nn.Module):
     """Batch norm with the statistics of what it sees: an example by itself, in evaluation."""
 
-    signatures = {"to_target": Signature({"x": "source"}, "target", multiple=4, smallest=4)}
+    signatures: ClassVar = {"to_target": Signature({"x": "source"}, "target", multiple=4, smallest=4)}
 
     def __init__(self, channels: int = 2) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ def test_an_image_does_not_depend_on_those_beside_it_and_may_have_any_size() -> 
 
 
 class Flat(nn.Module):
-    signatures = {"reconstruct": Signature({"x": "real"}, "real")}
+    signatures: ClassVar = {"reconstruct": Signature({"x": "real"}, "real")}
 
     def __init__(self) -> None:
         super().__init__()
