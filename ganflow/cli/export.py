@@ -48,7 +48,7 @@ def export_command(args: argparse.Namespace) -> int:
     folder = found_run(args.run, args.runs)
     to = args.output or Path(f"{folder.name}-{args.to}")
     check_path(to, args.force)
-    exported = export_run(folder, args.to, to, args.checkpoint, args.force)
+    exported = export_run(folder, args.to, to, args.checkpoint, args.force, args.push)
     address = push(to, args.push, private=args.private, force=args.force) if args.push else None
     if args.json:
         say_json({"run": str(folder.path), "path": str(to), **exported.about, "pushed": address})

@@ -19,7 +19,7 @@ from ganflow.runs.journal import backwards
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
     from ganflow.export.formats import Exported
-    from ganflow.export.tried import Called, Port
+    from ganflow.export.tried import Port
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.folders import RunFolder
 
@@ -82,17 +82,19 @@ def _beside(exported: Exported) -> str:
     """What else a reader of a format should know."""
     examples = ("`examples.safetensors` holds a few inputs of each signature, `NAME.INPUT`, and what the network makes of them, "
                 "`NAME.output`.")  # fmt: skip
+    name = exported.repository.rpartition("/")[2]
     how = {
         "pt2": "Needs `pip install torch safetensors`. A program is called with its inputs in the sequence of the table; it "
                "takes any number of examples.",
         "onnx": "Needs `pip install onnxruntime safetensors`. Inputs are called as in the table; a graph takes any number of "
                 "examples.",
-        "mlflow": "Needs `pip install -r requirements.txt safetensors`. `mlflow models serve -m . --env-manager local` serves it: "
-                  "requests are JSON, `{\"inputs\": …}`, an array or, of several inputs, arrays by name. Neither ganflow nor a plugin is needed.",
+        "mlflow": "Needs `pip install -r requirements.txt safetensors`. `mlflow models serve -m . --env-manager local` serves "
+                  "it: requests are JSON, `{\"inputs\": …}`, an array or, of several inputs, arrays by name. Neither ganflow "
+                  "nor a plugin is needed.",
         "safetensors": "Needs `pip install ganflow`. The folder is read as a run: `ganflow sample .`, or "
                        "`train.start_from=model.safetensors` in a recipe.",
-        "hub": "Needs `pip install 'ganflow[hub]'`. `huggingface_hub.snapshot_download(\"NAME/REPO\")` gives the "
-               "folder's path. It is read as a run: `ganflow sample PATH`.",
+        "hub": f"Needs `pip install 'ganflow[hub]'`. `hf download {exported.repository} --local-dir {name}` fetches the folder. It "
+               f"is read as a run: `ganflow sample {name}`.",
     }  # fmt: skip
     if any(called.random for called in exported.called.values()):
         examples += " The network draws random numbers by itself; torch.manual_seed(0) before the call gives that output."

@@ -45,8 +45,9 @@ class Exported:
     """An exported run.
 
     Attributes:
-        files: of each signature, from `path`: "" where all are in the same ones.
         round: of the checkpoint.
+        files: of each signature, from `path`: "" where all are in the same ones.
+        repository: of the hub, where it goes.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Exported:
     round: int
     called: Mapping[str, Called]
     files: Mapping[str, str]
+    repository: str = "NAME/REPO"
 
     @property
     def about(self) -> dict[str, Any]:
@@ -106,13 +108,16 @@ def _is_export(path: Path) -> bool:
     return False
 
 
-def export_run(folder: RunFolder, format: str, to: Path, which: str = "last", force: bool = False) -> Exported:
+def export_run(
+    folder: RunFolder, format: str, to: Path, which: str = "last", force: bool = False, repository: str | None = None
+) -> Exported:
     """Write a run's generator: averaged weights, every signature that makes tensors, a model card.
 
     Args:
         to: a folder, which appears when all of it is written.
         which: the checkpoint: "last", "best" or a file.
         force: replace an earlier export.
+        repository: of the hub, for the card.
 
     Raises:
         GanflowError: there is no checkpoint, the folder cannot be written, or a network cannot be exported.
@@ -128,7 +133,7 @@ def export_run(folder: RunFolder, format: str, to: Path, which: str = "last", fo
     game = game_of_checkpoint(folder, checkpoint)
     with _appearing(to, force) as scratch:
         called, files = _WRITERS[format](folder, game, checkpoint, scratch)
-        exported = Exported(to, format, checkpoint.round, called, files)
+        exported = Exported(to, format, checkpoint.round, called, files, repository or "NAME/REPO")
         (scratch / CONFIG).write_text(json.dumps(exported.about, indent=2) + "\n")
         _write_examples(called, scratch / EXAMPLES)
         pictures = sorted(folder.samples.glob("round-*.png")) or [folder.path / SAMPLES]

@@ -55,6 +55,9 @@ def push(folder: Path, name: str, *, private: bool = False, force: bool = False)
             raise GanflowError(f"the hub does not let you write to {name} ({status}): hf auth login, or another HF_TOKEN; "
                                f"{kept}") from None  # fmt: skip
         raise GanflowError(f"the hub refuses {name} ({first_line(error)}); {kept}") from None
+    except RuntimeError as error:  # of one file among several
+        why = first_line(error.__cause__) if error.__cause__ else "the connection broke"
+        raise GanflowError(f"the hub has not got everything: {first_line(error)} ({why}); {kept}") from None
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
             raise
