@@ -48,7 +48,7 @@ def tensors_of(values: Any, about: dict[str, Any]) -> list[torch.Tensor]:
     for name, port in inputs.items():
         if not hasattr(named, "keys") or name not in named.keys():  # noqa: SIM118  (a DataFrame's are its columns)
             raise refused(f"the input '{name}' is missing; the generator takes {' and '.join(inputs)}")
-        arrays[name] = checked(name, named[name], port)
+        arrays[name] = shaped(name, named[name], port)
     sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise refused(f"the inputs differ in number: {', '.join(f'{n} {name}' for name, n in sizes.items())}")
@@ -57,40 +57,49 @@ def tensors_of(values: Any, about: dict[str, Any]) -> list[torch.Tensor]:
     most = max(1, MOST // max(pixels, int(np.prod([side for side in shape if side is not None]))))
     if not 1 <= n <= most:
         raise refused(f"{n} examples; ask for 1 to {most} in a request")
-    return [torch.from_numpy(array) for array in arrays.values()]
+    return [torch.from_numpy(checked(name, array, inputs[name])) for name, array in arrays.items()]
 
 
-def checked(name: str, values: Any, port: dict[str, Any]) -> Any:
-    """One input as an array of its type.
+def shaped(name: str, values: Any, port: dict[str, Any]) -> Any:
+    """One input as an array of its shape.
 
     Raises:
         MlflowException: it cannot be one.
     """
-    whole, shape = port["dtype"] == "int64", port["shape"]
+    shape = port["shape"]
     try:
-        array = np.array(values.tolist() if hasattr(values, "tolist") else values)
-        found = array.astype(np.float64)
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype.kind not in "iufb" else array
     except (ValueError, TypeError, OverflowError):
         raise refused(f"'{name}' is no array of numbers of the shape {shown(shape)}") from None
-    if found.ndim != len(shape) + 1 or any(b not in (None, a) for a, b in zip(found.shape[1:], shape, strict=True)):
-        raise refused(f"'{name}' has the shape {list(found.shape)}; the generator takes {shown(shape)}")
-    if any(side < port["smallest"] for side, wanted in zip(found.shape[1:], shape, strict=True) if wanted is None):
-        raise refused(f"'{name}' has the shape {list(found.shape)}; the generator takes {port['smallest']} pixels a side or more")
-    if not np.isfinite(found).all() or np.abs(found).max(initial=0) > np.finfo(np.float32).max:
+    if array.ndim != len(shape) + 1 or any(b not in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)):
+        raise refused(f"'{name}' has the shape {list(array.shape)}; the generator takes {shown(shape)}")
+    if any(side < port["smallest"] for side, wanted in zip(array.shape[1:], shape, strict=True) if wanted is None):
+        raise refused(f"'{name}' has the shape {list(array.shape)}; the generator takes {port['smallest']} pixels a side or more")
+    return array
+
+
+def checked(name: str, array: Any, port: dict[str, Any]) -> Any:
+    """One input's numbers, in its type.
+
+    Raises:
+        MlflowException: they are none that the generator can take.
+    """
+    if not np.isfinite(array).all() or np.abs(array.astype(np.float64)).max(initial=0) > np.finfo(np.float32).max:
         raise refused(f"'{name}' holds NaN, infinity, or a number that is too large for {port['dtype']}")
-    if not whole:
-        return found.astype(np.float32)
+    if port["dtype"] != "int64":
+        return array.astype(np.float32)
     last, names = len(port["classes"]) - 1, port["classes"]
-    wrong = found[(found != np.floor(found)) | (found < 0) | (found > last)] if names else found[found != np.floor(found)]
+    wrong = array[(array != np.floor(array)) | (array < 0) | (array > last)] if names else array[array != np.floor(array)]
     if wrong.size:
         listed = f": {', '.join(names)}" if names != [str(i) for i in range(len(names))] and len(names) <= 20 else ""
         raise refused(f"'{name}' holds {wrong.flat[0]:g}; classes are whole numbers from 0 to {last}{listed}")
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def shown(shape: list[int | None]) -> str:
     """A shape for a message, "[any number, 3, any, any]"."""
-    return f"[any number{''.join(f', {side or chr(97) + chr(110) + chr(121)}' for side in shape)}]"
+    return f"[{', '.join(['any number', *('any' if side is None else str(side) for side in shape)])}]"
 
 
 def refused(sentence: str) -> MlflowException:

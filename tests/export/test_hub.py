@@ -163,6 +163,19 @@ def test_a_run_goes_to_the_hub_and_comes_back(
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert main(["export", "latest", "--to", "hub", "-o", "other", "--push", "ann/other"]) == 2
     assert "the hub does not let you write to ann/other (401): hf auth login" in capsys.readouterr().err
+
+
+@pytest.mark.rare  # half a minute: huggingface_hub tries again and again
+def test_a_hub_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub.constants
+
+    from ganflow.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    trained("ring", tmp_path / "runs", "generator.width=8", "critic.width=8", "data.samples=500")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nobody)
     assert main(["export", "latest", "--to", "hub", "-o", "away", "--push", "ann/away"]) == 2
