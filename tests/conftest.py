@@ -55,7 +55,7 @@ def own_cache(tmp_path_factory):
         yield
 
 
-UNSEEN = ("cli", "engine", "evaluation", "matrix", "packed", "proof", "runs")
+UNSEEN = ("api", "cli", "engine", "evaluation", "matrix", "packed", "proof", "runs")
 """Folders of tests that are not about pictures."""
 
 

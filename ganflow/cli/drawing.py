@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,6 @@ from ganflow.errors import GanflowError
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from ganflow.contract.data import Data
-    from ganflow.engine.game import Game
     from ganflow.runs.folders import RunFolder
 
 MOST_TILES = 10_000
@@ -62,27 +59,6 @@ def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
     return path
 
 
-def open_game(folder: RunFolder, which: str) -> Game:
-    """The trained game, which draws from a prior.
-
-    Raises:
-        GanflowError: there is no such checkpoint, or the game has no prior.
-    """
-    from ganflow.runs.loading import load_game
-
-    game = load_game(folder, which)
-    sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
-    if "text" in sources:
-        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.reference()} \"…\"")
-    if game.prior is None:
-        raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
-                           f"and cannot draw new ones; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
-    if others := [name for name in sources if game.data.fields[name].kind != "class"]:
-        raise GanflowError(f"run {folder.name} {folder.id} makes examples under a condition, '{others[0]}', which a command line "
-                           f"cannot give; its pictures are in {shown_path(folder.samples)}/")  # fmt: skip
-    return game
-
-
 def found_run(name: str, root: Path) -> RunFolder:
     """As `find_run`; where a sweep is named, a line on stderr says which of its trials is meant."""
     from ganflow.runs.folders import best_trial, check, find_any, is_sweep
@@ -102,19 +78,6 @@ def found_run(name: str, root: Path) -> RunFolder:
     best = f"the best by {record.metric} ({score:.4g}); all of them: ganflow sweeps show {named}{more}"
     say(f"{found.path.name} is {some}, for which {one} stands, {best}", err=True)
     return run
-
-
-def data_of_run(folder: RunFolder) -> Data | None:
-    """The run's data, to draw beside what is generated; None where it cannot be had any more, which is logged."""
-    from ganflow.recipe import kept_recipe
-
-    try:
-        recipe = kept_recipe(folder.recipe)
-        data: Data = recipe.composition().build("data")
-    except (GanflowError, OSError) as error:
-        logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)
-        return None
-    return data
 
 
 def shown_path(path: Path) -> str:

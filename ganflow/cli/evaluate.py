@@ -8,7 +8,7 @@ import io
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,10 @@ from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path
 from ganflow.cli.listing import columns
 from ganflow.cli.meant import Meant, all_meant
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.printing import finite, say, say_json
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
-    from ganflow.contract.game import Metric
-    from ganflow.engine.game import Game
-    from ganflow.evaluation.evaluate import Evaluated
     from ganflow.evaluation.scores import Score
-    from ganflow.plugins import Chosen
-    from ganflow.recipe import Recipe
-    from ganflow.runs.checkpoints import Checkpoint
-    from ganflow.runs.evaluations import Evaluation
     from ganflow.runs.folders import RunFolder
 
 
@@ -47,6 +40,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
+    from ganflow.api.scoring import prepare, scored
     from ganflow.runs.folders import RunFolder, here
 
     if args.json and args.markdown:
@@ -113,106 +107,6 @@ def score_of(row: Mapping[str, Any]) -> Score:
 
     known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
     return Score(row["score"], **{key: number for each in known for key, number in each.items()})
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run's checkpoint that can be evaluated.
-
-    Attributes:
-        recipe: the run's, with the metrics that are wanted.
-        game: on the run's data.
-        metrics: with their first seeds.
-        seeds: of each metric.
-    """
-
-    folder: RunFolder
-    checkpoint: Checkpoint
-    recipe: Recipe
-    game: Game
-    metrics: list[Metric]
-    seeds: int
-
-    def variants(self) -> Iterator[Iterator[Metric]]:
-        """Each metric with its seeds, made when it is its turn."""
-        from ganflow.evaluation.evaluate import with_seeds
-
-        def of(metric: Metric, chosen: Chosen) -> Iterator[Metric]:
-            yield metric
-            for other in with_seeds(chosen, self.seeds)[1:]:
-                yield replace(self.recipe, metrics=[other]).composition().build_metrics(self.game.data)[0]
-
-        return map(of, self.metrics, self.recipe.metrics)
-
-
-def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds: int) -> Prepared:
-    """Load a run's checkpoint and data, and build its metrics, or those that are named.
-
-    Raises:
-        GanflowError: there is no such checkpoint or metric, the data cannot be had, or a metric does not suit them.
-    """
-    from ganflow.engine.build import build_metrics
-    from ganflow.plugins.loading import plugins_fault
-    from ganflow.runs.loading import find_checkpoint, game_of, load_data
-
-    recipe = recipe_with(folder, metrics)
-    checkpoint = find_checkpoint(folder, which)
-    if not checkpoint.path.resolve().is_relative_to(folder.checkpoints.resolve()):
-        raise GanflowError(f"--checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {folder.checkpoints}")
-    try:
-        data = load_data(folder, recipe)
-        game = game_of(recipe, checkpoint, data)
-        made = build_metrics(recipe.composition(), game)
-    except (Exception, SystemExit) as error:
-        raise plugins_fault(error, f"when run {folder.id} was to be evaluated", "--debug shows the traceback") or error from error
-    return Prepared(folder, checkpoint, recipe, game, made, seeds)
-
-
-def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
-    """A run's recipe, with other metrics where some are named.
-
-    Raises:
-        GanflowError: there is no such metric, or the recipe has none.
-    """
-    from ganflow.recipe import kept_recipe
-
-    recipe = kept_recipe(folder.recipe, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
-    if not recipe.metrics:
-        raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: --metric sliced_wasserstein")
-    return recipe
-
-
-def scored(prepared: Prepared) -> list[Evaluation]:
-    """Evaluate a checkpoint, and keep what was found in the run's folder."""
-    from ganflow.evaluation.evaluate import evaluate
-    from ganflow.plugins.loading import plugins_fault
-    from ganflow.runs import evaluations
-
-    folder, sections = prepared.folder, prepared.recipe.resolved()["metrics"]
-    try:
-        found = evaluate(prepared.game, prepared.variants(), sections)
-    except (Exception, SystemExit) as error:
-        raise plugins_fault(error, f"when run {folder.id} was evaluated", "--debug shows the traceback") or error from error
-    return evaluations.add(folder, [_evaluation(each, sections[each.metric], prepared.checkpoint) for each in found])
-
-
-def _evaluation(found: Evaluated, section: dict[str, Any], checkpoint: Checkpoint) -> Evaluation:
-    score = found.score
-    return {
-        "score": score.name,
-        "value": finite(score.value),
-        "error": finite(score.error),
-        "floor": finite(score.floor),
-        "floor_error": finite(score.floor_error),
-        **({"goal": found.goal} if found.goal else {}),  # type: ignore[typeddict-item]
-        "seeds": found.seeds,
-        "protocol": dict(found.protocol),
-        "metric": section,
-        "checkpoint": checkpoint.path.name,
-        "round": checkpoint.round,
-        "digest": checkpoint.digest,
-        "time": 0.0,  # when it is written
-    }
 
 
 def cells(row: dict[str, Any]) -> dict[str, str]:

@@ -6,30 +6,18 @@ import argparse
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import (
-    MOST_TILES,
-    add_run_arguments,
-    check_output_path,
-    data_of_run,
-    open_game,
-    shown_path,
-    whole_number,
-    write_output,
-)
-from ganflow.errors import GanflowError, did_you_mean, first_line
+from ganflow.cli.drawing import MOST_TILES, add_run_arguments, check_output_path, shown_path, whole_number, write_output
+from ganflow.errors import GanflowError, first_line
 from ganflow.printing import say
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
-    from ganflow.contract.data import Field
+    from ganflow.api.drawing import Classes
     from ganflow.engine.game import Game
-    from ganflow.runs.folders import RunFolder
 
 IMAGES, POINTS, EACH = 64, 2000, 8  # samples by default; the last of each class
 STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
@@ -47,6 +35,7 @@ def sample_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sample_command(args: argparse.Namespace) -> int:
+    from ganflow.api.drawing import classes_of, draw, open_game, picture_of_samples
     from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
@@ -66,42 +55,24 @@ def sample_command(args: argparse.Namespace) -> int:
     as_numbers = f"write them as numbers: -o {output.with_suffix('.npz')}"
     if drawn and n > MOST_TILES:
         raise GanflowError(f"a picture holds at most {MOST_TILES} samples, not {n}; {as_numbers}")
-    try:
-        z = game.latents(each, args.seed)
-        arrays = {"z": z.repeat(max(1, len(labels)), *[1] * (z.dim() - 1))}
-        if labels:
-            import torch
-
-            arrays["label"] = torch.tensor(labels).repeat_interleave(each)
-        elif classes:
-            arrays["label"] = game.conditions(n, args.seed, args.balanced)[classes.argument]
-        condition: dict[str, Any] = {classes.argument: arrays["label"]} if classes else {}
-        samples = game.call(game.maker, arrays["z"], **condition)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
-            raise
-        raise GanflowError(f"{n} samples do not fit in memory; draw fewer at a time, each with its own --seed") from None
-    names = [classes.field.classes[label] for label in labels] if classes else []
+    found = draw(game, each, args.seed, classes, labels, balanced=args.balanced)
+    samples, names = found.samples, found.classes
     of = f", {each} of each of {', '.join(names)}" if len(names) > 1 else f" of class {names[0]}" if names else ""
     what = f"{n} sample{'s' if n > 1 else ''} of {folder.name} ({folder.id}){of}, seed {args.seed}"
     if apart:
         if not images or samples.shape[1] > 4:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture each; {as_numbers}")
-        _save_apart(output, samples, arrays["label"].tolist() if classes else [], classes.field.classes if classes else ())
+        _save_apart(output, samples, found.inputs["label"].tolist() if classes else [], classes.field.classes if classes else ())
         say(f"wrote {n} file{'s' if n > 1 else ''} in {shown_path(output)}/: {what}")
     elif drawn:
-        from ganflow.pictures import image_sheet, sample_picture, save_picture
+        from ganflow.pictures import save_picture
 
-        picture: Image | None
-        if len(names) > 1 and images:
-            picture = image_sheet(dict(zip(names, samples.split(each), strict=True)))
-        else:
-            picture = sample_picture(None if samples.dim() == 4 else data_of_run(folder), samples)
+        picture = picture_of_samples(folder, found)
         if picture is None:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; {as_numbers}")
         write_output(output, lambda path: save_picture(picture, path), what)
     else:
-        write_output(output, lambda path: _save_arrays(path, samples, arrays), what)
+        write_output(output, lambda path: _save_arrays(path, samples, found.inputs), what)
     if "encode" in game.signatures and "posterior" not in game.signatures:
         say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
     return 0
@@ -151,6 +122,7 @@ def interpolate_arguments(parser: argparse.ArgumentParser) -> None:
 def interpolate_command(args: argparse.Namespace) -> int:
     import torch
 
+    from ganflow.api.drawing import classes_of, data_of_run, open_game
     from ganflow.pictures import gif, image_grid, save_png, ways
     from ganflow.runs.folders import find_run
 
@@ -213,54 +185,6 @@ def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int,
     except (RuntimeError, TypeError, IndexError) as error:
         raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
                            f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes that a run's generator makes.
-
-    Attributes:
-        argument: of the generator, that takes labels.
-        field: of the data.
-    """
-
-    argument: str
-    field: Field
-
-    def labels(self, wanted: Sequence[str]) -> list[int]:
-        """The labels that names or numbers mean.
-
-        Raises:
-            GanflowError: there is no such class.
-        """
-        names, found = self.field.classes, []
-        for name in wanted:
-            if name in names:
-                found.append(names.index(name))
-            elif name.isdecimal() and int(name) < len(names):
-                found.append(int(name))
-            else:
-                hint = "" if name.isdecimal() else did_you_mean(name, names)
-                listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-                raise GanflowError(f"--label {name}: there is no such class{hint} (classes: {listed})")
-        return found
-
-
-def classes_of(game: Game, wanted: Sequence[str] | None, folder: RunFolder) -> Classes | None:
-    """The classes that the generator is conditioned on; None where it is on nothing.
-
-    Raises:
-        GanflowError: labels are wanted, and it has none, or several fields of them.
-    """
-    inputs = {a: source for a, source in game.signatures[game.maker].inputs.items() if source != "z"}
-    if len(inputs) == 1:
-        ((argument, source),) = inputs.items()
-        return Classes(argument, game.data.fields[source])
-    if wanted:
-        others = " and ".join(inputs.values())
-        why = f"it is conditioned on {others}" if inputs else "its recipe has no condition (condition: label)"
-        raise GanflowError(f"run {folder.name} {folder.id} has no labels to ask for: {why}; leave --label out")
-    return None
 
 
 def animate_arguments(parser: argparse.ArgumentParser) -> None:

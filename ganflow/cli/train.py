@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ganflow.cli.listing import alarm_lines, columns, spread_cells
 from ganflow.printing import plural, say
 
 if TYPE_CHECKING:
+    from ganflow.api.trained import TrainedRun
     from ganflow.recipe import Recipe
     from ganflow.sweeps.records import SweepFolder, TrialRecord
     from ganflow.tune.plan import Plan
@@ -30,16 +32,22 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", metavar="N", help="train so many times, one after the other, from train.seed on, or with the "
                         "seeds 1,2,3; at the end the scores' means and standard deviations")  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+    parser.add_argument("--show", action=argparse.BooleanOptionalAction,
+                        help="show the last picture in the terminal, in coloured blocks if need be (default: where it can show "
+                             "images)")  # fmt: skip
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+    loud.add_argument("-v", "--verbose", action="store_true", help="print what was chosen for speed, and why, as well")
     add_runs_argument(parser)
 
 
 def run_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
-    from ganflow.recipe import read_recipe
+    from ganflow.recipe import Recipe, read_recipe
     from ganflow.recipe.stages import read_stages
-    from ganflow.runs import folders
 
+    if args.verbose:
+        logging.getLogger("ganflow").setLevel(logging.DEBUG)
     name, overrides = recipe_and_overrides(args)
     if not name and not args.resume:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
@@ -54,52 +62,55 @@ def run_command(args: argparse.Namespace) -> int:
             if name or overrides or args.workers:
                 raise GanflowError(f"--resume goes on with {seeded.sweep} as it is; leave out recipe, changes and --workers")
             return _seeds(seeded, read_recipe(seeded.recipe), args)
-    stages = read_stages(name, overrides) if name else None
-    if args.seeds is not None and (stages or (args.workers or 1) > 1):
-        alone = "no stages" if stages else "one worker"
+    read = (read_stages(name, overrides) or read_recipe(name, overrides)) if name else None
+    recipe = read if isinstance(read, Recipe) else None
+    if args.seeds is not None and (not recipe or (args.workers or 1) > 1):
+        alone = "one worker" if recipe else "no stages"
         raise GanflowError(f"--seeds trains with one seed after the other; it goes with {alone}")
-    if stages and args.resume:
+    if args.resume and name and not recipe:
         raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
-    recipe = read_recipe(name, overrides) if name and not stages else None
-    read = stages or recipe
-    for note in read.notes if read and not args.quiet else []:
-        say(note, err=True)
     if args.seeds is not None and recipe:
         from ganflow.tune import seeds
 
+        for note in [] if args.quiet else recipe.notes:
+            say(note, err=True)
         return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args)
-    if args.resume and (sweep := folders.find_sweep(args.resume, args.runs)):
-        raise GanflowError(f"{args.resume} is a sweep; go on with it: ganflow tune --resume {sweep.reference()}")
-    folder = folders.find_run(args.resume, args.runs) if args.resume else None
 
-    from ganflow.runs.loop import last_picture
-    from ganflow.runs.start import resume_stages, start, start_stages
-    from ganflow.tracking.follower import follower_of
+    from ganflow.api.training import resumed, stages
 
-    if folder:
-        outcomes = resume_stages(
-            folder, recipe, args.runs, quiet=args.quiet, overrides=overrides, workers=args.workers, send=follower_of
-        )
-    elif stages:
-        outcomes = start_stages(stages, args.runs, quiet=args.quiet, workers=args.workers or 1, send=follower_of)
+    if args.resume:
+        runs = resumed(args.resume, overrides, args.runs, recipe=recipe, workers=args.workers, quiet=args.quiet)
     else:
-        assert recipe is not None
-        outcomes = iter([start(recipe, args.runs, quiet=args.quiet, workers=args.workers or 1, send=follower_of)])
+        assert read is not None
+        runs = stages(read, args.runs, workers=args.workers or 1, quiet=args.quiet)
     code = 0
-    for outcome in outcomes:
-        shown = shown_path(outcome.folder.path)
-        if outcome.status == "interrupted":
-            say(f"stopped after round {outcome.round} of {shown}; go on with: ganflow run --resume {outcome.folder.reference()}")
-            code = 128 + outcome.signal
-        elif outcome.alarm:
-            again = f"ganflow run --resume {outcome.folder.reference()} train.on_alarm=warn"
-            say(f"stopped after round {outcome.round} of {shown} by an alarm: {outcome.alarm}; to go on all the same: {again}")
-            code = 1
-        else:
-            picture = last_picture(outcome.folder)
-            say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
-            code = 0
+    for run in runs:
+        code = _ended(run, args.show, args.quiet)
     return code
+
+
+def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
+    """Print how a run ended; returns the exit code.
+
+    Args:
+        show: the last picture in the terminal; None for where it can.
+    """
+    outcome, shown, again = run.outcome, shown_path(run.path), f"ganflow run --resume {run.folder.reference()}"
+    assert outcome is not None
+    if outcome.status == "interrupted":
+        say(f"stopped after round {outcome.round} of {shown}; go on with: {again}")
+        return 128 + outcome.signal
+    if outcome.alarm:
+        how = f"to go on all the same: {again} train.on_alarm=warn"
+        say(f"stopped after round {outcome.round} of {shown} by an alarm: {outcome.alarm}; {how}")
+        return 1
+    picture = next(reversed(run.pictures()), None)
+    if picture and show is not False and (show or not quiet):
+        from ganflow.pictures.terminal import show_picture
+
+        show_picture(picture, always=bool(show))
+    say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
+    return 0
 
 
 def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int:
@@ -169,7 +180,6 @@ def tune_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tune_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError
-    from ganflow.machine import Broken
 
     name, overrides = recipe_and_overrides(args)
     if args.resume and (name or args.name or args.dry_run):
@@ -181,24 +191,16 @@ def tune_command(args: argparse.Namespace) -> int:
     if args.resume and args.earlier:
         raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
+    from ganflow.api import sweeping
     from ganflow.cluster.address import parse_address
     from ganflow.sweeps.ranking import front_of
-    from ganflow.sweeps.repeats import current
+    from ganflow.sweeps.repeats import current, every_score
     from ganflow.sweeps.table import front_numbers, left, lines, over
-    from ganflow.tune import driver
-    from ganflow.tune.plan import begin, find, make_plan, rounds_of
-    from ganflow.tune.warm_start import earlier_trials
+    from ganflow.tune.plan import find, make_plan, rounds_of
 
     address = parse_address(args.address)
     if args.dry_run and name:
-        plan = make_plan(name, overrides)
-        known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
-        from ganflow.tune.preflight import rehearse
-
-        for note in rehearse(plan, args.runs, address, args.name):
-            if not args.quiet:
-                say(note, err=True)
-        return _dry_run(plan, known, used)
+        return _rehearsed(make_plan(name, overrides), args)
     if address.kind == "job":
         from ganflow.cluster.submit import submit
 
@@ -206,44 +208,34 @@ def tune_command(args: argparse.Namespace) -> int:
         more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
         return submit(address, recipe, args.runs, name=args.name, resume=args.resume, more=more, quiet=args.quiet)
     if args.resume:
-        from ganflow.tune.amend import amend
-
         folder = find(args.resume, args.runs)
-        for change in amend(folder, overrides) if overrides else ():
-            say(change, err=True)
-        plan = make_plan(folder.recipe, new=False)
     else:
         assert name is not None
         plan = make_plan(name, overrides)
-        known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
-        folder = begin(plan, args.runs, args.name)
-        folder.keep_earlier(known)
-        if used and not args.quiet:
-            say(used, err=True)
-    for note in [] if args.quiet else plan.recipe.notes:
-        say(note, err=True)
-    shown = shown_path(folder.path)
-    again = f"ganflow tune --resume {folder.reference()}"
+        folder = sweeping.begin(plan, args.runs, args.name, args.earlier, quiet=args.quiet)
+    shown, again = shown_path(folder.path), f"ganflow tune --resume {folder.reference()}"
     try:
-        outcome = driver.go(folder, plan, args.address, quiet=args.quiet, retry_failed=args.retry_failed)
-    except GanflowError as error:
-        if isinstance(error, Broken):
-            raise Broken(f"{error}, then go on with: {again}") from error
-        if not args.resume and not folder.records.exists():  # nothing was begun
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
+        if args.resume:
+            played = sweeping.resumed(folder, overrides, args.address, retry_failed=args.retry_failed, quiet=args.quiet)
+        else:
+            played = sweeping.played(folder, plan, args.address, quiet=args.quiet, new=True)
     except KeyboardInterrupt:
         say(f"stopped at once; go on from the last checkpoints with: {again}")
         raise
+    outcome, searched = played.outcome, played.plan
+    assert outcome is not None
+    assert searched is not None
     if outcome.status == "interrupted":
         say(f"stopped; go on with: {again}")
         return 128 + outcome.signal
     trials, total = current(folder, running=False), folder.read().trials or 0
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        say(*lines(trials, plan.metric, plan.mode, rounds_of(plan), width, 20, plan.objectives))
+        found = every_score(folder, trials)
+        rounds, objectives = rounds_of(searched), searched.objectives
+        say(*lines(trials, searched.metric, searched.mode, rounds, width, 20, objectives, found))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
-    front = front_of(trials, plan.objectives)
+    front = front_of(trials, searched.objectives)
     if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):
         best = f"; the Pareto front has {front_numbers(front)}; train one of them in full, e.g.: ganflow run {shown_path(one)}"
     say(f"{shown}: {over(trials)} of {plural(max(total, len(trials)), 'trial')} are over{best}")
@@ -257,6 +249,20 @@ def tune_command(args: argparse.Namespace) -> int:
             say(f"when the reasons are mended, go on with all that failed: {again} --retry-failed")
         return 1
     return 0
+
+
+def _rehearsed(plan: Plan, args: argparse.Namespace) -> int:
+    """Check all about a sweep, and print its first configurations."""
+    from ganflow.cluster.address import parse_address
+    from ganflow.tune.plan import find
+    from ganflow.tune.preflight import rehearse
+    from ganflow.tune.warm_start import earlier_trials
+
+    known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
+    for note in rehearse(plan, args.runs, parse_address(args.address), args.name):
+        if not args.quiet:
+            say(note, err=True)
+    return _dry_run(plan, known, used)
 
 
 def _dry_run(plan: Plan, known: Sequence[TrialRecord], used: str) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ganflow.contract.examples import Examples, StoredExamples, bytes_in_memory, pieces
+from ganflow.contract.preview import Original, Preview, spread_indices
+from ganflow.machine import in_threads
 
 
 class Prior(ABC):
@@ -137,6 +140,12 @@ class Data(ABC):
     def fingerprint(self) -> str:
         """A short digest that changes when the training examples do."""
 
+    def preview(self, most: int) -> Mapping[str, Preview]:
+        """Up to so many training examples by field, not augmented, at equal distances, each field's by themselves where they do
+        not belong together. Nothing that training depends on changes. Nothing where there is no such way: then examples are drawn
+        as for training, or, of an iterable, held-out ones are used."""
+        return {}
+
     def keep(self, folder: Path) -> None:  # noqa: B027  (most have nothing)
         """Write into the folder of a new run whatever sampling needs besides the networks: a text encoder's weights, say."""
 
@@ -166,6 +175,7 @@ class TensorData(Data):
         paired: whether the i-th examples of all fields belong together. Where not, each field is drawn by itself.
         classes: names of the classes 0, 1, … of the fields that hold such.
         derived: fields that follow from the others, and so are left out of the fingerprint: what a digit shows.
+        original: for `preview`, the picture of a field's n-th training example as its file has it; None where it has none.
 
     Raises:
         ValueError: fields differ in length where they are paired, or a tensor of classes does not hold what it should.
@@ -184,8 +194,9 @@ class TensorData(Data):
         paired: bool = True,
         classes: Mapping[str, Sequence[str]] | None = None,
         derived: Collection[str] = (),
+        original: Callable[[str, int], Original | None] | None = None,
     ) -> None:
-        self.name, self.source = name, source
+        self.name, self.source, self._original = name, source, original
         self.train: dict[str, Tensor | StoredExamples] = dict(train)
         self.held_out = dict(held_out or {})
         self.paired, self._derived = paired, frozenset(derived)
@@ -209,6 +220,15 @@ class TensorData(Data):
     @property
     def resident_bytes(self) -> int:
         return bytes_in_memory(self.train, self.held_out)
+
+    def preview(self, most: int) -> dict[str, Preview]:
+        found = {}
+        for name, part in self.train.items():
+            rows, originals = spread_indices(len(part), most), []
+            if self._original:
+                originals = [each for each in in_threads(partial(self._original, name), rows) if each]
+            found[name] = Preview(part[torch.tensor(rows, dtype=torch.int64)].cpu(), originals)
+        return found
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

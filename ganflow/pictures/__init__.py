@@ -4,12 +4,14 @@ Images need Pillow alone and take milliseconds. What needs matplotlib (a second 
 """
 
 from ganflow.pictures.curves import loss_curves
+from ganflow.pictures.examples import class_sheet, sentence_sheet
 from ganflow.pictures.files import captioned, gif, replacing_file, save_picture, save_png
 from ganflow.pictures.images import image_grid, image_sheet, latent_map, picture_of
 from ganflow.pictures.samples import density, image_pairs, sample_picture, ways
 
 __all__ = [
     "captioned",
+    "class_sheet",
     "density",
     "gif",
     "image_grid",
@@ -22,5 +24,6 @@ __all__ = [
     "sample_picture",
     "save_picture",
     "save_png",
+    "sentence_sheet",
     "ways",
 ]

@@ -82,11 +82,15 @@ LARGEST = 2**18  # bytes; recipes have hundreds
 OLDEST = 1  # the version of runs that were begun when recipes had none
 
 
-def read_recipe(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Recipe:
+Source = str | Path | Mapping[str, Any]
+"""Where a recipe comes from: a path, the name of one that comes with ganflow ("wgan"), or its sections."""
+
+
+def read_recipe(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Recipe:
     """Read, change and check a recipe.
 
     Args:
-        source: a path, or the name of a recipe that comes with ganflow ("wgan").
+        source: a path, the name of a recipe that comes with ganflow ("wgan"), or a recipe's sections.
         overrides: `key=value`, `+list=item` and `~key`: see ganflow.recipe.overrides.
         catalogue: what is installed, if not everything that `load_catalogue` finds.
 
@@ -159,13 +163,17 @@ def _without_password(root: Node) -> None:
         uri.value = bare(uri.value)
 
 
-def draft(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Draft:
+def draft(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Draft:
     """Read a recipe and change it, as `read_recipe` does, but check nothing yet.
 
     Raises:
         RecipeError: it is not a recipe's YAML.
         GanflowError: there is no such recipe, or it cannot be read.
     """
+    if isinstance(source, Mapping):
+        problems, sections = Problems("the recipe"), node_of(dict(source), 1)
+        changes.apply(overrides, sections, problems, catalogue=catalogue)
+        return Draft(sections, str(source.get("name", "recipe")), problems)
     path, here = locate(source), Path.cwd()
     file = str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
     problems = Problems(file)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.source import Draft, draft, locate
+from ganflow.recipe.source import Draft, Source, draft, locate
 from ganflow.recipe.yaml import Node, Problems, shown, to_yaml
 
 STAGES = "stages"
@@ -44,7 +44,7 @@ class Stages:
         return to_yaml(self.resolved())
 
 
-def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Stages | None:
+def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None) -> Stages | None:
     """Read, change and check all stages of a recipe; None where it has none.
 
     Raises:
@@ -63,7 +63,8 @@ def read_stages(source: str | Path, overrides: Sequence[str] = (), catalogue: Ca
         problems.add(listed.line, f"{STAGES}: a list of recipes is needed here: names, files, or recipes in full")
     if problems:
         raise RecipeError(problems)
-    drafts = [_stage(node, i, whole, locate(source).parent) for i, node in enumerate(listed.value, 1)]
+    beside = Path() if isinstance(source, Mapping) else locate(source).parent
+    drafts = [_stage(node, i, whole, beside) for i, node in enumerate(listed.value, 1)]
     names = [_name(stage) for stage in drafts]
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise GanflowError(f"{whole.problems.file}: two stages are called '{twice[0]}'; give one another name")

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -32,6 +31,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Trackers, entries
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
+from ganflow.runs.report import write_report
 
 LEAST = 20
 """Rounds between a trial's checkpoints, at least: each takes as long as half a round of a small game, and trials are many."""
@@ -157,6 +157,7 @@ class Loop:
         trial: part of a sweep: fewer pictures, and no warnings.
         follower: sends the folder while the run lasts.
         alarms: watches the run's health; None where nothing does.
+        on_report: called with each report, after the modifiers.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class Loop:
         trial: bool,
         follower: Follower | None,
         alarms: Alarms | None = None,
+        on_report: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -180,7 +182,7 @@ class Loop:
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
         self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
-        self.best, self.follower, self.alarms, self._trial = best, follower, alarms, trial
+        self.best, self.follower, self.alarms, self._trial, self._on_report = best, follower, alarms, trial, on_report
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
         self._settled = -1  # the round in which the game was last prepared to be sampled from
@@ -251,6 +253,8 @@ class Loop:
         if self.follower:
             self.follower.stop()
         self.journal.close()
+        with suppress(GanflowError, OSError):  # what ended the run has been said
+            self._write_report()
 
     def needs_game(self, round: int) -> bool:
         """Tell whether anything is due in this round for which the game's weights are read."""
@@ -265,6 +269,7 @@ class Loop:
         self._call("round_reported", report=report)  # which may add numbers
         self._log(round, report.values)
         self.progress.update(report)
+        self._on_report(report)
         if self.alarms:
             self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
@@ -298,7 +303,16 @@ class Loop:
                 pictures.save_png(picture, path)
 
         self._picture(save)
+        self.progress.drawn(path)
         self.trackers.picture(round, path)
+        self._write_report()
+
+    def _write_report(self) -> None:
+        def write(pictures: Any) -> None:
+            write_report(self.folder)
+
+        if not self._trial:  # whose sweep has a report
+            self._picture(write)
 
     def _picture(self, save: Callable[[Any], None]) -> None:
         """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
@@ -329,7 +343,7 @@ class Loop:
         rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
         self._last = {score.name: score for score in shown}
-        self.progress.note(f"round {round}: " + "  ".join(map(str, shown)))
+        self.progress.scored(round, shown)
         self._call("evaluated", round=round, scores=scores)
         return scores, rule
 
@@ -381,8 +395,3 @@ class Loop:
         except OSError as error:
             kept = "earlier checkpoints are intact"
             raise GanflowError(f"cannot write {file} in {self.folder.path}: {error.strerror}; {kept}") from error
-
-
-def last_picture(folder: RunFolder) -> Path | None:
-    """The newest picture of a run."""
-    return max(folder.samples.glob("round-*.png"), default=None)

@@ -6,9 +6,13 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ganflow.printing import Unread, escaped, say
+from ganflow.runs import notebook
+from ganflow.runs.folders import here
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,8 +30,8 @@ _log = logging.getLogger("ganflow")
 
 
 class Shown:
-    """A display on stderr, so that stdout is left to results: live on a terminal, with rich, which draws it; in plain lines
-    anywhere else. Its sentences are logged, too.
+    """A display on stderr, so that stdout is left to results: live on a terminal and in a notebook, with rich, which draws it; in
+    plain lines anywhere else. Its sentences are logged, too.
 
     Args:
         quiet: show nothing but warnings.
@@ -41,7 +45,9 @@ class Shown:
 
     def _go_live(self) -> bool:
         """Begin to draw where that is possible; whether it is."""
-        if not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+        if not self.quiet and notebook.in_notebook():
+            self._live = notebook.Live(self)
+        elif not self.quiet and self.stream.isatty() and os.environ.get("TERM") != "dumb":
             self._live = live(self, self.stream)
         if self._live is not None:
             self._live.start()
@@ -54,6 +60,15 @@ class Shown:
             self._live.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)
         else:
             self._print(text)
+
+    def detail(self, text: str) -> None:
+        """Show a line of which few want to know: where the logger "ganflow" is at level DEBUG, as by `-v`."""
+        if _log.isEnabledFor(logging.DEBUG):
+            self.note(text)
+
+    def _redrawn(self) -> None:
+        if isinstance(self._live, notebook.Live):
+            self._live.refresh()
 
     def warn(self, text: str) -> None:
         """Show a line that must not be missed, when quiet, too."""
@@ -88,6 +103,8 @@ class Progress(Shown):
         self.round, self.speed = start, 0.0
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
+        self.picture: Path | None = None
+        self.score = ""  # the first of the last evaluation
         self._reported = False
         self._began = self._updated = self._printed = time.monotonic()
         self._shown = -1  # the round of the last line
@@ -114,12 +131,24 @@ class Progress(Shown):
         self._updated = now
         self._reported = True
         if self._live is not None:  # draws itself, so many times a second
+            self._redrawn()
             return
         patience = min(AT_MOST_SECONDS, max(EVERY_SECONDS, (now - self._began) / PARTS))
         entered = self._shown < 0 or self.round * PARTS // self.rounds > self._shown * PARTS // self.rounds
         if entered or self.round >= self.rounds or now - self._printed >= patience:
             self._print(self._line())
             self._shown, self._printed = self.round, now
+
+    def scored(self, round: int, scores: Sequence[object]) -> None:
+        """Show the scores of an evaluation; the first one from now on beside the terms."""
+        self.score = str(scores[0]) if scores else ""
+        self.note(f"round {round}: " + "  ".join(map(str, scores)))
+
+    def drawn(self, path: Path) -> None:
+        """Show that there is a new picture."""
+        if path.exists():
+            self.picture = path
+            self._redrawn()
 
     @property
     def left(self) -> float | None:
@@ -134,7 +163,8 @@ class Progress(Shown):
         width = len(str(self.rounds))
         head = f"round {self.round:>{width}}/{self.rounds}"
         values = [f"{name} {number(v)}" for name, v in (*self.terms.items(), *self.estimates.items())]
-        return "  ".join([head, *values, f"{rate(self.speed)} rounds/s", *self._clock()])
+        score = [self.score] if self.score else []
+        return "  ".join([head, *self._clock(), *score, *values, f"{rate(self.speed)} rounds/s"])
 
     def _clock(self) -> list[str]:
         if self.round >= self.rounds:
@@ -215,4 +245,8 @@ def _display(progress: Progress) -> RenderableType:
         pairs = [Text.assemble((escaped(name), "cyan"), " ", (f"{number(v):<9}", "bold")) for name, v in terms.items()]
         body.add_row(Text(escaped(player)), Text("  ").join(pairs))
     body.add_row("speed", Text("   ").join(Text(t) for t in times))
+    if progress.score:
+        body.add_row("score", Text(escaped(progress.score)))
+    if progress.picture is not None:
+        body.add_row("picture", Text(escaped(str(here(progress.picture))), overflow="fold"))
     return Group(head, body)

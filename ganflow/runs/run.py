@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ganflow.contract.game import Metric
+from ganflow.contract.loss import Report
 from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
@@ -151,6 +152,7 @@ class RunOptions:
         copy: the checkpoint that it goes on from is not its own.
         tracking: values of its record's `tracking` besides the recipe's.
         follower: makes the process that sends its folder to a server; None where nothing is sent.
+        on_report: called with each report; if it returns False, the run ends after this round.
     """
 
     quiet: bool = False
@@ -159,6 +161,7 @@ class RunOptions:
     copy: Copy | None = None
     tracking: Mapping[str, Any] = field(default_factory=dict)
     follower: Callable[[RunFolder], Follower] | None = None
+    on_report: Callable[[Report], object] | None = None
 
 
 def built(recipe: Recipe, options: RunOptions, before: RunRecord | None, group: Group | None) -> Run:
@@ -203,6 +206,11 @@ class Run(Parts):
         """End the run after the round in hand, with this status where that is not its last."""
         self._early, self.trainer.stop = status, True
 
+    def _report(self, report: Report) -> None:
+        """Pass a report on."""
+        if self.options.on_report and self.options.on_report(report) is False:
+            self.stop("stopped")
+
     @contextmanager
     def opened(self, position: Position) -> Iterator[Loop]:
         """The run's loop, ready to begin or to go on. An error while this lasts is recorded in the folder, and raised as a
@@ -220,9 +228,10 @@ class Run(Parts):
                 best = self._load(position, progress, self.before) if self.before else None
                 if position.changed:
                     write_recipe(folder, recipe)
-                for note in (_networks(recipe, self.game), *self.choice.notes):
-                    progress.note(note)
-                folder.update(**self._resumed_values(), compile=self._compile(progress.note))
+                progress.note(_networks(recipe, self.game))
+                for detail in self.choice.notes:
+                    progress.detail(detail)
+                folder.update(**self._resumed_values(), compile=self._compile(progress))
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
@@ -231,7 +240,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress),
+                    alarms=self._alarms(position, progress), on_report=self._report,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
@@ -295,7 +304,7 @@ class Run(Parts):
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
         return {name: self.values[name] for name in names} | begun
 
-    def _compile(self, say: Callable[[str], None]) -> Compiled:
+    def _compile(self, progress: Progress) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
         chosen: Compiled | None = self.before.compile if self.before else None
@@ -311,15 +320,16 @@ class Run(Parts):
             chosen = {"mode": mode, "why": why}
         if chosen["mode"] == "never":
             if train.compile == "auto":
-                say(f"eager rounds: {chosen['why']}")
+                progress.detail(f"eager rounds: {chosen['why']}")
             return chosen
-        say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
+        progress.note(f"compiling the {chosen['mode']} …")
+        progress.detail(chosen["why"])
         try:
             self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game), train.rounds)
         except NotCompilable as error:
             if train.compile != "auto":
                 raise GanflowError(f"train.compile: {error}; set compile: never") from error
-            say(f"eager rounds after all: {error}")
+            progress.note(f"eager rounds after all: {error}")
             chosen = {"mode": "never", "why": str(error)}
         return chosen
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ganflow.contract.loss import Report
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
@@ -31,6 +32,8 @@ MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train
 """Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
 """Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its follower."""
+OnReport = Callable[[Report], object]
+"""Called with each report of a run; one that returns False ends it."""
 
 
 class Session:
@@ -73,6 +76,7 @@ def start(
     quiet: bool = False,
     workers: int = 1,
     send: Send | None = None,
+    on_report: OnReport | None = None,
     then: Sequence[Mapping[str, Any]] = (),
     after: RunFolder | None = None,
 ) -> Outcome:
@@ -81,6 +85,7 @@ def start(
     Args:
         workers: processes that train together, each on its share of every batch; this one is the first.
         send: `ganflow.tracking.follower.follower_of`; None to send nothing.
+        on_report: called with each report; if it returns False, the run ends after this round.
         then: recipes that are to follow (see ganflow.recipe.stages), for run.json.
         after: the run that this one follows.
 
@@ -89,7 +94,7 @@ def start(
             trained until the last checkpoint is kept.
         Lost: (a GanflowError) a worker died; the run can go on.
     """
-    options = RunOptions(quiet, follower=send(recipe, root) if send else None)
+    options = RunOptions(quiet, follower=send(recipe, root) if send else None, on_report=on_report)
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         check_data(run)
@@ -172,6 +177,7 @@ def resume(
     overrides: Sequence[str] = (),
     workers: int | None = None,
     send: Send | None = None,
+    on_report: OnReport | None = None,
 ) -> Outcome:
     """Go on with a run from its last checkpoint. A run that has finished is left as it is.
 
@@ -179,7 +185,7 @@ def resume(
         recipe: the recipe that the run is thought to have; None for the one it has.
         overrides: changes to it, of what may change.
         workers: processes that train together; None for as many as it had, which gives the same bits.
-        send: as of `start`.
+        send, on_report: as of `start`.
 
     Raises:
         GanflowError: the recipe differs (every difference is listed), another process trains this run, all checkpoints
@@ -191,7 +197,7 @@ def resume(
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
-    options = RunOptions(quiet, follower=send(wanted, root) if send else None)
+    options = RunOptions(quiet, follower=send(wanted, root) if send else None, on_report=on_report)
     with ExitStack() as held:
         held.enter_context(lock_folder(folder))
         before = folder.read()
@@ -216,7 +222,13 @@ def resume(
 
 
 def start_stages(
-    stages: Stages, root: Path = folders.DEFAULT_ROOT, *, quiet: bool = False, workers: int = 1, send: Send | None = None
+    stages: Stages,
+    root: Path = folders.DEFAULT_ROOT,
+    *,
+    quiet: bool = False,
+    workers: int = 1,
+    send: Send | None = None,
+    on_report: OnReport | None = None,
 ) -> Iterator[Outcome]:
     """Run all stages, each in a new folder; yields how each of them ended. One that is interrupted is the last.
 
@@ -226,9 +238,10 @@ def start_stages(
     first, *rest = stages.recipes
     for _ in tried(stages.recipes if rest else (), root):  # nothing is trained for a stage that cannot follow
         pass
-    outcome = start(first, root, quiet=quiet, workers=workers, send=send, then=[recipe.resolved() for recipe in rest])
+    then = [recipe.resolved() for recipe in rest]
+    outcome = start(first, root, quiet=quiet, workers=workers, send=send, on_report=on_report, then=then)
     yield outcome
-    yield from _follow(outcome, root, quiet, workers, send)
+    yield from _follow(outcome, root, quiet, workers, send, on_report)
 
 
 def resume_stages(
@@ -240,6 +253,7 @@ def resume_stages(
     overrides: Sequence[str] = (),
     workers: int | None = None,
     send: Send | None = None,
+    on_report: OnReport | None = None,
 ) -> Iterator[Outcome]:
     """Go on with a run, and then with what is to follow it, if anything; arguments as those of `resume`.
 
@@ -251,12 +265,14 @@ def resume_stages(
     if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again
         outcome = Outcome(folder, "finished", before.round)
     else:
-        outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers, send=send)
+        outcome = resume(folder, recipe, quiet=quiet, overrides=overrides, workers=workers, send=send, on_report=on_report)
         yield outcome
-    yield from _follow(outcome, root, quiet, workers, send)
+    yield from _follow(outcome, root, quiet, workers, send, on_report)
 
 
-def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None, send: Send | None) -> Iterator[Outcome]:
+def _follow(
+    outcome: Outcome, root: Path, quiet: bool, workers: int | None, send: Send | None, on_report: OnReport | None
+) -> Iterator[Outcome]:
     while outcome.status == "finished" and (record := outcome.folder.read()).then:
         run, around = outcome.folder.id, outcome.folder.path.parent.parent
         following = RunFolder(folders.moved(record.next, around)) if record.next else None
@@ -266,7 +282,7 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None, send
                 f"{around}; to go on there: ganflow run --resume {shlex.quote(str(following.path))}"
             )
         if following and following.is_run():
-            outcome = resume(following, quiet=quiet, workers=workers, send=send)
+            outcome = resume(following, quiet=quiet, workers=workers, send=send, on_report=on_report)
         else:
             if newest(outcome.folder.checkpoints)[1]:
                 raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
@@ -275,5 +291,7 @@ def _follow(outcome: Outcome, root: Path, quiet: bool, workers: int | None, send
             recipe = recipe_of(first)
             # an id is right in a folder that is moved, too
             recipe.train.start_from = run if around == root.absolute() else str(outcome.folder.path)
-            outcome = start(recipe, root, quiet=quiet, workers=workers or 1, send=send, then=rest, after=outcome.folder)
+            outcome = start(
+                recipe, root, quiet=quiet, workers=workers or 1, send=send, on_report=on_report, then=rest, after=outcome.folder
+            )
         yield outcome

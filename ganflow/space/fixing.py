@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
@@ -11,13 +10,14 @@ from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.overrides import Override, parsed
 from ganflow.recipe.sections import PARTS, PER_PART
+from ganflow.recipe.source import Source
 from ganflow.recipe.values import steps
 from ganflow.space.reading import read_conditions, read_domains
 from ganflow.space.space import canonical, fixed_value, matches
 
 
 def read_fixed(
-    source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+    source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
 ) -> tuple[Recipe, list[str]]:
     """Read a recipe whose space has none of the keys that its overrides set, nor those whose conditions then never hold.
 
@@ -39,7 +39,8 @@ def read_fixed(
     when, values = read_conditions(recipe), recipe.resolved()
     gone = [key for key in when if key not in fixed and _never(when[key], fixed, values)]
     if not set(domains) - {*fixed, *gone}:
-        alone = f"ganflow run {source} {' '.join(override.text for override in typed if override.steps[0] != 'tune')}"
+        named = recipe.name if isinstance(source, Mapping) else source
+        alone = f"ganflow run {named} {' '.join(override.text for override in typed if override.steps[0] != 'tune')}"
         raise GanflowError(f"the command line sets {' and '.join(fixed)}, and nothing else is searched; train it with: {alone}")
     overrides += [f"~tune.space.{key}" for key in (*fixed, *gone)]
     without = f", nor {' and '.join(gone)}, whose conditions never hold then" if gone else ""

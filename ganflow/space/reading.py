@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from ganflow.errors import RecipeError, did_you_mean
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import Recipe
 from ganflow.recipe.sections import SECTIONS
-from ganflow.recipe.source import draft
+from ganflow.recipe.source import Source, draft
 from ganflow.recipe.values import steps
 from ganflow.recipe.yaml import Problems, join, to_flow
 from ganflow.space.domains import Choice, Domain, Grid
@@ -30,7 +29,7 @@ _NOT_SEARCHED = {
 
 
 def read_space(
-    recipe: Recipe, source: str | Path, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+    recipe: Recipe, source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
 ) -> Space:
     """The space of a recipe with a tune section. Every value that it can yield has been tried on the recipe.
 

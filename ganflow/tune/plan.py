@@ -15,6 +15,7 @@ from ganflow.files import write_text
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
+from ganflow.recipe.source import Source
 from ganflow.runs import folders
 from ganflow.space.domains import Choice
 from ganflow.space.fixing import read_fixed
@@ -57,7 +58,7 @@ class Plan:
         return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile, several(self.objectives))
 
 
-def make_plan(source: str | Path, overrides: Sequence[str] = (), *, new: bool = True) -> Plan:
+def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True) -> Plan:
     """Read a recipe with a tune section, and check every value that its space can yield. What the overrides set is not searched.
 
     Args:

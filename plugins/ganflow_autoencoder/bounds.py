@@ -32,7 +32,8 @@ class ImportanceWeightedMetric(Metric):
         self._examples = data.held_out.get("real", torch.empty(0))[:examples]
         self.names = (f"iwae_{samples}", "held_out_elbo")
         if not len(self._examples):
-            raise GanflowError(f"metric iwae is of held-out examples, and data {data.name} has none; raise data.held_out")
+            raise GanflowError(f"metric iwae is of held-out examples, and data {data.name} has none; raise data.held_out of a "
+                               "new run")  # fmt: skip
 
     def check(self, game: Game) -> None:
         likelihood_of(game)

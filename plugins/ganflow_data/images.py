@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
 from ganflow_layers.framing import Transform, further_frames
+from ganflow_layers.originals import original, originals
 from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
@@ -19,11 +20,14 @@ from ganflow import (
     Data,
     Field,
     GanflowError,
+    Original,
+    Preview,
     StreamData,
     TensorData,
     class_field,
     image_error_text,
     print_lines,
+    spread_indices,
     user_path,
 )
 from ganflow_data.labels import class_of_each
@@ -84,16 +88,26 @@ class Images(StreamData):
     def load(self, index: int, rng: torch.Generator | None) -> dict[str, Tensor] | None:
         return self._example(self._train[index], rng)
 
+    def preview(self, most: int) -> dict[str, Preview]:
+        chosen = [self._train[i] for i in spread_indices(self.size, most)]
+        made, read = stacked(self._example, chosen, self.fields)
+        found = originals(self._original, [chosen[i] for i in read])
+        return {name: Preview(part, found if name == "real" else ()) for name, part in made.items()}
+
     def resident(self) -> TensorData:
         """The same examples, not augmented, in memory."""
-        train, _ = stacked(self._example, self._train, self.fields)
+        train, read = stacked(self._example, self._train, self.fields)
         if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
         # Of labels by folder nothing in the fingerprint: the pictures' sequence, by folder, is in it.
         classes = {"label": list(self._classes)} if self._classes else {}
         derived = () if self._by_table else classes
         held_out = {name: examples[:] for name, examples in self.held_out.items()}
-        data = TensorData(self.name, train, held_out, source=self.source, classes=classes, derived=derived)
+        files = [self._train[i] for i in read]
+        data = TensorData(
+            self.name, train, held_out, source=self.source, classes=classes, derived=derived,
+            original=lambda field, row: self._original(files[row]) if field == "real" else None,
+        )  # fmt: skip
         data.skipped = self.skipped
         return data
 
@@ -110,6 +124,10 @@ class Images(StreamData):
         if image is None:
             return None
         return {"real": image, "label": torch.tensor(self._label(wanted[0]))} if self._classes else {"real": image}
+
+    def _original(self, wanted: tuple[str, int]) -> Original | None:
+        file, frame = wanted
+        return original(self._folder / file, self._transform.pixels, self._transform.channels, frame)
 
     def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
         try:

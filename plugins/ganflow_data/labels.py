@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from ganflow_layers.tables import PICTURE_COLUMNS, csv_rows, listed, read_text
 
-from ganflow import GanflowError, user_path
+from ganflow import GanflowError, print_lines, user_path
 
 LABEL_COLUMNS = ("label", "class", "category")
 KEY = "data.labels"
+PARTS = {"train", "test", "val", "valid", "validation", "trainA", "trainB", "testA", "testB", "valA", "valB", "A", "B"}
+"""Folders that part a data set, for training and testing or in two domains, and are no classes."""
 
 
 def class_of_each(labels: str, folder: Path, files: Sequence[str]) -> dict[str, str]:
@@ -28,7 +31,14 @@ def class_of_each(labels: str, folder: Path, files: Sequence[str]) -> dict[str, 
         return {}
     if labels == "auto":
         found = {file: file.partition("/")[0] for file in files if "/" in file}
-        return found if len(found) == len(files) and len(set(found.values())) > 1 else {}
+        if len(found) < len(files) or len(names := set(found.values())) < 2:
+            return {}
+        if names <= PARTS:
+            there = " and ".join(sorted(names)) if len(names) == 2 else listed(sorted(names))
+            one = shlex.quote(f"data.path={folder / min(names, key=lambda name: (not name.startswith('train'), name))}")
+            print_lines(f"ganflow: {there} in {folder} are parts of a data set and no classes; {one} takes one alone", err=True)
+            return {}
+        return found
     table = user_path(KEY, labels, folder)
     if table.suffix.lower() != ".csv":
         raise GanflowError(f"{KEY}: {labels!r} is neither auto nor none nor a .csv file with the columns file and label")

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Transform
+from ganflow_layers.originals import original
 from ganflow_layers.streams import Sample, Source, Streamed
 from torch import Tensor
 
-from ganflow import IMAGE_ENDINGS, IMAGE_RANGE, Field, GanflowError, user_path
+from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, user_path
 from ganflow_data.tables import Tables
 from ganflow_data.tars import Extent, Tars
 
@@ -68,7 +69,15 @@ def shards(
         made = {"real": transform(content(sample.parts, image), rng, name=sample.name)}
         return {**made, "label": torch.tensor(class_of(sample.parts, label, names))} if label else made
 
-    return Streamed(f"shards ({folder.resolve().name})", path, source, make, fields, shuffle, seed, held_out, skip, digest)
+    def originals(sample: Sample) -> dict[str, Original]:
+        try:
+            found = original(content(sample.parts, image), transform.pixels, transform.channels)
+        except IMAGE_ERRORS:
+            return {}
+        return {"real": found} if found else {}
+
+    name = f"shards ({folder.resolve().name})"
+    return Streamed(name, path, source, make, fields, shuffle, seed, held_out, skip, digest, originals)
 
 
 def find_shards(path: str) -> list[Path]:

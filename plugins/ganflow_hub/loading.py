@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from ganflow_layers.framing import Transform
+from ganflow_layers.originals import original
 from torch import Tensor
 
-from ganflow import IMAGE_ENDINGS, IMAGE_RANGE, Field, GanflowError, open_image, open_regular, user_path
+from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, open_image, open_regular, user_path
 
 LOCAL = ("/", "./", "../", "~", ".")
 IMAGES = ("real", "source", "target", "a", "b")
@@ -67,6 +68,16 @@ class Table:
             made["label"] = torch.tensor(self.label(row[self.columns["label"]], classes))
         return made
 
+    def original(self, row: Mapping[str, Any], field: str, transform: Transform) -> Original | None:
+        """The picture of a field as the row has it; None where it is none."""
+        if field not in IMAGES:
+            return None
+        try:
+            content = self.content(row[self.columns[field]], self.columns[field])
+        except IMAGE_ERRORS:
+            return None
+        return original(content, transform.pixels, transform.channels)
+
     def content(self, value: Any, column: str) -> bytes:
         """The bytes of an image: those in the table, or of a file that belongs to the data set. No other path is followed."""
         found = value.get("bytes") if isinstance(value, Mapping) else value
@@ -105,9 +116,7 @@ def library() -> Any:
     return datasets
 
 
-def opened(
-    path: str, config: str | None, split: str, revision: str | None, columns: Mapping[str, str], streaming: bool
-) -> Table:
+def opened(path: str, config: str | None, split: str, revision: str | None, columns: Mapping[str, str], streaming: bool) -> Table:
     """A split of a data set; from the hub it is downloaded, unless it is in the library's cache.
 
     Raises:
@@ -193,9 +202,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _columns(
-    datasets: Any, features: Mapping[str, Any], columns: dict[str, str], path: str, streaming: bool
-) -> dict[str, str]:
+def _columns(datasets: Any, features: Mapping[str, Any], columns: dict[str, str], path: str, streaming: bool) -> dict[str, str]:
     """Columns by field, those that are wanted or the only ones that can be meant."""
     for field, column in columns.items():
         if features and column not in features:

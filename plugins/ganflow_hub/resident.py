@@ -6,10 +6,12 @@ import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from ganflow_layers.framing import Transform
+from ganflow_layers.originals import originals
 from ganflow_layers.reading import Example, HeldOut, stacked
 from ganflow_layers.split import split
 from ganflow_text.captioned import CaptionedData, smaller
@@ -20,12 +22,15 @@ from ganflow import (
     Data,
     Examples,
     GanflowError,
+    Original,
+    Preview,
     StreamData,
     TensorData,
     TextEncoder,
     class_field,
     image_error_text,
     print_lines,
+    spread_indices,
 )
 from ganflow_hub.loading import Table
 
@@ -48,6 +53,10 @@ class Rows:
     def example(self, row: int, rng: torch.Generator | None = None) -> Example | None:
         """Row `row` of the table, augmented with draws from `rng`; None where it is left out."""
         return self._domains(row, rng) if {"a", "b"} == set(self.table.columns) else self._read(row, self.table, rng)
+
+    def original(self, field: str, row: int) -> Original | None:
+        """The picture of a field in row `row` of the table as it is there; None where there is none."""
+        return self.table.original(self.table.rows[row], field, self.transform)
 
     def _domains(self, row: int, rng: torch.Generator | None) -> Example | None:
         """An image of a and another row's of b."""
@@ -92,14 +101,23 @@ class HubData(StreamData):
         made = self._rows.example(self._rows.numbers[index], rng)
         return None if made is None else dict(made)
 
+    def preview(self, most: int) -> dict[str, Preview]:
+        chosen = [self._rows.numbers[i] for i in spread_indices(self.size, most)]
+        made, read = stacked(self._rows.example, chosen, self.fields)
+        rows = [chosen[i] for i in read]
+        return {name: Preview(part, originals(partial(self._rows.original, name), rows)) for name, part in made.items()}
+
     def resident(self) -> TensorData:
         """The same examples in memory."""
-        train, _ = stacked(self._rows.example, self._rows.numbers, self.fields)
+        train, read = stacked(self._rows.example, self._rows.numbers, self.fields)
         if not len(next(iter(train.values()))):
             raise GanflowError(f"none of the {self.size} images of {self.source} can be read")
         classes = {"label": list(self._rows.classes)} if "label" in self.fields else {}
         held_out = {name: examples[:] for name, examples in self.held_out.items()}
-        data = TensorData(self.name, train, held_out, source=self.source, paired=self.aligned, classes=classes)
+        data = TensorData(
+            self.name, train, held_out, source=self.source, paired=self.aligned, classes=classes,
+            original=lambda field, row: self._rows.original(field, self._rows.numbers[read[row]]),
+        )  # fmt: skip
         data.aligned, data.skipped = self.aligned, self.skipped
         return data
 
@@ -123,6 +141,13 @@ class HubCaptions(CaptionedData):
     def picture(self, index: int, rng: torch.Generator) -> Tensor | None:
         made = self._rows.example(self._rows.numbers[index], rng)
         return None if made is None else made["real"]
+
+    def still(self, index: int) -> Tensor | None:
+        made = self._rows.example(self._rows.numbers[index])
+        return None if made is None else made["real"]
+
+    def original(self, index: int) -> Original | None:
+        return self._rows.original("real", self._rows.numbers[index])
 
     def reduced(self, side: int) -> Tensor:
         transform = smaller(self._rows.transform.still(), side)

@@ -10,7 +10,7 @@ from ganflow_layers.framing import Transform
 from ganflow_layers.reading import Example
 from ganflow_layers.streams import Sample, Source, Streamed
 
-from ganflow import GanflowError
+from ganflow import GanflowError, Original
 from ganflow_hub.loading import Table
 
 
@@ -42,8 +42,12 @@ def streamed(table: Table, transform: Transform, shuffle: int, seed: int, held_o
     def make(sample: Sample, rng: torch.Generator | None) -> Example:
         return table.example(sample.parts, transform, table.classes, rng)
 
+    def originals(sample: Sample) -> dict[str, Original]:
+        found = {field: table.original(sample.parts, field, transform) for field in table.columns}
+        return {field: each for field, each in found.items() if each}
+
     about = repr((table.name, sorted(table.columns.items()), transform, held_out, str(table.rows.info.version)))
     return Streamed(
         f"hub ({table.name})", table.name, Stream(table), make, table.fields(transform, table.classes), shuffle, seed, held_out,
-        skip, hashlib.sha256(about.encode()).hexdigest()[:16],
+        skip, hashlib.sha256(about.encode()).hexdigest()[:16], originals,
     )  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ _OTHERS = {
     ".pnm", ".ppm", ".psd", ".raw", ".svg", ".tga",
 }  # fmt: skip
 """Files that seem to be images, and are left out where a recipe does not name them."""
+_SHARDS, _ARRAYS = {".tar", ".parquet"}, {".npy", ".npz", ".safetensors"}
+"""Files that other components read."""
 RESIDENT_BYTES = 2**28
 """Examples that take no more in float32, and are not augmented, are kept in memory, where a recipe does not say otherwise."""
 BUDGET = "MiB that decoded examples for training may take in memory; more are decoded when they are drawn"
@@ -48,7 +52,14 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
     except FileNotFoundError as error:
         how = f"; name yours: {key}=FOLDER" if key else ""
         raise GanflowError(f"{says}there is no folder {folder}{how}") from error
-    except OSError as error:  # a file, or no permission
+    except NotADirectoryError as error:
+        another = f": {key}={shlex.quote(str(folder.parent))}" if Path(folder).suffix.lower() in EXTENSIONS and key else ""
+        if key and folder.suffix.lower() in _ARRAYS:
+            another = f"; {_other('tensor_file', folder)} reads arrays"
+        elif key and folder.suffix.lower() in _SHARDS:
+            another = f"; {_other('shards', folder)} streams it"
+        raise GanflowError(f"{says}{folder} is a file; name the folder of the images{another}") from error
+    except OSError as error:  # no permission
         refuse(error)
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(parent)
@@ -69,11 +80,16 @@ def find_images(folder: Path, extensions: Sequence[str], recursive: bool, key: s
     if not found:
         where = f"in {folder} or below" if recursive else f"in {folder}"
         there = f"there are {_counted(others)}" if others else "there are no files"
-        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, set(), key)}"
+        count = f"files that count: {', '.join(sorted(wanted))}{_how(others, wanted, set(), key, folder)}"
         raise GanflowError(f"{says}no images {where}, {there}; {count}")
     if left := Counter({suffix: n for suffix, n in others.items() if suffix in (*_HEIF, *_OTHERS)}):
-        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, endings, key)}", err=True)
+        print_lines(f"ganflow: left out of {folder}: {_counted(left)}{_how(left, wanted, endings, key, folder)}", err=True)
     return sorted(found)
+
+
+def _other(use: str, path: Path) -> str:
+    """Override that reads the file by another component."""
+    return shlex.quote(f"data={{use: {use}, path: {json.dumps(str(path), ensure_ascii=False)}}}")
 
 
 def _counted(files: Counter[str]) -> str:
@@ -81,12 +97,16 @@ def _counted(files: Counter[str]) -> str:
     return ", ".join(f"{count} {suffix or 'without an ending'}" for suffix, count in files.most_common(8))
 
 
-def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None) -> str:
+def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None, folder: Path) -> str:
     """Ways to use files that were left out, where there are any, beside those with the endings `used`."""
     ways = []
     if any(suffix in wanted for suffix in files):
         ways.append("pip install 'ganflow[heif]' reads .heic")
     more = sorted(suffix for suffix in files if suffix in _OTHERS and suffix != _DRAWN)
+    if key and (shards := sorted(_SHARDS & set(files))):
+        ways.append(f"{_other('shards', folder)} streams {' or '.join(shards)}")
+    if key and (arrays := sorted(_ARRAYS & set(files))):
+        ways.append(f"'data={{use: tensor_file, path: FILE}}' reads {' or '.join(arrays)}")
     if more and key:
         ways.append(f"data.extensions=[{', '.join([*sorted(used), *more])}] takes {', '.join(more)}, too, if Pillow reads it")
     elif more:

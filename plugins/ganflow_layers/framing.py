@@ -14,13 +14,26 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from ganflow import IMAGE_ERRORS, GanflowError, UnknownRange, image_tensor, in_threads, open_image, print_lines, to_eight_bits
+from ganflow import (
+    IMAGE_ERRORS,
+    GanflowError,
+    UnknownRange,
+    image_tensor,
+    in_threads,
+    open_image,
+    print_lines,
+    range_advice,
+    spread_indices,
+    to_eight_bits,
+)
 from ganflow_layers.sizes import Size, shorter, sides
 
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp")
 """Endings of files that may have several pages or frames."""
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values where height and width change places
 COUNTED = 1000
+BESIDE = 32
+"""Files that are read for a range that is to hold all of them."""
 REDUCED = 3
 """A picture that is so many times as large as what it is scaled to may be made smaller in a cheaper way first: after antialiasing
 that is a level of 256 at most, on average."""
@@ -156,12 +169,33 @@ class Pixels:
         try:
             return to_eight_bits(image, channels, self.limits, self.background)
         except UnknownRange as error:
-            raise GanflowError(f"data.range: {file} has {error}; say which numbers are black and white: "
-                               f"'data.range=[{error.low:g}, {error.high:g}]'") from error  # fmt: skip
+            low, high, files = numbers_beside(file) if isinstance(file, Path) else (error.low, error.high, 1)
+            low, high = min(low, error.low), max(high, error.high)
+            of = f"; for all of {files} files there" if files > 1 else ""
+            says = f"say which numbers are black and white{of}: {range_advice(low, high)}"
+            raise GanflowError(f"data.range: {file} has {error}; {says}") from error
 
     def treatment(self, frames: bool) -> str:
         """Part of a fingerprint: what is as it always was is not in it."""
         return (repr(self) if self != Pixels() else "") + (" of all frames" if frames else "")
+
+
+def numbers_beside(file: Path) -> tuple[float, float, int]:
+    """The lowest and the highest number in files of the same ending in the same folder, and how many were read: BESIDE at most,
+    at equal distances."""
+    there = sorted(each for each in file.parent.iterdir() if each.suffix == file.suffix and not each.name.startswith("."))
+    found = [ends for i in spread_indices(len(there), BESIDE) if (ends := _numbers(there[i]))]
+    return min((low for low, _ in found), default=np.inf), max((high for _, high in found), default=-np.inf), len(found)
+
+
+def _numbers(file: Path) -> tuple[float, float] | None:
+    try:
+        with open_image(file) as image:
+            values = np.asarray(image)
+    except IMAGE_ERRORS:
+        return None
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else None
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -180,16 +214,21 @@ def upright(file: Path | bytes, frame: int = 0) -> Image.Image:
     Raises:
         one of IMAGE_ERRORS: it is no image, or a damaged one.
     """
-    with _opened(file, frame) as opened:
-        return ImageOps.exif_transpose(opened)
+    with opened(file, frame) as image:
+        return ImageOps.exif_transpose(image)
 
 
 @contextmanager
-def _opened(file: Path | bytes, frame: int) -> Iterator[Image.Image]:
-    with open_image(file) as opened:
+def opened(file: Path | bytes, frame: int = 0) -> Iterator[Image.Image]:
+    """Open a picture as it is, at one of its frames.
+
+    Raises:
+        one of IMAGE_ERRORS: it is no image, or a damaged one.
+    """
+    with open_image(file) as image:
         if frame:
-            opened.seek(frame)
-        yield opened
+            image.seek(frame)
+        yield image
 
 
 def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
@@ -241,9 +280,7 @@ class Transform(Framing):
         changed = [f.name for f in fields(self) if f.default is MISSING or values[f.name] != f.default]
         return f"Transform({', '.join(f'{name}={values[name]!r}' for name in changed)})"
 
-    def __call__(
-        self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0, name: str = "an image"
-    ) -> Tensor:
+    def __call__(self, file: Path | bytes, rng: torch.Generator | None = None, frame: int = 0, name: str = "an image") -> Tensor:
         """The image in `file`, augmented with draws from `rng`; without it, cropped at the centre and not mirrored.
 
         Args:
@@ -255,10 +292,10 @@ class Transform(Framing):
             one of IMAGE_ERRORS: it is no image, or a damaged one.
         """
         where = file if isinstance(file, Path) else name
-        with _opened(file, frame) as opened:
-            size = upright_size(opened)
+        with opened(file, frame) as found:
+            size = upright_size(found)
             cut = self.cut(*size, rng)
-            width, height = cut.scaled if size == opened.size else cut.scaled[::-1]
-            opened.draft(None, (REDUCED * width, REDUCED * height))  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
-            image = ImageOps.exif_transpose(opened)
+            width, height = cut.scaled if size == found.size else cut.scaled[::-1]
+            found.draft(None, (REDUCED * width, REDUCED * height))  # a JPEG is decoded at ½, ¼ or ⅛; others as they are
+            image = ImageOps.exif_transpose(found)
         return cut.tensor(self.pixels.eight_bits(image, self.channels, where))

@@ -14,8 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, Field, GanflowError, IterableData, image_error_text, in_threads, print_lines
-from ganflow_layers.reading import Example, HeldOut
+from ganflow import (
+    IMAGE_ERRORS,
+    Field,
+    GanflowError,
+    IterableData,
+    Original,
+    Preview,
+    image_error_text,
+    in_threads,
+    print_lines,
+)
+from ganflow_layers.reading import Example, HeldOut, stacked
 
 _SNAPSHOT = 64  # samples after which a walk's state is kept: so many are walked over again at most
 _NAMED = 10  # of what is left out, printed; `broken` has them all
@@ -163,20 +173,23 @@ class Streamed(IterableData):
         held_out: the first so many samples are held out.
         skip: leave out what is broken. Otherwise it is refused.
         digest: of the training examples.
+        originals: a sample's pictures as they are there, by field.
     """
 
     def __init__(
         self, name: str, where: str, source: Source, make: Callable[[Sample, torch.Generator | None], Example],
         fields: Mapping[str, Field], buffer: int, seed: int, held_out: int, skip: bool, digest: str,
+        originals: Callable[[Sample], Mapping[str, Original]],
     ) -> None:  # fmt: skip
         self.name, self.source, self.fields = name, where, dict(fields)
         self._shards, self._make, self._seed, self._skip, self._digest = source, make, seed, skip, digest
+        self._originals = originals
         self.skipped = source.broken
         kept, start = first_samples(source, held_out)
         if next(iter(Walk(source, 0, seed, start).epoch_samples()), None) is None:
             raise GanflowError(f"data.held_out: {held_out} leaves nothing of the {len(kept)} samples in {where} for training")
         self.held_out = HeldOut(lambda sample: self._example(sample, None), kept, self.fields).examples()
-        self._walk = lambda: Walk(source, buffer, seed, start)
+        self._walk = lambda most=buffer: Walk(source, min(buffer, most), seed, start)
         self._base: dict[str, Any] = self._walk().state()
         self._steps = 0  # of the walk since `_base` was taken
 
@@ -206,6 +219,13 @@ class Streamed(IterableData):
             if example is not None:
                 yield dict(example)
         self._base, self._steps = walk.state(), 0
+
+    def preview(self, most: int) -> dict[str, Preview]:
+        """The first training examples, of a buffer no larger than they are many."""
+        samples = list(islice(self._walk(most).epoch_samples(), most))
+        made, read = stacked(lambda sample: self._example(sample, None), samples, self.fields)
+        found = list(in_threads(self._originals, [samples[i] for i in read]))
+        return {name: Preview(part, [each[name] for each in found if name in each]) for name, part in made.items()}
 
     def _example(self, sample: Sample, rng: torch.Generator | None) -> Example | None:
         try:

@@ -141,7 +141,7 @@ class ClassFrechetMetric(Repeated):
         reading = Reading()
         features = reading.features("real", real, extractor.features_of_real)
         super().__init__(
-            data, n, seed, repeats, names, names, features=extractor.about,
+            data, n, seed, repeats, names, names, SPLITS, features=extractor.about,
             reference=f"{len(real)} of training and held out, in halves of each class",
             reference_digest=reading.digest,
         )  # fmt: skip
@@ -163,5 +163,5 @@ class ClassFrechetMetric(Repeated):
         return [fmean(each), *each]
 
     def floor(self, pair: int) -> Sequence[float]:
-        each = [halves.floor for halves in self._halves]
+        each = [halves.floors[pair] for halves in self._halves]
         return [fmean(each), *each]

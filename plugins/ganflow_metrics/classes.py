@@ -72,15 +72,16 @@ class ClassBalanceMetric(Repeated):
 
     def __init__(self, data: Data, extractor: Extractor, samples: int, seed: int, repeats: int) -> None:
         check_samples("class_balance", extractor, samples)
-        real = training_examples(data, MOST)
+        real, whose = training_examples(data, MOST), "training"
         if not len(real):
+            whose = "held-out"
             real = held_out_examples(data, "class_balance", EACH * extractor.classes)
         reading = Reading()
         self._extractor, self._shares = extractor, shares(reading.features("real", real, extractor.probabilities))
         names = [f"{score}{extractor.label}_{samples}" for score in ("class_variation", "class_kl")]
         super().__init__(
             data, samples, seed, repeats, names, names, FLOORS, features=extractor.about,
-            reference=f"{len(real)} training examples",
+            reference=f"{len(real)} {whose} examples",
             reference_digest=reading.digest, floor=f"{FLOORS} × {samples} draws of the classes",
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from ganflow_metrics.classifier import FEATURES, digits_classifier
 from ganflow_metrics.extractors import digest_of_state
 from ganflow_metrics.frechet import Gaussian, Halves, check_covariance
 from ganflow_metrics.pieces import Joined, Reading
-from ganflow_metrics.repeats import check_field
+from ganflow_metrics.repeats import check_field, standard_error
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -28,7 +28,7 @@ MISFIT = "metric frechet with features: digits_classifier scores pictures of dig
 
 class DigitsMetric(Metric):
     """Scores `frechet_digits_ratio` (distance over floor: 1 is as good as real digits), `frechet_digits_<n>`,
-    `frechet_digits_<n>_floor` and `legible`, the share of samples of which the classifier is 90 % sure.
+    `frechet_digits_<n>_floor` with its error, and `legible`, the share of samples of which the classifier is 90 % sure.
 
     All real digits, trained on or held out, are halved at random, and n of either half are compared (all, unless `samples` is
     fewer): the floor is the distance between these, the score that of n generated digits from them. Both are means over SPLITS
@@ -77,10 +77,11 @@ class DigitsMetric(Metric):
         return self._scores(sum(map(sum, each)) / count, errors[0], sure(answers), errors[1], self._legible)
 
     def _scores(self, distance: float, error: float, legible: float, legible_error: float, real: float) -> dict[str, float]:
-        floor, name = self._halves.floor, f"frechet_digits_{self._n}"
+        floor, name = fmean(self._halves.floors), f"frechet_digits_{self._n}"
         return {
             "frechet_digits_ratio": distance / floor, "frechet_digits_ratio_error": error / floor,
             name: distance, f"{name}_error": error, f"{name}_floor": floor,
+            f"{name}_floor_error": standard_error(self._halves.floors),
             "legible": legible, "legible_error": legible_error, "legible_floor": real,
         }  # fmt: skip
 

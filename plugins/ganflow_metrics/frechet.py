@@ -78,7 +78,7 @@ class Halves:
     floor, and with generated ones. Both are means over `splits` such splits, and so differ in the examples alone, not in counts.
 
     Attributes:
-        floor: mean distance between the two halves.
+        floors: the distance between the two halves, of each split.
     """
 
     def __init__(self, features: Tensor, n: int, splits: int) -> None:
@@ -86,7 +86,7 @@ class Halves:
         draws = torch.Generator().manual_seed(0)
         rows = [torch.randperm(len(features), generator=draws) for _ in range(splits)]
         self._halves = [[Gaussian.fitted(features[split[start : start + n]]) for start in (0, half)] for split in rows]
-        self.floor = sum(between(*halves) for halves in self._halves) / splits
+        self.floors = [between(*halves) for halves in self._halves]
 
     def distances(self, drawn: Sequence[Gaussian]) -> list[list[float]]:
         """For each of several draws of n generated examples, the distances from the halves of its share of the splits."""

@@ -177,9 +177,9 @@ class RealSamples:
         held_out = at_hand(data.held_out.get(field, torch.empty(0)))
         there = len(held_out)
         if there < (n if strict else 1):
-            many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", " of a new run")
+            many, lower = (f"{n} ", ", or lower samples of the metric") if strict else ("", "")
             raise GanflowError(f"metric {metric} compares with {many}held-out examples, and data {data.name} has {there}; "
-                               f"raise data.held_out{lower}")  # fmt: skip
+                               f"raise data.held_out of a new run{lower}")  # fmt: skip
         if there < n:
             doubt = f"; {FEW} are wanted, for of fewer most of a distance is chance" if there < FEW else ""
             warn_once(f"metric {metric} compares with {there} held-out examples instead of {n}, for data {data.name} has no "
@@ -199,7 +199,8 @@ class RealSamples:
         self.pairs = len(self._chosen)
         if strict and not self.pairs:
             raise GanflowError(f"metric {metric} wants {2 * n} held-out examples, {n} to compare with and {n} for its floor, and "
-                               f"data {data.name} has {there}; raise data.held_out, or lower samples of the metric")  # fmt: skip
+                               f"data {data.name} has {there}; raise data.held_out of a new run, or lower samples of the "
+                               "metric")  # fmt: skip
         if not self.pairs and (fewer := max(min(there, trained), there // 2)):
             warn_once(f"metric {metric} has no floor: it compares samples of {n}, and data {data.name} has {trained} training "
                       f"examples in memory and {there} held-out ones; with samples={fewer} it would have one")  # fmt: skip

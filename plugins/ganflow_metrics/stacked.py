@@ -17,7 +17,7 @@ from ganflow_metrics.compared import held_out_examples
 from ganflow_metrics.digits import sure
 from ganflow_metrics.extractors import digest_of_state
 from ganflow_metrics.pieces import Chosen, digest_of_examples, in_pieces
-from ganflow_metrics.repeats import Repeated, chosen_of, say_few, turn_of
+from ganflow_metrics.repeats import Repeated, chosen_of, say_few, turn_of, warn_once
 
 if TYPE_CHECKING:
     from ganflow import Data, Game
@@ -60,6 +60,9 @@ class StackedModesMetric(Repeated):
         else:
             self._parts = range(turn * FLOORS, (turn + 1) * FLOORS)
         count = len(self._parts)
+        if not count:
+            warn_once(f"metric stacked_modes has no floor: it draws {samples} samples, and data {data.name} has {len(held_out)} "
+                      f"held-out pictures; with samples={len(held_out)} it would have one")  # fmt: skip
         super().__init__(
             data, samples, seed, repeats, names, names if count else (), count, classes=classes, kl="found ‖ uniform",
             features=f"digits {digest_of_state(self._classifier.state_dict())}",

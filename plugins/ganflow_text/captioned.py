@@ -15,7 +15,18 @@ from ganflow_layers.framing import Transform
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganflow import ENCODER_FILE, IMAGE_RANGE, Examples, Field, StreamData, TextEncoder
+from ganflow import (
+    ENCODER_FILE,
+    IMAGE_RANGE,
+    Examples,
+    Field,
+    Original,
+    Preview,
+    StreamData,
+    TextEncoder,
+    in_threads,
+    spread_indices,
+)
 from ganflow_text.encoding.matching import squeezed
 
 Captions = Sequence[Sequence[str]]
@@ -94,6 +105,25 @@ class CaptionedData(StreamData):
         row = self._firsts[index] + int(torch.randint(self._counts[index], (), generator=rng))
         picture = self.picture(index, rng)
         return None if picture is None else {"real": picture, "text": self._train[row]}
+
+    def still(self, index: int) -> Tensor | None:
+        """Training picture `index`, not augmented; None where it is left out."""
+        return self.picture(index, torch.Generator().manual_seed(index))
+
+    def original(self, index: int) -> Original | None:
+        """Training picture `index` as its file has it; None where it has none."""
+        return None
+
+    def preview(self, most: int) -> dict[str, Preview]:
+        rows = spread_indices(self.size, most)
+        stills = list(in_threads(self.still, rows))
+        read = [row for row, still in zip(rows, stills, strict=True) if still is not None]
+        if not read:
+            return {}
+        originals = [each for each in in_threads(self.original, read) if each is not None]
+        vectors = self._train[torch.tensor([self._firsts[row] for row in read])]
+        pictures = torch.stack([still for still in stills if still is not None])
+        return {"real": Preview(pictures, originals), "text": Preview(vectors, texts=[self.sentences[row][0] for row in read])}
 
     def fingerprint(self) -> str:
         """Of the examples and the encoder."""

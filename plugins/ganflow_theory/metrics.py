@@ -62,7 +62,8 @@ class LinearELBOMetric(Metric):
     def __init__(self, data: Data) -> None:
         self._x = data.held_out.get("real", torch.empty(0))[:]
         if not len(self._x):
-            raise GanflowError(f"metric linear_elbo is of held-out examples, and data {data.name} has none; raise data.held_out")
+            raise GanflowError(f"metric linear_elbo is of held-out examples, and data {data.name} has none; raise data.held_out "
+                               "of a new run")  # fmt: skip
         self.protocol = {"held_out": len(self._x), "compared": "ELBO with log N(x; b, W Wᵀ + s² I), in closed form"}
 
     def check(self, game: Game) -> None:

@@ -32,7 +32,8 @@ class PairsMetric(Metric):
             raise GanflowError(f"metric 'pairs' measures translations; data '{data.name}' has only {', '.join(data.fields)}")
         self.held_out = {name: part[:examples] for name, part in data.held_out.items()}
         if not self.held_out or not all(map(len, self.held_out.values())):
-            raise GanflowError(f"metric 'pairs' measures held-out examples, and data '{data.name}' keeps none: raise held_out")
+            raise GanflowError(f"metric 'pairs' measures held-out examples, and data '{data.name}' keeps none: raise "
+                               "data.held_out of a new run")  # fmt: skip
         self.ways, self.aligned = ways, data.aligned
         if not self.aligned:
             self.goal = "min"  # type: ignore[misc]  # of the cycles' distances

@@ -29,7 +29,7 @@ from ganflow_inpainting.command import defaults
 from ganflow_inpainting.masks import make_mask
 from ganflow_inpainting.search import Found, Search, search
 
-from ganflow.cli.drawing import data_of_run
+from ganflow.api.drawing import data_of_run
 from ganflow.cli.main import main as ganflow
 from ganflow.contract.data import TensorData
 from ganflow.engine.game import Game

@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_asked_for(command, tmp_path):
 
 def test_a_file_in_place_of_a_folder(command, tmp_path):
     (tmp_path / "images").write_text("")
-    assert command.refused("run", *SMALL) == "ganflow: data.path: cannot read the folder images: Not a directory"
+    assert command.refused("run", *SMALL) == "ganflow: data.path: images is a file; name the folder of the images"
     assert no_run(tmp_path)
 
 
@@ -108,3 +108,31 @@ def test_all_held_out(command, images, tmp_path):
     said = command.refused("run", *SMALL, "data.held_out=12")
     assert said == "ganflow: held_out: 12 leaves nothing of the 12 examples of images for training"
     assert no_run(tmp_path)
+
+
+def test_a_picture_or_another_file_in_place_of_a_folder(command, images, tmp_path):
+    said = command.refused("run", *SMALL, "data.path=images/00.png")
+    assert said == "ganflow: data.path: images/00.png is a file; name the folder of the images: data.path=images"
+    np.save("x.npy", np.zeros((2, 3, 16, 16), np.float32))
+    said = command.refused("run", *SMALL, "data.path=x.npy")
+    assert said.endswith("""name the folder of the images; 'data={use: tensor_file, path: "x.npy"}' reads arrays""")
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "0.tar").write_bytes(b"")
+    assert command.refused("run", *SMALL, "data.path=tars").endswith("""; 'data={use: shards, path: "tars"}' streams .tar""")
+
+
+def test_pictures_that_are_all_the_same_though_they_are_mirrored(command, images, tmp_path):
+    for file in images.iterdir():
+        file.write_bytes((images / "00.png").read_bytes())
+    said = command.refused("run", *SMALL, "data.flip=true", "data.held_out=0")
+    assert said.endswith("all 12 images that were looked at are the same one: there is nothing to learn")
+    assert no_run(tmp_path)
+
+
+def test_blank_pictures_are_counted_and_so_is_what_a_range_clips(command, images):
+    for i in range(0, 12, 2):
+        Image.new("RGB", (24, 20), "red").save(images / f"{i:02}.png")
+    code, _, err = command("run", *SMALL, "data.flip=true", "data.held_out=0", "data.range=[0, 100]")
+    assert code == 0
+    assert "6 of 12 images are of one colour" in err
+    assert "lie outside data.range, and become black or white; 'data.range=[0, 255]' holds all of them" in err

@@ -1,6 +1,8 @@
 """`ganflow data`: what a folder's images, or a recipe's data, are."""
 
 import json
+import shlex
+import tarfile
 
 import numpy as np
 import pytest
@@ -26,12 +28,15 @@ def test_a_folder(command, tmp_path, photos):
     assert code == 0
     assert "left out photos/cats/broken.png: not an image" in err
     lines = out.splitlines()
-    assert lines[:5] == [
-        "images (photos) (photos)", "  to train on 21", "  held out    0", "  looked at   21", "  left out    cats/broken.png"
+    assert lines[:6] == [
+        "images (photos) (photos)", "  to train on 21", "  held out    0", "  looked at   21",
+        "  files       30×40; 3 channels (colour)", "  left out    cats/broken.png",
     ]  # fmt: skip
     (real,) = [line.split("  ") for line in lines if line.startswith("real")]
     assert "".join(real).split() == ["real", "image", "3×32×32", "-1", "…", "1", "256", "0", "1"] or "3×32×32" in real
     assert "cats 11, dogs 10" in out
+    assert "wrote photos-data.png: 16 of 21 examples of photos" in lines  # 8 of each class
+    assert lines[-1] == "to train on them: ganflow run photos data.path=photos data.held_out=0 data.size=32"
     with Image.open(tmp_path / "photos-data.png") as picture:
         assert min(picture.size) > 100
 
@@ -41,8 +46,81 @@ def test_a_recipe_as_json(command, tmp_path):
     assert code == 0
     about = json.loads(out)
     assert (about["size"], about["held_out"], about["left_out"], about["doubts"]) == (100_000, 10_000, [], [])
-    assert [(field["field"], field["kind"], field["shape"]) for field in about["fields"]] == [("real", "points", "2")]
+    assert [(field["field"], field["kind"], field["shape"]) for field in about["fields"]] == [("real", "points", [2])]
+    assert [type(about["fields"][0][key]) for key in ("low", "high", "repeated", "flat")] == [float, float, int, type(None)]
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_numbers_of_files_and_classes(command, photos):
+    code, out, _ = command("data", "photos", "data.size=32", "data.held_out=0", "--json")
+    assert code == 0
+    real, label = json.loads(out)["fields"]
+    assert (real["shape"], real["levels"], real["flat"], real["repeated"]) == ([3, 32, 32], 256, 0, 1)
+    assert (real["files"]["width"], real["files"]["height"], real["clipped"]) == ([30, 30], [40, 40], None)
+    assert real["files"]["pixels"] == [{"channels": 3, "mode": "RGB", "count": 21}]
+    assert label["classes"] == {"cats": 11, "dogs": 10}
+
+
+def drawn(path, size=(16, 16)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise(size, 90).save(path)
+
+
+@pytest.mark.parametrize(("names", "component"), [("AB", "pairs"), (("trainA", "trainB"), "unpaired")])
+def test_two_domains_are_no_classes(command, tmp_path, names, component):
+    for i in range(3):
+        drawn(tmp_path / "two" / names[0] / f"{i}.png")
+        drawn(tmp_path / "two" / names[1] / f"{i + (component == 'unpaired')}.png")
+    code, out, _ = command("data", "two", "data.size=16", "data.held_out=0")
+    assert code == 0
+    assert out.startswith(f"{component} (two)")
+    assert "classes" not in out
+    assert "3 examples of each field of two" in out
+    assert "ganflow run cyclegan_paper" in out or component == "pairs"
+
+
+def test_parts_of_a_data_set_are_no_classes(command, tmp_path):
+    for part in ("train", "test"):
+        drawn(tmp_path / "set" / part / "a.png")
+    code, out, err = command("data", "set", "--json")
+    assert code == 0
+    assert [field["field"] for field in json.loads(out)["fields"]] == ["real"]
+    assert "test and train in set are parts of a data set and no classes; data.path=set/train takes one alone" in err
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "tars"])
+def test_arrays_and_shards(command, tmp_path, name):
+    """As they are typed; and the command that trains on them is one that is understood."""
+    images = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    if name == "tars":
+        (tmp_path / "tars").mkdir()
+        with tarfile.open(tmp_path / "tars" / "0.tar", "w") as archive:
+            for i, image in enumerate(images):
+                Image.fromarray(image).save(tmp_path / "image.png")
+                archive.add(tmp_path / "image.png", f"{i}.png")
+    elif name == "a.npy":
+        np.save(tmp_path / name, images)
+    else:
+        np.savez(tmp_path / name, images=images)
+    code, out, _ = command("data", name, "data.held_out=2")
+    assert code == 0
+    assert "looked at   18" in out
+    trained = out.splitlines()[-1].partition("to train on them: ganflow run ")[2]
+    assert command("check", *shlex.split(trained), "--build")[0] == 0
+    refused = command.refused("check", "photos", f"data.path={name}", "--build")
+    assert "'data={use: " in refused
+
+
+def test_sentences_are_shown(command, tmp_path):
+    for i in range(3):
+        drawn(tmp_path / "told" / f"{i}.png")
+        (tmp_path / "told" / f"{i}.txt").write_text("grey noise, all over\n" * (i + 1))
+    section = "data={use: captioned_folder, path: told, size: 16, held_out: 0, encoder: {use: bag_of_words}}"
+    code, out, _ = command("data", "wgan", section)
+    assert code == 0
+    assert "wrote wgan-data.png: 3 examples of wgan" in out
+    with Image.open(tmp_path / "wgan-data.png") as picture:
+        assert picture.width > 3 * 2 * 64  # pictures of 64 pixels and their sentences
 
 
 def test_what_is_doubtful(command, tmp_path):
@@ -57,7 +135,9 @@ def test_what_is_doubtful(command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere"], "no recipe 'nowhere'"),
+        (["nowhere"], "there is no recipe, no folder and no file called 'nowhere'"),
+        (["wgann"], "called 'wgann'; did you mean 'wgan'"),
+        (["my photos/a.png"], "my photos/a.png is a picture; name the folder that it lies in: ganflow data 'my photos'"),
         (["empty"], "no images in empty or below, there are no files"),
         (["ring", "-o", "x.jpg"], "x.jpg"),
         (["ring", "data.nothing=1"], "unknown key 'nothing' in data"),
@@ -65,4 +145,6 @@ def test_what_is_doubtful(command, tmp_path):
 )
 def test_refused(command, tmp_path, words, said):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "my photos").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "my photos" / "a.png")
     assert said in command.refused("data", *words)

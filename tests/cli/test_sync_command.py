@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from ganflow import GanflowError
+from ganflow.api.drawing import Classes
 from ganflow.cli.drawing import check_output_path, whole_number, write_output
 from ganflow.cli.listing import age
-from ganflow.cli.sample import Classes
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import TAIL, Journal, last_entries
@@ -156,7 +156,7 @@ def test_labels_by_name_and_number():
     classes = Classes("label", SimpleNamespace(classes=("cat", "dog", "0")))
     assert classes.labels(["dog", "0", "1", "cat"]) == [1, 2, 1, 0]  # a name comes first
     for wrong in ("3", "bird", "-1", "1.0"):
-        with pytest.raises(GanflowError, match=f"--label {wrong}: there is no such class"):
+        with pytest.raises(GanflowError, match=f"label {wrong}: there is no such class"):
             classes.labels([wrong])
 
 

@@ -108,8 +108,7 @@ def trained(monkeypatch):
 
         monkeypatch.setattr("ganflow.runs.loading.load_game", load_game)
         monkeypatch.setattr("ganflow_layers.of_runs.reading_of", lambda folder: Reading())  # the recipe is no whole one
-        monkeypatch.setattr("ganflow.cli.drawing.data_of_run", lambda folder: data)
-        monkeypatch.setattr("ganflow.cli.sample.data_of_run", lambda folder: data)
+        monkeypatch.setattr("ganflow.api.drawing.data_of_run", lambda folder: data)
         return asked
 
     return put

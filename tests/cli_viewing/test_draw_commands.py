@@ -264,7 +264,7 @@ def test_animate_needs_two_pictures(make_run, ganflow, tidy, pictures, has):
 
 def test_why_the_data_of_a_run_cannot_be_had_is_said(tmp_path, caplog):
     """A moved folder and a damaged recipe are told apart."""
-    from ganflow.cli.drawing import data_of_run
+    from ganflow.api.drawing import data_of_run
 
     (tmp_path / "recipe.yaml").write_text("name: [")
     folder = SimpleNamespace(name="digits", id="1234", recipe=tmp_path / "recipe.yaml")

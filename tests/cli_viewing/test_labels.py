@@ -78,8 +78,8 @@ def test_ways_within_a_class_and_between_classes(run_of_classes, ganflow):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["sample", "latest", "--label", "9"], "--label 9: there is no such class (classes: 3, 8)"),
-        (["sample", "latest", "--label", "33"], "--label 33: there is no such class (classes: 3, 8)"),
+        (["sample", "latest", "--label", "9"], "label 9: there is no such class (classes: 3, 8)"),
+        (["sample", "latest", "--label", "33"], "label 33: there is no such class (classes: 3, 8)"),
         (["interpolate", "latest", "--label", "3", "--label", "8", "--label", "3"], "3 were given"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ganflow.contract.data import IterableData, StreamData, TensorData
+from ganflow.contract.preview import Original, likely_range
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import FEW, doubts, survey
 from ganflow.recipe import read_recipe
@@ -133,3 +134,64 @@ def test_so_does_a_sweep(tmp_path, monkeypatch):
     np.save("x.npy", np.full((20, 16, 16), 0.5, np.float32))
     with pytest.raises(GanflowError, match="there is nothing to learn"):
         make_plan("r.yaml")
+
+
+def test_one_colour_is_flat_whatever_the_colour():
+    images = DRAWN.clone()
+    images[:7] = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
+    seen = survey(TensorData("some", {"real": images}))["real"]
+    assert (seen.flat, seen.repeated, seen.copies) == (7, 6, 0)
+    images[19], images[18] = images[17], images[17].flip(-1)
+    assert survey(TensorData("some", {"real": images}))["real"].copies == 2  # a mirror image is one, too
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images: images[10:].fill_(0.3), ["10 of 20 images are of one colour:"]),
+        (lambda images: images[10:].copy_(images[:10]), ["10 of 20 images are exact duplicates of others"]),
+        (lambda images: (images[18].fill_(0.3), images[17].copy_(images[16])), [
+           "1 of 20 images are of one colour, and 1 of 20"]),
+        (lambda images: images[19].fill_(0.3), []),  # a single one
+    ],
+)
+def test_blank_and_repeated_images_are_counted(change, said):
+    images = DRAWN.clone()
+    change(images)
+    found = texts(images)
+    assert len(found) == len(said)
+    assert all(text in doubt for text, (_, doubt) in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("originals", "said"),
+    [
+        ([Original((10, 10), 1, "I;16", (0, 4000), 0.27)] * 20, "27 % of the pixels of 20 files lie outside data.range"),
+        ([Original((10, 10), 1, "I;16", (0, 4000), 0.27)] * 20, "'data.range=[0, 4095]' holds all of them"),
+        ([Original((10, 10), 1, "I;16", (0, 4000), 0.0001)] * 20, ""),
+        ([Original((10, 10), 3, "RGB")] * 20, ""),
+    ],
+)
+def test_clipping_is_noticed(originals, said):
+    data = TensorData("some", {"real": DRAWN}, original=lambda field, row: originals[row])
+    found = [doubt.text for doubt in doubts(data, survey(data), KEYS)]
+    assert said in " ".join(found)
+    assert len(found) == bool(said)
+
+
+def test_a_range_that_clips_everything_is_named():
+    originals = [Original((10, 10), 1, "F", (10, 6088), 1.0)] * 20
+    data = TensorData("some", {"real": torch.ones(20, 3, 8, 8)}, original=lambda field, row: originals[row])
+    (doubt,) = doubts(data, survey(data), KEYS)
+    assert doubt.certain
+    assert doubt.text.endswith("'data.range=[0, 6090]' holds all of them")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [(0, 201, (0, 255)), (0.02, 0.97, (0, 1)), (3, 3800, (0, 4095)), (271.3, 305.2, (271.3, 305.2)), (7, 7, (0, 255)),
+     (-5, 5, (-5, 5)), (-3, -3, (-3, -2)), (10, 6088, (0, 6090))],
+)  # fmt: skip
+def test_a_range_for_numbers(low, high, wanted):
+    assert likely_range(low, high) == pytest.approx(wanted)
+    assert likely_range(low, high)[0] <= low <= high <= likely_range(low, high)[1] + 1e-9

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -35,22 +34,44 @@ def run(*command, cwd):
     return done.stdout
 
 
+def dockerfile():
+    """(instruction, rest) of each line of the Dockerfile."""
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    return [tuple(line.split(maxsplit=1)) for line in lines if line and not line.startswith("#")]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with an environment that has ganflow and gf-acme, both from wheels."""
+    """A folder with an environment that has ganflow, by the Dockerfile's commands, and gf-acme."""
     place = tmp_path_factory.mktemp("place")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT, cwd=place)
+    venv.create(place / "venv", with_pip=True)
+    tree = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+    for instruction, rest in dockerfile():
+        if instruction == "COPY":
+            assert rest == ". /src"
+            (place / "src").mkdir()
+            subprocess.run(["tar", "-x", "-C", place / "src"], input=tree, check=True)
+        elif instruction == "RUN":
+            command = rest.replace("/src", str(place / "src"))
+            run("bash", "-euc", f'export PATH="{place}/venv/bin:$PATH"; {command}', cwd=place)
+        else:
+            assert instruction in ("FROM", "ENV", "WORKDIR", "ENTRYPOINT", "CMD")
+    assert not (place / "src").exists()
     acme = place / "acme"
     (acme / "gf_acme").mkdir(parents=True)
     blocks = dict(reversed(re.findall(r"^```(python|toml)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)))  # the first of each
     (acme / "gf_acme" / "__init__.py").write_text(blocks["python"], encoding="utf-8")
     (acme / "pyproject.toml").write_text(PACKAGE + blocks["toml"], encoding="utf-8")
-    venv.create(place / "venv", with_pip=True)
-    (wheel,) = place.glob("ganflow-*.whl")
     install = [place / "venv" / "bin" / "pip", "install", "-q", "--no-compile", "-c", ROOT / "constraints.txt"]
-    run(*install, wheel, cwd=place)
     run(*install, acme, cwd=place)
     return place
+
+
+def test_what_the_image_runs(place):
+    said = dict(dockerfile())
+    (program,) = json.loads(said["ENTRYPOINT"])
+    assert "usage: ganflow COMMAND" in run(place / "venv" / "bin" / program, *json.loads(said["CMD"]), cwd=place)
+    assert said["FROM"].startswith("python:3.11")
 
 
 @pytest.fixture

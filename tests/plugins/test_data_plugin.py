@@ -398,7 +398,7 @@ def test_folder_of_damaged_images(tmp_path, in_memory):
 def test_folders_that_cannot_be_used(folder, tmp_path, monkeypatch):
     with pytest.raises(GanflowError, match=r"no folder .*absent"):
         ImageFolder(path=str(tmp_path / "absent")).data()
-    with pytest.raises(GanflowError, match=r"cannot read the folder .*notes\.txt: Not a directory"):
+    with pytest.raises(GanflowError, match=r"notes\.txt is a file; name the folder of the images"):
         ImageFolder(path=str(folder / "notes.txt")).data()
     (tmp_path / "empty").mkdir()
     with pytest.raises(GanflowError, match=r"no images in .*empty or below, there are no files; .*\.png"):

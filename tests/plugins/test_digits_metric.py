@@ -73,6 +73,7 @@ def test_it_is_the_distance_between_features_over_that_of_real_halves(data, metr
         each[i % 4] += distances[-2:]
     assert scores["frechet_digits_898"] == pytest.approx(np.mean(distances), rel=1e-4)
     assert scores["frechet_digits_898_floor"] == pytest.approx(np.mean(floors), rel=1e-4)
+    assert scores["frechet_digits_898_floor_error"] == pytest.approx(np.std(floors, ddof=1) / 8, rel=1e-3)  # √64
     assert scores["frechet_digits_ratio"] == pytest.approx(np.mean(distances) / np.mean(floors), rel=1e-4)
     error = np.std(np.mean(each, axis=1), ddof=1) / 2  # of the mean of four draws
     assert scores["frechet_digits_898_error"] == pytest.approx(error, rel=1e-3)

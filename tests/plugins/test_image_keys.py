@@ -13,7 +13,9 @@ from ganflow_text.encoders import BagOfWords
 from ganflow_translation.data import PairedFolder, UnpairedFolder
 from PIL import Image
 
+from ganflow import Original
 from ganflow.errors import GanflowError
+from ganflow.evaluation.survey import doubts, survey
 
 SLOPE = np.linspace(0, 1, 16)[None, :].repeat(16, 0)
 EIGHT = torch.from_numpy((SLOPE * 255).astype(np.uint8) / 127.5 - 1).float()
@@ -154,3 +156,36 @@ def test_mistakes(component):
         component(path="x", range=[1.0], **beside)
     with pytest.raises(ValueError, match="background: white, black, grey"):
         component(path="x", background="nowhere", **beside)
+
+
+@pytest.mark.parametrize("component", ALL)
+def test_a_survey_sees_them_as_they_are(tmp_path, component, monkeypatch):
+    """Not mirrored, so that pictures that are all the same are found to be so; and what their files have."""
+    monkeypatch.setitem(STILL, "flip", True)
+    root = laid_out(tmp_path, ".png", [Image.fromarray((SLOPE * 4095).astype(np.uint16))])
+    for folder in ("A", "B", "trainA", "trainB", "both"):
+        for i in range(12):
+            (root / folder / f"{i}.png").write_bytes((root / folder / "x.png").read_bytes())
+    data = component(root, range=[0, 2047])
+    seen = survey(data)
+    for field in ALL[component]:
+        part = seen[field]
+        assert (len(part.examples), part.repeated) == (13, 12)
+        assert all(torch.equal(image, part.examples[0]) for image in part.examples)
+        assert part.originals == [Original((16, 16), 1, "I;16", (0, 4095), 0.5)] * 13
+        assert part.clipped == 0.5
+        assert part.holds == "'data.range=[0, 4095]'"
+    found = doubts(data, seen, ["range", "background"])
+    assert found[0].certain
+    assert "all 13 images that were looked at are the same one" in found[0].text
+
+
+def test_a_range_is_of_all_files(tmp_path):
+    """Not of the first one alone, which would clip the others."""
+    for i in range(3):
+        Image.fromarray((SLOPE * (40 + 90 * i)).astype(np.float32)).save(tmp_path / f"{i}.tif")
+    with pytest.raises(GanflowError, match=r"for all of 3 files there: 'data.range=\[0, 255\]'$"):
+        ImageFolder(path=str(tmp_path), **STILL).data()
+    seen = survey(ImageFolder(path=str(tmp_path), range=[0, 255], **STILL).data())["real"]
+    assert seen.clipped == 0
+    assert {original.numbers for original in seen.originals} == {(0, 40), (0, 130), (0, 220)}

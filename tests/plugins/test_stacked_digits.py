@@ -191,7 +191,7 @@ def test_other_pictures_of_digits_have_a_floor_where_there_are_enough(digits):
     ("other", "says"),
     [
         (lambda: ganflow_data.Gaussians(samples=64).data(), "data gaussians .* are none: use data stacked_digits"),
-        (lambda: TensorData("noise", {"real": torch.zeros(9, 3, 16, 16)}), "data noise has 0; raise data.held_out"),
+        (lambda: TensorData("noise", {"real": torch.zeros(9, 3, 16, 16)}), "data noise has 0; raise data.held_out of a new run"),
         (
             lambda: TensorData("grey", {"real": torch.zeros(9, 3, 16, 16)}, {"real": torch.zeros(20, 3, 16, 16)}),
             "of data grey the classifier recognises 0%: use data stacked_digits",

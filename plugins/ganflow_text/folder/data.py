@@ -8,11 +8,12 @@ import torch
 from ganflow_layers.cache import cache_key
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
 from ganflow_layers.framing import Transform, further_frames
+from ganflow_layers.originals import original
 from ganflow_layers.reading import HeldOut, stacked
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, TextEncoder, image_error_text, user_path
+from ganflow import IMAGE_ERRORS, IMAGE_RANGE, Examples, Field, GanflowError, Original, TextEncoder, image_error_text, user_path
 from ganflow_text.captioned import CaptionedData, cut_as, smaller
 from ganflow_text.folder.layout import Captioned, captioned
 
@@ -69,6 +70,13 @@ class Folder(CaptionedData):
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
         return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
+
+    def still(self, index: int) -> Tensor:
+        return self._decode(self._pictures[index], self._still) if self._decoded is None else self._decoded[index]
+
+    def original(self, index: int) -> Original | None:
+        file, frame = self._pictures[index]
+        return original(self._root / file, self._transform.pixels, 3, frame)
 
     def reduced(self, side: int) -> Tensor:
         return self._every(self._pictures, smaller(self._still, side))

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.originals import originals
 from ganflow_layers.reading import HeldOut
 from ganflow_layers.tables import listed
 from torch import Tensor
 
-from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
+from ganflow import IMAGE_RANGE, Data, Field, GanflowError, Original, Preview, StreamData, TensorData, spread_indices
 from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import Pair, divided, pairs
 from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, say_grey
@@ -130,15 +131,29 @@ class Pairs(StreamData):
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
         return self._reader.one(partial(self._decode, self._train[index], rng))
 
+    def preview(self, most: int) -> dict[str, Preview]:
+        chosen = [self._train[i] for i in spread_indices(self.size, most)]
+        made = self._reader.stacked(self._decode, chosen, self.fields)
+        return {name: Preview(part, originals(partial(self._original, name), chosen)) for name, part in made.items()}
+
     def resident(self) -> TensorData:
         """The same pairs, not augmented, in memory."""
         train = self._reader.stacked(self._decode, self._train, self.fields)
         if not len(train["source"]):
             raise GanflowError(f"data.path: none of the {self.size} pairs in {self.source} can be read")
         held_out = self._reader.stacked(self._decode, self._kept, self.fields)
-        data = TensorData(self.name, train, held_out, source=self.source)
+        data = TensorData(
+            self.name, train, held_out, source=self.source, original=lambda field, row: self._original(field, self._train[row])
+        )
         data.skipped = self.skipped
         return data
+
+    def _original(self, field: str, pair: Pair) -> Original | None:
+        """The picture of one side; a half where both lie in one file."""
+        first = (field == "source") == (self._direction == "AtoB")
+        channels = self._channels[field == "target"]
+        found = self._reader.original(pair.a if first else pair.b or pair.a, pair.frame, channels)
+        return replace(found, size=(found.size[0] // 2, found.size[1])) if found and pair.b is None else found
 
     def _decode(self, pair: Pair, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         a, file_b = self._reader.open(pair.a, pair.frame), pair.b or pair.a

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from ganflow_layers.framing import Cut, Pixels, further_frames, upright, upright_size
+from ganflow_layers.originals import original
 from ganflow_layers.reading import stacked
 from ganflow_layers.tables import listed
 from PIL import Image, ImageMode
@@ -21,6 +22,7 @@ from ganflow import (
     IMAGE_ERRORS,
     Field,
     GanflowError,
+    Original,
     image_error_text,
     in_threads,
     one_hot,
@@ -124,6 +126,10 @@ class Reader:
             return cut.tensor(self._pixels.eight_bits(image, channels, self.root / file))
         except IMAGE_ERRORS as error:
             raise Unusable(file, image_error_text(error)) from error
+
+    def original(self, file: str, frame: int, channels: int) -> Original | None:
+        """The picture as its file has it; None where it cannot be read."""
+        return original(self.root / file, self._pixels, channels, frame)
 
     def every(self, make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
         """Results of `make` for each item, in their order, without those that are left out.

@@ -7,10 +7,11 @@ from functools import partial
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.originals import originals
 from ganflow_layers.reading import HeldOut
 from torch import Tensor
 
-from ganflow import IMAGE_RANGE, Data, Field, GanflowError, StreamData, TensorData
+from ganflow import IMAGE_RANGE, Data, Field, GanflowError, Original, Preview, StreamData, TensorData, spread_indices
 from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import divided, domain
 from ganflow_translation.folders.reading import Reader, say_grey
@@ -88,6 +89,13 @@ class Unpaired(StreamData):
                 return {self._larger: image, self._other: other}
         raise self._none(self._other)
 
+    def preview(self, most: int) -> dict[str, Preview]:
+        found = {}
+        for name, files in self._train.items():
+            chosen = [files[i] for i in spread_indices(len(files), most)]
+            found[name] = Preview(self._decoded(name, chosen), originals(partial(self._original, name), chosen))
+        return found
+
     def resident(self) -> TensorData:
         """The same images, not augmented, in memory."""
         train = {name: self._decoded(name, files) for name, files in self._train.items()}
@@ -97,7 +105,10 @@ class Unpaired(StreamData):
         kept = {name: self._decoded(name, files) for name, files in self._kept.items()}
         count = min(map(len, kept.values()))
         held_out = {name: images[:count] for name, images in kept.items()}
-        data = TensorData(self.name, train, held_out, source=self.source, paired=False)
+        data = TensorData(
+            self.name, train, held_out, source=self.source, paired=False,
+            original=lambda field, row: self._original(field, self._train[field][row]),
+        )  # fmt: skip
         data.aligned, data.skipped = False, self.skipped
         return data
 
@@ -107,6 +118,9 @@ class Unpaired(StreamData):
     def _decoded(self, name: str, wanted: list[Image]) -> Tensor:
         field = {name: self.fields[name]}
         return self._reader.stacked(lambda each: {name: self._decode(name, each)}, wanted, field)[name]
+
+    def _original(self, name: str, wanted: Image) -> Original | None:
+        return self._reader.original(*wanted, self._channels[name])
 
     def _held_out_image(self, name: str, wanted: Image) -> dict[str, Tensor] | None:
         return self._reader.one(lambda: {name: self._decode(name, wanted)})

@@ -145,6 +145,16 @@ def test_the_floor_that_fewer_samples_would_have(said):
     assert "sliced_w1_101_floor" not in ganflow_metrics.SlicedWasserstein(samples=101).metric(data).names
 
 
+def test_digits_of_which_too_few_are_held_out_have_a_floor_of_fewer(said):
+    data = Digits(size=8).data()
+    there = len(data.held_out["real"])
+    assert f"has no floor: it draws 2048 samples, and data digits has {there} held-out pictures" in said(
+        ganflow_metrics.StackedModes(samples=2048), data)[-1]  # fmt: skip
+    assert said(ganflow_metrics.StackedModes(samples=there), data) == []
+    assert f"stacked_kl_{there}_floor" in ganflow_metrics.StackedModes(samples=there).metric(data).names
+    assert f"stacked_kl_{there + 1}_floor" not in ganflow_metrics.StackedModes(samples=there + 1).metric(data).names
+
+
 def test_a_singular_covariance_without_a_floor_is_compared_with_none(said):
     pictures = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     data = TensorData("points", {"real": pictures[:60]}, {"real": pictures[60:110]})

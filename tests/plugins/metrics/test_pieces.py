@@ -16,7 +16,7 @@ from ganflow_metrics.neighbours import NearestMetric, PrecisionRecallMetric
 from ganflow_metrics.pieces import Chosen, Joined, Reading, digest_of_examples, in_pieces
 from ganflow_metrics.transport import SlicedMetric
 
-from ganflow import Field, ReadExamples, StreamData, TensorData
+from ganflow import Data, Field, ReadExamples, StreamData, TensorData
 
 SHAPE, HELD_OUT, TRAINED, ROWS = (1, 16, 16), 100, 80, 16
 PICTURES = torch.rand(HELD_OUT + TRAINED, *SHAPE, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -98,6 +98,21 @@ def test_of_two_classes_as_well(little):
     assert max(held.asked + trained.asked) <= ROWS
     assert on_disk.floor(0) == there.floor(0)
     assert dict(on_disk.protocol) == dict(there.protocol)
+
+
+class Unending(Data):
+    """Pictures of which none but the held-out ones are at hand."""
+
+    name, size, fields, held_out = "unending", None, {"real": Field(SHAPE)}, {"real": PICTURES}
+
+    def fingerprint(self):
+        return ""
+
+
+def test_classes_are_those_of_training_examples_or_else_of_held_out_ones():
+    whole = data_of(PICTURES[:HELD_OUT], PICTURES[HELD_OUT:])
+    assert ClassBalanceMetric(whole, Mean(), 40, 0, 2).protocol["reference"] == f"{TRAINED} training examples"
+    assert ClassBalanceMetric(Unending(), Mean(), 40, 0, 2).protocol["reference"] == f"{len(PICTURES)} held-out examples"
 
 
 def test_metrics_of_the_pictures_themselves_read_a_sample_at_a_time(little):

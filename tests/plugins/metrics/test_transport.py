@@ -185,7 +185,8 @@ def test_a_floor_without_training_examples_in_memory():
     assert 0 < scores["emd_200_floor"] == pytest.approx(scores["emd_200"], rel=0.5)
     assert metric.protocol["floor"] == "a pair of 200 held-out examples"
     assert "emd_200_floor_error" not in scores
-    said = r"metric emd wants 600 held-out examples, 300 to compare with and 300 for its floor, and data streamed has 400; raise"
+    said = r"metric emd wants 600 held-out examples, 300 to compare with and 300 for its floor, and data streamed has 400; raise "
+    said += "data.held_out of a new run, or lower samples"
     with pytest.raises(GanflowError, match=said):
         ganflow_metrics.EarthMovers(samples=300).metric(data)
 
@@ -193,7 +194,8 @@ def test_a_floor_without_training_examples_in_memory():
 @pytest.mark.parametrize("component", [ganflow_metrics.EarthMovers(), ganflow_metrics.MMD()])
 def test_too_few_held_out_examples_say_how_many_it_takes(component):
     data = Gaussians(samples=2000, held_out=300).data()
-    said = r"compares with 1000 held-out examples, and data gaussians \(ring\) has 300; raise data\.held_out, or lower samples"
+    said = r"compares with 1000 held-out examples, and data gaussians \(ring\) has 300; raise data\.held_out of a new run, "
+    said += "or lower samples"
     with pytest.raises(GanflowError, match=said):
         component.metric(data)
 

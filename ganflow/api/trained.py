@@ -1,0 +1,209 @@
+"""A trained run: its networks, what they make, its terms and its scores. `ganflow.load` opens one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganflow.api.changes import metrics_typed
+from ganflow.api.drawing import Drawn, classes_of, draw, drawing_game, picture_of_samples
+from ganflow.errors import GanflowError
+from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, find_run, find_sweep, status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from ganflow.engine.game import Game
+    from ganflow.runs.record import RunRecord
+    from ganflow.runs.run import Outcome
+
+
+def load(name: str | Path, *, checkpoint: str = "last", runs: str | Path = DEFAULT_ROOT) -> TrainedRun:
+    """Open a run.
+
+    Args:
+        name: a path, an id or its beginning, a recipe's name, "latest", a sweep's name for its best trial, or "SWEEP/3" for
+            its trial 3.
+        checkpoint: which weights: "last", "best" by the recipe's first metric, or a file.
+        runs: the folder that runs are kept in.
+
+    Raises:
+        GanflowError: there is no such run.
+    """
+    return TrainedRun(find_run(str(name), Path(runs)), checkpoint)
+
+
+class TrainedRun:
+    """A run that is kept in a folder. Its files are read when they are asked for.
+
+    Args:
+        folder: of the run.
+        checkpoint: which weights: "last", "best" or a file.
+        outcome: how it ended, where it was trained by this process.
+
+    Attributes:
+        folder: its files.
+        checkpoint: as above.
+    """
+
+    def __init__(self, folder: RunFolder, checkpoint: str = "last", outcome: Outcome | None = None) -> None:
+        self.folder, self.checkpoint, self.outcome = folder, checkpoint, outcome
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"<ganflow run {self.name} {self.id}: {self.status}, round {record.round} of {record.rounds or '?'}>"
+
+    @property
+    def id(self) -> str:
+        """Its id, which is its folder's name."""
+        return self.folder.id
+
+    @property
+    def name(self) -> str:
+        """Its recipe's name."""
+        return self.folder.name
+
+    @property
+    def path(self) -> Path:
+        """Its folder's path."""
+        return self.folder.path
+
+    @property
+    def record(self) -> RunRecord:
+        """All that run.json holds."""
+        return self.folder.read()
+
+    @property
+    def status(self) -> str:
+        """ "finished", "interrupted", "stopped", "failed", "running" or "killed"."""
+        return status(self.folder, self.record)
+
+    @property
+    def round(self) -> int:
+        """Rounds played, as far as they are kept."""
+        return self.record.round
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe with every default filled in."""
+        from ganflow.recipe import kept_recipe
+
+        return kept_recipe(self.folder.recipe).resolved()
+
+    @cached_property
+    def game(self) -> Game:
+        """The networks with the checkpoint's weights, on the CPU, in evaluation mode."""
+        from ganflow.runs.loading import load_game
+
+        return load_game(self.folder, self.checkpoint)
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator, averaged where the recipe keeps an average."""
+        return self.game.averaged
+
+    @property
+    def critic(self) -> nn.Module | None:
+        """The critic; None where the recipe has none."""
+        return self.game.critic
+
+    def call(self, signature: str, *inputs: Tensor, **named: Any) -> Tensor:
+        """Call the generator by one of its signatures (`game.signatures`): "encode", "reconstruct", a translator's directions.
+        Inputs are (n, …), images in [-1, 1]; what is returned is float32 on the CPU.
+
+        Raises:
+            ValueError: there is no such signature, or inputs do not suit it.
+        """
+        return self.game.call(signature, *inputs, **named)
+
+    def samples(self, n: int = 16, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None) -> Tensor:
+        """Draw n samples: float32 on the CPU, (n, *shape), images in [-1, 1]. The same seed gives the same samples.
+
+        Args:
+            label: of a class-conditional run: the class, by name or number, or several, each n times; by default classes as
+                often as the data have them.
+
+        Raises:
+            GanflowError: the generator draws nothing by itself (it translates, or needs captions), or there is no such class.
+        """
+        return self._drawn(n, seed, label).samples
+
+    def show(self, n: int = 64, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None) -> Image:
+        """A picture of n samples, or of 32 · n points of the plane beside the data, which a notebook displays. Arguments as of
+        `samples`."""
+        found = self._drawn(n if self.game.data.main.is_image else 32 * n, seed, label)
+        if (picture := picture_of_samples(self.folder, found)) is None:
+            raise GanflowError(f"samples of shape {tuple(found.samples.shape[1:])} have no picture")
+        return picture
+
+    def _drawn(self, n: int, seed: int, label: str | int | Sequence[str | int] | None) -> Drawn:
+        game = drawing_game(self.folder, self.game)
+        wanted = [] if label is None else [str(each) for each in ([label] if isinstance(label, (str, int)) else label)]
+        classes = classes_of(game, wanted, self.folder)
+        return draw(game, n, seed, classes, classes.labels(wanted) if classes else ())
+
+    def pictures(self) -> list[Path]:
+        """The pictures drawn over training, the last one last."""
+        return sorted(self.folder.samples.glob("round-*.png"))
+
+    def terms(self) -> pd.DataFrame:
+        """Terms of the losses, estimates, learning rates and scores, as they were reported: a row for each round, a column for
+        each name, NaN where it was not reported.
+
+        Raises:
+            GanflowError: the journal is damaged.
+        """
+        from ganflow.runs.journal import entries
+
+        rows: dict[int, dict[str, float]] = {}
+        for entry in entries(self.folder.journal):
+            rows.setdefault(entry.round, {}).update(entry.values)
+        return frame(rows.values(), index=list(rows), index_name="round")
+
+    def evaluate(self, metrics: Sequence[str | Mapping[str, Any]] | None = None, *, seeds: int = 1) -> pd.DataFrame:
+        """Score the checkpoint on the run's data, and keep the scores in the run's folder: a row for each score, with value,
+        standard error, floor and that one's error.
+
+        Args:
+            metrics: in place of the recipe's: names, or {"use": "frechet", "samples": 512}.
+            seeds: sampling seeds that scores are means over.
+
+        Raises:
+            GanflowError: there is no such metric, it does not suit the data, or these cannot be had.
+        """
+        from ganflow.api.scoring import prepare, scored
+
+        rows = scored(prepare(self.folder, self.checkpoint, metrics_typed(metrics or ()), seeds))
+        names = ("value", "error", "floor", "floor_error")
+        table = [dict(row) for row in rows]
+        numbers = [{name: math.nan if row.get(name) is None else float(str(row[name])) for name in names} for row in table]
+        return frame(numbers, index=[row["score"] for row in rows], index_name="score")
+
+
+def which_run(name: str, runs: Path) -> RunFolder:
+    """The run that is to go on.
+
+    Raises:
+        GanflowError: there is none, or it is a sweep, which goes on as a whole.
+    """
+    if sweep := find_sweep(name, runs):
+        raise GanflowError(f"{name} is a sweep; go on with it: ganflow tune --resume {sweep.reference()}")
+    return find_run(name, runs)
+
+
+def frame(rows: Any, index: list[Any], index_name: str) -> pd.DataFrame:
+    """A table.
+
+    Raises:
+        GanflowError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        raise GanflowError("tables need pandas: pip install pandas") from None
+    return pd.DataFrame(list(rows), index=pd.Index(index, name=index_name))

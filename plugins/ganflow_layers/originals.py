@@ -1,0 +1,50 @@
+"""Pictures as their files have them, for a preview; and the numbers in files that do not say what is black and what is white."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ganflow import IMAGE_ERRORS, Original, in_threads
+from ganflow_layers.framing import Pixels, opened, upright_size
+
+Item = TypeVar("Item")
+
+
+def original(file: Path | bytes, pixels: Pixels, channels: int, frame: int = 0) -> Original | None:
+    """The picture in `file`; None where it cannot be read. It is decoded only where its numbers matter.
+
+    Args:
+        channels: that are made of it.
+        frame: of several in the file, which one.
+    """
+    try:
+        with opened(file, frame) as image:
+            about = Original(upright_size(image), len(image.getbands()), image.mode)
+            if channels > 4:
+                return about
+            if image.mode == "F" or image.mode.startswith("I"):
+                values = np.asarray(image)
+                values = values[np.isfinite(values)]
+            elif pixels.limits is None:
+                return about
+            else:
+                values = np.asarray(replace(pixels, limits=None).eight_bits(image, channels, "an image"))
+                values = values[..., :-1] if channels in (2, 4) else values  # without alpha
+    except IMAGE_ERRORS:
+        return None
+    if not values.size:
+        return about
+    about = replace(about, numbers=(float(values.min()), float(values.max())))
+    if pixels.limits is None:
+        return about
+    return replace(about, outside=float(((values < min(pixels.limits)) | (values > max(pixels.limits))).mean()))
+
+
+def originals(make: Callable[[Item], Original | None], items: Iterable[Item]) -> list[Original]:
+    """Those of all items that can be read."""
+    return [each for each in in_threads(make, items) if each is not None]

@@ -1,0 +1,45 @@
+"""`ganflow.sweep`, `ganflow.run_seeds` and `ganflow.load_sweep`."""
+
+from statistics import mean, stdev
+
+import pytest
+
+import ganflow
+
+SWEEP = {"metrics": ["sliced_wasserstein"], "tune": {"trials": 2, "space": {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}}}
+
+
+def test_seeds_have_a_table_of_trials_and_one_of_means(tiny, runs):
+    several = ganflow.run_seeds({**tiny, "metrics": [{"use": "sliced_wasserstein", "samples": 64}]}, [4, 2], quiet=True)
+    trials = several.trials()
+    assert list(trials["train.seed"]) == [4, 2]
+    assert set(trials["state"]) == {"finished"}
+    row = several.spread().loc["sliced_w1_64"]
+    assert row["n"] == 2
+    assert row["mean"] == pytest.approx(mean(trials["score"]))
+    assert row["sd"] == pytest.approx(stdev(trials["score"]))
+    assert several.best.record.seed == trials["train.seed"][trials["score"].idxmin()]
+    assert several.trial(1).record.seed == 2
+    assert ganflow.load_sweep("latest").path == several.path
+    assert repr(several) == "<ganflow sweep tiny-seeds-1: finished, 2 of 2 trials>"
+    with pytest.raises(ganflow.GanflowError, match="no sweep 'other' in runs/"):
+        ganflow.load_sweep("other")
+
+
+def test_a_recipe_without_a_space_is_refused(tiny, runs):
+    with pytest.raises(ganflow.GanflowError, match="has no section 'tune'"):
+        ganflow.sweep(tiny)
+    with pytest.raises(ganflow.GanflowError, match="takes jobs, which a command sends"):
+        ganflow.sweep({**tiny, **SWEEP}, address="http://127.0.0.1:8265")
+    assert not list(runs.glob("*"))
+
+
+@pytest.mark.slow
+def test_a_sweep_by_ray(tiny, runs):
+    sweep = ganflow.sweep({**tiny, **SWEEP}, {"tune.concurrency": 1}, name="mine", quiet=True)
+    trials = sweep.trials()
+    assert (sweep.status, len(trials), set(trials["state"])) == ("finished", 2, {"finished"})
+    assert trials["optimizer.lr"].between(1e-4, 1e-2).all()
+    assert sweep.best.id == sweep.trial(int(trials["score"].idxmin())).id
+    more = ganflow.resume_sweep("mine", {"tune.trials": 3}, quiet=True)
+    assert len(more.trials()) == 3
