@@ -87,11 +87,15 @@ class _EachExample(nn.Module):
 
 class _Behind(nn.Module):
     """A network behind one of its signatures, as `Game.call` calls it: inputs in the network's type, images padded to the
-    multiple that it takes, results cropped and in float32."""
+    multiple that it takes, results cropped and in float32.
 
-    def __init__(self, network: nn.Module, signature: Signature) -> None:
+    Args:
+        cropped: what is made is as large as the images, and not a code.
+    """
+
+    def __init__(self, network: nn.Module, signature: Signature, cropped: bool) -> None:
         super().__init__()
-        self.network, self.signature = network, signature
+        self.network, self.signature, self.cropped = network, signature, cropped
         self.dtype = next(network.parameters()).dtype
 
     def called(self, *first: Tensor) -> Tensor:
@@ -103,13 +107,13 @@ class _Behind(nn.Module):
             spare = (0, -width % multiple, 0, -height % multiple)
             inputs = {name: pad(t, spare, mode="replicate") if t.dim() == 4 else t for name, t in inputs.items()}
         made: Tensor = self.signature(self.network, inputs).float()
-        for height, width in sizes[:1] if made.dim() == 4 else []:  # slices would be traced for this size alone
+        for height, width in sizes[:1] if self.cropped else []:  # slices would be traced for this size alone
             rows, columns = (torch.arange(side, device=made.device) for side in (height, width))
             made = made.index_select(2, rows).index_select(3, columns)
         return made
 
 
-def _behind(network: nn.Module, signature: Signature) -> nn.Module:
+def _behind(network: nn.Module, signature: Signature, cropped: bool) -> nn.Module:
     """The module of a signature, whose `forward` has the signature's arguments: the program's inputs are called like them."""
 
     def forward(self: _Behind, *inputs: Tensor) -> Tensor:
@@ -118,7 +122,7 @@ def _behind(network: nn.Module, signature: Signature) -> nn.Module:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     named = [inspect.Parameter(name, kind) for name in ("self", *signature.inputs)]
     forward.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
-    module: nn.Module = type("Called", (_Behind,), {"forward": forward})(network, signature)
+    module: nn.Module = type("Called", (_Behind,), {"forward": forward})(network, signature, cropped)
     return module
 
 
@@ -132,8 +136,10 @@ def _of_one_size(called: Called) -> Called:
 def _program(game: Game, network: nn.Module, called: Called) -> Program:
     name, examples, larger = called.name, called.examples, called.larger
     signature, exported = game.signatures[name], None
-    with _used(network, signature, larger or examples) as needed:
-        module = _behind(needed, signature).eval()
+    sizes = [t.shape[2:] for t in examples.values() if t.dim() == 4]
+    cropped = called.made.dim() == 4 and called.made.shape[2:] in sizes
+    with _used(network, signature, larger or examples, cropped) as needed:
+        module = _behind(needed, signature, cropped).eval()
         if larger is not None:
             try:
                 exported = _export(game, module, name, larger)
@@ -205,16 +211,15 @@ class _Used(TorchFunctionMode):
 
 
 @contextmanager
-def _used(network: nn.Module, signature: Signature, examples: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+def _used(network: nn.Module, signature: Signature, examples: Mapping[str, Tensor], cropped: bool) -> Iterator[nn.Module]:
     """A network without the weights that a signature does not use (the other way's of a translator), so that no program keeps
     them. They are back afterwards."""
-    behind = _Behind(network, signature)
+    behind = _Behind(network, signature, cropped)
     with torch.no_grad(), fork_rng(torch.device("cpu")), _Used() as used:
         behind.called(*examples.values())
-    taken: list[tuple[dict[str, Any], str, Tensor]] = []
-    kinds: tuple[dict[str, Any], ...]
+    taken: list[tuple[Any, str, Tensor]] = []
     for module in network.modules():
-        kinds = (module._parameters, module._buffers)
+        kinds: tuple[Any, ...] = (module._parameters, module._buffers)
         for tensors in kinds:
             for name, t in list(tensors.items()):
                 if t is not None and id(t) not in used.seen:
