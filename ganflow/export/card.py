@@ -1,4 +1,4 @@
-"""The model card: what a generator is, what it takes and makes, how it is loaded, what it was trained on and how it scored."""
+"""The model card: inputs and outputs, how to load it, scores, data, recipe, versions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from ganflow.runs.journal import backwards
 
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
-    from ganflow.export.formats import Exported
-    from ganflow.export.tried import Port
+    from ganflow.export.tried import Exported, Port
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.folders import RunFolder
 
@@ -60,26 +59,26 @@ def loading(exported: Exported) -> str:
     inputs = list(called.inputs)
     file = exported.files[name]
     if exported.format == "pt2":
-        given = ", ".join(f'examples["{name}.{argument}"]' for argument in inputs)
+        passed = ", ".join(f'examples["{name}.{argument}"]' for argument in inputs)
         return (f'import torch\nfrom safetensors.torch import load_file\nexamples = load_file("examples.safetensors")\n'
-                f'program = torch.export.load("{file}").module()\noutput = program({given})\n')  # fmt: skip
+                f'program = torch.export.load("{file}").module()\noutput = program({passed})\n')  # fmt: skip
     if exported.format == "onnx":
-        given = ", ".join(f'"{argument}": examples["{name}.{argument}"]' for argument in inputs)
+        passed = ", ".join(f'"{argument}": examples["{name}.{argument}"]' for argument in inputs)
         return (f'import onnxruntime\nfrom safetensors.numpy import load_file\nexamples = load_file("examples.safetensors")\n'
-                f'session = onnxruntime.InferenceSession("{file}")\n(output,) = session.run(None, {{{given}}})\n')  # fmt: skip
+                f'session = onnxruntime.InferenceSession("{file}")\n(output,) = session.run(None, {{{passed}}})\n')  # fmt: skip
     if exported.format == "mlflow":
-        given = ", ".join(f'"{argument}": examples["{name}.{argument}"]' for argument in inputs)
-        given = f"{{{given}}}" if len(inputs) > 1 else f'examples["{name}.{inputs[0]}"]'
+        passed = ", ".join(f'"{argument}": examples["{name}.{argument}"]' for argument in inputs)
+        passed = f"{{{passed}}}" if len(inputs) > 1 else f'examples["{name}.{inputs[0]}"]'
         return (f'import mlflow\nfrom safetensors.numpy import load_file\nexamples = load_file("examples.safetensors")\n'
-                f'model = mlflow.pyfunc.load_model(".")\noutput = model.predict({given})\n')  # fmt: skip
-    given = ", ".join(f'{argument}=examples["{name}.{argument}"]' for argument in inputs)
+                f'model = mlflow.pyfunc.load_model(".")\noutput = model.predict({passed})\n')  # fmt: skip
+    passed = ", ".join(f'{argument}=examples["{name}.{argument}"]' for argument in inputs)
     return (f'from pathlib import Path; from ganflow import RunFolder, load_game\nfrom safetensors.torch import load_file\n'
             f'examples = load_file("examples.safetensors")\ngame = load_game(RunFolder(Path(".")))\n'
-            f'output = game.call("{name}", {given})\n')  # fmt: skip
+            f'output = game.call("{name}", {passed})\n')  # fmt: skip
 
 
 def _beside(exported: Exported) -> str:
-    """What else a reader of a format should know."""
+    """Notes on a format."""
     examples = ("`examples.safetensors` holds a few inputs of each signature, `NAME.INPUT`, and what the network makes of them, "
                 "`NAME.output`.")  # fmt: skip
     name = exported.repository.rpartition("/")[2]
@@ -93,8 +92,8 @@ def _beside(exported: Exported) -> str:
                   "nor a plugin is needed.",
         "safetensors": "Needs `pip install ganflow`. The folder is read as a run: `ganflow sample .`, or "
                        "`train.start_from=model.safetensors` in a recipe.",
-        "hub": f"Needs `pip install 'ganflow[hub]'`. `hf download {exported.repository} --local-dir {name}` fetches the folder. It "
-               f"is read as a run: `ganflow sample {name}`.",
+        "hub": f"Needs `pip install 'ganflow[hub]'`. `hf download {exported.repository} --local-dir {name}` fetches the "
+               f"folder. It is read as a run: `ganflow sample {name}`.",
     }  # fmt: skip
     if any(called.random for called in exported.called.values()):
         examples += " The network draws random numbers by itself; torch.manual_seed(0) before the call gives that output."
@@ -102,12 +101,12 @@ def _beside(exported: Exported) -> str:
 
 
 def _front_matter(exported: Exported, game: Game, name: str) -> str:
-    """What the hub reads of a card."""
+    """The part of a card that the hub reads, YAML."""
     sources = set(game.signatures[game.maker].inputs.values())
-    kinds = {game.data.fields[source].kind for source in sources if source in game.data.fields}
+    fields = {game.data.fields[source].kind for source in sources if source in game.data.fields}
     task = None
     if game.data.fields[game.signatures[game.maker].output].is_image:
-        task = ("image-to-image" if "image" in kinds else "text-to-image" if "embedding" in kinds
+        task = ("image-to-image" if "image" in fields else "text-to-image" if "embedding" in fields
                 else "unconditional-image-generation")  # fmt: skip
     about = {"library_name": "ganflow", "tags": ["gan", "ganflow", str(name)], **({"pipeline_tag": task} if task else {})}
     return f"---\n# license: yours to choose, as apache-2.0 or cc-by-4.0\n{yaml.safe_dump(about, allow_unicode=True)}---"

@@ -1,4 +1,4 @@
-"""A run's generator in a folder of its own, in one of the formats, with a model card."""
+"""Folders in which a run's generator leaves, in one of the formats, with a model card."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.export.served import CONFIG
-from ganflow.version import __version__
 
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
     from ganflow.export.programs import Program
-    from ganflow.export.tried import Called
+    from ganflow.export.tried import Called, Exported
     from ganflow.runs.checkpoints import Checkpoint
     from ganflow.runs.folders import RunFolder
 
@@ -38,30 +36,6 @@ _NEEDS = {
     "mlflow": (("mlflow",), "pip install mlflow"),
     "hub": (("huggingface_hub",), "pip install 'ganflow[hub]'"),
 }
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An exported run.
-
-    Attributes:
-        round: of the checkpoint.
-        files: of each signature, from `path`: "" where all are in the same ones.
-        repository: of the hub, where it goes.
-    """
-
-    path: Path
-    format: str
-    round: int
-    called: Mapping[str, Called]
-    files: Mapping[str, str]
-    repository: str = "NAME/REPO"
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Plain data, for config.json and for programs."""
-        signatures = {name: {"file": self.files[name], **called.about} for name, called in self.called.items()}
-        return {"ganflow": __version__, "format": self.format, "round": self.round, "signatures": signatures}
 
 
 def check_format(format: str, pushed: bool = False) -> None:
@@ -123,6 +97,7 @@ def export_run(
         GanflowError: there is no checkpoint, the folder cannot be written, or a network cannot be exported.
     """
     from ganflow.export.card import card
+    from ganflow.export.tried import Exported
     from ganflow.runs.folders import check
     from ganflow.runs.loading import find_checkpoint, game_of_checkpoint
 
@@ -210,8 +185,8 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
             logging.disable(level)
         assert made is not None
         axes: dict[Any, str] = {}
-        for given in made.model.graph.inputs:
-            for axis, side in zip(("batch", "", "height", "width"), given.shape or (), strict=False):
+        for value in made.model.graph.inputs:
+            for axis, side in zip(("batch", "", "height", "width"), value.shape or (), strict=False):
                 if not isinstance(side, int):
                     axes.setdefault(side, axis)
         made.rename_axes(axes)

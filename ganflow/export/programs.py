@@ -64,8 +64,8 @@ def save_program(program: Program, path: Path) -> None:
 
 
 def alone(network: nn.Module) -> nn.Module:
-    """A copy in which no example's result depends on the others of its batch: where batch norm keeps no statistics, it takes
-    those of each example, as in `Game.call`."""
+    """A copy in which no example's result depends on the others of its batch: batch norm without statistics has those of each
+    example, as in `Game.call`."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(copied.modules()):
         for name, child in module.named_children():
@@ -90,16 +90,16 @@ class _Behind(nn.Module):
     multiple that it takes, results cropped and in float32.
 
     Args:
+        dtype: of the network.
         cropped: what is made is as large as the images, and not a code.
     """
 
-    def __init__(self, network: nn.Module, signature: Signature, cropped: bool) -> None:
+    def __init__(self, network: nn.Module, signature: Signature, dtype: torch.dtype, cropped: bool) -> None:
         super().__init__()
-        self.network, self.signature, self.cropped = network, signature, cropped
-        self.dtype = next(network.parameters()).dtype
+        self.network, self.signature, self.dtype, self.cropped = network, signature, dtype, cropped
 
     def called(self, *first: Tensor) -> Tensor:
-        """What the network makes of the signature's inputs."""
+        """The network's output for the signature's inputs."""
         inputs, multiple = self.signature.arguments(first, {}), self.signature.multiple
         inputs = {name: t.to(self.dtype) if t.is_floating_point() else t for name, t in inputs.items()}
         sizes = [t.shape[2:] for t in inputs.values() if t.dim() == 4] if multiple > 1 else []
@@ -113,7 +113,7 @@ class _Behind(nn.Module):
         return made
 
 
-def _behind(network: nn.Module, signature: Signature, cropped: bool) -> nn.Module:
+def _behind(network: nn.Module, signature: Signature, dtype: torch.dtype, cropped: bool) -> nn.Module:
     """The module of a signature, whose `forward` has the signature's arguments: the program's inputs are called like them."""
 
     def forward(self: _Behind, *inputs: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def _behind(network: nn.Module, signature: Signature, cropped: bool) -> nn.Modul
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     named = [inspect.Parameter(name, kind) for name in ("self", *signature.inputs)]
     forward.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
-    module: nn.Module = type("Called", (_Behind,), {"forward": forward})(network, signature, cropped)
+    module: nn.Module = type("Called", (_Behind,), {"forward": forward})(network, signature, dtype, cropped)
     return module
 
 
@@ -138,8 +138,9 @@ def _program(game: Game, network: nn.Module, called: Called) -> Program:
     signature, exported = game.signatures[name], None
     sizes = [t.shape[2:] for t in examples.values() if t.dim() == 4]
     cropped = called.made.dim() == 4 and called.made.shape[2:] in sizes
-    with _used(network, signature, larger or examples, cropped) as needed:
-        module = _behind(needed, signature, cropped).eval()
+    dtype = next(network.parameters()).dtype
+    module = _behind(network, signature, dtype, cropped).eval()
+    with _used(module, larger or examples):
         if larger is not None:
             try:
                 exported = _export(game, module, name, larger)
@@ -211,22 +212,21 @@ class _Used(TorchFunctionMode):
 
 
 @contextmanager
-def _used(network: nn.Module, signature: Signature, examples: Mapping[str, Tensor], cropped: bool) -> Iterator[nn.Module]:
-    """A network without the weights that a signature does not use (the other way's of a translator), so that no program keeps
-    them. They are back afterwards."""
-    behind = _Behind(network, signature, cropped)
+def _used(behind: nn.Module, examples: Mapping[str, Tensor]) -> Iterator[None]:
+    """While this lasts, a network has none of the weights that a signature does not use (the other way's of a translator), so
+    that no program keeps them."""
     with torch.no_grad(), fork_rng(torch.device("cpu")), _Used() as used:
-        behind.called(*examples.values())
+        behind(*examples.values())
     taken: list[tuple[Any, str, Tensor]] = []
-    for module in network.modules():
-        kinds: tuple[Any, ...] = (module._parameters, module._buffers)
-        for tensors in kinds:
+    for module in behind.modules():
+        both: tuple[Any, ...] = (module._parameters, module._buffers)
+        for tensors in both:
             for name, t in list(tensors.items()):
                 if t is not None and id(t) not in used.seen:
                     taken.append((tensors, name, t))
                     tensors[name] = None
     try:
-        yield network
+        yield
     finally:
         for tensors, name, t in taken:
             tensors[name] = t
@@ -237,7 +237,7 @@ def _used(network: nn.Module, signature: Signature, examples: Mapping[str, Tenso
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch tells on stderr what is said in one sentence here."""
+    """Keep torch from writing on stderr what an error's sentence has."""
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch.fx", "torch._export", "torch.onnx", "torch._dynamo")]
     levels = [logger.level for logger in loggers]
     try:

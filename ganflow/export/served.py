@@ -93,7 +93,7 @@ def _quiet() -> Iterator[None]:
 
 
 def signature(called: Called) -> Any:
-    """What MLflow says of a model's inputs and output: arrays, one by itself or several by name."""
+    """The signature that MLflow has of a model: arrays, one by itself or several by name."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec

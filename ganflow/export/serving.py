@@ -27,7 +27,7 @@ MOST = 20_000_000  # numbers in a request's answer: a gigabyte of memory, 400 MB
 
 
 def generator_of(folder: Path) -> tuple[dict[str, Any], Callable[..., Any]]:
-    """What config.json says of a generator, and a function of its inputs, in its sequence."""
+    """A generator's config.json, and a function of its inputs, in their sequence."""
     about = json.loads((folder / CONFIG).read_text())
     if (folder / PROGRAM).exists():
         return about, torch.export.load(folder / PROGRAM).module()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import pad
 
 from ganflow.contract.signature import Z
 from ganflow.engine.game import Game, fork_rng
+from ganflow.version import __version__
 
 NUMBER = 3
 """Examples that are tried."""
@@ -71,6 +73,30 @@ class Called:
         return {"inputs": inputs, "output": self.output.about, "random": self.random}
 
 
+@dataclass(frozen=True)
+class Exported:
+    """An exported run.
+
+    Attributes:
+        round: of the checkpoint.
+        files: of each signature, from `path`: "" where all are in the same ones.
+        repository: of the hub, where it goes.
+    """
+
+    path: Path
+    format: str
+    round: int
+    called: Mapping[str, Called]
+    files: Mapping[str, str]
+    repository: str = "NAME/REPO"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Plain data, for config.json and for programs."""
+        signatures = {name: {"file": self.files[name], **called.about} for name, called in self.called.items()}
+        return {"ganflow": __version__, "format": self.format, "round": self.round, "signatures": signatures}
+
+
 def signatures_called(game: Game, only: str | None = None) -> dict[str, Called]:
     """The signatures of a trained game, the main one first, tried. One that makes no tensor of as many examples is left out.
 
@@ -115,7 +141,7 @@ def _example(game: Game, source: str, made: Mapping[str, Tensor]) -> Tensor:
 
 
 def _made(game: Game, name: str, examples: Mapping[str, Tensor]) -> Tensor | None:
-    """What a signature makes, None where that is no tensor of as many examples."""
+    """The tensor that a signature makes of examples; None where it makes none of as many."""
     signature, network = game.signatures[name], game.averaged
     tried = {argument: _prepared(t, network) for argument, t in examples.items()}
     with torch.no_grad(), fork_rng(game.device, 0):
@@ -141,7 +167,7 @@ def _called_with(game: Game, name: str, examples: Mapping[str, Tensor], made: Te
 
 
 def _larger(game: Game, name: str, examples: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Inputs with images of another size; None where there are no images, or the network takes no other size."""
+    """Inputs with images of another size; None where there are no images, or the network refuses other sizes."""
     signature = game.signatures[name]
     if not any(t.dim() == 4 for t in examples.values()):
         return None

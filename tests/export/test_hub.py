@@ -105,7 +105,8 @@ class Handler(BaseHTTPRequestHandler):
                 files = hub.repositories[name].items()
                 return self.answer(200, [{"type": "file", "path": path, "size": len(raw), "oid": COMMIT} for path, raw in files])
             siblings = [{"rfilename": path} for path in hub.repositories[name]]
-            return self.answer(200, {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []})
+            about = {"id": name, "modelId": name, "sha": COMMIT, "private": False, "tags": []}
+            return self.answer(200, {**about, "siblings": siblings})
         content = hub.repositories["/".join(parts[1:3])]["/".join(parts[5:])]
         etag = hashlib.sha256(content).hexdigest()
         return self.answer(200, content, ETag=f'"{etag}"', X_Repo_Commit=COMMIT, Content_Type="application/octet-stream")

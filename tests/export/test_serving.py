@@ -142,7 +142,8 @@ class Serving:
     """`mlflow models serve` in a process of its own."""
 
     def __init__(self, python: Path, model: Path, port: int) -> None:
-        command = [str(python), "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local", "--port", str(port)]
+        serve = [str(python), "-m", "mlflow", "models", "serve", "-m", str(model)]
+        command = [*serve, "--env-manager", "local", "--port", str(port)]
         path = {"PATH": f"{python.parent}:{os.environ['PATH']}"}  # of uvicorn
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MLFLOW"))} | path
         self.port, self.process = port, subprocess.Popen(command, start_new_session=True, env=environment, cwd=model.parent)
