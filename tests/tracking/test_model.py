@@ -160,7 +160,42 @@ def test_a_model_that_was_cut_off_is_failed_and_logged_again(
     assert sorted(str(model.status) for model in models) == ["FAILED", "READY"]
 
 
-@pytest.mark.slow
+def test_what_no_program_can_do_is_served_with_ganflow(
+    trained: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    from ganflow.errors import GanflowError
+    from ganflow.export import programs
+
+    def refuse(*arguments: Any) -> None:
+        raise GanflowError("the generator's signature 'sample' cannot be exported")
+
+    monkeypatch.setattr(programs, "programs_of", refuse)
+    trained.update(plugins={"mine": {"distribution": "my-plugin", "version": "3.1"}})
+    assert sync(trained).error == ""
+    client, run_id = store.client(database), State.read(trained).run_id
+    (made,) = client.get_run(run_id).outputs.model_outputs
+    z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    expected = load_game(trained).call("sample", z=torch.from_numpy(z)).numpy()
+    shutil.rmtree(trained.path)
+    mlflow.set_tracking_uri(database)
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
+        np.testing.assert_array_equal(model.predict(z), expected)
+        with pytest.raises(mlflow.exceptions.MlflowException, match="'z' holds NaN"):
+            model.predict(np.full((2, 3), np.nan, np.float32))
+        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/generator"))
+    finally:
+        mlflow.set_tracking_uri(None)
+    wanted = dict(line.split("==") for line in (files / "requirements.txt").read_text().splitlines())
+    assert set(wanted) == {"ganflow", "torch", "mlflow", "my-plugin"}
+    assert {p.name for p in (files / "artifacts" / "generator").iterdir()} == {
+        "config.json", "model.safetensors", "recipe.yaml", "run.json",
+    }  # fmt: skip
+
+
+@pytest.mark.rare  # beside the one of tests/export in a fresh environment
 def test_it_is_served(trained: RunFolder, database: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
