@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganflow.contract.loss import AddedTerms
 from ganflow.engine.distributed import Group
 from ganflow.engine.game import Game
 from ganflow.engine.losses import losses_in
 from ganflow.engine.player import Part, Player
+from ganflow.engine.state import flatten, unflatten
 from ganflow.errors import GanflowError, PluginError, did_you_mean
 from ganflow.plugins import Composition
 
@@ -81,12 +82,19 @@ def make_optimizer(composition: Composition, slot: str, player: str, parameters:
     """Call the builder in a slot.
 
     Raises:
-        PluginError: it returns something else.
+        PluginError: it returns something else, or what no checkpoint can keep.
     """
     made = composition.build("optimizer", slot, parameters=parameters, player=player)
+    component, name = composition.components[slot].component, type(made).__name__
     if not isinstance(made, torch.optim.Optimizer):
-        component = composition.components[slot].component
-        raise PluginError(f"{component}: its hook 'optimizer' gave {type(made).__name__}, not a torch.optim.Optimizer")
+        raise PluginError(f"{component}: its hook 'optimizer' gave {name}, not a torch.optim.Optimizer")
+    try:
+        tensors: dict[str, Tensor] = {}
+        made.load_state_dict(unflatten(flatten(made.state_dict(), slot, tensors), tensors))
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}" if not isinstance(error, GanflowError) else str(error)
+        how = "call super().__init__(parameters, defaults) and leave state_dict and load_state_dict to torch.optim.Optimizer"
+        raise PluginError(f"{component}: no checkpoint can keep {name}, whose state_dict does not work ({why}); {how}") from error
     return made
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from ganflow.engine.state import (
     flatten,
     game_state,
     gathered,
+    kept_random,
     load_game_state,
     load_random_state,
     load_rank,
@@ -217,9 +219,15 @@ class Trainer:
             draws[Z] = self._mine(z)
         return draws
 
+    def apart(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside follow from seed and round, and are none of training's: a run that reports, draws or is
+        tracked more often has the same weights."""
+        return kept_random(self.game.device, keyed_generator("apart", self.seed, self.round).initial_seed())
+
     def settle(self) -> None:
         """Make the game ready to be sampled from, scored or kept (`Game.settle`). Draws nothing that training would miss."""
-        self.game.settle(self._fresh)
+        with kept_random(self.game.device):
+            self.game.settle(self._fresh)
 
     def _fresh(self, k: int) -> list[Batch]:
         """k batches for the generator: z from a stream that depends on seed and round alone; data, where the loss reads them in

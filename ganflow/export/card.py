@@ -12,9 +12,9 @@ from ganflow.contract.signature import Z
 from ganflow.evaluation.scores import Score, figure, grouped
 from ganflow.export.weights import recipe_text
 from ganflow.printing import escaped
-from ganflow.recipe import kept_recipe
 from ganflow.runs import evaluations
 from ganflow.runs.journal import backwards
+from ganflow.runs.kept import recipe_of_run
 
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
@@ -114,7 +114,7 @@ def _front_matter(exported: Exported, game: Game, name: str) -> str:
 
 def _prior(folder: RunFolder) -> str:
     """The prior as the recipe has it, "{use: normal, dim: 8}"."""
-    found = kept_recipe(folder.recipe).resolved().get("prior")
+    found = recipe_of_run(folder).resolved().get("prior")
     return "" if not found else _plain(yaml.safe_dump(found, default_flow_style=True, width=1000, sort_keys=False).strip())
 
 

@@ -31,8 +31,7 @@ def generator_of(folder: Path) -> tuple[dict[str, Any], Callable[..., Any]]:
     about = json.loads((folder / CONFIG).read_text())
     if (folder / PROGRAM).exists():
         return about, torch.export.load(folder / PROGRAM).module()
-    from ganflow.runs.folders import RunFolder
-    from ganflow.runs.loading import load_game
+    from ganflow import RunFolder, load_game
 
     game = load_game(RunFolder(folder))
     return about, lambda *inputs: game.call(game.maker, *inputs)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,10 +191,21 @@ def _cannot_write(path: Path, error: OSError) -> GanflowError:
 
 
 class Trackers:
-    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more."""
+    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more.
 
-    def __init__(self, recipe: Recipe, trackers: Sequence[Tracker], folder: RunFolder, say: Callable[[str], None]) -> None:
-        self._recipe, self._folder, self._say = recipe, folder, say
+    Args:
+        apart: what they are called within.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        trackers: Sequence[Tracker],
+        folder: RunFolder,
+        say: Callable[[str], None],
+        apart: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._recipe, self._folder, self._say, self._apart = recipe, folder, say, apart
         names = (str(chosen.component) for chosen in recipe.trackers)
         self._fed = dict(enumerate(zip(names, trackers, strict=True)))
         self._journal = Reader(folder.journal)
@@ -230,7 +241,8 @@ class Trackers:
     def _each(self, call: Callable[[Tracker], None]) -> None:
         for i, (name, tracker) in list(self._fed.items()):
             try:
-                call(tracker)
+                with self._apart():
+                    call(tracker)
             except Exception as error:
                 del self._fed[i]
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

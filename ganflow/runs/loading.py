@@ -24,10 +24,11 @@ from ganflow.engine.game import Game
 from ganflow.engine.state import load_generator, load_networks
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.advice import typed
-from ganflow.recipe import Recipe, kept_recipe
+from ganflow.recipe import Recipe
 from ganflow.runs.alarms import against_not_finite, diverged
 from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord
 
 
@@ -83,7 +84,7 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
 
 def game_of_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> Game:
     """As `load_game`, of a checkpoint that was found."""
-    return game_of(kept_recipe(folder.recipe), checkpoint, _data(folder))
+    return game_of(recipe_of_run(folder), checkpoint, _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -156,7 +157,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = recipe_of_run(folder).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -219,7 +220,7 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        change = typed(against_not_finite(kept_recipe(folder.recipe), alarm["text"]))
+        change = typed(against_not_finite(recipe_of_run(folder), alarm["text"]))
         again = f"ganflow run {shlex.quote(str(here(folder.recipe)))} {change}"
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:

@@ -21,6 +21,7 @@ from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.evaluate import score
 from ganflow.evaluation.health import BEGINNING, FIRST
 from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
@@ -173,7 +174,7 @@ class Loop:
         trial: bool,
         follower: Follower | None,
         alarms: Alarms | None = None,
-        on_report: Callable[[Report], None] = lambda report: None,
+        on_report: Callable[[Report], None] | None = None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -181,7 +182,7 @@ class Loop:
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
-        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
+        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn, self.trainer.apart)
         self.best, self.follower, self.alarms, self._trial, self._on_report = best, follower, alarms, trial, on_report
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
@@ -269,7 +270,9 @@ class Loop:
         self._call("round_reported", report=report)  # which may add numbers
         self._log(round, report.values)
         self.progress.update(report)
-        self._on_report(report)
+        if self._on_report:
+            with self.trainer.apart():
+                self._on_report(report)
         if self.alarms:
             self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
@@ -308,13 +311,10 @@ class Loop:
         self._write_report()
 
     def _write_report(self) -> None:
-        def write(pictures: Any) -> None:
-            write_report(self.folder)
-
         if not self._trial:  # whose sweep has a report
-            self._picture(write)
+            self._picture(lambda _: write_report(self.folder))
 
-    def _picture(self, save: Callable[[Any], None]) -> None:
+    def _picture(self, save: Callable[[Any], object]) -> None:
         """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
         try:
             from ganflow import pictures
@@ -329,7 +329,7 @@ class Loop:
         """All scores, and the one that decides what is best."""
         self._settle()
         round, known = report.round, len(self.metrics.renamed)
-        found = self.metrics.evaluate(self.game)
+        found = self.metrics.evaluate(lambda metric: score(metric, self.game))
         scores = {name: score for each in found for name, score in each.items()}
         if alike := [name for name in scores if name in report.values]:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
@@ -380,7 +380,9 @@ class Loop:
         self._call("checkpointed", round=round, path=path)
 
     def _call(self, event: str, **arguments: object) -> None:
-        self.composition.call(event, game=self.game, **arguments)
+        if self.composition.listeners(event):
+            with self.trainer.apart():
+                self.composition.call(event, game=self.game, **arguments)
 
     def _log(self, round: int, values: dict[str, float]) -> None:
         self._write("metrics.jsonl", lambda: self.journal.append(round, values))

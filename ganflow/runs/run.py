@@ -17,7 +17,7 @@ import torch
 
 from ganflow.contract.game import Metric
 from ganflow.contract.loss import Report
-from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -103,10 +103,8 @@ def check_shares(recipe: Recipe, workers: int) -> None:
     batch, parts = recipe.train.batch_size, recipe.train.accumulate
     if batch % (workers * parts):
         each = f" in {parts} micro-batches each" if parts > 1 else ""
-        raise GanflowError(
-            f"train.batch_size: {batch} examples cannot be shared evenly by {workers} workers{each}; "
-            f"use a multiple of {workers * parts}"
-        )
+        how = f"cannot be shared evenly by {workers} workers{each}; use a multiple of {workers * parts}"
+        raise GanflowError(f"train.batch_size: {batch} examples {how}")
     if workers > 1 and recipe.train.compile not in ("auto", "never"):
         raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
 
@@ -192,7 +190,7 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        self.trackers = self.composition.build_trackers()
+        self.trackers = build_trackers(self.composition, self.game)
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
@@ -208,7 +206,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report and self.options.on_report(report) is False:
+        if self.options.on_report is not None and self.options.on_report(report) is False:
             self.stop("stopped")
 
     @contextmanager
@@ -240,7 +238,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress), on_report=self._report,
+                    alarms=self._alarms(position, progress), on_report=self._report if options.on_report else None,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:

@@ -13,12 +13,13 @@ from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
 from ganflow.printing import print_lines
-from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
+from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import newest
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.loading import find_checkpoint, load_weights
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
@@ -192,8 +193,9 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
+    kept = recipe_of_run(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
-    different = differences(kept_recipe(folder.recipe), wanted)
+    different = differences(kept, wanted)
     refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
     if refused:
         raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
