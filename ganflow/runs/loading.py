@@ -228,13 +228,18 @@ def _without(folder: RunFolder) -> str:
     return f"run {folder.id} has no checkpoint yet; {until}"
 
 
+def _folder_of(source: Checkpoint) -> Path:
+    """The run's folder that a checkpoint lies in."""
+    return source.path.parent if source.plain.get("exported") else source.path.parent.parent
+
+
 def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
     """Check that an earlier run read sentences as this one does, where both read any.
 
     Raises:
         GanflowError: their encoders differ.
     """
-    kept, encoder = source.path.parent.parent / ENCODER_FILE, getattr(data, "encoder", None)
+    kept, encoder = _folder_of(source) / ENCODER_FILE, getattr(data, "encoder", None)
     if encoder is None or not kept.exists():
         return
     mine, theirs = encoder.state(), load_file(kept)
@@ -259,7 +264,7 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     check_encoder(game.data, source, name)
     for network, theirs in matched(game, source.tensors, name):
         network.load_state_dict(theirs)
-    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
+    return {"run": str(_folder_of(source)), "checkpoint": str(source.path), "round": source.round}
 
 
 def matched(game: Game, tensors: Mapping[str, Tensor], name: str) -> list[tuple[nn.Module, dict[str, Tensor]]]:

@@ -90,13 +90,18 @@ def test_damaged_weights(work: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "model.safetensors does not match its digest; export the run once more, or fetch " in told
 
 
-def test_an_export_is_gone_on_from(work: Path) -> None:
-    """`train.start_from` takes the weights, which are an average's."""
+def test_an_export_is_gone_on_from(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`train.start_from` takes the weights, which are an average's; there is no training to resume."""
     from safetensors.torch import load_file
 
     from ganflow.runs.loading import load_game
 
     assert main(["export", "ring", "--to", "safetensors"]) == 0
+    capsys.readouterr()
+    assert main(["run", "--resume", "ring-safetensors"]) == 2
+    advice = "ganflow run ring-safetensors/recipe.yaml train.start_from=ring-safetensors/model.safetensors\n"
+    assert capsys.readouterr().err.endswith(advice)
+    assert main([*advice.split()[1:], "-q", "track.mlflow=false"]) == 0
     begun = trained("ring", work / "later", *RING, "train.start_from=ring-safetensors/model.safetensors", "train.rounds=1",
                     "optimizer={use: sgd, lr: 0}", "modifiers=[]")  # fmt: skip
     weights = load_file("ring-safetensors/model.safetensors")
@@ -129,7 +134,7 @@ def test_names_in_a_card_are_no_markdown(work: Path, tmp_path: Path) -> None:
 
 def test_the_scores_that_a_run_has_are_in_the_card(work: Path, tmp_path: Path) -> None:
     run = trained("ring", tmp_path / "scored", *RING, "metrics=[{use: modes, samples: 500}]", "train.rounds=2")
-    assert main(["evaluate", str(run.path), "-q"]) in (0, 2)
+    assert main(["evaluate", str(run.path), "--seeds", "2"]) == 0
     assert main(["export", str(run.path), "--to", "safetensors", "-o", "scored-ring"]) == 0
     text = (tmp_path / "scored-ring" / "README.md").read_text()
     best = run.read().best
@@ -137,3 +142,4 @@ def test_the_scores_that_a_run_has_are_in_the_card(work: Path, tmp_path: Path) -
     name = str(best["metric"]).replace("_", "\\_")
     assert f"| {name} | {best['score']:.4g}" in text
     assert "| 2 | in training |" in text
+    assert "| 2 | ganflow evaluate, 2 seeds |" in text
