@@ -31,6 +31,7 @@ FORMATS = {
     "hub": "a repository of the Hugging Face hub, for ganflow",
 }
 EXAMPLES, SAMPLES, CARD = "examples.safetensors", "samples.png", "README.md"
+_OUTPUT = "output"
 _NEEDS = {
     "onnx": (("onnx", "onnxscript"), "pip install 'ganflow[onnx]'"),
     "mlflow": (("mlflow",), "pip install mlflow"),
@@ -176,7 +177,7 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made = torch.onnx.export(program.exported, dynamo=True, input_names=list(called.inputs),
-                                         output_names=[called.output.source], verbose=False)  # fmt: skip
+                                         output_names=[_OUTPUT if _OUTPUT not in called.inputs else "made"], verbose=False)  # fmt: skip
         except Exception as error:
             why = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), type(error).__name__)
             raise GanflowError(f"the generator's signature '{name}' ({type(game.averaged).__name__}) cannot be exported to ONNX: "

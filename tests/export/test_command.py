@@ -101,7 +101,7 @@ def test_an_export_is_gone_on_from(work: Path, capsys: pytest.CaptureFixture[str
     assert main(["run", "--resume", "ring-safetensors"]) == 2
     advice = "ganflow run ring-safetensors/recipe.yaml train.start_from=ring-safetensors/model.safetensors\n"
     assert capsys.readouterr().err.endswith(advice)
-    assert main([*advice.split()[1:], "-q", "track.mlflow=false"]) == 0
+    assert main([*advice.split()[1:], "-q", "track.mlflow=false", "--runs", "begun"]) == 0
     begun = trained("ring", work / "later", *RING, "train.start_from=ring-safetensors/model.safetensors", "train.rounds=1",
                     "optimizer={use: sgd, lr: 0}", "modifiers=[]")  # fmt: skip
     weights = load_file("ring-safetensors/model.safetensors")

@@ -121,7 +121,7 @@ def test_what_is_in_a_folder(name: str, digits: RunFolder, exports: Exports) -> 
         assert {i.name: (i.shape, i.type) for i in session.get_inputs()} == {
             "z": (["batch", 8], "tensor(float)"), "label": (["batch"], "tensor(int64)"),
         }  # fmt: skip
-        assert [(o.name, o.shape) for o in session.get_outputs()] == [("real", ["batch", 1, 16, 16])]
+        assert [(o.name, o.shape) for o in session.get_outputs()] == [("output", ["batch", 1, 16, 16])]
 
 
 STREET = ("data.size=32", "data.train=8", "data.held_out=4", "generator.width=4", "critic.width=4")
