@@ -176,8 +176,9 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                made = torch.onnx.export(program.exported, dynamo=True, input_names=list(called.inputs),
-                                         output_names=[_OUTPUT if _OUTPUT not in called.inputs else "made"], verbose=False)  # fmt: skip
+                output = _OUTPUT if _OUTPUT not in called.inputs else "made"
+                made = torch.onnx.export(program.exported, dynamo=True, input_names=list(called.inputs), output_names=[output],
+                                         verbose=False)  # fmt: skip
         except Exception as error:
             why = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), type(error).__name__)
             raise GanflowError(f"the generator's signature '{name}' ({type(game.averaged).__name__}) cannot be exported to ONNX: "
