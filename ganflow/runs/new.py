@@ -193,7 +193,10 @@ def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
     data, new = before.data, now["data"]
     if data and new["fingerprint"] != data["fingerprint"]:
         known = None not in (data["size"], new["size"])
-        numbers = f": {data['size']} examples then, {new['size']} now" if known else ""
+        if known and data["size"] != new["size"]:
+            numbers = f": {data['size']} examples then, {new['size']} now"
+        else:
+            numbers = f": what is in them, not their number ({new['size']} examples)" if known else ": what is in them"
         found.append(f"the data {data['name']} changed since the run began{numbers}")
     return found
 

@@ -26,7 +26,7 @@ from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, Unreadable
 from ganflow.evaluation.scores import rule
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
@@ -334,14 +334,13 @@ class Run(Parts):
     @cached_property
     def values(self) -> dict[str, Any]:
         """Values of the run's record when it begins."""
-        train = self.recipe.train
         return {
             "status": "running",
             **origin(self.recipe),
             "name": self.recipe.name,
             "round": 0,
-            "rounds": train.rounds,
-            "seed": train.seed,
+            "rounds": self.recipe.train.rounds,
+            "seed": self.recipe.train.seed,
             "device": str(self.game.device),
             "threads": self.choice.threads,
             "threads_to_build": self.threads_to_build,
@@ -358,7 +357,7 @@ class Run(Parts):
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
-        failure, status, advice = error, "failed", ""
+        failure, status, advice, log = error, "failed", "", folder.path / ERROR
         if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
@@ -366,17 +365,17 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
             failure = GanflowError(f"{error}; {kept}. Try {advice}")
-        elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
+        elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
+            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
+            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            rounds = f"after {self.trainer.round} rounds"
-            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":
-                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+                log.write_text("".join(traceback.format_exception(error)))
         if self.loop:
             with suppress(OSError):
                 self.loop.trackers.end(status)
@@ -390,8 +389,7 @@ def _networks(recipe: Recipe, game: Game) -> str:
     """The networks and their sizes, in a sentence."""
     texts = []
     for role, network in {"generator": game.generator, "critic": game.critic}.items():
-        chosen = getattr(recipe, role)
-        if network is None or chosen is None:
+        if network is None or (chosen := getattr(recipe, role)) is None:
             continue
         text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
         if (pixels := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches

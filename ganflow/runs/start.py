@@ -29,8 +29,9 @@ from ganflow.runs.trying import inherited, tried
 from ganflow.runs.workers import started_workers
 
 MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
-              "train.keep", "train.on_alarm", "track.", "trackers")  # fmt: skip
-"""Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
+              "train.keep", "train.on_alarm", "data.on_error", "track.", "trackers")  # fmt: skip
+"""Keys of a recipe that may change when its run goes on: how long, how often, where it is remembered, and what a
+file that turns out to be broken does."""
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
 """Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its follower."""
 OnReport = Callable[[Report], object]

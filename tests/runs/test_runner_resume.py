@@ -285,6 +285,12 @@ def test_what_changed_around_the_run_is_said(trained, ganflow):
     assert f"plugin 'wgan' was ganflow 0.0.1, is now ganflow {now}\n" in err
     assert f"torch was 2.6.0, is now {torch.__version__}\n" in err
     assert "the data digits changed since the run began: 5 examples then, 1617 now\n" in err
+    differ = "what is in them"
+    for rounds, size, says in ((8, 1617, f"{differ}, not their number (1617 examples)"), (9, None, differ)):
+        trained.update(data=about["data"] | {"size": size})
+        code, _, err = ganflow("run", "--resume", "latest", f"train.rounds={rounds}")
+        assert code == 0
+        assert f"the data digits changed since the run began: {says}\n" in err
 
 
 def test_a_damaged_checkpoint_is_passed_over(trained, ganflow, work):
