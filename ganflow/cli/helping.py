@@ -49,7 +49,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "interpolate": (("ganflow interpolate latest -o walk.gif", "a film from point to point"),),
     "animate": (("ganflow animate latest -o training.gif", "the samples of all rounds"),),
     "report": (("ganflow report latest", "in a browser"),),
-    "export": (("ganflow export latest --to onnx", "the generator, to use elsewhere"),),
+    "export": (
+        ("ganflow export latest --to pt2", "wgan-pt2/, for torch.export.load"),
+        ("ganflow export wgan --to onnx -o served", "served/sample.onnx and its card"),
+        ("ganflow export wgan --to hub --push ann/digits", "to the Hugging Face hub"),
+    ),
     "evaluate": (("ganflow evaluate latest", "by the recipe's metrics"), ("ganflow evaluate wgan --metric frechet", "by one")),
     "compare": (("ganflow compare wgan gan", "the newest runs of two recipes"),),
     "sync": (("ganflow sync latest", "what could not be sent"), ("ganflow sync --all", "of every run")),

@@ -49,6 +49,7 @@ COMMANDS = {
     "report": ("report", "a run's samples, curves and recipe as one HTML file, in a browser"),
     "evaluate": ("evaluate", "score runs' checkpoints, with errors and floors"),
     "compare": ("compare", "terms, scores and samples of runs side by side"),
+    "export": ("export", "take a run's generator away: torch.export, ONNX, MLflow, Hugging Face"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
     "ui": ("tracking", "open MLflow on the runs"),
     "completion": ("completion", "a script by which your shell completes what you type"),

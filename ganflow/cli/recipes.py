@@ -158,7 +158,7 @@ def check_command(args: argparse.Namespace) -> int:
         else:
             facts |= {"notes": read.notes, "built": built}
             for note in [] if args.json else read.notes:
-                say(f"{recipe}: {note}", err=True)
+                say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
             if not args.json:
                 say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
     if args.json:

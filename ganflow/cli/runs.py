@@ -152,6 +152,9 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         yield row("error", about["error"])
     for alarm in run["alarms"]:
         yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
+    for change in about.get("amended") or []:
+        for line in change["changed"]:
+            yield row("changed", f"after round {change.get('round', 0)}: {line}")
     if run["status"] in ("interrupted", "killed"):
         yield row("go on", f"ganflow run --resume {RunFolder(Path(run['folder'])).reference()}")
     for name in ("seed", "device", "threads", "pid", "host"):

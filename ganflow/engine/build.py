@@ -187,7 +187,9 @@ def build_game(
     if players:
         check_cut(recipe, game, group.size if group else 1)
         check_alone(recipe, game, group.size if group else 1)
-        game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
+        game.players = make_players(
+            game, composition, train.rounds, schedule_rounds=train.schedule_rounds, clip_norm=train.clip_grad, group=group
+        )
     return game
 
 

@@ -222,6 +222,7 @@ class References:
 
     def __init__(self, root: Node, problems: Problems) -> None:
         self.root, self.problems = root, problems
+        self.former: dict[str, str] = {}  # path of a key by its former name → its name
         self.chain: list[tuple[str, Node]] = []
 
     def resolve(self, node: Node, path: str = "") -> None:
@@ -279,6 +280,7 @@ class References:
             if not isinstance(node.value, list):
                 key, left = longest_key(node.value if isinstance(node.value, dict) else (), rest)
                 name, rest_ = (key, left) if key else (str(name), rest_)
+            name = self.former.get(join(path, name), name) if name not in below else name
             if name not in below:
                 if node.bad:  # an unknown component, say: its keys are not known
                     raise Refused

@@ -130,8 +130,12 @@ class Problems(list[Problem]):
         super().__init__()
         self.file = file
 
+    def problem(self, line: int, text: str) -> Problem:
+        """The problem, with its file; it is not added."""
+        return Problem(int(line), text, line.file if isinstance(line, Line) else self.file if line else "")
+
     def add(self, line: int, text: str) -> None:
-        problem = Problem(int(line), text, line.file if isinstance(line, Line) else self.file if line else "")
+        problem = self.problem(line, text)
         if problem not in self:
             self.append(problem)
 

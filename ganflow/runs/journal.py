@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TAIL = 65_536
 """Bytes of a journal that are read at a time from its end: hundreds of reports."""
+_LATEST = 2**37  # seconds since 1970, some thousand years
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,11 @@ def _whole(raw: bytes) -> int:
 def _parse(line: bytes, path: Path) -> Entry:
     try:
         entry = json.loads(line)
-        return Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        made = Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
+        if 0 <= made.round < 2**62 and abs(made.time) < _LATEST:
+            return made
+        raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         shown = line[:60].decode(errors="replace").strip()
         raise GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again") from None
 

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from ganflow.errors import GanflowError, origin
+from ganflow.errors import GanflowError, RecipeError, origin
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.record import Plugin, RunRecord
+from ganflow.runs.record import Plugin, RunRecord, is_newer
+from ganflow.version import __version__
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -34,20 +35,36 @@ def made_with(folder: RunFolder) -> Iterator[None]:
 
     Raises:
         GanflowError: (in place of one that a plugin's absence explains) says which plugins the run was made with, and how to get
-            them.
+            them; else also which other version of ganflow has written it, if one has.
     """
     try:
         yield
     except GanflowError as error:
         lost: dict[str, Plugin] = {}
+        written = ""
         with suppress(GanflowError):  # a damaged record says nothing
-            lost = {name: plugin for name, plugin in absent(folder.read()).items() if f"{name}/" in str(error)}
+            record = folder.read()
+            written = writer(record)
+            lost = {name: plugin for name, plugin in absent(record).items() if f"{name}/" in str(error)}
         if not lost:
-            raise
+            if not written or str(error).startswith("command line:"):
+                raise
+            raise GanflowError(f"{error}{chr(10) if isinstance(error, RecipeError) else '; '}{written}") from error
         named = " and ".join(f"plugin '{name}' of {origin(**plugin)}" for name, plugin in lost.items())
         here = ", ".join(filter(None, map(_installed, lost)))
         now = f"and there is {here} now" if here else f"which {'are' if len(lost) > 1 else 'is'} not installed"
         raise GanflowError(f"run {folder.id} was made with {named}, {now}; {advice(lost)}") from error
+
+
+def writer(record: RunRecord) -> str:
+    """The other version of ganflow that has written a run, and what to do where that cannot be read; empty where it was this one,
+    or nothing says which."""
+    version = record.versions.get("ganflow", "")
+    if version == __version__ or not re.fullmatch(r"[0-9][\w.+!-]{0,30}", version, re.ASCII):
+        return ""
+    older = f"earlier than this one; to read it: pip install ganflow=={version}, in an environment of its own"
+    how = "newer than this one: pip install --upgrade ganflow" if is_newer(version) else older
+    return f"the run was written by ganflow {version}, {how}"
 
 
 def absent(record: RunRecord) -> dict[str, Plugin]:
