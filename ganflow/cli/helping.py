@@ -87,6 +87,13 @@ def wrapped(text: str, width: int, indent: str = "", further: str = "") -> list[
 
 def epilog(examples: Iterable[Example]) -> str:
     """The end of a command's help."""
+    lines, room = example_lines(examples), shutil.get_terminal_size().columns - 1
+    shown = ["examples:", *lines, ""] if lines else []
+    return "\n".join([*shown, *wrapped("--debug shows the whole traceback of an error.", room)])
+
+
+def example_lines(examples: Iterable[Example]) -> list[str]:
+    """Commands and what they do in columns, or below each other where there is no room."""
     examples = list(examples)
     size = max((len(command) for command, _ in examples if len(command) <= 44), default=0)
     room = shutil.get_terminal_size().columns - 1
@@ -94,5 +101,4 @@ def epilog(examples: Iterable[Example]) -> str:
     for command, what in examples:
         line = f"  {command:{size}}   {what}"
         lines += [line] if len(line) <= room else [f"  {command}", *wrapped(what, room, "      ")]
-    shown = ["examples:", *lines, ""] if lines else []
-    return "\n".join([*shown, *wrapped("--debug shows the whole traceback of an error.", room)])
+    return lines

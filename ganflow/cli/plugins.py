@@ -6,10 +6,13 @@ import argparse
 import inspect
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ganflow import synonyms
+from ganflow.cli.helping import wrapped
 from ganflow.contract.hooks import BUILDERS, ROLES, hooks_of
 from ganflow.contract.settings import Key, keys, summary
 from ganflow.errors import GanflowError
@@ -224,10 +227,13 @@ def key_facts(key: Key) -> dict[str, Any]:
 
 
 def say_lines(lines: Iterator[Line]) -> None:
-    """Print in colour where it is a terminal; lines are never cut or folded, so that they can be searched."""
+    """Print; on a terminal in colour, with lines that break between words; elsewhere none does, so that they can be searched."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
     for text, style in lines:
-        console.print(Text(escaped(text), style), soft_wrap=True)
+        plain, indent = escaped(text), " " * (len(text) - len(text.lstrip()))
+        shown = wrapped(plain.lstrip(), shutil.get_terminal_size().columns - 1, indent, "    ") if sys.stdout.isatty() else []
+        for line in shown or [plain]:
+            console.print(Text(line, style), soft_wrap=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.helping import wrapped
+from ganflow.cli.helping import example_lines, wrapped
 from ganflow.printing import escaped, say, say_json, say_text
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def _shown(name: str, as_json: bool) -> int:
         for section in ("modifiers", "metrics", "trackers"):
             named[section] = [chosen.component.name for chosen in getattr(recipe, section)]
         say(*(row(section, ", ".join(dict.fromkeys(names))) for section, names in named.items() if names))
-        say(row("rounds", f"{recipe.train.rounds}, with {recipe.train.batch_size} examples a step"))
+        say(row("rounds", f"{recipe.train.rounds}, batches of {recipe.train.batch_size}"))
     ways = {"run": "train it", "recipes cat": "its file", "recipes copy": "one to edit"}
-    say("", *(f"  ganflow {f'{way} {found.name}':32} {what}" for way, what in ways.items()))
+    say("", *example_lines((f"ganflow {way} {found.name}", what) for way, what in ways.items()))
     return 0
 
 

@@ -112,3 +112,15 @@ def test_a_closed_output(tmp_path, arguments):
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "ganflow: cannot write what is to be printed: Bad file descriptor\n"
+
+
+@pytest.mark.parametrize("arguments", [("recipes",), ("recipes", "show", "wgan_gp"), ("plugins", "show", "mlp")], ids=" ".join)
+def test_lists_on_a_terminal_break_between_words(command, monkeypatch, arguments):
+    _, whole, _ = command(*arguments)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, _ = command(*arguments)
+    out = re.sub(r"\x1b\[[\d;]*m", "", out)
+    assert code == 0
+    assert out.split() == whole.split()
+    assert [line for line in out.splitlines() if len(line) > 40 and " " in line.strip() and "file  " not in line] == []
