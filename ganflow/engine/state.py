@@ -52,6 +52,16 @@ def load_networks(game: Game, tensors: Tensors) -> None:
         raise ValueError(" ".join(str(error).split())) from None
 
 
+def load_generator(game: Game, tensors: Tensors) -> None:
+    """Only the generator, from averaged weights; its average becomes the same. Raises ValueError where they are another's."""
+    theirs = {name.removeprefix("game.generator."): t for name, t in tensors.items()}
+    for network in {game.generator, game.averaged}:
+        try:
+            network.load_state_dict(theirs)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+
+
 def _today(name: str, game: Game) -> str:
     """The name of a tensor of the game's state, which earlier checkpoints may have under another: a part of the loss says so by
     an attribute `former_keys`, {key among the extras: its key in the part}."""

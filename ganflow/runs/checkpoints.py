@@ -23,6 +23,8 @@ from ganflow.runs.record import Best, mistyped
 
 FORMAT = 1
 BEST = "best.safetensors"
+WEIGHTS = "model.safetensors"
+"""In the folder of an exported run, in place of checkpoints: the generator's averaged weights, named as in the network."""
 Tensors = dict[str, Tensor]
 
 
@@ -69,6 +71,8 @@ def read(path: Path) -> Checkpoint:
     plain = _plain(path, header.get("plain", ""))
     if plain["format"] > FORMAT:
         raise Damaged(path, f"is of format {plain['format']}, of a newer ganflow (this one reads {FORMAT}): update ganflow")
+    if plain.get("exported"):
+        tensors = {f"game.generator.{name}": t for name, t in tensors.items()}
     return Checkpoint(path, tensors, plain, header["digest"])
 
 
@@ -87,6 +91,21 @@ def _plain(path: Path, text: str) -> dict[str, Any]:
     if problem := mistyped("best", plain.get("best") or None, Best | None):
         raise Damaged(path, f"has a header that is damaged ({problem})")
     return plain
+
+
+def write_weights(path: Path, network: torch.nn.Module, round: int) -> None:
+    """Write a generator's weights, as `read` reads them.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    tensors = {name: t.detach().clone().contiguous() for name, t in network.state_dict().items()}
+    plain = json.dumps({"format": FORMAT, "round": round, "exported": True})
+    header = {"format": "pt", "digest": _digest(tensors, plain), "plain": plain}
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def stored(folder: Path) -> list[Path]:

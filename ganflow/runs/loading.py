@@ -21,12 +21,12 @@ from ganflow.contract.data import Data, Field
 from ganflow.contract.roles import TextEncoder
 from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
-from ganflow.engine.state import load_networks
+from ganflow.engine.state import load_generator, load_networks
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.recipe import Recipe
 from ganflow.runs.alarms import diverged
 from ganflow.runs.amend import after_divergence
-from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
+from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
@@ -82,7 +82,12 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(recipe_of_run(folder), find_checkpoint(folder, which), _data(folder))
+    return game_of_checkpoint(folder, find_checkpoint(folder, which))
+
+
+def game_of_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> Game:
+    """As `load_game`, of a checkpoint that was found."""
+    return game_of(recipe_of_run(folder), checkpoint, _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -96,7 +101,7 @@ def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
     with fitting(checkpoint):
-        load_networks(game, checkpoint.tensors)
+        (load_generator if checkpoint.plain.get("exported") else load_networks)(game, checkpoint.tensors)
     return game.eval()
 
 
@@ -179,6 +184,8 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
+    if which in ("last", "best") and is_exported(folder):
+        return _weights(folder)
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
@@ -205,6 +212,18 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 
 
+def is_exported(folder: RunFolder) -> bool:
+    """Tell whether a folder holds a generator's weights alone, as `ganflow export` writes them."""
+    return (folder.path / WEIGHTS).exists() and not folder.checkpoints.exists()
+
+
+def _weights(folder: RunFolder) -> Checkpoint:
+    try:
+        return read(folder.path / WEIGHTS)
+    except (OSError, Damaged) as error:
+        raise GanflowError(f"{error}; export the run once more, or fetch {folder.path} again") from None
+
+
 def _without(folder: RunFolder) -> str:
     """The message for a run without checkpoints, with the command that helps."""
     if is_running(folder):
@@ -217,13 +236,18 @@ def _without(folder: RunFolder) -> str:
     return f"run {folder.id} has no checkpoint yet; {until}"
 
 
+def _folder_of(source: Checkpoint) -> Path:
+    """The run's folder that a checkpoint lies in."""
+    return source.path.parent if source.plain.get("exported") else source.path.parent.parent
+
+
 def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
     """Check that an earlier run read sentences as this one does, where both read any.
 
     Raises:
         GanflowError: their encoders differ.
     """
-    kept, encoder = source.path.parent.parent / ENCODER_FILE, getattr(data, "encoder", None)
+    kept, encoder = _folder_of(source) / ENCODER_FILE, getattr(data, "encoder", None)
     if encoder is None or not kept.exists():
         return
     mine, theirs = encoder.state(), load_file(kept)
@@ -261,7 +285,7 @@ def load_average(game: Game, source: Checkpoint) -> None:
 
 def origin_of(source: Checkpoint) -> StartFrom:
     """A checkpoint whose weights a run begins with, for its run.json."""
-    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
+    return {"run": str(_folder_of(source)), "checkpoint": str(source.path), "round": source.round}
 
 
 def matched(game: Game, tensors: Mapping[str, Tensor], name: str) -> list[tuple[nn.Module, dict[str, Tensor]]]:

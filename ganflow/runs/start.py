@@ -19,10 +19,10 @@ from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders
 from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_train_on
-from ganflow.runs.checkpoints import Checkpoint, newest
+from ganflow.runs.checkpoints import WEIGHTS, Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.kept import recipe_of_run
-from ganflow.runs.loading import find_checkpoint, load_weights, origin_of
+from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, origin_of
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
@@ -193,6 +193,10 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
+    if is_exported(folder):
+        recipe_file, weights = (shlex.quote(str(folders.here(folder.path / name))) for name in (folder.recipe.name, WEIGHTS))
+        raise GanflowError(f"run {folder.id} is exported: it has the generator's weights, and no training to go on with; begin "
+                           f"one from them: ganflow run {recipe_file} train.start_from={weights}")  # fmt: skip
     had = recipe_of_run(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
     changes = Changes.between(had, wanted)
