@@ -117,9 +117,8 @@ class RecipeBuilder:
 
     def _check_together(self, sections: dict[str, Node], one: Mapping[str, Chosen | None], modifiers: Sequence[Chosen]) -> None:
         """Check what components say of the sections that they need (`requires`), and of being there twice (`once`)."""
-        listed = dict(sections["modifiers"].children())
         chosen = [(c, sections[s].line) for s, c in one.items() if c is not None]
-        chosen += [(c, child.line) for c, child in zip(modifiers, listed.values(), strict=True)]
+        chosen += [(c, child.line) for c, (_, child) in zip(modifiers, sections["modifiers"].children(), strict=True)]
         for number, (found, line) in enumerate(chosen):
             cls, what = type(found.settings), f"{found.component.role} '{found.component.name}'"
             needed = tuple(getattr(cls, "requires", ()))
