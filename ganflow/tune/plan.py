@@ -41,7 +41,7 @@ class Plan:
     tune: Tune
     space: Space
     objectives: Objectives
-    reports: Reports = field(repr=False, compare=False)
+    reports: Reports | None = field(default=None, repr=False, compare=False)
 
     @property
     def metric(self) -> str:

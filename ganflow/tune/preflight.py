@@ -125,7 +125,7 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
             faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
-    if local and pick_device(device).type == "cpu":
+    if local and plan.reports is not None and pick_device(device).type == "cpu":
         at_once = min(tune.concurrency or tune.trials, max(1, int(machine.cores() / (tune.resources.get("cpus", 1) or 1))))
         check_memory(plan.recipe, plan.reports.game, alike=max(at_once, tune.pack))
 
