@@ -213,4 +213,5 @@ def tracking(recipe: Recipe, before: RunRecord | None = None) -> dict[str, Any]:
     """The destination of a recipe's run or sweep, for its record."""
     track = recipe.track
     values = {name: getattr(track, name) for name in ("mlflow", "experiment", "run_name", "images", "log_model")}
+    values["changed"] = [path for path in recipe.changed() if not path.startswith(("track", "tune."))]
     return {**values, **recorded(track.uri, before.tracking if before else {})}

@@ -143,7 +143,8 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id."""
+    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id, `changed` the paths
+    of the recipe's keys that have another value than their default."""
 
     mlflow: bool | None
     asked: str | None
@@ -153,6 +154,7 @@ class Tracking(TypedDict, total=False):
     images: bool | None
     log_model: bool | None
     files: list[str] | None
+    changed: list[str] | None
     parent: str | None
 
 

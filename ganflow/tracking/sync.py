@@ -259,7 +259,8 @@ class Sender:
         from mlflow.entities import Param, RunTag
 
         tags = contents.tags(self.folder, self.connection.parent(self.folder))
-        wanted, had = contents.parameters(self.folder, settled), run.data.params
+        had = run.data.params
+        wanted = contents.parameters(self.folder, settled, had)
         new = [Param(name, value) for name, value in wanted.items() if name not in had]
         for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
             tag = f"ganflow.resumed_with.{name}"[:250]
