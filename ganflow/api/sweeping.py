@@ -81,7 +81,7 @@ def resumed(
     from ganflow.tune.amend import amend
     from ganflow.tune.plan import make_plan
 
-    for change in amend(folder, overrides) if overrides else ():
+    for change in amend(folder, overrides, address) if overrides else ():
         say(change, err=True)
     return played(folder, make_plan(folder.recipe, new=False), address, quiet=quiet, retry_failed=retry_failed)
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "sample": ("sample", "draw samples from a run"),
     "interpolate": ("sample", "walk between latent points of a run"),
     "animate": ("sample", "a GIF of a run's samples over training"),
+    "report": ("report", "a run's samples, curves and recipe as one HTML file, in a browser"),
     "evaluate": ("evaluate", "score runs' checkpoints, with errors and floors"),
     "compare": ("compare", "terms, scores and samples of runs side by side"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),

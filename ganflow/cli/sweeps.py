@@ -27,7 +27,7 @@ from ganflow.printing import say, say_json
 from ganflow.runs.folders import all_sweeps, check, find_sweep, latest_sweep, locked, status
 from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
 from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
-from ganflow.sweeps.repeats import Repeats, current
+from ganflow.sweeps.repeats import Repeats, current, every_score
 from ganflow.sweeps.table import best as best_words
 from ganflow.sweeps.table import config_line, confirmed, counted, describe, front_numbers, leader, left, lines, number
 
@@ -71,11 +71,12 @@ def sweeps_command(args: argparse.Namespace) -> int:
     if not args.json:
         say(*described(folder, sweep, trials))
         return 0
-    record = folder.read()
+    record, every = folder.read(), every_score(folder, trials)
     runs = Repeats.of(record).runs_of
     at = {t.number: {"front": rank} for rank, front in enumerate(fronts(trials, record.objectives), 1) for t in front}
     results = [
         {**asdict(t), "trained": t.trained or None, **at.get(t.number, {}), "run": str(folder.trial(runs(t)[0]).path)}
+        | {"every_score": {name: {"mean": s.mean, "sd": s.deviation, "n": s.n} for name, s in every[t.number].items()}}
         | ({"runs": [{**asdict(r), "run": str(folder.trial(r.number).path)} for r in t.runs]} if isinstance(t, Repeated) else {})
         for t in ranking(trials, record.mode, record.objectives)
     ]
@@ -256,7 +257,9 @@ def described(folder: SweepFolder, sweep: dict[str, Any], trials: list[TrialReco
     if trials:
         yield ""
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        yield from lines(trials, sweep["metric"], sweep["mode"], sweep["rounds"] or 0, width, objectives=record.objectives)
+        every = {} if record.seeds else every_score(folder, trials)
+        rounds, objectives = sweep["rounds"] or 0, record.objectives
+        yield from lines(trials, sweep["metric"], sweep["mode"], rounds, width, objectives=objectives, found=every)
     if record.seeds:
         from ganflow.tune.seeds import summary
 

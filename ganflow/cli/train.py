@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -31,7 +32,12 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", metavar="N", help="train so many times, one after the other, from train.seed on, or with the "
                         "seeds 1,2,3; at the end the scores' means and standard deviations")  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+    parser.add_argument("--show", action=argparse.BooleanOptionalAction,
+                        help="show the last picture in the terminal, in coloured blocks if need be (default: where it can show "
+                             "images)")  # fmt: skip
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
+    loud.add_argument("-v", "--verbose", action="store_true", help="print what was chosen for speed, and why, as well")
     add_runs_argument(parser)
 
 
@@ -40,6 +46,8 @@ def run_command(args: argparse.Namespace) -> int:
     from ganflow.recipe import Recipe, read_recipe
     from ganflow.recipe.stages import read_stages
 
+    if args.verbose:
+        logging.getLogger("ganflow").setLevel(logging.DEBUG)
     name, overrides = recipe_and_overrides(args)
     if not name and not args.resume:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
@@ -77,12 +85,16 @@ def run_command(args: argparse.Namespace) -> int:
         runs = stages(read, args.runs, workers=args.workers or 1, quiet=args.quiet)
     code = 0
     for run in runs:
-        code = _ended(run)
+        code = _ended(run, args.show, args.quiet)
     return code
 
 
-def _ended(run: TrainedRun) -> int:
-    """Print how a run ended; returns the exit code."""
+def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
+    """Print how a run ended; returns the exit code.
+
+    Args:
+        show: the last picture in the terminal; None for where it can.
+    """
     outcome, shown, again = run.outcome, shown_path(run.path), f"ganflow run --resume {run.folder.reference()}"
     assert outcome is not None
     if outcome.status == "interrupted":
@@ -93,6 +105,10 @@ def _ended(run: TrainedRun) -> int:
         say(f"stopped after round {outcome.round} of {shown} by an alarm: {outcome.alarm}; {how}")
         return 1
     picture = next(reversed(run.pictures()), None)
+    if picture and show is not False and (show or not quiet):
+        from ganflow.pictures.terminal import show_picture
+
+        show_picture(picture, always=bool(show))
     say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
     return 0
 
@@ -178,7 +194,7 @@ def tune_command(args: argparse.Namespace) -> int:
     from ganflow.api import sweeping
     from ganflow.cluster.address import parse_address
     from ganflow.sweeps.ranking import front_of
-    from ganflow.sweeps.repeats import current
+    from ganflow.sweeps.repeats import current, every_score
     from ganflow.sweeps.table import front_numbers, left, lines, over
     from ganflow.tune.plan import find, make_plan, rounds_of
 
@@ -215,7 +231,9 @@ def tune_command(args: argparse.Namespace) -> int:
     trials, total = current(folder, running=False), folder.read().trials or 0
     if not args.quiet:
         width = shutil.get_terminal_size((130, 24)).columns
-        say(*lines(trials, searched.metric, searched.mode, rounds_of(searched), width, 20, searched.objectives))
+        found = every_score(folder, trials)
+        rounds, objectives = rounds_of(searched), searched.objectives
+        say(*lines(trials, searched.metric, searched.mode, rounds, width, 20, objectives, found))
     best = f"; train the best one in full: ganflow run {shown_path(folder.best)}" if folder.best.exists() else ""
     front = front_of(trials, searched.objectives)
     if one := next((path for trial in front if (path := folder.pareto / f"{trial.number}.yaml").exists()), None):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ganflow.contract.game import ERROR, FLOOR, FLOOR_ERROR
 from ganflow.pictures.files import save_png
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     """
     from ganflow.pictures.figure import FAINT, INK, add_axes, figure_image, new_figure
 
-    panels = _panels(entries)
+    panels = panels_of(entries)
     last = max((rounds[-1] for _, curves in panels for rounds, _ in curves.values()), default=1.0)
     columns = 1 if len(panels) < 2 else 2
     rows = max(1, -(-len(panels) // columns))
@@ -64,7 +65,7 @@ def loss_curves(entries: Iterable[Entry], path: Path) -> None:
     save_png(figure_image(figure), path)
 
 
-def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
+def panels_of(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
     """Title and curves of each panel."""
     points: dict[str, dict[str, dict[int, float]]] = {title: {} for title in PANELS}
     for entry in entries:
@@ -77,13 +78,14 @@ def _panels(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
 
 
 def _panel_of(name: str, entry: Entry) -> str | None:
-    """None for what is not drawn: learning rates, speed, the terms' sums."""
+    """None for what is not drawn: learning rates, speed, the terms' sums, errors and floors of scores."""
     if name.startswith("critic/"):
         return PANELS[0]
     if name.startswith("generator/"):
         return PANELS[1]
     if not any(other.startswith(("critic/", "generator/")) for other in entry.values):
-        return PANELS[3]
+        about = any(name.removesuffix(end) in entry.values for end in (FLOOR_ERROR, ERROR, FLOOR) if name.endswith(end))
+        return None if about else PANELS[3]
     from ganflow.contract.loss import SUMS  # imports torch
 
     return PANELS[2] if "/" not in name and name not in ("rounds_per_second", *SUMS) else None

@@ -31,6 +31,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, Trackers, entries
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
+from ganflow.runs.report import write_report
 
 LEAST = 20
 """Rounds between a trial's checkpoints, at least: each takes as long as half a round of a small game, and trials are many."""
@@ -252,6 +253,8 @@ class Loop:
         if self.follower:
             self.follower.stop()
         self.journal.close()
+        with suppress(GanflowError, OSError):  # what ended the run has been said
+            self._write_report()
 
     def needs_game(self, round: int) -> bool:
         """Tell whether anything is due in this round for which the game's weights are read."""
@@ -302,6 +305,14 @@ class Loop:
         self._picture(save)
         self.progress.drawn(path)
         self.trackers.picture(round, path)
+        self._write_report()
+
+    def _write_report(self) -> None:
+        def write(pictures: Any) -> None:
+            write_report(self.folder)
+
+        if not self._trial:  # whose sweep has a report
+            self._picture(write)
 
     def _picture(self, save: Callable[[Any], None]) -> None:
         """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
@@ -332,7 +343,7 @@ class Loop:
         rule = evaluation.rule(train.best, train.best_mode, self.recipe.metrics, self.metrics.metrics, found)
         self._log(round, scores)
         self._last = {score.name: score for score in shown}
-        self.progress.note(f"round {round}: " + "  ".join(map(str, shown)))
+        self.progress.scored(round, shown)
         self._call("evaluated", round=round, scores=scores)
         return scores, rule
 

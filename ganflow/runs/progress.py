@@ -6,11 +6,13 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ganflow.printing import Unread, escaped, say
 from ganflow.runs import notebook
+from ganflow.runs.folders import here
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,6 +61,11 @@ class Shown:
         else:
             self._print(text)
 
+    def detail(self, text: str) -> None:
+        """Show a line of which few want to know: where the logger "ganflow" is at level DEBUG, as by `-v`."""
+        if _log.isEnabledFor(logging.DEBUG):
+            self.note(text)
+
     def _redrawn(self) -> None:
         if isinstance(self._live, notebook.Live):
             self._live.refresh()
@@ -97,6 +104,7 @@ class Progress(Shown):
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
         self.picture: Path | None = None
+        self.score = ""  # the first of the last evaluation
         self._reported = False
         self._began = self._updated = self._printed = time.monotonic()
         self._shown = -1  # the round of the last line
@@ -131,6 +139,11 @@ class Progress(Shown):
             self._print(self._line())
             self._shown, self._printed = self.round, now
 
+    def scored(self, round: int, scores: Sequence[object]) -> None:
+        """Show the scores of an evaluation; the first one from now on beside the terms."""
+        self.score = str(scores[0]) if scores else ""
+        self.note(f"round {round}: " + "  ".join(map(str, scores)))
+
     def drawn(self, path: Path) -> None:
         """Show that there is a new picture."""
         if path.exists():
@@ -150,7 +163,8 @@ class Progress(Shown):
         width = len(str(self.rounds))
         head = f"round {self.round:>{width}}/{self.rounds}"
         values = [f"{name} {number(v)}" for name, v in (*self.terms.items(), *self.estimates.items())]
-        return "  ".join([head, *values, f"{rate(self.speed)} rounds/s", *self._clock()])
+        score = [self.score] if self.score else []
+        return "  ".join([head, *self._clock(), *score, *values, f"{rate(self.speed)} rounds/s"])
 
     def _clock(self) -> list[str]:
         if self.round >= self.rounds:
@@ -231,4 +245,8 @@ def _display(progress: Progress) -> RenderableType:
         pairs = [Text.assemble((escaped(name), "cyan"), " ", (f"{number(v):<9}", "bold")) for name, v in terms.items()]
         body.add_row(Text(escaped(player)), Text("  ").join(pairs))
     body.add_row("speed", Text("   ").join(Text(t) for t in times))
+    if progress.score:
+        body.add_row("score", Text(escaped(progress.score)))
+    if progress.picture is not None:
+        body.add_row("picture", Text(escaped(str(here(progress.picture))), overflow="fold"))
     return Group(head, body)

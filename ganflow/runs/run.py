@@ -228,9 +228,10 @@ class Run(Parts):
                 best = self._load(position, progress, self.before) if self.before else None
                 if position.changed:
                     write_recipe(folder, recipe)
-                for note in (_networks(recipe, self.game), *self.choice.notes):
-                    progress.note(note)
-                folder.update(**self._resumed_values(), compile=self._compile(progress.note))
+                progress.note(_networks(recipe, self.game))
+                for detail in self.choice.notes:
+                    progress.detail(detail)
+                folder.update(**self._resumed_values(), compile=self._compile(progress))
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
@@ -303,7 +304,7 @@ class Run(Parts):
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
         return {name: self.values[name] for name in names} | begun
 
-    def _compile(self, say: Callable[[str], None]) -> Compiled:
+    def _compile(self, progress: Progress) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
         chosen: Compiled | None = self.before.compile if self.before else None
@@ -319,15 +320,16 @@ class Run(Parts):
             chosen = {"mode": mode, "why": why}
         if chosen["mode"] == "never":
             if train.compile == "auto":
-                say(f"eager rounds: {chosen['why']}")
+                progress.detail(f"eager rounds: {chosen['why']}")
             return chosen
-        say(f"compiling the {chosen['mode']} ({chosen['why']}) …")
+        progress.note(f"compiling the {chosen['mode']} …")
+        progress.detail(chosen["why"])
         try:
             self.trainer.compile(chosen["mode"] == "round", lambda: twin(self.recipe, self.game), train.rounds)
         except NotCompilable as error:
             if train.compile != "auto":
                 raise GanflowError(f"train.compile: {error}; set compile: never") from error
-            say(f"eager rounds after all: {error}")
+            progress.note(f"eager rounds after all: {error}")
             chosen = {"mode": "never", "why": str(error)}
         return chosen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from ganflow.errors import GanflowError
+from ganflow.evaluation.evaluate import Spread, spreads
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import backwards, entries
 from ganflow.runs.record import RunRecord
@@ -164,7 +165,19 @@ def _spread(scores: Sequence[float]) -> tuple[float | None, float | None, int]:
 def scores_of(run: RunFolder) -> dict[str, float]:
     """The scores of a run's last evaluation, with errors and floors."""
     names = run.read().protocols.keys() if run.is_run() else ()
-    return next((entry.values for entry in reversed(list(entries(run.journal))) if names & entry.values.keys()), {})
+    return next((entry.values for entry in backwards(run.journal) if names & entry.values.keys()), {}) if names else {}
+
+
+def every_score(folder: SweepFolder, trials: Iterable[TrialRecord]) -> dict[int, dict[str, Spread]]:
+    """Trial → name → mean, standard deviation and number of a score over the trial's runs; a damaged journal has none."""
+    repeats, found = Repeats.of(folder.read()), dict[int, dict[str, Spread]]()
+    for trial in trials:
+        known = list[Mapping[str, float]]()
+        for run in repeats.runs_of(trial):
+            with suppress(GanflowError):
+                known.append(scores_of(folder.trial(run)))
+        found[trial.number] = {spread.name: spread for spread in spreads(known)}
+    return found
 
 
 def latest(folder: SweepFolder, trial: TrialRecord, metric: str, objectives: Objectives) -> dict[str, Any]:

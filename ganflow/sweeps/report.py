@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, UnidentifiedImageError
 
 from ganflow.errors import GanflowError
-from ganflow.evaluation.evaluate import spreads
 from ganflow.files import write_text
 from ganflow.printing import escaped, plural
 from ganflow.runs.folders import RunFolder, here
 from ganflow.sweeps.ranking import best_of, front_of, fronts, ranking, score_of, spread_out
 from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord
-from ganflow.sweeps.repeats import Repeats, scores_of
-from ganflow.sweeps.table import config_line, confirmed, differing, keys_of, number, scored
+from ganflow.sweeps.repeats import Repeats, every_score
+from ganflow.sweeps.table import around, config_line, confirmed, differing, further_names, keys_of, number, scored
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -219,9 +218,9 @@ def as_csv(folder: SweepFolder, trials: Sequence[TrialRecord], metric: str, mode
     record = folder.read()
     repeats, keys, objectives = Repeats.of(record), keys_of(trials), record.objectives
     runs = {trial.number: [folder.trial(n) for n in repeats.runs_of(trial)] for trial in trials}
-    scores = {trial: {s.name: s for s in spreads([scores_of(run) for run in each])} for trial, each in runs.items()}
+    scores = every_score(folder, trials)
     judged = list(objectives) or [metric]
-    names = [name for name in dict.fromkeys(name for found in scores.values() for name in found) if name not in judged]
+    names = further_names(scores, judged)
     several = bool(repeats.seeds)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -283,12 +282,19 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
         " ".join(config_line(best.config, list(best.config), longest=200).split()),
     ]
     if isinstance(best, Repeated):
-        around = ", ".join(
+        means = ", ".join(
             (f"{name} " if objectives else "") + number(mean) + (f" ± {sd:.2g}" if sd is not None else "")
             for name, (mean, sd, _) in (best.spreads or {metric: (best.mean, best.sd, best.n)}).items()
         )
         again = f"ganflow run {here(path)} --seeds {','.join(map(str, repeats.seeds))}"
-        lines.append(f"Mean and standard deviation over {best.n} seeds: {around}. To train with all of them: {again}")
+        by_quantile = repeats.quantile is not None and not objectives
+        judged = f"This score is the {repeats.quantile:g} quantile of its seeds'. " if by_quantile else ""
+        what = f"{judged}Mean and standard deviation over {plural(best.n, 'seed')}: {means}"
+        lines.append(f"{what}. To train with all of them: {again}")
+    found = every_score(folder, [best])
+    if besides := further_names(found, list(objectives) or [metric]):
+        others = [f"{name} {around(found[best.number][name], best)}" for name in besides]
+        lines.append(f"Its other scores: {', '.join(others)}.")
     if best.packed is not None:
         lines += [
             f"Packed with other trials it had {metric} {number(best.packed)}; this score is of the same training by itself, as "

@@ -102,6 +102,10 @@ class Study:
         known = self.study.get_trials(deepcopy=False)[number]
         if known.state.is_finished():
             return
+        for key, value in ended.params.items():  # a copy of another (pbt) ends with other values than it began with
+            if key not in known.params or known.params[key] != value:
+                domain = ended.distributions[key]
+                self.study._storage.set_trial_param(known._trial_id, key, domain.to_internal_repr(value), domain)
         for round, score in ended.intermediate_values.items():
             self.optuna.trial.Trial(self.study, known._trial_id).report(score, round)
         self.study.tell(number, ended.values if ended.state == self.optuna.trial.TrialState.COMPLETE else None, ended.state)

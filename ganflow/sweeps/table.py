@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ganflow.printing import plural
 from ganflow.sweeps.ranking import best_of, best_packed, fronts, latest_of, ranking
 from ganflow.sweeps.records import BUDGET, WRONG, Objectives, Repeated, TrialRecord, rounds_of, several
+
+if TYPE_CHECKING:
+    from ganflow.evaluation.evaluate import Spread
 
 CONFIRMING = "confirming"
 ABSENT = "–"  # of a key that a trial's recipe does not have
@@ -84,6 +87,17 @@ def spread(trial: TrialRecord, metric: str = "") -> str:
         return ""
     _, sd, n = trial.spreads.get(metric, (None, None, 0)) if metric else (trial.mean, trial.sd, trial.n)
     return ((f"± {sd:.2g} " if sd is not None else "") + f"({n})") if n else ""
+
+
+def further_names(found: Mapping[int, Iterable[str]], judged: Iterable[str]) -> list[str]:
+    """Names of the scores that trials have besides those by which they are judged."""
+    names = dict.fromkeys(name for scores in found.values() for name in scores)
+    return [name for name in names if name not in set(judged)]
+
+
+def around(score: Spread, trial: TrialRecord) -> str:
+    """A score of a trial: "0.12"; of several seeds with deviation and number: "0.12 ± 0.01 (3)"."""
+    return f"{score} ({score.n})" if isinstance(trial, Repeated) else str(score)
 
 
 def scored(trial: TrialRecord, metric: str) -> str:
@@ -178,16 +192,19 @@ def lines(
     width: int | None = None,
     most: int | None = None,
     objectives: Objectives | None = None,
+    found: Mapping[int, Mapping[str, Spread]] | None = None,
 ) -> list[str]:
     """The trials as lines of text, the best first, what went wrong last and why.
 
     Args:
         rounds: of a trial.
-        width: of the terminal: the last keys are left out where the lines would be longer.
+        width: of the terminal: the last columns are left out where the lines would be longer.
         most: lines of trials at most; the others are counted.
         objectives: with several metrics: a column for each, and the number of the trial's front, 1 for the Pareto front.
+        found: all scores of trials, by number: those by which they are not judged are the last columns.
     """
-    keys, metrics = differing(trials, keys_of(trials)), list(several(objectives or {}))
+    keys, metrics, every = differing(trials, keys_of(trials)), list(several(objectives or {})), found or {}
+    further = further_names(every, metrics or [metric])
     names = short_names(keys)
     ranked = ranking(trials, mode, objectives)
     at = {t.number: str(rank) for rank, front in enumerate(fronts(trials, objectives or {}), 1) for t in front}
@@ -195,8 +212,9 @@ def lines(
     again = bool(confirmed(trials))
     heads = [head for name in metrics or [metric] for head in (name, *(["± sd (n)"] if seeds else []))]
     besides = ["trained", f"{metrics[0]} packed" if metrics else "packed"] if again else []
-    rows = [["trial", "state", *(["front"] if metrics else []), *heads, *besides, "round", *(names[key] for key in keys)]]
-    fixed = len(rows[0]) - len(keys)
+    rows = [["trial", "state", *(["front"] if metrics else []), *heads, *besides, "round"]]
+    fixed = len(rows[0])
+    rows[0] += [*(names[key] for key in keys), *further]
     numbers = {0, *(i for i, head in enumerate(rows[0]) if head in (metrics or [metric]) and i < fixed)}
     for trial in ranked[:most]:
         known = [(trial.scores.get(name), spread(trial, name)) for name in metrics] or [(latest_of(trial), spread(trial))]
@@ -206,7 +224,9 @@ def lines(
         cells += [trial.trained, number(trial.packed)] if again else []
         now = trial.again if trial.again is not None and state(trial) == CONFIRMING else trial
         values = [played(now, rounds), *(shown(trial.config, key) for key in keys)]
-        rows.append([str(trial.number), state(trial), *cells, *values])
+        its = every.get(trial.number, {})
+        more = [around(its[name], trial) if name in its else "" for name in further]
+        rows.append([str(trial.number), state(trial), *cells, *values, *more])
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()

@@ -17,7 +17,8 @@ from ganflow.space.reading import read_space
 from ganflow.sweeps.records import SweepFolder
 from ganflow.sweeps.repeats import Repeats
 from ganflow.tune.control import again, check_joins
-from ganflow.tune.plan import destination
+from ganflow.tune.plan import Plan, destination
+from ganflow.tune.preflight import check_resources
 
 MAY_CHANGE = ("tune.trials", "tune.retries", "tune.concurrency", "tune.resources", "tune.budget", "track")
 JUDGED_BY = ("tune.metric", "tune.mode", "tune.rounds")  # trials that were judged by something else are of no use to a searcher
@@ -35,8 +36,11 @@ WHY = {
 """Key → why it cannot change; those that are not in `tune` change what is trained."""
 
 
-def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
+def amend(folder: SweepFolder, overrides: Sequence[str], address: str | None = None) -> list[str]:
     """Change the recipe of a sweep that nobody runs, and note the change in its record.
+
+    Args:
+        address: where it is to go on, so that resources which are not there are refused; None where that is not known.
 
     Returns:
         The changes: "tune.trials: 16 → 20".
@@ -51,7 +55,9 @@ def amend(folder: SweepFolder, overrides: Sequence[str]) -> list[str]:
         _check(folder, before, after, [*fixed, *(line.partition(": ")[0] for line in changed)], overrides)
         if not changed:
             return []
-        read_space(after, folder.recipe, overrides)  # whose points may not fit any more
+        space = read_space(after, folder.recipe, overrides)  # whose points may not fit any more
+        if address is not None and after.tune is not None:
+            check_resources(Plan(after, after.tune, space, {}), address)
         record = folder.read()
         text = f"# ganflow tune {escaped(str(folder.recipe))}\n{draft(folder.recipe, overrides).to_yaml()}"
         now = datetime.now(UTC).isoformat(timespec="seconds")

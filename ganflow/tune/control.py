@@ -277,7 +277,7 @@ class Live(Control, tune.Callback):
             if fault is None:
                 raise
             self.watcher.breaks(str(fault))
-        spent = self.budget.spent(sum(trial.state == "failed" for trial in self.table.trials.values()))
+        spent = self.budget.spent(self.table.failures(self.table.trials.values()))
         if spent:
             self.watcher.ends(spent)
 

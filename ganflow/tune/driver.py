@@ -275,7 +275,7 @@ def _tune(
     budget = Budget(plan.tune, folder)
     proposed = sum(not trial.request for trial in table.searched()) >= searcher.total
     over = [trial for trial in table.trials.values() if trial.over and not tried_again(trial, retry_failed)]
-    spent = budget.spent(sum(trial.state == "failed" for trial in over))
+    spent = budget.spent(table.failures(over))
     if spent and not (proposed and len(over) == len(table.trials)):
         begins()
         return spent

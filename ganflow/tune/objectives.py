@@ -139,16 +139,19 @@ def _found(recipe: Recipe, variants: Iterable[Recipe], reports: Reports) -> Obje
         entry = f"metric[{at}]" if isinstance(tune.metric, list) else "metric"
         metric, goal = _metric(recipe, entry, asked, reports)
         if metric in found:
-            raise wrong(recipe, entry, f"'{asked}' is '{metric}', which is named already; name each metric once", "metric")
+            what = f"'{asked}' is '{metric}', which is named already" if asked != metric else f"'{metric}' is named already"
+            raise wrong(recipe, entry, f"{what}; name each metric once", "metric")
         mode = wanted or goal
         if mode is None:
             write = "write min or max" if len(tune.metrics) == 1 else "write min or max for each"
             text = f"needed, for nothing says whether a smaller '{metric}' is better: {write}"
             raise wrong(recipe, "mode", text, "metric")
         found[metric] = mode
-    for name in tune.stop:
+    for name, limit in tune.stop.items():
         if name not in (*found, *ALWAYS) and name not in reports:
             raise wrong(recipe, "stop", _unknown(name, reports, ALWAYS))
+        if name in ALWAYS and not limit > 0:
+            raise wrong(recipe, "stop", f"every trial would end at its first report, for {name}: {limit:g}; use a number above 0")
     for variant in variants:
         theirs = Reports(variant)
         if missing := next((metric for metric in found if metric not in theirs), None):

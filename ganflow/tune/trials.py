@@ -230,6 +230,10 @@ class TrialTable:
         self._changed.clear()
         return [trial for _, trial in sorted(self._repeated.items())]
 
+    def failures(self, runs: Iterable[TrialRecord]) -> int:
+        """Number of trials of which one of these runs, or several, failed."""
+        return len({self.repeats.trial(run.number) for run in runs if run.state == "failed"})
+
     def unconfirmed(self, most: int, mode: str) -> list[TrialRecord]:
         """Of so many of the best trials, or of the Pareto front, those that were packed, and have not been trained by
         themselves."""

@@ -55,7 +55,7 @@ def earlier_trials(plan: Plan, old: SweepFolder) -> tuple[list[TrialRecord], str
             used.append(replace(trial, number=-1 - trial.number))
     if not used:
         raise GanflowError(f"--from: no trial of {old.sweep} is one of this space; {why or 'none is over with a score'}")
-    left = f"; {len(over) - len(used)} are not of this space ({why})" if why else ""
+    left = f"; {len(over) - len(used)} are left out ({why})" if why else ""
     return used, f"the searcher knows {plural(len(used), 'trial')} of {old.sweep}{left}"
 
 
@@ -67,6 +67,8 @@ def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -
     """Reason why a trial is of no use; "" where it is."""
     if score_of(trial) is None:
         return "it has no score"
+    if trial.copied:
+        return "it became a copy of another trial, so that its score is of several configurations"
     try:
         theirs = kept_recipe(old.trial(repeats.runs(trial.number)[0]).recipe)
     except (GanflowError, OSError) as error:

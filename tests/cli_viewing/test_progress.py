@@ -44,13 +44,16 @@ def test_a_line_says_everything(time):
         time.now += 5
         progress.update(Report(100))
         progress.note("samples/round-00000100.png")
+        progress.scored(200, ["swd 0.05 ± 0.001", "legible 0.9"])
         time.now += 40
         progress.update(Report(1000))
     assert stream.getvalue().splitlines() == [
         "wgan",
-        "round  100/1000  critic/wasserstein -0.3123  generator/wasserstein 0.12  w_estimate 0.3123  20 rounds/s  0:45 left",
+        "round  100/1000  0:45 left  critic/wasserstein -0.3123  generator/wasserstein 0.12  w_estimate 0.3123  20 rounds/s",
         "samples/round-00000100.png",
-        "round 1000/1000  critic/wasserstein -0.3123  generator/wasserstein 0.12  w_estimate 0.3123  20 rounds/s  took 0:45",
+        "round 200: swd 0.05 ± 0.001  legible 0.9",
+        "round 1000/1000  took 0:45  swd 0.05 ± 0.001  critic/wasserstein -0.3123  generator/wasserstein 0.12  w_estimate 0.3123"
+        "  20 rounds/s",
     ]
 
 

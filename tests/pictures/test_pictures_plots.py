@@ -11,7 +11,7 @@ import torch
 
 from ganflow.contract.data import StreamData, TensorData
 from ganflow.pictures import density, image_grid, loss_curves, sample_picture, ways
-from ganflow.pictures.curves import _panels, smooth
+from ganflow.pictures.curves import panels_of, smooth
 from ganflow.pictures.samples import real_examples
 
 BLUE, ORANGE = (0x3B, 0x6F, 0xD4), (0xE8, 0x83, 0x3A)
@@ -49,7 +49,7 @@ def reports(n=100):
 
 def test_terms_estimates_and_metrics_have_panels_and_nothing_else_has():
     entries = [*reports(), Entry(500, {"frechet": 80.0, "precision": 0.4, "recall": 0.5}), Entry(1000, {"frechet": 20.0})]
-    panels = _panels(entries)
+    panels = panels_of(entries)
     assert [(title, list(curves)) for title, curves in panels] == [
         ("critic's terms", ["w"]),
         ("generator's terms", ["w"]),
@@ -62,13 +62,13 @@ def test_terms_estimates_and_metrics_have_panels_and_nothing_else_has():
 
 
 def test_panels_without_curves_are_left_out():
-    assert [title for title, _ in _panels([Entry(1, {"generator/l1": 1.0})])] == ["generator's terms"]
-    assert _panels([]) == []
+    assert [title for title, _ in panels_of([Entry(1, {"generator/l1": 1.0})])] == ["generator's terms"]
+    assert panels_of([]) == []
 
 
 def test_the_last_value_of_a_round_counts_and_no_number_is_left_out():
     entries = [Entry(round, {"critic/w": value}) for round, value in ((2, 1.0), (1, 5.0), (2, 7.0), (3, math.nan))]
-    rounds, values = _panels(entries)[0][1]["w"]
+    rounds, values = panels_of(entries)[0][1]["w"]
     assert (rounds.tolist(), values.tolist()) == ([1, 2], [5, 7])
 
 
@@ -103,7 +103,7 @@ def test_nothing_a_single_point_and_a_constant_can_be_drawn(tmp_path, entries):
 def test_a_spike_does_not_flatten_the_rest(tmp_path):
     entries = reports()
     entries[50].values["critic/w"] = -1e6
-    (_, curves), *_ = _panels(entries)
+    (_, curves), *_ = panels_of(entries)
     loss_curves(entries, tmp_path / "a.png")
     from PIL import Image
 

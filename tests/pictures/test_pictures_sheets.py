@@ -197,8 +197,8 @@ def test_the_terms_sums_are_not_drawn():
     from types import SimpleNamespace
 
     from ganflow.contract.loss import SUMS
-    from ganflow.pictures.curves import _panels
+    from ganflow.pictures.curves import panels_of
 
     values = {"critic/w": 1.0, "w_estimate": 2.0, "rounds_per_second": 3.0, **dict.fromkeys(SUMS, 4.0), "bad": math.nan}
-    panels = _panels([SimpleNamespace(round=1, values=values)])
+    panels = panels_of([SimpleNamespace(round=1, values=values)])
     assert [(title, list(curves)) for title, curves in panels] == [("critic's terms", ["w"]), ("estimates", ["w_estimate"])]

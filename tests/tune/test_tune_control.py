@@ -16,6 +16,7 @@ from ganflow.recipe.overrides import assignments
 from ganflow.runs import folders
 from ganflow.runs.journal import Journal
 from ganflow.sweeps.records import BUDGET, MACHINE, TrialRecord
+from ganflow.sweeps.repeats import Repeats
 from ganflow.sweeps.study import Study
 from ganflow.tune.amend import amend
 from ganflow.tune.budget import Budget, Spent
@@ -508,6 +509,15 @@ def test_what_goes_with_resume(planned, command):
     assert "leave out the recipe" in command.refused("tune", "tiny.yaml", "--resume", "s")
 
 
+def test_resources_that_this_machine_has_not_got_change_nothing(planned, command):
+    """Else the sweep could not go on any more without another change."""
+    _, sweep = planned
+    before = sweep.recipe.read_text()
+    said = command.refused("tune", "--resume", "s", "tune.resources={cpus: 1000}")
+    assert said.startswith("ganflow: command line: tune.resources: a trial wants 1000 CPUs; this machine has ")
+    assert (sweep.recipe.read_text(), sweep.read().amended) == (before, [])
+
+
 def test_points_that_would_not_fit_are_known_before_anything_is_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     points = "".join(f"    - {{optimizer.lr: {lr}}}\n" for lr in ("1.0e-3", "2.0e-3", "3.0e-3"))
@@ -608,6 +618,18 @@ def test_a_budget_that_is_used_up_ends_the_sweep(running):
     made.table.record(0, state="failed")
     made.step()
     assert made.ended == [Spent("failures", 1, 1)]
+
+
+def test_a_trial_whose_seeds_failed_is_one_failure(running):
+    made = running(failures=2)
+    made.table.repeats = Repeats((0, 1))
+    for run in (0, 1):
+        made.table.record(run, state="failed")
+    made.step()
+    assert made.ended == []
+    made.table.record(2, state="failed")  # the next trial's first
+    made.step()
+    assert made.ended == [Spent("failures", 2, 2)]
 
 
 def test_a_disk_that_fails_interrupts_the_sweep(running, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 from ray import cloudpickle
 from rich.console import Console
 
+from ganflow.evaluation.evaluate import spreads
 from ganflow.runs.journal import Journal
 from ganflow.sweeps import display as module
 from ganflow.sweeps import table
@@ -325,6 +326,20 @@ def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
     assert max(map(len, table.lines(trials, "frechet", "min", 10, width=35))) <= 35
     assert table.lines(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
     assert table.lines([], "frechet", "min", 10) == ["trial  state  frechet  round"]
+
+
+def test_scores_by_which_trials_are_not_judged_are_the_last_columns():
+    """Of several seeds with deviation and number; in a narrow terminal they are left out before keys are."""
+    runs = [TrialRecord(n, {"optimizer.lr": 0.1 + n // 2}, "finished", 1.0 + n, 10) for n in range(4)]
+    trials = Repeats((0, 1)).trials(runs)
+    found = {0: {s.name: s for s in spreads([{"m": 1.0, "modes": 6.0}, {"m": 2.0, "modes": 8.0}])}}
+    head, first, second = table.lines(trials, "m", "min", 10, found=found)
+    assert head.split() == ["trial", "state", "m", "±", "sd", "(n)", "round", "lr", "modes"]
+    assert first.endswith("10/10  0.1  7 ± 1.4 (2)")
+    assert second.endswith("10/10  1.1")
+    assert table.lines(trials, "m", "min", 10, len(head), found=found)[0].endswith("lr")
+    alone = {n: {s.name: s for s in spreads([{"m": 1.0, "modes": 6.0}])} for n in range(4)}
+    assert table.lines(runs, "m", "min", 10, found=alone)[1].endswith("0.1  6")
 
 
 def test_counts_digits_and_columns():

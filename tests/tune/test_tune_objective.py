@@ -75,6 +75,9 @@ def test_found(write, tune, metrics, found):
         ("metric: w_estimate", "[]", "tune.mode: needed, for nothing says whether a smaller 'w_estimate' is better"),
         ("metric: high_quality_50", FRECHET, "tune.mode: needed"),
         ("stop: {rounds: 7}", FRECHET, "tune.stop: 'rounds' is not among what this recipe reports; did you mean 'round'?"),
+        ("stop: {seconds: 0}", FRECHET,
+         "tune.stop: every trial would end at its first report, for seconds: 0; use a number above 0"),
+        ("metric: [frechet, frechet_100]", FRECHET, "tune.metric[1]: 'frechet_100' is named already; name each metric once"),
     ],
 )
 def test_refused_by_line(write, tune, metrics, said):

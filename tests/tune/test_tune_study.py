@@ -68,6 +68,20 @@ def test_what_a_sampler_asked_is_the_same_trial(sweep, file):
     assert [t.value for t in opened(file).trials] == [float(n) for n in range(14)]
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_copys_score_is_of_the_values_that_it_ended_with(sweep, file, asked):
+    """Population based training: with those that it began with, plots would blame the wrong ones."""
+    study = Study(sweep.keys(*LINES), "min", "tried", file)
+    if asked:
+        study.ask(0, make_sampler("tpe", 0, []))
+    else:
+        study.tell(TrialRecord(0, {"optimizer.lr": 0.1, "loss": {"use": "hinge"}}))
+    last = {"optimizer.lr": 1e-3, "loss": {"use": "acme/tilted"}, "loss.tilt": 0.5}
+    study.tell(TrialRecord(0, last, "finished", 2.0, copied=[[1, 20]]))
+    (found,) = opened(file).trials
+    assert (found.value, found.params) == (2.0, study.frozen(TrialRecord(0, last)).params)
+
+
 def test_a_strangers_file_is_not_read(sweep, file, tmp_path):
     """Samplers unpickle what is in a study: the file is made anew, and what it held has no effect."""
 

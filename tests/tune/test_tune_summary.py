@@ -1,6 +1,7 @@
 """What is left of a sweep: table, best recipe and pictures, made of trials that were really trained, and of strange ones."""
 
 import csv
+import json
 import math
 import random
 import re
@@ -23,7 +24,7 @@ from ganflow.runs.start import open_trial
 from ganflow.space.domains import Choice, LogUniform, Normal, Uniform
 from ganflow.sweeps.plots import SweepPlots
 from ganflow.sweeps.records import SweepFolder, TrialRecord
-from ganflow.sweeps.repeats import Repeats
+from ganflow.sweeps.repeats import Repeats, scores_of
 from ganflow.sweeps.report import newest_samples, sheet, summarize
 from ganflow.sweeps.study import NUMBER
 
@@ -113,6 +114,31 @@ def test_best_yaml_is_a_recipe_that_runs(trained, summary, tmp_path, monkeypatch
     capsys.readouterr()
     (run,) = tmp_path.glob("runs/small/*")
     assert RunFolder(run).read().round == 2
+
+
+def test_scores_besides_those_that_are_searched_by(trained, summary, capsys):
+    """In best.yaml, the table of `ganflow sweeps show` and for programs."""
+    score = scores_of(trained.trial(1))["sliced_w1_2048"]
+    assert f"# Its other scores: sliced_w1_2048 {score:.4g}.\n" in trained.best.read_text()
+    show = ["sweeps", "show", "small-1", "--runs", str(trained.path.parent)]
+    assert main(show) == 0
+    head, best, *_ = capsys.readouterr().out.partition("trial  state")[2].splitlines()
+    assert head.endswith("sliced_w1_2048")
+    assert best.endswith(f"  {score:.4g}")
+    assert main([*show, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert results[0]["every_score"] == {"sliced_w1_2048": {"mean": score, "sd": None, "n": 1}}
+    assert results[-1]["every_score"] == {}
+
+
+def test_the_best_recipe_says_that_its_score_is_a_quantile(trained, tmp_path):
+    folder = SweepFolder(tmp_path / "small-1")
+    shutil.copytree(trained.path, folder.path)
+    said = "This score is the 0.9 quantile of its seeds'. Mean and standard deviation over 1 seed: 1."
+    for quantile, whole in ((None, False), (0.9, True)):
+        folder.update(trial_seeds=[0], trial_quantile=quantile)
+        summarize(folder)
+        assert (said in folder.best.read_text()) is whole
 
 
 def test_a_sweeps_name_means_its_best_trial(trained, tmp_path, capsys):

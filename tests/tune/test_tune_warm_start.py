@@ -20,11 +20,11 @@ def warm(tmp_path, monkeypatch):
     the sentence."""
     monkeypatch.chdir(tmp_path)
 
-    def start(space, config, changes=(), new=()):
+    def start(space, config, changes=(), new=(), **more):
         file = recipe(tmp_path, TINY)
         searched = "tune.space={" + ", ".join(f"{key}: {{loguniform: [1e-4, 1e-2]}}" for key in space) + "}"
         old = begin(make_plan(file, [searched, *changes]), tmp_path / "runs", "old")
-        old.record(0, config=config, state="finished", score=1.0)
+        old.record(0, config=config, state="finished", score=1.0, **more)
         folders.make(old.trial(0)).update(status="finished")
         of_trial = [*changes, *(f"{key}={value}" for key, value in config.items())]
         write_text(old.trial(0).recipe, read_recipe(file, ["~tune", *of_trial]).to_yaml())
@@ -50,3 +50,8 @@ def test_a_rate_that_was_fixed_for_each_player_is_known_too(warm):
 def test_two_rates_are_not_one(warm):
     with pytest.raises(GanflowError, match=r"no trial of old is one of this space; trial 0: its optimizer.lr is none of"):
         warm(EACH, dict(zip(EACH, (0.002, 0.003), strict=True)))
+
+
+def test_the_score_of_a_copy_is_of_several_configurations(warm):
+    with pytest.raises(GanflowError, match=r"no trial of old is one of this space; trial 0: it became a copy of another trial"):
+        warm([LR], {LR: 0.002}, copied=[[1, 20]])
