@@ -143,8 +143,8 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id, `changed` the paths
-    of the recipe's keys that have another value than their default."""
+    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id, `changed` the
+    paths of the recipe's keys that have another value than their default."""
 
     mlflow: bool | None
     asked: str | None
@@ -153,6 +153,8 @@ class Tracking(TypedDict, total=False):
     run_name: str | None
     images: bool | None
     log_model: bool | None
+    register: str | None
+    system_metrics: bool | None
     files: list[str] | None
     changed: list[str] | None
     parent: str | None

@@ -297,16 +297,16 @@ def check_artifacts(uri: str, id: str, server: bool) -> None:
                 raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
 
 
-def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> bool:
+def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> str | None:
     """Send a picture, under the names that MlflowClient.log_image uses but for their random part: sent again after it was
-    cut off, it replaces itself. Returns whether it was whole; one that is still being written is not sent."""
+    cut off, it replaces itself. Returns its path among the run's files; None where it is still being written, and not sent."""
     from PIL import Image
 
     try:
         image = Image.open(path)
         image.load()
     except OSError:
-        return False
+        return None
     name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{artifacts.id} {round}')}"
     scale = _THUMBNAIL / max(image.size)
     small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
@@ -316,7 +316,7 @@ def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path
         artifacts.put(Path(scratch, f"{name}.png"), "images")
         artifacts.put(Path(scratch, f"{name}+compressed.webp"), "images")
     client.set_tag(artifacts.id, "mlflow.loggedImages", True)
-    return True
+    return f"images/{name}.png"
 
 
 def images_of(artifacts: Artifacts) -> list[int]:
