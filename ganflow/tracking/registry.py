@@ -24,6 +24,10 @@ ALIAS = "newest"
 _AT_ONCE = 1000  # metrics in a request, MLflow's limit
 
 
+class NotRegistered(GanflowError):
+    """A model was logged, and is not in the registry."""
+
+
 def latest_model(outputs: Any, round: int | None = None) -> tuple[int | None, str]:
     """Round and id of the last model that a run has logged, or of that of a round."""
     found = [(each.step, each.model_id) for each in (outputs.model_outputs if outputs else ())]
@@ -47,7 +51,8 @@ def send_model(
         Whether it was logged.
 
     Raises:
-        GanflowError: there is no checkpoint; or as of `register`.
+        GanflowError: there is no checkpoint.
+        NotRegistered: it was logged alone.
     """
     from ganflow.runs.loading import find_checkpoint
 
@@ -65,7 +70,11 @@ def send_model(
         state.write(folder)
         link_metrics(client, folder, state.run_id, (round, state.model_id), evaluated)
     if wanted and state.registered != (mark := f"{wanted} {state.model_id}"):
-        register(client, folder, state.run_id, state.model_id, wanted)
+        try:
+            register(client, folder, state.run_id, state.model_id, wanted)
+        except Exception as error:  # whatever MLflow raises
+            why = str(error) if isinstance(error, GanflowError) else connection.reason(error)
+            raise NotRegistered(f"the generator is logged as a model, and not registered as '{wanted}': {why}") from error
         state.registered = mark
         state.write(folder)
     return due
@@ -108,14 +117,14 @@ def register(client: MlflowClient, folder: RunFolder, run_id: str, model_id: str
     version = next(iter(_versions(client, name, run_id, model_id)), None)
     if version is None:
         version = client.create_model_version(
-            name, f"models:/{model_id}", run_id=run_id, model_id=model_id, tags={RUN_ID: outbox.identity(folder)}
+            name, client.get_logged_model(model_id).artifact_location, run_id=run_id, model_id=model_id, tags={RUN_ID: outbox.identity(folder)}
         )
     client.set_registered_model_alias(name, alias, version.version)
 
 
 def _versions(client: MlflowClient, name: str, run_id: str, model_id: str) -> Iterable[Any]:
     there = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    return (version for version in there if model_id in (version.model_id, str(version.source).rpartition("/")[2]))
+    return (version for version in there if version.model_id == model_id)
 
 
 def _check_alias(client: MlflowClient, name: str, alias: str) -> None:

@@ -23,7 +23,7 @@ from ganflow.tracking.contents import images_of, log_image, put_redacted
 from ganflow.tracking.description import NOTE, describe, show_picture
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
 from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
-from ganflow.tracking.registry import latest_model, send_model
+from ganflow.tracking.registry import NotRegistered, latest_model, send_model
 from ganflow.tracking.store import Connection
 from ganflow.tracking.system import sampled
 
@@ -232,6 +232,8 @@ class Sender:
             client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
         if (self.state.status, self.state.seen) != (status, seen):
             self._note(status=status, seen=seen)
+        if isinstance(problem, NotRegistered):
+            raise problem
         if problem is not None:
             why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
             if isinstance(problem, NewestDamaged):
