@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
@@ -114,17 +113,14 @@ def register(client: MlflowClient, folder: RunFolder, run_id: str, model_id: str
     if not any(each.name == name for each in client.search_registered_models(f"name = '{name}'")):
         client.create_registered_model(name, tags={"ganflow.recipe": folder.name})
     _check_alias(client, name, alias)
-    version = next(iter(_versions(client, name, run_id, model_id)), None)
+    source = client.get_logged_model(model_id).artifact_location
+    there = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    version = next((each for each in there if each.source == source), None)
     if version is None:
         version = client.create_model_version(
-            name, client.get_logged_model(model_id).artifact_location, run_id=run_id, model_id=model_id, tags={RUN_ID: outbox.identity(folder)}
+            name, source, run_id=run_id, model_id=model_id, tags={RUN_ID: outbox.identity(folder)}
         )
     client.set_registered_model_alias(name, alias, version.version)
-
-
-def _versions(client: MlflowClient, name: str, run_id: str, model_id: str) -> Iterable[Any]:
-    there = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    return (version for version in there if version.model_id == model_id)
 
 
 def _check_alias(client: MlflowClient, name: str, alias: str) -> None:
