@@ -48,7 +48,7 @@ class WandbTracker(Tracker):
             ),
         )
         self._known = int(self._run.summary.get("round", -1)) if self._run.resumed else -1
-        self._run.define_metric("round")
+        self._run.define_metric("round", summary="max")
         self._run.define_metric("*", step_metric="round")
 
     def values(self, round: int, time: float, values: Mapping[str, float]) -> None:
