@@ -25,6 +25,18 @@ class NewestDamaged(GanflowError):
         super().__init__(text)
 
 
+class Unreadable(GanflowError):
+    """Examples that cannot be read. A run that meets them while it trains ends with this text and the command that goes on.
+
+    Args:
+        override: what that command has besides, so that they are left out; empty where they cannot be.
+    """
+
+    def __init__(self, text: str, override: str = "") -> None:
+        self.override = override
+        super().__init__(text)
+
+
 class PluginError(GanflowError):
     """Broken or failing plugin, or one that clashes with another; the text names plugin, distribution and version."""
 

@@ -54,17 +54,19 @@ def _regular(path: Path | str, file: int) -> int:
 
 def user_path(key: str, text: str, folder: Path | None = None) -> Path:
     """The path of the user's that a key of a recipe names, below `folder` if it is relative; "~" in front is a user's folder.
-    There need be nothing.
+    There need be nothing, but of another user's.
 
     Raises:
-        GanflowError: it can be no path: there is no such user, it is too long, holds a NUL, or is a link that leads to itself.
+        GanflowError: it can be no path: there is no such user, it is too long, holds a NUL, or is a link that leads to itself; or
+            ~user/x leads to nothing, where most likely a folder here is meant that is called so.
     """
     text_shown = repr(text) if len(text) <= 70 else f"{text[:50]!r} … ({len(text)} characters)"
     expanded = os.path.expanduser(text)
-    if text.startswith("~") and expanded == text:
-        user, _, _ = text.partition("/")
-        raise GanflowError(f"{key}: {text_shown}: there is no user {user[1:]!r}; for a folder here that is called so, write "
-                           f"./{user}")  # fmt: skip
+    user = text.partition("/")[0]
+    if user.startswith("~") and user != "~" and not os.path.lexists(expanded):
+        known = expanded != text
+        what = f"it means {expanded}, which is not there" if known else f"there is no user {user[1:]!r}"
+        raise GanflowError(f"{key}: {text_shown}: {what}; for a folder here that is called so, write ./{user}")
     path = Path(expanded) if folder is None else folder / expanded
     try:
         os.stat(path)

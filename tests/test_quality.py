@@ -13,8 +13,9 @@ from ganflow.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
-    ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
-    "constraints.txt", "docs", "ganflow", "mkdocs.yml", "plugins", "pyproject.toml", "recipes", "tests",
+    ".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md",
+    "Dockerfile", "LICENSE", "README.md", "constraints.txt", "docs", "ganflow", "mkdocs.yml", "plugins", "pyproject.toml",
+    "recipes", "tests",
 }  # fmt: skip
 HEAVY = ["torch", "numpy", "ray", "mlflow", "omegaconf", "rich", "yaml", "matplotlib", "PIL", "sklearn"]
 
@@ -65,7 +66,7 @@ def test_layers():
 def test_overview_and_commands_agree():
     for module in {path.stem for path in (ROOT / "ganflow" / "cli").glob("*.py")} - {"__init__", "main"}:
         found = {name for name in vars(import_module(f"ganflow.cli.{module}")) if name.endswith("_command")}
-        assert found == {f"{name}_command" for name, (where, _) in COMMANDS.items() if where == module}
+        assert found == {f"{name.replace('-', '_')}_command" for name, (where, _) in COMMANDS.items() if where == module}
 
 
 @pytest.mark.parametrize(

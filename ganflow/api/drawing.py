@@ -49,10 +49,10 @@ def drawing_game(folder: RunFolder, game: Game) -> Game:
 
 def data_of_run(folder: RunFolder) -> Data | None:
     """The run's data, to draw beside what is generated; None where it cannot be had any more, which is logged."""
-    from ganflow.recipe import kept_recipe
+    from ganflow.runs.kept import recipe_of_run
 
     try:
-        recipe = kept_recipe(folder.recipe)
+        recipe = recipe_of_run(folder)
         data: Data = recipe.composition().build("data")
     except (GanflowError, OSError) as error:
         logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)

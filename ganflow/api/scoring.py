@@ -79,9 +79,9 @@ def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
     Raises:
         GanflowError: there is no such metric, or the recipe has none.
     """
-    from ganflow.recipe import kept_recipe
+    from ganflow.runs.kept import recipe_of_run
 
-    recipe = kept_recipe(folder.recipe, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
+    recipe = recipe_of_run(folder, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
     if not recipe.metrics:
         raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: --metric sliced_wasserstein")
     return recipe

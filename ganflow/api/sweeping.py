@@ -78,12 +78,15 @@ def resumed(
     folder: SweepFolder, overrides: Sequence[str], address: str = "local", *, retry_failed: bool = False, quiet: bool = False
 ) -> Sweep:
     """As `resume_sweep`, for the sweep of a folder."""
+    from ganflow.runs.kept import made_with
     from ganflow.tune.amend import amend
     from ganflow.tune.plan import make_plan
 
-    for change in amend(folder, overrides, address) if overrides else ():
-        say(change, err=True)
-    return played(folder, make_plan(folder.recipe, new=False), address, quiet=quiet, retry_failed=retry_failed)
+    with made_with(folder):
+        for change in amend(folder, overrides, address) if overrides else ():
+            say(change, err=True)
+        plan = make_plan(folder.recipe, new=False)
+    return played(folder, plan, address, quiet=quiet, retry_failed=retry_failed)
 
 
 def run_seeds(

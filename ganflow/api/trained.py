@@ -91,9 +91,9 @@ class TrainedRun:
     @property
     def recipe(self) -> dict[str, Any]:
         """The recipe with every default filled in."""
-        from ganflow.recipe import kept_recipe
+        from ganflow.runs.kept import recipe_of_run
 
-        return kept_recipe(self.folder.recipe).resolved()
+        return recipe_of_run(self.folder).resolved()
 
     @cached_property
     def game(self) -> Game:

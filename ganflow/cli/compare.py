@@ -182,10 +182,11 @@ def check_data(runs: Sequence[ComparedRun]) -> None:
 
 def data_differences(first: ComparedRun, second: ComparedRun) -> str:
     """The differences between the data of two runs, as far as their recipes have them, in words."""
-    from ganflow.recipe import differences, kept_recipe
+    from ganflow.recipe import differences
+    from ganflow.runs.kept import recipe_of_run
 
     try:
-        a, b = ({"data": kept_recipe(run.example.recipe).resolved()["data"]} for run in (first, second))
+        a, b = ({"data": recipe_of_run(run.example).resolved()["data"]} for run in (first, second))
     except GanflowError as error:
         return f"by which keys cannot be read ({first_line(error)})"
     if a["data"]["use"] != b["data"]["use"]:  # of which every key is another's
@@ -235,14 +236,14 @@ def evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any, 
 def sections_of(folder: RunFolder, measured: Measured) -> list[str]:
     """The metric that computed a score, as a recipe has it; all metrics of the run's recipe where that is not known."""
     from ganflow.contract.game import Scores
-    from ganflow.recipe import kept_recipe
     from ganflow.recipe.yaml import to_flow
+    from ganflow.runs.kept import recipe_of_run
     from ganflow.runs.loading import load_data, load_game
 
     for kept in evaluations.read(folder):
         if kept["score"] == measured.score.name and protocol_difference(kept["protocol"], measured.protocol) is None:
             return [to_flow(kept["metric"])]
-    recipe = kept_recipe(folder.recipe)
+    recipe = recipe_of_run(folder)
     sections = [to_flow(section) for section in recipe.resolved()["metrics"]]
     if len(sections) > 1:
         with suppress(GanflowError):  # the data cannot be had

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -86,8 +87,9 @@ def _recipe(source: str, overrides: list[str]) -> tuple[Recipe, str]:
     section, recipe = found_data(source)
     if section is None:
         return read_recipe(source, overrides), ""
-    name = Path(source).expanduser().resolve().stem or "data"
-    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={to_flow(section)}"
+    name = re.sub("[^A-Za-z0-9._-]+", "_", Path(source).expanduser().resolve().stem).lstrip("._-")[:100] or "data"
+    kept = {key: value for key, value in section.items() if key != "encoder"}  # which is for the picture alone
+    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={to_flow(kept)}"
     trained = f"ganflow run {recipe} {shlex.join([path, *overrides])}"
     return read_recipe("wgan", [f"name={json.dumps(name)}", f"data={json.dumps(section)}", *overrides]), trained
 

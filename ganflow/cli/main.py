@@ -22,7 +22,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from ganflow import printing
 from ganflow.errors import GanflowError, NewestDamaged, PluginError
@@ -35,7 +35,8 @@ COMMANDS = {
     "show": ("recipes", "print a recipe with every default filled in"),
     "recipes": ("recipes", "list the recipes that come with ganflow, or copy one"),
     "data": ("data", "show what a recipe's data, or a folder's images, are"),
-    "plugins": ("plugins", "list the installed plugins, their components and keys"),
+    "plugins": ("plugins", "list the installed plugins and their keys, or test one"),
+    "new-plugin": ("new_plugin", "write the package of a new plugin, with its tests"),
     "tune": ("train", "search a recipe's keys over a Ray cluster"),
     "runs": ("runs", "list the runs, or show one"),
     "sweeps": ("sweeps", "list the sweeps, or show one"),
@@ -45,6 +46,7 @@ COMMANDS = {
     "report": ("report", "a run's samples, curves and recipe as one HTML file, in a browser"),
     "evaluate": ("evaluate", "score runs' checkpoints, with errors and floors"),
     "compare": ("compare", "terms, scores and samples of runs side by side"),
+    "export": ("export", "take a run's generator away: torch.export, ONNX, MLflow, Hugging Face"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
     "ui": ("tracking", "open MLflow on the runs"),
 }
@@ -197,8 +199,8 @@ def load(name: str) -> Command:
     """
     if name in COMMANDS:
         where, text = COMMANDS[name]
-        module: Any = import_module(f"ganflow.cli.{where}")
-        return Command(text, getattr(module, f"{name}_arguments"), getattr(module, f"{name}_command"))
+        module, function = import_module(f"ganflow.cli.{where}"), name.replace("-", "_")
+        return Command(text, getattr(module, f"{function}_arguments"), getattr(module, f"{function}_command"))
     found = plugin_commands()
     if name not in found:
         known = [*COMMANDS, *(other for other in found if other not in COMMANDS)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from ganflow.errors import GanflowError
 ARRAYS, SHARDS = (".npy", ".npz", ".safetensors"), (".tar", ".parquet")
 TWO = (("trainA", "trainB"), ("A", "B"))
 """Folders of two domains, as pix2pix and CycleGAN have them."""
+TABLES, NAMED_TABLES = (".csv", ".tsv", ".jsonl"), (".csv", ".tsv", ".jsonl", ".txt", ".json")
+SPLITS = ("dataset_coco.json", "dataset_flickr8k.json", "dataset_flickr30k.json")
+_SENTENCES = re.compile(r"""(^|[,|\t{])\s*["']?(captions?|text|sentence|comment)["']?\s*($|[,|\t:])""", re.IGNORECASE)
+"""The first line of a table of captions: the names of its columns, or an object with a key of that name."""
 
 
 def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
@@ -59,7 +65,39 @@ def _of_folder(folder: Path) -> tuple[dict[str, Any], str]:
     endings = {Path(name).suffix.lower() for name in below}
     if endings & set(SHARDS) and not any(below.values()):
         return {"use": "shards", "path": str(folder)}, "photos"
+    if _captioned(folder, below):
+        shown = {"use": "captioned_folder", "path": str(folder), "encoder": {"use": "bag_of_words"}}  # which learns at once
+        return shown, "stackgan_stage1_birds 'metrics=[]'"
     return images, "photos"
+
+
+def _captioned(folder: Path, below: Mapping[str, bool]) -> bool:
+    """Return whether a table of captions lies among a folder's images, or a text beside each, as far as names and first lines
+    tell."""
+    from ganflow.files import IMAGE_ENDINGS
+
+    if below.get("images") and below.get("text"):  # as CUB has them
+        return True
+    files = [Path(name) for name, is_folder in below.items() if not is_folder]
+    pictures = {file.stem for file in files if file.suffix.lower() in IMAGE_ENDINGS}
+    if pictures and pictures <= {file.stem for file in files if file.suffix == ".txt"}:
+        return True
+    for file in files:
+        name, ending = file.name.lower(), file.suffix.lower()
+        named = ending in NAMED_TABLES and "caption" in name and file.stem not in pictures
+        if named or ending == ".token" or name in SPLITS or (ending in TABLES and _SENTENCES.search(_first_line(folder / file))):
+            return any(below.values()) or bool(pictures)
+    return False
+
+
+def _first_line(file: Path) -> str:
+    from ganflow.files import open_regular
+
+    try:
+        with open_regular(file) as opened:
+            return opened.readline(4096).decode("utf-8-sig", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _stems(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""`ganflow plugins`: the installed plugins, their components and keys."""
+"""`ganflow plugins`: the installed plugins, their components and keys, and whether they keep the contract."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Line = tuple[str, str]  # text and rich's style for it
 
 
 def plugins_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["show"], help="'show NAME…' tells all about some components")
+    parser.epilog = f"examples: ganflow plugins show wgan/weight_clip, ganflow plugins test acme. {parser.epilog or ''}"
+    what = "'show NAME…' tells all about some components, 'test NAME…' tries whether they keep the contract"
+    parser.add_argument("action", nargs="?", choices=["show", "test"], help=what)
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")
     parser.add_argument("--brief", action="store_true", help="one line for each component, without its keys")
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -27,8 +29,11 @@ def plugins_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plugins_command(args: argparse.Namespace) -> int:
     if args.action and not args.names:
-        raise GanflowError("show what? e.g. ganflow plugins show wgan/weight_clip (ganflow plugins lists all)")
+        example = "show wgan/weight_clip" if args.action == "show" else "test wgan"
+        raise GanflowError(f"{args.action} what? e.g. ganflow plugins {example} (ganflow plugins lists all)")
     catalogue = load_catalogue()
+    if args.action == "test":
+        return tested([component for name in args.names for component in matching(catalogue, name)], args.json)
     if args.action:
         chosen = [component for name in args.names for component in matching(catalogue, name)]
         if args.json:
@@ -62,10 +67,48 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
         return found
     for plugin in catalogue.broken:
         if plugin.name in (name, *within):
-            raise GanflowError(f"nothing to show: {plugin.error}")
+            raise GanflowError(f"nothing is offered: {plugin.error}")
     known = {c.qualified if within and within[0] not in ROLES else f"{c.role}/{c.name}" if within else c.name for c in components}
     hint = did_you_mean(name, known | {p.name for p in catalogue.plugins})
     raise GanflowError(f"no component or plugin '{name}'{hint} (ganflow plugins lists all)")
+
+
+def tested(components: list[Component], as_json: bool) -> int:
+    """Try each component by the conformance suite, a line each; returns 1 where one breaks the contract."""
+    width = max(len(f"{component.role} {component.qualified}") for component in components)
+    found: list[dict[str, Any]] = []
+    for component in components:
+        result, notes = trial(component)
+        found.append({**component_origin(component), "result": result, "notes": notes})
+        if not as_json:
+            line = f"{f'{component.role} {component.qualified}':{width}}  {result}"
+            style = {"ok": "green", "fails": "red"}.get(result, "yellow")
+            say_lines(iter([(line, style), *((f"    {note}", "") for note in notes)]))
+    if as_json:
+        say_json(found)
+    counts = {result: sum(each["result"] == result for each in found) for result in ("ok", "fails", "not tried")}
+    say(f"ganflow: {', '.join(f'{count} {result}' for result, count in counts.items() if count)}", err=True)
+    return int(bool(counts["fails"]))
+
+
+def trial(component: Component) -> tuple[str, list[str]]:
+    """"ok", "fails" or, where a key has no default, "not tried", with sentences on it."""
+    import warnings
+
+    from ganflow.testing import check_component
+
+    if needed := [key.name for key in keys(component.settings) if key.required]:
+        values = ", ".join(f"{name}=…" for name in needed)
+        return "not tried", [f"{', '.join(needed)} must be set: check_component(component, {values}) in a test of the package"]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        try:
+            check_component(component)
+        except AssertionError as error:
+            return "fails", [str(error)]
+        except GanflowError as error:  # what it needs is not here
+            return "not tried", [str(error)]
+    return "ok", list(dict.fromkeys(str(each.message) for each in seen if each.category.__name__ == "RunsEagerly"))
 
 
 def clashes(catalogue: Catalogue) -> Iterator[str]:
@@ -155,9 +198,13 @@ def plugin_facts(plugin: Plugin) -> dict[str, Any]:
     return {**named, "offers": [component_facts(component) for component in plugin.offers]}
 
 
+def component_origin(component: Component) -> dict[str, Any]:
+    return {name: getattr(component, name) for name in ("role", "name", "qualified", "plugin", "distribution", "version")}
+
+
 def component_facts(component: Component) -> dict[str, Any]:
     return {
-        **{name: getattr(component, name) for name in ("role", "name", "qualified", "plugin", "distribution", "version")},
+        **component_origin(component),
         "doc": summary(component.settings),
         "hooks": [hook.name for hook in hooks_of(component.settings)],
         "keys": [key_facts(key) for key in keys(component.settings)],

@@ -103,7 +103,7 @@ def check_command(args: argparse.Namespace) -> int:
             code = error.exit_code
         else:
             for note in read.notes:
-                say(f"{recipe}: {note}", err=True)
+                say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
             say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
     if not args.build and not code:
         say(UNBUILT, err=True)

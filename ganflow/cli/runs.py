@@ -10,10 +10,12 @@ from typing import Any
 from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
 from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, trials_over
 from ganflow.errors import GanflowError
+from ganflow.errors import origin as origin_of
 from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.printing import say, say_json
 from ganflow.runs.folders import RunFolder, all_runs, check, status
 from ganflow.runs.journal import last_entries
+from ganflow.runs.kept import absent, advice
 
 BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in every run
 
@@ -82,6 +84,7 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
         facts["about"] = {key: value for key, value in record.raw.items() if key not in facts}
         files = {"checkpoints": folder.checkpoints.glob("*.safetensors")}
         files |= {name: getattr(folder, name).glob("*.png") for name in ("samples", "plots")}
+        facts["absent"] = absent(record)
         facts["files"] = {name: sorted(map(str, paths)) for name, paths in files.items()}
     return facts
 
@@ -142,6 +145,9 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         yield row("error", about["error"])
     for alarm in run["alarms"]:
         yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
+    for change in about.get("amended") or []:
+        for line in change["changed"]:
+            yield row("changed", f"after round {change.get('round', 0)}: {line}")
     if run["status"] in ("interrupted", "killed"):
         yield row("go on", f"ganflow run --resume {RunFolder(Path(run['folder'])).reference()}")
     for name in ("seed", "device", "threads", "pid", "host"):
@@ -160,6 +166,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         origins.setdefault(f"{plugin.get('distribution')} {plugin.get('version')}", []).append(name)
     for origin, names in origins.items():
         yield row("plugins", f"{', '.join(names)} (from {origin})")
+    if lost := run["absent"]:
+        yield row("not here", f"{', '.join(origin_of(**plugin) for plugin in lost.values())}; {advice(lost)}")
     if git := about.get("git"):
         changes = {None: " (changes since are not known)", True: " with changes"}.get(git.get("dirty"), "")
         yield row("git", f"{git.get('commit')}{changes}")

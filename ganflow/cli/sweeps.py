@@ -119,15 +119,15 @@ _ENDS = {"finished": "finished", "stopped": "was stopped", "diverged": "diverged
 
 def _add(folder: SweepFolder, more: list[str]) -> int:
     """Have a trial tried."""
-    from ganflow.recipe import read_recipe
     from ganflow.recipe.overrides import assignments
+    from ganflow.runs.kept import recipe_of_run
     from ganflow.space.reading import read_space
     from ganflow.tune.control import Control, again, ask, check_joins, check_new, check_values, requests
     from ganflow.tune.trials import TrialTable
 
     if not more:
         raise GanflowError(f"which values? e.g. ganflow sweeps add {folder.reference()} optimizer.lr=1e-3")
-    recipe = read_recipe(folder.recipe)
+    recipe = recipe_of_run(folder)
     if recipe.tune is None:
         raise GanflowError(f"{folder.recipe} has no section 'tune'")
     space = read_space(recipe, folder.recipe)

@@ -56,12 +56,13 @@ def run_command(args: argparse.Namespace) -> int:
     if args.seeds is not None and args.resume:
         raise GanflowError("--seeds begins new runs; to go on with those that there are: ganflow run --resume NAME")
     if args.resume:
+        from ganflow.runs.kept import recipe_of_run
         from ganflow.tune import seeds
 
         if seeded := seeds.find(args.resume, args.runs):
             if name or overrides or args.workers:
                 raise GanflowError(f"--resume goes on with {seeded.sweep} as it is; leave out recipe, changes and --workers")
-            return _seeds(seeded, read_recipe(seeded.recipe), args)
+            return _seeds(seeded, recipe_of_run(seeded), args)
     read = (read_stages(name, overrides) or read_recipe(name, overrides)) if name else None
     recipe = read if isinstance(read, Recipe) else None
     if args.seeds is not None and (not recipe or (args.workers or 1) > 1):

@@ -125,7 +125,8 @@ class Metric(ABC):
     @abstractmethod
     def evaluate(self, game: Game) -> dict[str, float]:
         """Named scores, the most telling one first. `game.samples(n, seed)` draws generated examples (CPU, float32) with
-        the averaged generator where there is one; training's random numbers are untouched. A score's name says its
+        the averaged generator where there is one. The generators of torch, NumPy and Python begin at the same seed whenever a
+        metric is evaluated, and training's numbers are untouched. A score's name says its
         protocol where that matters: "frechet_2048" for 2048 samples. Where an earlier metric of the recipe calls a score
         alike, this one's is reported as "frechet_2048_2". The standard error of a score NAME, over repeats, is called NAME_error,
         NAME_floor is what as many real examples score against other real ones, NAME_floor_error the standard error of that:
@@ -140,9 +141,9 @@ class Scores:
         self.metrics = list(metrics)
         self._names: dict[tuple[int, str], str] = {}  # what a metric (by its index) calls a score → its name
 
-    def evaluate(self, game: Game) -> list[dict[str, float]]:
-        """Each metric's scores by their names."""
-        found = [metric.evaluate(game) for metric in self.metrics]
+    def evaluate(self, score: Callable[[Metric], dict[str, float]]) -> list[dict[str, float]]:
+        """Each metric's scores by their names; `score` calls the metric."""
+        found = [score(metric) for metric in self.metrics]
         return [self.named(i, scores) for i, scores in enumerate(found)]
 
     def named(self, i: int, scores: Mapping[str, float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganflow.contract.data import Data
 from ganflow.contract.game import Metric
+from ganflow.contract.roles import Tracker
 from ganflow.engine.batch_norm import synchronize
 from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
@@ -19,7 +20,7 @@ from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
 from ganflow.engine.round import Round
-from ganflow.engine.state import game_state, load_game_state
+from ganflow.engine.state import game_state, load_game_state, scoring
 from ganflow.errors import GanflowError, did_you_mean
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
@@ -186,7 +187,9 @@ def build_game(
     if players:
         check_cut(recipe, game, group.size if group else 1)
         check_alone(recipe, game, group.size if group else 1)
-        game.players = make_players(game, composition, train.rounds, clip_norm=train.clip_grad, group=group)
+        game.players = make_players(
+            game, composition, train.rounds, schedule_rounds=train.schedule_rounds, clip_norm=train.clip_grad, group=group
+        )
     return game
 
 
@@ -196,10 +199,17 @@ def build_metrics(composition: Composition, game: Game) -> list[Metric]:
     Raises:
         GanflowError: one cannot, or not with these data.
     """
-    metrics: list[Metric] = composition.build_metrics(game.data)
-    for metric in metrics:
-        metric.check(game)
+    with scoring(game.device):
+        metrics: list[Metric] = composition.build_metrics(game.data)
+        for metric in metrics:
+            metric.check(game)
     return metrics
+
+
+def build_trackers(composition: Composition, game: Game) -> list[Tracker]:
+    """The recipe's trackers, in its order."""
+    with scoring(game.device):
+        return composition.build_trackers()
 
 
 def condition_of(recipe: Recipe, data: Data) -> tuple[str, ...]:

@@ -337,7 +337,10 @@ class StreamFeed(Feed):
         if "position" not in state:
             raise GanflowError("the checkpoint was saved with data of another kind (in memory, or of an iterable) and cannot go "
                                "on with data that is streamed")  # fmt: skip
-        self._go_to(int(state["position"]))
+        position = int(state["position"])
+        if not 0 <= position < 2**62:
+            raise ValueError(f"the data's position is {position}")
+        self._go_to(position)
 
     def reseed(self, seed: int) -> None:
         super().reseed(seed)

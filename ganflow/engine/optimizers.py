@@ -7,18 +7,19 @@ gets what is left. Parts of the loss are trained in the generator's step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganflow.contract.loss import AddedTerms
 from ganflow.engine.distributed import Group
 from ganflow.engine.game import Game
 from ganflow.engine.losses import losses_in
 from ganflow.engine.player import Part, Player
+from ganflow.engine.state import flatten, unflatten
 from ganflow.errors import GanflowError, PluginError, did_you_mean
 from ganflow.plugins import Composition
 
@@ -28,13 +29,19 @@ _EVERY_MODULES = frozenset(vars(nn.Module()))
 
 
 def make_players(
-    game: Game, composition: Composition, rounds: int, *, clip_norm: float | None = None, group: Group | None = None
+    game: Game,
+    composition: Composition,
+    rounds: int,
+    *,
+    schedule_rounds: int = 0,
+    clip_norm: float | None = None,
+    group: Group | None = None,
 ) -> dict[str, Player]:
     """The players, with an optimizer for each part that the composition names ("optimizer.generator", …). A part without a
     schedule of its own has that of the longest part above it; the loss is below the generator.
 
     Args:
-        rounds: of the run, for the schedules.
+        rounds, schedule_rounds: of the run, for the schedules: see `build_schedule`.
         clip_norm, group: see `Player`.
 
     Raises:
@@ -48,13 +55,13 @@ def make_players(
         if all(alike) and all(one == alike[0] for one in alike):
             slots["loss"] = "optimizer.generator"
     schedules = {
-        slot.removeprefix("schedule."): composition.build("schedule", slot, rounds=rounds)
+        slot.removeprefix("schedule."): build_schedule(composition, slot, rounds, schedule_rounds)
         for slot in composition.components
         if slot.startswith("schedule.")
     }
     parameters = shares.among(list(slots))
     for name in schedules:
-        if name.partition(".")[0] == "loss" and not any(name in _upwards(part) for part in slots):
+        if name.partition(".")[0] == "loss" and not any(name in upwards(part) for part in slots):
             raise GanflowError(f"schedule.{name}: the loss has no parameters to train; remove it")
     players = {}
     for player, firsts in TRAINS.items():
@@ -67,7 +74,7 @@ def make_players(
                 partial(make_optimizer, composition, slot, player),
                 parameters=parameters[name],
                 elementwise=bool(getattr(composition.components[slot].settings, "elementwise", False)),
-                schedule=next((schedules[a] for a in _upwards(name) if a in schedules), None),
+                schedule=next((schedules[a] for a in upwards(name) if a in schedules), None),
             )
             for name, slot in slots.items()
             if _player_of(name) == player
@@ -77,16 +84,34 @@ def make_players(
     return players
 
 
+def build_schedule(composition: Composition, slot: str, rounds: int, over: int = 0) -> Callable[[int], float]:
+    """The factor on the learning rate in each round, the first of which is 0.
+
+    Args:
+        rounds: of the run.
+        over: rounds that the schedule is over, after which the factor stays what it was in the last of them; 0: those of the run.
+    """
+    factor: Callable[[int], float] = composition.build("schedule", slot, rounds=over or rounds)
+    return (lambda round: factor(min(round, over - 1))) if over else factor
+
+
 def make_optimizer(composition: Composition, slot: str, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Call the builder in a slot.
 
     Raises:
-        PluginError: it returns something else.
+        PluginError: it returns something else, or what no checkpoint can keep.
     """
     made = composition.build("optimizer", slot, parameters=parameters, player=player)
+    component, name = composition.components[slot].component, type(made).__name__
     if not isinstance(made, torch.optim.Optimizer):
-        component = composition.components[slot].component
-        raise PluginError(f"{component}: its hook 'optimizer' gave {type(made).__name__}, not a torch.optim.Optimizer")
+        raise PluginError(f"{component}: its hook 'optimizer' gave {name}, not a torch.optim.Optimizer")
+    try:
+        tensors: dict[str, Tensor] = {}
+        made.load_state_dict(unflatten(flatten(made.state_dict(), slot, tensors), tensors))
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}" if not isinstance(error, GanflowError) else str(error)
+        how = "call super().__init__(parameters, defaults) and leave state_dict and load_state_dict to torch.optim.Optimizer"
+        raise PluginError(f"{component}: no checkpoint can keep {name}, whose state_dict does not work ({why}); {how}") from error
     return made
 
 
@@ -95,7 +120,7 @@ def _player_of(name: str) -> str:
     return next(player for player, firsts in TRAINS.items() if first in firsts)
 
 
-def _upwards(name: str) -> Iterator[str]:
+def upwards(name: str) -> Iterator[str]:
     """A part, and those above it."""
     yield name
     while "." in name:

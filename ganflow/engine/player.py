@@ -129,6 +129,11 @@ class Part:
         for group, numbers in zip(self.optimizer.param_groups, self._numbers, strict=True):
             group.update(numbers)
 
+    def reset_rate(self) -> None:
+        """Give the optimizer the learning rate that it was made with, where a state with another was loaded into it."""
+        for group, numbers in zip(self.optimizer.param_groups, self._numbers, strict=True):
+            group.update({name: value for name, value in numbers.items() if name == "lr"})
+
     def start_round(self, round: int) -> None:
         """Set the learning rate for this round."""
         if self.schedule is None:

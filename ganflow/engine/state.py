@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -50,6 +50,16 @@ def load_networks(game: Game, tensors: Tensors) -> None:
         )
     except RuntimeError as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def load_generator(game: Game, tensors: Tensors) -> None:
+    """Only the generator, from averaged weights; its average becomes the same. Raises ValueError where they are another's."""
+    theirs = {name.removeprefix("game.generator."): t for name, t in tensors.items()}
+    for network in {game.generator, game.averaged}:
+        try:
+            network.load_state_dict(theirs)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None
 
 
 def _today(name: str, game: Game) -> str:
@@ -116,13 +126,28 @@ def seed_random(device: torch.device, seed: int) -> None:
 
 
 @contextmanager
-def kept_random(device: torch.device) -> Iterator[None]:
-    """Random numbers drawn inside leave all generators as they were."""
-    before = random_state(device)
+def kept_random(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Random numbers drawn inside leave all generators as they were.
+
+    Args:
+        seed: of all of them inside.
+    """
+    before, python = torch_random(device), random.getstate()
+    arrays = sys.modules["numpy"].random.get_state() if "numpy" in sys.modules else None
     try:
+        if seed is not None:
+            seed_random(device, seed)
         yield
     finally:
-        load_random_state(device, *before)
+        load_torch_random(device, before)
+        random.setstate(python)
+        if arrays is not None:
+            sys.modules["numpy"].random.set_state(arrays)
+
+
+def scoring(device: torch.device) -> AbstractContextManager[None]:
+    """Random numbers that metrics, or trackers as they are built, draw inside are the same every time, and none of training's."""
+    return kept_random(device, seed=0)
 
 
 def copy_of_state(game: Game) -> Tensors:

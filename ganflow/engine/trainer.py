@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from ganflow.engine.state import (
     flatten,
     game_state,
     gathered,
+    kept_random,
     load_game_state,
     load_random_state,
     load_rank,
@@ -79,6 +81,7 @@ class Trainer:
         self._compared = False  # the workers' states, once at least
         self._ended = False  # all workers know that nothing more will be played
         self.drawn: Tensors = {}  # of the last round before a report
+        self.unreported = Unreported()
         self._others: Tensors = {}  # of a checkpoint, until `share`
         self._dtype = next(game.generator.parameters()).dtype
         self.prior_draws = game.stream("prior", seed, game.device)
@@ -115,8 +118,12 @@ class Trainer:
         if isinstance(self.play, CompiledRound):
             self.play = self.play.round
 
-    def advance(self, until: int) -> Report:
+    def advance(self, until: int, reported: Callable[[int], bool] = lambda round: True) -> Report:
         """Play rounds until `until` of them are played (or `stop` is set).
+
+        Args:
+            reported: whether what was played up to a round is reported there. Where it is not, the report has no terms, and the
+                next one is of these rounds, too.
 
         Raises:
             Diverged: a term was not finite. Nothing of these rounds should be kept.
@@ -142,17 +149,20 @@ class Trainer:
             self._compare()
             (line,) = self.group.mean([line])
         values = iter(line.tolist())  # the only read
-        columns: dict[str, list[float]] = {}
         for i, (names, descended) in enumerate(named):
             row = dict(zip(names, values, strict=False))
             for name, value in row.items():
                 if not math.isfinite(value):
                     raise Diverged(name, value, first + i + 1)
-            for name, value in {**row, **sums(row, descended, self.game.players)}.items():
-                columns.setdefault(name, []).append(value)
-        terms = {name: sum(column) / len(column) for name, column in columns.items()}
-        seconds = time.perf_counter() - started
-        return Report(self.round, terms, self.game.estimates(terms), learning_rates(self.game.players), len(rows) / seconds)
+            self.unreported.add({**row, **sums(row, descended, self.game.players)})
+        self.unreported.played(len(rows), time.perf_counter() - started)
+        return self.report() if reported(self.round) else Report(self.round)
+
+    def report(self) -> Report:
+        """A report of all rounds that are not yet reported."""
+        known, self.unreported = self.unreported, Unreported()
+        terms = known.means()
+        return Report(self.round, terms, self.game.estimates(terms), learning_rates(self.game.players), known.speed)
 
     def halt(self) -> None:
         """End the other workers, which wait for another round or checkpoint."""
@@ -217,9 +227,15 @@ class Trainer:
             draws[Z] = self._mine(z)
         return draws
 
+    def apart(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside follow from seed and round, and are none of training's: a run that reports, draws or is
+        tracked more often has the same weights."""
+        return kept_random(self.game.device, keyed_generator("apart", self.seed, self.round).initial_seed())
+
     def settle(self) -> None:
         """Make the game ready to be sampled from, scored or kept (`Game.settle`). Draws nothing that training would miss."""
-        self.game.settle(self._fresh)
+        with kept_random(self.game.device):
+            self.game.settle(self._fresh)
 
     def _fresh(self, k: int) -> list[Batch]:
         """k batches for the generator: z from a stream that depends on seed and round alone; data, where the loss reads them in
@@ -249,7 +265,7 @@ class Trainer:
 
     def reseed(self, seed: int) -> None:
         """Go on with another seed's random numbers: examples, latents and whatever is drawn from the generators of all."""
-        self.seed = seed
+        self.seed, self.unreported = seed, Unreported()
         self.feed.reseed(seed)
         self.prior_draws = self.game.stream("prior", seed, self.game.device)
         seed_random(self.game.device, seed)
@@ -269,6 +285,8 @@ class Trainer:
         tensors |= randoms | others
         plain |= {"round": self.round, "random": plain_randoms, "feed": flatten(self.feed.state(), "feed", tensors)}
         plain["seed"] = self.seed
+        if pending := self.unreported.state():
+            plain["unreported"] = pending
         tensors["random.prior"] = self.prior_draws.get_state()
         return tensors, plain
 
@@ -284,6 +302,7 @@ class Trainer:
         self.feed.load_state(unflatten(plain["feed"], tensors))
         self.prior_draws.set_state(tensors["random.prior"])
         self.round = plain["round"]
+        self.unreported = Unreported(plain.get("unreported"))
         self.game.round.fill_(self.round)
         load_random_state(self.game.device, tensors, plain["random"])
         self._others = others_in(tensors)
@@ -295,6 +314,43 @@ class Trainer:
         if had > 1:
             return f"{what} differed between {had} workers; now all go on with the first one's"
         return f"{what} was one worker's; now all {size} go on with it"
+
+
+class Unreported:
+    """Terms of the rounds since the last report. They are added one by one, so that a run which goes on between two reports
+    has the same sums.
+
+    Args:
+        state: of a checkpoint.
+    """
+
+    def __init__(self, state: Mapping[str, Sequence[float]] | None = None) -> None:
+        self._sums = {name: float(total) for name, (total, _) in (state or {}).items()}
+        self._counts = {name: int(count) for name, (_, count) in (state or {}).items()}
+        self._rounds, self._seconds = 0, 0.0  # of this process
+
+    def add(self, terms: Mapping[str, float], count: int = 1) -> None:
+        """Add the terms that took part in a round, or their sums over `count` rounds."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def played(self, rounds: int, seconds: float) -> None:
+        """Note the time that rounds took."""
+        self._rounds, self._seconds = self._rounds + rounds, self._seconds + seconds
+
+    def means(self) -> dict[str, float]:
+        """The terms' means over the rounds in which they took part."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+    @property
+    def speed(self) -> float:
+        """Rounds per second."""
+        return self._rounds / self._seconds if self._seconds else 0.0
+
+    def state(self) -> dict[str, tuple[float, int]]:
+        """Plain data for a checkpoint."""
+        return {name: (total, self._counts[name]) for name, total in self._sums.items()}
 
 
 def sums(values: Mapping[str, float], descended: Collection[str], players: Iterable[str]) -> dict[str, float]:

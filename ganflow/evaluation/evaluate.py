@@ -48,6 +48,14 @@ def with_seeds(chosen: Chosen, n: int) -> list[Chosen]:
     return [chosen, *(replace(chosen, settings=replace(settings, seed=seed + k * step)) for k in range(1, n))]
 
 
+def score(metric: Metric, game: Game) -> dict[str, float]:
+    """A metric's scores of a game. What it draws is the same every time, and none of training's random numbers."""
+    from ganflow.engine.state import scoring  # imports torch, and lists of scores do not
+
+    with scoring(game.device):
+        return metric.evaluate(game)
+
+
 def evaluate(game: Game, metrics: Iterable[Iterable[Metric]], sections: Sequence[dict[str, Any]]) -> list[Evaluated]:
     """Score a game.
 
@@ -62,14 +70,14 @@ def evaluate(game: Game, metrics: Iterable[Iterable[Metric]], sections: Sequence
         values: list[list[Score]] = []
         goal: Literal["min", "max"] | None = None
         for variant in variants:
-            values.append(grouped(variant.evaluate(game)))
+            values.append(grouped(score(variant, game)))
             protocol, goal = protocol or dict(protocol_of(variant, sections[i])), variant.goal
         if len(values) > 1:
             protocol["seeds"] = len(values)
         repeats = protocol.get(REPEATS)
-        for score in _averaged(values, repeats if type(repeats) is int else 1):
-            (name,) = names.named(i, {score.name: score.value})
-            found.append(Evaluated(replace(score, name=name), protocol, i, len(values), goal))
+        for each in _averaged(values, repeats if type(repeats) is int else 1):
+            (name,) = names.named(i, {each.name: each.value})
+            found.append(Evaluated(replace(each, name=name), protocol, i, len(values), goal))
             goal = None  # it is the first score's
     return found
 

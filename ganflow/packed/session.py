@@ -86,7 +86,7 @@ class PackSession:
         packed = self._packed
         with self._held:
             while packed and packed.round < self._cadence.rounds and not packed.stop and len(self.over) < self._count:
-                reports = packed.advance(self._cadence.next_stop(packed.round))
+                reports = packed.advance(self._cadence.next_stop(packed.round), self._cadence.reported)
                 yield [self.over[i] if i in self.over else self._step(i, reports[self._row[i]]) for i in range(self._count)]
             for i in range(self._count):
                 if i not in self.over:
@@ -100,7 +100,8 @@ class PackSession:
         loop = stack.enter_context(run.opened(position))
         loop.begin()
         while run.trainer.round < start:
-            loop.process(run.trainer.advance(min(loop.cadence.next_stop(run.trainer.round), start)))
+            until = min(loop.cadence.next_stop(run.trainer.round), start)
+            loop.process(run.trainer.advance(until, loop.cadence.reported))
         self._loops[i] = loop
         return Member(recipe, run.trainer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from ganflow.contract.loss import Report
 from ganflow.engine.attributes import attributes, changes, first_change
 from ganflow.engine.build import twin
 from ganflow.engine.compile import SHARE, TOLERANCE, NotCompilable, first_words, furthest
-from ganflow.engine.player import learning_rates, parts_of
+from ganflow.engine.player import parts_of
 from ganflow.engine.round import Draws, Round
 from ganflow.engine.state import kept_random, load_random_state, random_state, untouched
 from ganflow.engine.trainer import Diverged, Trainer, sums
@@ -157,8 +157,9 @@ class PackedTrainer:
             self.packed.decompile()
             raise NotCompilable(f"two compiled rounds end elsewhere than two eager ones: {off}")
 
-    def advance(self, until: int) -> list[Report | Diverged]:
-        """Play rounds until `until` of them are played (or `stop` is set): what happened, for each trial."""
+    def advance(self, until: int, reported: Callable[[int], bool] = lambda round: True) -> list[Report | Diverged]:
+        """Play rounds until `until` of them are played (or `stop` is set): what happened, for each trial. `reported` as of
+        `Trainer.advance`."""
         started, first = time.perf_counter(), self.round
         rows: list[Tensor] = []
         while self.round < until and not self.stop:
@@ -172,8 +173,8 @@ class PackedTrainer:
         if not rows:
             return [self.lost.get(i, Report(self.round)) for i in range(len(self.members))]
         terms = torch.stack(rows).float().cpu().double()  # the only read; shape (rounds, terms, trials)
-        rate = len(rows) / (time.perf_counter() - started)
-        return [self._report(i, terms[..., i], first, rate) for i in range(len(self.members))]
+        seconds = time.perf_counter() - started
+        return [self._report(i, terms[..., i], first, seconds, reported(self.round)) for i in range(len(self.members))]
 
     @contextmanager
     def member(self, i: int) -> Iterator[Trainer]:
@@ -212,16 +213,19 @@ class PackedTrainer:
         chosen = self.members[i].recipe.played().values()
         return any(hook.name in BETWEEN for part in chosen for hook in hooks_of(type(part.settings)))
 
-    def _report(self, i: int, terms: Tensor, first: int, rate: float) -> Report | Diverged:
-        names, game = self.packed.names, self.trainers[i].game
+    def _report(self, i: int, terms: Tensor, first: int, seconds: float, reported: bool) -> Report | Diverged:
+        names, trainer = self.packed.names, self.trainers[i]
         if i not in self.lost and not bool(terms.isfinite().all()):
             row, column = (~terms.isfinite()).nonzero()[0].tolist()
             self.lost[i] = Diverged(names[column], terms[row, column].item(), first + row + 1)
         if i in self.lost:
             return self.lost[i]
-        means = dict(zip(names, terms.mean(0).tolist(), strict=True))
-        means |= sums(means, self.packed.descended, game.players)
-        return Report(self.round, means, game.estimates(means), learning_rates(game.players), rate)
+        totals = dict(zip(names, terms.sum(0).tolist(), strict=True))
+        totals |= sums(totals, self.packed.descended, trainer.game.players)
+        trainer.unreported.add(totals, len(terms))
+        trainer.unreported.played(len(terms), seconds)
+        trainer.round = self.round
+        return trainer.report() if reported else Report(self.round)
 
     def _set_rates(self) -> None:
         for name in self._scheduled:

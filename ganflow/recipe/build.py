@@ -7,10 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ganflow.contract.settings import Key, check, keys
-from ganflow.errors import PluginError, SettingsError, did_you_mean, origin
-from ganflow.plugins import Catalogue, Chosen, UnknownComponent
+from ganflow.errors import PluginError, Problem, SettingsError, did_you_mean, origin
+from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
+from ganflow.recipe.renamed import renamed_component, renamed_keys
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
 from ganflow.recipe.values import References, can_unset, convert, longest_key, no_yaml, refers
 from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, lines, node_of, shown
@@ -188,7 +189,7 @@ class RecipeBuilder:
             quotes = f"; if that is its name, put it in quotes: '{use.text}'" if use.text else ""
             return use.line, f"{path}.use: {use} is not the name of a {role}{quotes} (installed: {installed})"
         try:
-            node.component = self.catalogue.find(role, use.value)
+            node.component = self._component(role, use, path)
         except UnknownComponent as error:
             self._report(use, *use.trouble[1:])
             return use.line, use.trouble[0] if use.trouble else " ".join(str(error).split())
@@ -198,8 +199,44 @@ class RecipeBuilder:
             self.notes.append(f"{meant}; to have the other, write {others}")
         return None
 
+    def _component(self, role: str, use: Node, path: str) -> Component:
+        """The component that is named, by a former name, too; raises UnknownComponent."""
+        try:
+            return self.catalogue.find(role, use.value)
+        except UnknownComponent:
+            if (entry := renamed_component(role, use.value)) is None:
+                raise
+            component = self.catalogue.find(role, f"{use.value[: use.value.rfind('/') + 1]}{entry.name}")
+            self._warn(use, f"{path}: {role} '{use.value}' {entry.why}")
+            use.value = use.text = entry.name
+            return component
+
+    def _warn(self, node: Node, text: str) -> None:
+        """Note what is read, and will not be for ever, with its line."""
+        self.notes.append(str(Problem(node.line, f"warning: {text}", self.problems.file if node.line else "")))
+
+    def _rename(self, node: Node, path: str) -> None:
+        """Give keys their names of today."""
+        component = node.component
+        if component is not None and not component.built_in:
+            return
+        for former, entry in renamed_keys(component.role if component else path, component.name if component else "").items():
+            if former not in node.value:
+                continue
+            old, new = node.value[former], node.value.get(entry.name)
+            self.references.former[join(path, former)] = entry.name
+            if new is not None and (new.line == COMMAND_LINE) == (old.line == COMMAND_LINE):
+                text = f"'{former}' {entry.why}; the recipe has both, remove one"
+                self.problems.add(old.line, f"{join(path, former)}: {text}")
+            else:
+                self._warn(old, f"{join(path, former)}: '{former}' {entry.why}")
+            kept = old if new is None or old.line == COMMAND_LINE else new
+            node.value = {entry.name if key == former else key: kept if key == former else child
+                          for key, child in node.value.items() if key != entry.name}  # fmt: skip
+
     def _fill_in(self, node: Node, settings: type, path: str, depth: int, within: Mapping[str, Any] = _NONE) -> None:
         """Fill in the defaults of absent keys, where `within` the component's, and find the components that go into keys."""
+        self._rename(node, path)
         for key in keys(settings):
             role, there = key.notes.role, node.value.get(key.name)
             if there is not None and there.typed and there.typed.says_null and there.line == COMMAND_LINE and can_unset(key):

@@ -180,7 +180,7 @@ def anchored(recipe: Recipe, home: Path) -> list[str]:
     separator or an ending (`photos/birds`, `points.npz`). What is absolute, or begins with `~`, stays as it is.
     """
     found = dict(_texts(recipe))
-    paths = {key: home / text for key, text in found.items() if _is_path(key, text) and _exists(home, text)}
+    paths = {key: home / text for key, text in found.items() if is_path(key, text) and _exists(home, text)}
     start = recipe.train.start_from
     if start and _exists(home, f"{start}/run.json"):  # else it is the name or the id of a run
         paths["train.start_from"] = home / start
@@ -198,7 +198,8 @@ def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
                 yield join(path, key.name), value
 
 
-def _is_path(key: str, text: str) -> bool:
+def is_path(key: str, text: str) -> bool:
+    """Return true if the text of a key is a path, by the key's name or by a separator or an ending in it."""
     name = key.rpartition(".")[2]
     return _NAMES.fullmatch(name) is not None or "/" in text or bool(Path(text).suffix)
 

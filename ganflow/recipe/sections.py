@@ -65,6 +65,9 @@ class Train:
 
     rounds: int = key(1000, "rounds to play: n_critic critic steps and one generator step each", ge=1)
     n_critic: int = key(1, "critic steps per round, each on a fresh batch; without a critic it means nothing", ge=1)
+    schedule_rounds: int = key(
+        0, "rounds that schedules are over, after which the learning rate stays as it was in the last of them; 0: rounds", ge=0
+    )
     batch_size: int = key(64, "examples per step", ge=1)
     seed: int = key(0, "where all randomness of the run starts", ge=0, lt=2**63)
     device: str = key("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import itertools
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -98,7 +100,9 @@ def read_recipe(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
         RecipeError: the recipe has problems; all of them, by line.
         GanflowError: there is no such recipe, or it cannot be read.
     """
-    return draft(source, overrides, catalogue).build(catalogue=catalogue)
+    recipe = draft(source, overrides, catalogue).build(catalogue=catalogue)
+    warn_of_broken(catalogue or load_catalogue())
+    return recipe
 
 
 def kept_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -106,7 +110,20 @@ def kept_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     earlier versions kept, is left out. Raises as `read_recipe`."""
     kept = draft(path)
     _without_password(kept.root)
-    return kept.build(overrides)
+    recipe = kept.build(overrides)
+    warn_of_broken(load_catalogue())
+    return recipe
+
+
+def warn_of_broken(catalogue: Catalogue) -> None:
+    """Name the plugins that cannot be used, once, where a recipe does not need them."""
+    for plugin in catalogue.broken:
+        _warn(f"{plugin.error}; all others can be used")
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    logging.getLogger("ganflow").warning(text)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError, RecipeError
-from ganflow.plugins import Catalogue
+from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.source import Draft, Source, draft, locate
+from ganflow.recipe.source import Draft, Source, draft, locate, warn_of_broken
 from ganflow.recipe.yaml import Node, Problems, shown, to_yaml
 
 STAGES = "stages"
@@ -82,6 +82,7 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
     ]
     if wrong:
         raise GanflowError("\n".join(wrong))
+    warn_of_broken(catalogue or load_catalogue())
     return Stages(_name(whole), recipes)
 
 

@@ -167,6 +167,8 @@ def _hint(node: Node, type_: Any) -> str:
     alternatives = list(_alternatives(type_))
     choices = [a for t in alternatives if get_origin(t) is Literal for a in get_args(t)]
     value = node.value
+    if in_brackets := _as_list(node, alternatives):
+        return in_brackets
     if isinstance(value, str):
         meant = scalar(value.strip())
         if node.quoted and type(meant) in alternatives and meant is not None:
@@ -178,6 +180,18 @@ def _hint(node: Node, type_: Any) -> str:
         return f"; put it in quotes: '{node.text}'"
     whole = int in alternatives and isinstance(value, float) and value.is_integer()
     return f"; write {int(value)}" if whole else ""
+
+
+def _as_list(node: Node, alternatives: Sequence[Any]) -> str:
+    """Advice to write a single value in brackets, where a list is the one type of a key."""
+    items = [get_args(a)[:1] for a in alternatives if get_origin(a) is list]
+    if len(items) != 1 or len(alternatives) != 1 or isinstance(node.value, (list, dict)):
+        return ""
+    (item,) = items[0]
+    if item is str:
+        plain = isinstance(node.value, str) and re.fullmatch(r"[\w.-]+", node.value)
+        return f"; write [{node.value}], or several: [{node.value}, other]" if plain else "; write them in brackets: [cat, dog]"
+    return f"; write [{node.text}]" if type(node.value) is item or (type(node.value), item) == (int, float) else ""
 
 
 def _alternatives(type_: Any) -> Iterator[Any]:
@@ -207,6 +221,7 @@ class References:
 
     def __init__(self, root: Node, problems: Problems) -> None:
         self.root, self.problems = root, problems
+        self.former: dict[str, str] = {}  # path of a key by its former name → its name
         self.chain: list[tuple[str, Node]] = []
 
     def resolve(self, node: Node, path: str = "") -> None:
@@ -264,6 +279,7 @@ class References:
             if not isinstance(node.value, list):
                 key, left = longest_key(node.value if isinstance(node.value, dict) else (), rest)
                 name, rest_ = (key, left) if key else (str(name), rest_)
+            name = self.former.get(join(path, name), name) if name not in below else name
             if name not in below:
                 if node.bad:  # an unknown component, say: its keys are not known
                     raise Refused

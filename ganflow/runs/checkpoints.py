@@ -19,9 +19,12 @@ from torch import Tensor
 
 from ganflow.errors import GanflowError
 from ganflow.files import open_regular, replacing
+from ganflow.runs.record import Best, mistyped
 
 FORMAT = 1
 BEST = "best.safetensors"
+WEIGHTS = "model.safetensors"
+"""In the folder of an exported run, in place of checkpoints: the generator's averaged weights, named as in the network."""
 Tensors = dict[str, Tensor]
 
 
@@ -65,10 +68,44 @@ def read(path: Path) -> Checkpoint:
         raise Damaged(path, f"cannot be read ({error})") from None
     if header.get("digest") != _digest(tensors, header.get("plain", "")):
         raise Damaged(path, "does not match its digest")
-    plain = json.loads(header["plain"])
-    if plain["format"] != FORMAT:
-        raise Damaged(path, f"is of format {plain['format']} (of another version of ganflow); this one reads format {FORMAT}")
+    plain = _plain(path, header.get("plain", ""))
+    if plain["format"] > FORMAT:
+        raise Damaged(path, f"is of format {plain['format']}, of a newer ganflow (this one reads {FORMAT}): update ganflow")
+    if plain.get("exported"):
+        tensors = {f"game.generator.{name}": t for name, t in tensors.items()}
     return Checkpoint(path, tensors, plain, header["digest"])
+
+
+def _plain(path: Path, text: str) -> dict[str, Any]:
+    """The plain values of a header, which somebody may have written by hand; raises Damaged where they are none."""
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Damaged(path, "has a header that is no JSON") from None
+    if not isinstance(plain, dict):
+        raise Damaged(path, "has a header that is no mapping")
+    for name, most in (("format", 2**31), ("round", 2**62)):
+        value = plain.get(name)
+        if type(value) is not int or not 0 <= value < most:
+            raise Damaged(path, f"has a header whose '{name}' is no number of that kind")
+    if problem := mistyped("best", plain.get("best") or None, Best | None):
+        raise Damaged(path, f"has a header that is damaged ({problem})")
+    return plain
+
+
+def write_weights(path: Path, network: torch.nn.Module, round: int) -> None:
+    """Write a generator's weights, as `read` reads them.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    tensors = {name: t.detach().clone().contiguous() for name, t in network.state_dict().items()}
+    plain = json.dumps({"format": FORMAT, "round": round, "exported": True})
+    header = {"format": "pt", "digest": _digest(tensors, plain), "plain": plain}
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def stored(folder: Path) -> list[Path]:

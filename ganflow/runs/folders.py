@@ -26,6 +26,7 @@ _ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep,
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 _LOCK = ".lock"
+_FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json")
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,9 @@ def check(folder: RunFolder) -> None:
         found = foreign(folder.path, lambda name: sweep and _TRIAL.fullmatch(name) is not None)
     except OSError as error:
         raise GanflowError(f"cannot read {error.filename or folder.path}: {error.strerror}") from None
+    for name in _FILES:
+        if (folder.path / name).is_dir():
+            raise GanflowError(f"run {folder.path.name}: {folder.path / name} is a folder, not a file; remove it")
     if found:
         why = "and nothing in a run's folder may lead out of it"
         raise GanflowError(f"run {folder.path.name}: {found}, {why}; take it out of {folder.path}, or put a copy in its place")

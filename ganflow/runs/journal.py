@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TAIL = 65_536
 """Bytes of a journal that are read at a time from its end: hundreds of reports."""
+_LATEST = 2**37  # seconds since 1970, some thousand years
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,11 @@ def _whole(raw: bytes) -> int:
 def _parse(line: bytes, path: Path) -> Entry:
     try:
         entry = json.loads(line)
-        return Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        made = Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
+        if 0 <= made.round < 2**62 and abs(made.time) < _LATEST:
+            return made
+        raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         shown = line[:60].decode(errors="replace").strip()
         raise GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again") from None
 
@@ -191,10 +195,21 @@ def _cannot_write(path: Path, error: OSError) -> GanflowError:
 
 
 class Trackers:
-    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more."""
+    """The trackers of one run, in the recipe's sequence. One that raises is named by `say`, and called no more.
 
-    def __init__(self, recipe: Recipe, trackers: Sequence[Tracker], folder: RunFolder, say: Callable[[str], None]) -> None:
-        self._recipe, self._folder, self._say = recipe, folder, say
+    Args:
+        apart: what they are called within.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        trackers: Sequence[Tracker],
+        folder: RunFolder,
+        say: Callable[[str], None],
+        apart: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._recipe, self._folder, self._say, self._apart = recipe, folder, say, apart
         names = (str(chosen.component) for chosen in recipe.trackers)
         self._fed = dict(enumerate(zip(names, trackers, strict=True)))
         self._journal = Reader(folder.journal)
@@ -230,7 +245,8 @@ class Trackers:
     def _each(self, call: Callable[[Tracker], None]) -> None:
         for i, (name, tracker) in list(self._fed.items()):
             try:
-                call(tracker)
+                with self._apart():
+                    call(tracker)
             except Exception as error:
                 del self._fed[i]
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

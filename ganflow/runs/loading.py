@@ -21,14 +21,18 @@ from ganflow.contract.data import Data, Field
 from ganflow.contract.roles import TextEncoder
 from ganflow.engine.build import build_game
 from ganflow.engine.game import Game
-from ganflow.engine.state import load_networks
+from ganflow.engine.state import load_generator, load_networks
 from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.evaluation.advice import typed
-from ganflow.recipe import Recipe, kept_recipe
-from ganflow.runs.alarms import against_not_finite, diverged
-from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
+from ganflow.recipe import Recipe
+from ganflow.runs.alarms import diverged
+from ganflow.runs.amend import after_divergence
+from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
-from ganflow.runs.record import FILE, DamagedRecord, DataRecord
+from ganflow.runs.kept import recipe_of_run
+from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
+
+AVERAGE = ("average", "average_rounds")
+"""Keys of the extras in which the generator's average is kept."""
 
 
 class DescribedData(Data):
@@ -78,7 +82,12 @@ def load_game(folder: RunFolder, which: str = "last") -> Game:
         GanflowError: there is no such checkpoint, or it is damaged.
     """
     check(folder)
-    return game_of(kept_recipe(folder.recipe), find_checkpoint(folder, which), _data(folder))
+    return game_of_checkpoint(folder, find_checkpoint(folder, which))
+
+
+def game_of_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> Game:
+    """As `load_game`, of a checkpoint that was found."""
+    return game_of(recipe_of_run(folder), checkpoint, _data(folder))
 
 
 def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
@@ -92,7 +101,7 @@ def game_of(recipe: Recipe, checkpoint: Checkpoint, data: Data) -> Game:
     game = build_game(recipe, composition, data, players=False)
     composition.begin(game)
     with fitting(checkpoint):
-        load_networks(game, checkpoint.tensors)
+        (load_generator if checkpoint.plain.get("exported") else load_networks)(game, checkpoint.tensors)
     return game.eval()
 
 
@@ -101,14 +110,20 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     """While a checkpoint is loaded.
 
     Raises:
-        GanflowError: (in place of ValueError and KeyError) it is of another game: the recipe was changed.
+        GanflowError: (in place of what Python and torch raise) it is of another game: the recipe was changed. Or it is none that
+            ganflow has written.
     """
     try:
         yield
+    except (torch.OutOfMemoryError, GanflowError):
+        raise
     except (ValueError, KeyError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
                            f"{shorten(str(why), 300)}") from None  # fmt: skip
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise GanflowError(f"{checkpoint.path.name} holds what no run can go on from ({type(error).__name__}: "
+                           f"{shorten(str(error), 200)}); use another checkpoint, or start anew") from error  # fmt: skip
 
 
 def load_data(folder: RunFolder, recipe: Recipe) -> Data:
@@ -151,7 +166,7 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     Raises:
         GanflowError: they had none, or what was kept of it is gone.
     """
-    chosen = kept_recipe(folder.recipe).parts.get("data.encoder")
+    chosen = recipe_of_run(folder).parts.get("data.encoder")
     if chosen is None or chosen.component.role != "encoder":
         raise GanflowError(f"run {folder.name} {folder.id} knows no sentences: its data have no captions")
     encoder: TextEncoder = chosen.settings.encoder()
@@ -169,6 +184,8 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
+    if which in ("last", "best") and is_exported(folder):
+        return _weights(folder)
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
@@ -195,17 +212,33 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
 
 
+def is_exported(folder: RunFolder) -> bool:
+    """Tell whether a folder holds a generator's weights alone, as `ganflow export` writes them."""
+    return (folder.path / WEIGHTS).exists() and not folder.checkpoints.exists()
+
+
+def _weights(folder: RunFolder) -> Checkpoint:
+    try:
+        return read(folder.path / WEIGHTS)
+    except (OSError, Damaged) as error:
+        raise GanflowError(f"{error}; export the run once more, or fetch {folder.path} again") from None
+
+
 def _without(folder: RunFolder) -> str:
     """The message for a run without checkpoints, with the command that helps."""
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        change = typed(against_not_finite(kept_recipe(folder.recipe), alarm["text"]))
-        again = f"ganflow run {shlex.quote(str(here(folder.recipe)))} {change}"
+        again = after_divergence(folder, recipe_of_run(folder), alarm["text"], kept=False)
         return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
     else:
         until = f"train it: ganflow run --resume {folder.reference()}"
     return f"run {folder.id} has no checkpoint yet; {until}"
+
+
+def _folder_of(source: Checkpoint) -> Path:
+    """The run's folder that a checkpoint lies in."""
+    return source.path.parent if source.plain.get("exported") else source.path.parent.parent
 
 
 def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
@@ -214,7 +247,7 @@ def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
     Raises:
         GanflowError: their encoders differ.
     """
-    kept, encoder = source.path.parent.parent / ENCODER_FILE, getattr(data, "encoder", None)
+    kept, encoder = _folder_of(source) / ENCODER_FILE, getattr(data, "encoder", None)
     if encoder is None or not kept.exists():
         return
     mine, theirs = encoder.state(), load_file(kept)
@@ -223,15 +256,12 @@ def check_encoder(data: Data, source: Checkpoint, name: str) -> None:
                            "use the same data.encoder, and the same training examples")  # fmt: skip
 
 
-def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
+def load_weights(game: Game, source: Checkpoint, name: str) -> None:
     """Load the players' weights of an earlier run; a player that it had not is left as it is. Into a generator that stands on
     an earlier stage's that one is loaded, averaged where the run kept an average.
 
     Args:
         name: of the earlier run, for messages.
-
-    Returns:
-        Where the weights came from, for run.json.
 
     Raises:
         GanflowError: the networks differ.
@@ -239,7 +269,23 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> dict[str, Any]:
     check_encoder(game.data, source, name)
     for network, theirs in matched(game, source.tensors, name):
         network.load_state_dict(theirs)
-    return {"run": str(source.path.parent.parent), "checkpoint": str(source.path), "round": source.round}
+
+
+def load_average(game: Game, source: Checkpoint) -> None:
+    """Load the generator's average of an earlier run whose weights were loaded, with the number of rounds that it is over, where
+    both runs keep one of the same network. There must be one, which the modifier makes when the game is built."""
+    for name in AVERAGE:
+        prefix = f"game.extras.{name}."
+        theirs = {key.removeprefix(prefix): t for key, t in source.tensors.items() if key.startswith(prefix)}
+        mine = game.extras[name].state_dict() if name in game.extras else {}
+        if not theirs or {key: t.shape for key, t in mine.items()} != {key: t.shape for key, t in theirs.items()}:
+            return
+        game.extras[name].load_state_dict(theirs)
+
+
+def origin_of(source: Checkpoint) -> StartFrom:
+    """A checkpoint whose weights a run begins with, for its run.json."""
+    return {"run": str(_folder_of(source)), "checkpoint": str(source.path), "round": source.round}
 
 
 def matched(game: Game, tensors: Mapping[str, Tensor], name: str) -> list[tuple[nn.Module, dict[str, Tensor]]]:

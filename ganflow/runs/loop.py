@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,6 +17,7 @@ from ganflow.engine.rows import rows_of
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError
 from ganflow.evaluation import scores as evaluation
+from ganflow.evaluation.evaluate import score
 from ganflow.evaluation.health import BEGINNING, FIRST
 from ganflow.evaluation.scores import Rule, Score, grouped
 from ganflow.plugins import Composition
@@ -87,66 +84,20 @@ class Cadence:
         intervals = (report, self.sample, self.evaluate, self.checkpoint)
         return min(self.rounds, *((round // every + 1) * every for every in intervals))
 
+    def reported(self, round: int) -> bool:
+        """Return true where what was played is reported: not at every stop."""
+        return self.due(self.first if round <= BEGINNING else self.report, round)
+
     def due(self, every: int, round: int) -> bool:
         return round % every == 0 or round == self.rounds
 
 
 @dataclass(frozen=True)
 class Result:
-    """A report after `round` rounds: terms, estimates, rates and, where the metrics were due, scores."""
+    """Figures after `round` rounds: terms, estimates and rates where these are reported, scores where metrics were due."""
 
     round: int
     values: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Interruption:
-    """A signal that asks the run to end.
-
-    Attributes:
-        signal: its number, once the main thread has handled it; 0 before.
-        arrivals: the file descriptor of a socket that gets the numbers of signals as they arrive; -1 outside the main thread.
-    """
-
-    signal: int = 0
-    arrivals: int = -1
-
-    def received(self) -> int:
-        """Return `signal`, or that of one which waits for the main thread: code that is not Python's is not interrupted."""
-        arrived = b""
-        with suppress(OSError):  # nothing has arrived, or nothing can
-            arrived = os.read(self.arrivals, 64)
-        return self.signal or next((n for n in arrived if n in (signal.SIGINT, signal.SIGTERM)), 0)
-
-
-@contextmanager
-def interruptible(heard: Callable[[], None] = lambda: None) -> Iterator[Interruption]:
-    """Note Ctrl-C and SIGTERM, and call `heard`, so that the run can end well; a second Ctrl-C ends it at once."""
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-
-    def stop(number: int, frame: object) -> None:
-        if interruption.signal and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        interruption.signal = number
-        heard()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    arrivals, written = socket.socketpair()
-    with arrivals, written:
-        interruption.arrivals = arrivals.fileno()
-        for end in (arrivals, written):
-            end.setblocking(False)
-        wakeup = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-        try:
-            yield interruption
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            interruption.arrivals = -1
 
 
 class Loop:
@@ -173,7 +124,7 @@ class Loop:
         trial: bool,
         follower: Follower | None,
         alarms: Alarms | None = None,
-        on_report: Callable[[Report], None] = lambda report: None,
+        on_report: Callable[[Report], None] | None = None,
     ) -> None:
         self.recipe, self.trainer, self.game = recipe, trainer, trainer.game
         self.metrics, self.composition, self.folder, self.progress = Scores(metrics), composition, folder, progress
@@ -181,7 +132,7 @@ class Loop:
         self.writer = Writer(folder.checkpoints, recipe.train.keep)
         self.journal = Journal(folder.journal)
         self.journal.rewind(trainer.round)
-        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn)
+        self.trackers = Trackers(recipe, trackers, folder, progress.note if trial else progress.warn, self.trainer.apart)
         self.best, self.follower, self.alarms, self._trial, self._on_report = best, follower, alarms, trial, on_report
         self._checkpointed = trainer.round  # the round of the last checkpoint
         self._no_pictures = False
@@ -203,9 +154,10 @@ class Loop:
         """Train until the last round, or until the trainer is stopped."""
         self.begin()
         while self.trainer.round < self.cadence.rounds and not self.trainer.stop:
-            report = self.trainer.advance(self.cadence.next_stop(self.trainer.round))
+            before = self.trainer.round
+            report = self.trainer.advance(self.cadence.next_stop(before), self.cadence.reported)
             self._check_unchanged(True if self.trainer.round >= self.cadence.rounds else None)
-            if report.terms:  # or it was stopped before a round was played
+            if report.round > before:  # or it was stopped before a round was played
                 yield self.process(report)
             self._check_unchanged(False)  # after what events changed
 
@@ -258,7 +210,7 @@ class Loop:
 
     def needs_game(self, round: int) -> bool:
         """Tell whether anything is due in this round for which the game's weights are read."""
-        if self.trainer.stop or self.composition.listeners("round_reported"):
+        if self.trainer.stop or (self.cadence.reported(round) and self.composition.listeners("round_reported")):
             return True
         due = (self.cadence.sample, self.cadence.checkpoint, *([self.cadence.evaluate] if self.metrics.metrics else []))
         return any(self.cadence.due(every, round) for every in due)
@@ -266,12 +218,15 @@ class Loop:
     def process(self, report: Report) -> Result:
         """Do everything that is due after these rounds."""
         cadence, round = self.cadence, report.round
-        self._call("round_reported", report=report)  # which may add numbers
-        self._log(round, report.values)
-        self.progress.update(report)
-        self._on_report(report)
-        if self.alarms:
-            self._write("run.json", self.alarms.report)
+        if report.terms:
+            self._call("round_reported", report=report)  # which may add numbers
+            self._log(round, report.values)
+            self.progress.update(report)
+            if self._on_report:
+                with self.trainer.apart():
+                    self._on_report(report)
+            if self.alarms:
+                self._write("run.json", self.alarms.report)
         if cadence.due(cadence.sample, round):
             self._draw(round)
         scores: dict[str, float] = {}
@@ -285,7 +240,7 @@ class Loop:
                 self.best["error"] = rule.score.error
         if cadence.due(cadence.checkpoint, round) or self.trainer.stop or best:
             self._keep(round, best)
-        return Result(round, {**report.values, **scores})
+        return Result(round, {**report.values, **scores} if report.terms else scores)
 
     def _draw(self, round: int) -> None:
         """Draw what the loss shows of held-out examples, or the fixed latents' samples."""
@@ -308,13 +263,10 @@ class Loop:
         self._write_report()
 
     def _write_report(self) -> None:
-        def write(pictures: Any) -> None:
-            write_report(self.folder)
-
         if not self._trial:  # whose sweep has a report
-            self._picture(write)
+            self._picture(lambda _: write_report(self.folder))
 
-    def _picture(self, save: Callable[[Any], None]) -> None:
+    def _picture(self, save: Callable[[Any], object]) -> None:
         """Save a picture. Training needs neither Pillow nor matplotlib: without them there are no pictures, and one note."""
         try:
             from ganflow import pictures
@@ -329,9 +281,10 @@ class Loop:
         """All scores, and the one that decides what is best."""
         self._settle()
         round, known = report.round, len(self.metrics.renamed)
-        found = self.metrics.evaluate(self.game)
+        found = self.metrics.evaluate(lambda metric: score(metric, self.game))
         scores = {name: score for each in found for name, score in each.items()}
-        if alike := [name for name in scores if name in report.values]:
+        terms = report.terms or self.trainer.unreported.means()
+        if alike := [name for name in scores if name in {**report.values, **terms, **self.game.estimates(terms)}]:
             raise GanflowError(f"a metric calls a score '{alike[0]}', which is the name of a term or an estimate of the loss")
         for text in self.metrics.renamed[known:]:
             self.progress.note(text)
@@ -380,7 +333,9 @@ class Loop:
         self._call("checkpointed", round=round, path=path)
 
     def _call(self, event: str, **arguments: object) -> None:
-        self.composition.call(event, game=self.game, **arguments)
+        if self.composition.listeners(event):
+            with self.trainer.apart():
+                self.composition.call(event, game=self.game, **arguments)
 
     def _log(self, round: int, values: dict[str, float]) -> None:
         self._write("metrics.jsonl", lambda: self.journal.append(round, values))

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint, Damaged
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.record import RunRecord
+from ganflow.runs.record import Amendment, RunRecord, is_newer
 from ganflow.version import __version__
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -41,16 +41,27 @@ class Position:
         checkpoint: to go on from; None for round 0.
         damaged: newer checkpoints, which are passed over.
         changed: the folder's recipe is another one.
+        amended: all changes of the recipe, as its record is to have them.
+        lines: what the run says of its changes.
+        source: the checkpoint of another run whose weights the game has already; its average is taken along.
     """
 
     folder: RunFolder
     checkpoint: Checkpoint | None = None
     damaged: list[Damaged] = field(default_factory=list)
     changed: bool = False
+    amended: Sequence[Amendment] = ()
+    lines: Sequence[str] = ()
+    source: Checkpoint | None = None
 
     @property
     def round(self) -> int:
         return self.checkpoint.round if self.checkpoint else 0
+
+    def say(self, say: Callable[[str], None]) -> None:
+        """Show the lines."""
+        for line in self.lines:
+            say(line)
 
 
 class Copy(NamedTuple):
@@ -190,11 +201,15 @@ def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
             found.append(f"plugin '{name}' was {then}, is now {plugin['distribution']} {plugin['version']}")
     for name, version in before.versions.items():
         if (new := now["versions"].get(name, version)) != version:
-            found.append(f"{name} was {version}, is now {new}")
+            older = ", an older one, to which what is new in that is unknown" if name == "ganflow" and is_newer(version) else ""
+            found.append(f"{name} was {version}, is now {new}{older}")
     data, new = before.data, now["data"]
     if data and new["fingerprint"] != data["fingerprint"]:
         known = None not in (data["size"], new["size"])
-        numbers = f": {data['size']} examples then, {new['size']} now" if known else ""
+        if known and data["size"] != new["size"]:
+            numbers = f": {data['size']} examples then, {new['size']} now"
+        else:
+            numbers = f": what is in them, not their number ({new['size']} examples)" if known else ": what is in them"
         found.append(f"the data {data['name']} changed since the run began{numbers}")
     return found
 

@@ -1,6 +1,7 @@
 """The record of a run, or of a sweep: run.json in its folder, which is read and written here and nowhere else."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,9 +16,10 @@ from ganflow.addresses import map_texts, without_secrets
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.lock import locked
+from ganflow.version import __version__
 
 FILE = "run.json"
-SCHEMA = "1.3"
+SCHEMA = "1.4"
 """Major and minor version of run.json; those before had none. Keys of newer minor versions are kept."""
 HERE = "<runs>"
 """In run.json and tracking.json: the runs folder, wherever it is now."""
@@ -32,6 +34,16 @@ class DamagedRecord(GanflowError):
         sweep = (path.parent / "trials.jsonl").exists()
         left = "its trials are whole runs" if sweep else "a new run can start from a checkpoint (train.start_from=FILE)"
         super().__init__(f"{path} {how}; restore it from a backup; without one, {left}")
+
+
+class NewerRecord(DamagedRecord):
+    """run.json of a schema that this version does not read: says which version has written it."""
+
+    def __init__(self, path: Path, schema: str, versions: Any) -> None:
+        wrote = versions.get("ganflow") if isinstance(versions, dict) else None
+        who = f"ganflow {wrote[:20]}" if isinstance(wrote, str) and is_newer(wrote) else "a newer ganflow"
+        why = f"in a form (schema {schema}) that this one, {__version__}, does not know"
+        GanflowError.__init__(self, f"{path} was written by {who}, {why}; to read it: pip install --upgrade ganflow")
 
 
 class Plugin(TypedDict):
@@ -124,10 +136,11 @@ class AlarmRecord(TypedDict):
 
 
 class Amendment(TypedDict):
-    """A change of a sweep's recipe after it was begun: lines as "tune.trials: 16 → 20"."""
+    """A change of a recipe after its run, or its sweep, was begun: lines as "tune.trials: 16 → 20"; of a run after `round`."""
 
     time: str
     changed: list[str]
+    round: NotRequired[int]
 
 
 class Ended(TypedDict):
@@ -186,7 +199,7 @@ class RunRecord:
         trial_seeds, trial_quantile: of a sweep whose trials are several runs each: their seeds, and the quantile of their scores
             by which a trial is judged, or None for their mean.
         ended: of a sweep whose budget ended it: why, and the change with which it goes on.
-        amended: changes of a sweep's recipe after it was begun.
+        amended: changes of the recipe after the run, or the sweep, was begun.
         seconds, gpu_seconds: that a sweep has used, over all its sessions.
     """
 
@@ -306,11 +319,17 @@ def _moved(folder: Path, raw: dict[str, Any], change: Callable[[Any, Path], Any]
     return {key: value if key in _VERBATIM else change(value, runs) for key, value in raw.items()}
 
 
+def is_newer(version: str) -> bool:
+    """Return true if a version of ganflow's is later than this one's, by its numbers."""
+    theirs, ours = ([int(n) for n in re.findall(r"\d{1,9}", text)[:3]] for text in (version, __version__))
+    return theirs > ours
+
+
 def _checked(path: Path, raw: dict[str, Any]) -> RunRecord:
     """Raises DamagedRecord: a value does not have its type, or a newer ganflow has written it."""
     version = raw.get("schema", "1.0")
-    if isinstance(version, str) and version.partition(".")[0] > "1":
-        raise DamagedRecord(path, f"is of schema {version[:10]}, of a newer ganflow (this one reads 1); update ganflow")
+    if isinstance(version, str) and version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) > 1:
+        raise NewerRecord(path, version[:10], raw.get("versions"))
     known = {key: value for key, value in raw.items() if key in _hints() and value is not None and value != {}}
     problem = next(filter(None, (mistyped(key, value, _hints()[key]) for key, value in known.items())), None)
     if problem:
@@ -323,6 +342,8 @@ def _hints() -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(RunRecord).items() if name != "raw"}
 
 
+_MOST = {"threads": 1024, "threads_to_build": 1024, "workers": 2**16, "time": 2**37, "seconds": 2**37, "gpu_seconds": 2**37}
+_MOST_OF_ALL = 2**63 - 1  # of a tensor's numbers, and of MLflow's
 _hints_of = cache(get_type_hints)  # of nested mappings
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 
@@ -353,6 +374,8 @@ def mistyped(key: str, value: Any, hint: Any) -> str | None:
         return f"{key} is {_shown(value)}, not {_WORDS[hint]}"
     if hint is int and key != "seed" and value < (key == "workers"):
         return f"{key} is {_shown(value)}, which is too small"
+    if hint in (int, float) and abs(value) > _MOST.get(key.rpartition(".")[2], _MOST_OF_ALL if hint is int else math.inf):
+        return f"{key} is {_shown(value)}, which is too large"
     if key == "created":
         try:
             datetime.fromisoformat(str(value))

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganflow.contract.game import Metric
 from ganflow.contract.loss import Report
-from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, twin
+from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
@@ -26,19 +25,21 @@ from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.errors import GanflowError
-from ganflow.evaluation.scores import rule
+from ganflow.errors import GanflowError, Unreadable
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
+from ganflow.runs.amend import after_divergence, same_data, set_rates
 from ganflow.runs.folders import RunFolder, make_inner
-from ganflow.runs.loading import describe, fitting
-from ganflow.runs.loop import Follower, Interruption, Loop, Result, interruptible
+from ganflow.runs.interruption import Interruption, interruptible
+from ganflow.runs.loading import describe, fitting, load_average
+from ganflow.runs.loop import Follower, Loop, Result
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
+from ganflow.runs.trying import check_best, check_shares
 
 ERROR = "error.txt"
 
@@ -92,36 +93,6 @@ class Parts:
         )
         self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
-
-
-def check_shares(recipe: Recipe, workers: int) -> None:
-    """Check that so many workers can share a run's work.
-
-    Raises:
-        GanflowError: its batch cannot be cut into equal shares, or its rounds are to be compiled.
-    """
-    batch, parts = recipe.train.batch_size, recipe.train.accumulate
-    if batch % (workers * parts):
-        each = f" in {parts} micro-batches each" if parts > 1 else ""
-        raise GanflowError(
-            f"train.batch_size: {batch} examples cannot be shared evenly by {workers} workers{each}; "
-            f"use a multiple of {workers * parts}"
-        )
-    if workers > 1 and recipe.train.compile not in ("auto", "never"):
-        raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
-
-
-def check_best(recipe: Recipe, metrics: list[Metric]) -> None:
-    """Check that there is the score of `train.best`, as far as the metrics say beforehand what they score.
-
-    Raises:
-        GanflowError: there is none, or nothing says which of it is better, or `train.best_mode` is not what the metric says.
-    """
-    train = recipe.train
-    if train.best_mode is not None if train.best is None else all(metric.names for metric in metrics):
-        named = [dict.fromkeys(m.names or [c.component.name], 0.0) for m, c in zip(metrics, recipe.metrics, strict=True)]
-        if found := rule(train.best, train.best_mode, recipe.metrics, metrics, named):
-            found.check()
 
 
 @dataclass(frozen=True)
@@ -192,7 +163,7 @@ class Run(Parts):
         self.metrics = build_metrics(self.composition, self.game)
         if not before:
             check_best(recipe, self.metrics)
-        self.trackers = self.composition.build_trackers()
+        self.trackers = build_trackers(self.composition, self.game)
 
     def results(self, position: Position) -> Generator[Result, None, Outcome]:
         """Train to the end; yields whenever something was reported."""
@@ -208,7 +179,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report and self.options.on_report(report) is False:
+        if self.options.on_report is not None and self.options.on_report(report) is False:
             self.stop("stopped")
 
     @contextmanager
@@ -222,10 +193,14 @@ class Run(Parts):
         ):
             try:
                 self.composition.begin(self.game)
+                if position.source and not position.checkpoint:
+                    load_average(self.game, position.source)
                 if not self.before:
                     self.data.keep(folder.path)
                 make_inner(folder)
                 best = self._load(position, progress, self.before) if self.before else None
+                if position.amended:
+                    folder.update(amended=list(position.amended))
                 if position.changed:
                     write_recipe(folder, recipe)
                 progress.note(_networks(recipe, self.game))
@@ -240,7 +215,7 @@ class Run(Parts):
                 self.loop = Loop(
                     recipe, self.trainer, self.metrics, self.trackers, self.composition, folder, progress, best,
                     trial=options.trial, follower=options.follower(folder) if options.follower else None,
-                    alarms=self._alarms(position, progress), on_report=self._report,
+                    alarms=self._alarms(position, progress), on_report=self._report if options.on_report else None,
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
@@ -263,7 +238,8 @@ class Run(Parts):
             return None
         alarms = Alarms(self.recipe, self.trainer, folder, progress.note if trial else progress.warn, what)
         if position.checkpoint and (state := position.checkpoint.plain.get("health")):
-            with suppress(KeyError, TypeError, ValueError):  # of another version, or damaged: it begins anew
+            # of another version, or damaged: it begins anew
+            with suppress(LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
                 alarms.load_state(state)
         return alarms
 
@@ -285,6 +261,7 @@ class Run(Parts):
         (folder.path / ERROR).unlink(missing_ok=True)
         if found is None:
             say("no checkpoint yet: starting again from round 0")
+            position.say(say)
             return None
         with fitting(found):
             lost = self.trainer.load_state(found.tensors, found.plain)
@@ -292,7 +269,9 @@ class Run(Parts):
                 for part in parts_of(self.game.players).values():
                     part.reset_numbers()
                 self.trainer.reseed(copy.seed(self.recipe.train.seed))
+            set_rates(self.game.players, position.amended, found.round)
         say(f"going on from round {found.round}")
+        position.say(say)
         if lost:
             say(lost)
         best: Best | None = found.plain["best"] or None
@@ -302,6 +281,8 @@ class Run(Parts):
         """Values of the run's record that change when it goes on."""
         names = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
+        if self.before and same_data(self.before, self.values["data"]["fingerprint"]):  # they may lie elsewhere now
+            begun["data"] = self.values["data"]
         return {name: self.values[name] for name in names} | begun
 
     def _compile(self, progress: Progress) -> Compiled:
@@ -336,14 +317,13 @@ class Run(Parts):
     @cached_property
     def values(self) -> dict[str, Any]:
         """Values of the run's record when it begins."""
-        train = self.recipe.train
         return {
             "status": "running",
             **origin(self.recipe),
             "name": self.recipe.name,
             "round": 0,
-            "rounds": train.rounds,
-            "seed": train.seed,
+            "rounds": self.recipe.train.rounds,
+            "seed": self.recipe.train.seed,
             "device": str(self.game.device),
             "threads": self.choice.threads,
             "threads_to_build": self.threads_to_build,
@@ -360,25 +340,26 @@ class Run(Parts):
         if self.loop:
             with suppress(Exception):  # a checkpoint may still be on its way
                 self.loop.writer.wait()
-        failure, status, advice = error, "failed", ""
+        failure, status, advice, log = error, "failed", "", folder.path / ERROR
         if isinstance(error, KeyboardInterrupt) or broken(error) or ended_from_outside(error):
             status = "interrupted"
         elif isinstance(error, Diverged):
             found, _ = checkpoints.newest(folder.checkpoints)
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
-            failure = GanflowError(f"{error}; {kept}. Try {advice}")
-        elif isinstance(error, Lost) and not self.options.trial:
-            failure = Lost(f"{error}; go on from the last checkpoint with: ganflow run --resume {folder.reference()}")
+            how = after_divergence(folder, self.recipe, str(error), bool(found)) if not self.options.trial else ""
+            failure = GanflowError(f"{error}; {kept}. Try {advice}" + (f": {how}" if how else ""))
+        elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
+            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
+            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            rounds = f"after {self.trainer.round} rounds"
-            failure = plugins_fault(error, rounds, f"the traceback is in {folder.path / ERROR}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":
-                (folder.path / ERROR).write_text("".join(traceback.format_exception(error)))
+                log.write_text("".join(traceback.format_exception(error)))
         if self.loop:
             with suppress(OSError):
                 self.loop.trackers.end(status)
@@ -392,8 +373,7 @@ def _networks(recipe: Recipe, game: Game) -> str:
     """The networks and their sizes, in a sentence."""
     texts = []
     for role, network in {"generator": game.generator, "critic": game.critic}.items():
-        chosen = getattr(recipe, role)
-        if network is None or chosen is None:
+        if network is None or (chosen := getattr(recipe, role)) is None:
             continue
         text = f"{role} {chosen.component.name}: {sum(p.numel() for p in network.parameters()):,} parameters"
         if (pixels := getattr(network, "receptive_field", None)) is not None:  # of a critic of patches

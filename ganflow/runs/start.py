@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,22 @@ from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
 from ganflow.printing import print_lines
-from ganflow.recipe import Recipe, differences, kept_recipe, read_recipe
+from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders
-from ganflow.runs.checkpoints import newest
+from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_train_on
+from ganflow.runs.checkpoints import WEIGHTS, Checkpoint, newest
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.loading import find_checkpoint, load_weights
+from ganflow.runs.kept import recipe_of_run
+from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, origin_of
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
-from ganflow.runs.trying import inherited, tried
+from ganflow.runs.trying import inherited, refused, tried
 from ganflow.runs.workers import started_workers
 
-MAY_CHANGE = ("train.rounds", "train.report_every", "train.sample_every", "train.evaluate_every", "train.checkpoint_every",
-              "train.keep", "train.on_alarm", "track.", "trackers")  # fmt: skip
-"""Keys of a recipe that may change when its run goes on: how long, how often, and where it is remembered."""
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
 """Checks where a recipe's run may be sent that is kept in a runs folder; returns what makes its follower."""
 OnReport = Callable[[Report], object]
@@ -98,12 +98,13 @@ def start(
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         check_data(run)
-        start_from = inherited(run.recipe, run.game, root)
+        source = inherited(run.recipe, run.game, root)
         folder = folders.create(root, recipe.name)
-        fill_folder(folder, recipe, {**run.values, "start_from": start_from, **({"then": list(then)} if then else {})}, held)
+        more = {"start_from": origin_of(source) if source else None} | ({"then": list(then)} if then else {})
+        fill_folder(folder, recipe, {**run.values, **more}, held)
         if after:
             after.update(next=str(folder.path))
-        return Session(run, run.results(Position(folder)), folder, held.pop_all()).finish()
+        return Session(run, run.results(Position(folder, source=source)), folder, held.pop_all()).finish()
 
 
 def check_data(run: Run) -> None:
@@ -161,7 +162,7 @@ def prepare_trial(
     as_trial = RunOptions(quiet=True, trial=True, packed=packed, copy=copy, tracking=about.get("tracking", {}))
     run = built(recipe, options or as_trial, before, group)
     if not position.checkpoint:
-        inherited(run.recipe, run.game, folder.path.parent.parent)
+        position = replace(position, source=inherited(run.recipe, run.game, folder.path.parent.parent))
     if not begun:
         clear_unfinished(folder)
         folders.make(folder)
@@ -183,7 +184,7 @@ def resume(
 
     Args:
         recipe: the recipe that the run is thought to have; None for the one it has.
-        overrides: changes to it, of what may change.
+        overrides: changes to it, of what may change (see ganflow.runs.amend); also those that `recipe` was read with.
         workers: processes that train together; None for as many as it had, which gives the same bits.
         send, on_report: as of `start`.
 
@@ -192,32 +193,41 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
+    if is_exported(folder):
+        recipe_file, weights = (shlex.quote(str(folders.here(folder.path / name))) for name in (folder.recipe.name, WEIGHTS))
+        raise GanflowError(f"run {folder.id} is exported: it has the generator's weights, and no training to go on with; begin "
+                           f"one from them: ganflow run {recipe_file} train.start_from={weights}")  # fmt: skip
+    had = recipe_of_run(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
-    different = differences(kept_recipe(folder.recipe), wanted)
-    refused = "".join(f"\n  {line}" for line in different if not line.startswith(MAY_CHANGE))
-    if refused:
-        raise GanflowError(f"run {folder.id} was started with another recipe; start a new run, or undo:{refused}")
+    changes = Changes.between(had, wanted)
+    if changes.refused:
+        raise refused(folder, changes.refused, wanted, overrides)
     options = RunOptions(quiet, follower=send(wanted, root) if send else None, on_report=on_report)
     with ExitStack() as held:
         held.enter_context(lock_folder(folder))
         before = folder.read()
-        position = Position(folder, *newest(folder.checkpoints), changed=bool(different))
+        position = Position(folder, *newest(folder.checkpoints), changed=bool(changes.lines))
         found, damaged = position.checkpoint, position.damaged
         if found is None and damaged:
             raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
         if found and found.round > wanted.train.rounds:
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
         if found and found.round == wanted.train.rounds and before.status == "finished":
-            hint = f"to train on: ganflow run --resume {folder.reference()} train.rounds={2 * found.round}"
-            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; {hint}")
+            hint = to_train_on(folder, wanted, found.round, () if recipe else overrides)
+            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; to train on: {hint}")
             return Outcome(folder, "finished", found.round)
         n = before.workers if workers is None else workers
         group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))
         run = built(wanted, options, before, group)
+        if changes.moves_data and not same_data(before, run.values["data"]["fingerprint"]):
+            raise refused(folder, changes.moves_data, wanted, overrides, ", for there are other data (of another fingerprint)")
+        source: Checkpoint | None = None
         if before.start_from and not found:
             earlier = RunFolder(folders.moved(before.start_from["run"], root))
-            file = folders.moved(before.start_from["checkpoint"], root)
-            load_weights(run.game, find_checkpoint(earlier, str(file)), earlier.id)
+            source = find_checkpoint(earlier, str(folders.moved(before.start_from["checkpoint"], root)))
+            load_weights(run.game, source, earlier.id)
+        lines = first_lines(folder, before, changes, (had, wanted), position.round)
+        position = replace(position, amended=amended(before, changes, position.round), lines=lines, source=source)
         return Session(run, run.results(position), folder, held.pop_all()).finish()
 
 

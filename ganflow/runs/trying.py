@@ -5,21 +5,22 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
+from ganflow.contract.game import Metric
 from ganflow.engine.build import build_game, build_metrics
 from ganflow.engine.game import Game
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.evaluation.scores import rule
 from ganflow.files import user_path
 from ganflow.plugins.loading import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.loading import find_checkpoint, load_weights, matched
-from ganflow.runs.run import check_best, check_shares
 
 
 def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
@@ -46,6 +47,75 @@ def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
         yield game
 
 
+def check_shares(recipe: Recipe, workers: int) -> None:
+    """Check that so many workers can share a run's work.
+
+    Raises:
+        GanflowError: its batch cannot be cut into equal shares, or its rounds are to be compiled.
+    """
+    batch, parts = recipe.train.batch_size, recipe.train.accumulate
+    if batch % (workers * parts):
+        each = f" in {parts} micro-batches each" if parts > 1 else ""
+        raise GanflowError(
+            f"train.batch_size: {batch} examples cannot be shared evenly by {workers} workers{each}; "
+            f"use a multiple of {workers * parts}"
+        )
+    if workers > 1 and recipe.train.compile not in ("auto", "never"):
+        raise GanflowError("train.compile: rounds that several workers play cannot be compiled; set train.compile=never")
+
+
+def check_best(recipe: Recipe, metrics: list[Metric]) -> None:
+    """Check that there is the score of `train.best`, as far as the metrics say beforehand what they score.
+
+    Raises:
+        GanflowError: there is none, or nothing says which of it is better, or `train.best_mode` is not what the metric says.
+    """
+    train = recipe.train
+    if train.best_mode is not None if train.best is None else all(metric.names for metric in metrics):
+        named = [dict.fromkeys(m.names or [c.component.name], 0.0) for m, c in zip(metrics, recipe.metrics, strict=True)]
+        if found := rule(train.best, train.best_mode, recipe.metrics, metrics, named):
+            found.check()
+
+
+def refused(folder: RunFolder, lines: Sequence[str], wanted: Recipe, overrides: Sequence[str], why: str = "") -> GanflowError:
+    """The error of a run that cannot go on with some changes, with the command for a new run that has them.
+
+    Args:
+        lines: the changes, as those of `Changes`.
+        wanted: the recipe with them.
+        overrides: that `wanted` was read with.
+        why: if it does not go without saying.
+
+    Raises:
+        GanflowError: (instead) the recipe cannot be run at all.
+    """
+    listed = "".join(f"\n  {line}" for line in lines)
+    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:{listed}\nundo them, or "
+                        f"{_elsewhere(folder, wanted, overrides)}")  # fmt: skip
+
+
+def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> str:
+    """The way to a new run of a recipe, from a run's weights where they fit it, as one would type it.
+
+    Raises:
+        GanflowError: the recipe cannot be run.
+    """
+    root, reference = folder.path.parent.parent, folder.reference()
+    new = shlex.join(["ganflow", "run", str(folders.here(Path(wanted.file).absolute())), *overrides])
+    if wanted.train.start_from != recipe_of_run(folder).train.start_from:  # another's weights are asked for
+        return f"begin a new run: {new}"
+    fresh = wanted.copied()
+    fresh.train.start_from = str(folder.path)
+    try:
+        for _ in tried([fresh], root):
+            pass
+        return f"start a new run from its weights: {new} train.start_from={reference}"
+    except GanflowError:
+        for _ in tried([wanted], root):
+            pass
+        return f"begin a new run, whose networks its weights do not fit: {new}"
+
+
 def _game_of(recipe: Recipe) -> Game:
     recipe = recipe.copied()
     recipe.train.device = "cpu"
@@ -57,15 +127,18 @@ def _game_of(recipe: Recipe) -> Game:
     return game
 
 
-def inherited(recipe: Recipe, game: Game, root: Path) -> dict[str, Any] | None:
+def inherited(recipe: Recipe, game: Game, root: Path) -> Checkpoint | None:
     """Load the weights of the run that `train.start_from` names into the game of one that begins; returns where they came from.
+    The average follows once there is one: see `load_average`.
 
     Raises:
         GanflowError: it names none, and the generator needs one; or the networks differ.
     """
     source = recipe.train.start_from
     if source:
-        return load_weights(game, _source(source, root), source)
+        checkpoint = _source(source, root)
+        load_weights(game, checkpoint, source)
+        return checkpoint
     if hasattr(game.generator, "earlier"):
         name = recipe.generator.component.name
         raise GanflowError(f"generator '{name}' stands on an earlier run's generator, and the recipe names no such run: "

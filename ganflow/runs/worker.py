@@ -23,12 +23,12 @@ def main() -> int:
 
     from ganflow.engine.distributed import Group
     from ganflow.engine.rendezvous import Lost
-    from ganflow.recipe import read_recipe
+    from ganflow.recipe.source import draft
     from ganflow.runs.workers import LEFT, REPORTED, serve
 
     group = Group(**spec["group"])
     try:
-        serve(read_recipe(spec["recipe"]), group)
+        serve(draft(spec["recipe"]).build(), group)  # the first worker has warned of what is worth it
     except Lost:
         return LEFT
     except BaseException:

@@ -23,7 +23,8 @@ from ganflow.machine import cores
 from ganflow.plugins.loading import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
-from ganflow.runs.run import Parts, check_shares
+from ganflow.runs.run import Parts
+from ganflow.runs.trying import check_shares
 
 REPORTED, LEFT = 3, 4
 """Exit codes of a worker that reported why it ended, and of one that ended because another had."""

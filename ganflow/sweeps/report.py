@@ -109,7 +109,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
     Raises:
         GanflowError: a record is damaged, or a file cannot be written.
     """
-    from ganflow.recipe import kept_recipe
+    from ganflow.runs.kept import recipe_of_run
 
     record, runs = folder.read(), folder.trials()
     repeats = Repeats.of(record)
@@ -124,7 +124,7 @@ def summarize(folder: SweepFolder, recipe: Recipe | None = None) -> Summary:
             return done
         if recipe is None:
             try:
-                recipe = kept_recipe(folder.recipe)
+                recipe = recipe_of_run(folder)
             except GanflowError as error:
                 done.missing.append(f"no scales of the space, nor all rounds: the sweep's recipe cannot be read: {error}")
         best = [t for t in [best_of(trials, mode)] if t]
@@ -261,11 +261,11 @@ def best_recipe(folder: SweepFolder, best: TrialRecord, metric: str, mode: str, 
     Raises:
         GanflowError: it is not there, or cannot be read with what is installed now.
     """
-    from ganflow.recipe import kept_recipe
+    from ganflow.runs.kept import recipe_of_run
 
     repeats = Repeats.of(folder.read())
     trials, run = repeats.trials(folder.trials().values()), folder.trial(repeats.runs_of(best)[0])
-    recipe = kept_recipe(run.recipe)
+    recipe = recipe_of_run(run)
     number_of = plural(sum(t.state == "finished" for t in trials), "finished trial")
     objectives, path = folder.read().objectives, folder.best
     of = f"{number_of} of the sweep {folder.sweep}: trial {best.number}"

@@ -38,6 +38,8 @@ SEARCHED = "searched/"
 """Beginning of the names of parameters that a sweep searches."""
 ALARM = "ganflow.alarm"
 """Beginning of the names of tags about a run's alarms."""
+CHANGES = "ganflow.changes"
+"""Beginning of the names of tags about changes of a run's recipe."""
 KEY = "samples"
 MANY = 100  # parameters or tags in a request, MLflow's limit
 _NO_PARAMETERS = ("recipe_version", "track", "trackers", "tune")
@@ -150,9 +152,17 @@ def best_tags(sweep: RunFolder) -> dict[str, str]:
 
 def run_tags(folder: RunFolder, evaluated: Iterable[Evaluation]) -> dict[str, str]:
     """Tags of a run that change while it lasts: of the protocols of its scores and of what `ganflow evaluate` has found, of its
-    alarms, and of the trials that it became a copy of."""
+    alarms, of changes of its recipe, and of the trials that it became a copy of."""
     about = folder.read()
-    return _protocol_tags(about, evaluated) | _alarm_tags(about) | _copy_tags(about)
+    return _protocol_tags(about, evaluated) | _alarm_tags(about) | _change_tags(about) | _copy_tags(about)
+
+
+def _change_tags(about: record.RunRecord) -> dict[str, str]:
+    """Tags of the changes of a run's recipe, by the round after which they were made."""
+    lines: dict[int, list[str]] = {}
+    for each in about.amended:
+        lines.setdefault(each.get("round", 0), []).extend(each["changed"])
+    return {f"{CHANGES}.{round}": "; ".join(changed)[:_LONGEST_TAG] for round, changed in lines.items()}
 
 
 def _copy_tags(about: record.RunRecord) -> dict[str, str]:

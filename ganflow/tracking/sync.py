@@ -242,9 +242,9 @@ class Sender:
             raise GanflowError(f"the generator could not be logged as a model: {why}") from problem
 
     def _send_tags(self, client: MlflowClient, tags: dict[str, str]) -> None:
-        """Tags that have changed; those of alarms that a resumed run has not had are taken back."""
+        """Tags that have changed. Those of alarms and changes that a resumed run has not had are taken back."""
         contents.set_tags(client, self.state.run_id, dict(sorted(tags.items() - self._tags.items())))
-        for name in [name for name in self._tags if name.startswith(contents.ALARM) and name not in tags]:
+        for name in [name for name in self._tags if name.startswith((contents.ALARM, contents.CHANGES)) and name not in tags]:
             client.delete_tag(self.state.run_id, name)
             del self._tags[name]
         self._tags |= tags

@@ -31,7 +31,7 @@ from ganflow.tune.budget import Budget
 from ganflow.tune.trials import TrialTable
 
 if TYPE_CHECKING:
-    from ganflow.runs.loop import Interruption
+    from ganflow.runs.interruption import Interruption
     from ganflow.tune.search import Searcher
     from ganflow.tune.watcher import Watcher
 

@@ -22,7 +22,7 @@ from ganflow.sweeps.repeats import Repeats, Report, scored
 from ganflow.tune.plan import Plan, in_common, rounds_of
 
 if TYPE_CHECKING:
-    from ganflow.runs.loop import Interruption
+    from ganflow.runs.interruption import Interruption
     from ganflow.sweeps.display import Display
     from ganflow.tune.budget import Spent
     from ganflow.tune.schedulers import Population, Stopping
@@ -137,7 +137,7 @@ def go(
         Broken: (a GanflowError) a disk or a mount failed; the sweep can go on.
         GanflowError: the cluster cannot be used, or no trial can ever run there; nothing has been started then.
     """
-    from ganflow.runs.loop import interruptible
+    from ganflow.runs.interruption import interruptible
     from ganflow.sweeps.display import Display
     from ganflow.sweeps.report import summarize
     from ganflow.tracking.follower import follower_of

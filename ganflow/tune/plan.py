@@ -124,7 +124,10 @@ def _check_schedule(plan: Plan, scheduler: str, scored: bool) -> None:
     firsts = []
     for every in searched.edges() if searched else [getattr(recipe.train, key)]:
         cadence = Cadence.of(replace(recipe.train, rounds=rounds, **{"sample_every": rounds, key: every}))
-        firsts.append(-(-wait // cadence.evaluate) * cadence.evaluate if scored else cadence.next_stop(wait - 1))
+        first = wait - 1
+        while not cadence.reported(first := cadence.next_stop(first)):
+            pass
+        firsts.append(-(-wait // cadence.evaluate) * cadence.evaluate if scored else first)
     if min(firsts) >= rounds:
         what = "score" if scored else "report"
         late = f"its first {what} after {wait} rounds (tune.{share}) comes with the last, {rounds}"

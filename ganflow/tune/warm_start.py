@@ -8,7 +8,8 @@ from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.printing import plural
-from ganflow.recipe import differences, kept_recipe
+from ganflow.recipe import differences
+from ganflow.runs.kept import recipe_of_run
 from ganflow.space.space import fixed_value
 from ganflow.sweeps.ranking import score_of
 from ganflow.sweeps.records import Objectives, SweepFolder, TrialRecord
@@ -70,7 +71,7 @@ def _unfit(plan: Plan, old: SweepFolder, repeats: Repeats, trial: TrialRecord) -
     if trial.copied:
         return "it became a copy of another trial, so that its score is of several configurations"
     try:
-        theirs = kept_recipe(old.trial(repeats.runs(trial.number)[0]).recipe)
+        theirs = recipe_of_run(old.trial(repeats.runs(trial.number)[0]))
     except (GanflowError, OSError) as error:
         return str(error)
     resolved = theirs.resolved()

@@ -25,7 +25,7 @@ from ganflow.sweeps.repeats import scores_of
 from ganflow.tune.trials import TrialTable, why
 
 if TYPE_CHECKING:
-    from ganflow.runs.loop import Interruption
+    from ganflow.runs.interruption import Interruption
     from ganflow.tune.budget import Spent
 
 Method = Callable[..., None]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files, find_images
 from ganflow_layers.framing import Transform, further_frames
+from ganflow_layers.omissions import Omissions, Unusable, unusable_files
 from ganflow_layers.originals import original, originals
-from ganflow_layers.reading import HeldOut, stacked
+from ganflow_layers.reading import HeldOut
 from ganflow_layers.split import split
 from torch import Tensor
 
@@ -26,7 +26,6 @@ from ganflow import (
     TensorData,
     class_field,
     image_error_text,
-    print_lines,
     spread_indices,
     user_path,
 )
@@ -54,18 +53,23 @@ def image_folder(
     pages = further_frames(folder, files, frames == "all")
     data = Images(folder, files, transform, skip, class_of_each(labels, folder, files), held_out, pages)
     small = (len(files) + sum(pages.values())) * data.image_bytes <= budget and not transform.augmented
+    data.omissions.settle(unusable_files(folder, files))
     return data.resident() if in_memory == "always" or (in_memory == "auto" and small) else data
 
 
 class Images(StreamData):
-    """The images of a folder, decoded when they are drawn; the held-out ones when they are asked for."""
+    """The images of a folder, decoded when they are drawn; the held-out ones when they are asked for.
+
+    Attributes:
+        omissions: what becomes of those that cannot be read.
+    """
 
     def __init__(
         self, folder: Path, files: Sequence[str], transform: Transform, skip: bool, class_of: Mapping[str, str],
         held_out: float, pages: Mapping[str, int],
     ) -> None:  # fmt: skip
         self.name, self.source = f"images ({folder.resolve().name})", str(folder)
-        self._folder, self._skip, self._transform = folder, skip, transform
+        self._folder, self._transform, self.omissions = folder, transform, Omissions(folder, skip)
         train, kept = split(len(files), held_out, str(folder))
         self._pages = pages
         self._train, kept_images = self._frames(files[i] for i in train), self._frames(files[i] for i in kept)
@@ -76,9 +80,8 @@ class Images(StreamData):
         self._by_table = any(name != file.partition("/")[0] for file, name in class_of.items())
         if self._classes:
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
-        self.skipped: list[str] = []
-        self._lock = threading.Lock()
-        self.held_out = HeldOut(self._example, kept_images, self.fields).examples()
+        self.skipped = self.omissions.skipped
+        self.held_out = HeldOut(self._one, kept_images, self.fields).examples()
 
     @property
     def image_bytes(self) -> int:
@@ -86,27 +89,26 @@ class Images(StreamData):
         return 4 * torch.Size(self.shape).numel()
 
     def load(self, index: int, rng: torch.Generator | None) -> dict[str, Tensor] | None:
-        return self._example(self._train[index], rng)
+        return self._one(self._train[index], rng)
 
     def preview(self, most: int) -> dict[str, Preview]:
         chosen = [self._train[i] for i in spread_indices(self.size, most)]
-        made, read = stacked(self._example, chosen, self.fields)
-        found = originals(self._original, [chosen[i] for i in read])
+        made, read = self.omissions.stacked(self._example, chosen, self.fields)
+        found = originals(self._original, read)
         return {name: Preview(part, found if name == "real" else ()) for name, part in made.items()}
 
     def resident(self) -> TensorData:
         """The same examples, not augmented, in memory."""
-        train, read = stacked(self._example, self._train, self.fields)
+        train, read = self.omissions.stacked(self._example, self._train, self.fields)
         if not len(train["real"]):
             raise GanflowError(f"none of the {self.size} images in {self._folder} can be read")
         # Of labels by folder nothing in the fingerprint: the pictures' sequence, by folder, is in it.
         classes = {"label": list(self._classes)} if self._classes else {}
         derived = () if self._by_table else classes
         held_out = {name: examples[:] for name, examples in self.held_out.items()}
-        files = [self._train[i] for i in read]
         data = TensorData(
             self.name, train, held_out, source=self.source, classes=classes, derived=derived,
-            original=lambda field, row: self._original(files[row]) if field == "real" else None,
+            original=lambda field, row: self._original(read[row]) if field == "real" else None,
         )  # fmt: skip
         data.skipped = self.skipped
         return data
@@ -118,31 +120,26 @@ class Images(StreamData):
         """Files and their frames, in this sequence."""
         return [(file, frame) for file in files for frame in range(1 + self._pages.get(file, 0))]
 
-    def _example(self, wanted: tuple[str, int], rng: torch.Generator | None = None) -> dict[str, Tensor] | None:
-        """The image of a file's frame, and its class; None where it cannot be read."""
-        image = self._decode(*wanted, rng)
-        if image is None:
-            return None
-        return {"real": image, "label": torch.tensor(self._label(wanted[0]))} if self._classes else {"real": image}
+    def _one(self, wanted: tuple[str, int], rng: torch.Generator | None = None) -> dict[str, Tensor] | None:
+        """The example of a file's frame; None where it is left out."""
+        return self.omissions.one(lambda: self._example(wanted, rng))
 
     def _original(self, wanted: tuple[str, int]) -> Original | None:
         file, frame = wanted
         return original(self._folder / file, self._transform.pixels, self._transform.channels, frame)
 
-    def _decode(self, file: str, frame: int, rng: torch.Generator | None = None) -> Tensor | None:
+    def _example(self, wanted: tuple[str, int], rng: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The image of a file's frame, and its class.
+
+        Raises:
+            Unusable: it cannot be read.
+        """
+        file, frame = wanted
         try:
-            return self._transform(self._folder / file, rng, frame)
+            image = self._transform(self._folder / file, rng, frame)
         except IMAGE_ERRORS as error:
-            if not self._skip:
-                raise GanflowError(
-                    f"data.path: cannot read the image {self._folder / file}: {image_error_text(error)}; "
-                    "mend or remove it, or leave such files out with on_error: skip"
-                ) from error
-            with self._lock:
-                if file not in self.skipped:
-                    self.skipped.append(file)
-                    print_lines(f"ganflow: left out {self._folder / file}: {image_error_text(error)}", err=True)
-            return None
+            raise Unusable(file, image_error_text(error)) from error
+        return {"real": image, "label": torch.tensor(self._label(file))} if self._classes else {"real": image}
 
     def fingerprint(self) -> str:
         """Of the names, the transform and, up to 256 MiB, the files' bytes; beyond that, of sizes and times instead."""

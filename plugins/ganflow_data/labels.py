@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def class_of_each(labels: str, folder: Path, files: Sequence[str]) -> dict[str, 
     if labels == "auto":
         found = {file: file.partition("/")[0] for file in files if "/" in file}
         if len(found) < len(files) or len(names := set(found.values())) < 2:
+            _name_classes_below(folder, files)
             return {}
         if names <= PARTS:
             there = " and ".join(sorted(names)) if len(names) == 2 else listed(sorted(names))
@@ -43,6 +45,17 @@ def class_of_each(labels: str, folder: Path, files: Sequence[str]) -> dict[str, 
     if table.suffix.lower() != ".csv":
         raise GanflowError(f"{KEY}: {labels!r} is neither auto nor none nor a .csv file with the columns file and label")
     return from_table(table, folder, files)
+
+
+def _name_classes_below(folder: Path, files: Sequence[str]) -> None:
+    """Print a line where all images lie below one sub-folder whose sub-folders could be classes: CUB's are images/CLASS."""
+    common = Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+    below = {Path(file).relative_to(common).parts[0] for file in files if Path(file).parent != common}
+    if common == Path() or any(Path(file).parent == common for file in files) or len(below) < 2 or below <= PARTS:
+        return
+    one = shlex.quote(f"data.path={folder / common}")
+    print_lines(f"ganflow: all images in {folder} lie in {common}, so that there are no classes; {one} has {len(below)}, by its "
+                "sub-folders", err=True)  # fmt: skip
 
 
 def from_table(table: Path, folder: Path, files: Sequence[str]) -> dict[str, str]:

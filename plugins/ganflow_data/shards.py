@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Transform
+from ganflow_layers.omissions import SKIP, Omissions, irregular
 from ganflow_layers.originals import original
 from ganflow_layers.streams import Sample, Source, Streamed
 from torch import Tensor
@@ -41,13 +42,21 @@ def shards(
         GanflowError: there are no shards, they cannot be read, or have no such part.
     """
     files = find_shards(path)
-    source: Source = Tars(files) if files[0].suffix == ".tar" else Tables(files)
+    omissions = Omissions(path, skip, "", f"mend it, or {SKIP.format('what is broken')}")
+    if bad := irregular(files[0].parent, [file.name for file in files]):
+        omissions.settle(bad)
+        closed = {each.name for each in bad}
+        files = [file for file in files if file.name not in closed]
+        if not files:
+            raise GanflowError(f"data.path: none of the {len(bad)} shards in {path} can be read")
+    source: Source = Tars(files, omissions) if files[0].suffix == ".tar" else Tables(files, omissions)
     if isinstance(source, Tables):
         there, named = source.schema()
     else:
         first = next((sample for shard in range(source.shards) for sample in source.samples(shard, 0)), None)
         if first is None:
-            raise GanflowError(f"data.path: there are no samples in {path}{''.join(f'; {what}' for what in source.broken[:1])}")
+            why = "".join(f"; {what}" for what in omissions.skipped[:1])
+            raise GanflowError(f"data.path: there are no samples in {path}{why}")
         there, named = list(first.parts), {}
     image = part_of(there, image, "data.image", IMAGES)
     if image is None:
@@ -77,7 +86,7 @@ def shards(
         return {"real": found} if found else {}
 
     name = f"shards ({folder.resolve().name})"
-    return Streamed(name, path, source, make, fields, shuffle, seed, held_out, skip, digest, originals)
+    return Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
 
 
 def find_shards(path: str) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganflow_layers.omissions import Omissions, Unusable
 from ganflow_layers.streams import Sample, Source
 
 from ganflow import GanflowError, open_regular
@@ -25,8 +26,8 @@ class Tables(Source):
         GanflowError: pyarrow is not installed.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        super().__init__()
+    def __init__(self, files: Sequence[Path], omissions: Omissions) -> None:
+        super().__init__(omissions)
         try:
             import pyarrow.parquet
         except ModuleNotFoundError:
@@ -48,7 +49,7 @@ class Tables(Source):
                         yield from self._rows(table, group, first, position, shard)
                     first += count
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors, too
-            self.leave_out(f"the rest of {file.name}: {error}")
+            self.omissions.settle([Unusable(f"the rest of {file.name}", str(error))])
 
     def _rows(self, table: Any, group: int, first: int, position: int, shard: int) -> Iterator[Sample]:
         row = first

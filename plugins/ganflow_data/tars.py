@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganflow_layers.omissions import Omissions, Unusable
 from ganflow_layers.streams import Sample, Source
 
 from ganflow import open_regular
@@ -40,8 +41,8 @@ class Extent:
 class Tars(Source):
     """Samples of uncompressed tar files. Of their members regular files count alone, whose names are never paths."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        super().__init__()
+    def __init__(self, files: Sequence[Path], omissions: Omissions) -> None:
+        super().__init__(omissions)
         self.files, self.shards = files, len(files)
 
     def samples(self, shard: int, position: int) -> Iterator[Sample]:
@@ -72,6 +73,6 @@ class Tars(Source):
                         position = after(member)
                     opened.seek(position)
                     if opened.read(BLOCK).strip(b"\0"):  # for tarfile, a damaged header is the end
-                        self.leave_out(f"the rest of {file.name}: no header at byte {position}")
+                        self.omissions.settle([Unusable(f"the rest of {file.name}", f"no header at byte {position}")])
         except (OSError, tarfile.TarError) as error:
-            self.leave_out(f"the rest of {file.name}: {error}")
+            self.omissions.settle([Unusable(f"the rest of {file.name}", str(error))])

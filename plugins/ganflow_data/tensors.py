@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +51,9 @@ def tensor_file(
     wanted = fields or ({"real": next(iter(found))} if len(found) == 1 else {name: name for name in found})
     for field, name in wanted.items():
         if name not in found:
-            raise GanflowError(f"data.fields: {field}: no tensor {name!r} in {file}, which holds {', '.join(found)}")
+            close = difflib.get_close_matches(name, found, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else f", which holds {', '.join(found)}"
+            raise GanflowError(f"data.fields: {field}: no tensor {name!r} in {file}{meant}")
     ready = {field: prepare(found[name], layout, range, _says(file, name)) for field, name in wanted.items()}
     lengths = {field: len(t) for field, t in ready.items()}
     if len(set(lengths.values())) > 1:
@@ -214,7 +217,8 @@ def _checked_range(tensor: Tensor, images: bool, range: str, where: str) -> str:
             print_lines(f"ganflow: {where} has no number below 0: {taken}", err=True)
     if images and (low < (-1 if range == "signed" else 0) - SLACK or high > 1 + SLACK):
         raise GanflowError(
-            f"{where} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] (range: signed) or [0, 1] (range: unit)"
+            f"{where} has values from {low:.4g} to {high:.4g}; images are in [-1, 1] (data.range=signed) or [0, 1] "
+            "(data.range=unit)"
         )
     return range
 

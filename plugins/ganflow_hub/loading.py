@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import torch
 from ganflow_layers.framing import Transform
@@ -17,6 +20,8 @@ from torch import Tensor
 from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, open_image, open_regular, user_path
 
 LOCAL = ("/", "./", "../", "~", ".")
+OFFLINE = "HF_HUB_OFFLINE"
+PATIENCE = 5.0  # seconds for a connection
 IMAGES = ("real", "source", "target", "a", "b")
 """Fields that are images."""
 
@@ -102,12 +107,18 @@ def _size(content: bytes) -> tuple[int, int]:
         return image.size
 
 
-def library() -> Any:
+def library(of_hub: bool = False) -> Any:
     """The library `datasets`.
+
+    Args:
+        of_hub: it is to ask the hub. Where that does not answer, the library looks into its cache alone: it would ask six times,
+            for half a minute. It reads this once, when it is first imported.
 
     Raises:
         GanflowError: it is not installed.
     """
+    if of_hub and OFFLINE not in os.environ and not answers(os.environ.get("HF_ENDPOINT") or "https://huggingface.co"):
+        os.environ[OFFLINE] = "1"
     try:
         import datasets
     except ModuleNotFoundError:
@@ -116,14 +127,28 @@ def library() -> Any:
     return datasets
 
 
+def answers(address: str) -> bool:
+    """Return whether a connection to the server of an address, or to the proxy that leads there, can be made."""
+    server = urlsplit(address)
+    proxy = getproxies().get(server.scheme)
+    if proxy and not proxy_bypass(server.hostname or ""):
+        server = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        port = server.port or {"https": 443}.get(server.scheme, 80)
+        socket.create_connection((server.hostname or "", port), PATIENCE).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def opened(path: str, config: str | None, split: str, revision: str | None, columns: Mapping[str, str], streaming: bool) -> Table:
     """A split of a data set; from the hub it is downloaded, unless it is in the library's cache.
 
     Raises:
         GanflowError: it cannot be had, or has no such split or column.
     """
-    datasets = library()
     local = user_path("data.path", path) if path.startswith(LOCAL) or os.path.exists(path) else None
+    datasets = library(of_hub=local is None)
     rows = _local(datasets, local, split, streaming) if local else _of_hub(datasets, path, config, split, revision, streaming)
     features = rows.features or {}
     chosen = _columns(datasets, features, dict(columns), path, streaming)
@@ -181,9 +206,11 @@ def _of_hub(datasets: Any, path: str, config: str | None, split: str, revision: 
     try:
         return datasets.load_dataset(path, config, split=split, revision=revision, streaming=streaming)
     except Exception as error:  # the library's errors have no base in common
+        away = "OfflineModeIsEnabled" in str(error)
+        why = f"no connection, or {OFFLINE} is set" if away else _first_line(error)
         how = f"load_dataset('{path}'{f', {config!r}' if config else ''})"
         text = (
-            f"the data set {path} is not on this machine, and the hub does not give it ({_first_line(error)}): where there is a "
+            f"the data set {path} is not on this machine, and the hub does not give it ({why}): where there is a "
             f'network, run python -c "from datasets import load_dataset; {how}" once; or copy its .parquet files into a folder '
             "and give that: data.path=./FOLDER"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,8 +10,9 @@ from typing import Any
 
 import torch
 from ganflow_layers.framing import Transform
+from ganflow_layers.omissions import SKIP, Omissions, Unusable
 from ganflow_layers.originals import originals
-from ganflow_layers.reading import Example, HeldOut, stacked
+from ganflow_layers.reading import Example, HeldOut
 from ganflow_layers.split import split
 from ganflow_text.captioned import CaptionedData, smaller
 from torch import Tensor
@@ -29,7 +29,6 @@ from ganflow import (
     TextEncoder,
     class_field,
     image_error_text,
-    print_lines,
     spread_indices,
 )
 from ganflow_hub.loading import Table
@@ -42,47 +41,49 @@ class Rows:
     """Rows of a table as examples, in one part of it or in another table.
 
     Attributes:
-        skipped: rows that were left out.
+        omissions: what becomes of rows that are broken.
     """
 
-    def __init__(self, table: Table, numbers: Sequence[int], transform: Transform, classes: Sequence[str], skip: bool) -> None:
-        self.table, self.numbers, self.transform, self.classes, self._skip = table, numbers, transform, classes, skip
-        self.skipped: list[str] = []
-        self._lock = threading.Lock()
+    def __init__(
+        self, table: Table, numbers: Sequence[int], transform: Transform, classes: Sequence[str], omissions: Omissions
+    ) -> None:
+        self.table, self.numbers, self.transform, self.classes, self.omissions = table, numbers, transform, classes, omissions
 
-    def example(self, row: int, rng: torch.Generator | None = None) -> Example | None:
-        """Row `row` of the table, augmented with draws from `rng`; None where it is left out."""
+    def one(self, row: int, rng: torch.Generator | None = None) -> Example | None:
+        """As `example`; None where the row is left out."""
+        return self.omissions.one(lambda: self.example(row, rng))
+
+    def stacked(self, rows: Sequence[int]) -> tuple[dict[str, Tensor], list[int]]:
+        """Examples of rows, in memory, and which rows those are: without what is left out."""
+        return self.omissions.stacked(self.example, rows, self.table.fields(self.transform, self.classes))
+
+    def example(self, row: int, rng: torch.Generator | None = None) -> Example:
+        """Row `row` of the table, augmented with draws from `rng`.
+
+        Raises:
+            Unusable: it is broken.
+        """
         return self._domains(row, rng) if {"a", "b"} == set(self.table.columns) else self._read(row, self.table, rng)
 
     def original(self, field: str, row: int) -> Original | None:
         """The picture of a field in row `row` of the table as it is there; None where there is none."""
         return self.table.original(self.table.rows[row], field, self.transform)
 
-    def _domains(self, row: int, rng: torch.Generator | None) -> Example | None:
+    def _domains(self, row: int, rng: torch.Generator | None) -> Example:
         """An image of a and another row's of b."""
         chosen = 0 if rng is None else int(torch.randint(len(self.numbers), (), generator=rng))
         rows = {"a": row, "b": row if rng is None else self.numbers[chosen]}
         made: dict[str, Tensor] = {}
         for field, number in rows.items():
             one = replace(self.table, columns={field: self.table.columns[field]})
-            read = self._read(number, one, rng)
-            if read is None:
-                return None
-            made |= read
+            made |= self._read(number, one, rng)
         return made
 
-    def _read(self, row: int, table: Table, rng: torch.Generator | None) -> Example | None:
+    def _read(self, row: int, table: Table, rng: torch.Generator | None) -> Example:
         try:
             return table.example(self.table.rows[row], self.transform, self.classes, rng)
         except IMAGE_ERRORS as error:
-            what = f"row {row} of {table.name}: {image_error_text(error)}"
-        if not self._skip:
-            raise GanflowError(f"data.path: cannot read {what}; leave such rows out with on_error: skip")
-        with self._lock:
-            if what not in self.skipped:
-                self.skipped.append(what)
-                print_lines(f"ganflow: left out {what}", err=True)
-        return None
+            raise Unusable(f"row {row}", image_error_text(error)) from error
 
 
 class HubData(StreamData):
@@ -94,29 +95,28 @@ class HubData(StreamData):
         if labels is not None:
             self.fields["label"] = class_field(train.classes, labels)
         self.aligned = "a" not in self.fields
-        self._rows, self.skipped = train, train.skipped
-        self.held_out = HeldOut(held_out.example, held_out.numbers, self.fields).examples()
+        self._rows, self.skipped = train, train.omissions.skipped
+        self.held_out = HeldOut(held_out.one, held_out.numbers, self.fields).examples()
 
     def load(self, index: int, rng: torch.Generator) -> dict[str, Tensor] | None:
-        made = self._rows.example(self._rows.numbers[index], rng)
+        made = self._rows.one(self._rows.numbers[index], rng)
         return None if made is None else dict(made)
 
     def preview(self, most: int) -> dict[str, Preview]:
         chosen = [self._rows.numbers[i] for i in spread_indices(self.size, most)]
-        made, read = stacked(self._rows.example, chosen, self.fields)
-        rows = [chosen[i] for i in read]
-        return {name: Preview(part, originals(partial(self._rows.original, name), rows)) for name, part in made.items()}
+        made, read = self._rows.stacked(chosen)
+        return {name: Preview(part, originals(partial(self._rows.original, name), read)) for name, part in made.items()}
 
     def resident(self) -> TensorData:
         """The same examples in memory."""
-        train, read = stacked(self._rows.example, self._rows.numbers, self.fields)
+        train, read = self._rows.stacked(self._rows.numbers)
         if not len(next(iter(train.values()))):
             raise GanflowError(f"none of the {self.size} images of {self.source} can be read")
         classes = {"label": list(self._rows.classes)} if "label" in self.fields else {}
         held_out = {name: examples[:] for name, examples in self.held_out.items()}
         data = TensorData(
             self.name, train, held_out, source=self.source, paired=self.aligned, classes=classes,
-            original=lambda field, row: self._rows.original(field, self._rows.numbers[read[row]]),
+            original=lambda field, row: self._rows.original(field, read[row]),
         )  # fmt: skip
         data.aligned, data.skipped = self.aligned, self.skipped
         return data
@@ -136,14 +136,14 @@ class HubCaptions(CaptionedData):
             f"hub ({train.table.name})", train.table.name, (train.transform.channels, *train.transform.sides),
             sentences, others, encoder, digest_of(train),
         )  # fmt: skip
-        self.skipped = train.skipped
+        self.skipped = train.omissions.skipped
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor | None:
-        made = self._rows.example(self._rows.numbers[index], rng)
+        made = self._rows.one(self._rows.numbers[index], rng)
         return None if made is None else made["real"]
 
     def still(self, index: int) -> Tensor | None:
-        made = self._rows.example(self._rows.numbers[index])
+        made = self._rows.one(self._rows.numbers[index])
         return None if made is None else made["real"]
 
     def original(self, index: int) -> Original | None:
@@ -151,11 +151,11 @@ class HubCaptions(CaptionedData):
 
     def reduced(self, side: int) -> Tensor:
         transform = smaller(self._rows.transform.still(), side)
-        rows = Rows(self._rows.table, self._rows.numbers, transform, (), False)
-        return stacked(rows.example, rows.numbers, rows.table.fields(transform, ()))[0]["real"]
+        rows = Rows(self._rows.table, self._rows.numbers, transform, (), self._rows.omissions)
+        return rows.stacked(rows.numbers)[0]["real"]
 
     def held_out_pictures(self) -> Examples:
-        return HeldOut(self._kept_rows.example, self._kept_rows.numbers, self._image).examples()["real"]
+        return HeldOut(self._kept_rows.one, self._kept_rows.numbers, self._image).examples()["real"]
 
 
 def built(
@@ -178,8 +178,12 @@ def built(
     else:
         numbers, kept = list(range(count)), list(range(len(other.rows)))
         kept = kept[: 0 if held_out == 0 else len(kept) if held_out < 1 else round(held_out)]
-    skip = skip and encoder is None  # a caption would stay behind without its image
-    train, rest = (Rows(*part, transform, classes, skip) for part in ((table, numbers), (other or table, kept)))
+    refuse = encoder is not None  # a caption would stay behind without its image
+    advice = "mend them, or take their rows out" if refuse else f"mend them, or {SKIP.format('such rows')}"
+    train, rest = (
+        Rows(*part, transform, classes, Omissions(table.name, skip and not refuse, "image", advice))
+        for part in ((table, numbers), (other or table, kept))
+    )
     if encoder is not None:
         return HubCaptions(train, rest, encoder)
     data = HubData(train, rest, None if labels is None else labels[numbers])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from ganflow_layers.framing import Transform
+from ganflow_layers.omissions import SKIP, Omissions
 from ganflow_layers.reading import Example
 from ganflow_layers.streams import Sample, Source, Streamed
 
@@ -19,14 +20,14 @@ class Stream(Source):
 
     shards = 1
 
-    def __init__(self, table: Table) -> None:
-        super().__init__()
+    def __init__(self, table: Table, omissions: Omissions) -> None:
+        super().__init__(omissions)
         self._table = table
 
     def samples(self, shard: int, position: int) -> Iterator[Sample]:
         rows = self._table.rows.skip(position) if position else self._table.rows
         for number, row in enumerate(rows, position):
-            yield Sample(shard, number, number + 1, f"row {number} of {self._table.name}", row)
+            yield Sample(shard, number, number + 1, f"row {number}", row)
 
 
 def streamed(table: Table, transform: Transform, shuffle: int, seed: int, held_out: int, skip: bool) -> Streamed:
@@ -47,7 +48,8 @@ def streamed(table: Table, transform: Transform, shuffle: int, seed: int, held_o
         return {field: each for field, each in found.items() if each}
 
     about = repr((table.name, sorted(table.columns.items()), transform, held_out, str(table.rows.info.version)))
+    stream = Stream(table, Omissions(table.name, skip, "", f"mend it, or {SKIP.format('such rows')}"))
     return Streamed(
-        f"hub ({table.name})", table.name, Stream(table), make, table.fields(transform, table.classes), shuffle, seed, held_out,
-        skip, hashlib.sha256(about.encode()).hexdigest()[:16], originals,
+        f"hub ({table.name})", table.name, stream, make, table.fields(transform, table.classes), shuffle, seed, held_out,
+        hashlib.sha256(about.encode()).hexdigest()[:16], originals,
     )  # fmt: skip

@@ -126,13 +126,22 @@ def _reads_heif() -> bool:
 
 def digest_of_files(folder: Path, files: Sequence[str], treatment: str) -> str:
     """A short digest of the files' names, what is done to them and, up to 256 MiB, their bytes; beyond, sizes and times."""
-    stats = [(folder / file).stat() for file in files]
-    by_content = sum(s.st_size for s in stats) <= CONTENT_BYTES
+    sizes = [_size_and_time(folder / file) for file in files]
+    by_content = sum(size for size, _ in sizes) <= CONTENT_BYTES
     sha = hashlib.sha256(treatment.encode())
-    for file, stat in zip(files, stats, strict=True):
-        sha.update(b"\0" + os.fsencode(file) + f"\0{stat.st_size}\0".encode())  # a name may be no text
-        sha.update(_content(folder / file) if by_content else str(stat.st_mtime_ns).encode())
+    for file, (size, time) in zip(files, sizes, strict=True):
+        sha.update(b"\0" + os.fsencode(file) + f"\0{size}\0".encode())  # a name may be no text
+        sha.update(_content(folder / file) if by_content else str(time).encode())
     return sha.hexdigest()[:16]
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds; zeros of a link that leads nowhere."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _content(file: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,21 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow import (
-    IMAGE_ERRORS,
-    Field,
-    GanflowError,
-    IterableData,
-    Original,
-    Preview,
-    image_error_text,
-    in_threads,
-    print_lines,
-)
-from ganflow_layers.reading import Example, HeldOut, stacked
+from ganflow import IMAGE_ERRORS, Field, GanflowError, IterableData, Original, Preview, image_error_text, in_threads
+from ganflow_layers.omissions import Omissions, Unusable
+from ganflow_layers.reading import Example, HeldOut
 
 _SNAPSHOT = 64  # samples after which a walk's state is kept: so many are walked over again at most
-_NAMED = 10  # of what is left out, printed; `broken` has them all
 
 
 @dataclass(frozen=True)
@@ -54,22 +43,13 @@ class Source(ABC):
 
     Attributes:
         shards: the number of them.
-        broken: what was left out, and why.
+        omissions: what becomes of samples, and shards, that are broken.
     """
 
     shards: int
 
-    def __init__(self) -> None:
-        self.broken: list[str] = []
-        self._lock = threading.Lock()
-
-    def leave_out(self, what: str) -> None:
-        """Count something that is broken, and name it once; of many, the first ones."""
-        with self._lock:
-            if what not in self.broken:
-                self.broken.append(what)
-                if len(self.broken) <= _NAMED:
-                    print_lines(f"ganflow: left out {what}", err=True)
+    def __init__(self, omissions: Omissions) -> None:
+        self.omissions = omissions
 
     @abstractmethod
     def samples(self, shard: int, position: int) -> Iterator[Sample]:
@@ -171,24 +151,24 @@ class Streamed(IterableData):
         make: the example of a sample, augmented with draws from a generator. What is broken raises one of IMAGE_ERRORS.
         buffer, seed: of the shuffle.
         held_out: the first so many samples are held out.
-        skip: leave out what is broken. Otherwise it is refused.
         digest: of the training examples.
         originals: a sample's pictures as they are there, by field.
     """
 
     def __init__(
         self, name: str, where: str, source: Source, make: Callable[[Sample, torch.Generator | None], Example],
-        fields: Mapping[str, Field], buffer: int, seed: int, held_out: int, skip: bool, digest: str,
+        fields: Mapping[str, Field], buffer: int, seed: int, held_out: int, digest: str,
         originals: Callable[[Sample], Mapping[str, Original]],
     ) -> None:  # fmt: skip
         self.name, self.source, self.fields = name, where, dict(fields)
-        self._shards, self._make, self._seed, self._skip, self._digest = source, make, seed, skip, digest
+        self._shards, self._make, self._seed, self._digest = source, make, seed, digest
         self._originals = originals
-        self.skipped = source.broken
+        self.skipped = source.omissions.skipped
         kept, start = first_samples(source, held_out)
         if next(iter(Walk(source, 0, seed, start).epoch_samples()), None) is None:
-            raise GanflowError(f"data.held_out: {held_out} leaves nothing of the {len(kept)} samples in {where} for training")
-        self.held_out = HeldOut(lambda sample: self._example(sample, None), kept, self.fields).examples()
+            raise GanflowError(f"data.held_out: {held_out} leaves nothing of the {len(kept)} samples in {where} for training; "
+                               f"keep fewer: data.held_out={len(kept) // 10}")  # fmt: skip
+        self.held_out = HeldOut(lambda sample: self._one(sample, None), kept, self.fields).examples()
         self._walk = lambda most=buffer: Walk(source, min(buffer, most), seed, start)
         self._base: dict[str, Any] = self._walk().state()
         self._steps = 0  # of the walk since `_base` was taken
@@ -209,7 +189,7 @@ class Streamed(IterableData):
 
         def made(each: tuple[int, int, Sample]) -> tuple[int, Example | None]:
             step, epoch, sample = each
-            return step, self._example(sample, generator(self._seed, epoch, sample.shard, sample.position))
+            return step, self._one(sample, generator(self._seed, epoch, sample.shard, sample.position))
 
         based = 0
         for step, example in in_threads(made, walked()):
@@ -223,19 +203,19 @@ class Streamed(IterableData):
     def preview(self, most: int) -> dict[str, Preview]:
         """The first training examples, of a buffer no larger than they are many."""
         samples = list(islice(self._walk(most).epoch_samples(), most))
-        made, read = stacked(lambda sample: self._example(sample, None), samples, self.fields)
-        found = list(in_threads(self._originals, [samples[i] for i in read]))
+        made, read = self._shards.omissions.stacked(lambda sample: self._example(sample, None), samples, self.fields)
+        found = list(in_threads(self._originals, read))
         return {name: Preview(part, [each[name] for each in found if name in each]) for name, part in made.items()}
 
-    def _example(self, sample: Sample, rng: torch.Generator | None) -> Example | None:
+    def _one(self, sample: Sample, rng: torch.Generator | None) -> Example | None:
+        """The example of a sample; None where it is left out."""
+        return self._shards.omissions.one(lambda: self._example(sample, rng))
+
+    def _example(self, sample: Sample, rng: torch.Generator | None) -> Example:
         try:
             return self._make(sample, rng)
         except IMAGE_ERRORS as error:
-            what = f"{sample.name}: {image_error_text(error)}"
-        if not self._skip:
-            raise GanflowError(f"data: cannot read {what}; mend it, or leave such samples out with on_error: skip")
-        self._shards.leave_out(what)
-        return None
+            raise Unusable(sample.name, image_error_text(error)) from error
 
     def state_dict(self) -> dict[str, Any]:
         return {"walk": self._base, "steps": self._steps}

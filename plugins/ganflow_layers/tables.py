@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -89,7 +90,10 @@ def _column(
     found = next((name for name in names if name in header), None)
     if found is None:
         as_it_should = (", a tab, " if separator == "\t" else separator).join(several[0] for several in columns)
-        raise GanflowError(f"{where} names the columns, and none is called {', '.join(names)}; let it be: {as_it_should}{more}")
+        close = [(near[0], name) for name in header if (near := difflib.get_close_matches(name.lower(), names, 1))]
+        meant = "did you mean '{}' by '{}'? Let".format(*close[0]) if close else "let"
+        raise GanflowError(f"{where} names the columns, and none is called {', '.join(names)}; {meant} it be: {as_it_should}"
+                           f"{more}")  # fmt: skip
     if header.count(found) > 1:
         raise GanflowError(f"{where} names the column {found} {header.count(found)} times; leave one")
     return header.index(found)

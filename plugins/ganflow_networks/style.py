@@ -152,7 +152,7 @@ class StyleGenerator(nn.Module):
     def draw(self, styles: Tensor) -> Tensor:
         """The images of styles (n, layers, numbers)."""
         each, used = list(styles.unbind(1)), 0
-        x, image = self.constant.to(styles.dtype).expand(len(styles), -1, -1, -1), None
+        x, image = self.constant.to(styles.dtype).expand(styles.shape[0], -1, -1, -1), None
         for block in self.blocks:
             assert isinstance(block, StyledBlock)
             x, image = block(x, image, each[used : used + len(block.layers) + 1])

@@ -112,7 +112,6 @@ def main(args: argparse.Namespace) -> int:
     reading = reading_of(folder)
     inputs = found(args.inputs, reading, args.frames == "all")
     targets = _targets(args, f"{folder.name}-to-{way.to}", inputs)
-    _check_sizes(way, inputs)
     broken = _translate(way, inputs, targets, reading, args.truth, args.compare)
     written = len(inputs) - len(broken)
     where = targets[0] if len(inputs) == 1 else _within(targets)
@@ -134,7 +133,7 @@ def _within(targets: list[Path]) -> Path:
 
 
 def _targets(args: argparse.Namespace, default: str, inputs: list[Input]) -> list[Path]:
-    """A file for each input; the folders that they lie in are made."""
+    """A file for each input."""
     from pathlib import Path
 
     from ganflow import GanflowError
@@ -146,13 +145,7 @@ def _targets(args: argparse.Namespace, default: str, inputs: list[Input]) -> lis
         if len(inputs) > 1:
             raise GanflowError(f"{len(inputs)} images do not fit into {args.output}: let -o name a folder")
         return [check_output_path(args.output, (".png",) if args.compare else (".png", NUMBERS))]
-    targets = outputs(args.output or Path(default), inputs, endings)
-    for folder in dict.fromkeys(target.parent for target in targets):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise GanflowError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return targets
+    return outputs(args.output or Path(default), inputs, endings)
 
 
 def _way(folder: RunFolder, to: str | None, checkpoint: str, seed: int, tile: int | None) -> Way:
@@ -190,57 +183,61 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
     return 0
 
 
-def _check_sizes(way: Way, inputs: list[Input]) -> None:
-    """All images that are too small, before any is translated."""
-    from ganflow import IMAGE_ERRORS, GanflowError, open_image
-
-    least, small = way.game.signatures[way.game.makers[way.to]].smallest, []
-    for each in inputs:
-        try:
-            with open_image(each.file) as opened:
-                if min(opened.size) < least:
-                    small.append(f"{each.file} ({opened.width} × {opened.height})")
-        except IMAGE_ERRORS:
-            continue  # said when it is read
-    if small:
-        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
-        raise GanflowError(f"too small for the network, which takes {least} pixels or more: {', '.join(small[:5])}{more}")
-
-
 def _translate(
     way: Way, inputs: list[Input], targets: list[Path], reading: Reading, true: Path | None, compare: bool
 ) -> list[str]:
-    """Translate and write; what cannot be read is left out and returned, unless it is all there is."""
+    """Translate and write; what cannot be translated is left out and returned, unless it is all there is."""
     import sys
 
     from rich.progress import track
 
     from ganflow import GanflowError, image_sheet, is_grey, save_png
-    from ganflow_translation.files import read, true_image, write
+    from ganflow_translation.files import true_image, write
 
-    fields = way.game.data.fields
-    channels, labels = fields[way.origin].shape[0], True if way.origin == "source" and reading.classes else None
     grey, broken = 0, []
+    channels = way.game.data.fields[way.origin].shape[0]
     pairs = list(zip(inputs, targets, strict=True))
     for each, target in track(pairs, "translating", transient=True, disable=len(inputs) == 1 or not sys.stderr.isatty()):
         try:
-            x = read(each, channels, reading, labels)
-            if min(x.shape[2:]) < (least := way.game.signatures[way.game.makers[way.to]].smallest):
-                raise GanflowError(f"{each} is too small for the network, which takes {least} pixels or more")
+            x, made = _made(way, each, reading, compare or target.suffix != ".png")
         except GanflowError as error:
             if len(inputs) == 1:
                 raise
             broken.append(str(error).removeprefix("cannot read the image "))
             continue
         grey += channels == 3 and not each.numbers and is_grey(each.file)
-        made = way(x)
-        if compare:
-            save_png(image_sheet(way.rows(x, made, true_image(true, each, made, reading) if true else None)), target)
-        elif len(x) > 1 and target.suffix == ".png":
-            raise GanflowError(f"{each.file} holds {len(x)} images, which no .png does: --format npy")
-        else:
+        sheet = image_sheet(way.rows(x, made, true_image(true, each, made, reading) if true else None)) if compare else None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GanflowError(f"cannot make the folder {target.parent}: {error.strerror}") from error
+        if sheet is None:
             write(made, target)
+        else:
+            save_png(sheet, target)
     if grey:
         are = "is" if grey == 1 else "are"
         print_lines(f"ganflow: {grey} of {len(inputs)} images {are} grey; read as colour, which the run was trained on", err=True)
     return broken
+
+
+def _made(way: Way, each: Input, reading: Reading, several: bool) -> tuple[Tensor, Tensor]:
+    """An image, and what the network makes of it.
+
+    Args:
+        several: there may be more than one in the file.
+
+    Raises:
+        GanflowError: it cannot be read, or the network cannot take it.
+    """
+    from ganflow import GanflowError
+    from ganflow_translation.files import read
+
+    labels = True if way.origin == "source" and reading.classes else None
+    x = read(each, way.game.data.fields[way.origin].shape[0], reading, labels)
+    if min(x.shape[2:]) < (least := way.game.signatures[way.game.makers[way.to]].smallest):
+        size = f"{x.shape[3]} × {x.shape[2]}"
+        raise GanflowError(f"{each} is {size}, too small for the network, which takes {least} pixels or more")
+    if len(x) > 1 and not several:
+        raise GanflowError(f"{each.file} holds {len(x)} images, which no .png does: --format npy")
+    return x, way(x)

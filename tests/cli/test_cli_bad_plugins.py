@@ -81,8 +81,20 @@ def test_a_broken_one_is_reported_when_its_name_is_asked_for(acme, command, tmp_
     assert code == 0
     assert trouble in out
     assert err.startswith("ganflow: 1 of ")
-    assert command.refused("plugins", "show", "acme").startswith("ganflow: nothing to show: plugin 'acme' (gf-acme 1.0)")
+    assert command.refused("plugins", "show", "acme").startswith("ganflow: nothing is offered: plugin 'acme' (gf-acme 1.0)")
     assert not (tmp_path / "runs").exists()
+
+
+def test_one_that_cannot_be_imported_is_named_once_and_the_rest_goes_on(acme, command, caplog):
+    acme("import hookimpl", "import hookimp")
+    assert command("check", "wgan", "gan")[0] == 0
+    assert command("run", *SMALL)[0] == 0
+    (said,) = [record.getMessage() for record in caplog.records if "acme" in record.getMessage()]
+    assert said.startswith("plugin 'acme' (gf-acme 1.0) cannot be imported: ImportError: cannot import name 'hookimp'")
+    assert said.endswith("; all others can be used")
+    caplog.clear()
+    command.refused("check", "wgan", *PATCH)  # the reason is in the sentence
+    assert not caplog.records
 
 
 def test_two_distributions_with_one_name(acme, command, workshop, tmp_path):
@@ -118,6 +130,65 @@ def test_one_that_fails_while_it_builds(acme, command, tmp_path):
     assert "no such thing" in said
     assert not (tmp_path / "runs").exists()
 
+
+OPTIMIZER = """
+import torch
+
+from ganflow import hookimpl, settings
+
+GANFLOW_CONTRACT = 2
+
+
+class Plain(torch.optim.Optimizer):
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p -= 0.1 * p.grad
+
+
+@settings
+class PlainSettings:
+    \"\"\"Descent.\"\"\"
+
+    @hookimpl
+    def optimizer(self, parameters):
+        return Plain(parameters)
+
+
+@hookimpl
+def register(offer):
+    offer("optimizer", "plain", PlainSettings)
+"""
+
+
+@pytest.mark.parametrize(("old", "new", "why"), [
+    ("    def step", "    state_dict = None\n\n    def step", "TypeError: 'NoneType' object is not callable"),
+    ("    def step", "    def state_dict(self):\n        raise NotImplementedError\n\n    def step", "NotImplementedError"),
+    ("    def step", "    def load_state_dict(self, state):\n        raise KeyError('m')\n\n    def step", "KeyError: 'm'"),
+    ('super().__init__(parameters, {"lr": 0.1})', 'self.param_groups = [{"params": parameters}]',
+     "AttributeError: 'Plain' object has no attribute "),
+    ('{"lr": 0.1}', '{"lr": 0.1, "rule": len}', "optimizer.generator.param_groups.0.rule: a builtin_function_or_method cannot"),
+    ("(torch.optim.Optimizer)", "", "gave Plain, not a torch.optim.Optimizer"),
+], ids=["none", "not written", "not loaded", "not begun", "a function", "another class"])  # fmt: skip
+def test_an_optimizer_that_no_checkpoint_can_keep(workshop, command, tmp_path, old, new, why):
+    assert old in OPTIMIZER
+    code = OPTIMIZER.replace(old, new, 1)
+    workshop.install("acme", code.replace("super().__init__(parameters, ", "dict(") if why.startswith("gave") else code)
+    workshop.catalogue()
+    said = command.refused("run", *SMALL, "optimizer={use: acme/plain}")
+    assert said.startswith("ganflow: optimizer 'acme/plain' (gf-acme 1.0): ")
+    assert why in said
+    assert "\n" not in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plain_optimizer_trains_and_goes_on(workshop, command):
+    workshop.install("acme", OPTIMIZER)
+    workshop.catalogue()
+    assert command("run", *SMALL, "optimizer={use: acme/plain}")[0] == 0
+    assert command("run", "--resume", "latest", "train.rounds=3", "-q")[0] == 0
 
 
 def test_a_plugin_may_offer_a_built_in_name_and_the_shipped_recipe_runs_as_before(acme, command):

@@ -167,3 +167,14 @@ def test_data_that_do_not_fit_in_memory(command, tmp_path):
 def test_a_loss_that_needs_a_critic(command, mine):
     said = command.refused("run", mine(), "-q", "~critic", "~modifiers")
     assert said == "ganflow: the loss 'wasserstein' scores examples with a critic, and the recipe has none"
+
+
+def test_one_value_where_a_list_is_wanted(command):
+    """With what can be typed instead."""
+    said = "command line: data.classes: 3 is not a list of {}; write {}"
+    assert command.refused("check", "cgan_digits", "data.classes=3") == said.format("integers", "[3]")
+    shards = ("check", "cgan_digits", "data={use: shards, path: x}")
+    assert command.refused(*shards, "data.classes=3") == said.format("texts", "them in brackets: [cat, dog]")
+    assert command.refused(*shards, "data.classes=cat").endswith("is not a list of texts; write [cat], or several: [cat, other]")
+    assert command.refused(*shards, "data.range=4095").endswith("4095 is not a list of numbers; write [4095]")
+    assert command.refused(*shards, "data.range=true").endswith("true is not a list of numbers")

@@ -123,6 +123,56 @@ def test_sentences_are_shown(command, tmp_path):
         assert picture.width > 3 * 2 * 64  # pictures of 64 pixels and their sentences
 
 
+@pytest.mark.parametrize(
+    ("table", "lines"),
+    [
+        ("results.csv", ["image,caption", *(f'{i}.png,"grey noise, all over"' for i in range(3))]),
+        ("notes.jsonl", [json.dumps({"file": f"{i}.png", "text": "grey noise"}) for i in range(3)]),
+        ("captions.txt", [f"{i}.png#0\tgrey noise" for i in range(3)]),
+        ("flickr.token", [f"{i}.png#0\tgrey noise" for i in range(3)]),
+        ("", []),
+    ],
+)
+def test_a_folder_with_captions(command, tmp_path, table, lines):
+    """A table, or a text beside each picture; and the command that trains on them is one that is understood."""
+    for i in range(3):
+        drawn(tmp_path / "noise" / f"{i}.png")
+        if not table:
+            (tmp_path / "noise" / f"{i}.txt").write_text("grey noise")
+    if table:
+        (tmp_path / "noise" / table).write_text("\n".join(lines))
+    code, out, _ = command("data", "noise", "data.held_out=0")
+    assert code == 0
+    assert out.startswith("captioned (noise) (noise)")
+    assert "3 examples of noise" in out
+    trained = out.splitlines()[-1].partition("to train on them: ganflow run ")[2]
+    assert "encoder" not in trained  # the quick one is for the picture alone
+    assert command("check", *shlex.split(trained))[0] == 0
+
+
+@pytest.mark.parametrize(("table", "text"), [("labels.csv", "file,label\n0.png,text\n"), ("notes.txt", "a caption"),
+                                             ("runs.jsonl", '{"file": "0.png", "label": "text"}')])  # fmt: skip
+def test_other_tables_are_no_captions(command, tmp_path, table, text):
+    drawn(tmp_path / "noise" / "0.png")
+    (tmp_path / "noise" / table).write_text(text)
+    code, out, _ = command("data", "noise", "data.held_out=0")
+    assert code == 0
+    assert out.startswith("images (noise)")
+
+
+def test_classes_below_one_folder(command, tmp_path):
+    """As CUB_200_2011 has them: the folder has no classes, and the one that has them is named."""
+    for name in ("images/wren/a.png", "images/crow/b.png"):
+        drawn(tmp_path / "my birds" / name)
+    code, out, err = command("data", "my birds", "data.held_out=0", "--json")
+    assert code == 0
+    assert [field["field"] for field in json.loads(out)["fields"]] == ["real"]
+    assert "all images in my birds lie in images, so that there are no classes; 'data.path=my birds/images' has 2" in err
+    code, out, err = command("data", "my birds", "data.path=my birds/images", "data.held_out=0", "--json")
+    assert json.loads(out)["fields"][1]["classes"] == {"crow": 1, "wren": 1}
+    assert "no classes" not in err
+
+
 def test_what_is_doubtful(command, tmp_path):
     (tmp_path / "grey").mkdir()
     Image.new("L", (20, 20), 77).save(tmp_path / "grey" / "a.png")

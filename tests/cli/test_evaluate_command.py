@@ -129,7 +129,7 @@ def test_the_record_has_the_protocols_of_base_scores(runs):
     (name,) = protocols
     assert name == "sliced_w1_64"
     assert protocols[name]["samples"] == 64
-    assert runs["a"].read().schema == "1.3"
+    assert runs["a"].read().schema == "1.4"
 
 
 # Evaluate.

@@ -86,6 +86,24 @@ def test_what_is_broken_is_counted_and_the_rest_is_made(translate, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
 
 
+def test_what_the_network_cannot_take_is_counted_and_no_folder_is_made_for_it(translate, tmp_path):
+    save(tmp_path / "in" / "a" / "small.png", 2, 40, 3)
+    code, out, err = translate("colour", "in/a/small.png", "-o", "out")
+    assert (code, out) == (2, "")
+    assert "in/a/small.png is 40 × 2, too small for the network, which takes" in err
+    np.save(tmp_path / "in" / "two.npy", noise(2, 3, 16, 16))
+    code, out, err = translate("colour", "in", "-o", "out", "--format", "png")
+    assert (code, out) == (1, "")
+    assert "2 of 2 images cannot be translated: in/a/small.png is 40 × 2, too small" in err
+    assert "in/two.npy holds 2 images, which no .png does: --format npy" in err
+    assert not (tmp_path / "out").exists()
+    save(tmp_path / "in" / "b" / "fine.png", 16, 16, 3)
+    code, out, err = translate("colour", "in", "-o", "out")
+    assert (code, out) == (1, "wrote 2 images: out\n")
+    made = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*"))
+    assert made == ["b", "b/fine.png", "two.npy"]
+
+
 def test_pixels_mean_what_they_meant_in_training(runs, translate, tmp_path):
     save(tmp_path / "a.png", 16, 16, 3)
     translate("colour", "a.png", "-o", "b.npy")

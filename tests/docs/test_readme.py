@@ -99,7 +99,7 @@ def test_the_plugin_keeps_the_contract_as_printed(workshop, tmp_path):
 def test_every_command_is_in_the_table():
     table = [line for line in README.splitlines() if line.startswith("| `")]
     assert {line.split()[1] for line in commands()} == EVERY
-    assert set(re.findall(r"`ganflow (\w+)", "\n".join(table))) == EVERY
+    assert set(re.findall(r"`ganflow ([\w-]+)", "\n".join(table))) == EVERY
 
 
 @pytest.mark.parametrize("line", commands())

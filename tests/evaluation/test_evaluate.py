@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import sem
 
 from ganflow import Metric, key, settings
@@ -14,6 +16,8 @@ from ganflow.errors import PluginError
 from ganflow.evaluation.evaluate import Spread, evaluate, floor_over, over, spreads, with_seeds
 from ganflow.evaluation.scores import Score, protocols
 from ganflow.plugins import Chosen
+
+GAME = SimpleNamespace(device=torch.device("cpu"))  # all that is asked of it
 
 
 class Known(Metric):
@@ -62,7 +66,7 @@ def test_the_mean_and_its_standard_error():
     """0, 1, 4: mean 5/3, sample variance 13/3, standard error √13/3; the metric's own errors are of single seeds."""
     variants = [Known({"s_8": v, "s_8_error": 9.0, "s_8_floor": f}, samples=8, seed=i) for i, (v, f) in
                 enumerate([(0.0, 1.0), (1.0, 2.0), (4.0, 6.0)])]  # fmt: skip
-    (found,) = evaluate(None, [variants], [{"use": "a"}])
+    (found,) = evaluate(GAME, [variants], [{"use": "a"}])
     assert found.score.name == "s_8"
     assert found.score.value == pytest.approx(5 / 3)
     assert found.score.error == pytest.approx(math.sqrt(13) / 3)
@@ -91,7 +95,7 @@ def test_the_error_of_seeds_of_several_draws_is_that_of_all_draws(seeds):
     """Each value is the mean of three draws, with its error over these."""
     draws = np.random.default_rng(0).normal(size=(seeds, 3)) + np.arange(seeds)[:, None]
     variants = [Known({"s": x.mean(), "s_error": sem(x)}, samples=8, repeats=3) for x in draws]
-    (found,) = evaluate(None, [variants], [{}])
+    (found,) = evaluate(GAME, [variants], [{}])
     assert found.score.value == pytest.approx(draws.mean())
     assert found.score.error == pytest.approx(np.std(draws, ddof=1) / math.sqrt(3 * seeds))
 
@@ -99,7 +103,7 @@ def test_the_error_of_seeds_of_several_draws_is_that_of_all_draws(seeds):
 def test_equal_means_of_draws_that_differ_have_an_error():
     """1, 2, 3 and 3, 2, 1: Σ(x − 2)² = 4, of five degrees of freedom and six draws."""
     variants = [Known({"s": 2.0, "s_error": sem([1, 2, 3])}, repeats=3)] * 2
-    (found,) = evaluate(None, [variants], [{}])
+    (found,) = evaluate(GAME, [variants], [{}])
     assert found.score.error == pytest.approx(math.sqrt(4 / 5 / 6))
 
 
@@ -110,13 +114,13 @@ def test_without_the_errors_of_the_draws_it_is_that_of_the_means():
 
 
 def test_a_single_seed_has_the_metrics_own_error():
-    (found,) = evaluate(None, [[Known({"s": 2.0, "s_error": 0.5, "s_floor": 1.0}, samples=8)]], [{"use": "a"}])
+    (found,) = evaluate(GAME, [[Known({"s": 2.0, "s_error": 0.5, "s_floor": 1.0}, samples=8)]], [{"use": "a"}])
     assert found.score == Score("s", 2.0, 0.5, 1.0)
     assert found.protocol == {"samples": 8}
 
 
 def test_names_are_unique_and_a_metric_without_protocol_has_its_section():
-    found = evaluate(None, [[Known({"s": 1.0})], [Known({"s": 2.0, "t": 3.0})]], [{"use": "a", "n": 1}, {"use": "a", "n": 2}])
+    found = evaluate(GAME, [[Known({"s": 1.0})], [Known({"s": 2.0, "t": 3.0})]], [{"use": "a", "n": 1}, {"use": "a", "n": 2}])
     assert [(e.score.name, e.score.value, e.protocol["n"], e.metric) for e in found] == [
         ("s", 1.0, 1, 0), ("s_2", 2.0, 2, 1), ("t", 3.0, 2, 1),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import venv
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_the_plugin_is_listed_with_its_distribution(ganflow):
     assert [(c["role"], c["qualified"]) for c in acme["offers"]] == [("critic", "acme/patch")]
     assert (listed["wgan"]["distribution"], listed["wgan"]["error"]) == ("ganflow", None)
     assert "acme  gf-acme 0.3" in ganflow("plugins", "--brief")
+
+
+def test_a_new_plugin_passes_its_tests_at_once(ganflow, place):
+    """As its README and the tutorial have it: installed by pip from its folder, with the extra."""
+    *_, install, train = ganflow("new-plugin", "fresh", "--roles", "loss,critic").splitlines()
+    pip, _, test = install.strip().partition(" && ")
+    assert (pip, test, train.strip()) == ("pip install -e 'fresh[test]'", "pytest fresh", "ganflow run fresh/recipe.yaml")
+    bin = place / "venv" / "bin"
+    run(bin / "pip", *shlex.split(pip)[1:], "-q", "-c", ROOT / "constraints.txt", cwd=place)
+    assert "3 passed" in run(bin / test.split()[0], "-q", "fresh", cwd=place)
+    assert ganflow("plugins", "test", "fresh") == "critic fresh/plain   ok\nloss fresh/absolute  ok\n"
 
 
 def test_a_copied_recipe_trains_with_the_plugins_critic(ganflow, place):

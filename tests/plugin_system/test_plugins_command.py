@@ -184,7 +184,7 @@ def test_broken_plugins_are_listed_and_said_on_stderr(ganflow_plugins, workshop)
     assert [p["name"] for p in json.loads(out) if p["error"]] == ["zeta"]
     assert "zeta" in err
     for name in ("zeta", "zeta/mosaic"):
-        with pytest.raises(GanflowError, match=r"nothing to show: plugin 'zeta' .* cannot be imported"):
+        with pytest.raises(GanflowError, match=r"nothing is offered: plugin 'zeta' .* cannot be imported"):
             ganflow_plugins("show", name)
 
 
@@ -196,3 +196,69 @@ def test_the_whole_command_line(workshop, capsys):
     assert main(["plugins", "show", "weight_clop"]) == 2
     told = "ganflow: no component or plugin 'weight_clop'; did you mean 'weight_clip'? (ganflow plugins lists all)\n"
     assert capsys.readouterr().err == told
+
+
+TRIED = '''
+    """Schedules."""
+    from ganflow import hookimpl, key, settings
+
+    GANFLOW_CONTRACT = 2
+
+    @settings
+    class Half:
+        """Half the rate."""
+
+        @hookimpl
+        def schedule(self, rounds):
+            return lambda round: 0.5
+
+    @settings
+    class Negative(Half):
+        """Upwards."""
+
+        @hookimpl
+        def schedule(self, rounds):
+            return lambda round: -1.0
+
+    @settings
+    class Wanting(Half):
+        """A rate that must be set."""
+
+        factor: float = key(doc="of the rate")
+
+    @hookimpl
+    def register(offer):
+        offer("schedule", "half", Half)
+        offer("schedule", "negative", Negative)
+        offer("schedule", "wanting", Wanting)
+'''
+
+
+def test_a_plugin_is_tested_component_by_component(ganflow_plugins, workshop):
+    workshop.install("zeta", TRIED)
+    code, out, err = ganflow_plugins("test", "zeta")
+    assert code == 1
+    assert [line.split(maxsplit=2) for line in out.splitlines() if not line.startswith("    ")] == [
+        ["schedule", "zeta/half", "ok"], ["schedule", "zeta/negative", "fails"], ["schedule", "zeta/wanting", "not tried"]
+    ]  # fmt: skip
+    assert "    schedule 'zeta/negative' (gf-zeta 1.0) on points: factors must be finite numbers that are not negative" in out
+    assert "    factor must be set: check_component(component, factor=…) in a test of the package\n" in out
+    assert err == "ganflow: 1 ok, 1 fails, 1 not tried\n"
+    code, out, _ = ganflow_plugins("test", "zeta/half", "zeta/wanting", "--json")
+    assert code == 0
+    assert [(each["name"], each["result"]) for each in json.loads(out)] == [("half", "ok"), ("wanting", "not tried")]
+
+
+@pytest.mark.parametrize(("names", "told"), [
+    (["zeta"], "no component or plugin 'zeta'"),
+    ([], r"test what\? e\.g\. ganflow plugins test wgan"),
+])  # fmt: skip
+def test_nothing_to_test(ganflow_plugins, names, told):
+    with pytest.raises(GanflowError, match=told):
+        ganflow_plugins("test", *names)
+
+
+def test_a_broken_plugin_cannot_be_tested(ganflow_plugins, workshop):
+    workshop.install("zeta", "import gf_no_such_thing")
+    with pytest.raises(GanflowError, match=r"nothing is offered: plugin 'zeta' .* cannot be imported"):
+        ganflow_plugins("test", "zeta")

@@ -365,7 +365,7 @@ def test_truncated_image_is_refused_by_name(folder, in_memory):
         with closing(feed(ImageFolder(path=str(folder), size=16, held_out=0, in_memory=in_memory).data(), 12, seed=0)) as source:
             source.draw(1)
 
-    with pytest.raises(GanflowError, match=r"cannot read the image .*05\.png: .*on_error: skip"):
+    with pytest.raises(GanflowError, match=r"cannot read 1 image in .*: 05\.png \(.*data.on_error=skip"):
         draw_all()
 
 
@@ -379,6 +379,8 @@ def test_truncated_image_is_left_out_by_name(folder, in_memory, capsys):
     source.close()
     assert drawn.isfinite().all()
     assert sorted(data.skipped) == ["03.png", "05.png"]
+    seen = data.preview(12)["real"]
+    assert len(seen.examples) == len(seen.originals) == 10
     said = sorted(line for line in capsys.readouterr().err.splitlines() if line)
     assert len(said) == 2  # once each, also over three epochs
     assert "03.png: not an image" in said[0]
@@ -500,8 +502,10 @@ def test_safetensors_fields(tmp_path):
     chosen = TensorFile(path=str(file), held_out=0, fields={"source": "maps", "target": "photos"}).data()
     assert list(chosen.fields) == ["source", "target"]
     assert torch.equal(chosen.train["source"], b)
-    with pytest.raises(GanflowError, match=r"data\.fields: real: no tensor 'photo' in .*t\.safetensors, which holds"):
+    with pytest.raises(GanflowError, match=r"data\.fields: real: no tensor 'photo' in .*t\.safetensors; did you mean 'photos'\?"):
         TensorFile(path=str(file), fields={"real": "photo"}).data()
+    with pytest.raises(GanflowError, match=r"data\.fields: real: no tensor 'x' in .*t\.safetensors, which holds"):
+        TensorFile(path=str(file), fields={"real": "x"}).data()
     save_file({"only": a}, file)
     assert list(TensorFile(path=str(file)).data().fields) == ["real"]
     save_file({"a": a, "b": b[:5].clone()}, file)

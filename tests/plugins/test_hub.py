@@ -1,11 +1,15 @@
 """Data sets by the library `datasets`: local folders, parquet and arrow by the code that reads the hub's."""
 
 import io
+import os
+import socket
+import subprocess
 import sys
 
 import pytest
 import torch
 from ganflow_hub import Hub
+from ganflow_hub.loading import answers
 from ganflow_text.encoders import BagOfWords
 from PIL import Image
 
@@ -203,7 +207,7 @@ def test_a_path_in_a_table_is_not_followed(datasets, tmp_path):
     rows = {"img": [{"bytes": None, "path": str(tmp_path / "secret.png")}] * 3 + [picture(i) for i in range(9)]}
     schema = datasets.Features({"img": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}})
     datasets.Dataset.from_dict(rows, features=schema).cast_column("img", datasets.Image()).to_parquet(str(folder / "x.parquet"))
-    with pytest.raises(GanflowError, match=r"row . of .* has no image in it"):
+    with pytest.raises(GanflowError, match=r"row 0 \(column 'img' has no image in it\), row 1"):
         built(folder, held_out=0)
     data = built(folder, held_out=0, on_error="skip")
     assert levels(data.train["real"]) == list(range(9))
@@ -239,6 +243,42 @@ def test_the_hub_is_away(datasets, monkeypatch):
         built("uoft-cs/cifar10")
     assert "load_dataset('uoft-cs/cifar10')" in str(error.value)
     assert "second line" not in str(error.value)
+
+
+def test_whether_the_hub_answers(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert answers(f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        assert answers("http://nowhere.invalid")  # as far as the proxy
+    assert not answers("http://nowhere.invalid")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert not answers(f"http://127.0.0.1:{port}")
+    assert not answers("nonsense")
+
+
+@pytest.mark.slow
+def test_offline_one_sentence_comes_at_once(datasets, tmp_path):
+    """Where the library is left to itself it asks six times, for half a minute, and prints eleven lines."""
+    there = {name: value for name, value in os.environ.items() if not name.lower().endswith("proxy") and "OFFLINE" not in name}
+    about = there | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "*"}
+    asked = "from ganflow.cli.main import main; main(['data', 'hub_cifar10'])"
+    command = [sys.executable, "-c", asked]
+    said = subprocess.run(command, env=about, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False).stderr
+    assert said.count("\n") == 1
+    assert "uoft-cs/cifar10 is not on this machine, and the hub does not give it (no connection" in said
+
+
+@pytest.mark.parametrize("keys", [{}, {"streaming": True}])
+def test_broken_rows_are_refused_with_what_to_type(datasets, tmp_path, keys):
+    images = [picture(i) if i not in (5, 7) else {"bytes": b"junk", "path": None} for i in range(12)]
+    features = datasets.Features({"img": datasets.Image()})
+    datasets.Dataset.from_dict({"img": images}, features=features).to_parquet(str(tmp_path / "x.parquet"))
+    says = "row 5 \\(not an image\\)" if keys else "2 images in .*: row 5 \\(not an image\\), row 7 \\(not an image\\);"
+    with pytest.raises(GanflowError, match=f"cannot read {says}.*leave such rows out: data.on_error=skip"):
+        list(built(tmp_path / "x.parquet", held_out=0, shuffle=0, **keys))
 
 
 def test_it_keeps_the_contract(table, tmp_path):

@@ -69,7 +69,8 @@ def test_what_is_wrong_with_a_table(folder, rows, says):
 def test_surplus_columns(folder):
     assert "has 3 columns, and the first line names 2" in refused(folder, [*ROWS[:3], "c.png,fox,2"])
     built(folder, [f"{row},train" for row in ROWS], header="file,label,part")  # named, so that none is lost unseen
-    assert "none is called label, class, category; let it be: file,label" in refused(folder, ROWS, header="file,lable")
+    misspelt = refused(folder, ROWS, header="file,lable")
+    assert "none is called label, class, category; did you mean 'label' by 'lable'? Let it be: file,label" in misspelt
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import tarfile
 
 import numpy as np
@@ -115,13 +116,14 @@ def test_the_state_is_references(folder):
 
 def test_a_walk_keeps_its_buffer_by_shard_and_position(tmp_path):
     from ganflow_data.tars import Tars
+    from ganflow_layers.omissions import Omissions
 
     files = sorted(write_tars(tmp_path).iterdir())
-    walk = Walk(Tars(files), 16, 0, (0, 0))
+    walk = Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     samples = walk.epoch_samples()
     for _ in range(25):
         next(samples)
-    kept, other = walk.state(), Walk(Tars(files), 16, 0, (0, 0))
+    kept, other = walk.state(), Walk(Tars(files, Omissions("", True)), 16, 0, (0, 0))
     other.load(kept)
     assert [s.name for s in samples] == [s.name for s in other.epoch_samples()]
     assert len(kept["buffer"]) == 15
@@ -166,11 +168,15 @@ def test_broken_members_are_named_and_counted(tmp_path, capsys):
     assert len(epoch(data)) == 30 - 6 - 3
     assert levels(data.held_out["real"][:]) == [0, 1, 2, 3, 4]
     assert len(data.skipped) == 4
+    seen = data.preview(24)["real"]
+    assert len(seen.examples) == len(seen.originals) == 30 - 6 - 3
     said = capsys.readouterr().err
     assert "left out a.tar: 11: not an image" in said
     assert "left out a.tar: 6: 'cls' is 9, none of the 2 classes" in said
     with pytest.raises(GanflowError, match=r"a\.tar: "):
         epoch(built(tmp_path, on_error="refuse"))
+    with pytest.raises(GanflowError, match=r"cannot read .*a\.tar: "):
+        built(tmp_path, on_error="refuse").preview(30)
 
 
 def test_a_tar_that_was_cut_off_gives_what_it_has(tmp_path, capsys):
@@ -190,6 +196,26 @@ def test_a_tar_with_a_damaged_header_is_named(tmp_path, capsys):
     (tmp_path / "train-0.tar").write_bytes(whole)
     assert epoch(built(tmp_path, shuffle=0)) == list(range(4, 12))
     assert f"the rest of train-0.tar: no header at byte {at}" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_refused_before_anything_is_read(folder, capsys):
+    (file, *_) = folder.iterdir()
+    os.mkfifo(folder / f"pipe{file.suffix}")
+    with pytest.raises(GanflowError, match=r"read pipe\.\w+ \(not a regular file\) in .*; mend it, or .*data.on_error=skip"):
+        built(folder, on_error="refuse")
+    assert sorted(epoch(built(folder))) == list(range(4, 60))
+    assert capsys.readouterr().err == f"ganflow: left out pipe{file.suffix}: not a regular file\n"
+    for shard in folder.glob("train-*"):
+        shard.unlink()
+    with pytest.raises(GanflowError, match="none of the 1 shards in"):
+        built(folder)
+
+
+def test_a_shard_that_breaks_off_is_refused_where_nothing_is_to_be_skipped(folder):
+    last = max(folder.iterdir())
+    last.write_bytes(last.read_bytes()[:700])
+    with pytest.raises(GanflowError, match=r"cannot read the rest of train-2\.\w+ \(.*\) in .*data.on_error=skip"):
+        epoch(built(folder, on_error="refuse", shuffle=0))
 
 
 def test_a_parquet_file_of_junk_is_refused(tmp_path):
@@ -217,7 +243,7 @@ def test_a_missing_sample_in_a_resume_is_refused(tmp_path):
     [
         ({"image": "pgn"}, "data.image: samples have no 'pgn'; did you mean 'png'?"),
         ({"label": "cls"}, "data.classes: 'cls' holds labels"),
-        ({"held_out": 60}, "leaves nothing"),
+        ({"held_out": 60}, "leaves nothing of the 60 samples in .* for training; keep fewer: data.held_out=6"),
         ({"path": "nowhere"}, "no .tar or .parquet files"),
     ],
 )

@@ -15,7 +15,7 @@ TRAIN = {
     "compile": "auto", "one_pass": False, "one_batch": False, "clip_grad": None, "accumulate": 1, "batch_norm": "local",
     "deterministic": False, "threads": 0, "report_every": 0, "sample_every": 0, "checkpoint_every": 0, "evaluate_every": 0, "keep": 3,
     "best": None, "best_mode": None,
-    "start_from": None, "on_alarm": "auto",
+    "start_from": None, "on_alarm": "auto", "schedule_rounds": 0,
 }  # fmt: skip
 TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0}
 TUNE = {

@@ -131,7 +131,8 @@ def test_a_run_that_diverges_has_an_alarm_and_advice_that_works(points, ganflow)
     what, _, advice = alarm["text"].removeprefix("not finite: ").partition("; what helps: ")
     assert alarm["sign"] == "not finite"
     assert advice == "a lower learning rate (optimizer.lr=0.001), or shorter gradients (train.clip_grad=1)"
-    assert err == f"ganflow: {what}; there is no checkpoint yet. Try {advice}\n"
+    anew = f"ganflow run runs/points/{run.id}/recipe.yaml optimizer.lr=0.001"
+    assert err == f"ganflow: {what}; there is no checkpoint yet. Try {advice}: {anew}\n"
     code, _, err = ganflow("sample", run.id)
     assert (code, err.count("\n")) == (2, 1)
     told, _, again = err.rstrip().partition("; train anew, with a change: ganflow ")

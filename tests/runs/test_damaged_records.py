@@ -29,6 +29,7 @@ optimizer: {use: adam, lr: 1.0e-3}
 train: {rounds: 2, batch_size: 4, sample_every: 2, checkpoint_every: 1, device: cpu, compile: never, threads: 1}
 track: {mlflow: false}
 """
+HELP = "run.json .* (restore it from a backup|put a copy in its place|--upgrade ganflow)"
 WRONG = (7, "x", ["x"], {"x": "x"})
 WHOLE = {
     "nothing": lambda path, raw: path.write_bytes(b""),
@@ -108,7 +109,7 @@ def see_all(capsys, folder, damaged):
         if command == ("runs",):
             assert "other" in out
             assert (" damaged " in out) == damaged
-            assert not damaged or re.search("run.json .* (restore it from a backup|put a copy in its place)", err)
+            assert not damaged or re.search(HELP, err)
 
 
 @pytest.mark.parametrize("how", WHOLE)
@@ -134,7 +135,7 @@ def test_a_damaged_sweep(how, place, capsys):
         if command[0] in ("sweeps", "runs") and len(command) == 1:
             assert "search" in out
             assert "damaged" in out
-            assert re.search("run.json .* (restore it from a backup|put a copy in its place)", err)
+            assert re.search(HELP, err)
 
 
 @pytest.mark.parametrize("kind", ["run", "sweep"])

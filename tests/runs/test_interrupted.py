@@ -12,6 +12,7 @@ from runner_helpers import Process, assert_same_state, finished, last, numbers, 
 
 from ganflow.engine.trainer import Trainer
 from ganflow.runs import loop
+from ganflow.runs.interruption import interruptible
 
 SLEEPY = '''
 from ganflow import hookimpl, settings
@@ -128,7 +129,7 @@ def test_a_signal_is_known_while_the_main_thread_is_in_foreign_code():
         known.append((number, interruption.signal))
         libc.pthread_mutex_unlock(mutex)
 
-    with loop.interruptible() as interruption:
+    with interruptible() as interruption:
         assert interruption.received() == 0
         libc.pthread_mutex_lock(mutex)
         thread = threading.Thread(target=kill)

@@ -99,7 +99,7 @@ def test_changed_data_are_noticed_without_a_number(walking, ganflow):
     about.write_text(about.read_text().replace("walk 50", "walk 51"))
     code, _, err = ganflow("run", "--resume", outcome.folder.id, "train.rounds=4")
     assert code == 0
-    assert "the data walk changed since the run began\n" in err
+    assert "the data walk changed since the run began: what is in them\n" in err
 
 
 def test_an_empty_iterable_is_one_sentence(walking, ganflow):

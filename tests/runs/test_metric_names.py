@@ -106,6 +106,6 @@ class Named(Metric):
 
 def test_numbered_names_are_free_ones():
     scores = Scores([Named("a", "a_2"), Named("a"), Named("a_2", "a"), Named()])
-    assert scores.evaluate(None) == [{"a": 0, "a_2": 1}, {"a_3": 0}, {"a_2_2": 0, "a_4": 1}, {}]
+    assert scores.evaluate(lambda metric: metric.evaluate(None)) == [{"a": 0, "a_2": 1}, {"a_3": 0}, {"a_2_2": 0, "a_4": 1}, {}]
     again = Scores(scores.metrics)
     assert again.names(lambda: None) == [["a", "a_2"], ["a_3"], ["a_2_2", "a_4"], []]  # a sweep knows them beforehand

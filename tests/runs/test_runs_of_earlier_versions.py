@@ -1,6 +1,7 @@
 """Runs that began under earlier code: kept folders of every kind, at round 2 of 4. `version_1` is from before recipes had a
-version, `version_2` of the last code with plugin contract 1. `expected.json` holds what the code that began them says of rounds 3
-and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas."""
+version, `version_2` of the last code with plugin contract 1, `version_3` of ganflow 0.1.0. `expected.json` holds what the code
+that began them says of rounds 3 and 4, `expected.safetensors` two samples of round 2. They go on in their own formulas. And runs
+of other versions that cannot be opened here."""
 
 import json
 import shutil
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ganflow.cli import main
 from ganflow.recipe import read_recipe
+from ganflow.runs import checkpoints
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.loading import load_game
 from ganflow.runs.start import resume
+from ganflow.version import __version__
 
 KEPT = Path(__file__).parent
 KINDS = sorted(f"{path.parent.name}/{path.name}" for path in KEPT.glob("version_*/*"))
@@ -93,3 +96,84 @@ def test_it_is_evaluated_and_compared(old, kind, monkeypatch, capsys):
     scores = json.loads(capsys.readouterr().out)["scores"]
     assert scores
     assert all(score["protocol"] and score["runs"][0] == score["runs"][1] for score in scores.values())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith(("/ring", "/wgan"))])
+def test_every_command_opens_it(old, kind, monkeypatch, capsys, undrawn):
+    folder = old(kind)
+    monkeypatch.chdir(folder.path.parents[2])
+
+    def said(*arguments):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out, err
+
+    assert folder.id in said("runs")[0]
+    assert "ganflow 0.1.0" in said("runs", "show", folder.id)[0]
+    said("sample", folder.id, "-o", "x.npz")
+    metrics = () if read_recipe(folder.recipe).metrics else ("--metric", "{use: sliced_wasserstein, samples: 64}")
+    said("evaluate", folder.id, *metrics)
+    said("run", "--resume", folder.id, "train.rounds=3", "optimizer.lr=0.001", "-q")
+    shown = said("runs", "show", folder.id)[0]
+    assert "3 of 3" in shown
+    assert "after round 2: train.rounds: 2 → 3" in shown
+
+
+def refused(folder, monkeypatch, capsys, *arguments):
+    monkeypatch.chdir(folder.path.parents[2])
+    assert main([*arguments, folder.id, *(("-o", "x.npz") if arguments == ("sample",) else ())]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err
+
+
+COMMANDS = [("sample",), ("run", "--resume"), ("evaluate",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_run_of_a_newer_version_says_so(old, command, monkeypatch, capsys):
+    folder = old("version_3/ring")
+    raw = folder.read().raw
+    folder.update(versions={**raw["versions"], "ganflow": "9.9.0"})
+    text = folder.recipe.read_text()
+    folder.recipe.write_text(text.replace("recipe_version: 3", "recipe_version: 4"))
+    err = refused(folder, monkeypatch, capsys, *command)
+    assert "recipe_version: 4 is a newer ganflow's; this one reads recipes up to 3" in err
+    assert err.endswith("ganflow 9.9.0, newer than this one: pip install --upgrade ganflow\n")
+
+    folder.recipe.write_text(text)
+    path = folder.path / "run.json"
+    path.write_text(path.read_text().replace('"schema": "1.3"', '"schema": "2.0"'))
+    err = refused(folder, monkeypatch, capsys, *command)
+    assert "run.json was written by ganflow 9.9.0, in a form (schema 2.0) that this one, " in err
+    assert err.endswith("does not know; to read it: pip install --upgrade ganflow\n")
+
+
+def test_a_newer_run_that_can_be_read_says_so_where_it_goes_on(old, monkeypatch, capsys):
+    folder = old("version_3/ring")
+    folder.update(versions={**folder.read().raw["versions"], "ganflow": "9.9.0"})
+    monkeypatch.chdir(folder.path.parents[2])
+    assert main(["run", "--resume", folder.id, "train.rounds=3"]) == 0
+    said = f"ganflow was 9.9.0, is now {__version__}, an older one, to which what is new in that is unknown\n"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_older_run_that_cannot_be_read_says_who_wrote_it(old, command, monkeypatch, capsys):
+    folder = old("version_3/ring")
+    folder.update(versions={**folder.read().raw["versions"], "ganflow": "0.0.9"})
+    folder.recipe.write_text(folder.recipe.read_text().replace("vanilla/relativistic", "vanilla/given_up"))
+    err = refused(folder, monkeypatch, capsys, *command)
+    assert "unknown loss 'vanilla/given_up'" in err
+    assert "the run was written by ganflow 0.0.9, earlier than this one; to read it: pip install ganflow==0.0.9, in an " in err
+
+
+def test_a_checkpoint_of_a_newer_format_says_so(old, monkeypatch, capsys):
+    folder = old("version_3/ring")
+    (path,) = folder.checkpoints.glob("*.safetensors")
+    found = checkpoints.read(path)
+    text = json.dumps({**found.plain, "format": 2})
+    save_file(found.tensors, path, {"plain": text, "digest": checkpoints._digest(found.tensors, text)})
+    err = refused(folder, monkeypatch, capsys, "sample")
+    assert "round-00000002.safetensors is of format 2, of a newer ganflow (this one reads 1): update ganflow" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import signal
 import socket
 from contextlib import contextmanager
@@ -194,7 +195,10 @@ def test_paths_of_the_user(here, monkeypatch):
         Path(p) for p in ("a/b", "/a", "/far/me/a", "./~nobody/x", "b ~", "/far/me")]  # fmt: skip
     assert [user_path("k", text, Path("f")) for text in ("a", "/a")] == [Path("f/a"), Path("/a")]
     Path("loop").symlink_to("loop")
+    home = pwd.getpwnam("root").pw_dir
+    assert user_path("k", "~root") == Path(home)
     for text, says in {
+        "~root/x": f"k: '~root/x': it means {home}/x, which is not there; for a folder here that is called so, write ./~root",
         "~nobody2/x": "k: '~nobody2/x': there is no user 'nobody2'; for a folder here that is called so, write ./~nobody2",
         "x" * 300: f"k: '{'x' * 50}' … (300 characters) cannot be a path: File name too long",
         "a\0b": r"k: 'a\x00b' cannot be a path: it holds a NUL, or half a character",

@@ -96,6 +96,21 @@ def test_what_was_asked_again_and_answered_alike_is_not_sent_again(make_run: Mak
     assert sorted(history(database, "eval/f_8")) == [(10, 2.5), (20, 1.25), (20, 1.5)]
 
 
+def test_changes_of_a_recipe_are_tags_of_the_rounds_after_which_they_were_made(make_run: Make, database: str) -> None:
+    folder = make_run(points=1)
+    changes = [("optimizer.critic.lr: 0.001 → 0.0005", 40), ("train.rounds: 100 → 200", 40), ("train.keep: 3 → 4", 80)]
+    amended = [{"time": "2026-01-02T03:04:05+00:00", "changed": [line], "round": round} for line, round in changes]
+    folder.update(amended=amended)
+    sync(folder)
+    tags = the_run(database).data.tags
+    assert tags["ganflow.changes.40"] == f"{changes[0][0]}; {changes[1][0]}"
+    assert tags["ganflow.changes.80"] == changes[2][0]
+    folder.update(amended=[*amended[:2], {**amended[2], "round": 60}])  # as a run that goes on from round 60 does
+    sync(folder)
+    tags = the_run(database).data.tags
+    assert sorted(tag for tag in tags if tag.startswith("ganflow.changes")) == ["ganflow.changes.40", "ganflow.changes.60"]
+
+
 def test_tags_of_alarms_that_a_resumed_run_has_not_had_are_taken_back(make_run: Make, database: str) -> None:
     folder = make_run(points=1)
     early, late = ({"sign": sign, "round": round, "text": sign} for sign, round in (("collapse", 40), ("z ignored", 80)))

@@ -153,6 +153,7 @@ def test_a_model_in_the_registry_with_the_scores_of_its_round(trained: RunFolder
         assert sync(trained).error == ""
         trained.tracking.unlink()
     (model,) = client.search_logged_models([the_run(database).info.experiment_id])
+    assert model.name == "ring"
     assert {"critic_loss", "generator_loss"} <= {metric.key for metric in model.metrics}
     assert {metric.step for metric in model.metrics} == {4}
     (version,) = client.search_model_versions("name = 'rings'")

@@ -17,7 +17,7 @@ from ganflow.errors import GanflowError
 from ganflow.machine import Broken
 from ganflow.recipe import Tune
 from ganflow.runs import folders
-from ganflow.runs.loop import Interruption
+from ganflow.runs.interruption import Interruption
 from ganflow.sweeps.records import BUDGET, MACHINE
 from ganflow.tune import driver, preflight
 from ganflow.tune.amend import amend

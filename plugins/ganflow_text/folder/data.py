@@ -8,8 +8,9 @@ import torch
 from ganflow_layers.cache import cache_key
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
 from ganflow_layers.framing import Transform, further_frames
+from ganflow_layers.omissions import Omissions, Unusable, unusable_files
 from ganflow_layers.originals import original
-from ganflow_layers.reading import HeldOut, stacked
+from ganflow_layers.reading import HeldOut
 from ganflow_layers.split import split
 from torch import Tensor
 
@@ -49,6 +50,8 @@ class Folder(CaptionedData):
         laid_out = captioned(self._root, captions, extensions)
         found = laid_out.captions
         parts = parted(laid_out, held_out, str(self._root))
+        self._omissions = Omissions(self._root, False, "image", "mend them, or remove them and their captions")
+        self._omissions.settle(unusable_files(self._root, list(found)))
         pages = further_frames(self._root, list(found), every_frame)
         self._pictures, self._kept_pictures = (
             [(file, frame) for file in part for frame in range(1 + pages.get(file, 0))] for part in parts
@@ -69,10 +72,10 @@ class Folder(CaptionedData):
         )
 
     def picture(self, index: int, rng: torch.Generator) -> Tensor:
-        return self._decode(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
+        return self._one(self._pictures[index], self._transform, rng) if self._decoded is None else self._decoded[index]
 
     def still(self, index: int) -> Tensor:
-        return self._decode(self._pictures[index], self._still) if self._decoded is None else self._decoded[index]
+        return self._one(self._pictures[index], self._still) if self._decoded is None else self._decoded[index]
 
     def original(self, index: int) -> Original | None:
         file, frame = self._pictures[index]
@@ -83,7 +86,7 @@ class Folder(CaptionedData):
 
     def held_out_pictures(self) -> Examples:
         picture = {"real": Field((3, *self._still.sides), *IMAGE_RANGE)}
-        return HeldOut(lambda each: {"real": self._decode(each, self._still)}, self._kept_pictures, picture).examples()["real"]
+        return HeldOut(lambda each: {"real": self._one(each, self._still)}, self._kept_pictures, picture).examples()["real"]
 
     @property
     def resident_bytes(self) -> int:
@@ -91,15 +94,19 @@ class Folder(CaptionedData):
 
     def _every(self, wanted: list[tuple[str, int]], transform: Transform) -> Tensor:
         picture = {"real": Field((3, *transform.sides), *IMAGE_RANGE)}
-        return stacked(lambda each: {"real": self._decode(each, transform)}, wanted, picture)[0]["real"]
+        return self._omissions.stacked(lambda each: {"real": self._decode(each, transform)}, wanted, picture)[0]["real"]
+
+    def _one(self, wanted: tuple[str, int], transform: Transform, rng: torch.Generator | None = None) -> Tensor:
+        made = self._omissions.one(lambda: self._decode(wanted, transform, rng))
+        assert made is not None  # or it is refused
+        return made
 
     def _decode(self, wanted: tuple[str, int], transform: Transform, rng: torch.Generator | None = None) -> Tensor:
         file, frame = wanted
         try:
             return transform(self._root / file, rng, frame)
         except IMAGE_ERRORS as error:
-            raise GanflowError(f"data.path: cannot read the image {self._root / file}: {image_error_text(error)}; mend it, or "
-                               "remove it and its captions") from error  # fmt: skip
+            raise Unusable(file, image_error_text(error)) from error
 
 
 def parted(laid_out: Captioned, held_out: float, where: str) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -195,7 +196,10 @@ def _value(row: dict[str, Any], names: Iterable[str], table: Path, number: int) 
     for name in names:
         if name in row:
             return row[name]
-    raise _refused(table, number, f"has none of the columns {', '.join(names)}")
+    names = list(names)
+    close = [(near[0], name) for name in row if (near := difflib.get_close_matches(name.lower(), names, 1))]
+    meant = "; did you mean '{}' by '{}'?".format(*close[0]) if close else ""
+    raise _refused(table, number, f"has none of the columns {', '.join(names)}{meant}")
 
 
 def _checked(picture: Any, captions: Any, position: str, table: Path) -> tuple[str, list[str]]:

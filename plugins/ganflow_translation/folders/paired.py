@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from ganflow_layers.files import digest_of_files
 from ganflow_layers.framing import Framing
+from ganflow_layers.omissions import Unusable
 from ganflow_layers.originals import originals
 from ganflow_layers.reading import HeldOut
 from ganflow_layers.tables import listed
@@ -17,7 +18,7 @@ from torch import Tensor
 from ganflow import IMAGE_RANGE, Data, Field, GanflowError, Original, Preview, StreamData, TensorData, spread_indices
 from ganflow_translation.folders.augmentation import Memory
 from ganflow_translation.folders.layout import Pair, divided, pairs
-from ganflow_translation.folders.reading import Header, Reader, Unusable, classes, say_grey
+from ganflow_translation.folders.reading import Header, Reader, classes, say_grey
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,17 @@ class Pairs(StreamData):
 
     def preview(self, most: int) -> dict[str, Preview]:
         chosen = [self._train[i] for i in spread_indices(self.size, most)]
-        made = self._reader.stacked(self._decode, chosen, self.fields)
-        return {name: Preview(part, originals(partial(self._original, name), chosen)) for name, part in made.items()}
+        made, read = self._reader.stacked(self._decode, chosen, self.fields)
+        return {name: Preview(part, originals(partial(self._original, name), read)) for name, part in made.items()}
 
     def resident(self) -> TensorData:
         """The same pairs, not augmented, in memory."""
-        train = self._reader.stacked(self._decode, self._train, self.fields)
+        train, read = self._reader.stacked(self._decode, self._train, self.fields)
         if not len(train["source"]):
             raise GanflowError(f"data.path: none of the {self.size} pairs in {self.source} can be read")
-        held_out = self._reader.stacked(self._decode, self._kept, self.fields)
+        held_out, _ = self._reader.stacked(self._decode, self._kept, self.fields)
         data = TensorData(
-            self.name, train, held_out, source=self.source, original=lambda field, row: self._original(field, self._train[row])
+            self.name, train, held_out, source=self.source, original=lambda field, row: self._original(field, read[row])
         )
         data.skipped = self.skipped
         return data

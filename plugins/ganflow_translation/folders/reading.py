@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from ganflow_layers.framing import Cut, Pixels, further_frames, upright, upright_size
+from ganflow_layers.omissions import Omissions, Unusable
 from ganflow_layers.originals import original
-from ganflow_layers.reading import stacked
 from ganflow_layers.tables import listed
 from PIL import Image, ImageMode
 from torch import Tensor
 
-from ganflow import (
-    IMAGE_ERRORS,
-    Field,
-    GanflowError,
-    Original,
-    image_error_text,
-    in_threads,
-    one_hot,
-    open_image,
-    print_lines,
-)
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-
-class Unusable(Exception):
-    """An image that nothing can be made of: which one, and why."""
-
-    def __init__(self, file: str, why: str) -> None:
-        super().__init__(file, why)
-        self.file, self.why = file, why
+from ganflow import IMAGE_ERRORS, GanflowError, Original, image_error_text, one_hot, open_image, print_lines
 
 
 class WrongLabels(Unusable):
@@ -67,20 +43,18 @@ class Header:
         return len(ImageMode.getmode(self.mode).bands) == 1
 
 
-class Reader:
+class Reader(Omissions):
     """Reads images below a folder, in several threads.
 
     Attributes:
         root: the folder; files are named relative to it.
-        skipped: files that were left out, as far as they are known by now.
         treatment: part of a data set's fingerprint, of what its numbers mean.
     """
 
     def __init__(self, root: Path, skip: bool, pixels: Pixels = Pixels(), frames: str = "first") -> None:  # noqa: B008  (frozen)
-        self.root, self._skip, self._pixels, self._all = root, skip, pixels, frames == "all"
+        super().__init__(root, skip)
+        self.root, self._pixels, self._all = root, pixels, frames == "all"
         self.treatment = pixels.treatment(self._all)
-        self.skipped: list[str] = []
-        self._lock = threading.Lock()
 
     def headers(self, files: Sequence[str]) -> dict[str, Header]:
         """Of all files; without those that are left out.
@@ -131,72 +105,15 @@ class Reader:
         """The picture as its file has it; None where it cannot be read."""
         return original(self.root / file, self._pixels, channels, frame)
 
-    def every(self, make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
-        """Results of `make` for each item, in their order, without those that are left out.
-
-        Raises:
-            GanflowError: some are Unusable, and not to be skipped; it names them all.
-        """
-
-        outcomes = list(in_threads(partial(_outcome, make), items))
-        self.settle([o for o in outcomes if isinstance(o, Unusable)])
-        return [o for o in outcomes if not isinstance(o, Unusable)]
-
-    def stacked(
-        self, make: Callable[[Item], Mapping[str, Tensor]], items: Sequence[Item], fields: Mapping[str, Field]
-    ) -> dict[str, Tensor]:
-        """Examples that `make` makes of each item, (n, *shape) per field, without those that are left out.
-
-        Raises:
-            GanflowError: as `every`.
-        """
-        bad: list[Unusable] = []
-
-        def made(item: Item) -> Mapping[str, Tensor] | None:
-            outcome = _outcome(make, item)
-            if isinstance(outcome, Unusable):
-                bad.append(outcome)
-                return None
-            return outcome
-
-        found, _ = stacked(made, items, fields)
-        self.settle(sorted(bad, key=lambda b: b.file))
-        return found
-
-    def one(self, make: Callable[[], Made]) -> Made | None:
-        """The result of `make`; None where it is left out."""
-        try:
-            return make()
-        except Unusable as error:
-            self.settle([error])
-            return None
-
     def settle(self, bad: Sequence[Unusable]) -> None:
         """Refuse unusable images, or leave them out and say so, once each."""
-        wrong = [f"{b.file} ({b.why})" for b in bad if isinstance(b, WrongLabels)]
+        wrong = [str(b) for b in bad if isinstance(b, WrongLabels)]
         if wrong:
             raise GanflowError(
                 f"data.source_classes: label maps in {self.root} have other values than the classes': {listed(wrong)}; "
                 "raise source_classes, or mend them"
             )
-        if bad and not self._skip:
-            raise GanflowError(
-                f"data.path: cannot read {'1 image' if len(bad) == 1 else f'{len(bad)} images'} in {self.root}: "
-                f"{listed([f'{b.file} ({b.why})' for b in bad])}; "
-                "mend or remove them, or leave such files out with on_error: skip"
-            )
-        with self._lock:
-            for b in bad:
-                if b.file not in self.skipped:
-                    self.skipped.append(b.file)
-                    print_lines(f"ganflow: left out {self.root / b.file}: {b.why}", err=True)
-
-
-def _outcome(make: Callable[[Item], Made], item: Item) -> Made | Unusable:
-    try:
-        return make(item)
-    except Unusable as error:
-        return error
+        super().settle(bad)
 
 
 def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> None:
@@ -204,7 +121,7 @@ def say_grey(headers: Iterable[tuple[str, Header]], channels: int, key: str) -> 
     grey = [file for file, header in headers if header.grey] if channels == 3 else []
     if grey:
         count = "1 grey image is" if len(grey) == 1 else f"{len(grey)} grey images are"
-        print_lines(f"ganflow: {count} converted to colour ({listed(grey)}); {key}: 1 makes all of them grey", err=True)
+        print_lines(f"ganflow: {count} converted to colour ({listed(grey)}); data.{key}=1 makes all of them grey", err=True)
 
 
 def classes(image: Image.Image, file: str, count: int, cut: Cut) -> Tensor:

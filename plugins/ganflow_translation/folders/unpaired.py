@@ -93,21 +93,23 @@ class Unpaired(StreamData):
         found = {}
         for name, files in self._train.items():
             chosen = [files[i] for i in spread_indices(len(files), most)]
-            found[name] = Preview(self._decoded(name, chosen), originals(partial(self._original, name), chosen))
+            made, read = self._decoded(name, chosen)
+            found[name] = Preview(made, originals(partial(self._original, name), read))
         return found
 
     def resident(self) -> TensorData:
         """The same images, not augmented, in memory."""
-        train = {name: self._decoded(name, files) for name, files in self._train.items()}
+        found = {name: self._decoded(name, files) for name, files in self._train.items()}
+        train = {name: images for name, (images, _) in found.items()}
         for name, images in train.items():
             if not len(images):
                 raise self._none(name)
-        kept = {name: self._decoded(name, files) for name, files in self._kept.items()}
+        kept = {name: self._decoded(name, files)[0] for name, files in self._kept.items()}
         count = min(map(len, kept.values()))
         held_out = {name: images[:count] for name, images in kept.items()}
         data = TensorData(
             self.name, train, held_out, source=self.source, paired=False,
-            original=lambda field, row: self._original(field, self._train[field][row]),
+            original=lambda field, row: self._original(field, found[field][1][row]),
         )  # fmt: skip
         data.aligned, data.skipped = False, self.skipped
         return data
@@ -115,9 +117,11 @@ class Unpaired(StreamData):
     def _none(self, name: str) -> GanflowError:
         return GanflowError(f"data.path: none of the images in {self._reader.root / f'train{name.upper()}'} can be read")
 
-    def _decoded(self, name: str, wanted: list[Image]) -> Tensor:
+    def _decoded(self, name: str, wanted: list[Image]) -> tuple[Tensor, list[Image]]:
+        """Those of the wanted images that can be read, and which these are."""
         field = {name: self.fields[name]}
-        return self._reader.stacked(lambda each: {name: self._decode(name, each)}, wanted, field)[name]
+        made, read = self._reader.stacked(lambda each: {name: self._decode(name, each)}, wanted, field)
+        return made[name], read
 
     def _original(self, name: str, wanted: Image) -> Original | None:
         return self._reader.original(*wanted, self._channels[name])

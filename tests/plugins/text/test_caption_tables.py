@@ -152,6 +152,10 @@ TABLES = [
      "there?"),
     ("c.csv", "p.png,a red bird", "line 1 of {} names the columns, and none is called image, file, file_name, filename, path; let it be: "
      "image,caption"),
+    ("c.csv", "image,Captoin\np.png,a", "line 1 of {} names the columns, and none is called caption, captions, text, sentence; did you mean "
+     "'caption' by 'Captoin'? Let it be: image,caption"),
+    ("c.jsonl", '{"image": "p.png", "captoin": "a"}', "line 1 of {} has none of the columns caption, captions, text, sentence; did you mean "
+     "'caption' by 'captoin'?"),
     ("c.csv", "image,caption,caption\n", "line 1 of {} names the column caption 2 times; leave one"),
     ("c.tsv", 'image\tcaption\np.png\ta "red" bird\tflying', "line 2 of {} has 3 columns, and the first line names 2; put a caption that "
      "holds a tab in quotes, or a space in the tab's place"),

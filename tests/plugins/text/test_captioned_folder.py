@@ -163,7 +163,7 @@ def test_other_things_that_are_wrong(tmp_path):
     assert "one.txt is not UTF-8 text" in refused(tmp_path / "set")
     beside(tmp_path / "set")
     (tmp_path / "set/a/one.png").write_bytes(b"no image")
-    assert "cannot read the image" in refused(tmp_path / "set", crop="centre", flip=False)
+    assert "cannot read 1 image in" in refused(tmp_path / "set", crop="centre", flip=False)
     with pytest.raises(ValueError, match="resize: needs a crop, and at least the size that is cropped"):
         folder(tmp_path / "set", resize=16, size=32)
 

@@ -200,7 +200,7 @@ def test_grey_and_colour(tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith("ganflow: 4 grey images are converted to colour (A/0.png, A/1.png")
-    assert "source_channels: 1" in said[0]
+    assert "data.source_channels=1" in said[0]
     red, green, _ = data.train["source"].unbind(1)
     assert torch.equal(red, green)
     kept = PairedFolder(**keys, source_channels=1, target_channels=1).data()
@@ -306,7 +306,7 @@ def test_all_unreadable_images_are_named(tmp_path):
     two_folders(tmp_path)
     (tmp_path / "A" / "01.png").write_text("no image")
     (tmp_path / "B" / "02.png").write_text("none either")
-    with pytest.raises(GanflowError, match=r"cannot read 2 images in .*A/01\.png \(not an image\), B/02\.png .*on_error: skip"):
+    with pytest.raises(GanflowError, match=r"cannot read 2 images in .*A/01\.png \(not an image\), B/02\.png .*\.on_error=skip"):
         PairedFolder(path=str(tmp_path)).data()
 
 
@@ -320,12 +320,17 @@ def test_unreadable_images_are_left_out_with_their_partners(tmp_path, in_memory,
     batches = drawn(data, 6, 3)
     assert all(torch.allclose(b["source"], -b["target"], atol=0.02) for b in batches)
     assert sorted(data.skipped) == ["A/01.png", "B/02.png"]
+    seen = data.preview(8)["source"]  # the files' sizes are those of the pairs that are there
+    assert len(seen.examples) == 6
+    assert [original.size for original in seen.originals] == [(40 + i, 30) for i in (0, 3, 4, 5, 6, 7)]
     said = capsys.readouterr().err.splitlines()
     assert sum("left out" in line for line in said) == 2
     (tmp_path / "A" / "01.png").unlink()
     (tmp_path / "B" / "01.png").unlink()
     with pytest.raises(GanflowError, match=r"cannot read 1 image in .*B/02\.png"):
         drawn(PairedFolder(**keys).data(), 7, 1)
+    with pytest.raises(GanflowError, match=r"cannot read 1 image in .*B/02\.png"):
+        PairedFolder(**keys).data().preview(7)
 
 
 def test_nothing_that_can_be_read(tmp_path):
@@ -380,7 +385,7 @@ def test_channels_of_either_domain(tmp_path, capsys):
     data = UnpairedFolder(path=str(tmp_path), size=8, b_channels=1, **STILL).data()
     assert (data.fields["a"].shape, data.fields["b"].shape) == ((3, 8, 8), (1, 8, 8))
     said = capsys.readouterr().err
-    assert said == "ganflow: 1 grey image is converted to colour (trainA/0.png); a_channels: 1 makes all of them grey\n"
+    assert said == "ganflow: 1 grey image is converted to colour (trainA/0.png); data.a_channels=1 makes all of them grey\n"
 
 
 def test_domains_that_are_missing_or_empty(tmp_path):

@@ -1,0 +1,61 @@
+"""`ganflow export`: a run's generator for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
+from ganflow.errors import GanflowError
+from ganflow.printing import say, say_json
+
+EXAMPLE = """\
+examples:
+  ganflow export latest --to pt2                     wgan-pt2/, for torch.export.load
+  ganflow export wgan --to onnx -o served            served/sample.onnx and its card
+  ganflow export wgan --to hub --push ann/digits     to the Hugging Face hub
+"""
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    from ganflow.export.formats import FORMATS
+
+    formats = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
+    parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help=formats)
+    parser.add_argument("-o", "--output", metavar="PATH", type=Path, help="the folder that is written (default: NAME-FORMAT)")
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
+    parser.add_argument("--force", action="store_true", help="replace an earlier export, add a commit to a repository")
+    parser.add_argument("--push", metavar="NAME/REPO", help="with --to hub: send it to the hub, to this repository")
+    parser.add_argument("--private", action="store_true", help="with --push: a repository that nobody else sees")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    add_runs_argument(parser)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"{EXAMPLE}\n{parser.epilog or ''}"
+
+
+def export_command(args: argparse.Namespace) -> int:
+    from ganflow.export.formats import check_format, check_path, export_run
+    from ganflow.export.hub import check_repository, push
+
+    check_format(args.to, bool(args.push))
+    if args.push and args.to != "hub":
+        raise GanflowError(f"--push sends to the Hugging Face hub: --to hub, not --to {args.to}")
+    if args.private and not args.push:
+        raise GanflowError("--private goes with --push NAME/REPO")
+    if args.push:
+        check_repository(args.push)
+    folder = found_run(args.run, args.runs)
+    to = args.output or Path(f"{folder.name}-{args.to}")
+    check_path(to, args.force)
+    exported = export_run(folder, args.to, to, args.checkpoint, args.force, args.push)
+    address = push(to, args.push, private=args.private, force=args.force) if args.push else None
+    if args.json:
+        say_json({"run": str(folder.path), "path": str(to), **exported.about, "pushed": address})
+        return 0
+    signatures = ", ".join(exported.called)
+    say(f"wrote {shown_path(to)}/: {folder.name} ({folder.id}), round {exported.round}, {signatures}; "
+        f"what it is and how it is loaded: {shown_path(to / 'README.md')}")  # fmt: skip
+    if address:
+        say(f"sent to {address}")
+    return 0
