@@ -259,8 +259,8 @@ class Sender:
         self.state.model, self.state.model_id = latest_model(run.outputs)
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
-        self._journal, self._tags, self._about = journal.Reader(self.folder.journal), {**run.data.tags}, run.data.tags.get(NOTE)
-        self._system = journal.Reader(self.folder.path / outbox.SYSTEM)
+        self._journal, self._tags = journal.Reader(self.folder.journal), {**run.data.tags}
+        self._system, self._about = journal.Reader(self.folder.path / outbox.SYSTEM), run.data.tags.get(NOTE)
         describe(client, run, self.folder, self._artifacts, self.connection.parent(self.folder), settled)
         self.state.write(self.folder)
 
