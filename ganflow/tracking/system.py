@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import RunFolder
@@ -39,15 +40,17 @@ def sampled(folder: RunFolder) -> Iterator[None]:
 
 
 def _sample(folder: RunFolder, over: threading.Event) -> None:
-    from mlflow.environment_variables import MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    from mlflow import environment_variables
+    from mlflow.system_metrics import system_metrics_monitor
 
-    every = MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() or EVERY
+    untyped: Any = environment_variables
+    every = untyped.MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() or EVERY
+    make: Any = system_metrics_monitor.SystemMetricsMonitor
     with suppress(OSError):  # the folder was deleted
         try:
             path = folder.path / SYSTEM
             step = max((entry.round for entry in entries(path)), default=-1) + 1
-            journal, monitor = Journal(path), SystemMetricsMonitor(folder.id)  # which sends nothing by itself
+            journal, monitor = Journal(path), make(folder.id)  # which sends nothing by itself
             while True:
                 monitor.collect_metrics()
                 journal.append(step, {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()})
