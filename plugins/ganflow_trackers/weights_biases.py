@@ -14,8 +14,8 @@ FOLDER = "wandb"
 
 
 class WandbTracker(Tracker):
-    """Logs to a run of Weights & Biases that has the run's id, with `round` as the axis. Offline it writes the folder `wandb` of the
-    run, anew whenever the run begins or goes on; a run at the service that goes on gets what it has not got yet."""
+    """Logs to a run of Weights & Biases that has the run's id, with `round` as the axis. Offline it writes the folder `wandb` of
+    the run, anew whenever the run begins or goes on; a run at the service that goes on gets what it has not got yet."""
 
     def __init__(self, project: str, entity: str | None, mode: str | None, images: bool) -> None:
         try:
