@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
+
+from ganflow.synonyms import near
 
 
 class GanflowError(Exception):
@@ -106,7 +107,7 @@ class RecipeError(GanflowError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean …?' where something known is close to `word`, otherwise nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = near(word, known)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_TILES = 10_000
 """Tiles in one picture. More would not fit in memory, or on any screen."""
+MOST_SAMPLES = 10_000_000
+"""Samples that are drawn at a time. More digits than that are a slip."""
 
 
 def whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
@@ -47,7 +49,10 @@ def add_run_arguments(
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", default="runs", metavar="DIR", type=Path, help="where runs are kept (default: runs)")
+    from ganflow.runs.folders import DEFAULT_ROOT
+
+    where = "where runs are kept (default: $GANFLOW_RUNS, else runs)"
+    parser.add_argument("--runs", default=DEFAULT_ROOT, metavar="DIR", type=Path, help=where)
 
 
 def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:

@@ -9,13 +9,6 @@ from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 
-EXAMPLE = """\
-examples:
-  ganflow export latest --to pt2                     wgan-pt2/, for torch.export.load
-  ganflow export wgan --to onnx -o served            served/sample.onnx and its card
-  ganflow export wgan --to hub --push ann/digits     to the Hugging Face hub
-"""
-
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     from ganflow.export.formats import FORMATS
@@ -30,8 +23,6 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="with --push: a repository that nobody else sees")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"{EXAMPLE}\n{parser.epilog or ''}"
 
 
 def export_command(args: argparse.Namespace) -> int:

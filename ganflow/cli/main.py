@@ -5,17 +5,18 @@ Packages add commands by entry points of the group "ganflow.commands":
     [project.entry-points."ganflow.commands"]
     inpaint = "ganflow_inpainting.command"
 
-The module has HELP, one line; `arguments(parser)`; `main(args)`, which returns the exit code. It is imported for its command and
-for `ganflow --help`, so it imports what is heavy inside `main`.
+The module has HELP, one line; `arguments(parser)`; `main(args)`, which returns the exit code; and perhaps EXAMPLES, pairs of a
+command line and what it does. It is imported for its command and for `ganflow --help`, so it imports what is heavy inside `main`.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
+import errno
 import logging
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -24,7 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, NoReturn
 
-from ganflow import printing
+from ganflow import printing, synonyms
+from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
+from ganflow.cli.helping import Example, Formatter, epilog, wrapped
 from ganflow.errors import GanflowError, NewestDamaged, PluginError
 from ganflow.printing import say, say_text
 from ganflow.version import __version__
@@ -38,7 +41,7 @@ COMMANDS = {
     "plugins": ("plugins", "list the installed plugins and their keys, or test one"),
     "new-plugin": ("new_plugin", "write the package of a new plugin, with its tests"),
     "tune": ("train", "search a recipe's keys over a Ray cluster"),
-    "runs": ("runs", "list the runs, or show one"),
+    "runs": ("runs", "list the runs, show one, or delete some"),
     "sweeps": ("sweeps", "list the sweeps, or show one"),
     "sample": ("sample", "draw samples from a run"),
     "interpolate": ("sample", "walk between latent points of a run"),
@@ -49,40 +52,46 @@ COMMANDS = {
     "export": ("export", "take a run's generator away: torch.export, ONNX, MLflow, Hugging Face"),
     "sync": ("tracking", "send to MLflow what could not be sent during a run or a sweep"),
     "ui": ("tracking", "open MLflow on the runs"),
+    "completion": ("completion", "a script by which your shell completes what you type"),
 }
 """Command → (module, help). The module, imported for its commands alone, has NAME_arguments(parser) and NAME_command(args)."""
 
-EXAMPLES = """\
-examples:
-  ganflow run wgan                          digits from a Wasserstein GAN in two minutes
-  ganflow recipes copy wgan                 a recipe to edit
-  ganflow run wgan.yaml train.rounds=200    with a change
-  ganflow run --resume latest               go on after an interruption
-  ganflow tune wgan                         search for better learning rates
-  ganflow sample latest -n 64 -o grid.png   draw from the trained generator
-"""
+EXAMPLES = (
+    ("ganflow run wgan", "digits from a Wasserstein GAN"),
+    ("ganflow recipes copy wgan", "a recipe to edit"),
+    ("ganflow run wgan.yaml train.rounds=200", "with a change"),
+    ("ganflow run --resume latest", "go on after an interruption"),
+    ("ganflow tune wgan", "search for better learning rates"),
+    ("ganflow sample latest -n 64 -o grid.png", "draw from the trained generator"),
+)
 
 
 class Command(NamedTuple):
-    """A command's help, the function that adds its arguments to a parser, and the one that runs it."""
+    """A command's help, the function that adds its arguments to a parser, the one that runs it, and examples for its help."""
 
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     main: Callable[[argparse.Namespace], int]
+    examples: Sequence[Example] = ()
 
 
 class Parser(argparse.ArgumentParser):
     """Errors are one sentence with a suggestion; no usage dump."""
 
     def error(self, message: str) -> NoReturn:
-        hints = []
+        hints: list[str] = []
+        changes = ""
         for word in message.split():
             if message.startswith("unrecognized") and word.startswith("-"):
-                hints += difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+                hints += synonyms.near(word.partition("=")[0], self._option_string_actions)
+                if any(action.dest in ("overrides", "recipes") for action in self._actions):
+                    from ganflow.recipe.build import elsewhere
+
+                    changes = changes or synonyms.option_hint(word, elsewhere)
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            hints += difflib.get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
-        hint = f"; did you mean {' and '.join(hints)}?" if hints else ""
+            hints += synonyms.near(choice[1], re.findall(r"'(.*?)'", choice[2]))
+        hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 
 
@@ -137,6 +146,8 @@ def _traceback(kind: type[BaseException], error: BaseException, trace: Traceback
 
 def _exhausted(error: BaseException | None) -> str | None:
     """A sentence on the memory or the disk that ran out; None for any other trouble."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"no file can have a name as long as {str(error.filename)[:50]!r} …; choose a shorter one"
     if isinstance(error, OSError):
         from ganflow.machine import broken
 
@@ -153,10 +164,14 @@ def _run(arguments: list[str]) -> int:
     if len(arguments) > 1 and arguments[0] == "help":  # `ganflow help run`
         arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        helps = {name: text for name, (_, text) in COMMANDS.items()}
-        listed = "\n".join(f"  {name:12} {text}" for name, text in {**helps, **plugin_helps(), **helps}.items())
-        what = "Adversarial-training experiments from recipes and plugins."
-        say_text(f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{listed}\n\n{EXAMPLES}\n")
+        helps, room = {name: text for name, (_, text) in COMMANDS.items()}, shutil.get_terminal_size().columns
+        listed = "\n".join(
+            line
+            for name, text in {**helps, **plugin_helps(), **helps}.items()
+            for line in wrapped(f"{name:12} {text}", room, "  ", " " * 13)
+        )
+        what = "\n".join(wrapped("Adversarial-training experiments from recipes and plugins.", room))
+        say_text(f"usage: ganflow COMMAND …\n\n{what}\n\ncommands:\n{listed}\n\n{epilog(EXAMPLES)}\n\n")
         return 0
     if arguments[0] in ("-V", "--version"):
         say(f"ganflow {__version__}")
@@ -166,7 +181,8 @@ def _run(arguments: list[str]) -> int:
     parser = Parser(
         prog=f"ganflow {name}",
         description=command.help[0].upper() + command.help[1:] + ".",
-        epilog="--debug shows the whole traceback of an error.",
+        epilog=epilog(command.examples),
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.arguments(parser)
@@ -200,14 +216,23 @@ def load(name: str) -> Command:
     if name in COMMANDS:
         where, text = COMMANDS[name]
         module, function = import_module(f"ganflow.cli.{where}"), name.replace("-", "_")
-        return Command(text, getattr(module, f"{function}_arguments"), getattr(module, f"{function}_command"))
+        arguments, run = getattr(module, f"{function}_arguments"), getattr(module, f"{function}_command")
+        return Command(text, arguments, run, EXAMPLES_OF.get(name, ()))
     found = plugin_commands()
     if name not in found:
         known = [*COMMANDS, *(other for other in found if other not in COMMANDS)]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise GanflowError(f"unknown command '{name}'{hint} (commands: {', '.join(known)})")
+        raise GanflowError(f"unknown command '{name}'{_command_hint(name, known)} (commands: {', '.join(known)})")
     return load_plugin_command(name, found[name])
+
+
+def _command_hint(name: str, known: Sequence[str]) -> str:
+    from ganflow.recipe import find_shipped
+
+    if name.startswith("-"):
+        return ""
+    if name.endswith((".yaml", ".yml")) or find_shipped(name):
+        return f"; did you mean '{shlex.join(['run', name])}'?"
+    return synonyms.command_hint(name, known)
 
 
 def plugin_commands() -> dict[str, list[tuple[str, str]]]:
@@ -234,7 +259,7 @@ def load_plugin_command(name: str, claims: list[tuple[str, str]]) -> Command:
     missing = [part for part in ("HELP", "arguments", "main") if not hasattr(module, part)]
     if missing:
         raise PluginError(f"the command '{name}' of {who} cannot be used: {value} has no {' and no '.join(missing)}")
-    return Command(str(module.HELP), module.arguments, module.main)
+    return Command(str(module.HELP), module.arguments, module.main, getattr(module, "EXAMPLES", ()))
 
 
 def plugin_helps() -> dict[str, str]:

@@ -61,7 +61,6 @@ SPACE = "tune:\n  trials: 4\n  space: {optimizer.lr: {loguniform: [1.0e-3, 1.0e-
 
 
 def new_plugin_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = f"example: ganflow new-plugin acme --roles loss,critic. {parser.epilog or ''}"
     parser.add_argument("name", metavar="NAME", help="the plugin's, by which recipes name its components: acme")
     parser.add_argument("--roles", required=True, metavar="ROLE,…", help=f"a component for each of: {', '.join(ROLES)}; or {ALL}")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="of the package, a new one (default: NAME)")

@@ -6,12 +6,16 @@ import argparse
 import inspect
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ganflow import synonyms
+from ganflow.cli.helping import wrapped
 from ganflow.contract.hooks import BUILDERS, ROLES, hooks_of
 from ganflow.contract.settings import Key, keys, summary
-from ganflow.errors import GanflowError, did_you_mean
+from ganflow.errors import GanflowError
 from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
 from ganflow.printing import escaped, say, say_json
 
@@ -19,7 +23,6 @@ Line = tuple[str, str]  # text and rich's style for it
 
 
 def plugins_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = f"examples: ganflow plugins show wgan/weight_clip, ganflow plugins test acme. {parser.epilog or ''}"
     what = "'show NAME…' tells all about some components, 'test NAME…' tries whether they keep the contract"
     parser.add_argument("action", nargs="?", choices=["show", "test"], help=what)
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight_clip, wgan/weight_clip, critic/mlp, or a plugin's name")
@@ -69,7 +72,7 @@ def matching(catalogue: Catalogue, name: str) -> list[Component]:
         if plugin.name in (name, *within):
             raise GanflowError(f"nothing is offered: {plugin.error}")
     known = {c.qualified if within and within[0] not in ROLES else f"{c.role}/{c.name}" if within else c.name for c in components}
-    hint = did_you_mean(name, known | {p.name for p in catalogue.plugins})
+    hint = synonyms.component_hint(name, known | {p.name for p in catalogue.plugins})
     raise GanflowError(f"no component or plugin '{name}'{hint} (ganflow plugins lists all)")
 
 
@@ -224,10 +227,13 @@ def key_facts(key: Key) -> dict[str, Any]:
 
 
 def say_lines(lines: Iterator[Line]) -> None:
-    """Print in colour where it is a terminal; lines are never cut or folded, so that they can be searched."""
+    """Print; on a terminal in colour, with lines that break between words; elsewhere none does, so that they can be searched."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
     for text, style in lines:
-        console.print(Text(escaped(text), style), soft_wrap=True)
+        plain, indent = escaped(text), " " * (len(text) - len(text.lstrip()))
+        shown = wrapped(plain.lstrip(), shutil.get_terminal_size().columns - 1, indent, "    ") if sys.stdout.isatty() else []
+        for line in shown or [plain]:
+            console.print(Text(line, style), soft_wrap=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ganflow.cli.helping import example_lines, wrapped
 from ganflow.printing import escaped, say, say_json, say_text
 
 if TYPE_CHECKING:
-    from ganflow.recipe import Recipe
+    from ganflow.recipe import Recipe, Shipped
 
 UNBUILT = "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples"
 
@@ -17,6 +20,11 @@ UNBUILT = "read, and not built: ganflow check --build also tries data, networks 
 def recipes_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    for action, does in (("show", "tell all about a recipe"), ("cat", "print a recipe's file")):
+        chosen = actions.add_parser(action, help=does)
+        chosen.add_argument("name", metavar="NAME", help="as `ganflow recipes` lists it")
+        if action == "show":
+            chosen.add_argument("--json", action="store_true", dest="shown_json", help="for programs")
     copy = actions.add_parser("copy", help="copy a recipe to a file of your own")
     copy.add_argument("name", metavar="NAME", help="as `ganflow recipes` lists it")
     copy.add_argument("target", metavar="TARGET", nargs="?", default=".", help="file or folder (default: NAME.yaml here)")
@@ -26,6 +34,11 @@ def recipes_arguments(parser: argparse.ArgumentParser) -> None:
 def recipes_command(args: argparse.Namespace) -> int:
     if args.action == "copy":
         return _copy(args.name, args.target, args.force)
+    if args.action == "cat":
+        say_text(_found(args.name).path.read_text(encoding="utf-8"))
+        return 0
+    if args.action == "show":
+        return _shown(args.name, args.json or args.shown_json)
 
     from ganflow.recipe import shipped
 
@@ -35,7 +48,46 @@ def recipes_command(args: argparse.Namespace) -> int:
         return 0
     width = max((len(r.name) for r in recipes), default=0)
     for recipe in recipes:
-        say(f"{recipe.name:{width}}  {recipe.shows}".rstrip())
+        line = f"{recipe.name:{width}}  {recipe.shows}".rstrip()
+        room = shutil.get_terminal_size().columns - 1
+        say(*(wrapped(line, room, further=" " * (width + 2 if room > 2 * width else 4)) if sys.stdout.isatty() else [line]))
+    return 0
+
+
+def _found(name: str) -> Shipped:
+    from ganflow.errors import GanflowError
+    from ganflow.recipe import find_shipped
+    from ganflow.recipe.source import near_matches
+
+    if (recipe := find_shipped(name)) is None:
+        raise GanflowError(f"no recipe '{name}' comes with ganflow{near_matches(name)} (`ganflow recipes` lists them)")
+    return recipe
+
+
+def _shown(name: str, as_json: bool) -> int:
+    """Print what a recipe is about: what there is to see, its components and its rounds."""
+    from ganflow.cli.listing import row
+    from ganflow.recipe import Recipe, read_recipe
+    from ganflow.recipe.stages import read_stages
+
+    found = _found(name)
+    read = read_stages(found.path) or read_recipe(found.path)
+    facts = {"name": found.name, "path": str(found.path), "command": found.command, "shows": found.shows}
+    if as_json:
+        say_json({**facts, "about": found.about, "recipe": read.resolved()})
+        return 0
+    say(found.name, *wrapped(found.about, shutil.get_terminal_size().columns - 1, "  "), row("file", found.path))
+    for recipe in [read] if isinstance(read, Recipe) else read.recipes:
+        say("" if read is recipe else f"  {recipe.name}:")
+        named: dict[str, list[str]] = {}
+        for slot, chosen in recipe.slots().items():
+            named.setdefault(slot.partition(".")[0], []).append(chosen.component.name)
+        for section in ("modifiers", "metrics", "trackers"):
+            named[section] = [chosen.component.name for chosen in getattr(recipe, section)]
+        say(*(row(section, ", ".join(dict.fromkeys(names))) for section, names in named.items() if names))
+        say(row("rounds", f"{recipe.train.rounds}, batches of {recipe.train.batch_size}"))
+    ways = {"run": "train it", "recipes cat": "its file", "recipes copy": "one to edit"}
+    say("", *example_lines((f"ganflow {way} {found.name}", what) for way, what in ways.items()))
     return 0
 
 
@@ -43,12 +95,8 @@ def _copy(name: str, target: str, force: bool) -> int:
     from pathlib import Path
 
     from ganflow.errors import GanflowError
-    from ganflow.recipe import find_shipped
-    from ganflow.recipe.source import near_matches
 
-    recipe = find_shipped(name)
-    if recipe is None:
-        raise GanflowError(f"no recipe '{name}' comes with ganflow{near_matches(name)} (`ganflow recipes` lists them)")
+    recipe = _found(name)
     path = Path(target)
     if path.is_dir() or target.endswith("/"):
         path = path / recipe.path.name
@@ -78,18 +126,21 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", action="store_true",
                         help="also build the data, the networks and the metrics, and try them on blank examples: finds folders "
                              "that are missing, shapes that do not fit, a batch too small, data without labels")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for programs: problems with their lines, on stdout")
 
 
 def check_command(args: argparse.Namespace) -> int:
-    from ganflow.errors import GanflowError
+    from ganflow.errors import GanflowError, RecipeError
     from ganflow.recipe import Recipe, read_recipe, split
     from ganflow.recipe.stages import read_stages
 
     recipes, overrides = split(args.recipes)
     if not recipes:
         raise GanflowError("no recipe to check; write one before the overrides: ganflow check wgan train.rounds=50")
-    code = 0
+    code, found = 0, []
     for recipe in recipes:
+        facts: dict[str, Any] = {"recipe": recipe, "ok": True, "problems": [], "notes": [], "built": []}
+        found.append(facts)
         try:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
             if isinstance(read, Recipe) and read.tune is not None:
@@ -99,13 +150,20 @@ def check_command(args: argparse.Namespace) -> int:
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
-            say_text(f"{error}\n", err=True)
+            problems = error.problems if isinstance(error, RecipeError) else []
+            facts |= {"ok": False, "problems": [vars(p) for p in problems] or [{"line": 0, "text": str(error), "file": ""}]}
             code = error.exit_code
+            if not args.json:
+                say_text(f"{error}\n", err=True)
         else:
-            for note in read.notes:
+            facts |= {"notes": read.notes, "built": built}
+            for note in [] if args.json else read.notes:
                 say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
-            say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
-    if not args.build and not code:
+            if not args.json:
+                say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
+    if args.json:
+        say_json(found)
+    elif not args.build and not code:
         say(UNBUILT, err=True)
     return code
 
@@ -139,8 +197,6 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show_command(args: argparse.Namespace) -> int:
-    import sys
-
     from ganflow.recipe import read_recipe
     from ganflow.recipe.stages import read_stages
 

@@ -1,4 +1,4 @@
-"""`ganflow runs`: a table of all runs, or all that is known of one."""
+"""`ganflow runs`: a table of all runs, all that is known of one, or the end of some."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
 from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, trials_over
+from ganflow.cli.removing import removed
 from ganflow.errors import GanflowError
 from ganflow.errors import origin as origin_of
 from ganflow.evaluation.scores import Score, described_best, grouped
@@ -21,9 +22,11 @@ BESIDES = ("rounds_per_second", "critic_loss", "generator_loss")  # reported in 
 
 
 def runs_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["show"], help="'show RUN' tells all about one run")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
+    what = "'show RUN' tells all about one run; 'rm RUN…' deletes runs, and sweeps as a whole"
+    parser.add_argument("action", nargs="?", choices=["show", "rm"], help=what)
+    parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
     parser.add_argument("--all", action="store_true", help="with every trial of every sweep (ganflow sweeps show N: of one)")
+    parser.add_argument("--yes", action="store_true", help="with rm: delete without being asked")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
 
@@ -33,9 +36,13 @@ def runs_command(args: argparse.Namespace) -> int:
         none = f"no runs in {args.runs}/ yet; start one with: ganflow run wgan"
         say_list(all_facts(args.runs, args.all), table, none, args.json)
         return 0
+    if args.action == "rm":
+        return removed(args.run, args.runs, args.yes, args.json)
+    if len(args.run) > 1:
+        raise GanflowError(f"show takes one run; leave out {args.run[1]}")
     if not args.run:
         raise GanflowError("show which run? e.g. ganflow runs show latest (ganflow runs lists them)")
-    facts = run_facts(found_run(args.run, args.runs), full=True)
+    facts = run_facts(found_run(args.run[0], args.runs), full=True)
     if args.json:
         say_json(facts)
     else:

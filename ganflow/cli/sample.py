@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import MOST_TILES, add_run_arguments, check_output_path, shown_path, whole_number, write_output
+from ganflow.cli.drawing import (
+    MOST_SAMPLES,
+    MOST_TILES,
+    add_run_arguments,
+    check_output_path,
+    shown_path,
+    whole_number,
+    write_output,
+)
 from ganflow.errors import GanflowError, first_line
 from ganflow.printing import say
 
@@ -25,7 +33,7 @@ STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and
 
 def sample_arguments(parser: argparse.ArgumentParser) -> None:
     count = f"how many (default: {IMAGES} images, or {POINTS} points; {EACH} images of each class)"
-    parser.add_argument("-n", type=whole_number(1), metavar="N", help=count)
+    parser.add_argument("-n", type=whole_number(1, MOST_SAMPLES), metavar="N", help=count)
     parser.add_argument("--label", action="append", metavar="CLASS",
                         help="of a class-conditional run: which class, by name or number; may be given again")  # fmt: skip
     parser.add_argument("--balanced", action="store_true",

@@ -5,18 +5,39 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.cli.listing import alarm_lines, columns, spread_cells
-from ganflow.printing import plural, say
+from ganflow.cli.listing import alarm_lines, columns, spread_cells, sweep_facts
+from ganflow.printing import plural, say, say_json
 
 if TYPE_CHECKING:
     from ganflow.api.trained import TrainedRun
     from ganflow.recipe import Recipe
     from ganflow.sweeps.records import SweepFolder, TrialRecord
     from ganflow.tune.plan import Plan
+
+
+JSON = "at the end, facts as of `ganflow runs --json` on stdout, and everything else on stderr"
+
+
+@contextmanager
+def _facts(as_json: bool) -> Iterator[list[Path]]:
+    """A list for the folders of the runs and sweeps that are played, whose facts are printed at the end as JSON, if asked for,
+    and nothing else on stdout."""
+    from ganflow.cli.runs import run_facts
+    from ganflow.runs.folders import RunFolder, is_sweep
+    from ganflow.sweeps.records import SweepFolder
+
+    played: list[Path] = []
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield played
+    if as_json:
+        say_json([sweep_facts(SweepFolder(path)) if is_sweep(RunFolder(path)) else run_facts(RunFolder(path)) for path in played])
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +56,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action=argparse.BooleanOptionalAction,
                         help="show the last picture in the terminal, in coloured blocks if need be (default: where it can show "
                              "images)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help=JSON)
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last line")
     loud.add_argument("-v", "--verbose", action="store_true", help="print what was chosen for speed, and why, as well")
@@ -42,6 +64,16 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(args: argparse.Namespace) -> int:
+    with _facts(args.json) as folders:
+        return _run(args, folders)
+
+
+def _run(args: argparse.Namespace, folders: list[Path]) -> int:
+    """Train; returns the exit code.
+
+    Args:
+        folders: of the runs, which are added.
+    """
     from ganflow.errors import GanflowError
     from ganflow.recipe import Recipe, read_recipe
     from ganflow.recipe.stages import read_stages
@@ -62,7 +94,7 @@ def run_command(args: argparse.Namespace) -> int:
         if seeded := seeds.find(args.resume, args.runs):
             if name or overrides or args.workers:
                 raise GanflowError(f"--resume goes on with {seeded.sweep} as it is; leave out recipe, changes and --workers")
-            return _seeds(seeded, recipe_of_run(seeded), args)
+            return _seeds(seeded, recipe_of_run(seeded), args, folders)
     read = (read_stages(name, overrides) or read_recipe(name, overrides)) if name else None
     recipe = read if isinstance(read, Recipe) else None
     if args.seeds is not None and (not recipe or (args.workers or 1) > 1):
@@ -75,7 +107,7 @@ def run_command(args: argparse.Namespace) -> int:
 
         for note in [] if args.quiet else recipe.notes:
             say(note, err=True)
-        return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args)
+        return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args, folders)
 
     from ganflow.api.training import resumed, stages
 
@@ -86,6 +118,7 @@ def run_command(args: argparse.Namespace) -> int:
         runs = stages(read, args.runs, workers=args.workers or 1, quiet=args.quiet)
     code = 0
     for run in runs:
+        folders.append(run.path)
         code = _ended(run, args.show, args.quiet)
     return code
 
@@ -114,10 +147,11 @@ def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
     return 0
 
 
-def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace) -> int:
+def _seeds(folder: SweepFolder, recipe: Recipe, args: argparse.Namespace, folders: list[Path]) -> int:
     """Train with every seed that is not over, and print what they have in common."""
     from ganflow.tune import seeds
 
+    folders.append(folder.path)
     shown = shown_path(folder.path)
     again = f"ganflow run --resume {folder.reference()}"
     outcome = seeds.go(folder, recipe, quiet=args.quiet)
@@ -175,11 +209,22 @@ def tune_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--from", dest="earlier", metavar="SWEEP", help="an earlier sweep, whose trials the searcher is to know")
     parser.add_argument("--dry-run", action="store_true", help="check everything, show the first configurations, train nothing")
+    parser.add_argument("--json", action="store_true", help=JSON)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and the last lines")
     add_runs_argument(parser)
 
 
 def tune_command(args: argparse.Namespace) -> int:
+    with _facts(args.json) as folders:
+        return _tune(args, folders)
+
+
+def _tune(args: argparse.Namespace, folders: list[Path]) -> int:
+    """Search; returns the exit code.
+
+    Args:
+        folders: that of the sweep, which is added.
+    """
     from ganflow.errors import GanflowError
 
     name, overrides = recipe_and_overrides(args)
@@ -214,6 +259,7 @@ def tune_command(args: argparse.Namespace) -> int:
         assert name is not None
         plan = make_plan(name, overrides)
         folder = sweeping.begin(plan, args.runs, args.name, args.earlier, quiet=args.quiet)
+    folders.append(folder.path)
     shown, again = shown_path(folder.path), f"ganflow tune --resume {folder.reference()}"
     try:
         if args.resume:

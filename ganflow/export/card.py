@@ -39,7 +39,7 @@ def card(folder: RunFolder, exported: Exported, checkpoint: Checkpoint, game: Ga
     name = _plain(record.name or folder.name)
     parts = [
         _front_matter(exported, game, record.name or folder.name) if exported.format == "hub" else "",
-        f"# {name}\n\nThe generator of a run of [ganflow](https://pypi.org/project/ganflow/), after {checkpoint.round} rounds"
+        f"# {name}\n\nThe generator of a run of ganflow, after {checkpoint.round} rounds"
         + (", weights averaged over training." if game.averaged is not game.generator else "."),
         "![Samples](samples.png)" if pictured else "",
         f"## What it takes and makes\n\n{_signatures(exported, _prior(folder))}",

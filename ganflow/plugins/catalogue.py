@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganflow.errors import GanflowError, did_you_mean, origin
+from ganflow.synonyms import hint
 
 BUILT_IN = "ganflow"
 """The distribution whose components have their plain names to themselves."""
@@ -136,8 +137,8 @@ class Catalogue:
         names = self.names(role)
         offered = [c.qualified for c in self.components() if c.role == role] if plugin else names
         roles = sorted({c.role for c in self.components() if c.name == plain and plugin in ("", c.plugin)})
-        hint = f"; that is the name of a {' and a '.join(roles)}" if roles else did_you_mean(name, offered)
-        text = f"unknown {role} '{name}'{hint} (installed: {', '.join(names) or 'none'})"
+        meant = f"; that is the name of a {' and a '.join(roles)}" if roles else hint(name, offered, role=role)
+        text = f"unknown {role} '{name}'{meant} (installed: {', '.join(names) or 'none'})"
         if self.broken and not plugin:
             text += f"; perhaps it belongs to a plugin that is broken: {'; '.join(str(p.error) for p in self.broken)}"
         return text

@@ -7,14 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ganflow.contract.settings import Key, check, keys
-from ganflow.errors import PluginError, Problem, SettingsError, did_you_mean, origin
+from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
 from ganflow.recipe.overrides import is_part, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.renamed import renamed_component, renamed_keys
-from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
+from ganflow.recipe.sections import EXTENDS, MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
 from ganflow.recipe.values import References, can_unset, convert, longest_key, no_yaml, refers
 from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, lines, node_of, shown
+from ganflow.synonyms import hint
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
@@ -128,9 +129,10 @@ class RecipeBuilder:
         for part, child in list(node.value.items()):
             path, first = join(section, part), part.partition(".")[0]
             if not is_part(part):
-                hint = did_you_mean(part, [f"{p}{part.removeprefix(first)}" for p in PARTS if first not in PARTS])
+                whole = [f"{p}{part.removeprefix(first)}" for p in PARTS]
+                meant = "" if first in PARTS else hint(part, whole) or hint(first, PARTS)
                 rule = f"{', '.join(PARTS)}, or what is inside of one: generator.mapping"
-                self.problems.add(child.line, f"unknown key {shown(part)} in {section}{hint} (keys: {rule})")
+                self.problems.add(child.line, f"unknown key {shown(part)} in {section}{meant} (keys: {rule})")
             elif first == "critic" and "critic" not in players:
                 self.problems.add(child.line, f"{path}: the recipe has no critic; remove this")
             elif child.value is None and not child.bad:
@@ -213,7 +215,7 @@ class RecipeBuilder:
 
     def _warn(self, node: Node, text: str) -> None:
         """Note what is read, and will not be for ever, with its line."""
-        self.notes.append(str(Problem(node.line, f"warning: {text}", self.problems.file if node.line else "")))
+        self.notes.append(str(self.problems.problem(node.line, f"warning: {text}")))
 
     def _rename(self, node: Node, path: str) -> None:
         """Give keys their names of today."""
@@ -297,7 +299,8 @@ class RecipeBuilder:
             if name == "use" and node.component is not None:
                 continue
             if name not in known:
-                close = did_you_mean(name, known)
+                of = node.component.role if node.component is not None else path
+                close = hint(name, known, path=of or "the top", elsewhere=elsewhere(name))
                 listed = f" (keys: {', '.join(known) or 'none'})" if node.component is not None or not close else ""
                 problems.append((child.line, f"unknown key {shown(name)} in {owner}{close}{listed}"))
             elif not child.default:
@@ -361,7 +364,14 @@ def _section_hint(section: str) -> str:
     first, _, rest = section.partition(".")
     if rest and first in SECTIONS:
         return f"; write '{rest}' below '{first}:'"
-    return f"{did_you_mean(section, SECTIONS)} (sections: {', '.join(SECTIONS)})"
+    if section == EXTENDS:
+        return "; it goes into a file, and not on the command line"
+    return f"{hint(first, [*SECTIONS, EXTENDS], elsewhere=elsewhere(section))} (sections: {', '.join(SECTIONS)})"
+
+
+def elsewhere(name: str) -> list[str]:
+    """The keys of this name in the sections train, track and tune."""
+    return [join(section, name) for section, cls in _PLAIN.items() if name in {key.name for key in keys(cls)}][:1]
 
 
 def _parts(section: Node | None) -> dict[str, Node]:

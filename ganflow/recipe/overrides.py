@@ -29,15 +29,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganflow.contract.settings import keys as keys_of
-from ganflow.errors import RecipeError, did_you_mean
+from ganflow.errors import RecipeError
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
 from ganflow.recipe.values import longest_key, steps
 from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown
+from ganflow.synonyms import hint
 
 _QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
-_ENTRIES = ("space", "budget", "stop", "resources")  # mappings in tune: null is none of their values, and takes an entry out
+ENTRIES = ("space", "budget", "stop", "resources")  # mappings in tune: null is none of their values, and takes an entry out
 _WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
 
 
@@ -109,6 +110,11 @@ def apply(
         catalogue: what is installed, if not everything that `load_catalogue` finds.
     """
     understood = [each for text in overrides if (each := _parse(text, problems, (lines or {}).get(text, COMMAND_LINE)))]
+    change(understood, root, problems, catalogue)
+
+
+def change(understood: Sequence[Override], root: Node, problems: Problems, catalogue: Catalogue | None = None) -> None:
+    """Change the tree as overrides say that have been understood."""
     for override in sorted(understood, key=lambda o: o.rank):
         try:
             for path in _targets(root, override, catalogue):
@@ -128,7 +134,7 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
         return None
     if found[:2] == ["tune", "space"] and len(found) > 2:
         found = ["tune", "space", functools.reduce(join, found[2:], "")]  # whose keys are paths themselves
-    entry = len(found) > 2 and found[0] == "tune" and found[1] in _ENTRIES
+    entry = len(found) > 2 and found[0] == "tune" and found[1] in ENTRIES
     removed = entry and not form["sign"] and value.typed is not None and value.typed.says_null
     return Override(text, "~" if removed else form["sign"], form["path"], found, value)
 
@@ -169,9 +175,9 @@ def _targets(root: Node, override: Override, catalogue: Catalogue | None) -> lis
         return [override.steps]
     named, makes = rest[0] in PARTS, override.sign != "~"
     sections = [child for part, child in keys.items() if is_part(part)] if per_part(keys) else [node]
-    hint = did_you_mean(str(rest[0]), PARTS) if not named and len(rest) > 1 else ""
-    if hint and not any(_has_key(child, str(section), rest[0], catalogue) for child in sections):
-        raise Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{hint}")
+    meant = hint(str(rest[0]), PARTS) if not named and len(rest) > 1 else ""
+    if meant and not any(_has_key(child, str(section), rest[0], catalogue) for child in sections):
+        raise Refused(f"{override.path}: there is no {shown(str(rest[0]))} in {section}{meant}")
     if not per_part(keys):
         if not named or not makes:
             return [override.steps]

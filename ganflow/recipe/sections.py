@@ -16,6 +16,7 @@ PARTS = (*PLAYERS, "loss")  # what optimizers train, or, after a dot, what is in
 PER_PART = ("optimizer", "schedule")  # one component for everything, or one for each part
 MANY = {"modifiers": "modifier", "metrics": "metric", "trackers": "tracker"}  # sections with a list of components, and their role
 SECTIONS = ("name", "recipe_version", "condition", *ONE, *PER_PART, *MANY, "train", "track", "tune")
+EXTENDS = "extends"  # at the top of a file: the recipe that it changes; see ganflow.recipe.extends
 REQUIRED = ("data", "generator", "loss", "optimizer")
 
 RECIPE_VERSION = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import itertools
 import logging
@@ -20,9 +19,11 @@ from ganflow.files import open_regular
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe import overrides as changes
 from ganflow.recipe.build import RecipeBuilder
+from ganflow.recipe.extends import merged
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.sections import RECIPE_VERSION
-from ganflow.recipe.yaml import Node, Problems, node_of, read_yaml, shown, to_yaml
+from ganflow.recipe.sections import EXTENDS, RECIPE_VERSION
+from ganflow.recipe.yaml import Node, Problems, Refused, node_of, read_yaml, shown, to_yaml
+from ganflow.synonyms import RECIPES, near, normal
 
 CLUSTER = "cluster"
 """The folder of files for Ray clusters, which are YAML and no recipes."""
@@ -36,12 +37,14 @@ class Shipped:
         name: its path within the library, without ".yaml": "wgan", "translation/pix2pix".
         command: the one that runs it, from its first comment line.
         shows: what there is to see, the first sentence of the lines below it.
+        about: all of these lines.
     """
 
     name: str
     path: Path
     command: str = ""
     shows: str = ""
+    about: str = ""
 
 
 def folder() -> Path:
@@ -67,8 +70,9 @@ def find_shipped(name: str) -> Shipped | None:
 
 def near_matches(name: str) -> str:
     """'; did you mean …?' with the shipped recipes whose names resemble `name`, which may be a path; otherwise nothing."""
-    by_stem = {r.path.stem: r.name for r in shipped()}
-    close = [repr(by_stem[stem]) for stem in difflib.get_close_matches(Path(name).stem, by_stem, n=3)]
+    by_stem, stem = {r.path.stem: r.name for r in shipped()}, Path(name).stem
+    meant = [n for n in RECIPES.get(normal(stem), ()) if n in by_stem.values()] or [by_stem[s] for s in near(stem, by_stem, n=3)]
+    close = list(map(repr, meant))
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
@@ -77,7 +81,7 @@ def _about(path: Path, root: Path) -> Shipped:
     comments = [line.strip("# ") for line in itertools.takewhile(lambda line: line.strip("# ") and line.startswith("#"), lines)]
     command, text = comments[0] if comments else "", " ".join(comments[1:])
     shows = re.split(r"(?<=[.?!])\s+(?=[A-Z`])", text)[0]
-    return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows)
+    return Shipped(path.relative_to(root).with_suffix("").as_posix(), path, command, shows, text)
 
 
 LARGEST = 2**18  # bytes; recipes have hundreds
@@ -189,11 +193,21 @@ def draft(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | 
     """
     if isinstance(source, Mapping):
         problems, sections = Problems("the recipe"), node_of(dict(source), 1)
+        sections = extend(sections, problems, Path(), catalogue)
         changes.apply(overrides, sections, problems, catalogue=catalogue)
         return Draft(sections, str(source.get("name", "recipe")), problems)
     path, here = locate(source), Path.cwd()
     file = str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
     problems = Problems(file)
+    root = extend(_read(path, file, problems), problems, path.parent, catalogue, (path.resolve(),))
+    changes.apply(overrides, root, problems, catalogue=catalogue)
+    # The recipe in a run's or a sweep's folder has a version, or was written before there was one.
+    kept = path.name == "recipe.yaml" and path.with_name("run.json").is_file()
+    return Draft(root, path.stem, problems, OLDEST if kept else RECIPE_VERSION)
+
+
+def _read(path: Path, file: str, problems: Problems) -> Node:
+    """The tree of a file; raises RecipeError where it is no recipe's YAML."""
     root = read_yaml(_load(path, file), problems)
     if root is not None and not root.bad and root.value is None:
         problems.add(1, "the recipe is empty; `ganflow recipes copy wgan` gives one to start from")
@@ -202,10 +216,64 @@ def draft(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | 
         problems.add(root.line, f"a recipe is a mapping of sections (data: …, generator: …), not {found}")
     if root is None or not isinstance(root.value, dict):
         raise RecipeError(problems)
-    changes.apply(overrides, root, problems, catalogue=catalogue)
-    # The recipe in a run's or a sweep's folder has a version, or was written before there was one.
-    kept = path.name == "recipe.yaml" and path.with_name("run.json").is_file()
-    return Draft(root, path.stem, problems, OLDEST if kept else RECIPE_VERSION)
+    return root
+
+
+STAGES = "stages"
+_LONGEST_CHAIN = 20
+
+
+def extend(root: Node, problems: Problems, beside: Path, catalogue: Catalogue | None = None, chain: Sequence[Path] = ()) -> Node:
+    """The tree of the recipe that another extends, changed as that one says; the tree itself where it extends none.
+
+    Args:
+        beside: the folder of its file: nothing outside is read but recipes that come with ganflow.
+        chain: the files that have been read for it so far, the recipe's first.
+
+    Raises:
+        RecipeError: the other is not there, cannot be read, or extends this one.
+    """
+    name: Node | None = root.value.pop(EXTENDS, None)
+    if name is None:
+        return root
+    try:
+        path = _extended(name, beside)
+        if path in chain or len(chain) == _LONGEST_CHAIN:
+            around = " → ".join(each.name for each in (*chain[list(chain).index(path) if path in chain else 0 :], path))
+            raise Refused(f"{around} is a circle" if path in chain else f"a chain of more than {_LONGEST_CHAIN} recipes")
+    except Refused as refused:
+        problems.add(name.line, f"{EXTENDS}: {refused}")
+        raise RecipeError(problems) from None
+    file = str(path.relative_to(here) if path.is_relative_to(here := Path.cwd()) else path)
+    there = Problems(file)
+    base = extend(_read(path, file, there), there, path.parent, catalogue, (*chain, path))
+    if there:
+        raise RecipeError(there)
+    if STAGES in base.value or STAGES in root.value:
+        text = "a recipe with stages neither extends another nor is extended; extend one of its stages"
+        problems.add(name.line, f"{EXTENDS}: {text}")
+        raise RecipeError(problems)
+    return merged(base, root, file, problems, catalogue)
+
+
+def _extended(name: Node, beside: Path) -> Path:
+    """The file of the recipe that is named; raises Refused."""
+    if not isinstance(name.value, str) or not name.value:
+        raise Refused(f"{name} is not a recipe; name one that comes with ganflow, or a file beside this one")
+    folder = beside.resolve()
+    try:
+        path = (folder / name.value).resolve()
+        inside, there = path.is_relative_to(folder), (folder / name.value).is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+        inside, there = True, False
+    if inside and there:
+        return path
+    if inside and (found := find_shipped(name.value)):
+        return found.path.resolve()
+    if not inside:
+        raise Refused(f"{shown(name.value)} is not in the recipe's folder or below it; put a copy there")
+    ways = "(`ganflow recipes` lists those that come with ganflow; others lie in this one's folder, or below it)"
+    raise Refused(f"no recipe {shown(name.value)}{near_matches(name.value)} {ways}")
 
 
 def locate(source: str | Path) -> Path:

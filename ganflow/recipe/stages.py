@@ -18,10 +18,8 @@ from typing import Any
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe.recipe import Recipe
-from ganflow.recipe.source import Draft, Source, draft, locate, warn_of_broken
+from ganflow.recipe.source import STAGES, Draft, Source, draft, extend, locate, warn_of_broken
 from ganflow.recipe.yaml import Node, Problems, shown, to_yaml
-
-STAGES = "stages"
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
     if problems:
         raise RecipeError(problems)
     beside = Path() if isinstance(source, Mapping) else locate(source).parent
-    drafts = [_stage(node, i, whole, beside) for i, node in enumerate(listed.value, 1)]
+    drafts = [_stage(node, i, whole, beside, catalogue) for i, node in enumerate(listed.value, 1)]
     names = [_name(stage) for stage in drafts]
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise GanflowError(f"{whole.problems.file}: two stages are called '{twice[0]}'; give one another name")
@@ -86,9 +84,10 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
     return Stages(_name(whole), recipes)
 
 
-def _stage(node: Node, number: int, whole: Draft, beside: Path) -> Draft:
+def _stage(node: Node, number: int, whole: Draft, beside: Path, catalogue: Catalogue | None) -> Draft:
     if isinstance(node.value, dict):
-        return Draft(node, f"{whole.name}_{number}", Problems(whole.problems.file))
+        problems = Problems(whole.problems.file)
+        return Draft(extend(node, problems, beside, catalogue), f"{whole.name}_{number}", problems)
     if not isinstance(node.value, str):
         raise GanflowError(f"{whole.problems.file}:{node.line}: {node} is not a stage; name a recipe, or write one out")
     file = beside / node.value

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganflow.contract.settings import Key, keys
 from ganflow.errors import PluginError, did_you_mean
 from ganflow.recipe.yaml import Node, Problems, Refused, Typed, join, scalar, shown
+from ganflow.synonyms import value_hint
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d+\])*", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
@@ -69,7 +70,7 @@ def convert(settings: type, key: Key, node: Node) -> Any:
                 return made
     for one in typed:
         one.meant = False
-    raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key.type)}")
+    raise Refused(f"{node} is not {expected(key.type)}{_hint(node, key)}")
 
 
 @functools.cache
@@ -162,9 +163,9 @@ def can_unset(key: Key) -> bool:
     return not any(type_ in (str, type(None), Any) for type_ in _alternatives(key.type))
 
 
-def _hint(node: Node, type_: Any) -> str:
+def _hint(node: Node, key: Key) -> str:
     """Advice what to write instead, where that can be guessed."""
-    alternatives = list(_alternatives(type_))
+    alternatives = list(_alternatives(key.type))
     choices = [a for t in alternatives if get_origin(t) is Literal for a in get_args(t)]
     value = node.value
     if in_brackets := _as_list(node, alternatives):
@@ -175,7 +176,7 @@ def _hint(node: Node, type_: Any) -> str:
             return "; leave out the quotes"
         if int in alternatives and _OTHER_BASE.fullmatch(value):
             return "; write it in decimal, without leading zeros"
-        return did_you_mean(value, [c for c in choices if isinstance(c, str)])
+        return value_hint(value, key.name, [c for c in choices if isinstance(c, str)])
     if node.text and (str in alternatives or node.text in choices):
         return f"; put it in quotes: '{node.text}'"
     whole = int in alternatives and isinstance(value, float) and value.is_integer()

@@ -105,6 +105,20 @@ class Node:
         return _short(self.text or "null")
 
 
+class Line(int):
+    """A line of another file than the one whose problems are collected: of a recipe that is extended."""
+
+    file: str
+
+    def __new__(cls, number: int, file: str) -> Line:
+        line = super().__new__(cls, number)
+        line.file = file
+        return line
+
+    def __getnewargs__(self) -> tuple[int, str]:  # type: ignore[override]
+        return int(self), self.file
+
+
 class Refused(Exception):
     """Part of a recipe, or override, that cannot be used. Each argument is a problem; none: all are reported already."""
 
@@ -116,8 +130,12 @@ class Problems(list[Problem]):
         super().__init__()
         self.file = file
 
+    def problem(self, line: int, text: str) -> Problem:
+        """The problem, with its file; it is not added."""
+        return Problem(int(line), text, line.file if isinstance(line, Line) else self.file if line else "")
+
     def add(self, line: int, text: str) -> None:
-        problem = Problem(line, text, self.file if line else "")
+        problem = self.problem(line, text)
         if problem not in self:
             self.append(problem)
 

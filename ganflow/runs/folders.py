@@ -21,7 +21,8 @@ from ganflow.runs import lock, trials
 from ganflow.runs import record as records
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
-DEFAULT_ROOT = Path("runs")
+DEFAULT_ROOT = Path(os.environ.get("GANFLOW_RUNS") or "runs")
+"""Where runs are kept, for commands and in Python, where nothing else is named. The variable is read once."""
 _ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
@@ -193,14 +194,18 @@ class Running(GanflowError):
 
 
 @contextmanager
-def locked(folder: RunFolder) -> Iterator[None]:
+def locked(folder: RunFolder, *, checked: bool = True) -> Iterator[None]:
     """Hold the run's lock.
+
+    Args:
+        checked: only where nothing in its folder leads out of it.
 
     Raises:
         Running: (a GanflowError) another process trains it.
         GanflowError: something in its folder leads out of it.
     """
-    check(folder)
+    if checked:
+        check(folder)
     with ExitStack() as held:
         try:
             held.enter_context(lock.locked(folder.path / _LOCK))
@@ -330,14 +335,15 @@ def find_run(run: str, root: Path) -> RunFolder:
 
 def find_any(run: str, root: Path) -> RunFolder:
     """As `find_run`, but the sweep itself where one is meant."""
-    found = _find(run, root)
+    found = find_unchecked(run, root)
     check(found)
     return found
 
 
-def _find(run: str, root: Path) -> RunFolder:
-    sweep = find_sweep(run, root)
-    if sweep is not None:
+def find_unchecked(run: str, root: Path) -> RunFolder:
+    """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
+    paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
+    if (sweep := next(filter(is_sweep, paths), None)) is not None:
         return sweep
     if meant := find_trial(run, root):
         above, number = meant

@@ -156,9 +156,8 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id, `changed` the
-    paths of the recipe's keys that have another value than their default."""
-
+    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id,
+    `changed` the recipe's keys that are not at their default."""
     mlflow: bool | None
     asked: str | None
     uri: str | None

@@ -73,12 +73,12 @@ class Follower:
 
     def _watch(self, process: subprocess.Popen[bytes], say: Callable[[str], None], over: threading.Event) -> None:
         """Tell what the process has noted until training is over."""
-        told = {State.read(self.folder).error: ""}  # a run that goes on has an earlier attempt's
+        noted = {State.read(self.folder).error}  # a run that goes on has an earlier attempt's
         while not over.wait(POLL):
             state = State.read(self.folder)
             why = state.error or (self._ended_early(process.returncode) if process.poll() is not None else "")
-            if why and why not in told and not over.is_set():
-                told[why] = state.uri
+            if why and why not in noted and not over.is_set():
+                noted.add(why)
                 say(f"not sent to {state.uri or 'MLflow'} so far: {why}; {self._later(process)}")
 
     def _later(self, process: subprocess.Popen[bytes]) -> str:

@@ -160,8 +160,8 @@ def pages(client: MlflowClient, url: str, most: int = 5) -> tuple[list[tuple[str
 
 
 def reopen(client: MlflowClient, run_id: str) -> None:
-    """Let a run that had ended be a running one, without the time at which it ended: zero is MLflow's none. Its client's own
-    functions keep that."""
+    """Let a run that had ended be a running one, without the time at which it ended: zero is MLflow's none, and its client has
+    no function for that."""
     from mlflow.entities import RunStatus
 
     client._tracking_client.store.update_run_info(run_id, RunStatus.RUNNING, 0, None)

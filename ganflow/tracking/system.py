@@ -1,4 +1,4 @@
-"""Use of the machine while a run is trained, by MLflow's monitors, in a journal of its own beside the run's."""
+"""Use of the machine while a run is trained, by MLflow's monitors, in a journal beside the run's."""
 
 from __future__ import annotations
 

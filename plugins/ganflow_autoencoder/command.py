@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ganflow import Data, Examples, Game, RunFolder
 
 HELP = "show what an autoencoder run makes of examples"
+EXAMPLES = (
+    ("ganflow reconstruct latest", "held-out examples, and what is made of their codes"),
+    ("ganflow reconstruct latest --map", "where the codes lie"),
+)
 IMAGES, POINTS, MAPPED = 16, 200, 200  # held-out examples shown
 
 

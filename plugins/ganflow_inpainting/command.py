@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ganflow_inpainting.search import Found, Search
 
 HELP = "fill holes of images with what a run's generator has learnt"
+EXAMPLES = (
+    ("ganflow inpaint latest --held-out 12", "holes in images that were never trained on"),
+    ("ganflow inpaint latest hole.png --mask centre", "in one of yours"),
+)
 ENDINGS = (".png", ".npz")
 COLUMNS = 12  # images beside each other on a sheet
 

@@ -45,9 +45,10 @@ def image_shape(data: Data, role: str, name: str, plain: str = "mlp") -> tuple[i
         )
     channels, height, width = data.shape
     if min(height, width) < SMALLEST or max(height, width) > LARGEST:
+        small = max(height, width) <= LARGEST  # networks without convolutions are no use to large images
         raise GanflowError(
             f"{role} '{name}' {verb} images of {SMALLEST} to {LARGEST} pixels a side; data '{data.name}' has {height} × {width}: "
-            f"change the data's size, or use {role} {plain}"
+            f"change the data's size{f', or use {role} {plain}' if small else f', to {LARGEST} or less'}"
         )
     return channels, height, width
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganflow import RunFolder, TextEncoder
 
 HELP = "draw what sentences say, from a text-to-image run"
+EXAMPLES = (("ganflow draw latest 'a red bird with black wings'", "eight pictures of a sentence"),)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

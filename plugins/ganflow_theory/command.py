@@ -9,6 +9,7 @@ from pathlib import Path
 from ganflow import GanflowError, check_output_path, print_lines, whole_number, write_output
 
 HELP = "show the theory of the game: each part as a picture and numbers"
+EXAMPLES = (("ganflow theory saturation", "the losses' gradients when the critic wins"),)
 PARTS = {
     "disjoint": ("disjoint", "parallel lines: JSD is flat at log 2, the earth mover's distance is |θ|, and what descends them"),
     "optimal-critic": ("optimal", "a trained critic beside D* = p_data / (p_data + p_G), its value beside JSD − log 2"),

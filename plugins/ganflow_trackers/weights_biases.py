@@ -61,7 +61,7 @@ class WandbTracker(Tracker):
 
     def end(self, status: str) -> None:
         if self._run is not None:
-            self._run.summary["status"] = status
+            self._run.summary.update({"status": status})
             self._run.finish(exit_code=0 if status in ("finished", "stopped") else 1)
 
     def _unlink(self, folder: Path) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ganflow_translation.files import Input
 
 HELP = "translate images by a run of pix2pix, CycleGAN or UNIT"
+EXAMPLES = (
+    ("ganflow translate latest --compare", "held-out images, what is made of them, and the truth"),
+    ("ganflow translate latest photos/ -o made/", "all images of a folder"),
+)
 HELD_OUT = 8
 
 

@@ -78,7 +78,7 @@ def test_the_installed_script(tmp_path):
         (("run", "--resume"), "ganflow: argument --resume: expected one argument (ganflow run --help)"),
         (("run", "wgan", "--rseume", "x"), "ganflow: unrecognized arguments: --rseume x; did you mean --resume? (ganflow run"),
         (("run", "wgan", "--res=x"), "ganflow: unrecognized arguments: --res=x"),  # no abbreviations: they break with new options
-        (("runs", "shwo"), "ganflow: argument action: invalid choice: 'shwo' (choose from 'show'); did you mean show? ("),
+        (("runs", "shwo"), "ganflow: argument action: invalid choice: 'shwo' (choose from 'show', 'rm'); did you mean show? ("),
         (("theory", "disjont"), "ganflow: argument PART: invalid choice: 'disjont' (choose from 'disjoint', "),
         (("run", "wgn"), "ganflow: no recipe 'wgn'; did you mean 'wgan'"),
         (("run", "."), "ganflow: . is a folder, not a recipe; name a file in it"),
@@ -89,7 +89,7 @@ def test_the_installed_script(tmp_path):
         (("check", "train.rounds=3"), "ganflow: no recipe to check"),
         (("show",), "ganflow: the following arguments are required: RECIPE"),
         (("show", "no.yaml"), "ganflow: no recipe 'no.yaml'"),
-        (("recipes", "cpoy"), "ganflow: argument ACTION: invalid choice: 'cpoy' (choose from 'copy')"),
+        (("recipes", "cpoy"), "ganflow: argument ACTION: invalid choice: 'cpoy' (choose from 'show', 'cat', 'copy')"),
         (("recipes", "copy", "wgn"), "ganflow: no recipe 'wgn' comes with ganflow; did you mean 'wgan'"),
         (("plugins", "shwo", "mlp"), "ganflow: argument action: invalid choice: 'shwo'"),
         (("plugins", "show"), "ganflow: show what?"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ganflow.cli.main import load
+from ganflow.cli.main import main
 from ganflow.cli.new_plugin import PARTS
 from ganflow.cli.recipes import UNBUILT
 from ganflow.contract.hooks import ROLES
@@ -164,15 +164,7 @@ def test_it_may_be_written_anywhere(command, tmp_path):
 
 def test_help_lists_the_roles_and_an_example(capsys):
     with pytest.raises(SystemExit):
-        load_help()
+        main(["new-plugin", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(role in text for role in ROLES)
     assert "ganflow new-plugin acme --roles loss,critic" in text
-
-
-def load_help():
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    load("new-plugin").arguments(parser)
-    parser.parse_args(["--help"])

@@ -158,7 +158,7 @@ def test_a_later_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FORMAT", 2)
     write(tmp_path, 1)
     monkeypatch.setattr(checkpoints, "FORMAT", 1)
-    with pytest.raises(Damaged, match=r"is of format 2 \(of another version of ganflow\); this one reads format 1"):
+    with pytest.raises(Damaged, match=r"is of format 2, of a newer ganflow \(this one reads 1\): update ganflow"):
         read(tmp_path / "round-00000001.safetensors")
 
 

@@ -1,0 +1,115 @@
+"""`ganflow completion`: a script by which a shell completes commands, options, recipes, runs and sweeps (by shtab)."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator
+
+from ganflow.errors import PluginError
+from ganflow.printing import say_text
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+# The names of runs are a stranger's, perhaps: only plain ones are offered, and nothing is expanded or run.
+_BASH = """
+_ganflow_plain() {{  # the words that begin with the first one
+  local begun="$1" word
+  shift
+  for word in "$@"; do
+    case "$word" in *[!A-Za-z0-9._/-]*) continue ;; esac
+    [[ "$word" == "$begun"* ]] && printf '%s\\n' "$word"
+  done
+}}
+_ganflow_recipes() {{
+  _ganflow_plain "$1" {recipes}
+  compgen -f -X '!*.yaml' -- "$1"
+  compgen -f -X '!*.yml' -- "$1"
+  compgen -d -- "$1"
+}}
+_ganflow_shipped() {{ _ganflow_plain "$1" {recipes}; }}
+_ganflow_runs() {{
+  local root="${{GANFLOW_RUNS:-runs}}" file names=(latest)
+  for file in "$root"/*/run.json "$root"/*/*/run.json; do
+    [[ -f "$file" ]] || continue
+    file="${{file%/run.json}}"
+    names+=("${{file##*/}}")
+    file="${{file%/*}}"
+    [[ "$file" == "$root" ]] || names+=("${{file##*/}}")
+  done
+  _ganflow_plain "$1" "${{names[@]}}" | sort -u
+  compgen -d -- "$1"
+}}
+"""
+_ZSH = """
+_ganflow_recipes() {{ compadd -- {recipes}; _files -g '*.(yaml|yml)' }}
+_ganflow_shipped() {{ compadd -- {recipes} }}
+_ganflow_runs() {{
+  local root="${{GANFLOW_RUNS:-runs}}" file
+  local -a names=(latest)
+  for file in "$root"/*/run.json(N) "$root"/*/*/run.json(N); do
+    names+=("${{file:h:t}}")
+    [[ "${{file:h:h}}" == "$root" ]] || names+=("${{file:h:h:t}}")
+  done
+  compadd -- "${{(u)names[@]}}"
+  _files -/
+}}
+"""
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+_FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+_COMPLETED = {
+    "RECIPE": {"bash": "_ganflow_recipes", "zsh": "_ganflow_recipes", "tcsh": "f"},
+    "RUN": {"bash": "_ganflow_runs", "zsh": "_ganflow_runs", "tcsh": "d"},
+    "NAME": {"bash": "_ganflow_shipped", "zsh": "_ganflow_shipped", "tcsh": "f"},
+    "FILE": _FILES,
+    "TARGET": _FILES,
+    "DIR": _FOLDERS,
+}
+"""What an argument is, by its metavar → how each shell completes it."""
+_COMPLETED["SWEEP"] = _COMPLETED["RUN"]
+
+
+def completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="which shell the script is for")
+
+
+def completion_command(args: argparse.Namespace) -> int:
+    import shtab
+
+    from ganflow.recipe import shipped
+
+    recipes = " ".join(shlex.quote(recipe.name) for recipe in shipped())
+    preamble = {"bash": _BASH.format(recipes=recipes), "zsh": _ZSH.format(recipes=recipes)}
+    say_text(shtab.complete(whole_parser(), args.shell, preamble=preamble.get(args.shell, "")) + "\n")
+    return 0
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """One parser of all commands, plugins' included, that knows how each argument is completed."""
+    from ganflow.cli.main import COMMANDS, load, plugin_commands
+
+    whole = argparse.ArgumentParser(prog="ganflow", description="Adversarial-training experiments from recipes and plugins.")
+    whole.add_argument("-V", "--version", action="store_true", help="print the version")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
+    for name in dict.fromkeys([*COMMANDS, *plugin_commands()]):
+        try:
+            command = load(name)
+        except PluginError:
+            continue
+        parser = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+        command.arguments(parser)
+    for parser in _parsers(whole):
+        for action in parser._actions:
+            kind = action.metavar or action.dest.upper()
+            if isinstance(kind, str) and not action.choices and (kind != "NAME" or parser.prog.startswith("ganflow recipes")):
+                vars(action).update({"complete": _COMPLETED[kind]} if kind in _COMPLETED else {})  # where shtab looks for it
+    return whole
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _parsers(below)

@@ -1,0 +1,217 @@
+"""Words of other programs and papers, and near matches: the hints that messages end with.
+
+Every target of the tables is something that can be typed, and tests/cli/test_synonyms.py asks of each whether it exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "train": ("run",), "fit": ("run",), "start": ("run",), "launch": ("run",), "exec": ("run",), "learn": ("run",),
+    "resume": ("run --resume latest",), "continue": ("run --resume latest",), "restart": ("run --resume latest",),
+    "validate": ("check",), "lint": ("check",), "verify": ("check",),
+    "config": ("show",), "cat": ("recipes cat", "show"), "print": ("show",), "view": ("show",),
+    "copy": ("recipes copy",), "init": ("recipes copy",), "new": ("recipes copy",), "examples": ("recipes",),
+    "dataset": ("data",), "datasets": ("data",), "components": ("plugins",), "models": ("plugins",), "losses": ("plugins",),
+    "search": ("tune",), "optimize": ("tune",), "hpo": ("tune",), "sweep": ("tune", "sweeps"), "trials": ("sweeps",),
+    "list": ("runs",), "ls": ("runs",), "experiments": ("runs",), "status": ("runs",), "rm": ("runs rm",), "delete": ("runs rm",),
+    "remove": ("runs rm",), "clean": ("runs rm",),
+    "generate": ("sample",), "infer": ("sample",), "predict": ("sample",), "samples": ("sample",), "walk": ("interpolate",),
+    "gif": ("animate",), "video": ("animate",), "eval": ("evaluate",), "test": ("evaluate",), "score": ("evaluate",),
+    "fid": ("evaluate",), "metrics": ("evaluate",), "diff": ("compare",), "upload": ("sync",), "push": ("sync",),
+    "mlflow": ("ui",), "dashboard": ("ui",), "tensorboard": ("ui",), "board": ("ui",),
+}  # fmt: skip
+"""Command of other programs → those of `ganflow` that do it."""
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "discriminator": ("critic",), "disc": ("critic",), "d": ("critic",), "net_d": ("critic",), "netd": ("critic",),
+    "gen": ("generator",), "g": ("generator",), "net_g": ("generator",), "netg": ("generator",), "decoder": ("generator",),
+    "model": ("generator", "critic"), "network": ("generator", "critic"), "networks": ("generator", "critic"),
+    "dataset": ("data",), "datasets": ("data",), "dataloader": ("data",), "data_loader": ("data",), "real": ("data",),
+    "noise": ("prior",), "latent": ("prior.dim",), "z": ("prior.dim",), "latents": ("prior",),
+    "z_dim": ("prior.dim",), "nz": ("prior.dim",), "latent_dim": ("prior.dim",), "latent_size": ("prior.dim",),
+    "noise_dim": ("prior.dim",), "z_size": ("prior.dim",), "gaussian": ("prior=normal",), "randn": ("prior=normal",),
+    "criterion": ("loss",), "objective": ("loss",), "losses": ("loss",), "adversarial_loss": ("loss",), "gan_mode": ("loss",),
+    "optim": ("optimizer",), "optimiser": ("optimizer",), "optimizers": ("optimizer",), "solver": ("optimizer",),
+    "scheduler": ("schedule",), "lr_scheduler": ("schedule",), "lr_schedule": ("schedule",), "lr_policy": ("schedule",),
+    "regularizer": ("modifiers",), "regularizers": ("modifiers",), "regularization": ("modifiers",), "penalty": ("modifiers",),
+    "modifier": ("modifiers",), "callbacks": ("modifiers", "trackers"), "metric": ("metrics",), "evaluation": ("metrics",),
+    "logger": ("trackers", "track"), "loggers": ("trackers", "track"), "logging": ("trackers", "track"),
+    "mlflow": ("track",), "tracking": ("track",), "tensorboard": ("+trackers=tensorboard",),
+    "training": ("train",), "trainer": ("train",), "hyperparameters": ("tune",), "sweep": ("tune",), "search": ("tune.search",),
+    "labels": ("condition",), "version": ("recipe_version",), "seeds": ("tune.seeds", "train.seed"),
+    "epochs": ("train.rounds",), "epoch": ("train.rounds",), "n_epochs": ("train.rounds",), "num_epochs": ("train.rounds",),
+    "max_epochs": ("train.rounds",), "iterations": ("train.rounds",), "iters": ("train.rounds",), "n_iter": ("train.rounds",),
+    "max_iter": ("train.rounds",), "niter": ("train.rounds",), "steps": ("train.rounds",), "n_steps": ("train.rounds",),
+    "max_steps": ("train.rounds",), "total_steps": ("train.rounds",), "num_steps": ("train.rounds",), "round": ("train.rounds",),
+    "batch": ("train.batch_size",), "batchsize": ("train.batch_size",), "bs": ("train.batch_size",),
+    "minibatch": ("train.batch_size",), "n_dis": ("train.n_critic",), "d_steps": ("train.n_critic",),
+    "critic_iters": ("train.n_critic",), "critic_iterations": ("train.n_critic",), "critic_steps": ("train.n_critic",),
+    "random_seed": ("train.seed",), "manual_seed": ("train.seed",),
+    "gpu": ("train.device=cuda",), "gpus": ("train.device=cuda",), "cuda": ("train.device=cuda",),
+    "use_cuda": ("train.device=cuda",), "accelerator": ("train.device",), "cpu": ("train.device=cpu",),
+    "fp16": ("train.precision=bf16",), "float16": ("train.precision=bf16",), "half": ("train.precision=bf16",),
+    "16": ("train.precision=bf16",), "amp": ("train.precision=bf16",), "mixed": ("train.precision=bf16",),
+    "mixed_precision": ("train.precision=bf16",), "autocast": ("train.precision=bf16",), "bfloat16": ("train.precision=bf16",),
+    "float32": ("train.precision=fp32",), "float": ("train.precision=fp32",), "tf32": ("train.precision=fp32",),
+    "single": ("train.precision=fp32",), "float64": ("train.precision=fp64",), "double": ("train.precision=fp64",),
+    "dtype": ("train.precision",), "grad_clip": ("train.clip_grad",), "gradient_clipping": ("train.clip_grad",),
+    "clip_grad_norm": ("train.clip_grad",), "max_grad_norm": ("train.clip_grad",), "grad_accum": ("train.accumulate",),
+    "gradient_accumulation": ("train.accumulate",), "accumulation_steps": ("train.accumulate",),
+    "log_every": ("train.report_every",), "log_interval": ("train.report_every",), "print_every": ("train.report_every",),
+    "save_every": ("train.checkpoint_every",), "checkpoint_interval": ("train.checkpoint_every",),
+    "sample_interval": ("train.sample_every",), "eval_every": ("train.evaluate_every",), "resume": ("train.start_from",),
+    "pretrained": ("train.start_from",), "checkpoint": ("train.start_from",), "init_from": ("train.start_from",),
+    "num_threads": ("train.threads",), "torch_compile": ("train.compile",), "experiment_name": ("track.experiment",),
+    "tracking_uri": ("track.uri",), "n_trials": ("tune.trials",), "num_samples": ("tune.trials",),
+    "lr": ("optimizer.lr",), "learning_rate": ("optimizer.lr",), "lr_g": ("optimizer.generator.lr",),
+    "g_lr": ("optimizer.generator.lr",), "lr_d": ("optimizer.critic.lr",), "d_lr": ("optimizer.critic.lr",),
+    "betas": ("optimizer.beta1", "optimizer.beta2"), "beta_1": ("optimizer.beta1",), "beta_2": ("optimizer.beta2",),
+    "b1": ("optimizer.beta1",), "b2": ("optimizer.beta2",), "wd": ("optimizer.weight_decay",),
+    "ngf": ("generator.width",), "ndf": ("critic.width",), "nf": ("generator.width", "critic.width"),
+    "channels": ("generator.width", "critic.width"), "filters": ("generator.width", "critic.width"),
+    "hidden": ("generator.width", "critic.width"), "hidden_dim": ("generator.width", "critic.width"),
+    "n_layers": ("generator.depth", "critic.depth"), "layers": ("generator.depth", "critic.depth"),
+    "dropout_rate": ("generator.dropout",), "batchnorm": ("generator.batch_norm",),
+    "image_size": ("data.size",), "img_size": ("data.size",), "imsize": ("data.size",), "resolution": ("data.size",),
+    "res": ("data.size",), "px": ("data.size",), "root": ("data.path",), "dataroot": ("data.path",), "data_dir": ("data.path",),
+    "dir": ("data.path",), "folder": ("data=image_folder", "data.path"), "hflip": ("data.flip",),
+    "images": ("data=image_folder",), "imagefolder": ("data=image_folder",), "pictures": ("data=image_folder",),
+    "photos": ("data=image_folder",), "mnist": ("data=digits",), "stacked_mnist": ("data=stacked_digits",),
+    "huggingface": ("data=hub",), "hf": ("data=hub",), "webdataset": ("data=shards",), "parquet": ("data=shards", "data=hub"),
+    "npz": ("data=tensor_file",), "numpy": ("data=tensor_file",), "npy": ("data=tensor_file",), "cub": ("data=birds",),
+    "mixture": ("data=gaussians",), "mog": ("data=gaussians",), "8gaussians": ("data=gaussians",),
+    "linear": ("generator=mlp", "critic=mlp"), "fc": ("generator=mlp", "critic=mlp"), "dense": ("generator=mlp", "critic=mlp"),
+    "conv": ("generator=dcgan", "critic=dcgan"), "cnn": ("generator=dcgan", "critic=dcgan"),
+    "sngan": ("generator=resnet", "critic=resnet"), "stylegan": ("generator=style", "critic=style"),
+    "stylegan2": ("generator=style", "critic=style"), "patchgan": ("critic=patch",),
+    "vae": ("generator=conv_autoencoder", "loss=elbo"),
+    "autoencoder": ("generator=conv_autoencoder", "loss=reconstruction"), "u_net": ("generator=unet",),
+    "bce": ("loss=non_saturating", "loss=minimax"), "bce_with_logits": ("loss=non_saturating", "loss=minimax"),
+    "cross_entropy": ("loss=non_saturating", "loss=minimax"), "logistic": ("loss=non_saturating",),
+    "vanilla": ("loss=non_saturating", "loss=minimax"), "gan": ("loss=non_saturating", "loss=minimax"),
+    "nsgan": ("loss=non_saturating",), "ns": ("loss=non_saturating",), "softplus": ("loss=non_saturating",),
+    "mse": ("loss=lsgan",), "ls": ("loss=lsgan",), "least_squares": ("loss=lsgan",), "l2": ("loss=lsgan",),
+    "wgan": ("loss=wasserstein",), "w": ("loss=wasserstein",), "emd": ("loss=wasserstein",), "rgan": ("loss=relativistic",),
+    "ragan": ("loss=relativistic",), "r3gan": ("loss=relativistic",), "cyclegan": ("loss=cycle",),
+    "wgan_gp": ("loss=wasserstein +modifiers=gradient_penalty", "+modifiers=gradient_penalty"),
+    "gp": ("+modifiers=gradient_penalty",),
+    "grad_penalty": ("+modifiers=gradient_penalty",), "lambda_gp": ("+modifiers=gradient_penalty",),
+    "clip": ("+modifiers=weight_clip",), "clip_value": ("+modifiers=weight_clip",),
+    "weight_clipping": ("+modifiers=weight_clip",),
+    "sn": ("+modifiers=spectral_norm",), "spectral_normalization": ("+modifiers=spectral_norm",),
+    "ema_decay": ("+modifiers=ema",), "averaging": ("+modifiers=ema",), "moving_average": ("+modifiers=ema",),
+    "augment": ("+modifiers=diffaugment", "+modifiers=ada"), "augmentation": ("+modifiers=diffaugment", "+modifiers=ada"),
+    "diff_augment": ("+modifiers=diffaugment",), "r1_penalty": ("+modifiers=r1",), "ppl": ("+modifiers=path_length",),
+    "fid": ("+metrics=frechet",), "kid": ("+metrics=kernel_distance",), "is": ("+metrics=inception_score",),
+    "inception": ("+metrics=inception_score",), "swd": ("+metrics=sliced_wasserstein",), "prdc": ("+metrics=precision_recall",),
+    "recall": ("+metrics=precision_recall",),
+    "multistep": ("schedule=step",), "exponential": ("schedule=step",), "cosine_annealing": ("schedule=cosine",),
+    "linear_schedule": ("schedule=linear_decay",), "none": ("schedule=constant",), "adam_w": ("optimizer=adamw",),
+    "rms_prop": ("optimizer=rmsprop",), "momentum": ("optimizer=sgd", "optimizer.momentum"), "csv": ("+trackers=jsonl",),
+}  # fmt: skip
+"""A word that means something else here, or nothing → what to write: a section, a key, a value of a key, or a component, as an
+override has it. Those that come first are the likelier."""
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "images": ("real",), "image": ("real",), "x": ("real",), "labels": ("label",), "y": ("label",), "class": ("label",),
+    "classes": ("label",), "caption": ("text",), "captions": ("text",),
+}  # fmt: skip
+"""Field of data of other programs → the one that it is here."""
+
+RECIPES: dict[str, tuple[str, ...]] = {
+    "mnist": ("gan", "wgan", "cgan_digits"), "digits": ("gan", "wgan", "vae_digits"), "dcgan": ("gan",), "vanilla": ("gan",),
+    "vanilla_gan": ("gan",), "wasserstein": ("wgan",), "gradient_penalty": ("wgan_gp",), "stylegan": ("photos_style",),
+    "stylegan2": ("photos_style",), "images": ("photos",), "folder": ("photos",), "conditional": ("cgan_digits",),
+    "horse2zebra": ("cyclegan_horses", "hub_horse2zebra"), "facades": ("pix2pix_facades",), "cifar": ("hub_cifar10",),
+    "cifar10": ("hub_cifar10",), "celeba": ("hub_faces",), "faces": ("hub_faces",), "cub": ("stackgan_birds", "hub_cub"),
+    "birds": ("stackgan_birds",), "text2image": ("stackgan_birds",), "gaussians": ("ring", "grid"), "8gaussians": ("ring",),
+    "25gaussians": ("grid",), "toy": ("ring", "grid", "swiss_roll"), "mode_collapse": ("theory/collapse",),
+}  # fmt: skip
+"""What a recipe might be called → recipes that come with ganflow."""
+
+
+def normal(word: str) -> str:
+    """A word in the tables' form: small letters, "_" between its parts, no dashes in front."""
+    return re.sub(r"[\s.-]+", "_", word.strip().lstrip("-").lower())
+
+
+def near(word: str, known: Iterable[str], n: int = 1) -> list[str]:
+    """Known names that are nearly this one. Names that differ in a number are no near matches: fp64 is not fp16."""
+    known = list(known)
+    if same := [name for name in known if normal(name) == normal(word) != "" or name in FIELDS.get(normal(word), ())][:n]:
+        return same
+    close = difflib.get_close_matches(word, known, n=n)
+    return [name for name in close if (there := re.findall(r"\d+", name)) == re.findall(r"\d+", word) or not there]
+
+
+def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", elsewhere: Iterable[str] = ()) -> str:
+    """'; did you mean …?', or where else in a recipe what `word` means is written; nothing where neither is known.
+
+    Args:
+        known: the names that could be meant here.
+        role: of the component that is to be named, "" where it is a key or a section.
+        path: of the section whose key is to be named, "" where it is a section.
+        elsewhere: what this very word means in other sections.
+    """
+    known = list(known)
+    found = [name for name in known if normal(name) == normal(word)][:1]
+    targets = WORDS.get(normal(word), ())
+    heads = (f"{role}=", f"+{role}s=") if role else (f"{path}." if path else "",)
+    below = [target.removeprefix(head) for head in heads for target in targets if target.startswith(head)]
+    found = found or [name for name in below if name in known]
+    if found:
+        return _asked(found)
+    if role:  # another component is needed, or several together
+        other = [target for target in targets if "=" in target and (" " in target or not target.startswith(heads))]
+    elif path and below and not any("." in name or name.partition("=")[0] in known for name in below):
+        other = []  # a key that this component has not, and others may have
+    else:
+        other = list(targets)
+    if other := other or list(elsewhere):
+        return f"; that is {written(other[: 1 if ' ' in other[0] else 2])} here"
+    return _asked(near(word, known))
+
+
+def value_hint(word: str, key: str, choices: Iterable[str]) -> str:
+    """'; did you mean …?' of a value that a key has by another name, or a near one."""
+    choices = list(choices)
+    values = [target.rpartition("=")[2] for target in WORDS.get(normal(word), ()) if f".{key}=" in target]
+    return _asked([value for value in values if value in choices] or near(word, choices))
+
+
+def option_hint(option: str, elsewhere: Callable[[str], Iterable[str]]) -> str:
+    """'; that is … here' of an option that is a key of recipes, here or in other programs; otherwise nothing."""
+    word = normal(option.partition("=")[0])
+    targets = WORDS.get(word) or tuple(elsewhere(word))
+    changes = [target if "=" in target else f"{target}=…" for target in targets if "." in target or "=" in target]
+    return f"; that is {written(changes[:2])} here, without dashes" if changes else ""
+
+
+def _asked(names: Iterable[str]) -> str:
+    names = [f"'{name}'" for name in names]
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def written(targets: Iterable[str]) -> str:
+    """Changes as one would type them."""
+    return " or ".join(" ".join(f"'{part}'" if part.startswith("+") else part for part in each.split()) for each in targets)
+
+
+def command_hint(word: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' of a command of `ganflow`."""
+    known = list(known)
+    meant = [each for each in COMMANDS.get(normal(word), ()) if each.partition(" ")[0] in known]
+    if not meant:
+        meant = near(word, known) or [each for name in near(word, COMMANDS) for each in COMMANDS[name]]
+    return _asked(meant)
+
+
+def component_hint(word: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' of a component's name, whatever its role."""
+    known = list(known)
+    named = [target.rpartition("=")[2] for target in WORDS.get(normal(word), ()) if "." not in target and "=" in target]
+    return _asked([name for name in dict.fromkeys(named) if name in known] or near(word, known))
