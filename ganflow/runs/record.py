@@ -156,8 +156,8 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id,
-    `changed` the recipe's keys that are not at their default."""
+    """A folder's destination; `files` in it are sent, too, `parent` is the sweep's id, `changed` keys not at their default."""
+
     mlflow: bool | None
     asked: str | None
     uri: str | None
