@@ -157,7 +157,6 @@ class Git(TypedDict):
 
 class Tracking(TypedDict, total=False):
     """A folder's destination; `files` in it are sent, too, `parent` is the sweep's id, `changed` keys not at their default."""
-
     mlflow: bool | None
     asked: str | None
     uri: str | None
