@@ -260,7 +260,7 @@ def destination(recipe: Recipe, folder: SweepFolder, before: RunRecord | None = 
     """
     from ganflow.runs.new import tracking
 
-    name = recipe.track.run_name or folder.sweep
+    to = tracking(recipe, before)
     best = "pareto" if recipe.tune and len(recipe.tune.metrics) > 1 else "best.yaml"
-    few = {"run_name": name, "images": False, "log_model": False, "files": [best, "trials.csv"]}
-    return {**tracking(recipe, before), **few}
+    few = {"run_name": to["run_name"] or folder.sweep, "images": False, "log_model": False, "files": [best, "trials.csv"]}
+    return {**to, **few}
