@@ -122,7 +122,7 @@ def test_a_browser_shows_the_run(make_run: Make, database: str, tmp_path: Path, 
         page.goto(f"{experiment}/{state.run_id}")
         page.get_by_text("critic/loss").first.wait_for()
         assert page.get_by_text("digits (0123456789abcdef)").count() == 1
-        until(lambda: page.locator("img[alt='samples']").first.evaluate("image => image.naturalWidth") > 0, 20)
+        until(lambda: page.locator("img[src^='get-artifact?path=images']").first.evaluate("image => image.naturalWidth") > 0, 20)
 
         page.goto(f"{experiment}/{state.run_id}/model-metrics")
         picture = page.locator("img[src*='samples']").first
