@@ -45,8 +45,7 @@ class Follower:
     """
 
     def __init__(self, folder: RunFolder, uri: str | None = None) -> None:
-        if importlib.util.find_spec("mlflow") is None:
-            raise GanflowError(MISSING)
+        check_installed()
         self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
@@ -123,12 +122,20 @@ def _forget(process: subprocess.Popen[bytes]) -> None:
     process.returncode = 0
 
 
+def check_installed() -> None:
+    """Raises GanflowError: MLflow is not installed."""
+    if importlib.util.find_spec("mlflow") is None:
+        raise GanflowError(MISSING)
+
+
 def follower_of(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None:
     """Check where a recipe's run under `runs` may be sent; returns what makes its follower, None where it is not sent.
 
     Raises:
         GanflowError: as `Destination.check`.
     """
+    if recipe.track.mlflow:
+        check_installed()
     check_recipe(recipe, runs)
     return (lambda folder: Follower(folder, typed(recipe))) if recipe.track.mlflow else None
 
