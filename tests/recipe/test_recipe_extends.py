@@ -46,7 +46,7 @@ def problems(file):
         ("schedule: null", ["schedule=null"]),
         ("critic: null\nloss: elbo\nmodifiers: []", ["~critic", "loss=elbo", "modifiers=[]"]),
         ("modifiers: []", ["modifiers=[]"]),
-        ("+modifiers: [r1, {use: r2, gamma: 0.5}]", ["+modifiers=r1", "+modifiers={use: r2, gamma: 0.5}"]),
+        ("+modifiers: [r1, {use: r2, weight: 0.5}]", ["+modifiers=r1", "+modifiers={use: r2, weight: 0.5}"]),
         ("+metrics: modes", ["+metrics=modes"]),
         ("tune: {space: {optimizer.lr: {uniform: [0.1, 0.2]}}}", ["tune.space.optimizer.lr={uniform: [0.1, 0.2]}"]),
         ("tune: {space: {optimizer.lr: null}, resources: {gpus: 1}}", ["tune.space.optimizer.lr=null", "tune.resources.gpus=1"]),
