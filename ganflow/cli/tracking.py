@@ -32,7 +32,7 @@ def sync_arguments(parser: argparse.ArgumentParser) -> None:
     which = "log this checkpoint's generator as a model, also of a run that was interrupted: last, best, or a file (default: " \
             "the last one's of a run that has finished)"  # fmt: skip
     parser.add_argument("--checkpoint", metavar="WHICH", help=which)
-    parser.add_argument("--json", action="store_true", help="for programs: what was sent of each run, and what kept the rest back")
+    parser.add_argument("--json", action="store_true", help="for programs: what was sent of each run, and what was not")
     add_runs_argument(parser)
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
