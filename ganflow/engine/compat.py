@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode as DispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ __all__ = ["BatchNorm", "Conv", "ConvTranspose", "DispatchMode", "tree_leaves", 
 
 # torch.overrides.TorchFunctionMode, the public sibling of DispatchMode, does not see what autograd computes. There is no public
 # torch.utils.pytree; optree would be one more library.
+
+
+
+class DispatchMode(TorchDispatchMode):
+    """torch's mode, but for torch._dynamo, which it imports in its first operation: more than a second of each start, for what
+    torch.compile, under which none of ours is used, would do with it."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 """Base of all batch norms. The public classes, listed, would miss a plugin's that derives from it, and none is a common base."""
