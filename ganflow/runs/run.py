@@ -26,6 +26,7 @@ from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError, Unreadable
+from ganflow.evaluation.data_line import data_line
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
 from ganflow.recipe import Recipe
@@ -89,10 +90,25 @@ class Parts:
             DTYPES[train.precision],
             channels_last=train.channels_last,
             share=group.share(train.batch_size, train.accumulate) if group else None,
-            fields=frozenset[str]().union(*self.game.needs.values()),
+            fields=self._read_fields,
         )
         self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
+
+    @property
+    def _read_fields(self) -> frozenset[str]:
+        """Fields of the data that a step reads."""
+        return frozenset[str]().union(*self.game.needs.values())
+
+    def _takes_classes(self) -> bool:
+        """Return whether the recipe leaves it open if its networks get classes, and they could."""
+        if self.recipe.condition is not None or self.game.condition or len(self.game.domains) > 1:
+            return False
+        try:
+            self.composition.check_condition(("label",))
+        except GanflowError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -203,6 +219,8 @@ class Run(Parts):
                     folder.update(amended=list(position.amended))
                 if position.changed:
                     write_recipe(folder, recipe)
+                if not options.trial:
+                    progress.note(f"data {data_line(self.data, self._read_fields, free=self._takes_classes())}")
                 progress.note(_networks(recipe, self.game))
                 for detail in self.choice.notes:
                     progress.detail(detail)
