@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def shards(
             found = original(content(sample.parts, image), transform.pixels, transform.channels)
         except IMAGE_ERRORS:
             return {}
-        return {"real": found} if found else {}
+        return {"real": replace(found, name=sample.name)} if found else {}
 
     name = f"shards ({folder.resolve().name})"
     return Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
