@@ -15,7 +15,7 @@ ROOT = Path(ganflow.__file__).parents[1]
 PUBLIC = {
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
     "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss",
+    "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss",
     "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData", "Terms",
     "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
     "__version__", "add_axes",
