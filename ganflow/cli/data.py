@@ -111,9 +111,12 @@ def _recipe(source: str, overrides: Sequence[str]) -> Asked:
     label = Path(source).expanduser().resolve().name
     name = re.sub("[^A-Za-z0-9._-]+", "_", label).lstrip("._-")[:100] or "data"
     kept = {key: value for key, value in section.items() if key != "encoder"}  # which is for the picture alone
-    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={to_flow(kept)}"
+    within, inside = "", Path(source).expanduser().resolve()
+    if inside.is_dir() and Path.cwd().is_relative_to(inside):  # where runs would be kept among the data
+        within, kept["path"] = f"cd {shlex.quote(str(inside.parent))} && ", label
+    path = f"data.path={kept['path']}" if section["use"] in _READY else f"data={to_flow(kept)}"
     read = read_recipe("wgan", [f"name={json.dumps(name)}", f"data={json.dumps(section)}", *overrides])
-    return Asked(read, label or "data", source, f"ganflow run {recipe} {shlex.quote(path)}", overrides)
+    return Asked(read, label or "data", source, f"{within}ganflow run {recipe} {shlex.quote(path)}", overrides)
 
 
 def _built(recipe: Recipe, overrides: Sequence[str]) -> tuple[Data, list[str]]:

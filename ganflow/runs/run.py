@@ -371,7 +371,7 @@ class Run(Parts):
             again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
             failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
+            failure = plugins_fault(error, f"after {self.trainer.round} round{'' if self.trainer.round == 1 else 's'}", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):

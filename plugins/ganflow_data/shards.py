@@ -16,7 +16,7 @@ from ganflow_layers.originals import original
 from ganflow_layers.streams import Sample, Source, Streamed
 from torch import Tensor
 
-from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, user_path
+from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, print_lines, user_path
 from ganflow_data.tables import Tables
 from ganflow_data.tars import Extent, Tars
 
@@ -62,6 +62,7 @@ def shards(
     image = part_of(there, image, "data.image", IMAGES)
     if image is None:
         raise GanflowError(f"data.image: which part of a sample is the image? There are {', '.join(there)}")
+    usual = part_of(there, None, "data.label", LABELS)
     label = part_of(there, label, "data.label", LABELS if classes or named else ())
     names = list(classes) or (named.get(label, []) if label else [])
     if label and len(names) < 2:
@@ -87,7 +88,11 @@ def shards(
         return {"real": replace(found, name=sample.name)} if found else {}
 
     name = f"shards ({folder.resolve().name})"
-    return Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
+    data = Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
+    if usual and not label:
+        print_lines(f"ganflow: the samples in {path} have labels ('{usual}'), which are not used: data.classes says what they are "
+                    "called, in their sequence: 'data.classes=[cat, dog]'", err=True)  # fmt: skip
+    return data
 
 
 def find_shards(path: str) -> list[Path]:
