@@ -22,6 +22,7 @@ EXAMINED = 32
 FEW = 12  # images of which a critic knows each one by heart, whatever is done against it
 CORNER = 0.25  # share of the range below which images are as good as flat
 MANY = 0.1  # share of images that are blank or copies, from which on a generator's look so, too
+DARK = 65535 * CORNER  # white in files of 16 bits that hold fewer
 SLACK = 1e-3  # rounding of half-precision pixels
 CLIPPED = 0.01  # share of pixels beyond black and white from which on it is no mere speck
 
@@ -204,6 +205,8 @@ def _of_images(name: str, part: Seen, keys: Collection[str], alone: bool) -> Ite
         corner = f"the pixels of {n} images lie between {low:.2f} and {high:.2f}, and could be anything from −1 to 1"
         helps, override = ("", "") if clipped else _range(part, keys)
         yield Doubt(f"{what}: {corner}{helps}", override=override)
+    elif deep := _dark_among_others(part):
+        yield Doubt(f"{what}: {deep}")
     if many := _blank_or_copied(part, flat):
         yield Doubt(f"{what}: {many}")
     if clipped:
@@ -218,6 +221,17 @@ def _blank_or_copied(part: Seen, flat: Sequence[str]) -> str:
     blank = [f"{len(flat)} of {n} images are of one colour"] if flat else []
     twice = [f"{copies} of {n} images are exact duplicates of others, or of their mirror images"] if copies else []
     return f"{', and '.join(blank + twice)}: a generator learns them as often as they are there; take away what does not belong"
+
+
+def _dark_among_others(part: Seen) -> str:
+    """Empty where no range is for the files, or few of 16 bits hold 12 alone, say, beside others that fill theirs."""
+    dark = [one.numbers for one in part.originals if one.mode.startswith("I;16") and one.numbers and one.numbers[1] < DARK]
+    count = len(part.originals)
+    if part.clipped is not None or len(dark) < max(2, MANY * count):
+        return ""
+    override = range_override(min(low for low, _ in dark), max(high for _, high in dark))
+    return (f"{len(dark)} of {count} files have 16 bits, and fill a corner of them, so that they are almost black beside the others; "
+            f"{shlex.quote(override)} is for them in a folder of their own")  # fmt: skip
 
 
 def _clipped(part: Seen) -> str:

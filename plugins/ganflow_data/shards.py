@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +120,8 @@ def find_shards(path: str) -> list[Path]:
         raise GanflowError(f"data.path: there are no .tar or .parquet files in {path}" if where.is_dir() or not where.exists()
                            else f"data.path: {path} is neither a .tar nor a .parquet file")  # fmt: skip
     if len(endings) > 1:
-        raise GanflowError(f"data.path: {path} has both .tar and .parquet files; name one kind: data.path='{path}/*.tar'")
+        raise GanflowError(f"data.path: {path} has both .tar and .parquet files; name one kind: "
+                           + shlex.quote(f"data.path={path}/*.tar"))
     return [file for file in found if file.suffix in endings]
 
 

@@ -95,6 +95,16 @@ def test_the_advice_follows_from_the_cause(images, original, keys, override):
     assert ("data." in doubt.text) == bool(override) or keys == ("range",)
 
 
+def test_dark_pictures_among_others():
+    """No range is right for both."""
+    doubt = seen_with(DRAWN, SIXTEEN, Original((10, 10), 3, "RGB"))
+    assert doubt.text.endswith("10 of 20 files have 16 bits, and fill a corner of them, so that they are almost black beside the "
+                               "others; 'data.range=[0, 4095]' is for them in a folder of their own")  # fmt: skip
+    assert not doubt.certain
+    assert not doubt.override
+    assert texts(DRAWN) == []
+
+
 class Streamed(StreamData):
     name, size, held_out = "streamed", 5, {}
     fields = TensorData("some", {"real": DRAWN}).fields
