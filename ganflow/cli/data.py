@@ -41,7 +41,7 @@ def data_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="RECIPE|FOLDER|FILE", help="a recipe, a folder of images or shards, or a file of arrays"
     )
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to it: data.size=128")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the picture (default: NAME-data.png, not among the data)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the picture (default: NAME-data.png)")
     parser.add_argument("--examine", type=whole_number(1), default=1000, metavar="N", help="examples to look at (default: 1000)")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table; no picture unless -o asks for it")
 
@@ -164,7 +164,8 @@ def _next(asked: Asked, helps: Sequence[str], certain: bool) -> str:
 
 def _kept(data: Data, seen: Mapping[str, Seen], most: int) -> tuple[dict[str, Tensor], list[str]]:
     """So many held-out examples of the image fields, and the names of their files, or their numbers."""
-    kept = {name: data.held_out[name][:most].cpu() for name, part in seen.items() if part.field.is_image and name in data.held_out}
+    fields = [name for name, part in seen.items() if part.field.is_image and name in data.held_out]
+    kept = {name: data.held_out[name][:most].cpu() for name in fields}
     count = max(map(len, kept.values()), default=0)
     names = [name for name in data.held_out_names if name not in data.skipped][:most]
     return kept, names if len(names) == count else [f"#{i + 1}" for i in range(count)]

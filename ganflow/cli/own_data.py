@@ -56,8 +56,8 @@ def found_data(source: str, overrides: Sequence[str] = ()) -> tuple[dict[str, An
         where = shlex.quote(str(path.parent))
         raise GanflowError(f"{source} is a picture; name the folder that it lies in: ganflow data {where}")
     if there and path.is_file() and ending not in (*RECIPES, ""):
-        raise GanflowError(f"{source} is neither a recipe ({', '.join(RECIPES)}) nor pictures: a folder of images or shards, or a "
-                           f"file of arrays ({', '.join(ARRAYS + SHARDS)})")  # fmt: skip
+        raise GanflowError(f"{source} is neither a recipe ({', '.join(RECIPES)}) nor pictures: a folder of images or shards, or "
+                           f"a file of arrays ({', '.join(ARRAYS + SHARDS)})")  # fmt: skip
     if not there and find_shipped(source) is None:
         raise GanflowError(f"there is no recipe, no folder and no file called {source!r}{near_matches(source)} "
                            "(`ganflow recipes` lists the recipes that come with ganflow)")  # fmt: skip

@@ -199,7 +199,8 @@ def _of_images(name: str, part: Seen, keys: Collection[str], alone: bool) -> Ite
         return
     if n > 1 and part.repeated == n - 1:
         helps = "take away the copies, and put a few dozen others in their place"
-        yield Doubt(f"{what}: all {n} images that were looked at are the same one: there is nothing to learn; {helps}", certain=True)
+        same = f"all {n} images that were looked at are the same one: there is nothing to learn"
+        yield Doubt(f"{what}: {same}; {helps}", certain=True)
         return
     if high - low < 2 * CORNER or low > -0.01 or high < 0.01:
         corner = f"the pixels of {n} images lie between {low:.2f} and {high:.2f}, and could be anything from −1 to 1"
@@ -230,8 +231,8 @@ def _dark_among_others(part: Seen) -> str:
     if part.clipped is not None or len(dark) < max(2, MANY * count):
         return ""
     override = range_override(min(low for low, _ in dark), max(high for _, high in dark))
-    return (f"{len(dark)} of {count} files have 16 bits, and fill a corner of them, so that they are almost black beside the others; "
-            f"{shlex.quote(override)} is for them in a folder of their own")  # fmt: skip
+    return (f"{len(dark)} of {count} files have 16 bits, and fill a corner of them, so that they are almost black beside the "
+            f"others; {shlex.quote(override)} is for them in a folder of their own")  # fmt: skip
 
 
 def _clipped(part: Seen) -> str:

@@ -29,6 +29,7 @@ from ganflow.errors import GanflowError, Unreadable
 from ganflow.evaluation.data_line import data_line
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
+from ganflow.printing import plural
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
@@ -40,7 +41,7 @@ from ganflow.runs.loop import Follower, Loop, Result
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
-from ganflow.runs.trying import check_best, check_shares
+from ganflow.runs.trying import check_best, check_shares, could_take_classes
 
 ERROR = "error.txt"
 
@@ -99,16 +100,6 @@ class Parts:
     def _read_fields(self) -> frozenset[str]:
         """Fields of the data that a step reads."""
         return frozenset[str]().union(*self.game.needs.values())
-
-    def _takes_classes(self) -> bool:
-        """Return whether the recipe leaves it open if its networks get classes, and they could."""
-        if self.recipe.condition is not None or self.game.condition or len(self.game.domains) > 1:
-            return False
-        try:
-            self.composition.check_condition(("label",))
-        except GanflowError:
-            return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -220,7 +211,8 @@ class Run(Parts):
                 if position.changed:
                     write_recipe(folder, recipe)
                 if not options.trial:
-                    progress.note(f"data {data_line(self.data, self._read_fields, free=self._takes_classes())}")
+                    free = could_take_classes(self.game, self.composition, recipe)
+                    progress.note(f"data {data_line(self.data, self._read_fields, free=free)}")
                 progress.note(_networks(recipe, self.game))
                 for detail in self.choice.notes:
                     progress.detail(detail)
@@ -371,7 +363,7 @@ class Run(Parts):
             again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
             failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            failure = plugins_fault(error, f"after {self.trainer.round} round{'' if self.trainer.round == 1 else 's'}", f"the traceback is in {log}") or error
+            failure = plugins_fault(error, f"after {plural(self.trainer.round, 'round')}", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):

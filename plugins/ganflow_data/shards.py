@@ -91,8 +91,8 @@ def shards(
     name = f"shards ({folder.resolve().name})"
     data = Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
     if usual and not label:
-        print_lines(f"ganflow: the samples in {path} have labels ('{usual}'), which are not used: data.classes says what they are "
-                    "called, in their sequence: 'data.classes=[cat, dog]'", err=True)  # fmt: skip
+        print_lines(f"ganflow: the samples in {path} have labels ('{usual}'), which are not used: data.classes says what they "
+                    "are called, in their sequence: 'data.classes=[cat, dog]'", err=True)  # fmt: skip
     return data
 
 

@@ -144,7 +144,8 @@ def test_what_a_run_would_refuse_has_no_command_to_train(command, tmp_path, undr
         assert ("is of one colour: there is nothing to learn" if name == "flat" else "there is 1 image to train on") in refused
     code, out, _ = command("data", "ink")
     assert out.splitlines()[-1] == "ganflow run refuses them as they are; to look again: ganflow data ink data.background=black"
-    assert command(*advised(out))[1].splitlines()[-1] == "to train on them: ganflow run photos data.path=ink data.background=black"
+    out = command(*advised(out))[1]
+    assert out.splitlines()[-1] == "to train on them: ganflow run photos data.path=ink data.background=black"
 
 
 def test_flat_and_repeated_pictures_are_named(command, tmp_path):

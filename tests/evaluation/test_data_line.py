@@ -26,7 +26,8 @@ def labelled(classes):
     [
         (labelled(["cats", "dogs"]), ("real", "label"),
          "images (x): 6 to train on, 2 held out; 16×8, 3 channels; 2 classes (cats 2, dogs 4)"),
-        (labelled(["cats", "dogs"]), ("real",), "images (x): 6 to train on, 2 held out; 16×8, 3 channels; 2 classes (cats 2, dogs 4), "
+        (labelled(["cats", "dogs"]), ("real",),
+         "images (x): 6 to train on, 2 held out; 16×8, 3 channels; 2 classes (cats 2, dogs 4), "
          "not used (condition=label takes them)"),
         (labelled(["cats", *"abcd"]), ("real", "label"), "images (x): 6 to train on, 2 held out; 16×8, 3 channels; 5 classes"),
         (TensorData("ring", {"real": torch.zeros(2000, 2)}), (), "ring: 2,000 points to train on, 0 held out; 2 numbers each"),
@@ -39,8 +40,14 @@ def test_any_data(data, read, line):
     assert data_line(data, read, free=True) == line
 
 
-@pytest.mark.parametrize(("condition", "said"), [([], "10 classes, not used (condition=label takes them)"),
-                                                 (["condition=[]"], "10 classes"), (["condition=label"], "10 classes")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ([], "10 classes, not used (condition=label takes them)"),
+        (["condition=[]"], "10 classes"),
+        (["condition=label"], "10 classes"),
+    ],
+)
 def test_a_run_begins_with_it(tmp_path, capsys, undrawn, condition, said):
     start(read_recipe("gan", [*condition, "train.rounds=1", "track.mlflow=false", "metrics=[]"]), tmp_path)
     name, data, networks, *_ = capsys.readouterr().err.splitlines()
